@@ -1,0 +1,35 @@
+"""fedward keeps federated training on course when some of the clients lie."""
+
+from importlib.metadata import version as _version
+
+from . import attacks, mixers, rules
+from .aggregator import Aggregator, Result
+from .registry import build, catalogue, parse, register
+from .rule import Bound, BoundError, Context, Mixer, Plan, Reason, Rule, ScalingMixer, State, average_of, smallest
+from .stack import Updates
+
+__version__ = _version("fedward")
+
+__all__ = [
+    "Aggregator",
+    "Bound",
+    "BoundError",
+    "Context",
+    "Mixer",
+    "Plan",
+    "Reason",
+    "Result",
+    "Rule",
+    "ScalingMixer",
+    "State",
+    "Updates",
+    "attacks",
+    "average_of",
+    "build",
+    "catalogue",
+    "mixers",
+    "parse",
+    "register",
+    "rules",
+    "smallest",
+]

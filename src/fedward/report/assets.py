@@ -1,0 +1,124 @@
+"""Style sheet and script of the page. Neither loads anything, and the page's security policy forbids it."""
+
+POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+
+STYLE = """
+:root { color-scheme: light; --ink: #1f2933; --soft: #5b6773; --rule: #e1e5ea; --accent: #0b5c93; }
+* { box-sizing: border-box; }
+body { margin: 0; background: #fff; color: var(--ink); line-height: 1.5; font-size: 15px;
+  font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
+main { max-width: 1160px; margin: 0 auto; padding: 36px 28px 72px; }
+h1 { font-size: 29px; line-height: 1.2; letter-spacing: -0.01em; margin: 0 0 6px; overflow-wrap: anywhere; }
+h2 { font-size: 20px; margin: 46px 0 12px; padding-top: 18px; border-top: 1px solid var(--rule); }
+h3 { font-size: 16px; margin: 26px 0 6px; }
+p { margin: 6px 0; max-width: 52em; }
+.lead, figcaption, .caption, small, .note { color: var(--soft); }
+.lead { font-size: 16px; }
+a { color: var(--accent); text-decoration-thickness: 1px; text-underline-offset: 2px; }
+.scroll { overflow-x: auto; margin: 12px 0 8px; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 14px; }
+th, td { padding: 7px 12px; text-align: left; vertical-align: baseline;
+  border-bottom: 1px solid var(--rule); }
+thead th { border-bottom: 2px solid #b4bdc7; font-weight: 600; vertical-align: bottom; line-height: 1.3; }
+th:first-child, td:first-child { padding-left: 4px; }
+.number { text-align: right; white-space: nowrap; }
+.wide { width: 100%; }
+.whole { white-space: nowrap; }
+td small { font-size: 12px; display: block; line-height: 1.2; }
+.heat th, .heat td { border: 2px solid #fff; }
+.heat thead th { text-align: center; border-bottom: 2px solid #fff; }
+.heat td { text-align: center; min-width: 104px; padding: 9px 12px; }
+.heat td small { color: inherit; opacity: 0.85; }
+.heat .none { background: #f4f5f7; color: var(--soft); }
+.best { font-weight: 700; }
+figure { margin: 10px 0 22px; }
+figcaption, .caption { font-size: 13.5px; max-width: 68em; margin-top: 4px; }
+.plot { width: 100%; }
+.key { display: flex; flex-wrap: wrap; gap: 4px 20px; font-size: 13.5px; margin: 4px 0 0; }
+.swatch { display: inline-block; width: 14px; height: 14px; margin-right: 6px; vertical-align: -2px;
+  border-radius: 2px; }
+.blend { width: 46px; }
+details.run { border: 1px solid var(--rule); border-radius: 8px; margin: 10px 0; }
+details.run > summary { padding: 11px 16px; cursor: pointer; display: flex; flex-wrap: wrap; gap: 2px 16px;
+  align-items: baseline; }
+details.run > summary::before { content: "\\25B8"; color: var(--soft); }
+details.run[open] > summary::before { content: "\\25BE"; }
+details.run > summary::-webkit-details-marker { display: none; }
+details.run[open] > summary { border-bottom: 1px solid var(--rule); background: #f7f8fa;
+  border-radius: 8px 8px 0 0; }
+summary .name { font-weight: 600; overflow-wrap: anywhere; }
+summary .facts { color: var(--soft); font-size: 14px; margin-left: auto; }
+.body { padding: 2px 18px 16px; }
+details.config { margin-top: 22px; }
+details.config > summary { cursor: pointer; font-weight: 600; }
+.config td { font-family: ui-monospace, "SF Mono", Menlo, Consolas, monospace; font-size: 13px;
+  overflow-wrap: anywhere; }
+.config th { font-weight: 500; white-space: nowrap; }
+.note { border-left: 3px solid #e69f00; padding: 3px 0 3px 12px; margin: 10px 0; color: var(--ink); }
+button { font: inherit; font-size: 13.5px; color: var(--ink); background: #fff; border: 1px solid #b4bdc7;
+  border-radius: 6px; padding: 3px 11px; margin-right: 6px; cursor: pointer; }
+button:hover { background: #f4f5f7; }
+:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
+@media (max-width: 860px) { main { padding: 24px 16px 56px; } .body { padding: 2px 10px 12px; }
+  th, td { padding: 6px 8px; } }
+@media print { button { display: none; } details.run { border: 0; } }
+"""
+
+SCRIPT = """
+"use strict";
+(() => {
+  const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+
+  // The client map: two bytes a cell (per cent accepted, reason) become the colours and the text on hovering.
+  const unpack = (figure) => {
+    const cells = figure.cells, trace = figure.data[0], edges = trace.x;
+    const share = new Int8Array(bytes(cells.share).buffer), reason = bytes(cells.reason);
+    const describe = (row, column) => {
+      const at = row * cells.columns + column, value = share[at], why = cells.reasons[reason[at]];
+      const first = edges[column] + 0.5, last = edges[column + 1] - 0.5;
+      const who = `<b>client ${cells.clients[row]}</b>, ${row < cells.honest ? "honest" : "byzantine"}<br>`;
+      const when = first === last ? `round ${first}<br>` : `rounds ${first} to ${last}<br>`;
+      if (value < 0) return who + when + "did not take part";
+      if (first === last) return who + when + (value ? "accepted" : "dropped" + (why ? ": " + why : ""));
+      return who + when + `accepted in ${value}% of the rounds it took part in` +
+        (why ? `<br>dropped most often for: ${why}` : "");
+    };
+    trace.z = cells.clients.map((_, row) =>
+      Array.from(share.subarray(row * cells.columns, (row + 1) * cells.columns)));
+    trace.text = trace.z.map((line, row) => line.map((_, column) => describe(row, column)));
+  };
+
+  const draw = (element) => {
+    if (element.dataset.drawn) return;
+    element.dataset.drawn = "1";
+    const figure = JSON.parse(document.getElementById(element.id + "-data").textContent);
+    if (figure.cells) unpack(figure);
+    Plotly.newPlot(element, figure.data, figure.layout, {
+      displaylogo: false, responsive: true, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
+      showSendToCloud: false, plotlyServerURL: "",  // plotly.js offers to upload charts unless told not to
+    });
+  };
+
+  // A figure is drawn when it comes near the window: the page opens at once, and closed runs cost nothing.
+  const plots = document.querySelectorAll(".plot");
+  const watch = new IntersectionObserver((entries) => entries.forEach((entry) => {
+    if (entry.isIntersecting) { watch.unobserve(entry.target); draw(entry.target); }
+  }), { rootMargin: "400px" });
+  plots.forEach((element) => watch.observe(element));
+
+  const runs = document.querySelectorAll("details.run");
+  document.querySelectorAll("button[data-open]").forEach((button) => button.addEventListener("click", () =>
+    runs.forEach((run) => { run.open = button.dataset.open === "1"; })));
+  const follow = () => {
+    const target = document.getElementById(location.hash.slice(1));
+    if (target && target.matches("details.run")) { target.open = true; target.scrollIntoView(); }
+  };
+  document.querySelectorAll('a[href^="#run-"]').forEach((link) => link.addEventListener("click", () =>
+    setTimeout(follow)));
+  window.addEventListener("hashchange", follow);
+  window.addEventListener("beforeprint", () => plots.forEach((element) => {
+    if (!element.closest("details:not([open])")) draw(element);
+  }));
+  follow();
+})();
+"""

@@ -1,0 +1,96 @@
+"""How a set of runs is laid out: what to call each run, its row (the rule) and its column (the attack)."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fedward.report.runs import RunData
+
+_TASK = ("data", "model", "partition")
+"""Settings that make another problem of it: they join the attack in the column where they vary."""
+_SAME = {"rule", "attack", "seed", "name", "evaluate_every", *_TASK}
+"""Settings that do not split a cell into rows."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A run with its place among the others."""
+
+    run: RunData
+    label: str
+    """Its name, made unique."""
+    row: str
+    """Its rule, with the settings that tell it from other runs of the same rule, attack and task."""
+    column: str
+    """Its attack, with the task where the runs do not share one."""
+
+
+def setting(run: RunData, key: str) -> str:
+    """A setting as text; the rule and the attack never come out empty."""
+    value = run.config.get(key)
+    if key == "attack" and value in (None, "", "none", "no-attack"):
+        return "no attack"
+    if key == "rule" and not value:
+        return "unknown rule"
+    return plain(value)
+
+
+def plain(value: Any) -> str:
+    """A value of the configuration as text."""
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def place(runs: Sequence[RunData]) -> list[Placed]:
+    """Label every run and find its row and column.
+
+    Runs that differ in the seed alone share a row and a column.
+    """
+    tasks = [key for key in _TASK if _differ(runs, key)]
+    columns = [" · ".join(setting(run, key) for key in ("attack", *tasks)) for run in runs]
+    cells: dict[tuple[str, str], list[RunData]] = {}
+    for run, column in zip(runs, columns, strict=True):
+        cells.setdefault((setting(run, "rule"), column), []).append(run)
+    keys = sorted({key for run in runs for key in run.config} - _SAME)
+    split = [key for key in keys if any(_differ(cell, key) for cell in cells.values())]
+    rows = [" · ".join([setting(run, "rule"), *(f"{k} {setting(run, k)}" for k in split)]) for run in runs]
+    return [Placed(*entry) for entry in zip(runs, _labels(runs), rows, columns, strict=True)]
+
+
+def unique(values: Sequence[str]) -> list[str]:
+    """The distinct values in order of first appearance."""
+    return list(dict.fromkeys(values))
+
+
+def is_grid(placed: Sequence[Placed]) -> bool:
+    """Whether there are several rules and several attacks to compare."""
+    return len({entry.row for entry in placed}) > 1 and len({entry.column for entry in placed}) > 1
+
+
+def best_by_cell(placed: Sequence[Placed]) -> dict[tuple[str, str], list[float]]:
+    """Best test accuracies of the runs of each (row, column); runs that were never evaluated are left out."""
+    cells: dict[tuple[str, str], list[float]] = {}
+    for entry in placed:
+        best = entry.run.best
+        if best is not None and best.accuracy is not None:
+            cells.setdefault((entry.row, entry.column), []).append(best.accuracy)
+    return cells
+
+
+def _differ(runs: Sequence[RunData], key: str) -> bool:
+    return len({setting(run, key) for run in runs}) > 1
+
+
+def _labels(runs: Sequence[RunData]) -> list[str]:
+    names = Counter(run.name for run in runs)
+    labels = [run.name if names[run.name] == 1 else f"{run.name} ({run.folder})" for run in runs]
+    again = Counter(labels)
+    seen: Counter[str] = Counter()
+    for index, label in enumerate(labels):
+        if again[label] > 1:
+            seen[label] += 1
+            labels[index] = f"{label} #{seen[label]}"
+    return labels

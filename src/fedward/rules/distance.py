@@ -1,0 +1,185 @@
+"""Rules that decide from distances between rows: Krum and its kin, and the geometric median."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ..registry import register
+from ..rule import Bound, BoundError, Context, Plan, Reason, Rule, State, average_of, smallest
+from ..stack import Gram, Statistic, Updates
+from ..stack import kernels as columns
+
+_ROWWISE = frozenset({"permutation", "translation", "scale", "columns", "rotation", "unanimity", "box"})
+
+
+def krum_scores(sq_dists: Tensor, neighbours: int) -> Tensor:
+    """Sum of the squared distances from each row to its closest other rows, at least one of them: (n,)."""
+    k = max(neighbours, 1)
+    others = sq_dists.clone().fill_diagonal_(torch.inf)
+    return others.sort(1).values[:, : min(k, len(others) - 1)].sum(1)
+
+
+class _FromDistances(Rule):
+    """A rule that needs the distances between all rows."""
+
+    def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
+        return (Gram(),)
+
+
+@register("krum", paper="Blanchard et al. 2017", complexity="O(n^2 d)")
+@dataclass(frozen=True, kw_only=True)
+class Krum(_FromDistances):
+    """The row that is closest to its n - f - 2 nearest other rows, in sum of squared distances.
+
+    score_i = sum over the n - f - 2 nearest j != i of |x_i - x_j|^2; Blanchard et al. 2017, section 4. Some code sums
+    plain distances, or n - f - 1 of them.
+    """
+
+    f: int
+    bound: ClassVar[Bound] = Bound(2, 3)
+    properties: ClassVar[frozenset[str]] = _ROWWISE
+
+    def decide(self, updates: Updates, state: State, context: Context) -> Plan:
+        scores = krum_scores(updates.sq_dists(), updates.n - self.f - 2)
+        return average_of(updates, smallest(scores, 1), scores={"krum": scores}, reason=Reason.FAR)
+
+
+@register("multi-krum", paper="Blanchard et al. 2017", complexity="O(n^2 d)")
+@dataclass(frozen=True, kw_only=True)
+class MultiKrum(_FromDistances):
+    """Average of the m rows with the lowest Krum scores.
+
+    Scores are computed once. m = n - f - 2 unless given (the SignGuard experiments' choice); m = 1 is Krum, and
+    m = n - f another common choice.
+    """
+
+    f: int
+    m: int | None = None
+    bound: ClassVar[Bound] = Bound(2, 3)
+    properties: ClassVar[frozenset[str]] = _ROWWISE
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.m is not None and self.m < 1:
+            raise ValueError(f"m rows are averaged, so m >= 1, got {self.m}")
+
+    def check(self, n: int) -> None:
+        super().check(n)
+        if self.m is not None and self.m > n:
+            raise BoundError(f"{self!r} averages m = {self.m} rows, got {n} clients: lower m")
+
+    def decide(self, updates: Updates, state: State, context: Context) -> Plan:
+        scores = krum_scores(updates.sq_dists(), updates.n - self.f - 2)
+        m = self.m if self.m is not None else updates.n - self.f - 2
+        return average_of(updates, smallest(scores, m), scores={"krum": scores}, reason=Reason.FAR)
+
+
+@register("bulyan", paper="El Mhamdi et al. 2018", complexity="O(n^2 d + n^3)")
+@dataclass(frozen=True, kw_only=True)
+class Bulyan(_FromDistances):
+    """Krum picks n - 2f rows one by one; then each column averages the n - 4f picked values closest to its median.
+
+    Rows are scored afresh after each pick, among those left, with (left - f - 2) neighbours, at least 1.
+    El Mhamdi et al. 2018, Algorithm 1. Much code scores only once.
+    """
+
+    f: int
+    bound: ClassVar[Bound] = Bound(4, 3)
+    properties: ClassVar[frozenset[str]] = frozenset(
+        {"permutation", "translation", "scale", "columns", "unanimity", "box", "mean"}
+    )
+
+    def decide(self, updates: Updates, state: State, context: Context) -> Plan:
+        picked, scores = bulyan_picks(updates.sq_dists(), self.f)
+        return Plan(
+            updates.take(picked.sort().values),
+            kernel=partial(columns.mean_around_median, count=updates.n - 4 * self.f),
+            scores={"krum": scores},
+            reasons=[Reason.FAR] * updates.n,
+            judged=updates,
+        )
+
+
+def bulyan_picks(sq_dists: Tensor, f: int) -> tuple[Tensor, Tensor]:
+    """The n - 2f picks of repeated Krum, in order, and each row's score when it was picked or last seen.
+
+    Distances are sorted once; a pick costs O(n^2).
+    """
+    n = len(sq_dists)
+    order = sq_dists.clone().fill_diagonal_(-1).argsort(dim=1, stable=True)[:, 1:]  # nearest others first
+    ranked = sq_dists.gather(1, order)
+    left = torch.ones(n, dtype=torch.bool)
+    scores = torch.zeros(n, dtype=sq_dists.dtype)
+    picks = []
+    for remaining in range(n, 2 * f, -1):
+        alive = left[order]
+        counted = alive & (alive.cumsum(1) <= max(remaining - f - 2, 1))
+        current = torch.where(counted, ranked, 0.0).sum(1)
+        scores[left] = current[left]
+        best = left.nonzero().flatten()[smallest(current[left], 1)]
+        left[best] = False
+        picks.append(best)
+    return torch.cat(picks), scores
+
+
+@register("geometric-median", paper="Pillutla et al. 2022", complexity="O(n^2 d)")
+@dataclass(frozen=True, kw_only=True)
+class GeometricMedian(_FromDistances):
+    """The point with the least sum of distances to all rows, by Weiszfeld's iteration from the mean.
+
+    w_i = 1 / max(|x_i - v|, nu), v = sum_i w_i x_i / sum_i w_i, until no weight changes any more, at most
+    ``iterations`` times; Weiszfeld 1937, as in the author package of RFA (Pillutla et al. 2022), which stops by the
+    sum of distances: one row of 1e30 in it hides every change that matters. Every distance comes from the Gram
+    matrix, so the iteration touches no data.
+
+    Args:
+        iterations: at most this many steps.
+        nu: floor of the distances, in units of the rows.
+        tolerance: relative change of the weights at which to stop.
+    """
+
+    iterations: int = 100
+    nu: float = 1e-6
+    tolerance: float = 1e-12
+    properties: ClassVar[frozenset[str]] = frozenset(
+        {"permutation", "translation", "columns", "rotation", "unanimity", "box"}
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.iterations < 1 or self.nu <= 0 or self.tolerance < 0:
+            raise ValueError(f"iterations >= 1, nu > 0 and tolerance >= 0 are needed, got {self!r}")
+
+    def decide(self, updates: Updates, state: State, context: Context) -> Plan:
+        weights, dists = weiszfeld(updates.gram(), updates.sq_dists(), self.iterations, self.nu, self.tolerance)
+        return Plan(updates, weights, scores={"distance": dists})
+
+
+def weiszfeld(
+    gram: Tensor, sq_dists: Tensor, iterations: int, nu: float, tolerance: float
+) -> tuple[Tensor, Tensor]:
+    """Weights of the geometric median and the distances of the rows from it, from inner products alone."""
+    n = len(gram)
+    # Measured from a central row, products are of the size of the spread, not of the rows. Differences of the Gram
+    # matrix, unlike halved distances, stay right for a row of 1e30 once its weight is 1e-30.
+    o = int(sq_dists.median(1).values.argmin())
+    K = gram - gram[:, o, None] - gram[None, o, :] + gram[o, o]
+    w = torch.full((n,), 1 / n, dtype=gram.dtype)
+
+    def distances() -> Tensor:
+        Kw = K @ w
+        return (K.diagonal() - 2 * Kw + w @ Kw).clamp_min(0).sqrt()
+
+    dists = distances()
+    for _ in range(iterations):
+        before, w = w, 1 / dists.clamp_min(nu)
+        w /= w.sum()
+        dists = distances()
+        if bool(((w - before).abs() <= tolerance * w).all()):
+            break
+    return w, dists

@@ -1,0 +1,397 @@
+"""Data sets for the simulator: found on this machine or downloaded, checked, normalised and dealt to clients.
+
+Everything is read from the four IDX files in which MNIST was first published, gzipped or not.
+"""
+
+from __future__ import annotations
+
+import difflib
+import gzip
+import hashlib
+import io
+import math
+import os
+import struct
+import tempfile
+import urllib.request
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http.client import HTTPException
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fedward.sim.partition import IID, Partition
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+    Files: TypeAlias = dict[str, Path | Traversable]
+
+TRAIN = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
+TEST = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+FILES = TRAIN + TEST
+# The statistics of MNIST's pixels, for Fashion-MNIST too: so do SignGuard's code and published numbers.
+MEAN, STD = 0.1307, 0.3081
+# No file of these data sets is half as large; what comes from the network is cut off here.
+LARGEST = 1 << 27
+CHUNK = 1 << 20
+TIMEOUT = 30.0  # seconds without a byte
+
+
+class DataError(RuntimeError):
+    """A data set cannot be had: the message says which file, what is wrong with it and what to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Samples and their labels.
+
+    Args:
+        inputs: (N, C, H, W) float32, normalised.
+        labels: (N,) int64.
+
+    Raises:
+        ValueError: the two do not fit together.
+    """
+
+    inputs: Tensor
+    labels: Tensor
+
+    def __post_init__(self) -> None:
+        if self.labels.ndim != 1 or self.labels.dtype != torch.int64:
+            raise ValueError(f"labels must be 1-D int64, got {self.labels.ndim}-D {self.labels.dtype}")
+        if self.inputs.shape[:1] != self.labels.shape:
+            raise ValueError(f"{len(self.labels)} labels do not fit inputs {tuple(self.inputs.shape)}")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A training and a test split with labels 0 .. classes - 1."""
+
+    name: str
+    train: Split
+    test: Split
+    classes: int
+
+
+@dataclass(frozen=True, eq=False)
+class FederatedData:
+    """A data set and the samples that each client holds.
+
+    Args:
+        dataset: shared by all clients, never copied.
+        shards: per client, int64 index tensors into `dataset.train`.
+    """
+
+    dataset: Dataset
+    shards: tuple[Tensor, ...]
+
+    @property
+    def n(self) -> int:
+        """Number of clients."""
+        return len(self.shards)
+
+
+def federate(
+    dataset: Dataset, clients: int, partition: Partition | None = None, seed: int = 0
+) -> FederatedData:
+    """Deal the training samples to clients.
+
+    Args:
+        dataset: what to deal.
+        clients: how many clients, 1 to the number of training samples.
+        partition: how to deal; `IID()` if not given.
+        seed: of the partition's generator. PyTorch's global generator is neither used nor changed.
+
+    Raises:
+        ValueError: the partition cannot deal so few samples to so many clients; or what it returned (it may
+            be anybody's) leaves a client without data, deals a sample twice or leaves one out.
+    """
+    partition = IID() if partition is None else partition
+    shards = partition.split(dataset.train.labels, clients, torch.Generator().manual_seed(seed))
+    if len(shards) != clients:
+        raise ValueError(f"{partition} returned {len(shards)} parts for {clients} clients")
+    for client, shard in enumerate(shards):
+        if shard.ndim != 1 or shard.dtype != torch.int64 or len(shard) == 0:
+            raise ValueError(
+                f"{partition}: client {client} of {clients} must get one or more samples, as 1-D int64 "
+                f"indices, got shape {tuple(shard.shape)} and {shard.dtype}; if empty, use fewer clients"
+            )
+    dealt, total = torch.cat(shards).sort().values, len(dataset.train)
+    if not torch.equal(dealt, torch.arange(total)):
+        raise ValueError(
+            f"{partition} must deal each of the samples 0 to {total - 1} exactly once; it dealt {len(dealt)} "
+            f"indices, {len(set(dealt.tolist()))} of them distinct, from {int(dealt[0])} to {int(dealt[-1])}"
+        )
+    return FederatedData(dataset, tuple(shards))
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a data set comes from and how to know it.
+
+    Args:
+        name: its name for `load`.
+        sha256: by name of file, of the decompressed content: a re-compressed copy is still the same data.
+        base: the address of the folder with the four gzipped files.
+        classes: labels are below this.
+        system: folders in which a package of the operating system installs the files.
+        install: the command that installs that package.
+        packaged: the files are part of fedward.
+    """
+
+    name: str
+    sha256: Mapping[str, str] = field(default_factory=dict, repr=False)
+    base: str = ""
+    classes: int = 10
+    system: tuple[str, ...] = ()
+    install: str = ""
+    packaged: bool = False
+
+    def remedy(self) -> str:
+        """How a user gets hold of the data."""
+        if self.packaged:
+            return "Reinstall fedward, which ships this data set."
+        files = ", ".join(f"{name}.gz" for name in FILES)
+        package = f"run `{self.install}`, or " if self.install else ""
+        place = f"put the four files {files} (also without .gz) into {_cache(self)}"
+        text = f"{package}{place} or into a folder named by path= or by the environment variable FEDWARD_DATA"
+        return f"{text[0].upper()}{text[1:]}. Their address: {self.base}"
+
+    def error(self, wrong: str, file: Path | Traversable | None = None) -> DataError:
+        """What is wrong, with which file if it is there at all, and the remedy."""
+        text = wrong if file is None else f"{file}: {wrong}; delete or replace this file"
+        return DataError(f"{text}. {self.remedy()}")
+
+
+SOURCES = (
+    Source(
+        name="fashion-mnist",
+        base="http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        system=("/usr/share/datasets/fashion-mnist",),
+        install="apt-get install dataset-fashion-mnist",
+        sha256={
+            "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+            "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+            "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+            "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+        },
+    ),
+    Source(
+        name="mnist",
+        base="https://ossci-datasets.s3.amazonaws.com/mnist/",
+        sha256={
+            "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+            "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+            "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+            "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+        },
+    ),
+    Source(name="fashion-mnist-subset", packaged=True),
+)
+
+
+def names() -> tuple[str, ...]:
+    """The names that `load` knows."""
+    return tuple(source.name for source in SOURCES)
+
+
+def load(name: str, path: Path | str | None = None, *, download: bool = True) -> Dataset:
+    """A data set by name, with pixels scaled to [0, 1] and then normalised: (x - 0.1307) / 0.3081.
+
+    "fashion-mnist" and "mnist" have 60,000 + 10,000 images of 28 x 28; "fashion-mnist-subset" has 10,000 +
+    2,000, balanced, and comes with the package. The files are looked for in `path`, and nowhere else if that
+    is given; then in the folder FEDWARD_DATA of the environment (its subfolder of that name, then the folder
+    itself); in the user's cache (XDG_CACHE_HOME or ~/.cache, in it fedward and the name); where Debian's
+    dataset-fashion-mnist has them. At last they are downloaded into the cache, and their checksums verified.
+    Files found on this machine need the right structure but not the published content, so that variants of a
+    data set can be used.
+
+    Args:
+        name: one of `names()`.
+        path: a folder with the four IDX files, gzipped or not.
+        download: whether the network may be used.
+
+    Raises:
+        ValueError: there is no data set of that name.
+        DataError: files are missing, damaged or of another data set.
+    """
+    for source in SOURCES:
+        if source.name == name:
+            return load_source(source, path, download=download)
+    near = difflib.get_close_matches(name.lower().replace("_", "-"), names(), n=1, cutoff=0.4)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    raise ValueError(f"unknown data set {name!r}{hint} Valid names: {', '.join(names())}")
+
+
+def load_source(source: Source, path: Path | str | None = None, *, download: bool = True) -> Dataset:
+    """`load` for a source of one's own, such as a mirror."""
+    try:
+        files = _locate(source, path, download)
+        _refuse_other(source, files)
+        train, test = _read_split(source, files, *TRAIN), _read_split(source, files, *TEST)
+    except OSError as error:
+        raise source.error(f"{source.name}: {error}") from error
+    one, other = (" x ".join(map(str, split.inputs.shape[2:])) for split in (train, test))
+    if one != other:
+        raise source.error(f"expected images of {one} as in {TRAIN[0]}, found {other}", files[TEST[0]])
+    return Dataset(source.name, train, test, source.classes)
+
+
+# Finding the files
+
+
+def _cache(source: Source) -> Path:
+    root = os.environ.get("XDG_CACHE_HOME")
+    return (Path(root) if root else Path.home() / ".cache") / "fedward" / source.name
+
+
+def _files(folder: Path | Traversable) -> Files:
+    """Those of the four files that the folder has, plain or gzipped."""
+    pairs = ((name, file) for name in FILES for file in (folder / f"{name}.gz", folder / name))
+    return {name: file for name, file in pairs if file.is_file()}
+
+
+def _all_files(source: Source, folder: Path | Traversable, told: str, needed: bool = True) -> Files:
+    """All four files of the folder; none, if they are not needed; some of them are an error."""
+    files = _files(folder)
+    if len(files) < len(FILES) and (needed or files):
+        lacking = ", ".join(name for name in FILES if name not in files)
+        raise source.error(f"{source.name}: {told} lacks {lacking}")
+    return files
+
+
+def _locate(source: Source, path: Path | str | None, download: bool) -> Files:
+    """All four files."""
+    if path is not None:
+        folder, told = Path(path).expanduser(), f"path={str(path)!r}"
+        if not folder.is_dir():
+            raise source.error(f"{source.name}: {told} is not a folder")
+        return _all_files(source, folder, told)
+    if source.packaged:
+        return _all_files(source, resources.files("fedward.sim") / "datasets" / source.name, "fedward")
+    looked = []
+    if root := os.environ.get("FEDWARD_DATA"):
+        folder = Path(root).expanduser()
+        # Neither a mistyped nor an incomplete folder may quietly give other data than the user's own.
+        if not folder.is_dir():
+            raise DataError(f"{source.name}: FEDWARD_DATA={root!r} is not a folder. Correct it or unset it.")
+        for place in (folder / source.name, folder):
+            looked.append(place)
+            if files := _all_files(source, place, f"{place} (from FEDWARD_DATA)", needed=False):
+                return files
+    for place in (_cache(source), *map(Path, source.system)):
+        looked.append(place)
+        if len(files := _files(place)) == len(FILES):
+            return files
+    reason = "downloading is switched off"
+    if download:
+        try:
+            return _download(source, _cache(source))
+        except OSError as error:
+            reason = f"the download failed: {error}"
+    raise source.error(f"{source.name}: not in {', '.join(map(str, looked))}; {reason}")
+
+
+def _refuse_other(source: Source, files: Files) -> None:
+    """Stop if these are the files of another data set: all of them have the same names."""
+    name = TRAIN[1]
+    digest = _digest(_read(files[name])[0])
+    for other in SOURCES:
+        if digest == other.sha256.get(name) and digest != source.sha256.get(name):
+            raise DataError(
+                f"{files[name]}: this is {other.name}, not {source.name}. Give each data set its own folder; "
+                f"in the folder FEDWARD_DATA these are {source.name} and {other.name}."
+            )
+
+
+# Downloading
+
+
+def _download(source: Source, folder: Path) -> Files:
+    """Fetch the missing files into the folder; a file is there whole and verified, or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in FILES:
+        if name in _files(folder):
+            continue
+        address = f"{source.base.rstrip('/')}/{name}.gz"
+        handle, temporary = tempfile.mkstemp(prefix=f".{name}-", dir=folder)
+        file = Path(temporary)
+        try:
+            with os.fdopen(handle, "wb") as out, urllib.request.urlopen(address, timeout=TIMEOUT) as answer:
+                while out.tell() <= LARGEST and (chunk := answer.read(CHUNK)):
+                    out.write(chunk)
+            content, trouble = _read(file, LARGEST)
+            if trouble or _digest(content) != source.sha256[name]:
+                raise source.error(
+                    f"{address}: the download is not the published file, or damaged: {file.stat().st_size:,} "
+                    f"bytes, {len(content):,} decompressed{trouble}, SHA-256 {_digest(content)}, expected "
+                    f"{source.sha256[name]}. Nothing of it was kept; try again"
+                )
+            os.replace(file, folder / f"{name}.gz")
+        except (OSError, HTTPException) as error:
+            raise OSError(f"{address}: {error}") from error
+        finally:
+            file.unlink(missing_ok=True)
+    return _files(folder)
+
+
+# Reading
+
+
+def _digest(content: bytearray) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _read(file: Path | Traversable, limit: float = math.inf) -> tuple[bytearray, str]:
+    """The content, decompressed as far as possible, and what stopped that, if anything."""
+    raw = file.read_bytes()
+    # By the first bytes, not by the name: some browsers unpack a file and leave the name.
+    if not raw.startswith(b"\x1f\x8b"):
+        return bytearray(raw), ""
+    content, stream = bytearray(), gzip.GzipFile(fileobj=io.BytesIO(raw))
+    try:
+        # read1, because read of a truncated file is an error that loses what came before.
+        while len(content) <= limit and (chunk := stream.read1(CHUNK)):
+            content += chunk
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        return content, f" (damaged gzip file of {len(raw):,} bytes: {error})"
+    return content, ""
+
+
+def _read_idx(source: Source, file: Path | Traversable, dims: int) -> np.ndarray:
+    """An IDX file of unsigned bytes: a magic number, `dims` sizes (all big-endian 32-bit), the bytes."""
+    content, trouble = _read(file)
+    start, magic = 4 + 4 * dims, 0x0800 + dims
+    if len(content) < start:
+        raise source.error(f"expected at least {start} bytes, found {len(content)}{trouble}", file)
+    found, *shape = struct.unpack_from(f">{1 + dims}I", content)
+    if found != magic:
+        raise source.error(f"expected the magic number {magic}, found {found}{trouble}", file)
+    size, sizes = start + math.prod(shape), " x ".join(map(str, shape))
+    if trouble or len(content) != size:
+        expected = f"{size:,} bytes (a header and {sizes})"
+        raise source.error(f"expected {expected}, found {len(content):,}{trouble}", file)
+    if size == start:
+        raise source.error(f"expected data, found none ({sizes})", file)
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+
+
+def _read_split(source: Source, files: Files, images_name: str, labels_name: str) -> Split:
+    images, labels = _read_idx(source, files[images_name], 3), _read_idx(source, files[labels_name], 1)
+    file = files[labels_name]
+    if len(images) != len(labels):
+        raise source.error(f"expected {len(images)} labels as {images_name} has, found {len(labels)}", file)
+    if (highest := int(labels.max())) >= source.classes:
+        raise source.error(f"expected labels from 0 to {source.classes - 1}, found {highest}", file)
+    inputs = torch.from_numpy(images).to(torch.float32).div_(255).sub_(MEAN).div_(STD).unsqueeze(1)
+    return Split(inputs, torch.from_numpy(labels).to(torch.int64))

@@ -1,0 +1,200 @@
+"""Where rows come from: one tensor (`Dense`), or separate tensors per client and layer (`Layers`)."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Hashable, Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .layout import Layout
+from .updates import Rooted, Updates, View
+
+StateDict = Mapping[str, Tensor]
+Stack = Tensor | np.ndarray | Sequence[Tensor] | Sequence[np.ndarray] | Sequence[StateDict] | Updates
+"""What counts as a stack of updates."""
+
+# Entries of a block: 4 MiB in float64 stays in a core's L2 cache together with what statistics make of it.
+_BLOCK_ENTRIES = 1 << 19
+_BLOCK_ENTRIES_CUDA = 1 << 26
+
+
+class _Source(Updates):
+    """A stack whose rows are in memory."""
+
+    def __init__(
+        self,
+        n: int,
+        d: int,
+        dtype: torch.dtype,
+        device: torch.device,
+        ids: Sequence[Hashable] | None,
+        block: int | None,
+    ) -> None:
+        super().__init__()
+        if n < 1 or d < 1:
+            raise ValueError(f"a stack needs at least one row and one column, got shape ({n}, {d})")
+        self.n, self.d, self.dtype, self.device = n, d, dtype, device
+        self.ids = tuple(range(n)) if ids is None else tuple(ids)
+        if len(self.ids) != n:
+            raise ValueError(f"{n} rows need {n} ids, got {len(self.ids)}")
+        if len(set(self.ids)) != n:
+            twice = next(i for i in self.ids if self.ids.count(i) > 1)
+            raise ValueError(f"ids must be distinct, {twice!r} occurs more than once; drop one of its rows")
+        entries = _BLOCK_ENTRIES_CUDA if device.type == "cuda" else _BLOCK_ENTRIES
+        self.block_columns = block or max(1024, entries // n)
+        self._columns_read = 0
+
+    @property
+    def columns_read(self) -> int:
+        return self._columns_read
+
+
+class Dense(_Source):
+    """A stack that is one (n, d) floating-point tensor, read where it lies."""
+
+    def __init__(self, G: Tensor, *, ids: Sequence[Hashable] | None = None, block: int | None = None) -> None:
+        if G.ndim != 2:
+            raise ValueError(f"a stack is (n clients, d parameters), got shape {tuple(G.shape)}; one row is G[None, :]")
+        if not G.is_floating_point():
+            raise TypeError(f"updates must be floating point, got {G.dtype}; convert them with .float()")
+        super().__init__(*G.shape, G.dtype, G.device, ids, block)
+        self.G = G.detach()
+
+    def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
+        self._columns_read += stop - start
+        block = self.G[:, start:stop]
+        return _at_least_float32(block if rows is None else block[rows.to(self.device)])
+
+
+class Layers(_Source):
+    """A stack of separate tensors, one list of layers per client, never concatenated.
+
+    ``rows[i][k]`` is layer k of client i, of any shape; layers must agree between clients in shape. Blocks are
+    gathered as they are read. ``counters`` are integer tensors, which have no columns, by name: (n, *shape).
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[Sequence[Tensor]],
+        *,
+        layout: Layout | None = None,
+        counters: Mapping[str, Tensor] | None = None,
+        ids: Sequence[Hashable] | None = None,
+        block: int | None = None,
+    ) -> None:
+        if not rows:
+            raise ValueError("a stack needs at least one row, got an empty list: no client sent an update")
+        first = rows[0]
+        if not first:
+            raise ValueError("rows need at least one floating-point tensor, got none")
+        names = ids or range(len(rows))
+        for name, row in zip(names, rows, strict=False):
+            for k, (layer, model) in enumerate(zip(row, first, strict=True)):
+                what = layout.names[k] if layout else "row"
+                if layer.shape != model.shape:
+                    raise ValueError(
+                        f"client {name!r}: {what} has shape {tuple(layer.shape)}, the first client's has "
+                        f"{tuple(model.shape)}; all clients must send the same model, leave this one out"
+                    )
+                if not layer.is_floating_point():
+                    raise TypeError(f"client {name!r}: {what} is {layer.dtype}, updates must be floating point")
+                if layer.device != model.device:
+                    raise ValueError(f"client {name!r}: {what} is on {layer.device}, the first client's on {model.device}")
+        dtype = first[0].dtype
+        for layer in first:
+            dtype = torch.promote_types(dtype, layer.dtype)
+        sizes = [layer.numel() for layer in first]
+        super().__init__(len(rows), sum(sizes), dtype, first[0].device, ids, block)
+        self.layout = layout
+        self.counters = dict(counters or {})
+        self._rows = [[layer.detach().reshape(-1) for layer in row] for row in rows]
+        self._edges = [0, *np.cumsum(sizes).tolist()]
+
+    def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
+        self._columns_read += stop - start
+        wanted = self._rows if rows is None else [self._rows[i] for i in rows.tolist()]
+        pieces = [
+            torch.stack([row[k][max(start - a, 0) : stop - a] for row in wanted]).to(self.dtype)
+            for k, (a, b) in enumerate(pairwise(self._edges))
+            if a < stop and b > start
+        ]
+        return _at_least_float32(pieces[0] if len(pieces) == 1 else torch.cat(pieces, 1))
+
+
+def as_updates(G: Stack, ids: Sequence[Hashable] | None = None) -> Updates:
+    """Any accepted form of a stack as `Updates`, without copying it.
+
+    Takes an (n, d) tensor or array, a sequence of (d,) tensors or arrays, a sequence of state dicts, or `Updates`.
+
+    Raises:
+        TypeError: not one of these, or entries that are not floating point.
+        ValueError: no rows, rows of different shape or keys, or ids that do not match the rows.
+    """
+    if isinstance(G, Updates):
+        if ids is not None:
+            raise ValueError("ids belong to the stack: give them to Dense(...) or Layers(...), not to the call")
+        return Rooted(G) if isinstance(G, View) else G
+    if isinstance(G, Tensor):
+        return Dense(G, ids=ids)
+    if isinstance(G, np.ndarray):
+        return Dense(_from_numpy(G), ids=ids)
+    if not isinstance(G, Sequence) or isinstance(G, str):
+        raise TypeError(
+            "a stack is an (n, d) tensor or array, a sequence of (d,) rows, a sequence of state dicts or Updates, "
+            f"got {type(G).__name__}"
+        )
+    if G and isinstance(G[0], Mapping):
+        return _from_state_dicts(G, ids)
+    rows = [[_as_tensor(row, i)] for i, row in enumerate(G)]
+    for i, (row,) in enumerate(rows):
+        if row.ndim != 1:
+            raise ValueError(f"row {i} of the sequence has shape {tuple(row.shape)}, rows are (d,): flatten it")
+    return Layers(rows, ids=ids)
+
+
+def _from_state_dicts(dicts: Sequence[object], ids: Sequence[Hashable] | None) -> Layers:
+    names = ids or range(len(dicts))
+    tensors: list[dict[str, Tensor]] = []
+    for name, entries in zip(names, dicts, strict=False):
+        if not isinstance(entries, Mapping):
+            raise TypeError(f"client {name!r}: expected a state dict like the first client's, got {type(entries).__name__}")
+        tensors.append({key: _as_tensor(value, name) for key, value in entries.items()})
+        missing, extra = tensors[0].keys() - tensors[-1].keys(), tensors[-1].keys() - tensors[0].keys()
+        if missing or extra:
+            raise ValueError(
+                f"client {name!r}: state dict lacks {sorted(missing)} and adds {sorted(extra)} compared with the first "
+                "client's; all clients must send the same model, leave this one out"
+            )
+    layout = Layout.of(tensors[0])
+    counters = {}
+    for key in layout.counters:
+        if len({t[key].shape for t in tensors}) > 1:
+            raise ValueError(f"{key} has different shapes in different clients: {[tuple(t[key].shape) for t in tensors]}")
+        counters[key] = torch.stack([t[key] for t in tensors])
+    return Layers([[t[k] for k in layout.names] for t in tensors], layout=layout, counters=counters, ids=ids)
+
+
+def _as_tensor(row: object, name: Hashable) -> Tensor:
+    if isinstance(row, Tensor):
+        return row
+    if isinstance(row, np.ndarray):
+        return _from_numpy(row)
+    raise TypeError(f"client {name!r}: expected a tensor or an array, got {type(row).__name__}")
+
+
+def _from_numpy(array: np.ndarray) -> Tensor:
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"updates must be floating point, got an array of {array.dtype}")
+    if min(array.strides, default=0) < 0:  # torch has no negative strides
+        array = np.ascontiguousarray(array)
+    with warnings.catch_warnings():  # a read-only array is fine: rows are never written to
+        warnings.filterwarnings("ignore", message=".*not writable.*", category=UserWarning)
+        return torch.from_numpy(array)
+
+
+def _at_least_float32(block: Tensor) -> Tensor:
+    return block.float() if block.dtype.itemsize < 4 else block

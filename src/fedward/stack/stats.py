@@ -1,0 +1,267 @@
+"""Statistics: small sums over the columns of a stack, from which rules decide.
+
+A statistic is a value (hashable, so it is computed once); a new one is a subclass of `Statistic`. It says what one
+column block adds to it, and, where row operations commute with it, how to get it for a view without reading a column.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from math import floor
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+class Block:
+    """Columns ``start`` to ``stop`` of every row, and the same in float64 for statistics to share."""
+
+    def __init__(self, start: int, rows: Tensor) -> None:
+        self.start = start
+        self.rows = rows
+
+    @property
+    def stop(self) -> int:
+        """One past the last column."""
+        return self.start + self.rows.shape[1]
+
+    @cached_property
+    def wide(self) -> Tensor:
+        """The block in float64, converted once however many statistics read it."""
+        return self.rows.double()
+
+
+# Random numbers are drawn this many columns at a time, so that a billion columns need no billion-entry array.
+_DRAW = 1 << 24
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A random set of columns, drawn without replacement: the same for every block size, layout and device.
+
+    ``count`` columns, or max(1, floor(fraction * d)); all d if that is more than there are. With ``contiguous``,
+    one run of neighbouring columns from a random start.
+    """
+
+    seed: int
+    fraction: float | None = None
+    count: int | None = None
+    contiguous: bool = False
+
+    def size(self, d: int) -> int:
+        """How many of d columns are drawn."""
+        wanted = self.count if self.count is not None else floor((self.fraction or 0.0) * d)
+        return min(max(wanted, 1), d)
+
+    def coordinates(self, d: int) -> Tensor:
+        """The drawn columns in ascending order: (size,) int64."""
+        k, rng = self.size(d), np.random.default_rng(self.seed)
+        if k == d:
+            return torch.arange(d)
+        if self.contiguous:
+            start = int(rng.integers(0, d - k + 1))
+            return torch.arange(start, start + k)
+        return torch.from_numpy(_without_replacement(d, k, rng))
+
+
+def _without_replacement(d: int, k: int, rng: np.random.Generator) -> np.ndarray:
+    """A uniform k-subset of range(d): each column with probability k / d, then corrected to exactly k.
+
+    Given its size, a Bernoulli draw is a uniform subset; adding or removing uniformly keeps it one. Unlike a
+    permutation of d columns this needs 9 bytes a drawn column, and one random number a column.
+    """
+    if k * 50 < d:
+        return np.sort(rng.choice(d, k, replace=False, shuffle=False))
+    chosen = np.concatenate(
+        [s + np.flatnonzero(rng.random(min(_DRAW, d - s), np.float32) < k / d) for s in range(0, d, _DRAW)]
+    )
+    if len(chosen) > k:
+        return np.delete(chosen, rng.choice(len(chosen), len(chosen) - k, replace=False))
+    while len(chosen) < k:
+        extra = np.setdiff1d(rng.integers(0, d, 2 * (k - len(chosen))), chosen)
+        chosen = np.union1d(chosen, rng.permutation(extra)[: k - len(chosen)])
+    return chosen
+
+
+Partial = Callable[[Block], Tensor]
+Compute = Callable[..., tuple[Tensor, ...]]
+
+
+class Statistic(ABC):
+    """A sum over column blocks, by row (``axes`` = 1) or by pair of rows (``axes`` = 2)."""
+
+    name: ClassVar[str]
+    axes: ClassVar[int] = 1
+
+    @abstractmethod
+    def partials(self, d: int, device: torch.device) -> Partial:
+        """A function that says what a block of this stack adds: a fresh float64 tensor, rows first."""
+
+    def before(self, *, diagonal: bool) -> Statistic | None:
+        """The statistic of the stack beneath from which this one follows after a row mix; None if none does."""
+        return None
+
+    def scaled(self, value: Tensor, factors: Tensor) -> Tensor:
+        """This statistic of diag(factors) @ G, from `before` of G; factors are at least 0."""
+        return self.mixed(value, torch.diag(factors))
+
+    def mixed(self, value: Tensor, M: Tensor) -> Tensor:
+        """This statistic of M @ G, from `before` of G."""
+        raise TypeError(f"{self.name} does not follow from statistics of the stack beneath")
+
+    def anchored(self, compute: Compute, anchors: Tensor) -> Tensor | None:
+        """This statistic of G with the given (k, d) rows below, from statistics of G; None where it must be read."""
+        return None
+
+
+@dataclass(frozen=True)
+class SqNorms(Statistic):
+    """Squared norms of the rows: (n,). Finite exactly where the row is (and its norm below 1e154)."""
+
+    name: ClassVar[str] = "norms"
+
+    def partials(self, d: int, device: torch.device) -> Partial:  # noqa: D102
+        return lambda block: torch.linalg.vecdot(block.wide, block.wide)
+
+    def before(self, *, diagonal: bool) -> Statistic:  # noqa: D102
+        return self if diagonal else Gram()
+
+    def scaled(self, value: Tensor, factors: Tensor) -> Tensor:  # noqa: D102
+        return value * factors.square()
+
+    def mixed(self, value: Tensor, M: Tensor) -> Tensor:  # noqa: D102
+        return ((M @ value) * M).sum(1)
+
+    def anchored(self, compute: Compute, anchors: Tensor) -> Tensor:  # noqa: D102
+        return torch.cat([compute(self)[0], Gram.of(anchors).diagonal()])
+
+
+@dataclass(frozen=True)
+class Gram(Statistic):
+    """Inner products of the rows on all columns or on a sample: (n, n)."""
+
+    sample: Sample | None = None
+    name: ClassVar[str] = "gram"
+    axes: ClassVar[int] = 2
+
+    def partials(self, d: int, device: torch.device) -> Partial:  # noqa: D102
+        pick = _columns(self.sample, d)
+
+        def partial(block: Block) -> Tensor:
+            rows = pick(block).double() if self.sample else block.wide
+            return rows @ rows.T
+
+        return partial
+
+    def before(self, *, diagonal: bool) -> Statistic:  # noqa: D102
+        return self
+
+    def scaled(self, value: Tensor, factors: Tensor) -> Tensor:  # noqa: D102
+        return factors[:, None] * value * factors
+
+    def mixed(self, value: Tensor, M: Tensor) -> Tensor:  # noqa: D102
+        return M @ value @ M.T
+
+    def anchored(self, compute: Compute, anchors: Tensor) -> Tensor | None:  # noqa: D102
+        if self.sample is not None:
+            return None
+        gram, cross = compute(self, Dots(anchors))
+        return torch.cat([torch.cat([gram, cross], 1), torch.cat([cross.T, Gram.of(anchors)], 1)])
+
+    @staticmethod
+    def of(rows: Tensor) -> Tensor:
+        """Inner products of rows that are in memory: (k, k) float64."""
+        return (rows.double() @ rows.double().T).cpu()
+
+
+@dataclass(frozen=True, eq=False)
+class Dots(Statistic):
+    """Inner products of the rows with k given (d,) rows: (n, k). Equal only for the very same tensor."""
+
+    rows: Tensor
+    name: ClassVar[str] = "dots"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Dots) and other.rows is self.rows
+
+    def __hash__(self) -> int:
+        return hash((Dots, id(self.rows)))
+
+    def partials(self, d: int, device: torch.device) -> Partial:  # noqa: D102
+        rows = torch.atleast_2d(self.rows).to(device)
+        return lambda block: block.wide @ rows[:, block.start : block.stop].double().T
+
+    def before(self, *, diagonal: bool) -> Statistic:  # noqa: D102
+        return self
+
+    def mixed(self, value: Tensor, M: Tensor) -> Tensor:  # noqa: D102
+        return M @ value
+
+    def scaled(self, value: Tensor, factors: Tensor) -> Tensor:  # noqa: D102
+        return factors[:, None] * value
+
+
+@dataclass(frozen=True)
+class SignCounts(Statistic):
+    """Positive, zero and negative entries of each row, on all columns or on a sample: (n, 3)."""
+
+    sample: Sample | None = None
+    name: ClassVar[str] = "signs"
+
+    def partials(self, d: int, device: torch.device) -> Partial:  # noqa: D102
+        pick = _columns(self.sample, d)
+
+        def partial(block: Block) -> Tensor:
+            rows = pick(block)
+            plus, minus = (rows > 0).sum(1), (rows < 0).sum(1)
+            return torch.stack([plus, rows.shape[1] - plus - minus, minus], 1).double()
+
+        return partial
+
+    def before(self, *, diagonal: bool) -> Statistic | None:  # noqa: D102
+        return self if diagonal else None
+
+    def scaled(self, value: Tensor, factors: Tensor) -> Tensor:  # noqa: D102
+        zero = torch.zeros_like(value)
+        zero[:, 1] = value.sum(1)
+        return torch.where(factors[:, None] > 0, value, zero)
+
+
+@dataclass(frozen=True)
+class SignConcordance(Statistic):
+    """sum_j sgn(a_j) sgn(b_j) for each pair of rows: (n, n), whole numbers."""
+
+    name: ClassVar[str] = "concordance"
+    axes: ClassVar[int] = 2
+
+    def partials(self, d: int, device: torch.device) -> Partial:  # noqa: D102
+        # A block has far fewer than 2^24 columns, so float32 counts it exactly; the sum over blocks is float64.
+        def partial(block: Block) -> Tensor:
+            signs = block.rows.sign().float()
+            return (signs @ signs.T).double()
+
+        return partial
+
+    def before(self, *, diagonal: bool) -> Statistic | None:  # noqa: D102
+        return self if diagonal else None
+
+    def scaled(self, value: Tensor, factors: Tensor) -> Tensor:  # noqa: D102
+        live = (factors > 0).double()
+        return live[:, None] * value * live
+
+
+def _columns(sample: Sample | None, d: int) -> Callable[[Block], Tensor]:
+    """A function that picks the sampled columns of a block; all of them without a sample."""
+    if sample is None:
+        return lambda block: block.rows
+    chosen = sample.coordinates(d)
+
+    def pick(block: Block) -> Tensor:
+        lo, hi = torch.searchsorted(chosen, torch.tensor([block.start, block.stop])).tolist()
+        return block.rows.index_select(1, (chosen[lo:hi] - block.start).to(block.rows.device))
+
+    return pick

@@ -1,0 +1,371 @@
+"""`Updates`: a stack of n client rows by d columns that is never assumed to be in memory, and its row algebra.
+
+A view (`Mixed`, `Scaled`, `Taken`, `Anchored`, `Joined`, `Extended`) reads columns only when it must.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Iterator
+
+import torch
+from torch import Tensor
+
+from .layout import Layout
+from .stats import Block, Gram, Sample, SignConcordance, SignCounts, SqNorms, Statistic
+
+Kernel = Callable[[Tensor], Tensor]
+"""A function of columns: (n, b) in, (b,) out, each column on its own."""
+
+# Two row pairs closer than this share of their squared norms are the same row: float64 cannot tell them apart.
+_SAME_ROW = 1e-13
+
+
+class Updates(ABC):
+    """A lazy (n, d) stack of client updates.
+
+    A subclass says how to `read` a range of columns; all else follows. Statistics are sums over column blocks,
+    accumulated in float64, computed at most once each, and as many of them as are asked for together in one
+    pass (`compute`). Row operations (`mix`, `scale`, `take`, `anchored`) return views that derive their own
+    statistics from those of the stack beneath, without reading a column where that is possible.
+
+    Statistics live on the CPU, whatever the device of the rows: they are small, and decisions are made there.
+    """
+
+    n: int
+    d: int
+    dtype: torch.dtype
+    device: torch.device
+    ids: tuple[Hashable, ...]
+    layout: Layout | None = None
+    block_columns: int
+
+    def __init__(self) -> None:
+        self._statistics: dict[Statistic, Tensor] = {}
+
+    # --- the data -------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
+        """Columns ``start`` to ``stop`` of all rows, or of the rows at the given indices: (n, stop - start).
+
+        Half-precision rows come as float32, so that no sum is ever taken in half precision.
+        """
+
+    @property
+    @abstractmethod
+    def columns_read(self) -> int:
+        """How many columns have been read from the underlying data so far; ``columns_read / d`` is passes."""
+
+    def blocks(self, rows: Tensor | None = None) -> Iterator[Block]:
+        """All columns, a cache-sized block at a time."""
+        for start in range(0, self.d, self.block_columns):
+            yield Block(start, self.read(start, min(start + self.block_columns, self.d), rows))
+
+    # --- statistics -----------------------------------------------------------------------------------------
+
+    def compute(self, *statistics: Statistic) -> tuple[Tensor, ...]:
+        """The values of the given statistics: those not known yet are computed together in one pass."""
+        for statistic in statistics:
+            if statistic not in self._statistics:
+                derived = self._derive(statistic)
+                if derived is not None:
+                    self._statistics[statistic] = derived
+        missing = [s for s in dict.fromkeys(statistics) if s not in self._statistics]
+        if missing:
+            partials = [s.partials(self.d, self.device) for s in missing]
+            sums: list[Tensor | None] = [None] * len(missing)
+            for block in self.blocks():
+                for i, partial in enumerate(partials):
+                    term, so_far = partial(block), sums[i]
+                    sums[i] = term if so_far is None else so_far.add_(term)
+            for statistic, total in zip(missing, sums, strict=True):
+                assert total is not None  # d >= 1, so there was a block
+                self._statistics[statistic] = total.cpu()
+        return tuple(self._statistics[s] for s in statistics)
+
+    def _derive(self, statistic: Statistic) -> Tensor | None:
+        """The statistic from those of the stack beneath a view; None where the columns must be read."""
+        return None
+
+    def norms(self) -> Tensor:
+        """Euclidean norms of the rows: (n,) float64."""
+        return self.compute(SqNorms())[0].clamp_min(0).sqrt()
+
+    def gram(self) -> Tensor:
+        """Inner products of the rows, G @ G.T: (n, n) float64."""
+        return self.compute(Gram())[0]
+
+    def sq_dists(self) -> Tensor:
+        """Squared Euclidean distances between rows: (n, n) float64, at least 0, exactly 0 on the diagonal.
+
+        Rows that float64 cannot tell apart (squared distance below 1e-13 of their squared norms) have distance 0
+        and the very same distances to all others, so that colluders who send one row tie exactly.
+        """
+        return squared_distances(self.gram())
+
+    def sign_counts(self, fraction: float = 1.0, seed: int = 0) -> Tensor:
+        """How many entries of each row are positive, zero and negative: (n, 3) float64.
+
+        Counted on max(1, floor(fraction * d)) columns drawn without replacement by ``seed``; on all if fraction is 1.
+        """
+        return self.compute(SignCounts(None if fraction == 1.0 else Sample(seed=seed, fraction=fraction)))[0]
+
+    def concordance(self) -> Tensor:
+        """Sign concordance, (1/d) sum_j sgn(a_j) sgn(b_j) for each pair of rows: (n, n) float64 in [-1, 1], exact."""
+        return self.compute(SignConcordance())[0] / self.d
+
+    # --- row algebra ----------------------------------------------------------------------------------------
+
+    def mix(self, M: Tensor) -> Updates:
+        """The stack M @ G for an (m, n) matrix, lazily."""
+        return Mixed(self, M)
+
+    def scale(self, factors: Tensor) -> Updates:
+        """The stack diag(factors) @ G for n factors that are at least 0, lazily; signs stay exact."""
+        return Scaled(self, factors)
+
+    def take(self, rows: Tensor) -> Updates:
+        """Some of the rows, by index; the others are never multiplied, not even by 0."""
+        return Taken(self, rows)
+
+    def anchored(self, rows: Tensor) -> Updates:
+        """This stack with the server's own rows, (d,) or (k, d), below it (a previous aggregate, a root gradient)."""
+        return Anchored(self, rows)
+
+    # --- outputs --------------------------------------------------------------------------------------------
+
+    def combine(self, weights: Tensor) -> Tensor:
+        """The weighted sum of rows, weights @ G: (d,); rows of weight 0 are not read."""
+        rows = weights.nonzero().flatten()
+        out = torch.zeros(self.d, dtype=self.dtype, device=self.device)
+        if len(rows) == 0:
+            return out
+        some = None if len(rows) == self.n else rows
+        for block in self.blocks(some):
+            w = weights[rows].to(block.rows)
+            out[block.start : block.stop] = w @ block.rows
+        return out
+
+    def columns(self, kernel: Kernel) -> Tensor:
+        """A kernel applied to every column: (d,)."""
+        out = torch.empty(self.d, dtype=self.dtype, device=self.device)
+        for block in self.blocks():
+            out[block.start : block.stop] = kernel(block.rows)
+        return out
+
+    # --- back to the clients --------------------------------------------------------------------------------
+
+    def to_clients(self, weights: Tensor) -> Tensor:
+        """Weights of this view's rows as weights of the clients beneath it."""
+        return weights
+
+    def owner(self) -> Tensor:
+        """For each client beneath, the row of this view it contributes most to; -1 if to none."""
+        return torch.arange(self.n)
+
+
+def squared_distances(gram: Tensor) -> Tensor:
+    """Squared distances from a Gram matrix, as `Updates.sq_dists` says."""
+    q = gram.diagonal()
+    scale = q[:, None] + q[None, :]
+    dists = scale - 2 * gram
+    dists = torch.where(dists > _SAME_ROW * scale, dists, torch.zeros_like(dists)).fill_diagonal_(0)
+    first = (dists == 0).int().argmax(dim=1)  # the first of the rows that are the same as this one
+    if not torch.equal(first, torch.arange(len(first))):
+        dists = dists[first][:, first]
+    return dists
+
+
+class View(Updates):
+    """A stack made of another's rows: same columns, same device, same client identities beneath."""
+
+    def __init__(self, base: Updates, n: int) -> None:
+        super().__init__()
+        self.base, self.n, self.d = base, n, base.d
+        self.dtype, self.device, self.layout = base.dtype, base.device, base.layout
+        self.block_columns = base.block_columns
+        self.ids = tuple(range(n))  # a mixed row is nobody's: its number is its name
+
+    @property
+    def columns_read(self) -> int:
+        return self.base.columns_read
+
+
+class Mixed(View):
+    """M @ G. Gram(M G) = M Gram(G) M^T, and weights w of its rows are weights M^T w of the rows of G."""
+
+    def __init__(self, base: Updates, M: Tensor) -> None:
+        if M.ndim != 2 or M.shape[1] != base.n or len(M) == 0:
+            raise ValueError(f"a mixing matrix for {base.n} rows must be (m, {base.n}) with m >= 1, got {tuple(M.shape)}")
+        super().__init__(base, len(M))
+        self.M = M.detach().double().cpu()
+
+    def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
+        M = self.M if rows is None else self.M[rows]
+        block = self.base.read(start, stop)
+        return (M.to(block.device) @ block.double()).to(block.dtype)
+
+    def _derive(self, statistic: Statistic) -> Tensor | None:
+        before = statistic.before(diagonal=False)
+        return None if before is None else statistic.mixed(self.base.compute(before)[0], self.M)
+
+    def combine(self, weights: Tensor) -> Tensor:
+        return self.base.combine(weights @ self.M)
+
+    def to_clients(self, weights: Tensor) -> Tensor:
+        return self.base.to_clients(weights @ self.M)
+
+    def owner(self) -> Tensor:
+        share, row = self.M.abs().max(dim=0)
+        return _through(self.base.owner(), torch.where(share > 0, row, -1))
+
+
+class Scaled(View):
+    """diag(factors) @ G with factors >= 0: clipping is a weight, never a scaled copy."""
+
+    def __init__(self, base: Updates, factors: Tensor) -> None:
+        if factors.shape != (base.n,) or not bool(((factors >= 0) & factors.isfinite()).all()):
+            raise ValueError(f"scaling {base.n} rows takes {base.n} finite factors >= 0, got {factors}")
+        super().__init__(base, base.n)
+        self.ids = base.ids
+        self.factors = factors.detach().double().cpu()
+
+    def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
+        factors = self.factors if rows is None else self.factors[rows]
+        block = self.base.read(start, stop, rows)
+        return block * factors.to(block)[:, None]
+
+    def _derive(self, statistic: Statistic) -> Tensor | None:
+        before = statistic.before(diagonal=True)
+        return None if before is None else statistic.scaled(self.base.compute(before)[0], self.factors)
+
+    def combine(self, weights: Tensor) -> Tensor:
+        return self.base.combine(weights * self.factors)
+
+    def to_clients(self, weights: Tensor) -> Tensor:
+        return self.base.to_clients(weights * self.factors)
+
+    def owner(self) -> Tensor:
+        return self.base.owner()
+
+
+class Taken(View):
+    """Some rows of G. Every statistic is that of G, indexed: rows left out may be anything, NaN included."""
+
+    def __init__(self, base: Updates, rows: Tensor) -> None:
+        super().__init__(base, len(rows))
+        self.rows = rows.cpu()
+        self.ids = tuple(base.ids[i] for i in self.rows.tolist())
+
+    def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
+        return self.base.read(start, stop, self.rows if rows is None else self.rows[rows])
+
+    def _derive(self, statistic: Statistic) -> Tensor | None:
+        value = self.base.compute(statistic)[0][self.rows]
+        return value if statistic.axes == 1 else value[:, self.rows]
+
+    def _spread(self, values: Tensor, fill: float) -> Tensor:
+        return torch.full((self.base.n,), fill, dtype=values.dtype).index_copy_(0, self.rows, values)
+
+    def combine(self, weights: Tensor) -> Tensor:
+        return self.base.combine(self._spread(weights, 0))
+
+    def to_clients(self, weights: Tensor) -> Tensor:
+        return self.base.to_clients(self._spread(weights, 0))
+
+    def owner(self) -> Tensor:
+        return _through(self.base.owner(), self._spread(torch.arange(self.n), -1))
+
+
+class Rooted(View):
+    """A stack whose rows count as the clients, whatever they were made of."""
+
+    def __init__(self, base: Updates) -> None:
+        super().__init__(base, base.n)
+        self.ids = base.ids
+
+    def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
+        return self.base.read(start, stop, rows)
+
+    def _derive(self, statistic: Statistic) -> Tensor:
+        return self.base.compute(statistic)[0]
+
+    def combine(self, weights: Tensor) -> Tensor:
+        return self.base.combine(weights)
+
+
+class _Longer(View):
+    """A stack with rows below it that belong to no client."""
+
+    def to_clients(self, weights: Tensor) -> Tensor:
+        return self.base.to_clients(weights[: self.base.n])
+
+    def owner(self) -> Tensor:
+        return self.base.owner()
+
+
+class Joined(_Longer):
+    """The rows of one stack above those of another with the same columns."""
+
+    def __init__(self, base: Updates, below: Updates) -> None:
+        if below.d != base.d:
+            raise ValueError(f"stacks to join need the same columns, got d = {base.d} and d = {below.d}")
+        super().__init__(base, base.n + below.n)
+        self.below = below
+
+    def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
+        above = self.base.read(start, stop)
+        block = torch.cat([above, self.below.read(start, stop).to(above)])
+        return block if rows is None else block[rows]
+
+
+class Anchored(_Longer):
+    """G with rows of the server's own below it; weights on those are weights on no client."""
+
+    def __init__(self, base: Updates, anchors: Tensor) -> None:
+        rows = torch.atleast_2d(anchors)
+        if rows.ndim != 2 or rows.shape[1] != base.d:
+            raise ValueError(f"anchor rows need the stack's d = {base.d} columns, got shape {tuple(anchors.shape)}")
+        super().__init__(base, base.n + len(rows))
+        self.anchors = anchors  # as given: a statistic of this very tensor may be known already
+        self.below = rows.to(base.device)
+
+    def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
+        above = self.base.read(start, stop)
+        block = torch.cat([above, self.below[:, start:stop].to(above)])
+        return block if rows is None else block[rows]
+
+    def _derive(self, statistic: Statistic) -> Tensor | None:
+        return statistic.anchored(self.base.compute, self.anchors)
+
+    def combine(self, weights: Tensor) -> Tensor:
+        own = weights[self.base.n :].to(self.below) @ self.below
+        return self.base.combine(weights[: self.base.n]) + own.to(self.dtype)
+
+
+class Extended(_Longer):
+    """G with one row below it that a kernel computes from G's columns as they are read (a mean, a spread)."""
+
+    def __init__(self, base: Updates, kernel: Kernel) -> None:
+        super().__init__(base, base.n + 1)
+        self.kernel = kernel
+
+    def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
+        block = self.base.read(start, stop)
+        block = torch.cat([block, self.kernel(block)[None]])
+        return block if rows is None else block[rows]
+
+
+def materialise(updates: Updates, out: Tensor | None = None) -> Tensor:
+    """The stack as an (n, d) tensor, written to ``out`` if given."""
+    if out is None:
+        out = torch.empty(updates.n, updates.d, dtype=updates.dtype, device=updates.device)
+    for block in updates.blocks():
+        out[:, block.start : block.stop] = block.rows
+    return out
+
+
+def _through(below: Tensor, above: Tensor) -> Tensor:
+    """Compose two owner maps: client -> row of the base -> row of the view."""
+    return torch.where(below >= 0, above[below.clamp_min(0)], -1)
