@@ -2,10 +2,23 @@
 
 from importlib.metadata import version as _version
 
-from . import attacks, mixers, rules
+from . import attacks, clients, mixers, rules, sim, testing
 from .aggregator import Aggregator, Result
 from .registry import build, catalogue, parse, register
-from .rule import Bound, BoundError, Context, Mixer, Plan, Reason, Rule, ScalingMixer, State, average_of, smallest
+from .rule import (
+    Bound,
+    BoundError,
+    Context,
+    Mixer,
+    Plan,
+    Reason,
+    Rule,
+    ScalingMixer,
+    State,
+    average_of,
+    smallest,
+)
+from .sim import ServerSGD, Simulation
 from .stack import Updates
 
 __version__ = _version("fedward")
@@ -21,15 +34,20 @@ __all__ = [
     "Result",
     "Rule",
     "ScalingMixer",
+    "ServerSGD",
+    "Simulation",
     "State",
     "Updates",
     "attacks",
     "average_of",
     "build",
     "catalogue",
+    "clients",
     "mixers",
     "parse",
     "register",
     "rules",
+    "sim",
     "smallest",
+    "testing",
 ]

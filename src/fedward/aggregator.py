@@ -55,14 +55,16 @@ class Result(Generic[A]):
     def table(self) -> str:
         """One line a client: id, weight, accepted, first score, reason."""
         score = next(iter(self.scores), "score")
-        rows = [("id", "weight", "accepted", score, "reason")]
+        rows: list[tuple[str, ...]] = [("id", "weight", "accepted", score, "reason")]
         for i, name in enumerate(self.ids):
             weight = "" if self.weights is None else f"{float(self.weights[i]):.4f}"
             value = float(self.scores[score][i]) if self.scores else float("nan")
             shown = "" if isnan(value) else f"{value:.4g}"
             rows.append((str(name), weight, "yes" if self.accepted[i] else "no", shown, str(self.reasons[i])))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+        lines = [
+            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows
+        ]
         return "\n".join([lines[0], "  ".join("-" * w for w in widths), *lines[1:]])
 
 
@@ -86,7 +88,10 @@ class Aggregator:
 
     @overload
     def __call__(
-        self, G: np.ndarray, ids: Sequence[Hashable] | None = ..., messages: Mapping[Hashable, Any] | None = ...
+        self,
+        G: np.ndarray,
+        ids: Sequence[Hashable] | None = ...,
+        messages: Mapping[Hashable, Any] | None = ...,
     ) -> Result[np.ndarray]: ...
     @overload
     def __call__(
@@ -145,7 +150,9 @@ def judge(updates: Updates, outcome: Outcome) -> Result[Tensor]:
         weights = None
         accepted = plan.updates.to_clients(torch.ones(plan.updates.n, dtype=torch.float64)) > 0
     owner = (plan.judged or plan.updates).owner()
-    scores = {k: torch.where(owner >= 0, s.double()[owner.clamp_min(0)], torch.nan) for k, s in plan.scores.items()}
+    scores = {
+        k: torch.where(owner >= 0, s.double()[owner.clamp_min(0)], torch.nan) for k, s in plan.scores.items()
+    }
     reasons = []
     for finite, ok, row in zip(outcome.finite.tolist(), accepted.tolist(), owner.tolist(), strict=True):
         if not finite:
@@ -153,7 +160,9 @@ def judge(updates: Updates, outcome: Outcome) -> Result[Tensor]:
         elif ok:
             reasons.append(Reason.ACCEPTED)
         else:
-            reasons.append(plan.reasons[row] if plan.reasons is not None and row >= 0 else Reason.NOT_SELECTED)
+            reasons.append(
+                plan.reasons[row] if plan.reasons is not None and row >= 0 else Reason.NOT_SELECTED
+            )
     counters = None
     if isinstance(updates, Layers) and updates.counters:
         chosen = accepted if bool(accepted.any()) else outcome.finite

@@ -78,7 +78,7 @@ def standard_deviation(G: ArrayLike, ddof: int = 0) -> Vector:
     total = np.zeros(rows.shape[1])
     for g in rows:
         total = total + (g - centre) ** 2
-    return np.sqrt(total / (rows.shape[0] - ddof))
+    return np.array([math.sqrt(v / (rows.shape[0] - ddof)) for v in total])
 
 
 def attack_lie(G: ArrayLike, f: int, z: float = 0.3, ddof: int = 0) -> Matrix:
@@ -188,8 +188,8 @@ def min_max_gamma(G: ArrayLike, p: Vector, method: str = "exact") -> float:
 def min_sum_gamma(G: ArrayLike, p: Vector, method: str = "exact", bound_rule: str = "max") -> float:
     """B8 Min-Sum: largest gamma with sum_i norm^2(mean + gamma p - g_i) <= S.
 
-    S = max_i sum_j norm^2(g_i - g_j).  Exact: gamma = sqrt((S - sum_i norm^2(mean - g_i)) / (b p.p)).  ``bound_rule="min"`` is the released
-    NDSS'21 code, with the smallest row sum as S.  p = 0 gives 0.
+    S = max_i sum_j norm^2(g_i - g_j).  Exact: gamma = sqrt((S - sum_i norm^2(mean - g_i)) / (b p.p)).
+    ``bound_rule="min"`` is the released NDSS'21 code, with the smallest row sum as S.  p = 0 gives 0.
     """
     rows = as_rows(G)
     centre = mean(rows)

@@ -96,7 +96,7 @@ def fedavg(X: ArrayLike, weights: Sequence[float] | Vector) -> Vector:
         raise ValueError("one weight per row")
     if any(v < 0 for v in w) or not math.fsum(w) > 0:
         raise ValueError("weights must be >= 0 and sum to more than 0")
-    total = np.zeros(rows.shape[1])
+    total: Vector = np.zeros(rows.shape[1])
     for w_i, x_i in zip(w, rows, strict=True):
         total = total + w_i * x_i
     return total / math.fsum(w)
@@ -106,12 +106,11 @@ def clip_mean(X: ArrayLike) -> Vector:
     """A1 (DeSGD): M = med_i norm(x_i); (1/n) sum_i x_i min(1, M / norm(x_i)); zero rows stay zero."""
     rows = as_rows(X)
     bound = med([norm(x) for x in rows])
-    total = np.zeros(rows.shape[1])
-    for x in rows:
-        size = norm(x)
+    for i in range(rows.shape[0]):
+        size = norm(rows[i])
         if size > 0.0:
-            total = total + x * min(1.0, bound / size)
-    return total / rows.shape[0]
+            rows[i] = rows[i] * min(1.0, bound / size)
+    return mean(rows)
 
 
 # --- A2, A3 coordinate-wise rules ---------------------------------------------------------------------
@@ -267,8 +266,8 @@ def bulyan(X: ArrayLike, f: int) -> Selection:
     for j in range(d):
         values = sorted(float(rows[i, j]) for i in picks)
         centre = med(values)
-        closest = sorted(values, key=lambda value, centre=centre: abs(value - centre))[:beta]
-        out[j] = sum(closest) / beta
+        by_distance = sorted((abs(value - centre), value) for value in values)
+        out[j] = sum(value for _, value in by_distance[:beta]) / beta
     return out, picks
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,7 +29,7 @@ def estimate_bandwidth(F: ArrayLike, quantile: float = 0.5, sample_idx: Indices 
     for p in points:
         distances = sorted(norm(p - q) for q in points)
         total += distances[k - 1]
-    return total / n
+    return float(total / n)
 
 
 def equal_row_labels(F: ArrayLike) -> list[int]:
@@ -54,16 +55,22 @@ def mean_shift_seeds(F: ArrayLike, h: float) -> list[Vector]:
     return [np.array(cell) * h for cell in cells]
 
 
-def climb(F: ArrayLike, seed: Vector, h: float, max_moves: int = 300) -> tuple[Vector, int]:
+def climb(
+    F: ArrayLike, seed: Vector, h: float, max_moves: int = 300, gaps: list[float] | None = None
+) -> tuple[Vector, int]:
     """A9 step 3: move to the mean of the points within h until the move is <= 1e-3 h.
 
     Returns the last position and the number of points averaged in the last move (0: nobody inside).
+    ``gaps`` collects abs(distance - h) / h of every comparison.
     """
     points = as_rows(F)
     position = np.array(seed, dtype=np.float64)
     intensity = 0
     for _ in range(max_moves):
-        inside = [p for p in points if norm(p - position) <= h]
+        distances = [norm(p - position) for p in points]
+        if gaps is not None:
+            gaps.extend(abs(distance - h) / h for distance in distances)
+        inside = [p for p, distance in zip(points, distances, strict=True) if distance <= h]
         intensity = len(inside)
         if intensity == 0:
             break
@@ -78,11 +85,14 @@ def climb(F: ArrayLike, seed: Vector, h: float, max_moves: int = 300) -> tuple[V
     return position, intensity
 
 
-def mean_shift_labels(F: ArrayLike, h: float, max_moves: int = 300) -> list[int]:
+def mean_shift_labels(
+    F: ArrayLike, h: float, max_moves: int = 300, gaps: list[float] | None = None
+) -> list[int]:
     """A9 steps 2 to 5: label of every point, -1 where no kept centre lies within h; h = 0 groups equal rows.
 
     Centres are sorted by (intensity, coordinates) descending, and a centre within h of one already kept is
-    dropped; a point takes its nearest kept centre, the lowest label if two are equally near.
+    dropped; a point takes its nearest kept centre, the lowest label if two are equally near.  ``gaps``
+    collects how far, relative to h, each comparison was from going the other way (see `deciding_gap`).
     """
     points = as_rows(F)
     if h < 0:
@@ -91,24 +101,52 @@ def mean_shift_labels(F: ArrayLike, h: float, max_moves: int = 300) -> list[int]
         return equal_row_labels(points)
     found: list[tuple[int, tuple[float, ...]]] = []
     for seed in mean_shift_seeds(points, h):
-        centre, intensity = climb(points, seed, h, max_moves)
+        centre, intensity = climb(points, seed, h, max_moves, gaps)
         if intensity > 0:
             found.append((intensity, tuple(float(v) for v in centre)))
     found.sort(reverse=True)
     kept: list[Vector] = []
     for _, coordinates in found:
         centre = np.array(coordinates)
-        if all(norm(centre - other) > h for other in kept):
+        distances = [norm(centre - other) for other in kept]
+        if gaps is not None:
+            gaps.extend(abs(distance - h) / h for distance in distances)
+        if all(distance > h for distance in distances):
             kept.append(centre)
     labels = []
     for p in points:
         label, nearest = -1, math.inf
         for c, centre in enumerate(kept):
             distance = norm(p - centre)
+            if gaps is not None:
+                gaps.append(abs(distance - h) / h)
+                if distance <= h and label >= 0:
+                    gaps.append(abs(distance - nearest) / h)
             if distance <= h and distance < nearest:
                 label, nearest = c, distance
         labels.append(label)
+    if gaps is not None:
+        gaps.extend(
+            abs(a[0] - b[0]) / h  # equal intensity: the order rests on the coordinates
+            for (i, a), (j, b) in combinations(found, 2)
+            if i == j and norm(np.array(a) - np.array(b)) > 1e-3 * h
+        )
     return labels
+
+
+def deciding_gap(F: ArrayLike, h: float) -> float:
+    """Smallest relative margin of any comparison in A9 steps 2 to 5; +inf for h = 0.
+
+    Section 0 compares selections only where the deciding gaps exceed 1e-3.  Shares are multiples of
+    1 / len(coords), so a distance can equal h exactly, and then rounding alone decides.
+    """
+    if h == 0:
+        return math.inf
+    gaps: list[float] = []
+    mean_shift_labels(F, h, gaps=gaps)
+    for v in as_rows(F).ravel():  # rounding to a cell: distance of v / h from a half-integer
+        gaps.append(abs(abs(v / h - math.floor(v / h)) - 0.5))
+    return float(min(gaps))
 
 
 def largest_cluster(labels: Sequence[int] | NDArray[np.int64]) -> list[int]:

@@ -103,6 +103,12 @@ def test_s_fraction_zero_gives_two_labels_per_client() -> None:
     assert set.union(*held) == set(range(10))
 
 
+def test_shards_are_drawn_at_random() -> None:
+    labels = balanced(10, 20)
+    pairs = {frozenset(labels[split(SFraction(s=0), labels, 5, seed)[0]].tolist()) for seed in range(20)}
+    assert len(pairs) > 10  # of 45 pairs of labels that client 0 can get
+
+
 def test_skew_grows_as_s_falls() -> None:
     labels = balanced(10, 100)
 

@@ -4,7 +4,7 @@
 folder for any other use, and ``render`` turns loaded runs into the page as a string.
 """
 
-from fedward.report.page import render, write_report
-from fedward.report.runs import Record, ReportError, RunData, load_run
+from .page import render, write_report
+from .runs import Record, ReportError, RunData, load_run
 
 __all__ = ["Record", "ReportError", "RunData", "load_run", "render", "write_report"]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fedward.report.runs import RunData
+from .runs import RunData
 
 _TASK = ("data", "model", "partition")
 """Settings that make another problem of it: they join the attack in the column where they vary."""

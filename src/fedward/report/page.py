@@ -10,10 +10,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from fedward.report import assets, plots
-from fedward.report.grid import Placed, best_by_cell, is_grid, place, plain, setting, unique
-from fedward.report.plots import Figure
-from fedward.report.runs import ReportError, RunData, load_run
+from . import assets, plots, style
+from .grid import Placed, best_by_cell, is_grid, place, plain, setting, unique
+from .plots import Figure
+from .runs import ReportError, RunData, load_run
 
 TITLE = "Byzantine-robust training: report"
 _NONE = '<span title="not recorded">&ndash;</span>'
@@ -87,7 +87,7 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return fmean(known) if known else None
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: int, style: str = "") -> str:
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: int, kind: str = "") -> str:
     """A table of ready HTML cells; the columns from ``numbers`` on are right-aligned."""
 
     def line(tag: str, cells: Sequence[str]) -> str:
@@ -96,7 +96,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: int, sty
 
     body = "".join(line("td", cells) for cells in rows)
     return (
-        f'<div class="scroll"><table class="{style}"><thead>{line("th", head)}</thead>'
+        f'<div class="scroll"><table class="{kind}"><thead>{line("th", head)}</thead>'
         f"<tbody>{body}</tbody></table></div>\n"
     )
 
@@ -190,8 +190,8 @@ def _heat_table(placed: Sequence[Placed]) -> str:
         value, values = means[row, column], cells[row, column]
         several = f"<small>{len(values)} runs, {min(values):.1%} to {max(values):.1%}</small>"
         best = ' class="best"' if value == lead[column] else ""
-        style = _shade((value - bottom) / (top - bottom))
-        return f'<td{best} style="{style}">{value:.2%}{several * (len(values) > 1)}</td>'
+        shade = _shade((value - bottom) / (top - bottom))
+        return f'<td{best} style="{shade}">{value:.2%}{several * (len(values) > 1)}</td>'
 
     head = "".join(f"<th>{escape(column)}</th>" for column in columns)
     body = "".join(
@@ -257,7 +257,7 @@ def _run_section(number: int, entry: Placed, is_open: bool) -> str:
         f'<summary><span class="name">{escape(entry.label)}</span>'
         f'<span class="facts">{" &middot; ".join(facts)}</span></summary>\n<div class="body">\n'
         f"<p>{escape(entry.row)} against {escape(entry.column)}; {_count(run.clients, 'client')}, "
-        f"{len(run.byzantine_ids) or 'none'} byzantine; {_rounds(run)} rounds.</p>\n"
+        f"{len(run.byzantine_ids) or 'none'} byzantine; rounds: {_rounds(run)}.</p>\n"
         + "".join(f'<p class="note">{escape(note)}</p>\n' for note in run.notes)
         + _acceptance(run, name)
         + _signs(run, name)
@@ -306,11 +306,12 @@ def _signs(run: RunData, name: str) -> str:
 
 
 def _client_map(run: RunData, name: str) -> str:
-    width = plots.client_map(run).width
+    figure = plots.clients_by_round(run)
+    width = figure["cells"]["width"]
     swatch = '<span><span class="swatch" style="background:{}"></span>{}</span>'
-    blend = f"linear-gradient(90deg,{plots.DROPPED},{plots.BETWEEN},{plots.ACCEPTED})"
-    key = [swatch.format(plots.ACCEPTED, "accepted"), swatch.format(plots.DROPPED, "dropped")]
-    key += [swatch.format(plots.ABSENT, "did not take part")]
+    blend = f"linear-gradient(90deg,{style.DROPPED},{style.BETWEEN},{style.ACCEPTED})"
+    key = [swatch.format(style.ACCEPTED, "accepted"), swatch.format(style.DROPPED, "dropped")]
+    key += [swatch.format(style.ABSENT, "did not take part")]
     if width > 1:
         key.append(swatch.replace("swatch", "swatch blend").format(blend, "in some rounds of the column"))
     caption = (
@@ -327,7 +328,7 @@ def _client_map(run: RunData, name: str) -> str:
         )
     return f'<h3>Who was accepted, round by round</h3>\n<div class="key">{"".join(key)}</div>\n' + _figure(
         f"{name}-clients",
-        plots.clients_by_round(run),
+        figure,
         f"{caption}.{_reasons(run)}",
         "Accepted clients by round",
     )

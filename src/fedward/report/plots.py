@@ -11,17 +11,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedward.report.grid import Placed, unique
-from fedward.report.runs import RunData, Shares
+from .grid import Placed, unique
+from .runs import RunData, Shares
+from .style import (
+    ABSENT,
+    ACCEPTED,
+    BETWEEN,
+    BYZANTINE,
+    DASHES,
+    DROPPED,
+    HONEST,
+    INK,
+    PALETTE,
+    base_axis,
+    base_layout,
+    margins,
+    note,
+    safe_text,
+)
 
 Figure = dict[str, Any]
 Floats = NDArray[np.float64]
-
-# Okabe and Ito's palette, made for colour-blind readers, without its yellow (too pale on white).
-PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#444444")
-DASHES = ("solid", "dash", "dot", "dashdot")
-HONEST, BYZANTINE = PALETTE[0], PALETTE[1]
-ACCEPTED, BETWEEN, DROPPED, ABSENT = "#8bb8dc", "#f6e6bd", "#c8501e", "#ececec"
 
 MAX_COLUMNS = 400
 """Columns of the client map at most; rounds are binned beyond it."""
@@ -29,47 +39,6 @@ MAX_CELLS = 200_000
 """Cells of the client map, which makes the columns fewer (not below 50) with more than 500 clients."""
 MAX_POINTS = 1500
 """Points of a line at most; every k-th round is drawn beyond it."""
-
-_INK, _GRID = "#1f2933", "#e4e7eb"
-_FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
-
-
-def _layout(height: int, **more: Any) -> dict[str, Any]:
-    return {
-        "height": height,
-        "font": {"family": _FONT, "size": 13, "color": _INK},
-        "paper_bgcolor": "#ffffff",
-        "plot_bgcolor": "#ffffff",
-        "margin": _margin(36, 48),
-        "hoverlabel": {"bgcolor": "#ffffff", "bordercolor": "#9aa5b1", "font": {"family": _FONT, "size": 12}},
-        "legend": {
-            "orientation": "h",
-            "x": 0,
-            "xanchor": "left",
-            "y": 1,
-            "yanchor": "top",
-            "yref": "container",
-        },
-    } | more
-
-
-def _margin(top: int, bottom: int, right: int = 16) -> dict[str, int]:
-    return {"l": 64, "r": right, "t": top, "b": bottom}
-
-
-def _axis(title: str | None = None, **more: Any) -> dict[str, Any]:
-    axis: dict[str, Any] = {
-        "showline": True,
-        "linecolor": "#9aa5b1",
-        "gridcolor": _GRID,
-        "zeroline": False,
-        "ticks": "outside",
-        "tickcolor": "#9aa5b1",
-        "automargin": True,
-    }
-    if title is not None:
-        axis["title"] = {"text": title, "standoff": 8, "font": {"size": 13}}
-    return axis | more
 
 
 def _listed(values: Floats) -> list[float | None]:
@@ -126,7 +95,9 @@ def accuracy(placed: Sequence[Placed]) -> Figure | None:
     span = [r.accuracy for entry in shown for r in entry.run.evaluated if r.accuracy is not None]
     latest = max(entry.run.evaluated[-1].round for entry in shown)
     pad = max(0.02, 0.05 * (max(span) - min(span)))
-    layout = _layout(height, hovermode="closest", annotations=[], margin=_margin(top_margin, bottom_margin))
+    layout = base_layout(
+        height, hovermode="closest", annotations=[], margin=margins(top_margin, bottom_margin)
+    )
     # Just above the panel titles and growing upwards: plotly widens the margin for a legend of several lines.
     layout["legend"] |= {
         "y": 1 + above / (height - top_margin - bottom_margin),
@@ -138,13 +109,13 @@ def accuracy(placed: Sequence[Placed]) -> Figure | None:
         left, top = right * (width + gap_x), 1 - below * (tall + gap_y)
         suffix = "" if index == 0 else str(index + 1)
         last = index + across >= len(panels)
-        layout[f"xaxis{suffix}"] = _axis(
+        layout[f"xaxis{suffix}"] = base_axis(
             "round" if last else None,
             domain=[left, left + width],
             anchor=f"y{suffix}",
             range=[0, 1.02 * latest],
         )
-        layout[f"yaxis{suffix}"] = _axis(
+        layout[f"yaxis{suffix}"] = base_axis(
             "test accuracy" if right == 0 else None,
             domain=[max(0.0, top - tall), top],
             anchor=f"x{suffix}",
@@ -154,7 +125,7 @@ def accuracy(placed: Sequence[Placed]) -> Figure | None:
         ) | ({"matches": "y"} if index else {})
         if len(panels) > 1:
             layout["annotations"].append(
-                _note(f"<b>{_text(panel)}</b>", left, top, xanchor="left", yanchor="bottom", yshift=4)
+                note(f"<b>{safe_text(panel)}</b>", left, top, xanchor="left", yanchor="bottom", yshift=4)
             )
     named: set[str] = set()
     data = []
@@ -166,7 +137,7 @@ def accuracy(placed: Sequence[Placed]) -> Figure | None:
             {
                 "type": "scatter",
                 "mode": "lines+markers" if len(points) <= 40 else "lines",
-                "name": _text(entry.row),
+                "name": safe_text(entry.row),
                 "legendgroup": entry.row,
                 "showlegend": entry.row not in named,
                 "xaxis": f"x{suffix}",
@@ -176,7 +147,7 @@ def accuracy(placed: Sequence[Placed]) -> Figure | None:
                 "customdata": _listed(_column([r.loss for r in points])),
                 "line": {"color": PALETTE[style % 7], "dash": DASHES[style // 7 % 4], "width": 2},
                 "marker": {"size": 5},
-                "hovertemplate": f"<b>{_text(entry.label)}</b><br>round %{{x}}<br>accuracy %{{y:.2%}}"
+                "hovertemplate": f"<b>{safe_text(entry.label)}</b><br>round %{{x}}<br>accuracy %{{y:.2%}}"
                 "<br>test loss %{customdata}<extra></extra>",
             }
         )
@@ -188,16 +159,6 @@ def _legend_lines(names: Sequence[str]) -> int:
     """About how many lines a horizontal legend takes on a page of 1280 pixels."""
     width = 52 + 7 * max(len(name) for name in names)
     return -(-len(names) // max(1, 1060 // width))
-
-
-def _text(value: str) -> str:
-    """Text for plotly, which would read ``<b>`` and ``&lt;`` as markup and ``%{x}`` as a template."""
-    return value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("%{", "%\u200b{")
-
-
-def _note(text: str, x: float, y: float, **more: Any) -> dict[str, Any]:
-    place = {"x": x, "y": y, "xref": "paper", "yref": "paper", "showarrow": False}
-    return {"text": text, "font": {"size": 13}} | place | more
 
 
 # ----------------------------------------------------------------------- acceptance, signs
@@ -231,12 +192,12 @@ def acceptance(run: RunData) -> Figure | None:
         )
         if any(value is not None for value in values)
     ]
-    layout = _layout(
+    layout = base_layout(
         300,
         hovermode="x unified",
         showlegend=True,
-        xaxis=_axis("round", hoverformat=",d", unifiedhovertitle={"text": "round %{x}"}),
-        yaxis=_axis("accepted", range=[-0.03, 1.03], tickformat=".0%"),
+        xaxis=base_axis("round", hoverformat=",d", unifiedhovertitle={"text": "round %{x}"}),
+        yaxis=base_axis("accepted", range=[-0.03, 1.03], tickformat=".0%"),
     )
     return {"data": data, "layout": layout} if data else None
 
@@ -251,19 +212,19 @@ def signs(run: RunData) -> Figure | None:
     if not sides:
         return None
     width, gap = 0.31, 0.035
-    layout = _layout(320, hovermode="x unified", annotations=[], margin=_margin(64, 48))
+    layout = base_layout(320, hovermode="x unified", annotations=[], margin=margins(64, 48))
     data = []
     for index, sign in enumerate(("positive", "zero", "negative")):
         axis = "" if index == 0 else str(index + 1)
         left = index * (width + gap)
-        layout[f"xaxis{axis}"] = _axis(
+        layout[f"xaxis{axis}"] = base_axis(
             "round",
             domain=[left, left + width],
             anchor=f"y{axis}",
             hoverformat=",d",
             unifiedhovertitle={"text": "round %{x}"},
         )
-        layout[f"yaxis{axis}"] = _axis(
+        layout[f"yaxis{axis}"] = base_axis(
             "share of coordinates" if index == 0 else None,
             tickformat=".0%",
             rangemode="tozero",
@@ -271,7 +232,7 @@ def signs(run: RunData) -> Figure | None:
             showticklabels=index == 0,
         ) | ({"matches": "y"} if index else {})
         layout["annotations"].append(
-            _note(f"<b>{sign}</b>", left, 1, xanchor="left", yanchor="bottom", yshift=3)
+            note(f"<b>{sign}</b>", left, 1, xanchor="left", yanchor="bottom", yshift=3)
         )
         data += [
             _line(
@@ -370,12 +331,12 @@ def clients_by_round(run: RunData) -> Figure:
         byzantine and len(ticks) > 1
     ):  # the first byzantine row is always labelled, the honest one above it may be too close
         ticks = [tick for tick in ticks if not honest - every < tick < honest or tick == 0]
-    layout = _layout(
+    layout = base_layout(
         inner + 86,
         hovermode="closest",
-        margin=_margin(34, 52, right=104),
-        xaxis=_axis("round", range=[cells.edges[0], cells.edges[-1]], showgrid=False),
-        yaxis=_axis(
+        margin=margins(34, 52, right=104),
+        xaxis=base_axis("round", range=[cells.edges[0], cells.edges[-1]], showgrid=False),
+        yaxis=base_axis(
             "client",
             range=[rows - 0.5, -0.5],
             tickvals=ticks,
@@ -401,11 +362,11 @@ def clients_by_round(run: RunData) -> Figure:
             }
             layout["shapes"].append(side)
             layout["annotations"].append(
-                _note(label, 1, middle, yref="y", xanchor="left", xshift=14, align="left", font=font)
+                note(label, 1, middle, yref="y", xanchor="left", xshift=14, align="left", font=font)
             )
     if honest and byzantine:
         edge = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": honest - 0.5, "y1": honest - 0.5}
-        layout["shapes"].append(edge | {"line": {"color": _INK, "width": 1.5}})
+        layout["shapes"].append(edge | {"line": {"color": INK, "width": 1.5}})
     low = -20  # the scale runs from -20 to 100: absent cells are -1, everything else is a per cent
     absent = (-0.5 - low) / (100 - low)
     middle = (50 - low) / (100 - low)
@@ -419,10 +380,11 @@ def clients_by_round(run: RunData) -> Figure:
         "hovertemplate": "%{text}<extra></extra>",
     }
     packed = {
+        "width": cells.width,
         "columns": len(cells.edges) - 1,
         "share": base64.b64encode(cells.share.tobytes()).decode(),
         "reason": base64.b64encode(cells.reason.tobytes()).decode(),
-        "reasons": [_text(reason) for reason in cells.reasons],
+        "reasons": [safe_text(reason) for reason in cells.reasons],
         "clients": cells.clients,
         "honest": honest,
     }

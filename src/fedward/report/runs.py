@@ -100,9 +100,8 @@ def load_run(folder: str | Path) -> RunData:
         )
     diverged = [r.round for r in records if r.train_loss is not None and not math.isfinite(r.train_loss)]
     if diverged:
-        notes.append(
-            f"The training loss is not finite in {len(diverged)} rounds, first in round {diverged[0]}."
-        )
+        more = f" and {len(diverged) - 1} more" if len(diverged) > 1 else ""
+        notes.append(f"The training loss is not finite in round {diverged[0]}{more}.")
     return RunData(
         name=head["name"],
         config=head["config"],
@@ -195,9 +194,7 @@ def _read_records(file: Path) -> tuple[list[Record], list[str]]:
             f"{file}: no complete round; wait for the first round to end, or leave this run out"
         )
     if repeated:
-        notes.append(
-            f"{repeated} rounds are on record more than once (a resumed run); the later line counts."
-        )
+        notes.append(f"Lines replaced by a later line for the same round (a resumed run): {repeated}.")
     return [rounds[key] for key in sorted(rounds)], notes
 
 

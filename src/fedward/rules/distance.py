@@ -90,9 +90,13 @@ class Bulyan(_FromDistances):
 
     f: int
     bound: ClassVar[Bound] = Bound(4, 3)
-    properties: ClassVar[frozenset[str]] = frozenset(
-        {"permutation", "translation", "scale", "columns", "unanimity", "box", "mean"}
-    )
+
+    @property
+    def properties(self) -> frozenset[str]:  # type: ignore[override]  # a class variable elsewhere
+        # With f of 1 or 2 the last picks score rows by one neighbour: two rows that are each other's nearest tie,
+        # and the first one wins.
+        always = frozenset({"translation", "scale", "columns", "unanimity", "box", "mean"})
+        return always if self.f in (1, 2) else always | {"permutation"}
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         picked, scores = bulyan_picks(updates.sq_dists(), self.f)
@@ -156,7 +160,9 @@ class GeometricMedian(_FromDistances):
             raise ValueError(f"iterations >= 1, nu > 0 and tolerance >= 0 are needed, got {self!r}")
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        weights, dists = weiszfeld(updates.gram(), updates.sq_dists(), self.iterations, self.nu, self.tolerance)
+        weights, dists = weiszfeld(
+            updates.gram(), updates.sq_dists(), self.iterations, self.nu, self.tolerance
+        )
         return Plan(updates, weights, scores={"distance": dists})
 
 

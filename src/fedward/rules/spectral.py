@@ -36,7 +36,9 @@ class DnC(Rule):
     subsample: int = 10_000
     filter: float = 1.0
     bound: ClassVar[Bound] = Bound(1, 1)
-    properties: ClassVar[frozenset[str]] = frozenset({"permutation", "translation", "scale", "unanimity", "mean"})
+    properties: ClassVar[frozenset[str]] = frozenset(
+        {"permutation", "translation", "scale", "unanimity", "mean"}
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -69,4 +71,5 @@ def outlier_scores(gram: Tensor) -> Tensor:
     # Rows that are all the same leave nothing but rounding.
     if values[-1] <= 1e-13 * gram.diagonal().sum():
         return torch.zeros_like(values)
-    return values[-1] * vectors[:, -1].square()
+    scores: Tensor = values[-1] * vectors[:, -1].square()
+    return scores

@@ -6,7 +6,6 @@ that stays in cache, and only the steps that feed the wanted ranks are kept: 330
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
@@ -46,7 +45,7 @@ def mean_around_median(block: Tensor, count: int) -> Tensor:
     return ranked.gather(0, rows).mean(0)
 
 
-def _ranked(block: Tensor, ranks: range) -> Sequence[Tensor]:
+def _ranked(block: Tensor, ranks: range) -> list[Tensor]:
     """The rows of the column-wise sorted block at the given ranks."""
     if block.device.type != "cpu" or len(block) > _MAX_NETWORK:
         return list(block.sort(0).values[ranks.start : ranks.stop])

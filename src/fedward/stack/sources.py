@@ -58,10 +58,12 @@ class Dense(_Source):
 
     def __init__(self, G: Tensor, *, ids: Sequence[Hashable] | None = None, block: int | None = None) -> None:
         if G.ndim != 2:
-            raise ValueError(f"a stack is (n clients, d parameters), got shape {tuple(G.shape)}; one row is G[None, :]")
+            raise ValueError(
+                f"a stack is (n clients, d parameters), got shape {tuple(G.shape)}; one row is G[None, :]"
+            )
         if not G.is_floating_point():
             raise TypeError(f"updates must be floating point, got {G.dtype}; convert them with .float()")
-        super().__init__(*G.shape, G.dtype, G.device, ids, block)
+        super().__init__(G.shape[0], G.shape[1], G.dtype, G.device, ids, block)
         self.G = G.detach()
 
     def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
@@ -101,9 +103,13 @@ class Layers(_Source):
                         f"{tuple(model.shape)}; all clients must send the same model, leave this one out"
                     )
                 if not layer.is_floating_point():
-                    raise TypeError(f"client {name!r}: {what} is {layer.dtype}, updates must be floating point")
+                    raise TypeError(
+                        f"client {name!r}: {what} is {layer.dtype}, updates must be floating point"
+                    )
                 if layer.device != model.device:
-                    raise ValueError(f"client {name!r}: {what} is on {layer.device}, the first client's on {model.device}")
+                    raise ValueError(
+                        f"client {name!r}: {what} is on {layer.device}, the first client's on {model.device}"
+                    )
         dtype = first[0].dtype
         for layer in first:
             dtype = torch.promote_types(dtype, layer.dtype)
@@ -136,7 +142,9 @@ def as_updates(G: Stack, ids: Sequence[Hashable] | None = None) -> Updates:
     """
     if isinstance(G, Updates):
         if ids is not None:
-            raise ValueError("ids belong to the stack: give them to Dense(...) or Layers(...), not to the call")
+            raise ValueError(
+                "ids belong to the stack: give them to Dense(...) or Layers(...), not to the call"
+            )
         return Rooted(G) if isinstance(G, View) else G
     if isinstance(G, Tensor):
         return Dense(G, ids=ids)
@@ -152,7 +160,9 @@ def as_updates(G: Stack, ids: Sequence[Hashable] | None = None) -> Updates:
     rows = [[_as_tensor(row, i)] for i, row in enumerate(G)]
     for i, (row,) in enumerate(rows):
         if row.ndim != 1:
-            raise ValueError(f"row {i} of the sequence has shape {tuple(row.shape)}, rows are (d,): flatten it")
+            raise ValueError(
+                f"row {i} of the sequence has shape {tuple(row.shape)}, rows are (d,): flatten it"
+            )
     return Layers(rows, ids=ids)
 
 
@@ -161,7 +171,9 @@ def _from_state_dicts(dicts: Sequence[object], ids: Sequence[Hashable] | None) -
     tensors: list[dict[str, Tensor]] = []
     for name, entries in zip(names, dicts, strict=False):
         if not isinstance(entries, Mapping):
-            raise TypeError(f"client {name!r}: expected a state dict like the first client's, got {type(entries).__name__}")
+            raise TypeError(
+                f"client {name!r}: expected a state dict like the first client's, got {type(entries).__name__}"
+            )
         tensors.append({key: _as_tensor(value, name) for key, value in entries.items()})
         missing, extra = tensors[0].keys() - tensors[-1].keys(), tensors[-1].keys() - tensors[0].keys()
         if missing or extra:
@@ -173,7 +185,9 @@ def _from_state_dicts(dicts: Sequence[object], ids: Sequence[Hashable] | None) -
     counters = {}
     for key in layout.counters:
         if len({t[key].shape for t in tensors}) > 1:
-            raise ValueError(f"{key} has different shapes in different clients: {[tuple(t[key].shape) for t in tensors]}")
+            raise ValueError(
+                f"{key} has different shapes in different clients: {[tuple(t[key].shape) for t in tensors]}"
+            )
         counters[key] = torch.stack([t[key] for t in tensors])
     return Layers([[t[k] for k in layout.names] for t in tensors], layout=layout, counters=counters, ids=ids)
 

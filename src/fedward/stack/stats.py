@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+
 class Block:
     """Columns ``start`` to ``stop`` of every row, and the same in float64 for statistics to share."""
 
@@ -124,19 +125,19 @@ class SqNorms(Statistic):
 
     name: ClassVar[str] = "norms"
 
-    def partials(self, d: int, device: torch.device) -> Partial:  # noqa: D102
+    def partials(self, d: int, device: torch.device) -> Partial:
         return lambda block: torch.linalg.vecdot(block.wide, block.wide)
 
-    def before(self, *, diagonal: bool) -> Statistic:  # noqa: D102
+    def before(self, *, diagonal: bool) -> Statistic:
         return self if diagonal else Gram()
 
-    def scaled(self, value: Tensor, factors: Tensor) -> Tensor:  # noqa: D102
+    def scaled(self, value: Tensor, factors: Tensor) -> Tensor:
         return value * factors.square()
 
-    def mixed(self, value: Tensor, M: Tensor) -> Tensor:  # noqa: D102
+    def mixed(self, value: Tensor, M: Tensor) -> Tensor:
         return ((M @ value) * M).sum(1)
 
-    def anchored(self, compute: Compute, anchors: Tensor) -> Tensor:  # noqa: D102
+    def anchored(self, compute: Compute, anchors: Tensor) -> Tensor:
         return torch.cat([compute(self)[0], Gram.of(anchors).diagonal()])
 
 
@@ -148,7 +149,7 @@ class Gram(Statistic):
     name: ClassVar[str] = "gram"
     axes: ClassVar[int] = 2
 
-    def partials(self, d: int, device: torch.device) -> Partial:  # noqa: D102
+    def partials(self, d: int, device: torch.device) -> Partial:
         pick = _columns(self.sample, d)
 
         def partial(block: Block) -> Tensor:
@@ -157,16 +158,16 @@ class Gram(Statistic):
 
         return partial
 
-    def before(self, *, diagonal: bool) -> Statistic:  # noqa: D102
+    def before(self, *, diagonal: bool) -> Statistic:
         return self
 
-    def scaled(self, value: Tensor, factors: Tensor) -> Tensor:  # noqa: D102
+    def scaled(self, value: Tensor, factors: Tensor) -> Tensor:
         return factors[:, None] * value * factors
 
-    def mixed(self, value: Tensor, M: Tensor) -> Tensor:  # noqa: D102
+    def mixed(self, value: Tensor, M: Tensor) -> Tensor:
         return M @ value @ M.T
 
-    def anchored(self, compute: Compute, anchors: Tensor) -> Tensor | None:  # noqa: D102
+    def anchored(self, compute: Compute, anchors: Tensor) -> Tensor | None:
         if self.sample is not None:
             return None
         gram, cross = compute(self, Dots(anchors))
@@ -191,17 +192,17 @@ class Dots(Statistic):
     def __hash__(self) -> int:
         return hash((Dots, id(self.rows)))
 
-    def partials(self, d: int, device: torch.device) -> Partial:  # noqa: D102
-        rows = torch.atleast_2d(self.rows).to(device)
+    def partials(self, d: int, device: torch.device) -> Partial:
+        rows = self.rows.reshape(-1, d).to(device)
         return lambda block: block.wide @ rows[:, block.start : block.stop].double().T
 
-    def before(self, *, diagonal: bool) -> Statistic:  # noqa: D102
+    def before(self, *, diagonal: bool) -> Statistic:
         return self
 
-    def mixed(self, value: Tensor, M: Tensor) -> Tensor:  # noqa: D102
+    def mixed(self, value: Tensor, M: Tensor) -> Tensor:
         return M @ value
 
-    def scaled(self, value: Tensor, factors: Tensor) -> Tensor:  # noqa: D102
+    def scaled(self, value: Tensor, factors: Tensor) -> Tensor:
         return factors[:, None] * value
 
 
@@ -212,7 +213,7 @@ class SignCounts(Statistic):
     sample: Sample | None = None
     name: ClassVar[str] = "signs"
 
-    def partials(self, d: int, device: torch.device) -> Partial:  # noqa: D102
+    def partials(self, d: int, device: torch.device) -> Partial:
         pick = _columns(self.sample, d)
 
         def partial(block: Block) -> Tensor:
@@ -222,10 +223,10 @@ class SignCounts(Statistic):
 
         return partial
 
-    def before(self, *, diagonal: bool) -> Statistic | None:  # noqa: D102
+    def before(self, *, diagonal: bool) -> Statistic | None:
         return self if diagonal else None
 
-    def scaled(self, value: Tensor, factors: Tensor) -> Tensor:  # noqa: D102
+    def scaled(self, value: Tensor, factors: Tensor) -> Tensor:
         zero = torch.zeros_like(value)
         zero[:, 1] = value.sum(1)
         return torch.where(factors[:, None] > 0, value, zero)
@@ -238,7 +239,7 @@ class SignConcordance(Statistic):
     name: ClassVar[str] = "concordance"
     axes: ClassVar[int] = 2
 
-    def partials(self, d: int, device: torch.device) -> Partial:  # noqa: D102
+    def partials(self, d: int, device: torch.device) -> Partial:
         # A block has far fewer than 2^24 columns, so float32 counts it exactly; the sum over blocks is float64.
         def partial(block: Block) -> Tensor:
             signs = block.rows.sign().float()
@@ -246,10 +247,10 @@ class SignConcordance(Statistic):
 
         return partial
 
-    def before(self, *, diagonal: bool) -> Statistic | None:  # noqa: D102
+    def before(self, *, diagonal: bool) -> Statistic | None:
         return self if diagonal else None
 
-    def scaled(self, value: Tensor, factors: Tensor) -> Tensor:  # noqa: D102
+    def scaled(self, value: Tensor, factors: Tensor) -> Tensor:
         live = (factors > 0).double()
         return live[:, None] * value * live
 

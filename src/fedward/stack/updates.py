@@ -197,7 +197,9 @@ class Mixed(View):
 
     def __init__(self, base: Updates, M: Tensor) -> None:
         if M.ndim != 2 or M.shape[1] != base.n or len(M) == 0:
-            raise ValueError(f"a mixing matrix for {base.n} rows must be (m, {base.n}) with m >= 1, got {tuple(M.shape)}")
+            raise ValueError(
+                f"a mixing matrix for {base.n} rows must be (m, {base.n}) with m >= 1, got {tuple(M.shape)}"
+            )
         super().__init__(base, len(M))
         self.M = M.detach().double().cpu()
 
@@ -324,9 +326,11 @@ class Anchored(_Longer):
     """G with rows of the server's own below it; weights on those are weights on no client."""
 
     def __init__(self, base: Updates, anchors: Tensor) -> None:
-        rows = torch.atleast_2d(anchors)
-        if rows.ndim != 2 or rows.shape[1] != base.d:
-            raise ValueError(f"anchor rows need the stack's d = {base.d} columns, got shape {tuple(anchors.shape)}")
+        if anchors.ndim not in (1, 2) or anchors.shape[-1] != base.d:
+            raise ValueError(
+                f"anchor rows need the stack's d = {base.d} columns, got shape {tuple(anchors.shape)}"
+            )
+        rows = anchors.reshape(-1, base.d)
         super().__init__(base, base.n + len(rows))
         self.anchors = anchors  # as given: a statistic of this very tensor may be known already
         self.below = rows.to(base.device)
@@ -340,8 +344,8 @@ class Anchored(_Longer):
         return statistic.anchored(self.base.compute, self.anchors)
 
     def combine(self, weights: Tensor) -> Tensor:
-        own = weights[self.base.n :].to(self.below) @ self.below
-        return self.base.combine(weights[: self.base.n]) + own.to(self.dtype)
+        own: Tensor = weights[self.base.n :].to(self.below) @ self.below
+        return self.base.combine(weights[: self.base.n]).add_(own)
 
 
 class Extended(_Longer):

@@ -1,0 +1,70 @@
+"""The common look of the figures: colours, layout, axes, text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# Okabe and Ito's palette, made for colour-blind readers, without its yellow (too pale on white).
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#444444")
+DASHES = ("solid", "dash", "dot", "dashdot")
+HONEST, BYZANTINE = PALETTE[0], PALETTE[1]
+ACCEPTED, BETWEEN, DROPPED, ABSENT = "#8bb8dc", "#f6e6bd", "#c8501e", "#ececec"
+
+INK, _GRID = "#1f2933", "#e4e7eb"
+_FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
+
+
+def base_layout(height: int, **more: Any) -> dict[str, Any]:
+    """Layout of a figure of ``height`` pixels; ``more`` adds to it or overrides."""
+    return {
+        "height": height,
+        "font": {"family": _FONT, "size": 13, "color": INK},
+        "paper_bgcolor": "#ffffff",
+        "plot_bgcolor": "#ffffff",
+        "margin": margins(36, 48),
+        "hoverlabel": {
+            "bgcolor": "#ffffff",
+            "bordercolor": "#9aa5b1",
+            "font": {"family": _FONT, "size": 12, "color": INK},
+        },
+        "legend": {
+            "orientation": "h",
+            "x": 0,
+            "xanchor": "left",
+            "y": 1,
+            "yanchor": "top",
+            "yref": "container",
+        },
+    } | more
+
+
+def margins(top: int, bottom: int, right: int = 16) -> dict[str, int]:
+    """Margins in pixels."""
+    return {"l": 64, "r": right, "t": top, "b": bottom}
+
+
+def base_axis(title: str | None = None, **more: Any) -> dict[str, Any]:
+    """An axis; ``more`` adds to it or overrides."""
+    axis: dict[str, Any] = {
+        "showline": True,
+        "linecolor": "#9aa5b1",
+        "gridcolor": _GRID,
+        "zeroline": False,
+        "ticks": "outside",
+        "tickcolor": "#9aa5b1",
+        "automargin": True,
+    }
+    if title is not None:
+        axis["title"] = {"text": title, "standoff": 8, "font": {"size": 13}}
+    return axis | more
+
+
+def safe_text(value: str) -> str:
+    """Text for plotly, which would read ``<b>`` and ``&lt;`` as markup and ``%{x}`` as a template."""
+    return value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("%{", "%\u200b{")
+
+
+def note(text: str, x: float, y: float, **more: Any) -> dict[str, Any]:
+    """An annotation without an arrow, placed in shares of the figure."""
+    place = {"x": x, "y": y, "xref": "paper", "yref": "paper", "showarrow": False}
+    return {"text": text, "font": {"size": 13}} | place | more

@@ -1,0 +1,56 @@
+"""Checkpoints: written whole or not at all, and refused if they are of another run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+_FORMAT = 1
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that cannot be gone on from."""
+
+
+def save_checkpoint(path: Path, identity: Mapping[str, Any], content: Mapping[str, Any]) -> None:
+    """Write a checkpoint beside its place, then move it there: a kill leaves the old one or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".part")
+    with beside.open("wb") as file:
+        torch.save({"format": _FORMAT, "identity": dict(identity), **content}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, path)
+
+
+def load_checkpoint(path: Path, identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Read a checkpoint of the run with this identity.
+
+    Raises:
+        CheckpointError: the file is damaged, of another format, or of another run (the message lists what differs).
+    """
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises whatever its unpickler stumbles over
+        raise CheckpointError(
+            f"{path} cannot be read as a checkpoint ({type(error).__name__}): it is damaged or something else; "
+            "move it away to start afresh"
+        ) from error
+    if not isinstance(saved, dict) or saved.get("format") != _FORMAT:
+        found = saved.get("format") if isinstance(saved, dict) else type(saved).__name__
+        raise CheckpointError(
+            f"{path} has format {found!r}, this version reads {_FORMAT}; move it away to start afresh"
+        )
+    before = saved["identity"]
+    different = [k for k in {**before, **identity} if before.get(k) != identity.get(k)]
+    if different:
+        lines = "; ".join(f"{k} was {before.get(k)!r}, now {identity.get(k)!r}" for k in sorted(different))
+        raise CheckpointError(
+            f"{path} is of another configuration: {lines}. Go on with that configuration, or give this run "
+            "another place"
+        )
+    return saved

@@ -1,0 +1,62 @@
+"""What is known about a round afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ..rule import Reason
+
+Shares = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One round.
+
+    Attributes:
+        round: rounds completed, 1 after the first.
+        accuracy, loss: on the test set, in the rounds that are evaluated.
+        train_loss: mean over the honest clients' batches.
+        byzantine_accepted, honest_accepted: share of those that took part who were accepted; None if none took part.
+        accepted: per client; None for those that did not take part.
+        reasons: why clients were not accepted, by client.
+        signs: shares of positive, zero and negative entries of "honest" and "byzantine" rows, in evaluated rounds.
+        seconds: wall time by phase.
+        skipped: why the model was left as it was, if it was.
+    """
+
+    round: int
+    accuracy: float | None
+    loss: float | None
+    train_loss: float
+    byzantine_accepted: float | None
+    honest_accepted: float | None
+    accepted: tuple[bool | None, ...]
+    reasons: Mapping[int, Reason]
+    signs: Mapping[str, Shares | None] | None
+    seconds: Mapping[str, float]
+    skipped: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON has it: clients as one character each, 1 accepted, 0 not, - absent."""
+        accepted = "".join("-" if a is None else str(int(a)) for a in self.accepted)
+        return {
+            **asdict(self),
+            "accepted": accepted,
+            "reasons": {str(k): str(v) for k, v in self.reasons.items()},
+        }
+
+    @classmethod
+    def from_json(cls, saved: Mapping[str, Any]) -> Record:
+        """The record that `to_json` was made of."""
+        accepted = tuple(None if c == "-" else c == "1" for c in saved["accepted"])
+        reasons = {int(k): Reason(v) for k, v in saved["reasons"].items()}
+        signs = saved["signs"] and {k: v and (v[0], v[1], v[2]) for k, v in saved["signs"].items()}
+        return cls(**{**saved, "accepted": accepted, "reasons": reasons, "signs": signs})
+
+
+def share(accepted: list[bool]) -> float | None:
+    """Share of the accepted; None of nobody."""
+    return sum(accepted) / len(accepted) if accepted else None
