@@ -62,10 +62,11 @@ class Result(Generic[A]):
             shown = "" if isnan(value) else f"{value:.4g}"
             rows.append((str(name), weight, "yes" if self.accepted[i] else "no", shown, str(self.reasons[i])))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows
-        ]
-        return "\n".join([lines[0], "  ".join("-" * w for w in widths), *lines[1:]])
+
+        def line(cells: Sequence[str]) -> str:
+            return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+
+        return "\n".join([line(rows[0]), line(["-" * width for width in widths]), *map(line, rows[1:])])
 
 
 class Aggregator:
@@ -150,9 +151,7 @@ def judge(updates: Updates, outcome: Outcome) -> Result[Tensor]:
         weights = None
         accepted = plan.updates.to_clients(torch.ones(plan.updates.n, dtype=torch.float64)) > 0
     owner = (plan.judged or plan.updates).owner()
-    scores = {
-        k: torch.where(owner >= 0, s.double()[owner.clamp_min(0)], torch.nan) for k, s in plan.scores.items()
-    }
+    scores = {k: torch.where(owner >= 0, s.double()[owner.clamp_min(0)], torch.nan) for k, s in plan.scores.items()}
     reasons = []
     for finite, ok, row in zip(outcome.finite.tolist(), accepted.tolist(), owner.tolist(), strict=True):
         if not finite:
@@ -160,16 +159,12 @@ def judge(updates: Updates, outcome: Outcome) -> Result[Tensor]:
         elif ok:
             reasons.append(Reason.ACCEPTED)
         else:
-            reasons.append(
-                plan.reasons[row] if plan.reasons is not None and row >= 0 else Reason.NOT_SELECTED
-            )
+            reasons.append(plan.reasons[row] if plan.reasons is not None and row >= 0 else Reason.NOT_SELECTED)
     counters = None
     if isinstance(updates, Layers) and updates.counters:
         chosen = accepted if bool(accepted.any()) else outcome.finite
         counters = {k: _lower_median(c[chosen.to(c.device)]) for k, c in updates.counters.items()}
-    return Result(
-        outcome.output, weights, accepted, tuple(reasons), scores, updates.ids, updates.layout, counters
-    )
+    return Result(outcome.output, weights, accepted, tuple(reasons), scores, updates.ids, updates.layout, counters)
 
 
 def _lower_median(values: Tensor) -> Tensor:

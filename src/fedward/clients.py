@@ -48,9 +48,7 @@ class Sampler:
 
     def __init__(self, shards: Sequence[Tensor], batch_size: int, seed: int) -> None:
         self.shards, self.batch_size, self.seed = shards, batch_size, seed
-        self._orders: dict[
-            int, tuple[int, Tensor]
-        ] = {}  # client -> (epoch, its order), to shuffle once an epoch
+        self._orders: dict[int, tuple[int, Tensor]] = {}  # client -> (epoch, its order), to shuffle once an epoch
 
     def batch(self, client: int, round: int) -> Tensor:
         """Sample numbers of the client's batch in this round: int64."""

@@ -183,9 +183,7 @@ def nearest(wrong: str, valid: list[str]) -> str:
 
 
 def _unknown(what: str, wrong: str, valid: list[str]) -> str:
-    return f"unknown {what} {wrong!r}{nearest(wrong, valid)} Valid: {', '.join(valid)}".replace(
-        "' Valid", "'; valid"
-    )
+    return f"unknown {what} {wrong!r}{nearest(wrong, valid)} Valid: {', '.join(valid)}".replace("' Valid", "'; valid")
 
 
 def _key(name: str) -> str:
@@ -212,9 +210,7 @@ def _value(key: str, value: Any) -> Any:
     if key in ("inner", "attack", "rule"):
         return parse(value)
     try:
-        return ast.literal_eval(
-            {"true": "True", "false": "False", "none": "None", "inf": "2e308"}.get(value, value)
-        )
+        return ast.literal_eval({"true": "True", "false": "False", "none": "None", "inf": "2e308"}.get(value, value))
     except (ValueError, SyntaxError):
         return value
 

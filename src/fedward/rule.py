@@ -88,9 +88,7 @@ class Plan:
         if (self.weights is None) == (self.kernel is None):
             raise ValueError("a plan has weights or a kernel, and not both")
         if self.weights is not None and self.weights.shape != (self.updates.n,):
-            raise ValueError(
-                f"{self.updates.n} rows need {self.updates.n} weights, got {tuple(self.weights.shape)}"
-            )
+            raise ValueError(f"{self.updates.n} rows need {self.updates.n} weights, got {tuple(self.weights.shape)}")
 
     def execute(self) -> Tensor:
         """The second pass: the (d,) output."""

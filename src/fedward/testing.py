@@ -72,9 +72,7 @@ def example_stacks(rule: Rule) -> dict[str, Tensor]:
     G = random_stack(rule)
     f = max(getattr(rule, "f", 1), 1)
     heavy = random_stack(rule, seed=1)
-    heavy[:f] = torch.distributions.Cauchy(0.0, 10.0).icdf(
-        torch.linspace(0.01, 0.99, _D, dtype=torch.float64)
-    )
+    heavy[:f] = 10 * torch.tan(torch.linspace(-1.55, 1.55, _D, dtype=torch.float64))  # Cauchy quantiles
     heavy[: f // 2] *= -3
     colluding = random_stack(rule, seed=2)
     colluding[:f] = -2 * colluding.mean(0)
@@ -162,9 +160,7 @@ def _check_nonfinite(rule: Rule) -> None:
         hostile[-1] = bad
         result = Aggregator(rule)(hostile)
         for row in (2, len(hostile) - 1):
-            assert result.reasons[row] is Reason.NONFINITE, (
-                f"a row with {bad} got reason {result.reasons[row]}"
-            )
+            assert result.reasons[row] is Reason.NONFINITE, f"a row with {bad} got reason {result.reasons[row]}"
             assert not result.accepted[row], f"a row with {bad} was accepted"
         clean = Aggregator(rule)(G)
         _close(result.output, clean.output, rtol=1e-9)
@@ -231,9 +227,7 @@ def _check_dtypes(rule: Rule) -> None:
         for dtype in (torch.float64, torch.float32, torch.bfloat16):
             stack = G.to(device, dtype)
             output = Aggregator(rule)(stack).output
-            assert (output.dtype, output.device.type) == (dtype, device), (
-                f"{dtype} on {device} gave {output.dtype}"
-            )
+            assert (output.dtype, output.device.type) == (dtype, device), f"{dtype} on {device} gave {output.dtype}"
             assert bool(output.isfinite().all()), f"output is not finite in {dtype}"
     for kind in (np.float32, np.float64):
         array = rule(G.numpy().astype(kind))

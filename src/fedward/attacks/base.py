@@ -45,9 +45,7 @@ class Attack(Component):
         return inputs, labels
 
     @overload
-    def __call__(
-        self, honest: np.ndarray, own: np.ndarray, *, context: Context | None = ...
-    ) -> np.ndarray: ...
+    def __call__(self, honest: np.ndarray, own: np.ndarray, *, context: Context | None = ...) -> np.ndarray: ...
     @overload
     def __call__(self, honest: Tensor, own: Tensor, *, context: Context | None = ...) -> Tensor: ...
     def __call__(
@@ -60,8 +58,6 @@ class Attack(Component):
         """
         view = View(as_updates(honest), as_updates(own), context or Context())
         if view.honest.d != view.own.d:
-            raise ValueError(
-                f"honest rows have {view.honest.d} columns, own rows {view.own.d}; they must agree"
-            )
+            raise ValueError(f"honest rows have {view.honest.d} columns, own rows {view.own.d}; they must agree")
         rows = materialise(self.forge(view)).to(view.own.dtype)
         return rows.numpy() if isinstance(honest, np.ndarray) else rows

@@ -26,9 +26,7 @@ def write_report(runs: Sequence[str | Path], output: str | Path, title: str = TI
         ReportError: there is no run, a run cannot be read, or plotly is not installed.
     """
     if not runs:
-        raise ReportError(
-            "no run folders given; name at least one folder that holds run.json and records.jsonl"
-        )
+        raise ReportError("no run folders given; name at least one folder that holds run.json and records.jsonl")
     output = Path(output)
     if output.is_dir():
         raise ReportError(f"{output}: is a folder; name a file to write, such as {output / 'report.html'}")
@@ -144,9 +142,7 @@ def _summary(placed: Sequence[Placed]) -> str:
                 f'<a href="#run-{number}">{escape(entry.label)}</a>',
                 _whole(entry.row),
                 _whole(entry.column),
-                f"{_per_cent(best.accuracy, 2)}<small>round {best.round:,}</small>"
-                if (best := run.best)
-                else _NONE,
+                f"{_per_cent(best.accuracy, 2)}<small>round {best.round:,}</small>" if (best := run.best) else _NONE,
                 _per_cent(last[0].accuracy if last else None, 2),
                 _per_cent(_mean(r.honest_accepted for r in run.records), 1),
                 _per_cent(_mean(r.byzantine_accepted for r in run.records), 1),
@@ -227,8 +223,7 @@ def _accuracy(placed: Sequence[Placed]) -> str:
         "Test accuracy over rounds"
         + (", one panel for each attack, all on the same scale" if several else "")
         + ". Each rule keeps its colour. A curve that climbs and stays up withstands the attack; one that "
-        "falls or stays low does not. Click a rule in the legend to hide it, double-click to see it alone. "
-        + missing
+        "falls or stays low does not. Click a rule in the legend to hide it, double-click to see it alone. " + missing
     )
     return head + _figure("accuracy", figure, caption, "Test accuracy over rounds")
 
@@ -270,13 +265,9 @@ def _run_section(number: int, entry: Placed, is_open: bool) -> str:
 
 def _smoothing(run: RunData) -> str:
     window, step = plots.window_of(run.rounds), plots.step_of(run.rounds)
-    smooth = (
-        f"Each point is the mean of the last {window} rounds" if window > 1 else "Each point is one round"
-    )
+    smooth = f"Each point is the mean of the last {window} rounds" if window > 1 else "Each point is one round"
     return smooth + (
-        f"; every {step}th round is drawn."
-        if step > 3
-        else f"; one round in {step} is drawn." * (step > 1) or "."
+        f"; every {step}th round is drawn." if step > 3 else f"; one round in {step} is drawn." * (step > 1) or "."
     )
 
 
@@ -362,18 +353,14 @@ def _time(run: RunData) -> str:
     rows = []
     for phase in phases:
         spent = sum(record.seconds.get(phase, 0.0) for record in run.records)
-        rows.append(
-            [escape(phase), f"{1000 * spent / run.rounds:,.3g}", f"{spent:,.1f}", f"{spent / total:.0%}"]
-        )
+        rows.append([escape(phase), f"{1000 * spent / run.rounds:,.3g}", f"{spent:,.1f}", f"{spent / total:.0%}"])
     rows.append(["all", f"{1000 * total / run.rounds:,.3g}", f"{total:,.1f}", "100%"])
     return "<h3>Time</h3>\n" + _table(["Phase", "ms per round", "Seconds", "Share"], rows, 1)
 
 
 def _configuration(run: RunData) -> str:
     def block(title: str, entries: Mapping[str, Any]) -> str:
-        rows = "".join(
-            f"<tr><th>{escape(k)}</th><td>{escape(plain(v))}</td></tr>\n" for k, v in entries.items()
-        )
+        rows = "".join(f"<tr><th>{escape(k)}</th><td>{escape(plain(v))}</td></tr>\n" for k, v in entries.items())
         return f'<h3>{title}</h3>\n<table class="config">{rows}</table>\n' if rows else ""
 
     who = {"byzantine clients": _ranges(run.byzantine_ids) or "none", "folder": run.folder}

@@ -95,9 +95,7 @@ def accuracy(placed: Sequence[Placed]) -> Figure | None:
     span = [r.accuracy for entry in shown for r in entry.run.evaluated if r.accuracy is not None]
     latest = max(entry.run.evaluated[-1].round for entry in shown)
     pad = max(0.02, 0.05 * (max(span) - min(span)))
-    layout = base_layout(
-        height, hovermode="closest", annotations=[], margin=margins(top_margin, bottom_margin)
-    )
+    layout = base_layout(height, hovermode="closest", annotations=[], margin=margins(top_margin, bottom_margin))
     # Just above the panel titles and growing upwards: plotly widens the margin for a legend of several lines.
     layout["legend"] |= {
         "y": 1 + above / (height - top_margin - bottom_margin),
@@ -231,9 +229,7 @@ def signs(run: RunData) -> Figure | None:
             anchor=f"x{axis}",
             showticklabels=index == 0,
         ) | ({"matches": "y"} if index else {})
-        layout["annotations"].append(
-            note(f"<b>{sign}</b>", left, 1, xanchor="left", yanchor="bottom", yshift=3)
-        )
+        layout["annotations"].append(note(f"<b>{sign}</b>", left, 1, xanchor="left", yanchor="bottom", yshift=3))
         data += [
             _line(
                 run,
@@ -274,9 +270,7 @@ def client_map(run: RunData) -> ClientMap:
     clients = order_of(run)
     width = -(-run.rounds // max(50, min(MAX_COLUMNS, MAX_CELLS // len(clients))))
     starts = np.arange(0, run.rounds, width)
-    codes = np.array([np.frombuffer(r.accepted.encode("ascii"), dtype=np.uint8) for r in run.records]).T[
-        clients
-    ]
+    codes = np.array([np.frombuffer(r.accepted.encode("ascii"), dtype=np.uint8) for r in run.records]).T[clients]
     kept = np.add.reduceat(codes == ord("1"), starts, axis=1, dtype=np.int64)
     present = np.add.reduceat(codes != ord("-"), starts, axis=1, dtype=np.int64)
     per_cent = np.rint(100 * kept / np.maximum(present, 1))
@@ -299,9 +293,7 @@ def order_of(run: RunData) -> list[int]:
     return sorted(range(run.clients), key=lambda client: (client in byzantine, client))
 
 
-def _main_reasons(
-    run: RunData, clients: list[int], width: int, columns: int, reasons: list[str]
-) -> NDArray[np.uint8]:
+def _main_reasons(run: RunData, clients: list[int], width: int, columns: int, reasons: list[str]) -> NDArray[np.uint8]:
     row_of = {client: row for row, client in enumerate(clients)}
     code_of = {reason: code for code, reason in enumerate(reasons)}
     found: dict[tuple[int, int], Counter[int]] = {}

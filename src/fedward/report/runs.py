@@ -86,9 +86,7 @@ def load_run(folder: str | Path) -> RunData:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise ReportError(
-            f"{folder}: no such run folder; give the folder that holds run.json and records.jsonl"
-        )
+        raise ReportError(f"{folder}: no such run folder; give the folder that holds run.json and records.jsonl")
     head = _read_head(folder / "run.json")
     records, notes = _read_records(folder / "records.jsonl")
     byzantine = tuple(sorted(set(head["byzantine_ids"])))
@@ -119,9 +117,7 @@ def _read_bytes(file: Path) -> bytes:
     except FileNotFoundError:
         raise ReportError(f"{file}: no such file; a run folder holds run.json and records.jsonl") from None
     except OSError as error:
-        raise ReportError(
-            f"{file}: cannot be read ({error.strerror}); check its type and permissions"
-        ) from error
+        raise ReportError(f"{file}: cannot be read ({error.strerror}); check its type and permissions") from error
 
 
 def _read_head(file: Path) -> dict[str, Any]:
@@ -132,9 +128,7 @@ def _read_head(file: Path) -> dict[str, Any]:
             raise
         raise ReportError(f"{file}: not valid JSON ({error}); restore the file or run again") from error
     if not isinstance(head, dict) or "format" not in head:
-        raise ReportError(
-            f"{file}: no format number, so not a run of fedward; give a folder that fedward wrote"
-        )
+        raise ReportError(f"{file}: no format number, so not a run of fedward; give a folder that fedward wrote")
     if head["format"] != FORMAT:
         raise ReportError(
             f"{file}: format {head['format']!r}, but this version of fedward reads format {FORMAT}; "
@@ -152,9 +146,7 @@ def _read_head(file: Path) -> dict[str, Any]:
         if not valid
     ]
     if wrong:
-        raise ReportError(
-            f"{file}: {', '.join(wrong)} missing or of the wrong type; restore the file or run again"
-        )
+        raise ReportError(f"{file}: {', '.join(wrong)} missing or of the wrong type; restore the file or run again")
     return head
 
 
@@ -178,21 +170,15 @@ def _read_records(file: Path) -> tuple[list[Record], list[str]]:
         try:
             record = _record(entry)
             if clients is not None and len(record.accepted) != clients:
-                raise ValueError(
-                    f"accepted has {len(record.accepted)} clients, the lines before have {clients}"
-                )
+                raise ValueError(f"accepted has {len(record.accepted)} clients, the lines before have {clients}")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             what = f"no entry {error}" if isinstance(error, KeyError) else str(error)
-            raise ReportError(
-                f"{file}, line {number}: not a record of a round ({what}); delete the line"
-            ) from error
+            raise ReportError(f"{file}, line {number}: not a record of a round ({what}); delete the line") from error
         clients = len(record.accepted)
         repeated += record.round in rounds
         rounds[record.round] = record
     if not rounds:
-        raise ReportError(
-            f"{file}: no complete round; wait for the first round to end, or leave this run out"
-        )
+        raise ReportError(f"{file}: no complete round; wait for the first round to end, or leave this run out")
     if repeated:
         notes.append(f"Lines replaced by a later line for the same round (a resumed run): {repeated}.")
     return [rounds[key] for key in sorted(rounds)], notes

@@ -160,15 +160,11 @@ class GeometricMedian(_FromDistances):
             raise ValueError(f"iterations >= 1, nu > 0 and tolerance >= 0 are needed, got {self!r}")
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        weights, dists = weiszfeld(
-            updates.gram(), updates.sq_dists(), self.iterations, self.nu, self.tolerance
-        )
+        weights, dists = weiszfeld(updates.gram(), updates.sq_dists(), self.iterations, self.nu, self.tolerance)
         return Plan(updates, weights, scores={"distance": dists})
 
 
-def weiszfeld(
-    gram: Tensor, sq_dists: Tensor, iterations: int, nu: float, tolerance: float
-) -> tuple[Tensor, Tensor]:
+def weiszfeld(gram: Tensor, sq_dists: Tensor, iterations: int, nu: float, tolerance: float) -> tuple[Tensor, Tensor]:
     """Weights of the geometric median and the distances of the rows from it, from inner products alone."""
     n = len(gram)
     # Measured from a central row, products are of the size of the spread, not of the rows. Differences of the Gram

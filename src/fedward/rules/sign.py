@@ -96,11 +96,7 @@ class SignGuard(Rule):
         if extra is not None:
             # Rounding in a similarity must not tell identical rows apart.
             features = torch.cat([features, extra.round(decimals=12)[:, None]], 1)
-        inlier = (
-            largest_cluster(features, official=self.official)
-            if self.cluster
-            else torch.ones(updates.n).bool()
-        )
+        inlier = largest_cluster(features, official=self.official) if self.cluster else torch.ones(updates.n).bool()
         trusted = inlier & ~too_small & ~too_large
 
         radius = float(norms.median()) if self.official else M  # torch.median is the lower median
@@ -170,9 +166,7 @@ class SignGuardSim(_WithReference):
             cosines = _cosines(updates.gram(), norms, norms)
             s = self._typical(cosines)
         else:
-            s = _cosines(updates.compute(Dots(reference))[0], norms, reference.double().norm().cpu()[None])[
-                :, 0
-            ]
+            s = _cosines(updates.compute(Dots(reference))[0], norms, reference.double().norm().cpu()[None])[:, 0]
         m = float(s.median()) if self.official else median(s)
         if m <= 0:
             return torch.zeros_like(s)
@@ -238,9 +232,7 @@ def largest_cluster(features: Tensor, *, official: bool = False) -> Tensor:
         _, labels = np.unique(points, axis=0, return_inverse=True)
         labels = labels.reshape(-1)
     else:
-        with (
-            warnings.catch_warnings()
-        ):  # every point a bin of its own: then the points are the seeds, as is right
+        with warnings.catch_warnings():  # every point a bin of its own: then the points are the seeds, as is right
             warnings.filterwarnings("ignore", message="Binning data failed")
             shift = MeanShift(bandwidth=bandwidth, bin_seeding=True, cluster_all=False)
             labels = shift.fit(points).labels_

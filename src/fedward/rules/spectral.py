@@ -36,9 +36,7 @@ class DnC(Rule):
     subsample: int = 10_000
     filter: float = 1.0
     bound: ClassVar[Bound] = Bound(1, 1)
-    properties: ClassVar[frozenset[str]] = frozenset(
-        {"permutation", "translation", "scale", "unanimity", "mean"}
-    )
+    properties: ClassVar[frozenset[str]] = frozenset({"permutation", "translation", "scale", "unanimity", "mean"})
 
     def __post_init__(self) -> None:
         super().__post_init__()

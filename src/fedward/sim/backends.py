@@ -35,9 +35,7 @@ class Backend(Protocol):
     def initial(self) -> Tensor:
         """The parameters that the model came with: (d,)."""
 
-    def messages(
-        self, algorithm: Gradient, parameters: Tensor, jobs: Sequence[Job], out: Tensor
-    ) -> list[float]:
+    def messages(self, algorithm: Gradient, parameters: Tensor, jobs: Sequence[Job], out: Tensor) -> list[float]:
         """Write what each client sends into its row of ``out``, (len(jobs), d), and return the losses."""
 
     def evaluate(self, parameters: Tensor, split: Split) -> tuple[float, float]:
@@ -65,9 +63,7 @@ class Loop:
     def initial(self) -> Tensor:
         return self._initial
 
-    def messages(
-        self, algorithm: Gradient, parameters: Tensor, jobs: Sequence[Job], out: Tensor
-    ) -> list[float]:
+    def messages(self, algorithm: Gradient, parameters: Tensor, jobs: Sequence[Job], out: Tensor) -> list[float]:
         self._load(parameters)
         self.model.train()
         losses = []

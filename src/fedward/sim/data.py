@@ -101,9 +101,7 @@ class FederatedData:
         return len(self.shards)
 
 
-def federate(
-    dataset: Dataset, clients: int, partition: Partition | None = None, seed: int = 0
-) -> FederatedData:
+def federate(dataset: Dataset, clients: int, partition: Partition | None = None, seed: int = 0) -> FederatedData:
     """Deal the training samples to clients.
 
     Args:

@@ -112,9 +112,7 @@ class Simulation:
 
     # --- the run --------------------------------------------------------------------------------------------
 
-    def run(
-        self, rounds: int, evaluate_every: int = 20, checkpoint: str | Path | None = None
-    ) -> Iterator[Record]:
+    def run(self, rounds: int, evaluate_every: int = 20, checkpoint: str | Path | None = None) -> Iterator[Record]:
         """Train until ``rounds`` rounds are completed, one record a round.
 
         With a checkpoint, an earlier run that left one there is gone on from (`records` has its rounds too), and it is
@@ -129,9 +127,7 @@ class Simulation:
             CheckpointError: the checkpoint is damaged or of another configuration; it is left as it is.
         """
         if rounds < 1 or evaluate_every < 1:
-            raise ValueError(
-                f"rounds >= 1 and evaluate_every >= 1 are needed, got {rounds} and {evaluate_every}"
-            )
+            raise ValueError(f"rounds >= 1 and evaluate_every >= 1 are needed, got {rounds} and {evaluate_every}")
         path = None if checkpoint is None else Path(checkpoint)
         if path is not None and path.exists():
             self._restore(load_checkpoint(path, self.identity))
@@ -212,12 +208,8 @@ class Simulation:
         if not (honest and byzantine):
             return
         rows, own = Dense(self._rows), torch.tensor(byzantine)
-        forged = self.attack.forge(
-            View(rows.take(torch.tensor(honest)), rows.take(own), context.fold("attack"))
-        )
-        for (
-            block
-        ) in forged.blocks():  # what a block is made of is in the same columns, so it can be overwritten
+        forged = self.attack.forge(View(rows.take(torch.tensor(honest)), rows.take(own), context.fold("attack")))
+        for block in forged.blocks():  # what a block is made of is in the same columns, so it can be overwritten
             self._rows[own, block.start : block.stop] = block.rows.to(self._rows.dtype)
 
     def _signs(self, updates: Dense, honest: list[int], byzantine: list[int]) -> dict[str, Shares | None]:
@@ -288,14 +280,8 @@ class _Clock:
 
 def _byzantine_ids(byzantine: int | Sequence[int], n: int) -> frozenset[int]:
     ids = range(byzantine) if isinstance(byzantine, int) else byzantine
-    if (
-        (isinstance(byzantine, int) and byzantine < 0)
-        or not all(0 <= i < n for i in ids)
-        or len(set(ids)) >= n
-    ):
-        raise ValueError(
-            f"byzantine is a number below n = {n} or distinct clients 0 to {n - 1}, got {byzantine!r}"
-        )
+    if (isinstance(byzantine, int) and byzantine < 0) or not all(0 <= i < n for i in ids) or len(set(ids)) >= n:
+        raise ValueError(f"byzantine is a number below n = {n} or distinct clients 0 to {n - 1}, got {byzantine!r}")
     return frozenset(ids)
 
 

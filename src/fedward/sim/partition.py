@@ -99,9 +99,7 @@ PARTITIONS: Mapping[str, Callable[..., Partition]] = {"iid": IID, "s-fraction": 
 def _check(labels: Tensor, clients: int) -> int:
     """The number of samples, after checking that every client can have one."""
     if labels.ndim != 1 or labels.is_floating_point():
-        raise ValueError(
-            f"labels must be a 1-D tensor of integers, got shape {tuple(labels.shape)} and {labels.dtype}"
-        )
+        raise ValueError(f"labels must be a 1-D tensor of integers, got shape {tuple(labels.shape)} and {labels.dtype}")
     total = len(labels)
     if clients < 1:
         raise ValueError(f"clients must be at least 1, got {clients}")

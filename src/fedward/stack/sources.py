@@ -58,9 +58,7 @@ class Dense(_Source):
 
     def __init__(self, G: Tensor, *, ids: Sequence[Hashable] | None = None, block: int | None = None) -> None:
         if G.ndim != 2:
-            raise ValueError(
-                f"a stack is (n clients, d parameters), got shape {tuple(G.shape)}; one row is G[None, :]"
-            )
+            raise ValueError(f"a stack is (n clients, d parameters), got shape {tuple(G.shape)}; one row is G[None, :]")
         if not G.is_floating_point():
             raise TypeError(f"updates must be floating point, got {G.dtype}; convert them with .float()")
         super().__init__(G.shape[0], G.shape[1], G.dtype, G.device, ids, block)
@@ -103,9 +101,7 @@ class Layers(_Source):
                         f"{tuple(model.shape)}; all clients must send the same model, leave this one out"
                     )
                 if not layer.is_floating_point():
-                    raise TypeError(
-                        f"client {name!r}: {what} is {layer.dtype}, updates must be floating point"
-                    )
+                    raise TypeError(f"client {name!r}: {what} is {layer.dtype}, updates must be floating point")
                 if layer.device != model.device:
                     raise ValueError(
                         f"client {name!r}: {what} is on {layer.device}, the first client's on {model.device}"
@@ -142,9 +138,7 @@ def as_updates(G: Stack, ids: Sequence[Hashable] | None = None) -> Updates:
     """
     if isinstance(G, Updates):
         if ids is not None:
-            raise ValueError(
-                "ids belong to the stack: give them to Dense(...) or Layers(...), not to the call"
-            )
+            raise ValueError("ids belong to the stack: give them to Dense(...) or Layers(...), not to the call")
         return Rooted(G) if isinstance(G, View) else G
     if isinstance(G, Tensor):
         return Dense(G, ids=ids)
@@ -160,9 +154,7 @@ def as_updates(G: Stack, ids: Sequence[Hashable] | None = None) -> Updates:
     rows = [[_as_tensor(row, i)] for i, row in enumerate(G)]
     for i, (row,) in enumerate(rows):
         if row.ndim != 1:
-            raise ValueError(
-                f"row {i} of the sequence has shape {tuple(row.shape)}, rows are (d,): flatten it"
-            )
+            raise ValueError(f"row {i} of the sequence has shape {tuple(row.shape)}, rows are (d,): flatten it")
     return Layers(rows, ids=ids)
 
 

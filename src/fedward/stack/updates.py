@@ -327,9 +327,7 @@ class Anchored(_Longer):
 
     def __init__(self, base: Updates, anchors: Tensor) -> None:
         if anchors.ndim not in (1, 2) or anchors.shape[-1] != base.d:
-            raise ValueError(
-                f"anchor rows need the stack's d = {base.d} columns, got shape {tuple(anchors.shape)}"
-            )
+            raise ValueError(f"anchor rows need the stack's d = {base.d} columns, got shape {tuple(anchors.shape)}")
         rows = anchors.reshape(-1, base.d)
         super().__init__(base, base.n + len(rows))
         self.anchors = anchors  # as given: a statistic of this very tensor may be known already
