@@ -4,7 +4,8 @@ from importlib.metadata import version as _version
 
 from . import attacks, clients, mixers, rules, sim, testing
 from .aggregator import Aggregator, Result
-from .registry import build, catalogue, parse, register
+from .notation import describe, parse
+from .registry import build, catalogue, register
 from .rule import (
     Bound,
     BoundError,
@@ -43,6 +44,7 @@ __all__ = [
     "build",
     "catalogue",
     "clients",
+    "describe",
     "mixers",
     "parse",
     "register",

@@ -6,17 +6,15 @@ tables without further ado. Names are compared without hyphens and case, so "sig
 
 from __future__ import annotations
 
-import ast
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
-from .rule import Chain, Component, Context, Mixer, Rule
+from .naming import unknown
+from .rule import Component, Context, Mixer, Rule
 
 C = TypeVar("C", bound=type[Component])
-Spec = str | Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,11 @@ class Entry:
     def arguments(self) -> dict[str, Any]:
         """Arguments with their defaults; `...` where there is none."""
         return {
-            f.name: ... if f.default is MISSING and f.default_factory is MISSING else f.default
+            f.name: f.default_factory()
+            if f.default_factory is not MISSING
+            else ...
+            if f.default is MISSING
+            else f.default
             for f in fields(self.cls)  # type: ignore[arg-type]  # registered classes are dataclasses
         }
 
@@ -122,98 +124,36 @@ def build(name: str, **arguments: Any) -> Any:
     Raises:
         ValueError: unknown name or argument (the message lists the valid ones), or an argument out of its bounds.
     """
-    entry = _ENTRIES.get(_key(name))
-    if entry is None:
-        raise ValueError(_unknown("name", name, [e.name for e in catalogue()]))
+    entry = find(name)
     valid = entry.arguments
     for argument in arguments:
         if argument not in valid:
-            raise ValueError(_unknown(f"argument of {entry.name}", argument, list(valid)))
+            raise ValueError(unknown(f"argument of {entry.name}", argument, list(valid)))
     missing = [a for a, default in valid.items() if default is ... and a not in arguments]
     if missing:
         raise ValueError(f"{entry.name} needs {', '.join(missing)}, for example {entry.name}:{missing[0]}=2")
-    return entry.cls(**arguments)
+    try:
+        return entry.cls(**arguments)
+    except TypeError as error:  # a comparison inside found text where a number belongs
+        raise ValueError(f"{entry.name} cannot take {arguments}: {error}") from error
 
 
-def parse(spec: Spec) -> Any:
-    """A rule, mixer or attack from text or a table, as the command line and configuration files write it.
+def name_of(component: Component) -> str | None:
+    """The registry name of a component's class; None if it has none."""
+    return next((e.name for e in _ENTRIES.values() if e.cls is type(component)), None)
 
-    ``"multi-krum:f=10"``, ``"bucketing:s=2 >> krum:f=3"``, ``"byz-mean:inner=min-max,split=0.8"``, or
-    ``{"name": "multi-krum", "f": 10}``. Arguments that are themselves attacks are given by name.
+
+def find(name: str) -> Entry:
+    """The line of the catalogue with this name.
 
     Raises:
-        ValueError: as `build`, or text that is not of this form.
+        ValueError: there is none; the message lists the valid names.
     """
-    if isinstance(spec, Mapping):
-        if "name" not in spec:
-            raise ValueError(f"a table needs a name, got only {sorted(spec)}")
-        return build(spec["name"], **{k: _value(k, v) for k, v in spec.items() if k != "name"})
-    *mixers, last = (_parse_one(part.strip()) for part in spec.split(">>"))
-    for mixer in reversed(mixers):
-        if not isinstance(mixer, Mixer):
-            raise ValueError(f"{mixer!r} stands before '>>' in {spec!r}, where only mixers can stand")
-        last = mixer >> last
-    return last
-
-
-def parse_rule(spec: Spec) -> Rule:
-    """`parse`, for a rule or a chain that ends in one."""
-    made = parse(spec)
-    if not isinstance(made, Rule):
-        raise ValueError(_unknown("rule", str(spec), [e.name for e in catalogue("rule")]))
-    return made
-
-
-def describe(component: Component) -> str:
-    """The text that `parse` makes this component of."""
-    if isinstance(component, Chain):
-        return f"{describe(component.mixer)} >> {describe(component.rule)}"
-    entry = next((e for e in _ENTRIES.values() if e.cls is type(component)), None)
+    entry = _ENTRIES.get(_key(name))
     if entry is None:
-        return repr(component)
-    given = {k: getattr(component, k) for k, default in entry.arguments.items()}
-    shown = [f"{k}={_text(v)}" for k, v in given.items() if v != entry.arguments[k]]
-    return entry.name + (":" + ",".join(shown) if shown else "")
-
-
-def nearest(wrong: str, valid: list[str]) -> str:
-    """A hint at the valid name that was probably meant, or nothing."""
-    close = get_close_matches(wrong, valid, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def _unknown(what: str, wrong: str, valid: list[str]) -> str:
-    return f"unknown {what} {wrong!r}{nearest(wrong, valid)} Valid: {', '.join(valid)}".replace("' Valid", "'; valid")
+        raise ValueError(unknown("name", name, [e.name for e in catalogue()]))
+    return entry
 
 
 def _key(name: str) -> str:
     return name.replace("-", "").replace("_", "").lower()
-
-
-def _parse_one(text: str) -> Any:
-    name, _, rest = text.partition(":")
-    arguments: dict[str, Any] = {}
-    for item in filter(None, (part.strip() for part in rest.split(","))):
-        key, equals, value = item.partition("=")
-        if not equals:
-            raise ValueError(f"{item!r} in {text!r} is not of the form argument=value")
-        arguments[key.strip()] = _value(key.strip(), value.strip())
-    return build(name, **arguments)
-
-
-def _value(key: str, value: Any) -> Any:
-    """A literal where the text is one, an attack or rule where it names one, else the text."""
-    if isinstance(value, Mapping):
-        return parse(value)
-    if not isinstance(value, str):
-        return value
-    if key in ("inner", "attack", "rule"):
-        return parse(value)
-    try:
-        return ast.literal_eval({"true": "True", "false": "False", "none": "None", "inf": "2e308"}.get(value, value))
-    except (ValueError, SyntaxError):
-        return value
-
-
-def _text(value: Any) -> str:
-    return describe(value) if isinstance(value, Component) else str(value)

@@ -6,7 +6,6 @@ import warnings
 import numpy as np
 import pytest
 import sklearn.cluster
-
 from tests.oracles import signguard
 
 N, D = 15, 6
@@ -99,9 +98,8 @@ def test_features_by_hand() -> None:
     Z = np.array([[0.0], [1.0], [3.0], [10.0]])  # one neighbour: 1, 1, 4, 49; median 2.5
     assert signguard.distance_feature(Z).tolist() == [0.0, 0.0, 0.2, 0.2]
     assert signguard.distance_feature(Z, np.array([9.0])).tolist() == [0.2, 0.2, 0.0, 0.0]
-    six = np.array(
-        [[0.0], [1.0], [4.0], [9.0], [10.0], [10.5]]
-    )  # two neighbours: 17, 10, 25, 3.25, 1.25, 2.5
+    # two neighbours: 17, 10, 25, 3.25, 1.25, 2.5
+    six = np.array([[0.0], [1.0], [4.0], [9.0], [10.0], [10.5]])
     assert signguard.distance_feature(six).tolist() == [0.2, 0.2, 0.2, 0.0, 0.0, 0.0]
     six[:3] = [[0.0], [0.1], [0.2]]  # two tight groups; with a third neighbour rows 0 and 3 would swap
     assert signguard.distance_feature(six).tolist() == [0.0, 0.0, 0.0, 0.2, 0.2, 0.2]

@@ -44,9 +44,7 @@ def contents(seed: int = 0) -> dict[str, bytes]:
 def fill(folder: Path, files: dict[str, bytes], zipped: bool = True) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
-        (folder / (f"{name}.gz" if zipped else name)).write_bytes(
-            gzip.compress(content) if zipped else content
-        )
+        (folder / (f"{name}.gz" if zipped else name)).write_bytes(gzip.compress(content) if zipped else content)
     return folder
 
 
@@ -199,9 +197,7 @@ def test_explicit_path_is_the_only_place(tmp_path: Path, source: Source) -> None
         load_source(source, tmp_path / "absent")
     folder = fill(tmp_path / "partial", contents())
     (folder / f"{TEST_LABELS}.gz").unlink()
-    with pytest.raises(
-        DataError, match=rf"partial' lacks {TEST_LABELS}\. Run `apt-get install tiny`"
-    ) as caught:
+    with pytest.raises(DataError, match=rf"partial' lacks {TEST_LABELS}\. Run `apt-get install tiny`") as caught:
         load_source(source, folder)
     assert all(f"{name}.gz" in str(caught.value) for name in FILES)
     assert str(good) in str(caught.value)
@@ -261,9 +257,7 @@ def test_another_data_set_is_not_taken_for_this_one(
         load("mnist", folder)
 
 
-def test_unreadable_file_is_a_data_error(
-    tmp_path: Path, source: Source, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unreadable_file_is_a_data_error(tmp_path: Path, source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = fill(tmp_path / "d", contents())
 
     def refuse(path: Path) -> bytes:

@@ -9,9 +9,7 @@ def count(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-@pytest.mark.parametrize(
-    ("name", "parameters"), [("signguard-cnn", 51_710), ("mlp", 50_890), ("linear", 7_850)]
-)
+@pytest.mark.parametrize(("name", "parameters"), [("signguard-cnn", 51_710), ("mlp", 50_890), ("linear", 7_850)])
 def test_parameter_counts(name: str, parameters: int) -> None:
     assert count(build_model(name)) == parameters
 

@@ -5,7 +5,6 @@ Everything is read from the four IDX files in which MNIST was first published, g
 
 from __future__ import annotations
 
-import difflib
 import gzip
 import hashlib
 import io
@@ -226,9 +225,7 @@ def load(name: str, path: Path | str | None = None, *, download: bool = True) ->
     for source in SOURCES:
         if source.name == name:
             return load_source(source, path, download=download)
-    near = difflib.get_close_matches(name.lower().replace("_", "-"), names(), n=1, cutoff=0.4)
-    hint = f"; did you mean {near[0]!r}?" if near else "."
-    raise ValueError(f"unknown data set {name!r}{hint} Valid names: {', '.join(names())}")
+    raise ValueError(unknown("data set", name, names()))
 
 
 def load_source(source: Source, path: Path | str | None = None, *, download: bool = True) -> Dataset:

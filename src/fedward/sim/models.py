@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
+
+from ..naming import unknown
 
 __all__ = ["MODELS", "SignGuardCNN", "build_model"]
 
@@ -82,7 +83,5 @@ def build_model(name: str) -> nn.Module:
         ValueError: there is no model of that name.
     """
     if name not in MODELS:
-        near = difflib.get_close_matches(name.lower().replace("_", "-"), MODELS, n=1, cutoff=0.4)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise ValueError(f"unknown model {name!r}{hint} Valid names: {', '.join(MODELS)}")
+        raise ValueError(unknown("model", name, MODELS))
     return MODELS[name]()

@@ -1,0 +1,100 @@
+"""Rules, mixers and attacks as text, the way the command line and configuration files write them.
+
+``multi-krum:f=10``, ``clip-norm:radius=median >> krum:f=3``, ``byz-mean:inner=(alie:z=1,ddof=1),split=0.8``.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from .registry import build, catalogue, find, name_of
+from .rule import Chain, Component, Mixer, Mixers
+
+Spec = str | Mapping[str, Any]
+
+_COMMA = re.compile(r",(?![^(]*\))")  # not inside parentheses
+_WORDS = {"true": True, "false": False, "none": None, "inf": float("inf")}
+
+
+def parse(spec: Spec, kind: str | None = None, **known: Any) -> Any:
+    """A rule, mixer or attack from text, or from a table such as ``{"name": "multi-krum", "f": 10}``.
+
+    Args:
+        spec: the text or table.
+        kind: "rule", "mixer" or "attack", if it must be one.
+        known: values for arguments that have no default and are not given, such as f.
+
+    Raises:
+        ValueError: not of this form, another kind, or as `fedward.build`.
+    """
+    if isinstance(spec, Mapping):
+        if "name" not in spec:
+            raise ValueError(f"a table needs a name, got only {', '.join(spec) or 'nothing'}")
+        made = _build(str(spec["name"]), {k: _value(k, v, known) for k, v in spec.items() if k != "name"}, known)
+    else:
+        *mixers, made = (_parse_one(part.strip(), known) for part in spec.split(">>"))
+        for mixer in reversed(mixers):
+            if not isinstance(mixer, Mixer):
+                raise ValueError(f"{describe(mixer)} stands before '>>' in {spec!r}, where only mixers can stand")
+            made = mixer >> made
+    if kind is not None and made.kind != kind:
+        valid = ", ".join(e.name for e in catalogue(kind))
+        raise ValueError(
+            f"{describe(made)} is a{'n' * (made.kind == 'attack')} {made.kind}, a {kind} is needed: {valid}"
+        )
+    return made
+
+
+def describe(component: Component) -> str:
+    """The text that `parse` makes this component of."""
+    if isinstance(component, Chain):
+        return f"{describe(component.mixer)} >> {describe(component.rule)}"
+    if isinstance(component, Mixers):
+        return f"{describe(component.first)} >> {describe(component.then)}"
+    name = name_of(component)
+    if name is None:
+        return repr(component)
+    shown = [
+        f"{key}={_text(getattr(component, key))}"
+        for key, default in find(name).arguments.items()
+        if getattr(component, key) != default
+    ]
+    return name + (":" + ",".join(shown) if shown else "")
+
+
+def _parse_one(text: str, known: Mapping[str, Any]) -> Any:
+    name, _, rest = text.partition(":")
+    arguments: dict[str, Any] = {}
+    for item in filter(None, (part.strip() for part in _COMMA.split(rest))):
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise ValueError(f"{item!r} in {text!r} is not of the form argument=value")
+        arguments[key.strip()] = _value(key.strip(), value.strip(), known)
+    return _build(name, arguments, known)
+
+
+def _build(name: str, arguments: dict[str, Any], known: Mapping[str, Any]) -> Any:
+    missing = {k for k, default in find(name).arguments.items() if default is ... and k not in arguments}
+    return build(name, **arguments, **{k: known[k] for k in missing & known.keys()})
+
+
+def _value(key: str, value: Any, known: Mapping[str, Any]) -> Any:
+    """A component where one belongs, a literal where the text is one, else the text."""
+    if isinstance(value, Mapping) or (key == "inner" and isinstance(value, str)):
+        return parse(value.removeprefix("(").removesuffix(")") if isinstance(value, str) else value, **known)
+    if not isinstance(value, str):
+        return value
+    if value.lower() in _WORDS:
+        return _WORDS[value.lower()]
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return value
+
+
+def _text(value: Any) -> str:
+    text = describe(value) if isinstance(value, Component) else str(value)
+    return f"({text})" if "," in text else text
