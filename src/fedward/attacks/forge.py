@@ -62,7 +62,8 @@ class SignFlip(Attack):
 class ALIE(Attack):
     """A little is enough: the honest mean, minus z honest standard deviations in each column.
 
-    mean(G) - z sd(G), with divisor h - ddof; all byzantine clients send it. Baruch, Baruch & Goldberg 2019, Algorithm 3.
+    mean(G) - z sd(G), with divisor h - ddof; all byzantine clients send it. Baruch, Baruch & Goldberg 2019,
+    Algorithm 3.
 
     Args:
         z: how far; None for z_max of `alie_z`.

@@ -8,7 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from sklearn.cluster import MeanShift, estimate_bandwidth
+from scipy.spatial.distance import cdist
+from sklearn.cluster import MeanShift
 from torch import Tensor
 
 from ..mixers import clip_factors
@@ -218,23 +219,31 @@ def _cosines(dots: Tensor, norms: Tensor, others: Tensor) -> Tensor:
 def largest_cluster(features: Tensor, *, official: bool = False) -> Tensor:
     """Which rows are in the most populous Mean-Shift cluster: (n,) bool.
 
-    scikit-learn's Mean-Shift with a flat kernel, binned seeds, no forced members; bandwidth: the mean distance to the
-    floor(n / 2)-th nearest point, itself the first. Ties go to the denser cluster. If the bandwidth is 0, equal rows
-    are a cluster.
+    scikit-learn's Mean-Shift with a flat kernel, binned seeds, no forced members, and `bandwidth`. Clusters of the same
+    size: the denser one, then the one of larger coordinates. If the bandwidth is 0, equal rows are a cluster.
     """
     points = features.numpy()
     if official:
         points = points / (points.max(axis=0) + 1e-8)
-    n = len(points)
-    few = {"n_samples": 50, "random_state": 0} if official and n > 50 else {}
-    bandwidth = estimate_bandwidth(points, quantile=0.5, **few)
-    if bandwidth == 0:
-        _, labels = np.unique(points, axis=0, return_inverse=True)
-        labels = labels.reshape(-1)
+    few = official and len(points) > 50
+    h = bandwidth(points[np.random.RandomState(0).permutation(len(points))[:50]] if few else points)
+    if h == 0:
+        _, groups = np.unique(points, axis=0, return_inverse=True)
+        labels = groups.max() - groups.reshape(-1)
     else:
         with warnings.catch_warnings():  # every point a bin of its own: then the points are the seeds, as is right
             warnings.filterwarnings("ignore", message="Binning data failed")
-            shift = MeanShift(bandwidth=bandwidth, bin_seeding=True, cluster_all=False)
-            labels = shift.fit(points).labels_
+            labels = MeanShift(bandwidth=h, bin_seeding=True, cluster_all=False).fit(points).labels_
     members = np.bincount(labels[labels >= 0], minlength=1)
     return torch.from_numpy(labels == members.argmax())
+
+
+def bandwidth(points: np.ndarray) -> float:
+    """Mean distance of the points to their floor(n / 2)-th nearest point, at least the first, which is itself.
+
+    What scikit-learn's `estimate_bandwidth` with quantile 0.5 is up to rounding; from differences, so that points that
+    coincide have distance 0.
+    """
+    k = max(len(points) // 2, 1)
+    chunks = np.array_split(points, len(points) // 1000 + 1)
+    return float(np.concatenate([np.partition(cdist(c, points), k - 1, axis=1)[:, k - 1] for c in chunks]).mean())

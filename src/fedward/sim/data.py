@@ -25,7 +25,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedward.sim.partition import IID, Partition
+from ..naming import unknown
+from .partition import IID, Partition
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable

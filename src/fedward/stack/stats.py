@@ -126,7 +126,7 @@ class SqNorms(Statistic):
     name: ClassVar[str] = "norms"
 
     def partials(self, d: int, device: torch.device) -> Partial:
-        return lambda block: torch.linalg.vecdot(block.wide, block.wide)
+        return lambda block: torch.linalg.vector_norm(block.rows, dim=1, dtype=torch.float64).square()
 
     def before(self, *, diagonal: bool) -> Statistic:
         return self if diagonal else Gram()

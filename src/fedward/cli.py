@@ -1,0 +1,233 @@
+"""The command line: run, demo, report, list."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from enum import StrEnum
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+
+from . import __version__, catalogue, display
+from .experiments.report import ReportError, write_report
+from .experiments.run import Summary, as_json, execute, run_grid
+from .experiments.spec import RunSpec, SpecError, load_spec, make_spec
+from .experiments.store import RunFolder
+from .sim import MODELS, CheckpointError, DataError
+from .sim.data import SOURCES
+
+app = typer.Typer(
+    name="fedward",
+    help="Keeps federated training on course when some of the clients lie.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_INTERRUPTED = 130
+
+DEMO: Mapping[str, Any] = {
+    "data": "fashion-mnist-subset",
+    "clients": 50,
+    "byzantine": 10,
+    "rounds": 150,
+    "batch_size": 20,
+    "evaluate_every": 10,
+    "lr": 0.05,
+}
+DEMO_RULES = ("mean", "median", "multi-krum", "sign-guard")
+DEMO_ATTACKS = ("alie", "min-max")
+
+
+class Listing(StrEnum):
+    """What can be listed."""
+
+    RULES = "rules"
+    MIXERS = "mixers"
+    ATTACKS = "attacks"
+    DATA = "data"
+    MODELS = "models"
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs on standard output.")]
+Out = Annotated[Path | None, typer.Option(help="Folder for the run; for several runs, their parent.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    """Keeps federated training on course when some of the clients lie."""
+
+
+@app.command()
+def run(
+    config: Annotated[Path | None, typer.Option(help="TOML file; options given here count instead.")] = None,
+    data: Annotated[str | None, typer.Option(help="Data set: see `fedward list data`.")] = None,
+    data_path: Annotated[str | None, typer.Option(help="Folder with the data files.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model: see `fedward list models`.")] = None,
+    rule: Annotated[list[str] | None, typer.Option(help="Defence, such as multi-krum:f=10; may be repeated.")] = None,
+    attack: Annotated[list[str] | None, typer.Option(help="Attack, such as alie:z=1; may be repeated.")] = None,
+    clients: Annotated[int | None, typer.Option(help="Clients in all.")] = None,
+    byzantine: Annotated[int | None, typer.Option(help="Byzantine clients among them.")] = None,
+    rounds: Annotated[int | None, typer.Option(help="Rounds in all.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Samples in a client's batch.")] = None,
+    lr: Annotated[float | None, typer.Option(help="The server's learning rate.")] = None,
+    momentum: Annotated[float | None, typer.Option(help="The server's momentum.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="The server's weight decay.")] = None,
+    partition: Annotated[str | None, typer.Option(help="iid, or s-fraction:s=0.5.")] = None,
+    participation: Annotated[float | None, typer.Option(help="Share of the clients in a round.")] = None,
+    evaluate_every: Annotated[int | None, typer.Option(help="Rounds between tests and checkpoints.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...")] = None,
+    threads: Annotated[int, typer.Option(help="CPU threads of a single run.")] = 1,
+    out: Out = None,
+    fresh: Annotated[bool, typer.Option(help="Start anew even if the folder holds an earlier run.")] = False,
+    as_json_: Json = False,
+) -> None:
+    """Train a model across clients, some of them byzantine.
+
+    Defaults are the SignGuard paper's setting: Fashion-MNIST, 50 clients, 10 of them byzantine, 1200 rounds.
+    Ctrl-C is safe, and the same command goes on from there. Several rules or attacks make a grid, run on all cores.
+    """
+    given = {k: v for k, v in locals().items() if k in RunSpec.model_fields and v is not None}
+    with _plain_errors():
+        rules, attacks = given.pop("rule", []), given.pop("attack", [])
+        specs = [_spec(config, {**given, **choice}) for choice in _choices(rules, attacks)]
+        if len(specs) > 1:
+            parent = out or Path("runs")
+            summaries = _grid({parent / spec.name(): spec for spec in specs}, fresh)
+        else:
+            summaries = [_single(specs[0], out or Path("runs") / specs[0].name(), fresh, threads)]
+        _show(summaries, as_json_)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for runs and report.")] = Path("demo"),
+    fresh: Annotated[bool, typer.Option(help="Start anew.")] = False,
+    as_json_: Json = False,
+) -> None:
+    """Four rules under two attacks, on real data that comes with the package: a few minutes, a table and a report."""
+    with _plain_errors():
+        specs = [make_spec({**DEMO, "attack": a, "rule": r}) for a, r in product(DEMO_ATTACKS, DEMO_RULES)]
+        jobs = {out / f"{spec.rule}-{spec.attack}": spec for spec in specs}
+        display.err.print(
+            f"{DEMO['clients']} clients train a CNN on 10,000 images of clothing for {DEMO['rounds']} rounds; "
+            f"{DEMO['byzantine']} of them lie."
+        )
+        summaries = _grid(jobs, fresh)
+        page = write_report(list(jobs), out / "report.html", title="fedward: four rules under two attacks")
+        _show(summaries, as_json_, page)
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The page to write.")] = Path("report.html"),
+    title: Annotated[str, typer.Option(help="Its heading.")] = "fedward report",
+) -> None:
+    """Write one self-contained HTML page about runs: accuracy, who was accepted, signs, verdicts by client."""
+    with _plain_errors():
+        page = write_report(runs, out, title=title)
+        display.out.print(f"Report: {page}", soft_wrap=True, highlight=False)
+
+
+@app.command("list")
+def list_(what: Annotated[Listing, typer.Argument(help="What to list.")], as_json_: Json = False) -> None:
+    """List rules, mixers, attacks, data sets or models."""
+    if what is Listing.DATA:
+        rows = [{"name": s.name, "source": "part of the package" if s.packaged else s.remedy()} for s in SOURCES]
+    elif what is Listing.MODELS:
+        counts = {name: sum(p.numel() for p in make().parameters()) for name, make in MODELS.items()}
+        rows = [{"name": name, "parameters": f"{count:,}"} for name, count in counts.items()]
+    else:
+        kind = what.value.removesuffix("s")
+        if not as_json_:
+            display.out.print(display.catalogue_table(kind, catalogue(kind)))
+            return
+        rows = [_entry_json(e) for e in catalogue(kind)]
+    if as_json_:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        name, *rest = row.values()
+        display.out.print(f"[bold]{name}[/bold]  {'  '.join(rest)}", highlight=False)
+
+
+def _entry_json(entry: Any) -> dict[str, Any]:
+    arguments = {k: None if v is ... else str(v) for k, v in entry.arguments.items()}
+    keys = ("name", "kind", "summary", "paper", "bound", "statistics", "passes", "complexity", "needs_f", "history")
+    return {**{key: getattr(entry, key) for key in keys}, "arguments": arguments}
+
+
+def _choices(rules: list[str], attacks: list[str]) -> Iterator[dict[str, str]]:
+    """Every attack with every rule; keys that were not given are left to the file and the defaults."""
+    by_attack = [{"attack": a} for a in attacks] or [{}]
+    by_rule = [{"rule": r} for r in rules] or [{}]
+    for attack, rule in product(by_attack, by_rule):
+        yield {**attack, **rule}
+
+
+def _spec(config: Path | None, values: Mapping[str, Any]) -> RunSpec:
+    return make_spec(values) if config is None else load_spec(config, **values)
+
+
+def _single(spec: RunSpec, path: Path, fresh: bool, threads: int) -> Summary:
+    torch.set_num_threads(threads)
+    if fresh:
+        RunFolder(path).clear()
+    with display.RunProgress(spec) as progress:
+        return execute(spec, path, on_record=progress)
+
+
+def _grid(jobs: Mapping[Path, RunSpec], fresh: bool) -> list[Summary]:
+    if fresh:
+        for path in jobs:
+            RunFolder(path).clear()
+    with display.grid_progress(jobs) as bar:
+
+        def show(rounds: Mapping[Path, int]) -> None:
+            for task, count in zip(bar.task_ids, rounds.values(), strict=True):
+                bar.update(task, completed=count)
+
+        return list(run_grid(jobs, on_progress=show).values())
+
+
+def _show(summaries: list[Summary], as_json_: bool, page: Path | None = None) -> None:
+    if as_json_:
+        typer.echo(json.dumps({"runs": [as_json(s) for s in summaries], "report": page and str(page)}, indent=1))
+        return
+    display.out.print(display.summary_table(summaries))
+    folders = " ".join(s.folder for s in summaries)
+    hint = f"Report: {page}" if page else f"Pictures: fedward report {folders}"
+    display.out.print(hint, soft_wrap=True, highlight=False)
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Errors that a user can mend, as a sentence instead of a traceback."""
+    try:
+        yield
+    except (SpecError, DataError, CheckpointError, ReportError) as error:
+        display.err.print(f"[bold red]Error[/bold red] {_escaped(str(error))}", soft_wrap=True, highlight=False)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        display.err.print("Stopped; what was done is saved. The same command goes on from there.")
+        raise typer.Exit(_INTERRUPTED) from None
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", r"\[")

@@ -1,0 +1,158 @@
+"""What a run is: one validated, flat table, from a TOML file or the command line."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from ..attacks import Attack
+from ..clients import Gradient
+from ..naming import unknown
+from ..notation import describe, parse
+from ..rule import Rule
+from ..sim import MODELS, PARTITIONS, ServerSGD, Simulation, build_model, federate, load
+from ..sim.data import names
+from ..sim.partition import Partition
+
+
+class SpecError(ValueError):
+    """A specification that cannot be run; says which key, why, and what is valid."""
+
+
+class RunSpec(BaseModel):
+    """One run. Defaults are the SignGuard paper's setting on Fashion-MNIST, under ALIE."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+    data: str = "fashion-mnist"
+    data_path: str | None = None
+    model: str = "signguard-cnn"
+    rule: str = "sign-guard"
+    attack: str = "alie"
+    clients: int = Field(50, ge=1)
+    byzantine: int = Field(10, ge=0)
+    rounds: int = Field(1200, ge=1)
+    batch_size: int = Field(60, ge=1)
+    lr: float = Field(0.1, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(5e-4, ge=0)
+    partition: str = "iid"
+    participation: float = Field(1.0, gt=0, le=1)
+    evaluate_every: int = Field(20, ge=1)
+    seed: int = Field(0, ge=0)
+    device: str = "cpu"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, values: Any) -> Any:
+        for key in values if isinstance(values, Mapping) else ():
+            if key not in cls.model_fields:
+                raise ValueError(unknown("key", key, cls.model_fields))
+        return values
+
+    @field_validator("rule", "attack", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any, info: Any) -> Any:
+        """A table is as good as text: it becomes text."""
+        f = info.data.get("byzantine", cls.model_fields["byzantine"].default)
+        return describe(parse(value, info.field_name, f=f)) if isinstance(value, Mapping) else value
+
+    @model_validator(mode="after")
+    def _parts_exist(self) -> RunSpec:
+        if self.data not in names():
+            raise ValueError(unknown("data set", self.data, names()))
+        if self.model not in MODELS:
+            raise ValueError(unknown("model", self.model, MODELS))
+        if self.byzantine >= self.clients:
+            raise ValueError(f"byzantine clients must be fewer than all {self.clients} clients, got {self.byzantine}")
+        self.make_attack()
+        self.make_partition()
+        self.make_rule().check(self.clients)
+        return self
+
+    def make_rule(self) -> Rule:
+        """The rule; an f that is not given is the number of byzantine clients, as the papers have it."""
+        rule: Rule = parse(self.rule, "rule", f=self.byzantine)
+        return rule
+
+    def make_attack(self) -> Attack:
+        """The attack."""
+        attack: Attack = parse(self.attack, "attack")
+        return attack
+
+    def make_partition(self) -> Partition:
+        """The partition, written like ``s-fraction:s=0.5``."""
+        name, _, rest = self.partition.partition(":")
+        if name not in PARTITIONS:
+            raise ValueError(unknown("partition", name, PARTITIONS))
+        try:
+            arguments = {k: float(v) for k, v in (item.split("=") for item in rest.split(",") if item)}
+            return PARTITIONS[name](**arguments)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"partition {self.partition!r}: {error}; write it like s-fraction:s=0.5") from error
+
+    def simulation(self) -> Simulation:
+        """The simulation that this describes, data loaded."""
+        data = federate(load(self.data, self.data_path), self.clients, self.make_partition(), seed=self.seed)
+        return Simulation(
+            model=lambda: build_model(self.model),
+            data=data,
+            rule=self.make_rule(),
+            attack=self.make_attack(),
+            byzantine=self.byzantine,
+            clients=Gradient(batch_size=self.batch_size),
+            server=ServerSGD(lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay),
+            participation=self.participation,
+            seed=self.seed,
+            device=self.device,
+        )
+
+    def resolved(self) -> dict[str, Any]:
+        """All keys with their values, rule and attack in full."""
+        rule, attack = describe(self.make_rule()), describe(self.make_attack())
+        return {**self.model_dump(), "rule": rule, "attack": attack}
+
+    def name(self) -> str:
+        """A folder name that tells runs apart at a glance."""
+        parts = [self.data, describe(self.make_rule()), describe(self.make_attack())]
+        text = "__".join([*parts, f"seed{self.seed}"])
+        return "".join(c if c.isalnum() or c in "-_.=" else "-" for c in text)
+
+
+def make_spec(values: Mapping[str, Any]) -> RunSpec:
+    """A specification from a table.
+
+    Raises:
+        SpecError: an unknown key (the message has the nearest valid one) or a value out of its bounds.
+    """
+    try:
+        return RunSpec(**values)
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            where = ".".join(map(str, problem["loc"]))
+            text = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"{where}: {text}, got {problem['input']!r}" if where else text)
+        raise SpecError("\n".join(lines)) from None
+
+
+def load_spec(path: Path, **overrides: Any) -> RunSpec:
+    """A specification from a TOML file, some keys overridden.
+
+    Raises:
+        SpecError: no such file, not TOML, or as `make_spec`.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SpecError(f"{path}: {error.strerror}; give the path of a TOML file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path}: not a TOML file: {error}") from None
+    try:
+        return make_spec({**values, **overrides})
+    except SpecError as error:
+        raise SpecError(f"{path}: {error}") from None

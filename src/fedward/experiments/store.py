@@ -1,0 +1,81 @@
+"""A run's folder: its specification, one record a line, and a checkpoint."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .. import __version__
+from ..sim import Record, Simulation
+from .spec import RunSpec
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where a run lives: ``run.json``, ``records.jsonl`` and ``checkpoint.pt``."""
+
+    path: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        """What the run is gone on from."""
+        return self.path / "checkpoint.pt"
+
+    @property
+    def records(self) -> Path:
+        """One JSON object a round."""
+        return self.path / "records.jsonl"
+
+    def clear(self) -> None:
+        """Forget an earlier run in this folder, and nothing else that may lie there."""
+        for file in (self.checkpoint, self.records, self.path / "run.json"):
+            file.unlink(missing_ok=True)
+
+    def describe(self, spec: RunSpec, simulation: Simulation) -> None:
+        """Write down what the run is."""
+        head: dict[str, Any] = {
+            "format": _FORMAT,
+            "name": self.path.name,
+            "config": spec.resolved(),
+            "byzantine_ids": sorted(simulation.byzantine),
+            "versions": {"fedward": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        }
+        self.path.mkdir(parents=True, exist_ok=True)
+        _write_whole(self.path / "run.json", json.dumps(head, indent=1) + "\n")
+
+    def write_records(self, records: Iterable[Record]) -> None:
+        """Write all records anew."""
+        _write_whole(self.records, "".join(map(_line, records)))
+
+    def append(self, file: TextIOWrapper, record: Record) -> None:
+        """Add one record."""
+        file.write(_line(record))
+        file.flush()
+
+
+def _line(record: Record) -> str:
+    return json.dumps(record.to_json(), separators=(",", ":")) + "\n"
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write beside, then move: a reader sees the old file or the new one."""
+    beside = path.with_name(path.name + ".part")
+    beside.write_text(text, encoding="utf-8")
+    os.replace(beside, path)
+
+
+def free_gigabytes(path: Path) -> float:
+    """Free space where the folder is or would be."""
+    existing = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
+    return shutil.disk_usage(existing).free / 1e9
