@@ -36,7 +36,7 @@ class SignGuard(Rule):
     ICDCS 2022, Algorithm 2; the arXiv version's pseudo-code does not clip (``clip=False``). It does not use f.
 
     ``variant="official"`` is what the authors' code does instead: strict inequalities in step 1; one contiguous run of
-    columns; features divided by their maximum; the clip radius is the lower median; at most 50 rows, from a fixed
+    columns; shares divided by their maximum; the clip radius is the lower median; at most 50 rows, from a fixed
     seed, set the clusters' bandwidth; and in -Sim and -Dist the differences stated there.
 
     Args:
@@ -94,6 +94,8 @@ class SignGuard(Rule):
         extra = self.extra_feature(updates, state, context)
         counts = updates.compute(self.signs(context))[0]
         features = counts / counts.sum(1, keepdim=True)
+        if self.official:
+            features = features / (features.amax(0) + 1e-8)
         if extra is not None:
             # Rounding in a similarity must not tell identical rows apart.
             features = torch.cat([features, extra.round(decimals=12)[:, None]], 1)
@@ -223,8 +225,6 @@ def largest_cluster(features: Tensor, *, official: bool = False) -> Tensor:
     size: the denser one, then the one of larger coordinates. If the bandwidth is 0, equal rows are a cluster.
     """
     points = features.numpy()
-    if official:
-        points = points / (points.max(axis=0) + 1e-8)
     few = official and len(points) > 50
     h = bandwidth(points[np.random.RandomState(0).permutation(len(points))[:50]] if few else points)
     if h == 0:

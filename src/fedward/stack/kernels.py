@@ -36,11 +36,10 @@ def mean_around_median(block: Tensor, count: int) -> Tensor:
     n = len(block)
     ranked = torch.stack(_ranked(block, range(n)))
     middle = ranked[n // 2] if n % 2 else torch.lerp(ranked[n // 2 - 1], ranked[n // 2], 0.5)
-    # In a sorted column the closest values are neighbours: of the windows of this width, the one whose farther
-    # end is closest. A later window wins only if strictly closer, as its extra value is the larger one.
-    windows = n - count + 1
-    reach = torch.maximum(middle - ranked[:windows], ranked[count - 1 :] - middle)
-    start = reach.argmin(0)
+    # In a sorted column the closest values are neighbours. Their window moves up as long as the value it would take
+    # in is strictly closer than the one it would let go; once it is not, it never is again.
+    moves = ranked[count:] - middle < middle - ranked[: n - count]
+    start = moves.sum(0)
     rows = start[None] + torch.arange(count, device=block.device)[:, None]
     return ranked.gather(0, rows).mean(0)
 

@@ -1,0 +1,334 @@
+"""What clients and callers send: every accepted form, and errors that name the value and the remedy."""
+
+import re
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import fedward as fw
+from fedward import mixers, rules
+from fedward.rule import Bound, BoundError
+from fedward.stack import Dense, Gram, Layers, as_updates, materialise
+
+
+def random_rows(n=5, d=12, seed=0, dtype=torch.float64):
+    return torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairs(fw.Mixer):
+    """Averages of neighbours."""
+
+    def rows(self, n):
+        return (n + 1) // 2
+
+    def matrix(self, updates, context):
+        M = torch.zeros(self.rows(updates.n), updates.n, dtype=torch.float64)
+        M[torch.arange(updates.n) // 2, torch.arange(updates.n)] = 1
+        return M / M.sum(1, keepdim=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AtLeast(Pairs):
+    """Needs so many rows itself."""
+
+    least: int
+
+    def check(self, n):
+        if n < self.least:
+            raise BoundError(f"{self!r} needs n >= {self.least} clients, got {n}")
+
+
+# --- accepted forms -----------------------------------------------------------------------------------------
+
+FORMS = {
+    "tensor": lambda G: G,
+    "array": lambda G: G.numpy(),
+    "list of tensors": list,
+    "tuple of tensors": lambda G: tuple(G),
+    "list of arrays": lambda G: list(G.numpy()),
+    "tensors and arrays": lambda G: [row.numpy() if i % 2 else row for i, row in enumerate(G)],
+    "state dicts": lambda G: [{"a": row[:8].reshape(2, 4), "b": row[8:]} for row in G],
+    "state dicts of arrays": lambda G: [{"a": row[:8].numpy().reshape(2, 4), "b": row[8:].numpy()} for row in G],
+    "keys in another order": lambda G: [
+        dict(sorted({"a": row[:8].reshape(2, 4), "b": row[8:]}.items(), reverse=i % 2 == 1)) for i, row in enumerate(G)
+    ],
+    "updates": Dense,
+    "a view": lambda G: Dense(G / 2).scale(torch.full((len(G),), 2.0, dtype=torch.float64)),
+    "requires grad": lambda G: G.clone().requires_grad_(),
+    "parameters": lambda G: [nn.Parameter(row.clone()) for row in G],
+    "parameters in state dicts": lambda G: [{"a": nn.Parameter(row.clone())} for row in G],
+    "result of a computation": lambda G: (G.clone().requires_grad_() * 2) / 2,
+    "transposed array": lambda G: np.asfortranarray(G.numpy()),
+    "negative strides": lambda G: np.ascontiguousarray(G.numpy()[::-1, ::-1])[::-1, ::-1],
+    "one negative stride": lambda G: [np.ascontiguousarray(row[::-1])[::-1] for row in G.numpy()],
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_every_form_is_the_same_stack(form, dtype):
+    G = random_rows(dtype=dtype)
+    made = FORMS[form](G.clone())
+    updates = as_updates(made)
+    assert (updates.n, updates.d, updates.dtype, updates.ids) == (5, 12, dtype, (0, 1, 2, 3, 4))
+    assert torch.equal(materialise(updates), G)
+    for rule in (rules.Mean(), rules.Median(), rules.Krum(f=1)):
+        output = rule(made)
+        assert isinstance(output, np.ndarray if isinstance(made, np.ndarray) else torch.Tensor)
+        output = torch.as_tensor(output)
+        assert (output.dtype, output.requires_grad) == (dtype, False)
+        torch.testing.assert_close(output, rule(G))
+
+
+def test_read_only_arrays_are_left_alone():
+    G = random_rows().numpy()
+    G.flags.writeable = False
+    np.testing.assert_allclose(rules.Mean()(G), G.mean(0))
+    np.testing.assert_allclose(rules.Median()(list(G)).numpy(), np.median(G, 0))
+    broadcast = np.broadcast_to(G[0], (4, 12))
+    np.testing.assert_allclose(rules.Mean()(broadcast), G[0])
+
+
+def test_nothing_is_copied():
+    G = random_rows()
+    updates = as_updates(G)
+    G[0, 0] = 7
+    assert float(updates.read(0, 1)[0]) == 7
+
+
+@pytest.mark.parametrize("f", [0, 1])
+def test_one_client(f):
+    G = random_rows(1)
+    for rule in (rules.Mean(), rules.Median(), rules.TrimmedMean(f=0), rules.GeometricMedian(), rules.SignGuard()):
+        torch.testing.assert_close(rule(G), G[0])
+    with pytest.raises(BoundError, match=r"TrimmedMean\(f=1\) needs n >= 2f \+ 1 = 3 clients, got 1"):
+        rules.TrimmedMean(f=1)(G)
+    with pytest.raises(BoundError, match=f"= {2 * f + 3} clients, got 1"):
+        rules.Krum(f=f)(G)
+
+
+# --- bounds on f --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rule", "n", "message"),
+    [
+        (rules.Krum(f=5), 12, "Krum(f=5) needs n >= 2f + 3 = 13 clients, got 12"),
+        (rules.MultiKrum(f=2), 6, "MultiKrum(f=2, m=None) needs n >= 2f + 3 = 7 clients, got 6"),
+        (rules.Bulyan(f=1), 6, "Bulyan(f=1) needs n >= 4f + 3 = 7 clients, got 6"),
+        (rules.TrimmedMean(f=3), 6, "TrimmedMean(f=3) needs n >= 2f + 1 = 7 clients, got 6"),
+        (rules.MultiKrum(f=0, m=9), 8, "averages m = 9 rows, got 8 clients: lower m"),
+        (Pairs() >> rules.Krum(f=5), 20, "Krum(f=5) needs n >= 2f + 3 = 13 clients, got 10 (20 clients after Pairs())"),
+        (Pairs() >> Pairs() >> rules.Krum(f=1), 16, "got 4 (16 clients after Pairs() >> Pairs())"),
+        (AtLeast(least=9) >> rules.Mean(), 8, "AtLeast(least=9) needs n >= 9 clients, got 8"),
+        (Pairs() >> AtLeast(least=9) >> rules.Mean(), 16, "needs n >= 9 clients, got 8 (16 clients after Pairs())"),
+    ],
+    ids=str,
+)
+def test_too_few_clients_for_f(rule, n, message):
+    with pytest.raises(BoundError, match=re.escape(message)) as caught:
+        rule(random_rows(n))
+    assert isinstance(caught.value, ValueError)
+    bigger = rule(random_rows(4 * n))
+    assert bigger.shape == (12,)
+
+
+@pytest.mark.parametrize(
+    ("rule", "n", "bad", "message"),
+    [
+        (rules.Krum(f=2), 8, 2, "Krum(f=2) needs n >= 2f + 3 = 7 clients, got 6 (6 of 8 clients sent finite rows)"),
+        (
+            Pairs() >> rules.Krum(f=5),
+            26,
+            2,
+            "Krum(f=5) needs n >= 2f + 3 = 13 clients, got 12 (24 clients after Pairs()) "
+            "(24 of 26 clients sent finite rows)",
+        ),
+        (rules.Median(), 3, 3, "every one of the 3 clients sent NaN or Inf: keep the previous model"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_too_few_finite_clients_for_f(rule, n, bad, message, value):
+    G = random_rows(n)
+    G[:bad, 3] = value
+    with pytest.raises(BoundError, match=re.escape(message)):
+        rule(G)
+
+
+@pytest.mark.parametrize("f", [-1, 1.5, "2", None, True])
+def test_f_is_a_count(f):
+    with pytest.raises(ValueError, match=re.escape(f"got {f!r}")):
+        rules.Krum(f=f)
+
+
+def test_formulas_of_bounds():
+    assert [str(b) for b in (Bound(), Bound(1, 1), Bound(2, 0), Bound(4, 3))] == [
+        "n >= 1",
+        "n >= f + 1",
+        "n >= 2f",
+        "n >= 4f + 3",
+    ]
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("form", ["tensor", "array", "list of tensors", "state dicts"])
+def test_nonfinite_rows_are_left_out(bad, form):
+    G = random_rows(7)
+    hostile = G.clone()
+    hostile[0, 5], hostile[4] = bad, bad
+    kept = [1, 2, 3, 5, 6]
+    for rule in (rules.Mean(), rules.Median(), rules.Krum(f=1), rules.GeometricMedian(), rules.SignGuard()):
+        result = fw.Aggregator(rule)(FORMS[form](hostile))
+        torch.testing.assert_close(torch.as_tensor(result.output), rule(G[kept]))
+        assert [r == fw.Reason.NONFINITE for r in result.reasons] == [i not in kept for i in range(7)]
+        assert not result.accepted[0]
+
+
+def test_a_chain_reads_what_its_mixer_and_rule_need_in_one_pass():
+    updates = Dense(random_rows(20), block=5)
+    fw.Aggregator(Pairs() >> mixers.ClipNorm(radius="median") >> rules.Krum(f=2))(updates)
+    assert updates.columns_read == 2 * updates.d
+    assert (Pairs() >> rules.Krum(f=2)).statistics({}, fw.Context()) == (Gram(),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signed(fw.ScalingMixer):
+    """Halves rows that have more negative entries than positive ones."""
+
+    passes: ClassVar[int] = 0
+
+    def statistics(self, context):
+        return (fw.stack.SignCounts(),)
+
+    def factors(self, updates, context):
+        counts = updates.sign_counts()
+        return torch.where(counts[:, 0] < counts[:, 2], 0.5, 1.0).double()
+
+
+@pytest.mark.parametrize("chain", [Pairs() >> Signed() >> rules.Mean(), Pairs() >> (Signed() >> rules.Mean())], ids=str)
+def test_a_chain_declares_the_passes_it_takes(chain):
+    """Signs of averages do not follow from anything below them, so the second mixer costs a pass."""
+    updates = Dense(random_rows(20), block=5)
+    fw.Aggregator(chain)(updates)
+    assert updates.columns_read / updates.d <= chain.passes
+
+
+# --- refused, with the value and the remedy -----------------------------------------------------------------
+
+T = torch.ones
+REFUSED = {
+    "strings": ("abc", TypeError, "sequence of state dicts or Updates, got str"),
+    "None": (None, TypeError, "got NoneType"),
+    "number": (3.0, TypeError, "got float"),
+    "generator": ((row for row in [T(2)]), TypeError, "got generator"),
+    "one state dict": ({"a": T(2)}, TypeError, "got dict"),
+    "list of strings": (["a", "b"], TypeError, "client 0: expected a tensor or an array, got str"),
+    "list of numbers": ([1.0, 2.0], TypeError, "client 0: expected a tensor or an array, got float"),
+    "list of None": ([T(2), None], TypeError, "client 1: expected a tensor or an array, got NoneType"),
+    "empty list": ([], ValueError, "got an empty list: no client sent an update"),
+    "no rows": (T(0, 4), ValueError, "at least one row and one column, got shape (0, 4)"),
+    "no columns": (T(4, 0), ValueError, "got shape (4, 0)"),
+    "1-D tensor": (T(4), ValueError, "got shape (4,); one row is G[None, :]"),
+    "0-D tensor": (torch.tensor(4.0), ValueError, "got shape ()"),
+    "3-D tensor": (T(2, 3, 4), ValueError, "got shape (2, 3, 4)"),
+    "1-D array": (np.ones(4), ValueError, "got shape (4,); one row is G[None, :]"),
+    "integer tensor": (T(2, 3).long(), TypeError, "got torch.int64; convert them with .float()"),
+    "bool tensor": (T(2, 3).bool(), TypeError, "got torch.bool"),
+    "complex tensor": (T(2, 3).to(torch.complex64), TypeError, "got torch.complex64"),
+    "integer array": (np.ones((2, 3), np.int32), TypeError, "got torch.int32; convert them with .float()"),
+    "array of strings": (np.array([["a"]]), TypeError, "got an array of <U1"),
+    "array of objects": (np.array([[None]]), TypeError, "got an array of object"),
+    "array of complex": (np.ones((2, 2), complex), TypeError, "got an array of complex128"),
+    "rows of other length": (
+        [T(3), T(3), T(4)],
+        ValueError,
+        "client 2: row has shape (4,), the first client's has (3,)",
+    ),
+    "2-D rows": ([T(3), T(1, 3)], ValueError, "row 1 of the sequence has shape (1, 3), rows are (d,): flatten it"),
+    "integer row": ([T(3), T(3).long()], TypeError, "client 1: row is torch.int64, updates must be floating point"),
+    "rows, then a dict": ([T(3), {"a": T(3)}], TypeError, "client 1: expected a tensor or an array, got dict"),
+    "dicts, then a row": ([{"a": T(3)}, T(3)], TypeError, "client 1: expected a state dict like the first client's"),
+    "missing key": ([{"a": T(3), "b": T(1)}, {"a": T(3)}], ValueError, "client 1: state dict lacks ['b'] and adds []"),
+    "other key": ([{"a": T(3)}, {"b": T(3)}], ValueError, "client 1: state dict lacks ['a'] and adds ['b']"),
+    "other shape": (
+        [{"a": T(3)}, {"a": T(1, 3)}],
+        ValueError,
+        "client 1: a has shape (1, 3), the first client's has (3,)",
+    ),
+    "integers for floats": ([{"a": T(3)}, {"a": T(3).long()}], TypeError, "client 1: a is torch.int64"),
+    "dict of lists": ([{"a": [1.0]}], TypeError, "client 0: expected a tensor or an array, got list"),
+    "empty dict": ([{}], ValueError, "at least one floating-point tensor, got none"),
+    "only integers": ([{"a": T(3).long()}], ValueError, "at least one floating-point tensor, got none"),
+    "counters of other shape": ([{"a": T(3), "c": T(1).long()}, {"a": T(3), "c": T(2).long()}], ValueError, "c has"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused_with_the_value_and_the_remedy(case):
+    G, error, message = REFUSED[case]
+    aggregate = fw.Aggregator(rules.SignGuardSim(), seed=1)
+    aggregate(random_rows())
+    before = aggregate.state_dict()
+    with pytest.raises(error, match=re.escape(message)):
+        aggregate(G)
+    after = aggregate.state_dict()
+    assert after["round"] == before["round"] == 1
+    assert after["state"].keys() == before["state"].keys()
+    assert torch.equal(after["state"]["reference"], before["state"]["reference"])
+
+
+@pytest.mark.parametrize("error", ["bound", "ids"])
+def test_after_an_error_the_next_round_is_as_if_it_had_not_been(error):
+    one, other = (fw.Aggregator(rules.SignGuardSim(warmup=1), seed=1) for _ in range(2))
+    for seed in range(3):
+        bad = random_rows()
+        bad[:] = torch.nan
+        with pytest.raises(ValueError, match="NaN" if error == "bound" else "distinct"):
+            one(bad, ids=None if error == "bound" else [1, 1, 2, 3, 4])
+        a, b = one(random_rows(seed=seed)), other(random_rows(seed=seed))
+        assert torch.equal(a.output, b.output)
+        assert (one.round, a.reasons) == (other.round, b.reasons)
+
+
+@pytest.mark.parametrize("form", ["tensor", "array", "list of tensors", "state dicts"])
+def test_ids_must_fit(form):
+    G = FORMS[form](random_rows())
+    with pytest.raises(ValueError, match="ids must be distinct, 'b' occurs more than once; drop one of its rows"):
+        as_updates(G, ids=["a", "b", "c", "b", "d"])
+    with pytest.raises(ValueError, match="5 rows need 5 ids, got 6"):
+        as_updates(G, ids=range(6))
+    with pytest.raises(ValueError, match="5 rows need 5 ids, got 2"):
+        as_updates(G, ids=["a", "b"])
+    assert as_updates(G, ids=["a", 2, ("c", 3), None, 1.5]).ids == ("a", 2, ("c", 3), None, 1.5)
+
+
+@pytest.mark.parametrize("form", ["tensor", "list of tensors", "state dicts"])
+def test_ids_may_be_an_array(form):
+    assert as_updates(FORMS[form](random_rows()), ids=np.arange(5, 10)).ids == (5, 6, 7, 8, 9)
+
+
+def test_errors_name_the_client_by_its_id():
+    ids = ["ann", "bob"]
+    for G in ([T(3), T(4)], [T(3), T(3).long()], [{"a": T(3)}, {"a": T(4)}], [{"a": T(3)}, {}], [T(3), "x"]):
+        with pytest.raises((ValueError, TypeError), match="'bob'"):
+            as_updates(G, ids=ids)
+
+
+def test_ids_belong_to_updates():
+    with pytest.raises(ValueError, match=r"give them to Dense\(\.\.\.\) or Layers\(\.\.\.\), not to the call"):
+        as_updates(Dense(random_rows()), ids=range(5))
+    result = fw.Aggregator(rules.Mean())(Dense(random_rows(), ids=[*"abcde"]))
+    assert result.ids == (*"abcde",)
+
+
+def test_rows_with_other_numbers_of_layers_are_refused():
+    with pytest.raises(ValueError, match="client 1"):
+        Layers([[T(2)], [T(2), T(1)]])
+    with pytest.raises(ValueError, match="client 1"):
+        Layers([[T(2), T(1)], [T(2)]])

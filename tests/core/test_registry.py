@@ -1,0 +1,325 @@
+"""The catalogue, building by name, and components as text."""
+
+import inspect
+import itertools
+import re
+from dataclasses import dataclass, fields, is_dataclass
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fedward as fw
+from fedward import attacks, mixers, registry, rules
+from fedward.registry import find, name_of
+from fedward.rule import Chain, Component, Mixers
+
+ENTRIES = {entry.name: entry for entry in fw.catalogue() if entry.cls.__module__.startswith("fedward.")}
+MODULES = {"rule": rules, "mixer": mixers, "attack": attacks}
+
+
+def public(kind):
+    """The concrete components that a module names in __all__, by class."""
+    found = (getattr(MODULES[kind], name) for name in MODULES[kind].__all__)
+    return {cls for cls in found if inspect.isclass(cls) and issubclass(cls, Component) and not inspect.isabstract(cls)}
+
+
+def kebab(name):
+    """SignGuardSim is sign-guard-sim, ALIE is alie, DnC is dnc."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", "-", name).lower()
+
+
+@pytest.mark.parametrize("kind", MODULES)
+def test_the_catalogue_has_all_that_is_public(kind):
+    assert {entry.cls for entry in ENTRIES.values() if entry.kind == kind} == public(kind)
+    assert all(entry.kind == kind for entry in fw.catalogue(kind))
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_a_line_of_the_catalogue(name):
+    entry = ENTRIES[name]
+    assert name == kebab(entry.cls.__name__)
+    assert entry.paper
+    assert entry.summary
+    assert entry.summary.endswith((".", ":"))
+    assert re.match(r"O\(.+\)", entry.complexity)
+    assert is_dataclass(entry.cls)
+    assert entry.cls.__dataclass_params__.frozen
+    assert all(f.kw_only for f in fields(entry.cls))
+    made = entry.build()
+    assert type(made) is entry.cls
+    assert name_of(made) == name
+    assert made == entry.build()
+    assert hash(made) == hash(entry.build())
+    assert all(isinstance(s, str) for s in entry.statistics)
+    if entry.kind == "rule":
+        assert entry.bound.startswith("n >= ")
+        assert entry.passes >= 2
+        assert entry.needs_f == ("f" in entry.arguments)
+        assert ("f" in entry.bound.removeprefix("n >= ")) <= entry.needs_f
+
+
+def test_the_order_of_the_catalogue():
+    found = [(entry.kind, entry.name) for entry in fw.catalogue()]
+    assert found == sorted(found, key=lambda e: (("rule", "mixer", "attack").index(e[0]), e[1]))
+    assert find("krum").statistics == ("gram",)
+    assert find("mean").statistics == ()
+    assert find("sign-guard-sim").history
+    assert not find("sign-guard").history
+    assert find("bulyan").bound == "n >= 4f + 3"
+
+
+# --- building -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["sign-guard", "SignGuard", "signguard", "sign_guard", "Sign-Guard", "SIGNGUARD"])
+def test_names_are_compared_without_hyphens_and_case(name):
+    assert fw.build(name, lower=0.2) == rules.SignGuard(lower=0.2)
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_build_by_name(name):
+    entry = ENTRIES[name]
+    assert fw.build(name, **entry.example) == entry.build()
+    with pytest.raises(ValueError, match=f"unknown argument of {name} 'nonsense'") as caught:
+        fw.build(name, nonsense=1, **entry.example)
+    for argument in entry.arguments:
+        assert argument in str(caught.value)
+    required = [a for a, default in entry.arguments.items() if default is ...]
+    if required:
+        with pytest.raises(ValueError, match=f"{name} needs {', '.join(required)}, for example {name}:{required[0]}="):
+            fw.build(name)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "near"),
+    [
+        ("krun", "krum"),
+        ("multikrun", "multi-krum"),
+        ("sign_gard", "sign-guard"),
+        ("Medain", "median"),
+        ("mim-max", "min-max"),
+    ],
+)
+def test_unknown_names_list_the_valid_ones_with_the_nearest(wrong, near):
+    with pytest.raises(ValueError, match=f"unknown name '{wrong}'; did you mean '{near}'") as caught:
+        fw.build(wrong)
+    for entry in fw.catalogue():
+        assert entry.name in str(caught.value)
+
+
+def test_unknown_arguments_list_the_valid_ones_with_the_nearest():
+    with pytest.raises(ValueError, match=r"'iteration'; did you mean 'iterations'\? Valid names: f, iterations, sub"):
+        fw.build("dnc", f=1, iteration=3)
+    with pytest.raises(ValueError, match=r"unknown name 'zzzzz'\. Valid names: "):
+        fw.build("zzzzz")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("krum", {"f": -1}, "whole number of at least 0, got -1"),
+        ("krum", {"f": "two"}, "got 'two'"),
+        ("sign-guard", {"lower": 4.0}, "lower=4.0 and upper=3.0"),
+        ("sign-guard", {"lower": "a"}, r"sign-guard cannot take \{'lower': 'a'\}"),
+        ("dnc", {"f": 1, "iterations": 0}, "iterations >= 1"),
+        ("min-max", {"direction": "up"}, "direction is one of std, unit, sign, got 'up'"),
+        ("clip-norm", {"radius": 0}, 'a positive number or "median", got 0'),
+        ("clip-norm", {"radius": "mean"}, "got 'mean'"),
+    ],
+)
+def test_arguments_out_of_bounds(name, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        fw.build(name, **arguments)
+
+
+# --- third parties ------------------------------------------------------------------------------------------
+
+
+def test_a_third_party_rule_is_found_everywhere(monkeypatch):
+    monkeypatch.setattr(registry, "_ENTRIES", dict(registry._ENTRIES))
+
+    @fw.register("test-only-first-row", paper="Nobody 2024", complexity="O(d)")
+    @dataclass(frozen=True, kw_only=True)
+    class FirstRow(fw.Rule):
+        """The first row of all."""
+
+        f: int
+        extra: float = 2.0
+
+        def decide(self, updates, state, context):
+            return fw.average_of(updates, torch.tensor([0]))
+
+    entry = find("test_only_first_row")
+    assert entry in fw.catalogue("rule")
+    assert (entry.paper, entry.summary, entry.complexity) == ("Nobody 2024", "The first row of all.", "O(d)")
+    assert entry.arguments == {"f": ..., "extra": 2.0}
+    assert entry.build() == FirstRow(f=1)
+    made = fw.parse("clip-norm:radius=1.5 >> test-only-first-row:f=3")
+    assert made == mixers.ClipNorm(radius=1.5) >> FirstRow(f=3)
+    assert fw.describe(made) == "clip-norm:radius=1.5 >> test-only-first-row:f=3"
+    fw.register("test-only-first-row", paper="Nobody 2025")(FirstRow)  # again, as a reload does
+    assert find("test-only-first-row").paper == "Nobody 2025"
+
+    @dataclass(frozen=True, kw_only=True)
+    class Other(FirstRow):
+        """Another."""
+
+    for name in ("test-only-first-row", "TestOnlyFirstRow", "krum"):
+        with pytest.raises(ValueError, match="is taken by"):
+            fw.register(name, paper="-")(Other)
+    assert find("test-only-first-row").cls is FirstRow
+    assert find("krum").cls is rules.Krum
+    assert fw.describe(Other(f=1)) == repr(Other(f=1))  # no name, so no text to make it of
+
+
+# --- text ---------------------------------------------------------------------------------------------------
+
+# Other values than the defaults, for arguments whose bounds are narrow.
+VALUES = {
+    "lower": st.floats(0, 1),
+    "upper": st.floats(1, 100) | st.just(float("inf")),
+    "fraction": st.floats(0.01, 1),
+    "variant": st.sampled_from(["paper", "official"]),
+    "direction": st.sampled_from(["std", "unit", "sign"]),
+    "radius": st.just("median") | st.floats(1e-9, 1e9) | st.integers(1, 9),
+    "split": st.floats(0, 1),
+    "nu": st.floats(1e-12, 1.0),
+    "tolerance": st.floats(0, 1),
+    "filter": st.floats(0, 5),
+    "m": st.none() | st.integers(1, 9),
+    "z": st.none() | st.floats(-5, 5),
+    "inner": st.deferred(lambda: components("attack")),
+    bool: st.booleans(),
+    int: st.integers(1, 10**6),
+    float: st.floats(-1e30, 1e30),
+}
+
+
+def arguments(entry):
+    def values(name):
+        default = entry.arguments[name]
+        return VALUES[name if name in VALUES else int if default is ... else type(default)]
+
+    required = {a: values(a) for a, default in entry.arguments.items() if default is ...}
+    return st.fixed_dictionaries(required, optional={a: values(a) for a in entry.arguments if a not in required})
+
+
+def components(kind):
+    entries = [entry for entry in ENTRIES.values() if entry.kind == kind]
+    return st.sampled_from(entries).flatmap(lambda e: arguments(e).map(lambda given: fw.build(e.name, **given)))
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.sampled_from(sorted(ENTRIES)).flatmap(lambda name: st.tuples(st.just(name), arguments(ENTRIES[name]))))
+def test_what_is_built_is_parsed_from_its_description(case):
+    name, given_arguments = case
+    made = fw.build(name, **given_arguments)
+    text = fw.describe(made)
+    assert text.split(":")[0] == name
+    again = fw.parse(text)
+    assert again == made
+    assert fw.describe(again) == text
+    assert fw.parse({"name": name, **given_arguments}) == made
+    assert fw.parse(text, kind=made.kind) == made
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.lists(components("mixer"), min_size=1, max_size=3), components("rule"))
+def test_chains_are_parsed_as_python_reads_them(before, rule):
+    chain = before[0]
+    for part in [*before[1:], rule]:
+        chain = chain >> part
+    text = fw.describe(chain)
+    assert text.count(" >> ") == len(before)
+    parsed = fw.parse(text)
+    assert parsed == chain
+    assert fw.describe(parsed) == text
+
+
+def test_a_chain_of_mixers_is_the_same_chain_however_it_is_put_together():
+    """What looks the same must draw the same random numbers: checkpoints go by how a rule looks."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Shuffle(fw.Mixer):
+        def matrix(self, updates, context):
+            return torch.rand(updates.n, updates.n, generator=context.generator(), dtype=torch.float64)
+
+    a, b, rule = mixers.ClipNorm(radius=100.0), Shuffle(), rules.Mean()
+    G = torch.randn(5, 20, generator=torch.Generator().manual_seed(0))
+    one, other = (a >> b) >> rule, a >> (b >> rule)
+    assert repr(one) != repr(other) or torch.equal(one(G), other(G))
+
+
+def test_text():
+    clip = mixers.ClipNorm
+    made = fw.parse("clip-norm:radius=median >> krum:f=2")
+    assert made == clip(radius="median") >> rules.Krum(f=2)
+    assert isinstance(made, Chain)
+    assert fw.describe(made) == "clip-norm:radius=median >> krum:f=2"
+    assert isinstance(fw.parse("clip-norm:radius=1 >> clip-norm:radius=2"), Mixers)
+    assert fw.parse("  krum : f = 2 ".replace(" :", ":")) == rules.Krum(f=2)
+    assert fw.parse("median") == rules.Median()
+    assert fw.parse("alie:z=none") == attacks.ALIE(z=None)
+    assert fw.parse("sign-guard:upper=inf,clip=false") == rules.SignGuard(upper=float("inf"), clip=False)
+    assert fw.parse("krum", f=3) == rules.Krum(f=3)
+    assert fw.parse("krum:f=1", f=3) == rules.Krum(f=1)
+    assert fw.parse("clip-norm:radius=2 >> krum", f=3) == clip(radius=2) >> rules.Krum(f=3)
+    assert fw.parse({"name": "multi-krum", "f": 10}) == rules.MultiKrum(f=10)
+    assert fw.parse({"name": "byz-mean", "inner": {"name": "alie", "z": 1.0}}).inner == attacks.ALIE(z=1.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "inner", "split"),
+    [
+        ("byz-mean:inner=(alie:z=1,ddof=1),split=0.8", attacks.ALIE(z=1, ddof=1), 0.8),
+        ("byz-mean:split=0.8,inner=(alie:z=1,ddof=1)", attacks.ALIE(z=1, ddof=1), 0.8),
+        ("byz-mean:inner=alie:z=1", attacks.ALIE(z=1), 0.5),
+        ("byz-mean:inner=(min-max)", attacks.MinMax(), 0.5),
+        (
+            "byz-mean:inner=(byz-mean:inner=(alie:z=1,ddof=1),split=0.8),split=0.1",
+            attacks.ByzMean(inner=attacks.ALIE(z=1, ddof=1), split=0.8),
+            0.1,
+        ),
+        (
+            "byz-mean:inner=(byz-mean:split=0.8,inner=(alie:z=1,ddof=1)),split=0.1",
+            attacks.ByzMean(inner=attacks.ALIE(z=1, ddof=1), split=0.8),
+            0.1,
+        ),
+    ],
+)
+def test_attacks_within_attacks(text, inner, split):
+    assert fw.parse(text) == attacks.ByzMean(inner=inner, split=split)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("krun:f=2", "did you mean 'krum'"),
+        ("krum:g=2", "unknown argument of krum 'g'.* Valid names: f"),
+        ("krum", "krum needs f, for example krum:f=2"),
+        ("krum:2", "'2' in 'krum:2' is not of the form argument=value"),
+        ("krum:f=two", "got 'two'"),
+        ("krum:f=1 >> median", "krum:f=1 stands before '>>'"),
+        ("", "unknown name ''"),
+        ("clip-norm:radius=1 >>", "unknown name ''"),
+        ({"f": 2}, "a table needs a name, got only f"),
+        ({}, "a table needs a name, got only nothing"),
+        ("clip-norm:radius=1 >> alie", "alie"),
+    ],
+    ids=str,
+)
+def test_text_that_is_none(spec, message):
+    with pytest.raises(ValueError, match=message):
+        fw.parse(spec)
+
+
+@pytest.mark.parametrize(("text", "kind"), [*itertools.product(["median", "clip-norm:radius=1", "alie"], MODULES)])
+def test_only_the_kind_that_is_needed(text, kind):
+    if find(text.split(":")[0]).kind == kind:
+        assert fw.parse(text, kind=kind).kind == kind
+    else:
+        with pytest.raises(ValueError, match=f"a {kind} is needed: ") as caught:
+            fw.parse(text, kind=kind)
+        assert all(entry.name in str(caught.value) for entry in fw.catalogue(kind))
