@@ -40,11 +40,7 @@ def record(number, accepted="0111", **more):
 
 def write_run(folder, records=None, head=None, **config):
     folder.mkdir(parents=True)
-    records = (
-        [record(1, accuracy=0.25, loss=2.0), record(2, accuracy=0.5, loss=1.0)]
-        if records is None
-        else records
-    )
+    records = [record(1, accuracy=0.25, loss=2.0), record(2, accuracy=0.5, loss=1.0)] if records is None else records
     top = {
         "format": 1,
         "name": folder.name,
@@ -376,9 +372,7 @@ def test_seeds_share_a_cell_and_other_settings_do_not(tmp_path):
 
 def test_the_heat_table_shows_means_ranges_and_gaps(tmp_path):
     runs = [
-        load_run(
-            write_run(tmp_path / name, [record(1, accuracy=accuracy)], rule=rule, attack=attack, seed=seed)
-        )
+        load_run(write_run(tmp_path / name, [record(1, accuracy=accuracy)], rule=rule, attack=attack, seed=seed))
         for name, rule, attack, seed, accuracy in (
             ("a", "krum", "x", 0, 0.6),
             ("b", "krum", "x", 1, 0.8),
@@ -432,9 +426,7 @@ def long_run(tmp_path, rounds, clients, byzantine=(1,), seed=0):
     return load_run(write_run(tmp_path / "long", entries, head={"byzantine_ids": list(byzantine)}))
 
 
-@pytest.mark.parametrize(
-    ("rounds", "columns", "width"), [(7, 7, 1), (400, 400, 1), (401, 201, 2), (1001, 334, 3)]
-)
+@pytest.mark.parametrize(("rounds", "columns", "width"), [(7, 7, 1), (400, 400, 1), (401, 201, 2), (1001, 334, 3)])
 def test_the_client_map_equals_a_count_by_hand(tmp_path, rounds, columns, width):
     run = long_run(tmp_path, rounds, 4)
     cells = plots.client_map(run)

@@ -48,9 +48,7 @@ def signguard_features(
 CASES: dict[str, list[tuple[fw.Rule, Oracle]]] = {
     "mean": [(rules.Mean(), oracle.mean)],
     "median": [(rules.Median(), oracle.median)],
-    "trimmed-mean": [
-        (rules.TrimmedMean(f=f), lambda X, f=f: oracle.trimmed_mean(X, f)) for f in (0, 1, 4)
-    ],
+    "trimmed-mean": [(rules.TrimmedMean(f=f), lambda X, f=f: oracle.trimmed_mean(X, f)) for f in (0, 1, 4)],
     "geometric-median": [(rules.GeometricMedian(), oracle.geomed)],
     "krum": [(rules.Krum(f=f), lambda X, f=f: oracle.krum(X, f)[0]) for f in (0, 1, 4)],
     "multi-krum": [

@@ -9,6 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
 from tests.oracles.rules import Matrix, Vector, as_rows, check_f, mean, norm, squared_distance
 
 # --- B1 to B5 -----------------------------------------------------------------------------------------
@@ -142,9 +143,7 @@ def perturbation(G: ArrayLike, kind: str = "sd", ddof: int = 0) -> Vector:
     raise ValueError("kind must be sd, unit or sign")
 
 
-def gamma_search(
-    feasible: Callable[[float], bool], gamma: float = 10.0, step: float = 5.0, tol: float = 1e-5
-) -> float:
+def gamma_search(feasible: Callable[[float], bool], gamma: float = 10.0, step: float = 5.0, tol: float = 1e-5) -> float:
     """B8 search (NDSS'21 code): the **last feasible** gamma of a halving search, 0 if none was.
 
     Success: remember gamma and add step; failure: subtract step; then halve step; stop when

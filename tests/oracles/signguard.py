@@ -6,6 +6,7 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
 from tests.oracles.rules import Matrix, Selection, Vector, as_rows, cosine, lmed, med, norm, squared_distance
 
 Indices = Sequence[int] | NDArray[np.int64]
@@ -85,9 +86,7 @@ def climb(
     return position, intensity
 
 
-def mean_shift_labels(
-    F: ArrayLike, h: float, max_moves: int = 300, gaps: list[float] | None = None
-) -> list[int]:
+def mean_shift_labels(F: ArrayLike, h: float, max_moves: int = 300, gaps: list[float] | None = None) -> list[int]:
     """A9 steps 2 to 5: label of every point, -1 where no kept centre lies within h; h = 0 groups equal rows.
 
     Centres are sorted by (intensity, coordinates) descending, and a centre within h of one already kept is

@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from scipy.optimize import minimize
+
 from tests.oracles import rules, signguard
 
 SEEDS = range(5)

@@ -5,6 +5,7 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
+
 from tests.oracles import attacks
 
 KINDS = ("sd", "unit", "sign")
@@ -68,9 +69,7 @@ def test_byzmean_hits_its_target(split: float, f: int) -> None:
     assert all((row == t).all() for row in crafted[:m1])
     assert all((row == crafted[-1]).all() for row in crafted[m1:])
     inner = attacks.attack_byzmean(G, f, split=split, z=1.0)
-    np.testing.assert_allclose(
-        np.vstack([inner, G]).mean(axis=0), attacks.attack_lie(G, 1, 1.0)[0], atol=1e-12
-    )
+    np.testing.assert_allclose(np.vstack([inner, G]).mean(axis=0), attacks.attack_lie(G, 1, 1.0)[0], atol=1e-12)
 
 
 def test_byzmean_by_hand() -> None:

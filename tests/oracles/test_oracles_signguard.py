@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import sklearn.cluster
+
 from tests.oracles import signguard
 
 N, D = 15, 6
@@ -34,9 +35,7 @@ def test_mean_shift_agrees_with_scikit_learn() -> None:
     for seed in range(60):
         points = mean_shift_input(seed)
         h = signguard.estimate_bandwidth(points)
-        assert h == pytest.approx(
-            sklearn.cluster.estimate_bandwidth(points, quantile=0.5), rel=1e-6, abs=1e-6
-        )
+        assert h == pytest.approx(sklearn.cluster.estimate_bandwidth(points, quantile=0.5), rel=1e-6, abs=1e-6)
         assert signguard.mean_shift_labels(points, h) == sklearn_labels(points, h), seed
 
 
@@ -162,9 +161,7 @@ def test_nan_counts_as_zero_and_repo_scales_the_sign_columns() -> None:
         X = sample(seed, d=40)
         Y, Z = X.copy(), X.copy()
         Y[:, ::7], Z[:, ::7] = np.nan, 0.0
-        for got, wanted in zip(
-            signguard.signguard(Y, range(40)), signguard.signguard(Z, range(40)), strict=True
-        ):
+        for got, wanted in zip(signguard.signguard(Y, range(40)), signguard.signguard(Z, range(40)), strict=True):
             np.testing.assert_array_equal(got, wanted)
         feats = signguard.sign_features(Z, range(40))
         picked = []

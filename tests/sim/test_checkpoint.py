@@ -175,7 +175,7 @@ def test_a_completed_run_is_not_run_again(path, uninterrupted):
         {"model": lambda: net(0.0), "server": fw.ServerSGD(lr=0.1), "rule": rules.Median(), "byzantine": 0},
         {"server": fw.ServerSGD(lr=1e30), "rule": rules.Median()},
     ],
-    ids=str,
+    ids=lambda change: "-".join(change),
 )
 def test_other_configurations_go_on_too(path, changes):
     whole = simulation(**changes)

@@ -376,7 +376,7 @@ def test_a_skipped_round_changes_neither_model_nor_momentum_nor_memory():
         ({"rule": rules.Krum(f=3)}, BoundError, "= 9 clients, got 8"),
         ({"rule": rules.Krum(f=1), "participation": 0.5}, BoundError, "= 5 clients, got 4"),
     ],
-    ids=str,
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else None,
 )
 def test_refused_before_anything_runs(changes, error, message):
     with pytest.raises(error, match=message):
