@@ -6,16 +6,14 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from .registry import build, catalogue, find, name_of
-from .rule import Chain, Component, Mixer, Mixers
+from .rule import Chain, Component, Mixer, Mixers, Rule
 
 Spec = str | Mapping[str, Any]
 
-_COMMA = re.compile(r",(?![^(]*\))")  # not inside parentheses
 _WORDS = {"true": True, "false": False, "none": None, "inf": float("inf")}
 
 
@@ -39,6 +37,10 @@ def parse(spec: Spec, kind: str | None = None, **known: Any) -> Any:
         for mixer in reversed(mixers):
             if not isinstance(mixer, Mixer):
                 raise ValueError(f"{describe(mixer)} stands before '>>' in {spec!r}, where only mixers can stand")
+            if not isinstance(made, Rule | Mixer):
+                raise ValueError(
+                    f"{describe(made)} stands after '>>' in {spec!r}, where only rules and mixers can stand"
+                )
             made = mixer >> made
     if kind is not None and made.kind != kind:
         valid = ", ".join(e.name for e in catalogue(kind))
@@ -53,7 +55,7 @@ def describe(component: Component) -> str:
     if isinstance(component, Chain):
         return f"{describe(component.mixer)} >> {describe(component.rule)}"
     if isinstance(component, Mixers):
-        return f"{describe(component.first)} >> {describe(component.then)}"
+        return " >> ".join(map(describe, component.parts))
     name = name_of(component)
     if name is None:
         return repr(component)
@@ -68,12 +70,24 @@ def describe(component: Component) -> str:
 def _parse_one(text: str, known: Mapping[str, Any]) -> Any:
     name, _, rest = text.partition(":")
     arguments: dict[str, Any] = {}
-    for item in filter(None, (part.strip() for part in _COMMA.split(rest))):
+    for item in filter(None, (part.strip() for part in _split(rest))):
         key, equals, value = item.partition("=")
         if not equals:
             raise ValueError(f"{item!r} in {text!r} is not of the form argument=value")
         arguments[key.strip()] = _value(key.strip(), value.strip(), known)
     return _build(name, arguments, known)
+
+
+def _split(text: str) -> list[str]:
+    """The parts between commas that are not inside parentheses."""
+    parts, depth = [""], 0
+    for c in text:
+        depth += (c == "(") - (c == ")")
+        if c == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += c
+    return parts
 
 
 def _build(name: str, arguments: dict[str, Any], known: Mapping[str, Any]) -> Any:
@@ -84,7 +98,9 @@ def _build(name: str, arguments: dict[str, Any], known: Mapping[str, Any]) -> An
 def _value(key: str, value: Any, known: Mapping[str, Any]) -> Any:
     """A component where one belongs, a literal where the text is one, else the text."""
     if isinstance(value, Mapping) or (key == "inner" and isinstance(value, str)):
-        return parse(value.removeprefix("(").removesuffix(")") if isinstance(value, str) else value, **known)
+        if isinstance(value, str) and value.startswith("(") and value.endswith(")"):
+            value = value[1:-1]
+        return parse(value, **known)
     if not isinstance(value, str):
         return value
     if value.lower() in _WORDS:

@@ -182,6 +182,9 @@ class Mixer(Component):
 
     kind: ClassVar[str] = "mixer"
     diagonal: ClassVar[bool] = False
+    """Whether M is diagonal and at least 0."""
+    passes: ClassVar[int] = 0
+    """Passes over the data besides those of the rule that follows."""
 
     def check(self, n: int) -> None:
         """Raise `BoundError` if n clients are too few for this mixer."""
@@ -207,11 +210,18 @@ class Mixer(Component):
     @overload
     def __rshift__(self, then: Mixer) -> Mixers: ...
     def __rshift__(self, then: Rule | Mixer) -> Chain | Mixers:
+        # Chains are flat, so that however one was put together it is the same, random streams included.
+        if isinstance(then, Chain):
+            return Chain(mixer=self >> then.mixer, rule=then.rule)
         if isinstance(then, Rule):
             return Chain(mixer=self, rule=then)
         if isinstance(then, Mixer):
-            return Mixers(first=self, then=then)
+            return Mixers(parts=(*_parts(self), *_parts(then)))
         return NotImplemented
+
+
+def _parts(mixer: Mixer) -> tuple[Mixer, ...]:
+    return mixer.parts if isinstance(mixer, Mixers) else (mixer,)
 
 
 class ScalingMixer(Mixer):
@@ -238,35 +248,52 @@ def _beneath(mixer: Mixer, statistics: Sequence[Statistic]) -> list[Statistic]:
 
 @dataclass(frozen=True, kw_only=True)
 class Mixers(Mixer):
-    """One mixer after another: ``first >> then``."""
+    """One mixer after another: ``a >> b``."""
 
-    first: Mixer
-    then: Mixer
+    parts: tuple[Mixer, ...]
 
     @property
     def diagonal(self) -> bool:  # type: ignore[override]  # a class variable elsewhere; here it depends on the parts
-        return self.first.diagonal and self.then.diagonal
+        return all(part.diagonal for part in self.parts)
+
+    @property
+    def passes(self) -> int:  # type: ignore[override]
+        context = Context()
+        read = (len(self._beneath(k, context)) < len(part.statistics(context)) for k, part in enumerate(self.parts))
+        return sum(read) + sum(part.passes for part in self.parts)
 
     def __repr__(self) -> str:
-        return f"{self.first!r} >> {self.then!r}"
+        return " >> ".join(map(repr, self.parts))
 
     def check(self, n: int) -> None:
-        self.first.check(n)
-        _check_after(self.first, self.then, n)
+        for k, part in enumerate(self.parts):
+            _check_after(self.parts[:k], part, n)
 
     def rows(self, n: int) -> int:
-        return self.then.rows(self.first.rows(n))
+        for part in self.parts:
+            n = part.rows(n)
+        return n
 
     def statistics(self, context: Context) -> tuple[Statistic, ...]:
-        after = self.then.statistics(context.fold("then"))
-        return (*self.first.statistics(context.fold("first")), *_beneath(self.first, after))
+        return tuple(s for k in range(len(self.parts)) for s in self._beneath(k, context))
+
+    def _beneath(self, k: int, context: Context) -> Sequence[Statistic]:
+        """The statistics of the unmixed stack from which those that part k reads follow."""
+        statistics: Sequence[Statistic] = self.parts[k].statistics(context.fold(str(k)))
+        for part in reversed(self.parts[:k]):
+            statistics = _beneath(part, statistics)
+        return statistics
 
     def matrix(self, updates: Updates, context: Context) -> Tensor:
-        first = self.first.matrix(updates, context.fold("first"))
-        return self.then.matrix(updates.mix(first), context.fold("then")) @ first
+        M = torch.eye(updates.n, dtype=torch.float64)
+        for k, part in enumerate(self.parts):
+            M = part.matrix(updates.mix(M), context.fold(str(k))) @ M
+        return M
 
     def view(self, updates: Updates, context: Context) -> Updates:
-        return self.then.view(self.first.view(updates, context.fold("first")), context.fold("then"))
+        for k, part in enumerate(self.parts):
+            updates = part.view(updates, context.fold(str(k)))
+        return updates
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -283,7 +310,7 @@ class Chain(Rule):
     def passes(self) -> int:  # type: ignore[override]  # as `Mixers.diagonal`
         statistics = self.rule.statistics({}, Context())
         derived = len(_beneath(self.mixer, statistics)) == len(statistics)
-        return self.rule.passes + (not derived)
+        return self.mixer.passes + self.rule.passes + (not derived)
 
     @property
     def history(self) -> bool:  # type: ignore[override]
@@ -295,7 +322,7 @@ class Chain(Rule):
 
     def check(self, n: int) -> None:
         self.mixer.check(n)
-        _check_after(self.mixer, self.rule, n)
+        _check_after(_parts(self.mixer), self.rule, n)
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         after = self.rule.statistics(state, context.fold("rule"))
@@ -309,11 +336,16 @@ class Chain(Rule):
         return self.rule.advance(state, plan, output, context.fold("rule"))
 
 
-def _check_after(mixer: Mixer, then: Rule | Mixer, n: int) -> None:
+def _check_after(mixers: Sequence[Mixer], then: Rule | Mixer, n: int) -> None:
+    rows = n
+    for mixer in mixers:
+        rows = mixer.rows(rows)
     try:
-        then.check(mixer.rows(n))
+        then.check(rows)
     except BoundError as error:
-        raise BoundError(f"{error} ({n} clients after {mixer!r})") from None
+        if not mixers:
+            raise
+        raise BoundError(f"{error} ({n} clients after {' >> '.join(map(repr, mixers))})") from None
 
 
 @dataclass(frozen=True, eq=False)

@@ -121,9 +121,13 @@ def _check_pure(rule: Rule) -> None:
     first = rule.decide(Dense(G), {}, context)
     second = rule.decide(Dense(G), {}, context)
     _close(first.execute(), second.execute(), rtol=0)
-    aggregate = Aggregator(rule)
-    for _ in range(_ROUNDS):
-        aggregate(G)
+    state: State = {}
+    for round in range(_ROUNDS):
+        context, saved = Context(round=round), {k: v.clone() for k, v in state.items()}
+        outcome = apply(rule, Dense(G), state, context)
+        assert state.keys() == saved.keys(), "the state was modified"
+        assert all(torch.equal(state[k], v) for k, v in saved.items()), "the state was modified"
+        state = outcome.state
     assert torch.equal(G, before), "the input was modified"
 
 
@@ -243,6 +247,7 @@ def _check_no_byzantine(rule: Rule) -> None:
 
 
 CHECKS: tuple[Callable[[Rule], None], ...] = (
+    _check_bound,
     _check_weights,
     _check_blocks,
     _check_pure,
@@ -250,7 +255,6 @@ CHECKS: tuple[Callable[[Rule], None], ...] = (
     _check_resume,
     _check_nonfinite,
     _check_huge,
-    _check_bound,
     _check_degenerate,
     _check_ties,
     _check_dtypes,
@@ -376,6 +380,8 @@ class _Named:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, AssertionError):
             raise AssertionError(f"{self.name}: {error}") from error
+        if isinstance(error, Exception):
+            raise AssertionError(f"{self.name}: {type(error).__name__}: {error}") from error
 
 
 class _Raises:

@@ -250,7 +250,7 @@ REFUSED = {
         ValueError,
         "client 2: row has shape (4,), the first client's has (3,)",
     ),
-    "2-D rows": ([T(3), T(1, 3)], ValueError, "row 1 of the sequence has shape (1, 3), rows are (d,): flatten it"),
+    "2-D rows": ([T(3), T(1, 3)], ValueError, "client 1: the row has shape (1, 3), rows are (d,): flatten it"),
     "integer row": ([T(3), T(3).long()], TypeError, "client 1: row is torch.int64, updates must be floating point"),
     "rows, then a dict": ([T(3), {"a": T(3)}], TypeError, "client 1: expected a tensor or an array, got dict"),
     "dicts, then a row": ([{"a": T(3)}, T(3)], TypeError, "client 1: expected a state dict like the first client's"),
@@ -265,7 +265,11 @@ REFUSED = {
     "dict of lists": ([{"a": [1.0]}], TypeError, "client 0: expected a tensor or an array, got list"),
     "empty dict": ([{}], ValueError, "at least one floating-point tensor, got none"),
     "only integers": ([{"a": T(3).long()}], ValueError, "at least one floating-point tensor, got none"),
-    "counters of other shape": ([{"a": T(3), "c": T(1).long()}, {"a": T(3), "c": T(2).long()}], ValueError, "c has"),
+    "counters of other shape": (
+        [{"a": T(3), "c": T(1).long()}, {"a": T(3), "c": T(2).long()}],
+        ValueError,
+        "client 1: c is",
+    ),
 }
 
 

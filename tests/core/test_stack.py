@@ -259,6 +259,26 @@ def test_identical_rows_are_at_distance_zero_and_alike_to_all_others(dtype, bloc
     assert int((dists == 0).sum()) == 9 + 6 + 2
 
 
+@pytest.mark.parametrize("n", [2, 9, 30])
+def test_rounding_does_not_tell_identical_rows_apart(n):
+    """Products of a row with itself and with its twin may differ in the last bit, after a mix most of all."""
+    G = random_rows(n, 501, seed=n).float()
+    G[-1] = G[0]
+    for seed in range(5):
+        M = torch.rand(n, n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        M[-1] = M[0]
+        for dists in (Dense(G * 0.1, block=100 + seed).sq_dists(), Dense(G).mix(M).sq_dists()):
+            assert float(dists[0, -1]) == 0
+            assert torch.equal(dists[0], dists[-1])
+            assert int((dists == 0).sum()) == n + 2
+
+
+def test_rows_that_differ_in_the_sixth_digit_are_not_identical():
+    G = random_rows(1, 20_000, seed=1) + 1e-6 * random_rows(6, 20_000, seed=2)
+    dists, exact = Dense(G).sq_dists(), torch.from_numpy(exact_sq_dists(G))
+    torch.testing.assert_close(dists, exact, rtol=1e-2, atol=0)
+
+
 def test_rows_all_zero_or_all_equal():
     assert bool((Dense(torch.zeros(5, 40)).sq_dists() == 0).all())
     assert bool((Dense(random_rows(1, 40).expand(5, 40)).sq_dists() == 0).all())

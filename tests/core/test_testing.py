@@ -245,6 +245,12 @@ class BreaksAtItsBound(CGE):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BreaksInHalfPrecision(Mean):
+    def weights(self, updates, context):
+        return super().weights(updates, context) * (torch.nan if updates.dtype == torch.bfloat16 else 1)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClaimsNonsense(Mean):
     properties: ClassVar[frozenset[str]] = frozenset({"permutation", "fairness"})
 
@@ -268,6 +274,7 @@ BROKEN = [
     (ScoresSomeRows(), "weights @ G equals the output: score norm has shape"),
     (IgnoresNoByzantine(f=1), "f = 0 works"),
     (BreaksAtItsBound(f=1), "works at its bound on n"),
+    (BreaksInHalfPrecision(), "output has the input's dtype, device and kind: output is not finite in torch.bfloat16"),
     (ClaimsNonsense(), "unknown property 'fairness'; valid: permutation, "),
 ]
 

@@ -31,6 +31,8 @@ class Backend(Protocol):
     """Runs clients. `Loop` is the reference that any other must agree with."""
 
     layout: Layout
+    description: str
+    """The model in words, for checkpoints to tell models apart."""
 
     def initial(self) -> Tensor:
         """The parameters that the model came with: (d,)."""
@@ -50,6 +52,7 @@ class Loop:
         self.model = copy.deepcopy(model).to(self.device)
         self.parameters = {k: p for k, p in self.model.named_parameters() if p.requires_grad}
         self.layout = Layout.of(self.parameters)
+        self.description = " ".join(repr(model).split())
         running = [k for k, b in self.model.named_buffers() if b.is_floating_point()]
         if running:
             raise ValueError(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,17 @@ def save_checkpoint(path: Path, identity: Mapping[str, Any], content: Mapping[st
     os.replace(beside, path)
 
 
-def load_checkpoint(path: Path, identity: Mapping[str, Any]) -> dict[str, Any]:
-    """Read a checkpoint of the run with this identity.
+def load_checkpoint(path: Path, identity: Mapping[str, Any], keys: Iterable[str] = ()) -> dict[str, Any]:
+    """Read a checkpoint of the run with this identity, which must hold at least the given keys.
 
     Raises:
         CheckpointError: the file is damaged, of another format, or of another run (the message lists what differs).
     """
     try:
+        with zipfile.ZipFile(path) as archive:  # torch.load does not look at the checksums
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise zipfile.BadZipFile(f"checksum of {damaged}")
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises whatever its unpickler stumbles over
         raise CheckpointError(
@@ -45,6 +50,8 @@ def load_checkpoint(path: Path, identity: Mapping[str, Any]) -> dict[str, Any]:
         raise CheckpointError(
             f"{path} has format {found!r}, this version reads {_FORMAT}; move it away to start afresh"
         )
+    if lost := {"identity", *keys} - saved.keys():
+        raise CheckpointError(f"{path} lacks {', '.join(sorted(lost))}: it is damaged; move it away to start afresh")
     before = saved["identity"]
     different = [k for k in {**before, **identity} if before.get(k) != identity.get(k)]
     if different:

@@ -26,6 +26,8 @@ from .data import FederatedData
 from .record import Record, Shares, share
 from .server import ServerSGD
 
+_SAVED = ("round", "parameters", "velocity", "rule_state", "records")
+
 Model = nn.Module | Callable[[], nn.Module]
 
 
@@ -84,7 +86,7 @@ class Simulation:
         self.byzantine = _byzantine_ids(byzantine, data.n)
         if not 0 < participation <= 1:
             raise ValueError(f"participation is a share above 0 and at most 1, got {participation}")
-        self.active = ceil(participation * data.n)
+        self.active = ceil(round(participation * data.n, 6))  # 0.28 * 25 is 7, whatever floats say
         rule.check(self.active)
         self.backend: Backend = Loop(_seeded(model, seed), self.device)
         self._inputs = data.dataset.train.inputs.to(self.device)
@@ -130,7 +132,7 @@ class Simulation:
             raise ValueError(f"rounds >= 1 and evaluate_every >= 1 are needed, got {rounds} and {evaluate_every}")
         path = None if checkpoint is None else Path(checkpoint)
         if path is not None and path.exists():
-            self._restore(load_checkpoint(path, self.identity))
+            self._restore(load_checkpoint(path, self.identity, _SAVED))
         saved = self.round if path is not None and path.exists() else -1
         try:
             while self.round < rounds:
@@ -228,11 +230,12 @@ class Simulation:
     @cached_property
     def identity(self) -> dict[str, Any]:
         """All that a run depends on, so that a checkpoint is never gone on from with anything else."""
-        train = self.data.dataset.train
+        train, test = self.data.dataset.train, self.data.dataset.test
         return {
-            "model": f"{type(self.backend).__name__} of {self.backend.layout.names} {self.backend.layout.shapes}",
+            "model": f"{type(self.backend).__name__}: {self.backend.description}",
             "initial parameters": _checksum(self.backend.initial()),
-            "data": f"{self.data.dataset.name}, {len(train)} samples, {_checksum(train.inputs, train.labels)}",
+            "data": f"{self.data.dataset.name}, {len(train)} + {len(test)} samples, "
+            + _checksum(train.inputs, train.labels, test.inputs, test.labels),
             "shards": f"{self.data.n} clients, {_checksum(*self.data.shards)}",
             "rule": repr(self.rule),
             "attack": repr(self.attack),
@@ -280,7 +283,8 @@ class _Clock:
 
 def _byzantine_ids(byzantine: int | Sequence[int], n: int) -> frozenset[int]:
     ids = range(byzantine) if isinstance(byzantine, int) else byzantine
-    if (isinstance(byzantine, int) and byzantine < 0) or not all(0 <= i < n for i in ids) or len(set(ids)) >= n:
+    negative = isinstance(byzantine, int) and byzantine < 0
+    if negative or not all(0 <= i < n for i in ids) or len(set(ids)) != len(ids) or len(ids) >= n:
         raise ValueError(f"byzantine is a number below n = {n} or distinct clients 0 to {n - 1}, got {byzantine!r}")
     return frozenset(ids)
 

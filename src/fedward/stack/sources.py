@@ -38,12 +38,7 @@ class _Source(Updates):
         if n < 1 or d < 1:
             raise ValueError(f"a stack needs at least one row and one column, got shape ({n}, {d})")
         self.n, self.d, self.dtype, self.device = n, d, dtype, device
-        self.ids = tuple(range(n)) if ids is None else tuple(ids)
-        if len(self.ids) != n:
-            raise ValueError(f"{n} rows need {n} ids, got {len(self.ids)}")
-        if len(set(self.ids)) != n:
-            twice = next(i for i in self.ids if self.ids.count(i) > 1)
-            raise ValueError(f"ids must be distinct, {twice!r} occurs more than once; drop one of its rows")
+        self.ids = _names(ids, n)
         entries = _BLOCK_ENTRIES_CUDA if device.type == "cuda" else _BLOCK_ENTRIES
         self.block_columns = block or max(1024, entries // n)
         self._columns_read = 0
@@ -51,6 +46,17 @@ class _Source(Updates):
     @property
     def columns_read(self) -> int:
         return self._columns_read
+
+
+def _names(ids: Sequence[Hashable] | None, n: int) -> tuple[Hashable, ...]:
+    """The ids of n clients: as given, or their numbers."""
+    names = tuple(range(n)) if ids is None else tuple(ids)
+    if len(names) != n:
+        raise ValueError(f"{n} rows need {n} ids, got {len(names)}")
+    if len(set(names)) != n:
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"ids must be distinct, {twice!r} occurs more than once; drop one of its rows")
+    return names
 
 
 class Dense(_Source):
@@ -91,8 +97,10 @@ class Layers(_Source):
         first = rows[0]
         if not first:
             raise ValueError("rows need at least one floating-point tensor, got none")
-        names = ids or range(len(rows))
-        for name, row in zip(names, rows, strict=False):
+        names = _names(ids, len(rows))
+        for name, row in zip(names, rows, strict=True):
+            if len(row) != len(first):
+                raise ValueError(f"client {name!r} sent {len(row)} layers, the first client {len(first)}; leave it out")
             for k, (layer, model) in enumerate(zip(row, first, strict=True)):
                 what = layout.names[k] if layout else "row"
                 if layer.shape != model.shape:
@@ -110,7 +118,7 @@ class Layers(_Source):
         for layer in first:
             dtype = torch.promote_types(dtype, layer.dtype)
         sizes = [layer.numel() for layer in first]
-        super().__init__(len(rows), sum(sizes), dtype, first[0].device, ids, block)
+        super().__init__(len(rows), sum(sizes), dtype, first[0].device, names, block)
         self.layout = layout
         self.counters = dict(counters or {})
         self._rows = [[layer.detach().reshape(-1) for layer in row] for row in rows]
@@ -151,17 +159,18 @@ def as_updates(G: Stack, ids: Sequence[Hashable] | None = None) -> Updates:
         )
     if G and isinstance(G[0], Mapping):
         return _from_state_dicts(G, ids)
-    rows = [[_as_tensor(row, i)] for i, row in enumerate(G)]
-    for i, (row,) in enumerate(rows):
+    names = _names(ids, len(G))
+    rows = [[_as_tensor(row, name)] for row, name in zip(G, names, strict=True)]
+    for name, (row,) in zip(names, rows, strict=True):
         if row.ndim != 1:
-            raise ValueError(f"row {i} of the sequence has shape {tuple(row.shape)}, rows are (d,): flatten it")
-    return Layers(rows, ids=ids)
+            raise ValueError(f"client {name!r}: the row has shape {tuple(row.shape)}, rows are (d,): flatten it")
+    return Layers(rows, ids=names)
 
 
 def _from_state_dicts(dicts: Sequence[object], ids: Sequence[Hashable] | None) -> Layers:
-    names = ids or range(len(dicts))
+    names = _names(ids, len(dicts))
     tensors: list[dict[str, Tensor]] = []
-    for name, entries in zip(names, dicts, strict=False):
+    for name, entries in zip(names, dicts, strict=True):
         if not isinstance(entries, Mapping):
             raise TypeError(
                 f"client {name!r}: expected a state dict like the first client's, got {type(entries).__name__}"
@@ -174,14 +183,16 @@ def _from_state_dicts(dicts: Sequence[object], ids: Sequence[Hashable] | None) -
                 "client's; all clients must send the same model, leave this one out"
             )
     layout = Layout.of(tensors[0])
-    counters = {}
-    for key in layout.counters:
-        if len({t[key].shape for t in tensors}) > 1:
-            raise ValueError(
-                f"{key} has different shapes in different clients: {[tuple(t[key].shape) for t in tensors]}"
-            )
-        counters[key] = torch.stack([t[key] for t in tensors])
-    return Layers([[t[k] for k in layout.names] for t in tensors], layout=layout, counters=counters, ids=ids)
+    for name, t in zip(names, tensors, strict=True):
+        for key in layout.counters:
+            sent, model = (t[key].dtype, t[key].shape), (tensors[0][key].dtype, tensors[0][key].shape)
+            if sent != model:
+                raise ValueError(
+                    f"client {name!r}: {key} is {sent[0]} of shape {tuple(sent[1])}, the first client's is {model[0]} "
+                    f"of shape {tuple(model[1])}; all clients must send the same model, leave this one out"
+                )
+    counters = {key: torch.stack([t[key] for t in tensors]) for key in layout.counters}
+    return Layers([[t[k] for k in layout.names] for t in tensors], layout=layout, counters=counters, ids=names)
 
 
 def _as_tensor(row: object, name: Hashable) -> Tensor:

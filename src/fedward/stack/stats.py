@@ -75,6 +75,10 @@ def _without_replacement(d: int, k: int, rng: np.random.Generator) -> np.ndarray
     Given its size, a Bernoulli draw is a uniform subset; adding or removing uniformly keeps it one. Unlike a
     permutation of d columns this needs 9 bytes a drawn column, and one random number a column.
     """
+    if k > d // 2:
+        left_out = np.zeros(d, dtype=bool)
+        left_out[_without_replacement(d, d - k, rng)] = True
+        return np.flatnonzero(~left_out)
     if k * 50 < d:
         return np.sort(rng.choice(d, k, replace=False, shuffle=False))
     chosen = np.concatenate(
@@ -175,8 +179,9 @@ class Gram(Statistic):
 
     @staticmethod
     def of(rows: Tensor) -> Tensor:
-        """Inner products of rows that are in memory: (k, k) float64."""
-        return (rows.double() @ rows.double().T).cpu()
+        """Inner products of rows that are in memory, (k, d) or (d,): (k, k) float64."""
+        rows = rows.reshape(-1, rows.shape[-1]).double()
+        return (rows @ rows.T).cpu()
 
 
 @dataclass(frozen=True, eq=False)

@@ -49,7 +49,8 @@ class Updates(ABC):
     def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
         """Columns ``start`` to ``stop`` of all rows, or of the rows at the given indices: (n, stop - start).
 
-        Half-precision rows come as float32, so that no sum is ever taken in half precision.
+        Half-precision rows come as float32, so that no sum is ever taken in half precision; rows that a view has
+        calculated come as float64, so that no sign is lost to rounding.
         """
 
     @property
@@ -170,7 +171,8 @@ def squared_distances(gram: Tensor) -> Tensor:
     q = gram.diagonal()
     scale = q[:, None] + q[None, :]
     dists = scale - 2 * gram
-    dists = torch.where(dists > _SAME_ROW * scale, dists, torch.zeros_like(dists)).fill_diagonal_(0)
+    # A NaN stays one: the row it comes from is not the same as any other.
+    dists = torch.where(dists <= _SAME_ROW * scale, torch.zeros_like(dists), dists).fill_diagonal_(0)
     first = (dists == 0).int().argmax(dim=1)  # the first of the rows that are the same as this one
     if not torch.equal(first, torch.arange(len(first))):
         dists = dists[first][:, first]
@@ -206,7 +208,7 @@ class Mixed(View):
     def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
         M = self.M if rows is None else self.M[rows]
         block = self.base.read(start, stop)
-        return (M.to(block.device) @ block.double()).to(block.dtype)
+        return M.to(block.device) @ block.double()
 
     def _derive(self, statistic: Statistic) -> Tensor | None:
         before = statistic.before(diagonal=False)
@@ -236,7 +238,7 @@ class Scaled(View):
     def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
         factors = self.factors if rows is None else self.factors[rows]
         block = self.base.read(start, stop, rows)
-        return block * factors.to(block)[:, None]
+        return block.double() * factors.to(block.device)[:, None]
 
     def _derive(self, statistic: Statistic) -> Tensor | None:
         before = statistic.before(diagonal=True)
@@ -267,17 +269,18 @@ class Taken(View):
         value = self.base.compute(statistic)[0][self.rows]
         return value if statistic.axes == 1 else value[:, self.rows]
 
-    def _spread(self, values: Tensor, fill: float) -> Tensor:
-        return torch.full((self.base.n,), fill, dtype=values.dtype).index_copy_(0, self.rows, values)
+    def _spread(self, weights: Tensor) -> Tensor:
+        return torch.zeros(self.base.n, dtype=weights.dtype).index_add_(0, self.rows, weights)
 
     def combine(self, weights: Tensor) -> Tensor:
-        return self.base.combine(self._spread(weights, 0))
+        return self.base.combine(self._spread(weights))
 
     def to_clients(self, weights: Tensor) -> Tensor:
-        return self.base.to_clients(self._spread(weights, 0))
+        return self.base.to_clients(self._spread(weights))
 
     def owner(self) -> Tensor:
-        return _through(self.base.owner(), self._spread(torch.arange(self.n), -1))
+        places = torch.full((self.base.n,), -1).index_copy_(0, self.rows, torch.arange(self.n))
+        return _through(self.base.owner(), places)
 
 
 class Rooted(View):
@@ -317,8 +320,7 @@ class Joined(_Longer):
         self.below = below
 
     def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
-        above = self.base.read(start, stop)
-        block = torch.cat([above, self.below.read(start, stop).to(above)])
+        block = _stacked(self.base.read(start, stop), self.below.read(start, stop))
         return block if rows is None else block[rows]
 
 
@@ -331,19 +333,20 @@ class Anchored(_Longer):
         rows = anchors.reshape(-1, base.d)
         super().__init__(base, base.n + len(rows))
         self.anchors = anchors  # as given: a statistic of this very tensor may be known already
-        self.below = rows.to(base.device)
+        self.below = rows.to(base.device, torch.promote_types(rows.dtype, torch.float32))
 
     def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
-        above = self.base.read(start, stop)
-        block = torch.cat([above, self.below[:, start:stop].to(above)])
+        block = _stacked(self.base.read(start, stop), self.below[:, start:stop])
         return block if rows is None else block[rows]
 
     def _derive(self, statistic: Statistic) -> Tensor | None:
         return statistic.anchored(self.base.compute, self.anchors)
 
     def combine(self, weights: Tensor) -> Tensor:
-        own: Tensor = weights[self.base.n :].to(self.below) @ self.below
-        return self.base.combine(weights[: self.base.n]).add_(own)
+        own = weights[self.base.n :]
+        rows = own.nonzero().flatten()
+        output = self.base.combine(weights[: self.base.n])
+        return output.add_(own[rows].to(self.below) @ self.below[rows]) if len(rows) else output
 
 
 class Extended(_Longer):
@@ -366,6 +369,11 @@ def materialise(updates: Updates, out: Tensor | None = None) -> Tensor:
     for block in updates.blocks():
         out[:, block.start : block.stop] = block.rows
     return out
+
+
+def _stacked(above: Tensor, below: Tensor) -> Tensor:
+    dtype = torch.promote_types(above.dtype, below.dtype)
+    return torch.cat([above.to(dtype), below.to(above.device, dtype)])
 
 
 def _through(below: Tensor, above: Tensor) -> Tensor:
