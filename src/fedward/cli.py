@@ -36,7 +36,7 @@ DEMO: Mapping[str, Any] = {
     "data": "fashion-mnist-subset",
     "clients": 50,
     "byzantine": 10,
-    "rounds": 150,
+    "rounds": 120,
     "batch_size": 20,
     "evaluate_every": 10,
     "lr": 0.05,
@@ -156,15 +156,15 @@ def list_(what: Annotated[Listing, typer.Argument(help="What to list.")], as_jso
     else:
         kind = what.value.removesuffix("s")
         if not as_json_:
-            display.out.print(display.catalogue_table(kind, catalogue(kind)))
+            display.out.print(display.catalogue_table(catalogue(kind)))
             return
         rows = [_entry_json(e) for e in catalogue(kind)]
     if as_json_:
         typer.echo(json.dumps(rows, indent=1))
         return
     for row in rows:
-        name, *rest = row.values()
-        display.out.print(f"[bold]{name}[/bold]  {'  '.join(rest)}", highlight=False)
+        name, fact = row.values()
+        display.out.print(f"[bold]{name}[/bold]: {fact}", highlight=False)
 
 
 def _entry_json(entry: Any) -> dict[str, Any]:
@@ -211,6 +211,8 @@ def _show(summaries: list[Summary], as_json_: bool, page: Path | None = None) ->
         typer.echo(json.dumps({"runs": [as_json(s) for s in summaries], "report": page and str(page)}, indent=1))
         return
     display.out.print(display.summary_table(summaries))
+    for note in display.notes(summaries):
+        display.out.print(note, soft_wrap=True, highlight=False)
     folders = " ".join(s.folder for s in summaries)
     hint = f"Report: {page}" if page else f"Pictures: fedward report {folders}"
     display.out.print(hint, soft_wrap=True, highlight=False)
@@ -221,8 +223,9 @@ def _plain_errors() -> Iterator[None]:
     """Errors that a user can mend, as a sentence instead of a traceback."""
     try:
         yield
-    except (SpecError, DataError, CheckpointError, ReportError) as error:
-        display.err.print(f"[bold red]Error[/bold red] {_escaped(str(error))}", soft_wrap=True, highlight=False)
+    except (SpecError, DataError, CheckpointError, ReportError, OSError) as error:
+        hint = " (--out), or start anew (--fresh)." if isinstance(error, CheckpointError) else ""
+        display.err.print(f"[bold red]Error[/bold red] {_escaped(str(error))}{hint}", soft_wrap=True, highlight=False)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         display.err.print("Stopped; what was done is saved. The same command goes on from there.")

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from .experiments.run import Summary
 from .experiments.spec import RunSpec
@@ -25,40 +27,46 @@ def percent(share: float | None, digits: int = 1) -> str:
     return "-" if share is None else f"{100 * share:.{digits}f} %"
 
 
-def summary_table(summaries: Sequence[Summary], title: str | None = None) -> Table:
-    """Rule x attack: accuracies and accepted rates."""
-    table = Table(title=title)
+def summary_table(summaries: Sequence[Summary]) -> Table:
+    """Attack x rule: accuracies and accepted rates."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False)
     for heading in ("attack", "rule"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("best\naccuracy", "final\naccuracy", "byzantine\naccepted", "honest\naccepted", "s/round"):
-        table.add_column(heading, justify="right")
-    before = None
+        table.add_column(heading, overflow="fold")
+    for heading in ("best\naccuracy", "final\naccuracy", "byzantine\naccepted", "honest\naccepted"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    before = summaries[0].attack
     for s in summaries:
-        if before not in (None, s.attack):
+        if s.attack != before:
             table.add_section()
         before = s.attack
         rates = (percent(s.byzantine_accepted), percent(s.honest_accepted))
-        accuracies = (percent(s.best_accuracy), percent(s.final_accuracy))
-        table.add_row(s.attack, s.rule, *accuracies, *rates, f"{s.seconds_per_round:.2f}")
+        table.add_row(s.attack, s.rule, percent(s.best_accuracy), percent(s.final_accuracy), *rates)
     return table
 
 
-def catalogue_table(kind: str, entries: Sequence[Entry]) -> Table:
-    """Rules, mixers or attacks."""
-    table = Table(title=f"{kind}s")
-    table.add_column("name", no_wrap=True)
-    table.add_column("arguments")
-    table.add_column("what it does")
-    table.add_column("paper")
-    if kind == "rule":
-        for heading in ("needs", "reads", "cost"):
-            table.add_column(heading)
+def notes(summaries: Sequence[Summary]) -> Iterator[str]:
+    """What the table does not show."""
+    rounds = sorted({s.rounds for s in summaries})
+    seconds = sum(s.seconds_per_round * s.rounds for s in summaries) / sum(s.rounds for s in summaries)
+    yield f"{' or '.join(map(str, rounds))} rounds, {seconds:.2f} s each"
+    for s in summaries:
+        if s.skipped:
+            yield f"{s.rule} under {s.attack}: the model diverged; {s.skipped} rounds had too few finite rows"
+
+
+def catalogue_table(entries: Sequence[Entry]) -> Table:
+    """Rules, mixers or attacks: each with its arguments, what it does, and what it takes."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False, show_header=False, padding=(0, 1, 1, 0))
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column()
     for e in entries:
         arguments = ", ".join(k if default is ... else f"{k}={default}" for k, default in e.arguments.items())
-        row = [e.name, arguments, e.summary, e.paper]
-        if kind == "rule":
-            row += [e.bound, ", ".join(e.statistics) or "columns", e.complexity]
-        table.add_row(*row)
+        facts = [e.paper]
+        if e.kind == "rule":
+            facts += [e.bound, f"reads {', '.join(e.statistics) or 'columns'}", e.complexity]
+            facts += ["remembers rounds"] * e.history
+        lines = [Text(e.summary), Text(arguments, style="cyan"), Text("; ".join(facts), style="dim")]
+        table.add_row(e.name, Text("\n").join(line for line in lines if line))
     return table
 
 

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from numbers import Integral
 from typing import Any, ClassVar, overload
 from zlib import crc32
 
@@ -122,7 +123,7 @@ class Component(ABC):
 
     def __post_init__(self) -> None:
         f = getattr(self, "f", 0)
-        if isinstance(f, bool) or not isinstance(f, int) or f < 0:
+        if isinstance(f, bool) or not isinstance(f, Integral) or f < 0:
             raise ValueError(f"f counts byzantine clients, a whole number of at least 0, got {f!r}")
 
 

@@ -268,8 +268,9 @@ REFUSED = {
     "counters of other shape": (
         [{"a": T(3), "c": T(1).long()}, {"a": T(3), "c": T(2).long()}],
         ValueError,
-        "client 1: c is",
+        "client 1: c is torch.int64 of shape (2,), the first client's is torch.int64 of shape (1,); all clients must",
     ),
+    "counters of other kind": ([{"a": T(3), "c": T(1).int()}, {"a": T(3), "c": T(1)}], ValueError, "client 1: c is"),
 }
 
 

@@ -259,18 +259,21 @@ def test_identical_rows_are_at_distance_zero_and_alike_to_all_others(dtype, bloc
     assert int((dists == 0).sum()) == 9 + 6 + 2
 
 
-@pytest.mark.parametrize("n", [2, 9, 30])
-def test_rounding_does_not_tell_identical_rows_apart(n):
-    """Products of a row with itself and with its twin may differ in the last bit, after a mix most of all."""
-    G = random_rows(n, 501, seed=n).float()
-    G[-1] = G[0]
-    for seed in range(5):
-        M = torch.rand(n, n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-        M[-1] = M[0]
-        for dists in (Dense(G * 0.1, block=100 + seed).sq_dists(), Dense(G).mix(M).sq_dists()):
-            assert float(dists[0, -1]) == 0
-            assert torch.equal(dists[0], dists[-1])
-            assert int((dists == 0).sum()) == n + 2
+@pytest.mark.parametrize(("n", "twins"), [(6, 2), (12, 4), (30, 5)])
+def test_rounding_does_not_tell_identical_rows_apart(n, twins):
+    """Shares of a row and its twins that sum to 1 are that row again, up to the last bits."""
+    generator = torch.Generator().manual_seed(0)
+    for seed in range(40):
+        G = 3 * random_rows(1, 501, seed=seed) + random_rows(n, 501, seed=seed + 100)
+        G[:twins] = G[0].clone()
+        shares = torch.rand(twins, generator=generator, dtype=torch.float64)
+        M = torch.eye(n, dtype=torch.float64)
+        M[1] = 0
+        M[1, :twins] = shares / shares.sum()
+        dists = Dense(G).mix(M).sq_dists()
+        assert bool((dists[:twins, :twins] == 0).all())
+        assert all(torch.equal(dists[0], dists[twin]) for twin in range(twins))
+        assert int((dists == 0).sum()) == n - twins + twins**2
 
 
 def test_rows_that_differ_in_the_sixth_digit_are_not_identical():
@@ -298,14 +301,27 @@ def test_a_nonfinite_row_leaves_the_others_exact(bad, row):
     assert not bool(updates.norms()[row].isfinite())
 
 
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf, 1e200])
 @pytest.mark.parametrize("row", [0, 3])
-def test_distances_between_the_others_survive_a_nan_row(row):
-    """The NaN row itself may be at any distance, but must not make the others look alike."""
+def test_distances_between_the_others_survive_a_row_without_a_norm(bad, row):
+    """The row itself may be at any distance, but must not make the others look alike."""
     G = random_rows()
-    hostile = G.clone()
-    hostile[row] = torch.nan
     others = [i for i in range(N) if i != row]
-    assert torch.equal(Dense(hostile).sq_dists()[others][:, others], Dense(G).sq_dists()[others][:, others])
+    for columns in (slice(None), slice(50, 51)):
+        hostile = G.clone()
+        hostile[row, columns] = bad
+        dists = Dense(hostile).sq_dists()
+        assert torch.equal(dists[others][:, others], Dense(G).sq_dists()[others][:, others])
+        assert not bool((dists[row, others] == 0).any())
+
+
+def test_rows_too_long_for_the_sum_of_their_squares_are_not_identical():
+    G = random_rows(5, 16)
+    G[1], G[3] = 2.5e153, -2.5e153  # squared norms of 1e308
+    dists = Dense(G).sq_dists()
+    assert bool(Dense(G).norms().isfinite().all())
+    assert float(dists[1, 3]) != 0
+    assert int((dists == 0).sum()) == 5
 
 
 def test_norms_of_rows_of_1e30():

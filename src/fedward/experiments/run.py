@@ -31,6 +31,7 @@ class Summary:
     byzantine_accepted: float | None
     honest_accepted: float | None
     seconds_per_round: float
+    skipped: int
 
     @classmethod
     def of(cls, spec: RunSpec, folder: Path, records: Sequence[Record]) -> Summary:
@@ -47,6 +48,7 @@ class Summary:
             byzantine_accepted=_mean([r.byzantine_accepted for r in records]),
             honest_accepted=_mean([r.honest_accepted for r in records]),
             seconds_per_round=fmean(sum(r.seconds.values()) for r in records),
+            skipped=sum(r.skipped is not None for r in records),
         )
 
 

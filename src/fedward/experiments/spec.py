@@ -31,10 +31,10 @@ class RunSpec(BaseModel):
     data: str = "fashion-mnist"
     data_path: str | None = None
     model: str = "signguard-cnn"
-    rule: str = "sign-guard"
-    attack: str = "alie"
     clients: int = Field(50, ge=1)
     byzantine: int = Field(10, ge=0)
+    rule: str = "sign-guard"
+    attack: str = "alie"
     rounds: int = Field(1200, ge=1)
     batch_size: int = Field(60, ge=1)
     lr: float = Field(0.1, gt=0)
@@ -58,7 +58,7 @@ class RunSpec(BaseModel):
     @classmethod
     def _as_text(cls, value: Any, info: Any) -> Any:
         """A table is as good as text: it becomes text."""
-        f = info.data.get("byzantine", cls.model_fields["byzantine"].default)
+        f = info.data.get("byzantine", 0)  # declared before; missing only if it is wrong itself
         return describe(parse(value, info.field_name, f=f)) if isinstance(value, Mapping) else value
 
     @model_validator(mode="after")

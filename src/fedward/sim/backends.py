@@ -70,9 +70,12 @@ class Loop:
         self._load(parameters)
         self.model.train()
         losses = []
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+        cuda = self.device.type == "cuda"
+        with torch.random.fork_rng(devices=[self.device] if cuda else []):
             for job, row in zip(jobs, out, strict=True):
-                torch.manual_seed(job.seed)
+                torch.default_generator.manual_seed(job.seed)
+                if cuda:
+                    torch.cuda.manual_seed(job.seed)
                 losses.append(algorithm.message(self.model, job.inputs, job.labels, row))
         return losses
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 _FORMAT = 1
+_SHOWN = 80  # characters of a value in an error message
 
 
 class CheckpointError(RuntimeError):
@@ -55,9 +56,22 @@ def load_checkpoint(path: Path, identity: Mapping[str, Any], keys: Iterable[str]
     before = saved["identity"]
     different = [k for k in {**before, **identity} if before.get(k) != identity.get(k)]
     if different:
-        lines = "; ".join(f"{k} was {before.get(k)!r}, now {identity.get(k)!r}" for k in sorted(different))
+        lines = "; ".join(_contrast(k, before.get(k), identity.get(k)) for k in sorted(different))
         raise CheckpointError(
             f"{path} is of another configuration: {lines}. Go on with that configuration, or give this run "
             "another place"
         )
     return saved
+
+
+def _contrast(key: str, before: object, now: object) -> str:
+    """What a key was and is; of long texts only where they begin to differ."""
+    old, new = repr(before), repr(now)
+    same = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), 0)
+    start = 0 if max(len(old), len(new)) <= _SHOWN else max(same - 10, 0)
+    return f"{key} was {_cut(old, start)}, now {_cut(new, start)}"
+
+
+def _cut(text: str, start: int) -> str:
+    end = start + _SHOWN
+    return ("..." if start else "") + text[start:end] + ("..." if end < len(text) else "")

@@ -40,7 +40,8 @@ class _Source(Updates):
         self.n, self.d, self.dtype, self.device = n, d, dtype, device
         self.ids = _names(ids, n)
         entries = _BLOCK_ENTRIES_CUDA if device.type == "cuda" else _BLOCK_ENTRIES
-        self.block_columns = block or max(1024, entries // n)
+        # At most 2^24 columns, up to which float32 counts exactly.
+        self.block_columns = block or min(max(1024, entries // n), 1 << 24)
         self._columns_read = 0
 
     @property

@@ -168,11 +168,12 @@ class Updates(ABC):
 
 def squared_distances(gram: Tensor) -> Tensor:
     """Squared distances from a Gram matrix, as `Updates.sq_dists` says."""
-    q = gram.diagonal()
-    scale = q[:, None] + q[None, :]
-    dists = scale - 2 * gram
-    # A NaN stays one: the row it comes from is not the same as any other.
-    dists = torch.where(dists <= _SAME_ROW * scale, torch.zeros_like(dists), dists).fill_diagonal_(0)
+    half = gram.diagonal() / 2  # halves, so that squared norms up to the largest float64 can be added
+    scale = half[:, None] + half[None, :]
+    dists = scale - gram
+    # A NaN or Inf stays one: the row it comes from is not the same as any other.
+    same = (dists <= _SAME_ROW * scale) & scale.isfinite()
+    dists = torch.where(same, torch.zeros_like(dists), 2 * dists).fill_diagonal_(0)
     first = (dists == 0).int().argmax(dim=1)  # the first of the rows that are the same as this one
     if not torch.equal(first, torch.arange(len(first))):
         dists = dists[first][:, first]

@@ -1,0 +1,256 @@
+"""The command line, tried as a user would."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from fedward import cli
+from fedward.experiments.store import RunFolder
+
+QUICK = [
+    "--data",
+    "fashion-mnist-subset",
+    "--model",
+    "linear",
+    "--clients",
+    "12",
+    "--byzantine",
+    "2",
+    "--batch-size",
+    "8",
+]
+NOTHING_TO_DOWNLOAD = {"FEDWARD_DATA": "", "XDG_CACHE_HOME": ""}
+
+
+@pytest.fixture(autouse=True)
+def _empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli.display.out, "width", 100)
+
+
+def invoke(*arguments: str, code: int = 0) -> str:
+    result = CliRunner().invoke(cli.app, list(arguments))
+    assert result.exit_code == code, result.output + repr(result.exception)
+    return result.output
+
+
+def failure(*arguments: str) -> str:
+    text = " ".join(invoke(*arguments, code=1).split())
+    assert text.startswith("Error ")
+    assert "Traceback" not in text
+    return text
+
+
+def records(folder: Path) -> list[dict[str, object]]:
+    found = [json.loads(line) for line in RunFolder(folder).records.read_text().splitlines()]
+    return [{k: v for k, v in record.items() if k != "seconds"} for record in found]
+
+
+# --- run ----------------------------------------------------------------------------------------------------
+
+
+def test_run_stores_reports_and_shows() -> None:
+    text = invoke("run", *QUICK, "--rounds", "6", "--evaluate-every", "2", "--out", "one")
+    assert re.search(r"alie\s+sign-guard\s+\d+\.\d %", text)
+    assert "round 6/6" in text
+    assert [r["round"] for r in records(Path("one"))] == [1, 2, 3, 4, 5, 6]
+    head = json.loads(Path("one/run.json").read_text())
+    assert head["config"]["attack"] == "alie"
+    assert head["byzantine_ids"] == [0, 1]
+    assert "Report: page.html" in invoke("report", "one", "-o", "page.html")
+    page = Path("page.html").read_text()
+    assert "sign-guard" in page
+    assert not re.search(r"""<(script|link|img)[^>]+(src|href)=["']https?:""", page)
+
+
+def test_json_is_all_there_is_on_standard_output() -> None:
+    result = CliRunner().invoke(cli.app, ["run", *QUICK, "--rounds", "2", "--json"])
+    summary = json.loads(result.stdout)["runs"][0]
+    assert summary["rounds"] == 2
+    assert summary["rule"] == "sign-guard"
+    assert 0 <= summary["best_accuracy"] <= 1
+
+
+def test_several_rules_and_attacks_make_a_grid() -> None:
+    choice = ["--rule", "mean", "--rule", "krum", "--attack", "alie", "--attack", "sign-flip:scale=3"]
+    summaries = json.loads(
+        CliRunner().invoke(cli.app, ["run", *QUICK, "--rounds", "2", "--out", "grid", "--json", *choice]).stdout
+    )["runs"]
+    assert [(s["rule"], s["attack"]) for s in summaries] == [
+        ("mean", "alie"),
+        ("krum:f=2", "alie"),
+        ("mean", "sign-flip:scale=3"),
+        ("krum:f=2", "sign-flip:scale=3"),
+    ]
+    assert sorted(p.name for p in Path("grid").iterdir()) == sorted(Path(s["folder"]).name for s in summaries)
+    alone = ["--rule", "krum", "--rounds", "2", "--out", "alone"]
+    invoke("run", *QUICK, *alone)
+    assert records(Path("alone")) == records(Path(summaries[1]["folder"]))
+
+
+def test_a_file_with_options_that_count_instead() -> None:
+    Path("run.toml").write_text(
+        'data = "fashion-mnist-subset"\nmodel = "linear"\nclients = 12\nbyzantine = 2\nrounds = 3\n'
+        '[rule]\nname = "multi-krum"\nm = 4\n'
+    )
+    invoke("run", "--config", "run.toml", "--rounds", "2", "--attack", "noise", "--out", "one")
+    config = json.loads(Path("one/run.json").read_text())["config"]
+    assert (config["rule"], config["attack"], config["rounds"]) == ("multi-krum:f=2,m=4", "noise", 2)
+
+
+def test_a_finished_run_is_shown_again_and_can_be_made_longer_or_anew() -> None:
+    command = ["run", *QUICK, "--out", "one"]
+    first = invoke(*command, "--rounds", "4")
+    row = next(line for line in first.splitlines() if line.strip().startswith("alie "))
+    again = invoke(*command, "--rounds", "4")
+    assert row in again
+    assert "round 4/4" not in again
+    invoke(*command, "--rounds", "6")
+    assert len(records(Path("one"))) == 6
+    (Path("one") / "mine.txt").write_text("kept")
+    invoke(*command, "--rounds", "2", "--fresh")
+    assert len(records(Path("one"))) == 2
+    assert (Path("one") / "mine.txt").exists()
+
+
+def test_ctrl_c_loses_nothing() -> None:
+    options = ["--rounds", "400", "--evaluate-every", "50", "--rule", "sign-guard-sim", "--model", "mlp"]
+    invoke("run", *QUICK, *options, "--out", "whole")
+    command = [sys.executable, "-m", "fedward", "run", *QUICK, *options, "--out", "broken"]
+    file = Path("broken/records.jsonl")
+    for k in range(2):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        wanted = 20 + 40 * k
+        until = time.monotonic() + 60
+        while time.monotonic() < until and (not file.exists() or file.read_bytes().count(b"\n") < wanted):
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 130, errors
+        assert "The same command goes on from there." in errors
+        assert "Traceback" not in errors
+        assert wanted <= len(records(Path("broken"))) < 400
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    assert records(Path("broken")) == records(Path("whole"))
+
+
+# --- what goes wrong ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--rule", "sign-gard"], ["unknown name 'sign-gard'", "did you mean 'sign-guard'?", "multi-krum"]),
+        (["--rule", "alie"], ["alie is an attack", "a rule is needed"]),
+        (["--rule", "krum:g=2"], ["unknown argument of krum 'g'", "Valid names: f"]),
+        (["--rule", "krum", "--clients", "20", "--byzantine", "9"], ["Krum(f=9)", "n >= 2f + 3 = 21", "got 20"]),
+        (["--byzantine", "50"], ["fewer than all 50 clients, got 50"]),
+        (["--clients", "1"], ["fewer than all 1 clients"]),
+        (["--rounds", "0"], ["rounds", "greater than or equal to 1, got 0"]),
+        (["--lr", "-1"], ["lr", "greater than 0"]),
+        (["--data", "fashion-mnist-subst"], ["unknown data set", "did you mean 'fashion-mnist-subset'?"]),
+        (["--model", "signguard"], ["unknown model", "did you mean 'signguard-cnn'?"]),
+        (["--partition", "s-fraction:s=2"], ["s-fraction:s=2", "0.5"]),
+        (["--partition", "dirichlet"], ["unknown partition", "iid"]),
+        (["--config", "none.toml"], ["none.toml: No such file", "TOML"]),
+        (["--data-path", "nowhere", "--data", "mnist"], ["nowhere", "train-images-idx3-ubyte"]),
+    ],
+)
+def test_mistakes_are_named_with_the_remedy(options: list[str], words: list[str]) -> None:
+    text = failure("run", *options)
+    for word in words:
+        assert word in text
+    assert not Path("runs").exists()
+
+
+def test_a_misspelt_key_in_a_file_is_named_with_the_nearest() -> None:
+    Path("run.toml").write_text("byzantin = 3\n")
+    text = failure("run", "--config", "run.toml")
+    assert text.startswith("Error run.toml: unknown key 'byzantin'; did you mean 'byzantine'?")
+    Path("run.toml").write_text("byzantine = = 3\n")
+    assert "run.toml: not a TOML file" in failure("run", "--config", "run.toml")
+
+
+def test_a_truncated_data_file_is_named() -> None:
+    from importlib import resources
+
+    Path("data").mkdir()
+    for file in (resources.files("fedward.sim") / "datasets" / "fashion-mnist-subset").iterdir():
+        if file.name.endswith(".gz"):
+            (Path("data") / file.name).write_bytes(file.read_bytes())
+    images = Path("data/train-images-idx3-ubyte.gz")
+    images.write_bytes(images.read_bytes()[:100_000])
+    text = failure("run", *QUICK, "--data", "fashion-mnist", "--data-path", "data")
+    assert "train-images-idx3-ubyte.gz" in text
+    assert "delete or replace this file" in text
+
+
+def test_a_run_of_another_configuration_is_refused_and_left_alone() -> None:
+    invoke("run", *QUICK, "--rounds", "2", "--out", "one")
+    before = {p.name: p.read_bytes() for p in Path("one").iterdir()}
+    text = failure("run", *QUICK, "--rounds", "4", "--lr", "0.2", "--out", "one")
+    assert "server was 'ServerSGD(lr=0.1, " in text
+    assert "now 'ServerSGD(lr=0.2, " in text
+    assert "(--out), or start anew (--fresh)" in text
+    assert {p.name: p.read_bytes() for p in Path("one").iterdir()} == before
+
+
+def test_a_damaged_checkpoint_is_refused_and_left_alone() -> None:
+    invoke("run", *QUICK, "--rounds", "2", "--out", "one")
+    checkpoint = Path("one/checkpoint.pt")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    text = failure("run", *QUICK, "--rounds", "4", "--out", "one")
+    assert "cannot be read as a checkpoint" in text
+    assert len(checkpoint.read_bytes()) == 1000
+    assert len(records(Path("one"))) == 2
+
+
+def test_a_report_about_nothing() -> None:
+    assert "no such run folder" in failure("report", "nowhere")
+
+
+# --- list and demo --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", list(cli.Listing))
+def test_lists(what: str) -> None:
+    rows = json.loads(invoke("list", what, "--json"))
+    assert rows
+    text = invoke("list", what)
+    for row in rows:
+        assert row["name"] in text
+
+
+def test_listed_rules_say_what_they_need() -> None:
+    rows = {row["name"]: row for row in json.loads(invoke("list", "rules", "--json"))}
+    assert rows["krum"]["bound"] == "n >= 2f + 3"
+    assert rows["krum"]["statistics"] == ["gram"]
+    assert rows["krum"]["needs_f"]
+    assert not rows["sign-guard"]["needs_f"]
+    assert rows["sign-guard-sim"]["history"]
+    assert all(row["passes"] == 2 for row in rows.values() if row["name"] in ("krum", "mean", "sign-guard"))
+
+
+def test_demo_makes_a_table_and_a_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "DEMO", {**cli.DEMO, "rounds": 2, "model": "linear", "evaluate_every": 2})
+    text = invoke("demo", "--out", "shown")
+    for rule in ("mean", "median", "multi-krum:f=10", "sign-guard"):
+        assert text.count(f" {rule} ") == 2
+    assert "Report: shown/report.html" in text
+    assert Path("shown/report.html").stat().st_size > 1_000_000
+
+
+def test_version() -> None:
+    import fedward
+
+    assert invoke("--version").strip() == fedward.__version__
