@@ -4,21 +4,10 @@ from importlib.metadata import version as _version
 
 from . import attacks, clients, mixers, rules, sim, testing
 from .aggregator import Aggregator, Result
+from .chain import Mixer, ScalingMixer
 from .notation import describe, parse
 from .registry import build, catalogue, register
-from .rule import (
-    Bound,
-    BoundError,
-    Context,
-    Mixer,
-    Plan,
-    Reason,
-    Rule,
-    ScalingMixer,
-    State,
-    average_of,
-    smallest,
-)
+from .rule import Bound, BoundError, Context, Plan, Reason, Rule, State, average_of, smallest
 from .sim import ServerSGD, Simulation
 from .stack import Updates
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .chain import ScalingMixer
 from .registry import register
-from .rule import Context, ScalingMixer, median
+from .rule import Context, median
 from .stack import Updates
 
 __all__ = ["ClipNorm"]

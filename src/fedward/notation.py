@@ -9,8 +9,9 @@ import ast
 from collections.abc import Mapping
 from typing import Any
 
+from .chain import Chain, Mixer, Mixers
 from .registry import build, catalogue, find, name_of
-from .rule import Chain, Component, Mixer, Mixers, Rule
+from .rule import Component, Rule
 
 Spec = str | Mapping[str, Any]
 

@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, TypeVar
 
+from .chain import Mixer
 from .naming import unknown
-from .rule import Component, Context, Mixer, Rule
+from .rule import Component, Context, Rule
 
 C = TypeVar("C", bound=type[Component])
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 import fedward as fw
 from fedward import attacks, mixers, registry, rules
+from fedward.chain import Chain, Mixers
 from fedward.registry import find, name_of
-from fedward.rule import Chain, Component, Mixers
+from fedward.rule import Component
 
 ENTRIES = {entry.name: entry for entry in fw.catalogue() if entry.cls.__module__.startswith("fedward.")}
 MODULES = {"rule": rules, "mixer": mixers, "attack": attacks}

@@ -263,9 +263,9 @@ def _run_section(number: int, entry: Placed, is_open: bool) -> str:
     )
 
 
-def _smoothing(run: RunData) -> str:
+def _smoothing(run: RunData, rounds: str = "rounds") -> str:
     window, step = plots.window_of(run.rounds), plots.step_of(run.rounds)
-    smooth = f"Each point is the mean of the last {window} rounds" if window > 1 else "Each point is one round"
+    smooth = f"Each point is the mean of the last {window} {rounds}" if window > 1 else "Each point is one round"
     return smooth + (
         f"; every {step}th round is drawn." if step > 3 else f"; one round in {step} is drawn." * (step > 1) or "."
     )
@@ -293,7 +293,12 @@ def _signs(run: RunData, name: str) -> str:
     caption = "Mean share of positive, zero and negative coordinates in the gradients that the clients sent. "
     if len(figure["data"]) > 3:
         caption += "Where honest and byzantine lines part, the signs alone betray the attack. "
-    return head + _figure(f"{name}-signs", figure, caption + _smoothing(run), "Shares of signs over rounds")
+    counted = plots.with_signs(run)
+    if counted.rounds < run.rounds:
+        caption += f"Signs were counted in {counted.rounds} of {run.rounds} rounds. "
+    return head + _figure(
+        f"{name}-signs", figure, caption + _smoothing(counted, "counts"), "Shares of signs over rounds"
+    )
 
 
 def _client_map(run: RunData, name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -200,8 +200,14 @@ def acceptance(run: RunData) -> Figure | None:
     return {"data": data, "layout": layout} if data else None
 
 
+def with_signs(run: RunData) -> RunData:
+    """The run as far as signs were counted in it, which is not in every round."""
+    return replace(run, records=tuple(r for r in run.records if r.honest_signs or r.byzantine_signs))
+
+
 def signs(run: RunData) -> Figure | None:
     """Shares of positive, zero and negative signs of honest and byzantine gradients, a panel a sign."""
+    run = with_signs(run)
     sides: list[tuple[str, str, list[Shares | None]]] = [
         ("honest", HONEST, [r.honest_signs for r in run.records]),
         ("byzantine", BYZANTINE, [r.byzantine_signs for r in run.records]),

@@ -1,0 +1,189 @@
+"""`Mixer`, `Chain`: what can stand before a rule, and the whole of it as a rule.
+
+A mixer is a matrix M, decided from statistics; the rule after it sees M @ G, lazily. Statistics of mixed rows follow
+from those of the rows beneath wherever they can, so a chain reads the data no more often than its rule does.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, overload
+
+import torch
+from torch import Tensor
+
+from .rule import BoundError, Component, Context, Plan, Rule, State
+from .stack import Statistic, Updates
+
+
+class Mixer(Component):
+    """A pre-aggregation: an (m, n) matrix M, decided from statistics; the rule then sees M @ G."""
+
+    kind: ClassVar[str] = "mixer"
+    diagonal: ClassVar[bool] = False
+    """Whether M is diagonal and at least 0."""
+    passes: ClassVar[int] = 0
+    """Passes over the data besides those of the rule that follows."""
+
+    def check(self, n: int) -> None:
+        """Raise `BoundError` if n clients are too few for this mixer."""
+
+    def rows(self, n: int) -> int:
+        """How many rows come out for n that go in."""
+        return n
+
+    def statistics(self, context: Context) -> tuple[Statistic, ...]:
+        """The statistics that `matrix` will ask for."""
+        return ()
+
+    @abstractmethod
+    def matrix(self, updates: Updates, context: Context) -> Tensor:
+        """The mixing matrix: (m, n) float64."""
+
+    def view(self, updates: Updates, context: Context) -> Updates:
+        """The mixed stack, lazily."""
+        return updates.mix(self.matrix(updates, context))
+
+    @overload
+    def __rshift__(self, then: Rule) -> Chain: ...
+    @overload
+    def __rshift__(self, then: Mixer) -> Mixers: ...
+    def __rshift__(self, then: Rule | Mixer) -> Chain | Mixers:
+        # Chains are flat, so that however one was put together it is the same, random streams included.
+        if isinstance(then, Chain):
+            return Chain(mixer=self >> then.mixer, rule=then.rule)
+        if isinstance(then, Rule):
+            return Chain(mixer=self, rule=then)
+        if isinstance(then, Mixer):
+            return Mixers(parts=(*_parts(self), *_parts(then)))
+        return NotImplemented
+
+
+def _parts(mixer: Mixer) -> tuple[Mixer, ...]:
+    return mixer.parts if isinstance(mixer, Mixers) else (mixer,)
+
+
+class ScalingMixer(Mixer):
+    """A mixer that only scales each row: M is diagonal, so signs and directions stay exact."""
+
+    diagonal: ClassVar[bool] = True
+
+    @abstractmethod
+    def factors(self, updates: Updates, context: Context) -> Tensor:
+        """How much to scale each row by: (n,) float64, at least 0."""
+
+    def matrix(self, updates: Updates, context: Context) -> Tensor:
+        return torch.diag(self.factors(updates, context))
+
+    def view(self, updates: Updates, context: Context) -> Updates:
+        return updates.scale(self.factors(updates, context))
+
+
+def _beneath(mixer: Mixer, statistics: Sequence[Statistic]) -> list[Statistic]:
+    """The statistics of a stack from which those of the mixed stack follow."""
+    before = (s.before(diagonal=mixer.diagonal) for s in statistics)
+    return [s for s in before if s is not None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixers(Mixer):
+    """One mixer after another: ``a >> b``."""
+
+    parts: tuple[Mixer, ...]
+
+    @property
+    def diagonal(self) -> bool:  # type: ignore[override]  # a class variable elsewhere; here it depends on the parts
+        return all(part.diagonal for part in self.parts)
+
+    @property
+    def passes(self) -> int:  # type: ignore[override]
+        context = Context()
+        read = (len(self._beneath(k, context)) < len(part.statistics(context)) for k, part in enumerate(self.parts))
+        return sum(read) + sum(part.passes for part in self.parts)
+
+    def __repr__(self) -> str:
+        return " >> ".join(map(repr, self.parts))
+
+    def check(self, n: int) -> None:
+        for k, part in enumerate(self.parts):
+            _check_after(self.parts[:k], part, n)
+
+    def rows(self, n: int) -> int:
+        for part in self.parts:
+            n = part.rows(n)
+        return n
+
+    def statistics(self, context: Context) -> tuple[Statistic, ...]:
+        return tuple(s for k in range(len(self.parts)) for s in self._beneath(k, context))
+
+    def _beneath(self, k: int, context: Context) -> Sequence[Statistic]:
+        """The statistics of the unmixed stack from which those that part k reads follow."""
+        statistics: Sequence[Statistic] = self.parts[k].statistics(context.fold(str(k)))
+        for part in reversed(self.parts[:k]):
+            statistics = _beneath(part, statistics)
+        return statistics
+
+    def matrix(self, updates: Updates, context: Context) -> Tensor:
+        M = torch.eye(updates.n, dtype=torch.float64)
+        for k, part in enumerate(self.parts):
+            M = part.matrix(updates.mix(M), context.fold(str(k))) @ M
+        return M
+
+    def view(self, updates: Updates, context: Context) -> Updates:
+        for k, part in enumerate(self.parts):
+            updates = part.view(updates, context.fold(str(k)))
+        return updates
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chain(Rule):
+    """A rule on mixed rows: ``mixer >> rule``."""
+
+    mixer: Mixer
+    rule: Rule
+
+    def __repr__(self) -> str:
+        return f"{self.mixer!r} >> {self.rule!r}"
+
+    @property
+    def passes(self) -> int:  # type: ignore[override]  # as `Mixers.diagonal`
+        statistics = self.rule.statistics({}, Context())
+        derived = len(_beneath(self.mixer, statistics)) == len(statistics)
+        return self.mixer.passes + self.rule.passes + (not derived)
+
+    @property
+    def history(self) -> bool:  # type: ignore[override]
+        return self.rule.history
+
+    @property
+    def properties(self) -> frozenset[str]:  # type: ignore[override]
+        return frozenset({"columns"}) & self.rule.properties
+
+    def check(self, n: int) -> None:
+        self.mixer.check(n)
+        _check_after(_parts(self.mixer), self.rule, n)
+
+    def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
+        after = self.rule.statistics(state, context.fold("rule"))
+        return (*self.mixer.statistics(context.fold("mixer")), *_beneath(self.mixer, after))
+
+    def decide(self, updates: Updates, state: State, context: Context) -> Plan:
+        mixed = self.mixer.view(updates, context.fold("mixer"))
+        return self.rule.decide(mixed, state, context.fold("rule"))
+
+    def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
+        return self.rule.advance(state, plan, output, context.fold("rule"))
+
+
+def _check_after(mixers: Sequence[Mixer], then: Rule | Mixer, n: int) -> None:
+    rows = n
+    for mixer in mixers:
+        rows = mixer.rows(rows)
+    try:
+        then.check(rows)
+    except BoundError as error:
+        if not mixers:
+            raise
+        raise BoundError(f"{error} ({n} clients after {' >> '.join(map(repr, mixers))})") from None
