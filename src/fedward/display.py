@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from .experiments.run import Summary
@@ -78,11 +78,10 @@ class RunProgress:
         self.accuracy: float | None = None
         self._task: TaskID | None = None
         self._bar = Progress(
-            TextColumn("round"),
-            MofNCompleteColumn(),
-            BarColumn(bar_width=24),
-            TextColumn("{task.description}"),
-            TimeRemainingColumn(),
+            MofNCompleteColumn(table_column=Column(min_width=2 * len(str(spec.rounds)) + 1)),
+            BarColumn(bar_width=10, table_column=Column(min_width=10)),
+            TimeRemainingColumn(compact=True, table_column=Column(min_width=5)),
+            TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis")),
             console=err,
             disable=not err.is_terminal,
         )
@@ -97,11 +96,11 @@ class RunProgress:
     def __call__(self, record: Record) -> None:
         """Show a round."""
         self.accuracy = self.accuracy if record.accuracy is None else record.accuracy
-        text = f"accuracy {percent(self.accuracy)}  accepted: {percent(record.honest_accepted, 0)} of honest"
+        text = f"{percent(self.accuracy)} accuracy, kept {percent(record.honest_accepted, 0)} honest"
         if record.byzantine_accepted is not None:
-            text += f", {percent(record.byzantine_accepted, 0)} of byzantine"
+            text += f", {percent(record.byzantine_accepted, 0)} byzantine"
         if dropped := most_common(record.reasons):
-            text += f"  ({dropped})"
+            text += f" ({dropped})"
         if err.is_terminal:
             if self._task is None:
                 self._task = self._bar.add_task("", total=self.spec.rounds, completed=record.round - 1)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -66,16 +69,17 @@ def execute(spec: RunSpec, path: Path, *, on_record: Callable[[Record], None] | 
     """
     folder = RunFolder(path)
     simulation = spec.simulation()
-    rounds = simulation.run(spec.rounds, evaluate_every=spec.evaluate_every, checkpoint=folder.checkpoint)
-    first = next(rounds, None)  # here an old checkpoint is refused, before anything in the folder has changed
-    folder.describe(spec, simulation)
-    folder.write_records(simulation.records)
-    if first is not None:
-        _tell(on_record, first)
-        with folder.records.open("a", encoding="utf-8") as file:
-            for record in rounds:
-                folder.append(file, record)
-                _tell(on_record, record)
+    run = simulation.run(spec.rounds, evaluate_every=spec.evaluate_every, checkpoint=folder.checkpoint)
+    with closing(run) as rounds:  # however this ends, the last round is saved by then
+        first = next(rounds, None)  # here an old checkpoint is refused, before anything in the folder has changed
+        folder.describe(spec, simulation)
+        folder.write_records(simulation.records)
+        if first is not None:
+            _tell(on_record, first)
+            with folder.records.open("a", encoding="utf-8") as file:
+                for record in rounds:
+                    folder.append(file, record)
+                    _tell(on_record, record)
     return Summary.of(spec, path, simulation.records)
 
 
@@ -98,8 +102,9 @@ def run_grid(
     context = multiprocessing.get_context("spawn")
     count = min(workers or len(os.sched_getaffinity(0)), len(jobs))
     done: dict[Path, Summary] = {}
-    with ProcessPoolExecutor(count, mp_context=context, initializer=_one_thread) as pool:
-        futures: dict[Future[Summary], Path] = {pool.submit(execute, spec, path): path for path, spec in jobs.items()}
+    stop = context.Event()
+    with ProcessPoolExecutor(count, mp_context=context, initializer=_set_up, initargs=(stop,)) as pool:
+        futures: dict[Future[Summary], Path] = {pool.submit(_work, spec, path): path for path, spec in jobs.items()}
         waiting = set(futures)
         try:
             while waiting:
@@ -109,13 +114,34 @@ def run_grid(
                 if on_progress is not None:
                     on_progress({path: _rounds_in(path) for path in jobs})
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            stop.set()
+            pool.shutdown(cancel_futures=True)
             raise
     return {path: done[path] for path in jobs}
 
 
-def _one_thread() -> None:
+class StoppedError(Exception):
+    """A run ended because the grid did; its last round is saved."""
+
+
+_stop: Event | None = None  # of a worker process
+
+
+def _set_up(stop: Event) -> None:
+    """Make a worker: one thread, and only the parent answers Ctrl-C, which reaches every process of a terminal."""
+    global _stop
+    _stop = stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
+
+
+def _work(spec: RunSpec, path: Path) -> Summary:
+    def go_on(record: Record | None = None) -> None:
+        if _stop is not None and _stop.is_set():
+            raise StoppedError
+
+    go_on()
+    return execute(spec, path, on_record=go_on)
 
 
 def _rounds_in(path: Path) -> int:

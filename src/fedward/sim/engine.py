@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -114,7 +114,9 @@ class Simulation:
 
     # --- the run --------------------------------------------------------------------------------------------
 
-    def run(self, rounds: int, evaluate_every: int = 20, checkpoint: str | Path | None = None) -> Iterator[Record]:
+    def run(
+        self, rounds: int, evaluate_every: int = 20, checkpoint: str | Path | None = None
+    ) -> Generator[Record, None, None]:
         """Train until ``rounds`` rounds are completed, one record a round.
 
         With a checkpoint, an earlier run that left one there is gone on from (`records` has its rounds too), and it is
@@ -158,7 +160,7 @@ class Simulation:
             jobs = [self._job(client, context) for client in active]
             losses = self.backend.messages(self.clients, now.parameters, jobs, self._rows)
         with clock("attack"):
-            self._forge(honest, byzantine, context)
+            self._forge(honest, byzantine, context, now.rule_state)
         skipped, result, state = None, None, now.rule_state
         parameters, velocity = now.parameters, now.velocity
         updates = Dense(self._rows, ids=active)
@@ -205,12 +207,18 @@ class Simulation:
             inputs, labels = self.attack.poison(inputs, labels, self.data.dataset.classes)
         return Job(inputs, labels, context.draw_seed(f"model of client {client}"))
 
-    def _forge(self, honest: list[int], byzantine: list[int], context: Context) -> None:
+    def _forge(self, honest: list[int], byzantine: list[int], context: Context, state: State) -> None:
         """Put forged rows in the place of the byzantine clients' own."""
         if not (honest and byzantine):
             return
         rows, own = Dense(self._rows), torch.tensor(byzantine)
-        forged = self.attack.forge(View(rows.take(torch.tensor(honest)), rows.take(own), context.fold("attack")))
+        view = View(
+            honest=rows.take(torch.tensor(honest)),
+            own=rows.take(own),
+            context=context.fold("attack"),
+            decide=lambda updates: self.rule.decide(updates, state, context.fold("rule")),
+        )
+        forged = self.attack.forge(view)
         for block in forged.blocks():  # what a block is made of is in the same columns, so it can be overwritten
             self._rows[own, block.start : block.stop] = block.rows.to(self._rows.dtype)
 
