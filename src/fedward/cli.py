@@ -224,7 +224,11 @@ def _plain_errors() -> Iterator[None]:
     try:
         yield
     except (SpecError, DataError, CheckpointError, ReportError, OSError) as error:
-        hint = " (--out), or start anew (--fresh)." if isinstance(error, CheckpointError) else ""
+        hint = ""
+        if isinstance(error, CheckpointError):
+            hint = " (--out), or start anew (--fresh)."
+        elif isinstance(error, DataError):
+            hint = " Or take the data that comes with fedward: --data fashion-mnist-subset."
         display.err.print(f"[bold red]Error[/bold red] {_escaped(str(error))}{hint}", soft_wrap=True, highlight=False)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:

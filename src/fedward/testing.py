@@ -17,7 +17,7 @@ from torch import Tensor
 from .aggregator import Aggregator, Result
 from .attacks import Attack, View
 from .rule import BoundError, Context, Reason, Rule, State, apply
-from .stack import Dense, Layers, Updates, materialise
+from .stack import Dense, Layers, materialise
 
 Oracle = Callable[[np.ndarray], np.ndarray]
 
@@ -106,11 +106,11 @@ def _check_weights(rule: Rule) -> None:
 def _check_blocks(rule: Rule) -> None:
     """block size and layer split do not change the decision"""
     G = random_stack(rule)
-    whole = _outcome(rule, Dense(G))
+    whole = Aggregator(rule)(Dense(G))
     pieces = torch.split(G, [1, 90, 12, _D - 103], dim=1)
     layered = Layers([[piece[i] for piece in pieces] for i in range(len(G))], block=50)
     for other in (Dense(G, block=1), Dense(G, block=64), layered):
-        _same(whole, _outcome(rule, other))
+        _same(whole, Aggregator(rule)(other))
 
 
 def _check_pure(rule: Rule) -> None:
@@ -219,7 +219,7 @@ def _check_ties(rule: Rule) -> None:
     G[-f:] = G[-1].clone()
     first = Aggregator(rule)(G)
     for scale in (1.0, 1024.0):  # exact in binary: only rounding of sums over other blocks can differ
-        again = _outcome(rule, Dense(G * scale, block=17))
+        again = Aggregator(rule)(Dense(G * scale, block=17))
         assert torch.equal(first.accepted, again.accepted), "the decision depends on the blocks"
 
 
@@ -349,10 +349,6 @@ def check_attack(attack: Attack) -> None:
 
 
 # --- helpers ------------------------------------------------------------------------------------------------
-
-
-def _outcome(rule: Rule, updates: Updates) -> Result[Tensor]:
-    return Aggregator(rule)(updates)
 
 
 def _same(a: Result[Tensor], b: Result[Tensor]) -> None:

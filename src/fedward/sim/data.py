@@ -162,7 +162,8 @@ class Source:
         files = ", ".join(f"{name}.gz" for name in FILES)
         package = f"run `{self.install}`, or " if self.install else ""
         place = f"put the four files {files} (also without .gz) into {_cache(self)}"
-        text = f"{package}{place} or into a folder named by path= or by the environment variable FEDWARD_DATA"
+        named = "a folder named by path= (--data-path) or by the environment variable FEDWARD_DATA"
+        text = f"{package}{place} or into {named}"
         return f"{text[0].upper()}{text[1:]}. Their address: {self.base}"
 
     def error(self, wrong: str, file: Path | Traversable | None = None) -> DataError:

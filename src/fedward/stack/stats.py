@@ -73,7 +73,7 @@ def _without_replacement(d: int, k: int, rng: np.random.Generator) -> np.ndarray
     """A uniform k-subset of range(d): each column with probability k / d, then corrected to exactly k.
 
     Given its size, a Bernoulli draw is a uniform subset; adding or removing uniformly keeps it one. Unlike a
-    permutation of d columns this needs 9 bytes a drawn column, and one random number a column.
+    permutation of d columns this takes one byte and one random number a column.
     """
     if k > d // 2:
         left_out = np.zeros(d, dtype=bool)
@@ -81,15 +81,19 @@ def _without_replacement(d: int, k: int, rng: np.random.Generator) -> np.ndarray
         return np.flatnonzero(~left_out)
     if k * 50 < d:
         return np.sort(rng.choice(d, k, replace=False, shuffle=False))
-    chosen = np.concatenate(
-        [s + np.flatnonzero(rng.random(min(_DRAW, d - s), np.float32) < k / d) for s in range(0, d, _DRAW)]
-    )
-    if len(chosen) > k:
-        return np.delete(chosen, rng.choice(len(chosen), len(chosen) - k, replace=False))
-    while len(chosen) < k:
-        extra = np.setdiff1d(rng.integers(0, d, 2 * (k - len(chosen))), chosen)
-        chosen = np.union1d(chosen, rng.permutation(extra)[: k - len(chosen)])
-    return chosen
+    chosen = np.empty(d, dtype=bool)
+    for start in range(0, d, _DRAW):
+        part = chosen[start : start + _DRAW]
+        np.less(rng.random(len(part), np.float32), k / d, out=part)
+    surplus = int(np.count_nonzero(chosen)) - k
+    if surplus > 0:
+        chosen[rng.choice(np.flatnonzero(chosen), surplus, replace=False)] = False
+    while surplus < 0:  # at least half of the columns are free, so this ends soon
+        column = rng.integers(0, d, -surplus)
+        fresh = np.unique(column[~chosen[column]])
+        chosen[fresh] = True
+        surplus += len(fresh)
+    return np.flatnonzero(chosen)
 
 
 Partial = Callable[[Block], Tensor]
@@ -222,9 +226,11 @@ class SignCounts(Statistic):
         pick = _columns(self.sample, d)
 
         def partial(block: Block) -> Tensor:
-            rows = pick(block)
-            plus, minus = (rows > 0).sum(1), (rows < 0).sum(1)
-            return torch.stack([plus, rows.shape[1] - plus - minus, minus], 1).double()
+            # Sums of -1, 0 and 1 are exact, and many times faster than sums of comparisons.
+            signs = pick(block).sign()
+            balance = signs.sum(1).double()
+            nonzero = signs.square_().sum(1).double()
+            return torch.stack([nonzero + balance, 2 * (signs.shape[1] - nonzero), nonzero - balance], 1) / 2
 
         return partial
 
@@ -268,6 +274,6 @@ def _columns(sample: Sample | None, d: int) -> Callable[[Block], Tensor]:
 
     def pick(block: Block) -> Tensor:
         lo, hi = torch.searchsorted(chosen, torch.tensor([block.start, block.stop])).tolist()
-        return block.rows.index_select(1, (chosen[lo:hi] - block.start).to(block.rows.device))
+        return block.rows[:, (chosen[lo:hi] - block.start).to(block.rows.device)]
 
     return pick
