@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from enum import StrEnum
 from itertools import product
 from pathlib import Path
@@ -15,7 +16,7 @@ import typer
 
 from . import __version__, catalogue, display
 from .experiments.report import ReportError, write_report
-from .experiments.run import Summary, as_json, execute, run_grid
+from .experiments.run import Summary, execute, run_grid
 from .experiments.spec import RunSpec, SpecError, load_spec, make_spec
 from .experiments.store import RunFolder
 from .sim import MODELS, CheckpointError, DataError
@@ -208,7 +209,7 @@ def _grid(jobs: Mapping[Path, RunSpec], fresh: bool) -> list[Summary]:
 
 def _show(summaries: list[Summary], as_json_: bool, page: Path | None = None) -> None:
     if as_json_:
-        typer.echo(json.dumps({"runs": [as_json(s) for s in summaries], "report": page and str(page)}, indent=1))
+        typer.echo(json.dumps({"runs": [asdict(s) for s in summaries], "report": page and str(page)}, indent=1))
         return
     display.out.print(display.summary_table(summaries))
     for note in display.notes(summaries):

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import torch
 
@@ -159,8 +158,3 @@ def _tell(listener: Callable[[Record], None] | None, record: Record) -> None:
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [v for v in values if v is not None]
     return fmean(known) if known else None
-
-
-def as_json(summary: Summary) -> dict[str, Any]:
-    """The summary as JSON has it."""
-    return dict(vars(summary))
