@@ -128,7 +128,8 @@ class Mixers(Mixer):
     def matrix(self, updates: Updates, context: Context) -> Tensor:
         M = torch.eye(updates.n, dtype=torch.float64)
         for k, part in enumerate(self.parts):
-            M = part.matrix(updates.mix(M), context.fold(str(k))) @ M
+            M = part.matrix(updates, context.fold(str(k))) @ M
+            updates = part.view(updates, context.fold(str(k)))
         return M
 
     def view(self, updates: Updates, context: Context) -> Updates:

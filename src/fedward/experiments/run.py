@@ -99,7 +99,7 @@ def run_grid(
         Exception: what the first failing run raised; the others end after their current round and can be resumed.
     """
     context = multiprocessing.get_context("spawn")
-    count = min(workers or len(os.sched_getaffinity(0)), len(jobs))
+    count = min(workers or _cores(), len(jobs))
     done: dict[Path, Summary] = {}
     stop = context.Event()
     with ProcessPoolExecutor(count, mp_context=context, initializer=_set_up, initargs=(stop,)) as pool:
@@ -141,6 +141,11 @@ def _work(spec: RunSpec, path: Path) -> Summary:
 
     go_on()
     return execute(spec, path, on_record=go_on)
+
+
+def _cores() -> int:
+    """The cores that this process may use; not every system tells, then all."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _rounds_in(path: Path) -> int:
