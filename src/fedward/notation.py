@@ -16,8 +16,8 @@ from .rule import Component, Rule
 
 Spec = str | Mapping[str, Any]
 
-_PARTS = ("inner", "base")  # arguments that are components
-_LISTS = ("rules",)  # and those that are several
+_PARTS = ("inner", "base", "attack")  # arguments that are components
+_LISTS = ("rules", "attacks")  # and those that are several
 
 _WORDS = {"true": True, "false": False, "none": None, "inf": float("inf")}
 

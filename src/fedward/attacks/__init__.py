@@ -1,21 +1,47 @@
 """Poisoning attacks. Each sees what its adversary knows, and mixes rows wherever it can."""
 
-from .base import Attack, View
-from .data import LabelFlip
-from .forge import ALIE, ByzMean, NoAttack, Noise, Random, Scaling, SignFlip
-from .optimised import MinMax, MinSum
+from .adaptive import Maximise
+from .base import Attack, Batch, View
+from .data import Backdoor, LabelFlip, TargetedPoisoning
+from .directed import FangKrum, FangTrimmedMean
+from .forge import ALIE, IPM, ByzMean
+from .memory import Mimic, PoisonedFL
+from .optimised import Deviation, MinMax, MinSum
+from .schedule import FalseAlarms, Groups, RandomSchedule, Schedule, SilentAlarms, Sybils
+from .simple import Constant, FreeRider, Gaussian, NoAttack, Noise, NonFinite, Random, Scaling, SignFlip, Zero
 
 __all__ = [
     "ALIE",
+    "IPM",
     "Attack",
+    "Backdoor",
+    "Batch",
     "ByzMean",
+    "Constant",
+    "Deviation",
+    "FalseAlarms",
+    "FangKrum",
+    "FangTrimmedMean",
+    "FreeRider",
+    "Gaussian",
+    "Groups",
     "LabelFlip",
+    "Maximise",
+    "Mimic",
     "MinMax",
     "MinSum",
     "NoAttack",
     "Noise",
+    "NonFinite",
+    "PoisonedFL",
     "Random",
+    "RandomSchedule",
     "Scaling",
+    "Schedule",
     "SignFlip",
+    "SilentAlarms",
+    "Sybils",
+    "TargetedPoisoning",
     "View",
+    "Zero",
 ]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, overload
+from typing import Any, ClassVar, overload
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from ..rule import Component, Context, Plan
-from ..stack import Updates, as_updates, materialise
+from ..rule import Component, Context, Plan, State
+from ..stack import Extended, Joined, Kernel, Updates, as_updates, materialise
+
+KNOWLEDGE = ("honest", "all", "own")
+"""What rows an attack goes by: those of the honest clients; those and the byzantine clients' own; only their own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,26 +27,78 @@ class View:
         own: what the byzantine clients would honestly send.
         context: round and random streams.
         decide: the defence's decision on a stack, if known; it is pure, and its memory is out of reach.
+        previous: the server's last step, in the units and with the sign of the rows: (d,); None in the first round.
+        state: what the attack remembers (`Attack.advance`).
     """
 
     honest: Updates
     own: Updates
     context: Context = field(default_factory=Context)
     decide: Callable[[Updates], Plan] | None = None
+    previous: Tensor | None = None
+    state: State = field(default_factory=dict)
+    _stacks: dict[Any, Updates] = field(default_factory=dict, repr=False)
+
+    def known(self, knows: str) -> Updates:
+        """The rows that an attack of this knowledge goes by, always the same stack, so that statistics are shared."""
+        if knows == "honest":
+            return self.honest
+        if knows == "own":
+            return self.own
+        return self._stacks.setdefault("all", Joined(self.honest, self.own))
+
+    def beside(self, knows: str, kernel: Kernel) -> Updates:
+        """The known rows with one more below them that the kernel makes of their columns.
+
+        The same stack for the same kernel: a search over mixes of it reads the data once.
+        """
+        key = (knows, kernel)
+        if key not in self._stacks:
+            self._stacks[key] = Extended(self.known(knows), kernel)
+        return self._stacks[key]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What a byzantine client trains on: the ``member``-th of ``members`` byzantine clients of this round."""
+
+    inputs: Tensor
+    labels: Tensor
+    classes: int
+    member: int = 0
+    members: int = 1
 
 
 class Attack(Component):
     """A poisoning attack. Wherever it can be, a mix of the rows it knows, so that a search costs no pass over data."""
 
     kind: ClassVar[str] = "attack"
+    history: ClassVar[bool] = False
+    """Whether it remembers earlier rounds."""
 
     @abstractmethod
     def forge(self, view: View) -> Updates:
         """The rows that the byzantine clients send instead of their own, lazily: one for each of their own."""
 
-    def poison(self, inputs: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-        """What the byzantine clients make of a batch of their data before they train on it."""
-        return inputs, labels
+    def advance(self, view: View, forged: Tensor) -> State:
+        """What to remember, after the rows (m, d) were sent."""
+        return view.state
+
+    def poison(self, batch: Batch, context: Context) -> Batch:
+        """What a byzantine client makes of a batch of its data before it trains on it."""
+        return batch
+
+    def say(self, messages: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        """What a byzantine client says besides its row, where it would honestly have said ``messages``."""
+        return messages
+
+    def present(self, context: Context) -> bool:
+        """Whether the byzantine clients take part in this round."""
+        return True
+
+    def aim(self, inputs: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor] | None:
+        """Of test data, the samples that the attack is after and the labels that it wants; None if it has no target."""
+        return None
 
     @overload
     def __call__(self, honest: np.ndarray, own: np.ndarray, *, context: Context | None = ...) -> np.ndarray: ...
@@ -61,3 +117,22 @@ class Attack(Component):
             raise ValueError(f"honest rows have {view.honest.d} columns, own rows {view.own.d}; they must agree")
         rows = materialise(self.forge(view)).to(view.own.dtype)
         return rows.numpy() if isinstance(honest, np.ndarray) else rows
+
+
+def check_knowledge(knows: str) -> None:
+    """Raise ValueError unless this is one of `KNOWLEDGE`."""
+    if knows not in KNOWLEDGE:
+        raise ValueError(f"knows is one of {', '.join(KNOWLEDGE)}, got {knows!r}")
+
+
+def copies(stack: Updates, row: Tensor, m: int) -> Updates:
+    """One mix of the stack's rows, (n,), sent m times."""
+    return stack.mix(row.expand(m, -1))
+
+
+def mean_of(stack: Updates, extra: int = 0) -> Tensor:
+    """Weights of the mean of all but the last ``extra`` rows, whose weights are 0: (n,)."""
+    n = stack.n - extra
+    weights = torch.zeros(stack.n, dtype=torch.float64)
+    weights[:n] = 1 / n
+    return weights

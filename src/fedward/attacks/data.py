@@ -2,26 +2,142 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from ..registry import register
+from ..rule import Context
 from ..stack import Updates
-from .base import Attack, View
+from .base import Attack, Batch, View
+from .simple import Scaling
 
 
-@register("label-flip", paper="Tolpegin et al. 2020")
-@dataclass(frozen=True, kw_only=True)
-class LabelFlip(Attack):
-    """Train on flipped labels, l -> classes - 1 - l, and send what comes out.
-
-    A data attack: the simulator hands the byzantine clients' batches to `poison`. On rows alone nothing is left to do,
-    so `forge` passes them on.
-    """
+class _DataAttack(Attack):
+    """The simulator hands the byzantine clients' batches to `poison`; their rows are sent as they come out."""
 
     def forge(self, view: View) -> Updates:
         return view.own
 
-    def poison(self, inputs: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-        return inputs, classes - 1 - labels
+
+@register("label-flip", paper="Tolpegin et al. 2020")
+@dataclass(frozen=True, kw_only=True)
+class LabelFlip(_DataAttack):
+    """Train on flipped labels, l -> classes - 1 - l, and send what comes out.
+
+    With source and target given, only that pair: source samples are labelled target.
+
+    Args:
+        source, target: labels; both or neither.
+
+    Raises:
+        ValueError: one without the other.
+    """
+
+    source: int | None = None
+    target: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.source is None) != (self.target is None):
+            raise ValueError(f"source and target go together, got {self.source} and {self.target}")
+
+    def poison(self, batch: Batch, context: Context) -> Batch:
+        if self.source is None or self.target is None:
+            return replace(batch, labels=batch.classes - 1 - batch.labels)
+        return replace(batch, labels=_relabelled(batch.labels, self.source, self.target))
+
+
+def _relabelled(labels: Tensor, source: int, target: int) -> Tensor:
+    return torch.where(labels == source, torch.full_like(labels, target), labels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Boosted(Attack):
+    """Poisoned training whose outcome is sent scaled, for the mean of all clients to end up there."""
+
+    boost: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        Scaling(factor=self.boost)  # the same bounds
+
+    def forge(self, view: View) -> Updates:
+        return Scaling(factor=self.boost).forge(view)
+
+
+@register("targeted-poisoning", paper="Bhagoji et al. 2019")
+@dataclass(frozen=True, kw_only=True)
+class TargetedPoisoning(_Boosted):
+    """Train with all samples of one class labelled as another, and send the outcome boosted.
+
+    Success is the confidence with which the model gives the wrong label to that class: `Record.confidence`. Bhagoji,
+    Chakraborty, Mittal & Calo, "Analyzing federated learning through an adversarial lens", ICML 2019 (explicit
+    boosting), as SIREN (SoCC 2021) has it.
+
+    Args:
+        source, target: the class, and the label that it is to get.
+        boost: factor of the rows; None for n / m, m byzantine of n clients.
+
+    Raises:
+        ValueError: source and target the same, or a negative boost.
+    """
+
+    source: int = 0
+    label: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.source == self.label or min(self.source, self.label) < 0:
+            raise ValueError(f"two different labels are needed, got source={self.source} and label={self.label}")
+
+    def poison(self, batch: Batch, context: Context) -> Batch:
+        return replace(batch, labels=_relabelled(batch.labels, self.source, self.label))
+
+    def aim(self, inputs: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor] | None:
+        wanted = labels == self.source
+        return inputs[wanted], torch.full_like(labels[wanted], self.label)
+
+
+@register("backdoor", paper="Gu et al. 2017")
+@dataclass(frozen=True, kw_only=True)
+class Backdoor(_Boosted):
+    """Train on samples of which a share bears a bright square in a corner and a label of the attacker's choice.
+
+    Sent boosted (model replacement, Bagdasaryan et al. 2020). Success is the confidence in that label for test
+    samples of other classes that bear the square: `Record.confidence`. Gu, Dolan-Gavitt & Garg, "BadNets", 2017.
+
+    Args:
+        label: what samples with the square are to be taken for.
+        share: of each batch that gets the square.
+        size: pixels along a side of the square, in the corner at the bottom right.
+        boost: factor of the rows; None for n / m.
+
+    Raises:
+        ValueError: share outside 0 to 1, or a size below 1.
+    """
+
+    label: int = 0
+    share: float = 0.5
+    size: int = 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.share <= 1 or self.size < 1 or self.label < 0:
+            raise ValueError(f"0 <= share <= 1, size >= 1 and label >= 0 are needed, got {self!r}")
+
+    def _stamped(self, inputs: Tensor) -> Tensor:
+        stamped = inputs.clone()
+        stamped[..., -self.size :, -self.size :] = inputs.max() if inputs.numel() else 0
+        return stamped
+
+    def poison(self, batch: Batch, context: Context) -> Batch:
+        count = round(self.share * len(batch.labels))
+        inputs, labels = batch.inputs.clone(), batch.labels.clone()
+        inputs[:count], labels[:count] = self._stamped(batch.inputs)[:count], self.label
+        return replace(batch, inputs=inputs, labels=labels)
+
+    def aim(self, inputs: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor] | None:
+        others = labels != self.label
+        return self._stamped(inputs[others]), torch.full_like(labels[others], self.label)

@@ -1,4 +1,4 @@
-"""Attacks that stray as far as they can without standing out, in closed form from the Gram matrix."""
+"""Attacks that stray from the honest mean as far as they can without standing out, in closed form."""
 
 from __future__ import annotations
 
@@ -9,52 +9,87 @@ import torch
 from torch import Tensor
 
 from ..registry import register
-from ..stack import Extended, Updates, squared_distances
-from .base import Attack, View
-from .forge import deviation
+from ..stack import Kernel, Updates, squared_distances
+from .base import Attack, View, check_knowledge, copies, mean_of
+from .forge import spread
 
-_DIRECTIONS = {
-    "std": deviation,
-    "unit": lambda block: block.mean(0),
-    "sign": lambda block: block.mean(0).sign(),
-}
+
+def mean_column(block: Tensor) -> Tensor:
+    """The mean of each column."""
+    return block.mean(0)
+
+
+def mean_sign(block: Tensor) -> Tensor:
+    """The sign of the mean of each column."""
+    return block.mean(0).sign()
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Stray(Attack):
-    """mean(G) + gamma p, with the largest gamma that a constraint on distances allows.
+class _Directed(Attack):
+    """mean(G) + gamma p with p = -sd(G), -mean(G) / |mean(G)| or -sgn(mean(G)).
 
-    p = -sd(G), -mean(G) / |mean(G)| or -sgn(mean(G)) for ``direction`` "std", "unit" and "sign". p joins the honest
-    rows as one more row, computed as they are read, so gamma costs one pass and n x n work.
+    -p joins the known rows as one more row, computed as they are read.
     """
 
     direction: str = "std"
+    ddof: int = 0
+    knows: str = "honest"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.direction not in _DIRECTIONS:
-            raise ValueError(f"direction is one of {', '.join(_DIRECTIONS)}, got {self.direction!r}")
+        check_knowledge(self.knows)
+        if self.direction not in ("std", "unit", "sign"):
+            raise ValueError(f"direction is one of std, unit, sign, got {self.direction!r}")
+
+    def _stack(self, view: View) -> tuple[Updates, float]:
+        """The known rows with -p below them, and what -p is to be divided by."""
+        kernels: dict[str, Kernel] = {"std": spread(self.ddof), "unit": mean_column, "sign": mean_sign}
+        stack = view.beside(self.knows, kernels[self.direction])
+        return stack, (float(stack.norms()[-1]) or 1.0) if self.direction == "unit" else 1.0
+
+    def _strayed(self, stack: Updates, gamma: float, m: int) -> Updates:
+        row = mean_of(stack, extra=1)
+        row[-1] = -gamma
+        return copies(stack, row, m)
+
+
+@register("deviation", paper="Xu et al. 2022")
+@dataclass(frozen=True, kw_only=True)
+class Deviation(_Directed):
+    """The mean of the known rows, gamma away from it along a direction.
+
+    mean(G) + gamma p, p = -sd(G), -mean(G) / |mean(G)| or -sgn(mean(G)) for ``direction`` "std", "unit" and "sign".
+    With ``Maximise(Deviation, over="gamma")`` these are the three adaptive families of the SignGuard experiments.
+
+    Args:
+        gamma: how far, in lengths of p.
+        direction, ddof: of p.
+        knows: whose rows G are: "honest", "all" or "own".
+    """
+
+    gamma: float = 1.0
 
     def forge(self, view: View) -> Updates:
-        h = view.honest.n
-        stack = Extended(view.honest, _DIRECTIONS[self.direction])
-        K = stack.gram()
-        if self.direction == "unit":
-            norm = float(K[h, h].sqrt())
-            K = K.clone()
-            K[:, h] /= norm or 1.0
-            K[h, :] /= norm or 1.0
-        else:
-            norm = 1.0
-        G = K[:h, :h]
-        sq_dists = squared_distances(G)
+        stack, length = self._stack(view)
+        return self._strayed(stack, self.gamma / length, view.own.n)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Farthest(_Directed):
+    """`Deviation` with the largest gamma that a constraint on distances allows: one pass and n x n work."""
+
+    def forge(self, view: View) -> Updates:
+        stack, length = self._stack(view)
+        h = stack.n - 1
+        scale = torch.ones(h + 1, dtype=torch.float64)
+        scale[h] = 1 / length
+        K = scale[:, None] * stack.gram() * scale
+        sq_dists = squared_distances(K[:h, :h])
         # a_i = mean - x_i: its square follows from distances, its product with p = -K's last row from the Gram matrix.
         to_mean = (sq_dists.mean(1) - sq_dists.mean() / 2).clamp_min(0)
         along = K[:h, h] - K[:h, h].mean()
         gamma = self.largest(sq_dists, to_mean, along, float(K[h, h])) if K[h, h] > 0 else 0.0
-        row = torch.full((h + 1,), 1 / h, dtype=torch.float64)
-        row[h] = -gamma / (norm or 1.0)
-        return stack.mix(row.expand(view.own.n, -1))
+        return self._strayed(stack, gamma / length, view.own.n)
 
     @abstractmethod
     def largest(self, sq_dists: Tensor, to_mean: Tensor, along: Tensor, square: float) -> float:
@@ -70,7 +105,7 @@ class _Stray(Attack):
 
 @register("min-max", paper="Shejwalkar & Houmansadr 2021", complexity="O(n^2 d)")
 @dataclass(frozen=True, kw_only=True)
-class MinMax(_Stray):
+class MinMax(_Farthest):
     """As far from the honest mean as no honest row is farther from it than two honest rows are apart.
 
     Largest gamma with max_i |mean + gamma p - x_i| <= max_ij |x_i - x_j|: for each i the larger root of
@@ -78,7 +113,8 @@ class MinMax(_Stray):
     Shejwalkar & Houmansadr 2021, equation 4; their search by halving comes to the same up to its range of 20.
 
     Args:
-        direction: of p: "std", "unit" or "sign".
+        direction: of p: "std", "unit" or "sign"; ``ddof=1`` for the unbiased deviation of the released code.
+        knows: whose rows those are: "honest", "all" or "own".
     """
 
     def largest(self, sq_dists: Tensor, to_mean: Tensor, along: Tensor, square: float) -> float:
@@ -89,7 +125,7 @@ class MinMax(_Stray):
 
 @register("min-sum", paper="Shejwalkar & Houmansadr 2021", complexity="O(n^2 d)")
 @dataclass(frozen=True, kw_only=True)
-class MinSum(_Stray):
+class MinSum(_Farthest):
     """As far from the honest mean as its summed squared distances to honest rows stay within an honest row's.
 
     Largest gamma with sum_i |mean + gamma p - x_i|^2 <= max_i sum_j |x_i - x_j|^2. Cross terms vanish, so
@@ -97,7 +133,8 @@ class MinSum(_Stray):
     Shejwalkar & Houmansadr 2021, equation 5; their released code bounds by the least row sum.
 
     Args:
-        direction: of p: "std", "unit" or "sign".
+        direction: of p: "std", "unit" or "sign"; ``ddof=1`` for the unbiased deviation of the released code.
+        knows: whose rows those are: "honest", "all" or "own".
     """
 
     def largest(self, sq_dists: Tensor, to_mean: Tensor, along: Tensor, square: float) -> float:

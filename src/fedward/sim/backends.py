@@ -43,6 +43,9 @@ class Backend(Protocol):
     def evaluate(self, parameters: Tensor, split: Split) -> tuple[float, float]:
         """Accuracy and mean loss of the model with these parameters."""
 
+    def confidence(self, parameters: Tensor, split: Split) -> float:
+        """Mean probability that the model with these parameters gives to the labels."""
+
 
 class Loop:
     """One client after another, on one copy of the model."""
@@ -90,6 +93,17 @@ class Loop:
                 correct += int((logits.argmax(1) == labels).sum())
                 loss += float(nn.functional.cross_entropy(logits, labels, reduction="sum"))
         return correct / len(split), loss / len(split)
+
+    def confidence(self, parameters: Tensor, split: Split) -> float:
+        self._load(parameters)
+        self.model.eval()
+        total = 0.0
+        with torch.inference_mode():
+            for start in range(0, len(split), _EVALUATION_BATCH):
+                labels = split.labels[start : start + _EVALUATION_BATCH].to(self.device)
+                logits = self.model(split.inputs[start : start + _EVALUATION_BATCH].to(self.device))
+                total += float(logits.softmax(1).gather(1, labels[:, None]).sum())
+        return total / max(len(split), 1)
 
     def _load(self, parameters: Tensor) -> None:
         with torch.no_grad():

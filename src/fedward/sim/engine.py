@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import ceil
 from pathlib import Path
@@ -16,19 +16,19 @@ import torch
 from torch import Tensor, nn
 
 from ..aggregator import Result, judge
-from ..attacks import Attack, NoAttack, View
+from ..attacks import Attack, Batch, NoAttack, View
 from ..clients import Gradient, Sampler
 from ..evaluator import Evaluator
 from ..rule import BoundError, Context, Rule, State, apply
-from ..stack import Dense
+from ..stack import Dense, materialise
 from .backends import Backend, Job, Loop
 from .checkpoint import load_checkpoint, save_checkpoint
-from .data import FederatedData
+from .data import FederatedData, Split
 from .record import Record, Shares, share
 from .root import BackendEvaluator, root_split
 from .server import ServerSGD
 
-_SAVED = ("round", "parameters", "velocity", "rule_state", "records")
+_SAVED = ("round", "parameters", "velocity", "rule_state", "attack_state", "records")
 
 Model = nn.Module | Callable[[], nn.Module]
 
@@ -41,6 +41,7 @@ class Progress:
     parameters: Tensor
     velocity: Tensor | None = None
     rule_state: State = field(default_factory=dict)
+    attack_state: State = field(default_factory=dict)
     records: tuple[Record, ...] = ()
 
 
@@ -161,14 +162,19 @@ class Simulation:
         active = self._participants(context)
         byzantine = [i for i, c in enumerate(active) if c in self.byzantine]
         honest = [i for i, c in enumerate(active) if c not in self.byzantine]
+        rows = self._rows[: len(active)]
         with clock("gradients"):
             jobs = [self._job(client, context) for client in active]
-            losses = self.backend.messages(self.clients, now.parameters, jobs, self._rows)
+            for member, row in enumerate(byzantine):
+                jobs[row] = self._poisoned(jobs[row], context, member, len(byzantine))
+            losses = self.backend.messages(self.clients, now.parameters, jobs, rows)
+        updates = Dense(rows, ids=active)
         with clock("attack"):
-            self._forge(honest, byzantine, context, now.rule_state)
+            attack_state = self._forge(updates, honest, byzantine, context, now)
+            context = replace(context, messages=self._messages([active[i] for i in byzantine], context))
         skipped, result, state = None, None, now.rule_state
         parameters, velocity = now.parameters, now.velocity
-        updates = Dense(self._rows, ids=active)
+        updates = Dense(rows, ids=active)
         with clock("aggregate"):
             try:
                 outcome = apply(self.rule, updates, state, context.fold("rule"))
@@ -178,11 +184,12 @@ class Simulation:
         if result is not None:
             with clock("update"):
                 parameters, velocity = self.server.step(parameters, result.output, velocity)
-        accuracy = loss = signs = None
+        accuracy = loss = signs = confidence = None
         if evaluate:
             with clock("evaluate"):
                 accuracy, loss = self.backend.evaluate(parameters, self.data.dataset.test)
                 signs = self._signs(updates, honest, byzantine)
+                confidence = self._confidence(parameters)
         accepted = result.accepted.tolist() if result else [False] * len(active)
         record = Record(
             round=now.round + 1,
@@ -194,10 +201,11 @@ class Simulation:
             accepted=_by_client(self.data.n, active, accepted),
             reasons=_reasons(active, result),
             signs=signs,
+            confidence=confidence,
             seconds=clock.seconds,
             skipped=skipped,
         )
-        return Progress(now.round + 1, parameters, velocity, state, (*now.records, record))
+        return Progress(now.round + 1, parameters, velocity, state, attack_state, (*now.records, record))
 
     def _evaluator(self, now: Progress) -> Evaluator | None:
         if self.root is None:
@@ -206,32 +214,56 @@ class Simulation:
         return BackendEvaluator(self.backend, self.clients, self.root, now.parameters, self.server.lr, seed)
 
     def _participants(self, context: Context) -> list[int]:
-        if self.active == self.data.n:
-            return list(range(self.data.n))
-        drawn = torch.randperm(self.data.n, generator=context.generator("participants"))[: self.active]
-        return sorted(drawn.tolist())
+        drawn = list(range(self.data.n))
+        if self.active < self.data.n:
+            order = torch.randperm(self.data.n, generator=context.generator("participants"))
+            drawn = sorted(order[: self.active].tolist())
+        if not self.byzantine or self.attack.present(context.fold("attack")):
+            return drawn
+        return [client for client in drawn if client not in self.byzantine]
 
     def _job(self, client: int, context: Context) -> Job:
         samples = self._sampler.batch(client, context.round).to(self.device)
         inputs, labels = self._inputs[samples], self._labels[samples]
-        if client in self.byzantine:
-            inputs, labels = self.attack.poison(inputs, labels, self.data.dataset.classes)
         return Job(inputs, labels, context.draw_seed(f"model of client {client}"))
 
-    def _forge(self, honest: list[int], byzantine: list[int], context: Context, state: State) -> None:
-        """Put forged rows in the place of the byzantine clients' own."""
+    def _poisoned(self, job: Job, context: Context, member: int, members: int) -> Job:
+        batch = Batch(job.inputs, job.labels, self.data.dataset.classes, member, members)
+        poisoned = self.attack.poison(batch, context.fold("attack"))
+        return replace(job, inputs=poisoned.inputs, labels=poisoned.labels)
+
+    def _messages(self, byzantine: list[int], context: Context) -> dict[Hashable, Any]:
+        said = self.attack.say({}, context.fold("attack")) if byzantine else {}
+        return dict.fromkeys(byzantine, said) if said else {}
+
+    def _forge(self, rows: Dense, honest: list[int], byzantine: list[int], context: Context, now: Progress) -> State:
+        """Put forged rows in the place of the byzantine clients' own; what the attack remembers of it."""
         if not (honest and byzantine):
-            return
-        rows, own = Dense(self._rows), torch.tensor(byzantine)
+            return now.attack_state
+        own = torch.tensor(byzantine)
         view = View(
             honest=rows.take(torch.tensor(honest)),
             own=rows.take(own),
             context=context.fold("attack"),
-            decide=lambda updates: self.rule.decide(updates, state, context.fold("rule")),
+            decide=lambda updates: self.rule.decide(updates, now.rule_state, context.fold("rule")),
+            previous=now.velocity,
+            state=now.attack_state,
         )
         forged = self.attack.forge(view)
-        for block in forged.blocks():  # what a block is made of is in the same columns, so it can be overwritten
-            self._rows[own, block.start : block.stop] = block.rows.to(self._rows.dtype)
+        if not self.attack.history:
+            for block in forged.blocks():  # what a block is made of is in the same columns, so it can be overwritten
+                rows.G[own, block.start : block.stop] = block.rows.to(rows.dtype)
+            return now.attack_state
+        sent = materialise(forged).to(rows.dtype)
+        state = self.attack.advance(view, sent)
+        rows.G[own] = sent
+        return state
+
+    def _confidence(self, parameters: Tensor) -> float | None:
+        """Of the attack's success, where it is after some samples."""
+        test = self.data.dataset.test
+        wanted = self.attack.aim(test.inputs, test.labels, self.data.dataset.classes) if self.byzantine else None
+        return None if wanted is None else self.backend.confidence(parameters, Split(*wanted))
 
     def _signs(self, updates: Dense, honest: list[int], byzantine: list[int]) -> dict[str, Shares | None]:
         counts = updates.sign_counts()
@@ -274,6 +306,7 @@ class Simulation:
             "parameters": now.parameters,
             "velocity": now.velocity,
             "rule_state": dict(now.rule_state),
+            "attack_state": dict(now.attack_state),
             "records": [record.to_json() for record in now.records],
         }
         save_checkpoint(path, self.identity, content)
@@ -284,6 +317,7 @@ class Simulation:
             saved["parameters"].to(self.device),
             None if saved["velocity"] is None else saved["velocity"].to(self.device),
             {k: v.to(self.device) for k, v in saved["rule_state"].items()},
+            {k: v.to(self.device) for k, v in saved["attack_state"].items()},
             tuple(Record.from_json(r) for r in saved["records"]),
         )
 

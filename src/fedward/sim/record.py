@@ -22,6 +22,7 @@ class Record:
         byzantine_accepted, honest_accepted: share of those that took part who were accepted; None if none took part.
         accepted: per client; None for those that did not take part.
         reasons: why clients were not accepted, by client.
+        confidence: mean probability of the labels that a targeted attack wants, on the samples it is after, likewise.
         signs: shares of positive, zero and negative entries of "honest" and "byzantine" rows, in evaluated rounds.
         seconds: wall time by phase.
         skipped: why the model was left as it was, if it was.
@@ -37,6 +38,7 @@ class Record:
     reasons: Mapping[int, Reason]
     signs: Mapping[str, Shares | None] | None
     seconds: Mapping[str, float]
+    confidence: float | None = None
     skipped: str | None = None
 
     def to_json(self) -> dict[str, Any]:

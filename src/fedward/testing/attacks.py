@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..attacks import Attack, View
-from ..rule import Context
-from ..stack import Dense, materialise
-from .compare import close
+from ..rule import Context, Plan, State
+from ..rules import Mean
+from ..stack import Dense, Updates, materialise
+from .compare import Named, close
 from .stacks import COLUMNS
+
+_ROUNDS = 4
 
 
 def check_attack(attack: Attack) -> None:
-    """Put an attack through its suite: shape, dtype, determinism, inputs left alone, block size irrelevant.
+    """Put an attack through its suite.
+
+    Shape, dtype and kind of the rows; determinism under a seed; inputs left as they were; block size irrelevant; no use
+    of rows that its ``knows`` excludes; and the same over several rounds with its memory, which must be tensors.
 
     Raises:
         AssertionError: a check failed.
@@ -22,14 +29,59 @@ def check_attack(attack: Attack) -> None:
     for h, m, d in ((13, 4, COLUMNS), (5, 1, 7), (1, 1, 1)):
         honest = 1 + torch.randn(h, d, generator=generator, dtype=torch.float64)
         own = 1 + torch.randn(m, d, generator=generator, dtype=torch.float64)
-        before = honest.clone(), own.clone()
-        context = Context(round=2, seed=5)
-        forged = attack(honest, own, context=context)
-        assert forged.shape == (m, d), f"forged rows have shape {tuple(forged.shape)}, expected {(m, d)}"
-        assert torch.equal(forged, attack(honest, own, context=context)), "two calls with one seed differ"
-        assert torch.equal(honest, before[0]), "honest rows were modified"
-        assert torch.equal(own, before[1]), "own rows were modified"
-        lazily = attack.forge(View(Dense(honest, block=3), Dense(own, block=3), context))
-        close(materialise(lazily), forged)
-        assert attack(honest.float(), own.float()).dtype == torch.float32, "float32 rows gave another dtype"
-        assert isinstance(attack(honest.numpy(), own.numpy()), np.ndarray), "arrays gave something else"
+        with Named("rows alone"):
+            _check_rows(attack, honest, own)
+        with Named("knowledge"):
+            _check_knowledge(attack, honest, own)
+        with Named("several rounds"):
+            _check_rounds(attack, honest, own)
+
+
+def _check_rows(attack: Attack, honest: Tensor, own: Tensor) -> None:
+    before, context = (honest.clone(), own.clone()), Context(round=2, seed=5)
+    forged = attack(honest, own, context=context)
+    assert forged.shape == own.shape, f"forged rows have shape {tuple(forged.shape)}, expected {tuple(own.shape)}"
+    assert _equal(forged, attack(honest, own, context=context)), "two calls with one seed differ"
+    assert torch.equal(honest, before[0]), "honest rows were modified"
+    assert torch.equal(own, before[1]), "own rows were modified"
+    lazily = attack.forge(View(Dense(honest, block=3), Dense(own, block=3), context))
+    close(materialise(lazily).nan_to_num(), forged.nan_to_num())
+    assert attack(honest.float(), own.float()).dtype == torch.float32, "float32 rows gave another dtype"
+    assert isinstance(attack(honest.numpy(), own.numpy()), np.ndarray), "arrays gave something else"
+
+
+def _check_knowledge(attack: Attack, honest: Tensor, own: Tensor) -> None:
+    knows, context = getattr(attack, "knows", "all"), Context(round=1, seed=2)
+    forged = attack(honest, own, context=context)
+    if knows == "own":
+        assert _equal(forged, attack(3 - 2 * honest, own, context=context)), "it looks at honest rows"
+    if knows == "honest":
+        assert _equal(forged, attack(honest, 3 - 2 * own, context=context)), "it looks at the clients' own rows"
+
+
+def _check_rounds(attack: Attack, honest: Tensor, own: Tensor) -> None:
+    def play() -> list[Tensor]:
+        state: State = {}
+        sent, previous = [], None
+        for round in range(_ROUNDS):
+            rows, mine = Dense(honest + round, block=7), Dense(own - round, block=7)
+            saved = {k: v.clone() for k, v in state.items()}
+            view = View(rows, mine, Context(round=round, seed=1), _mean, previous, state)
+            sent.append(materialise(attack.forge(view)))
+            after = attack.advance(view, sent[-1])
+            assert all(isinstance(v, Tensor) for v in after.values()), "its memory has something other than tensors"
+            assert all(torch.equal(state[k], v) for k, v in saved.items()), "its memory was modified in place"
+            assert attack.history or not after, "it remembers, and does not say so: history"
+            state, previous = after, rows.combine(torch.full((rows.n,), 1 / rows.n, dtype=torch.float64))
+        return sent
+
+    first, second = play(), play()
+    assert all(map(_equal, first, second)), "two runs with one seed differ"
+
+
+def _mean(updates: Updates) -> Plan:
+    return Mean().decide(updates, {}, Context())
+
+
+def _equal(a: Tensor, b: Tensor) -> bool:
+    return torch.equal(a.nan_to_num(), b.nan_to_num()) and torch.equal(a.isnan(), b.isnan())

@@ -1,0 +1,136 @@
+"""Fang's directed deviation: rows made against one rule, to move the model the other way in every coordinate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import sqrt
+
+import torch
+from torch import Tensor
+
+from ..registry import register
+from ..rule import Context
+from ..rules import Krum
+from ..stack import Dense, Updates
+from .base import Attack, View, copies
+from .optimised import mean_sign
+
+_LEAST = 1e-5  # the search for lambda ends here
+
+
+def _check_partial(knows: str) -> None:
+    if knows not in ("honest", "own"):
+        raise ValueError(f'knows is "honest" (full knowledge) or "own" (partial), got {knows!r}')
+
+
+@register("fang-krum", paper="Fang et al. 2020", complexity="O(n^2 d)")
+@dataclass(frozen=True, kw_only=True)
+class FangKrum(Attack):
+    """Against Krum: as far against the honest direction as Krum will still pick it.
+
+    -lambda s with s = sgn(mean(G)), sent by all. Full knowledge: lambda starts at
+    min_i sum |x_i - its n - m - 2 nearest honest| / ((n - 2m - 1) sqrt(d)) + max_i |x_i| / sqrt(d) and is halved until
+    Krum picks a forged row, or 1e-5 is reached. Partial: G are the own rows, lambda starts at 1, and Krum is played on
+    them and k = 1, 2, ... forged copies until one is picked. Fang, Cao, Jia & Gong, "Local model poisoning attacks to
+    Byzantine-robust federated learning", USENIX Security 2020, section 4.2. All of it from one Gram matrix.
+
+    Args:
+        knows: "honest" for full knowledge, "own" for partial.
+    """
+
+    knows: str = "honest"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_partial(self.knows)
+
+    def forge(self, view: View) -> Updates:
+        m = view.own.n
+        stack = view.beside(self.knows, mean_sign)
+        if self.knows == "honest":
+            size = self._shrink(stack, m, m, _start(stack, m))[1]
+        else:
+            size = 0.0
+            for k in range(1, max(m, 2)):
+                picked, size = self._shrink(stack, k, k, 1.0)
+                if picked:
+                    break
+        row = torch.zeros(stack.n, dtype=torch.float64)
+        row[-1] = -size
+        return copies(stack, row, m)
+
+    def _shrink(self, stack: Updates, count: int, f: int, size: float) -> tuple[bool, float]:
+        """Halve the size until Krum picks one of ``count`` forged copies above the known rows."""
+        known = stack.n - 1
+        M = torch.zeros(count + known, stack.n, dtype=torch.float64)
+        M[count:, :known] = torch.eye(known)
+        while True:
+            M[:count, known] = -size
+            picked = Krum(f=f).decide(stack.mix(M), {}, Context()).weights
+            assert picked is not None
+            if bool(picked[:count].any()):
+                return True, size
+            if size <= _LEAST:
+                return False, size
+            size /= 2
+
+
+def _start(stack: Updates, m: int) -> float:
+    """Where the search starts under full knowledge: no forged row beyond it can be picked."""
+    h = stack.n - 1
+    dists = stack.sq_dists()[:h, :h].sqrt()
+    nearest = dists.sort(1).values[:, 1 : max(h - 2, 1) + 1].sum(1)
+    n = h + m
+    return float(nearest.min() / (max(n - 2 * m - 1, 1) * sqrt(stack.d)) + stack.norms()[:h].max() / sqrt(stack.d))
+
+
+@register("fang-trimmed-mean", paper="Fang et al. 2020")
+@dataclass(frozen=True, kw_only=True)
+class FangTrimmedMean(Attack):
+    """Against the trimmed mean and the median: values just beyond the honest ones, on the far side, in every column.
+
+    With s = sgn(mean(G)) of a column. Full knowledge: s < 0: uniform between max and b max (max / b if max is
+    negative); s > 0: between min / b and min (b min and min if min is negative). Partial: between 3 and 4 standard
+    deviations of the own rows from their mean, against s. s = 0: the mean. Every client and column draws anew. Fang et
+    al. 2020, section 4.3.
+
+    Args:
+        b: how far beyond, at least 1.
+        knows: "honest" for full knowledge, "own" for partial.
+    """
+
+    b: float = 2.0
+    knows: str = "honest"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_partial(self.knows)
+        if not self.b >= 1:
+            raise ValueError(f"b >= 1 is needed, got {self.b}")
+
+    def forge(self, view: View) -> Updates:
+        known, device = view.known(self.knows), view.own.device
+        generator = view.context.generator("draws", device)
+        dtype = torch.promote_types(view.own.dtype, torch.float32)
+        rows = torch.rand(view.own.n, view.own.d, generator=generator, dtype=dtype, device=device)
+        for block in known.blocks():
+            low, high = self._interval(block.rows)
+            part = rows[:, block.start : block.stop]
+            part.mul_((high - low).to(part)).add_(low.to(part))
+        return Dense(rows)
+
+    def _interval(self, block: Tensor) -> tuple[Tensor, Tensor]:
+        mean = block.mean(0)
+        s = mean.sign()
+        if self.knows == "own":
+            sd = block.std(0, correction=0)
+            low, high = (
+                torch.where(s < 0, mean + 3 * sd, mean - 4 * sd),
+                torch.where(s < 0, mean + 4 * sd, mean - 3 * sd),
+            )
+        else:
+            most, least = block.amax(0), block.amin(0)
+            beyond = torch.where(most > 0, self.b * most, most / self.b)
+            below = torch.where(least > 0, least / self.b, self.b * least)
+            low, high = torch.where(s < 0, most, below), torch.where(s < 0, beyond, least)
+        return torch.where(s == 0, mean, low), torch.where(s == 0, mean, high)

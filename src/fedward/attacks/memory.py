@@ -1,0 +1,163 @@
+"""Attacks that work over many rounds: Mimic and PoisonedFL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import sqrt
+from typing import ClassVar
+
+import torch
+from scipy.stats import binom
+from torch import Tensor
+
+from ..registry import register
+from ..rule import State
+from ..stack import Dense, Updates
+from .base import Attack, View
+
+
+@register("mimic", paper="Karimireddy et al. 2022", complexity="O(n^2 d)")
+@dataclass(frozen=True, kw_only=True)
+class Mimic(Attack):
+    """All byzantine clients send a copy of one honest row, so that its peculiarities are counted many times.
+
+    Whose: in the first ``warmup`` rounds t, mu <- (t mu + mean) / (1 + t), a = normalised
+    sum_i ((g_i - mu) . z)(g_i - mu), z <- normalised (t z + a) / (1 + t), from a random z; the target is
+    argmax_i g_i . z, the row that sticks out most along the direction of largest variance, and stays the last one
+    chosen. Karimireddy, He & Jaggi, "Byzantine-robust learning on heterogeneous datasets via bucketing", ICLR 2022,
+    section 3.2 and appendix.
+
+    Args:
+        warmup: rounds in which the direction is learned; 0 for the first honest row ever after.
+    """
+
+    warmup: int = 5
+    history: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.warmup < 0:
+            raise ValueError(f"warmup counts rounds, at least 0, got {self.warmup}")
+
+    def forge(self, view: View) -> Updates:
+        target = self._learn(view)[0] if self._learning(view) else self._kept(view)
+        row = torch.zeros(view.honest.n, dtype=torch.float64)
+        row[target] = 1
+        return view.honest.take(torch.full((view.own.n,), target))
+
+    def advance(self, view: View, forged: Tensor) -> State:
+        if not self._learning(view):
+            return view.state
+        target, stack, mean, direction = self._learn(view)
+        client = view.honest.ids[target]
+        return {
+            "rounds": torch.tensor(_rounds(view) + 1),
+            "mean": stack.combine(mean),
+            "direction": stack.combine(direction),
+            "target": torch.tensor(client if isinstance(client, int) else target),
+        }
+
+    def _learning(self, view: View) -> bool:
+        return _rounds(view) < self.warmup
+
+    def _kept(self, view: View) -> int:
+        """The row of the client chosen last; the first one if that client is not there."""
+        target = int(view.state.get("target", 0))
+        return view.honest.ids.index(target) if target in view.honest.ids else 0
+
+    def _learn(self, view: View) -> tuple[int, Updates, Tensor, Tensor]:
+        """The target, and the new mean and direction as mixes of a stack: the rows, and mu and z below them."""
+        t, h = _rounds(view), view.honest.n
+        if t == 0:
+            generator = replace(view.context, round=0).generator("direction")
+            z = torch.randn(view.honest.d, generator=generator).to(view.honest.device)
+            below = torch.stack([torch.zeros_like(z), z])
+        else:
+            below = torch.stack([view.state["mean"], view.state["direction"]])
+        stack = view.honest.anchored(below)
+        K = stack.gram()
+        rows = torch.eye(h + 2, dtype=torch.float64)
+        mean = (t * rows[h] + rows[:h].mean(0)) / (1 + t)
+        away = rows[:h] - mean
+        a = (away @ K @ rows[h + 1]) @ away
+        a = _normalised(a, K)
+        direction = _normalised((t * rows[h + 1] + a) / (1 + t), K) if t > 0 else a
+        return int((rows[:h] @ K @ direction).argmax()), stack, mean, direction
+
+
+def _normalised(mix: Tensor, K: Tensor) -> Tensor:
+    length = float((mix @ K @ mix).clamp_min(0).sqrt())
+    unit: Tensor = mix / length if length > 0 else mix
+    return unit
+
+
+def _rounds(view: View) -> int:
+    return int(view.state.get("rounds", 0))
+
+
+@register("poisoned-fl", paper="Xie et al. 2025")
+@dataclass(frozen=True, kw_only=True)
+class PoisonedFL(Attack):
+    """Push every parameter one fixed, random way, round after round, hidden in the size of the server's own steps.
+
+    With s in {-1, 1}^d drawn once, H the server's last step and m the last row sent: v = |H - m |H| / |m||, normalised,
+    all alike in the first round; all send c |H| v * s. Every ``every`` rounds c becomes 0.7 c, unless that is below
+    0.5, if fewer parameters moved along s than the 99% quantile of Binomial(d, 1/2). It needs no knowledge of other
+    clients. Xie, Fang & Gong, "Model poisoning attacks to federated learning via multi-round consistency", CVPR
+    2025.
+
+    Args:
+        c: size of the rows in units of the server's steps.
+        every: rounds between two looks at the progress.
+
+    Raises:
+        ValueError: c not positive.
+    """
+
+    c: float = 8.0
+    every: int = 50
+    history: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.c > 0 or self.every < 1:
+            raise ValueError(f"c > 0 and every >= 1 are needed, got {self!r}")
+
+    def forge(self, view: View) -> Updates:
+        return Dense(self._row(view).expand(view.own.n, -1))
+
+    def _row(self, view: View) -> Tensor:
+        H = view.previous
+        if H is None:
+            return torch.zeros(view.own.d, dtype=view.own.dtype, device=view.own.device)
+        size = H.norm()
+        if "sent" in view.state and float(view.state["sent"].norm()) > 0:
+            sent = view.state["sent"]
+            v = (H - sent * (size / sent.norm())).abs()
+            v = v / v.norm() if float(v.norm()) > 0 else v
+        else:
+            v = torch.full_like(H, 1 / sqrt(len(H)))
+        row: Tensor = float(view.state.get("c", self.c)) * size * v * self._signs(view).to(H)
+        return row
+
+    def _signs(self, view: View) -> Tensor:
+        generator = replace(view.context, round=0).generator("signs")
+        return torch.randint(0, 2, (view.own.d,), generator=generator) * 2 - 1
+
+    def advance(self, view: View, forged: Tensor) -> State:
+        if view.previous is None:
+            return view.state
+        rounds, c = _rounds(view) + 1, float(view.state.get("c", self.c))
+        moved = view.state.get("moved", torch.zeros_like(view.previous)) + view.previous
+        if rounds % self.every == 0:
+            along = int((moved.sign() == self._signs(view).to(moved)).sum())
+            if along < binom.ppf(0.99, len(moved), 0.5) and 0.7 * c >= 0.5:
+                c *= 0.7
+            moved = torch.zeros_like(moved)
+        # The row is worked out once more: what was sent may have lost precision.
+        return {
+            "sent": self._row(view),
+            "c": torch.tensor(c, dtype=torch.float64),
+            "moved": moved,
+            "rounds": torch.tensor(rounds),
+        }

@@ -1,0 +1,273 @@
+"""Attacks made of attacks: one after another, drawn at random, one for each group of clients, from some round on."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..registry import register
+from ..rule import Context, State
+from ..stack import Joined, Updates
+from .base import Attack, Batch, View
+from .forge import ALIE
+from .optimised import MinMax
+from .simple import NoAttack
+
+
+@dataclass(frozen=True)
+class _Composite(Attack):
+    """An attack that is another one in each round; every part keeps a memory and random streams of its own."""
+
+    @abstractmethod
+    def part(self, context: Context) -> tuple[str, Attack]:
+        """The name and the attack of this round."""
+
+    @property
+    def history(self) -> bool:  # type: ignore[override]  # a class variable elsewhere; here it depends on the parts
+        return any(attack.history for attack in self.parts())
+
+    @abstractmethod
+    def parts(self) -> Sequence[Attack]:
+        """Every attack that there is."""
+
+    def _within(self, view: View) -> tuple[str, Attack, View]:
+        name, attack = self.part(view.context)
+        return name, attack, narrowed(view, name)
+
+    def forge(self, view: View) -> Updates:
+        _, attack, within = self._within(view)
+        return attack.forge(within)
+
+    def advance(self, view: View, forged: Tensor) -> State:
+        name, attack, within = self._within(view)
+        return widened(view.state, name, attack.advance(within, forged))
+
+    def poison(self, batch: Batch, context: Context) -> Batch:
+        name, attack = self.part(context)
+        return attack.poison(batch, context.fold(name))
+
+    def say(self, messages: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        name, attack = self.part(context)
+        return attack.say(messages, context.fold(name))
+
+    def present(self, context: Context) -> bool:
+        name, attack = self.part(context)
+        return attack.present(context.fold(name))
+
+    def aim(self, inputs: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor] | None:
+        targets = (attack.aim(inputs, labels, classes) for attack in self.parts())
+        return next((target for target in targets if target is not None), None)
+
+
+def narrowed(view: View, name: str) -> View:
+    """The view of a part: its own memory and random streams, the same rows."""
+    state = {k.removeprefix(f"{name}/"): v for k, v in view.state.items() if k.startswith(f"{name}/")}
+    return replace(view, context=view.context.fold(name), state=state)
+
+
+def widened(state: State, name: str, part: State) -> State:
+    """The memory of the whole, with that of a part in it."""
+    others = {k: v for k, v in state.items() if not k.startswith(f"{name}/")}
+    return {**others, **{f"{name}/{k}": v for k, v in part.items()}}
+
+
+@register("schedule", paper="-", example={"attacks": {0: NoAttack(), 50: MinMax()}})
+@dataclass(frozen=True)
+class Schedule(_Composite):
+    """One attack after another: each from its round on, until the next.
+
+    ``Schedule({0: NoAttack(), 50: MinMax(), 80: NoAttack()})``: clients that behave at first, attack, and behave again.
+    Before the first one they behave. Rounds are counted from 0.
+
+    Args:
+        attacks: attacks by their first round; as text ``(0: no-attack | 50: min-max)``.
+
+    Raises:
+        ValueError: no attacks, or a negative round.
+    """
+
+    attacks: Mapping[int, Attack] | tuple[tuple[int, Attack], ...]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        pairs = self.attacks.items() if isinstance(self.attacks, Mapping) else self.attacks
+        ordered = tuple(sorted(((int(start), attack) for start, attack in pairs), key=lambda pair: pair[0]))
+        object.__setattr__(self, "attacks", ordered)
+        starts = [start for start, _ in ordered]
+        if not ordered or starts[0] < 0 or len(set(starts)) < len(starts):
+            raise ValueError(f"a schedule has attacks by their first round, 0 or later, each once, got {starts}")
+
+    def _pairs(self) -> tuple[tuple[int, Attack], ...]:
+        assert isinstance(self.attacks, tuple)
+        return self.attacks
+
+    def parts(self) -> Sequence[Attack]:
+        return [attack for _, attack in self._pairs()]
+
+    def part(self, context: Context) -> tuple[str, Attack]:
+        begun = [(str(start), attack) for start, attack in self._pairs() if start <= context.round]
+        return begun[-1] if begun else ("before", NoAttack())
+
+
+@register("random-schedule", paper="Xu et al. 2022", example={"attacks": (NoAttack(), ALIE())})
+@dataclass(frozen=True)
+class RandomSchedule(_Composite):
+    """An attack drawn anew every so many rounds, all alike: SignGuard's time-varying experiment.
+
+    Xu, Huang, Song & Lan, ICDCS 2022, section V: nine strategies, none included, redrawn every epoch.
+
+    Args:
+        attacks: to draw from; as text ``(no-attack | alie | min-max)``.
+        every: rounds between draws, the paper's epoch (20 of its rounds).
+
+    Raises:
+        ValueError: no attacks, or every below 1.
+    """
+
+    attacks: Sequence[Attack]
+    every: int = field(default=1, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "attacks", tuple(self.attacks))
+        if not self.attacks or self.every < 1:
+            raise ValueError(f"at least one attack and every >= 1 are needed, got {self!r}")
+
+    def parts(self) -> Sequence[Attack]:
+        return self.attacks
+
+    def part(self, context: Context) -> tuple[str, Attack]:
+        generator = replace(context, round=context.round // self.every).generator("attack")
+        k = int(torch.randint(len(self.attacks), (), generator=generator))
+        return str(k), self.attacks[k]
+
+
+@register("groups", paper="-", example={"attacks": (ALIE(), NoAttack())})
+@dataclass(frozen=True)
+class Groups(Attack):
+    """A different attack for each group of byzantine clients, at the same time.
+
+    The m byzantine clients of a round are dealt to the groups in order, near-equally, the first ones larger. A group
+    knows the honest rows and its own.
+
+    Args:
+        attacks: one for each group; as text ``(alie | sign-flip)``.
+    """
+
+    attacks: Sequence[Attack]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "attacks", tuple(self.attacks))
+        if not self.attacks:
+            raise ValueError("at least one attack is needed, got none")
+
+    @property
+    def history(self) -> bool:  # type: ignore[override]
+        return any(attack.history for attack in self.attacks)
+
+    def _members(self, m: int) -> list[Tensor]:
+        return [part for part in torch.tensor_split(torch.arange(m), len(self.attacks)) if len(part)]
+
+    def _views(self, view: View) -> list[tuple[str, Attack, View, Tensor]]:
+        groups = []
+        for k, (members, attack) in enumerate(zip(self._members(view.own.n), self.attacks, strict=False)):
+            part = replace(narrowed(view, str(k)), own=view.own.take(members), _stacks={})
+            groups.append((str(k), attack, part, members))
+        return groups
+
+    def forge(self, view: View) -> Updates:
+        first, *others = [attack.forge(part) for _, attack, part, _ in self._views(view)]
+        for rows in others:
+            first = Joined(first, rows)
+        return first
+
+    def advance(self, view: View, forged: Tensor) -> State:
+        state = view.state
+        for name, attack, part, members in self._views(view):
+            state = widened(state, name, attack.advance(part, forged[members]))
+        return state
+
+    def poison(self, batch: Batch, context: Context) -> Batch:
+        for k, (members, attack) in enumerate(zip(self._members(batch.members), self.attacks, strict=False)):
+            if int(members[0]) <= batch.member <= int(members[-1]):
+                place = replace(batch, member=batch.member - int(members[0]), members=len(members))
+                poisoned = attack.poison(place, context.fold(str(k)))
+                return replace(poisoned, member=batch.member, members=batch.members)
+        return batch
+
+    def aim(self, inputs: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor] | None:
+        targets = (attack.aim(inputs, labels, classes) for attack in self.attacks)
+        return next((target for target in targets if target is not None), None)
+
+
+@register("sybils", paper="Fung et al. 2020")
+@dataclass(frozen=True, kw_only=True)
+class Sybils(_Composite):
+    """Byzantine clients that join late: they take no part before a round, then they attack.
+
+    Args:
+        inner: what they do then.
+        join: their first round, counted from 0.
+    """
+
+    inner: Attack = field(default_factory=ALIE)
+    join: int = 10
+
+    def parts(self) -> Sequence[Attack]:
+        return [self.inner]
+
+    def part(self, context: Context) -> tuple[str, Attack]:
+        return "inner", self.inner
+
+    def present(self, context: Context) -> bool:
+        return context.round >= self.join and super().present(context)
+
+
+@register("false-alarms", paper="Guo et al. 2021")
+@dataclass(frozen=True, kw_only=True)
+class FalseAlarms(_Composite):
+    """Byzantine clients raise SIREN's alarm in every round, whatever they send.
+
+    Guo, Wang et al., "SIREN: Byzantine-robust federated learning via proactive alarming", SoCC 2021, section 5.
+
+    Args:
+        inner: what they send.
+    """
+
+    inner: Attack = field(default_factory=NoAttack)
+
+    def parts(self) -> Sequence[Attack]:
+        return [self.inner]
+
+    def part(self, context: Context) -> tuple[str, Attack]:
+        return "inner", self.inner
+
+    def say(self, messages: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        return {**super().say(messages, context), "alarm": True}
+
+
+@register("silent-alarms", paper="Guo et al. 2021")
+@dataclass(frozen=True, kw_only=True)
+class SilentAlarms(_Composite):
+    """Byzantine clients never raise SIREN's alarm, whatever they send and see.
+
+    Args:
+        inner: what they send.
+    """
+
+    inner: Attack = field(default_factory=NoAttack)
+
+    def parts(self) -> Sequence[Attack]:
+        return [self.inner]
+
+    def part(self, context: Context) -> tuple[str, Attack]:
+        return "inner", self.inner
+
+    def say(self, messages: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        return {**super().say(messages, context), "alarm": False}

@@ -1,0 +1,162 @@
+"""Attacks by formula that look at nobody else's rows: noise, constants, rows scaled or turned around."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..registry import register
+from ..stack import Dense, Updates, materialise
+from .base import Attack, View
+
+
+@register("no-attack", paper="-")
+@dataclass(frozen=True, kw_only=True)
+class NoAttack(Attack):
+    """Byzantine clients behave."""
+
+    def forge(self, view: View) -> Updates:
+        return view.own
+
+
+@register("random", paper="Xu et al. 2022")
+@dataclass(frozen=True, kw_only=True)
+class Random(Attack):
+    """Rows of independent noise, N(mean, std^2) in each column."""
+
+    std: float = 0.5
+    mean: float = 0.0
+
+    def forge(self, view: View) -> Updates:
+        return Dense(self.mean + self.std * _normal(view))
+
+
+@register("gaussian", paper="Fang et al. 2020")
+@dataclass(frozen=True, kw_only=True)
+class Gaussian(Random):
+    """`Random` with the standard deviation of the DeSGD experiments: N(mean, std^2) in each column."""
+
+    std: float = 2.0
+
+
+@register("noise", paper="Xu et al. 2022")
+@dataclass(frozen=True, kw_only=True)
+class Noise(Attack):
+    """Each client's own row plus noise, N(0, std^2) in each column."""
+
+    std: float = 0.5
+
+    def forge(self, view: View) -> Updates:
+        return Dense(materialise(view.own) + self.std * _normal(view))
+
+
+@register("sign-flip", paper="Li et al. 2019")
+@dataclass(frozen=True, kw_only=True)
+class SignFlip(Attack):
+    """Each client's own row times -scale; with a scale above 1, the reverse attack."""
+
+    scale: float = 1.0
+
+    def forge(self, view: View) -> Updates:
+        return view.own.mix(-self.scale * torch.eye(view.own.n, dtype=torch.float64))
+
+
+@register("scaling", paper="Bagdasaryan et al. 2020")
+@dataclass(frozen=True, kw_only=True)
+class Scaling(Attack):
+    """Each client's own row times a factor.
+
+    With ``factor=None`` it is model replacement: n / m for m byzantine of n clients, so that a mean of all ends up at
+    the byzantine clients' own mean once the others have converged. Bagdasaryan, Veit, Hua, Estrin & Shmatikov, "How to
+    backdoor federated learning", AISTATS 2020, equation 3.
+
+    Args:
+        factor: at least 0; None for n / m.
+
+    Raises:
+        ValueError: a negative or infinite factor.
+    """
+
+    factor: float | None = 10.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.factor is not None and not 0 <= self.factor < float("inf"):
+            raise ValueError(f"a factor of at least 0 is needed, got {self.factor}; SignFlip turns rows around")
+
+    def forge(self, view: View) -> Updates:
+        m = view.own.n
+        factor = (view.honest.n + m) / m if self.factor is None else self.factor
+        return view.own.scale(torch.full((m,), factor, dtype=torch.float64))
+
+
+@register("constant", paper="Shi et al. 2023")
+@dataclass(frozen=True, kw_only=True)
+class Constant(Attack):
+    """Rows with the same value in every column."""
+
+    value: float = 5.0
+
+    def forge(self, view: View) -> Updates:
+        return _same(view, self.value)
+
+
+@register("zero", paper="-")
+@dataclass(frozen=True, kw_only=True)
+class Zero(Attack):
+    """Rows of zeros: clients that do nothing."""
+
+    def forge(self, view: View) -> Updates:
+        return _same(view, 0.0)
+
+
+@register("non-finite", paper="-")
+@dataclass(frozen=True, kw_only=True)
+class NonFinite(Attack):
+    """Rows of NaN or infinity: what a crashed, or a malicious, client sends.
+
+    Args:
+        value: NaN, inf or -inf.
+
+    Raises:
+        ValueError: a finite value.
+    """
+
+    value: float = float("inf")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if abs(self.value) < float("inf"):
+            raise ValueError(f"value is nan, inf or -inf, got {self.value}; Constant sends finite ones")
+
+    def forge(self, view: View) -> Updates:
+        return _same(view, self.value)
+
+
+@register("free-rider", paper="Lin et al. 2019")
+@dataclass(frozen=True, kw_only=True)
+class FreeRider(Attack):
+    """Send the server's last step back, as if it were the result of work; zeros in the first round.
+
+    Lin, Du & Liu, "Free-riders in federated learning: attacks and defenses", 2019: the delta weights attack.
+    """
+
+    def forge(self, view: View) -> Updates:
+        if view.previous is None:
+            return _same(view, 0.0)
+        return Dense(view.previous.to(view.own.device).expand(view.own.n, -1))
+
+
+def _same(view: View, value: float) -> Updates:
+    """Rows with one value everywhere; no memory but that of a number."""
+    number = torch.tensor(value, dtype=view.own.dtype, device=view.own.device)
+    return Dense(number.expand(view.own.n, view.own.d))
+
+
+def _normal(view: View) -> Tensor:
+    shape, device = (view.own.n, view.own.d), view.own.device
+    dtype = torch.promote_types(view.own.dtype, torch.float32)
+    generator = view.context.generator("noise", device)
+    return torch.randn(shape, generator=generator, dtype=dtype, device=device)
