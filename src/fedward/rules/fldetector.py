@@ -51,6 +51,7 @@ class FLDetector(Rule):
     momentum: float = 0.0
     variant: str = "paper"
     history: ClassVar[bool] = True
+    by_client: ClassVar[bool] = True
     passes: ClassVar[int] = 4
     properties: ClassVar[frozenset[str]] = frozenset(
         {"permutation", "translation", "scale", "columns", "rotation", "unanimity", "box"}

@@ -93,6 +93,9 @@ class Zeno(Rule):
         if not self.rho >= 0:
             raise ValueError(f"rho >= 0 is needed, got {self.rho}")
 
+    def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
+        return (SqNorms(),)
+
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         evaluator = _evaluator(context)
         now = evaluator.losses(_nothing(updates))[0]
@@ -122,8 +125,12 @@ class _Rejection(Rule):
     root_data: ClassVar[bool] = True
 
     @property
-    def properties(self) -> frozenset[str]:  # type: ignore[override]  # a class variable elsewhere
+    def properties(self) -> frozenset[str]:  # type: ignore[override]  # class variables elsewhere
         return frozenset({"permutation", "mean"}) & self.base.properties
+
+    @property
+    def by_client(self) -> bool:  # type: ignore[override]
+        return self.base.by_client
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -155,9 +162,9 @@ class _Rejection(Rule):
             # One aggregate at a time is in memory.
             without = [self._measured(updates.take(everyone[everyone != i]), measures, below) for i in everyone]
             for k, name in enumerate(measures):
-                # A client that takes the loss to infinity or beyond is the worst there is.
-                impact = before[k] - torch.stack(without)[:, k]
-                impact = impact.nan_to_num(nan=torch.inf, posinf=torch.inf, neginf=-torch.inf)
+                # Who takes the loss to infinity or beyond is the worst; who cannot keep it from there, innocent.
+                after = torch.stack(without)[:, k]
+                impact = torch.where(after.isfinite(), before[k].nan_to_num(nan=torch.inf) - after, -torch.inf)
                 kept[smallest(-impact, self.f)] = False
                 scores[name] = impact
         survivors = kept.nonzero().flatten()
