@@ -30,6 +30,8 @@ class Mixer(Component):
     """Passes over the data besides those of the rule that follows."""
     history: ClassVar[bool] = False
     """Whether it looks at the previous aggregate, `Context.previous`."""
+    keeps_clients: ClassVar[bool] = False
+    """Whether row i of M @ G still stands for client i."""
 
     def check(self, n: int) -> None:
         """Raise `BoundError` if n clients are too few for this mixer."""
@@ -48,7 +50,10 @@ class Mixer(Component):
 
     def view(self, updates: Updates, context: Context) -> Updates:
         """The mixed stack, lazily."""
-        return updates.mix(self.matrix(updates, context))
+        mixed = updates.mix(self.matrix(updates, context))
+        if self.keeps_clients:
+            mixed.ids = updates.ids
+        return mixed
 
     @overload
     def __rshift__(self, then: Rule) -> Chain: ...
@@ -73,6 +78,7 @@ class ScalingMixer(Mixer):
     """A mixer that only scales each row: M is diagonal, so signs and directions stay exact."""
 
     diagonal: ClassVar[bool] = True
+    keeps_clients: ClassVar[bool] = True
 
     @abstractmethod
     def factors(self, updates: Updates, context: Context) -> Tensor:
@@ -110,6 +116,10 @@ class Mixers(Mixer):
     @property
     def history(self) -> bool:  # type: ignore[override]
         return any(part.history for part in self.parts)
+
+    @property
+    def keeps_clients(self) -> bool:  # type: ignore[override]
+        return all(part.keeps_clients for part in self.parts)
 
     def __repr__(self) -> str:
         return " >> ".join(map(repr, self.parts))
@@ -153,6 +163,14 @@ class Chain(Rule):
     mixer: Mixer
     rule: Rule
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rule.by_client and not self.mixer.keeps_clients:
+            raise ValueError(
+                f"{self.rule!r} goes by clients, and after {self.mixer!r} rows stand for no single one: "
+                "put a mixer there that keeps clients apart, such as NNM or ClipNorm"
+            )
+
     def __repr__(self) -> str:
         return f"{self.mixer!r} >> {self.rule!r}"
 
@@ -167,6 +185,10 @@ class Chain(Rule):
     @property
     def history(self) -> bool:  # type: ignore[override]
         return self.rule.history or self.mixer.history
+
+    @property
+    def by_client(self) -> bool:  # type: ignore[override]
+        return self.rule.by_client
 
     @property
     def root_data(self) -> bool:  # type: ignore[override]

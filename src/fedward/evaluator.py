@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from .stack import Layout, Updates, materialise
 
 # Entries of the rows that are in memory at a time while a stack is evaluated.
-_CHUNK = 1 << 24
+_CHUNK = 1 << 22
 _BATCH = 1000
 
 

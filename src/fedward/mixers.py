@@ -103,6 +103,7 @@ class NNM(Mixer):
     """
 
     f: int
+    keeps_clients: ClassVar[bool] = True
 
     def check(self, n: int) -> None:
         _at_least(self, n, self.f + 1, "f + 1")

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
+from math import isnan
 from numbers import Integral
 from typing import Any, ClassVar, overload
 from zlib import crc32
@@ -123,14 +124,24 @@ class Bound:
         return self.per_f * f + self.plus
 
 
+def _whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
 class Component(ABC):
     """What rules, mixers and attacks share: a place in the catalogue, and parameters checked when made."""
 
     kind: ClassVar[str]
 
     def __post_init__(self) -> None:
+        for parameter in fields(self):  # type: ignore[arg-type]  # components are dataclasses
+            value = getattr(self, parameter.name)
+            if parameter.name != "f" and parameter.type in ("int", int) and not _whole(value):
+                raise ValueError(f"{parameter.name} is a whole number, got {value!r}")
+            if isinstance(value, float) and isnan(value):
+                raise ValueError(f"{parameter.name} must be a number, got nan")
         f = getattr(self, "f", 0)
-        if isinstance(f, bool) or not isinstance(f, Integral) or f < 0:
+        if not _whole(f) or f < 0:
             raise ValueError(f"f counts byzantine clients, a whole number of at least 0, got {f!r}")
 
 
@@ -152,6 +163,8 @@ class Rule(Component):
     """Whether decisions depend on earlier rounds."""
     root_data: ClassVar[bool] = False
     """Whether decisions need the server's own data, through `Context.evaluator`."""
+    by_client: ClassVar[bool] = False
+    """Whether it goes by the clients' ids: memory per client, a client trusted by name."""
     server_rows: ClassVar[bool] = False
     """Whether the output holds something besides the clients' rows: a previous aggregate, noise."""
 

@@ -123,13 +123,20 @@ def test_a_finished_run_is_shown_again_and_can_be_made_longer_or_anew() -> None:
     assert (Path("one") / "mine.txt").exists()
 
 
+def _heed_interrupts() -> None:
+    """Shells start background jobs, and what they start, with the interrupt ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_loses_nothing() -> None:
     options = ["--rounds", "400", "--evaluate-every", "50", "--rule", "sign-guard-sim", "--model", "mlp"]
     invoke("run", *QUICK, *options, "--out", "whole")
     command = [sys.executable, "-m", "fedward", "run", *QUICK, *options, "--out", "broken"]
     file = Path("broken/records.jsonl")
     for k in range(2):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=_heed_interrupts
+        )
         wanted = 20 + 40 * k
         until = time.monotonic() + 60
         while time.monotonic() < until and (not file.exists() or file.read_bytes().count(b"\n") < wanted):

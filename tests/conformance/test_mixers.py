@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 import fedward as fw
 from fedward import mixers, rules
-from fedward.stack import Dense
+from fedward.stack import Dense, Layers, materialise
 from fedward.testing import check_rule
+from tests.oracles import election, geometry
 from tests.oracles import rules as oracle
+
+Oracle = Callable[[np.ndarray], np.ndarray]
 
 
 @pytest.mark.parametrize("entry", fw.catalogue("mixer"), ids=lambda e: e.name)
 def test_conforms_before_rules_of_every_kind(entry: fw.registry.Entry) -> None:
     for rule in (rules.Mean(), rules.Median(), rules.Krum(f=2), rules.SignGuard()):
         check_rule(entry.build() >> rule)
+
+
+@pytest.mark.parametrize("mixer", [entry.build() for entry in fw.catalogue("mixer")], ids=repr)
+@pytest.mark.parametrize("rule", [entry.build() for entry in fw.catalogue("rule")], ids=repr)
+def test_conforms_before_every_rule(mixer: fw.Mixer, rule: fw.Rule) -> None:
+    if rule.by_client and not mixer.keeps_clients:
+        with pytest.raises(ValueError, match="goes by clients, and after"):
+            mixer >> rule
+        return
+    check_rule(mixer >> rule)
 
 
 def test_clip_mean_equals_its_oracle() -> None:
@@ -44,3 +60,330 @@ def test_a_chain_reads_the_data_twice() -> None:
 def test_bad_radius_is_named(radius: float | str) -> None:
     with pytest.raises(ValueError, match="radius"):
         mixers.ClipNorm(radius=radius)
+
+
+# --- every mixer beside its oracle --------------------------------------------------------------------------
+
+
+def bucketing(s: int, context: fw.Context) -> Oracle:
+    def run(X: np.ndarray) -> np.ndarray:
+        return geometry.bucketing(X, torch.randperm(len(X), generator=context.generator("buckets")).tolist(), s)
+
+    return run
+
+
+def sequential(s: int, context: fw.Context) -> Oracle:
+    def run(X: np.ndarray) -> np.ndarray:
+        previous = np.zeros(X.shape[1]) if context.previous is None else context.previous.double().numpy()
+        generator, length = context.generator("buckets"), -(-len(X) // s)
+        perms = [torch.randperm(len(c), generator=generator).tolist() for c in torch.arange(len(X)).split(length)]
+        return np.array([X[bucket].mean(0) for bucket in geometry.sequential_buckets(X, previous, s, perms)])
+
+    return run
+
+
+def clipped(radius: float | None) -> Oracle:
+    def run(X: np.ndarray) -> np.ndarray:
+        return election.clip_rows(X, oracle.med([oracle.norm(x) for x in X]) if radius is None else radius)
+
+    return run
+
+
+MIXERS: list[tuple[fw.Mixer, Callable[[fw.Context], Oracle]]] = [
+    (mixers.ClipNorm(radius="median"), lambda context: clipped(None)),
+    (mixers.ClipNorm(radius=4.0), lambda context: clipped(4.0)),
+    (mixers.Normalize(), lambda context: geometry.normalize),
+    *((mixers.NNM(f=f), lambda context, f=f: lambda X: geometry.nnm(X, f)) for f in (0, 1, 3)),
+    *((mixers.ARC(f=f), lambda context, f=f: lambda X: geometry.arc(X, f)) for f in (0, 1, 3, 4)),
+    *((mixers.Bucketing(s=s), lambda context, s=s: bucketing(s, context)) for s in (1, 2, 3, 10, 50)),
+    *((mixers.SequentialBucketing(s=s), lambda context, s=s: sequential(s, context)) for s in (1, 2, 3, 7, 50)),
+    *((mixers.GroupMajority(r=r), lambda context, r=r: lambda X: geometry.group_majority(X, r)) for r in (1, 3, 4, 50)),
+]
+THEN: list[tuple[fw.Rule, Oracle]] = [
+    (rules.Mean(), oracle.mean),
+    (rules.Median(), oracle.median),
+    (rules.Krum(f=0), lambda Y: oracle.krum(Y, 0)[0]),
+    (rules.Krum(f=1), lambda Y: oracle.krum(Y, 1)[0]),
+    (rules.GeometricMedian(), oracle.geomed),
+    (rules.FedSECA(sparsity=0.5), lambda Y: election.fedseca(Y, 0.5)),
+    (rules.TIES(sparsity=0.5), lambda Y: election.ties_modified(Y, 0.5)),
+]
+
+
+def stacks(n: int = 11, d: int = 30) -> list[np.ndarray]:
+    """Random rows of many lengths; some sent twice or more, in groups of neighbours and elsewhere; a zero row."""
+    made = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=d) + rng.normal(size=(n, d)) * rng.gamma(1.0, size=(n, 1))
+        if seed % 2:
+            X[5] = X[3]
+            X[7] = X[8]
+            X[10] = X[3]
+        if seed % 3 == 2:
+            X[4] = 0
+        made.append(X)
+    return made
+
+
+def close(actual: Any, expected: np.ndarray, rtol: float = 1e-9) -> None:
+    np.testing.assert_allclose(np.asarray(actual), expected, rtol=rtol, atol=rtol * max(float(abs(expected).max()), 1))
+
+
+@pytest.mark.parametrize("block", [1, 7, 1000])
+@pytest.mark.parametrize(("mixer", "make"), MIXERS, ids=lambda x: repr(x) if isinstance(x, fw.Mixer) else "")
+def test_equals_its_oracle_as_a_matrix_and_as_a_view(
+    mixer: fw.Mixer, make: Callable[[fw.Context], Oracle], block: int
+) -> None:
+    for seed, X in enumerate(stacks()):
+        previous = torch.from_numpy(X[1] - X[2]) if seed % 2 else None
+        context = fw.Context(round=seed, seed=3, previous=previous)
+        expected = make(context)(X)
+        layered = Layers([[row[:9], row[9:]] for row in map(torch.from_numpy, X)], block=block)
+        for updates in (Dense(torch.from_numpy(X), block=block), layered):
+            M = mixer.matrix(updates, context)
+            assert (tuple(M.shape), M.dtype) == ((mixer.rows(len(X)), len(X)), torch.float64)
+            close(M.numpy() @ X, expected)
+            close(materialise(mixer.view(updates, context)), expected)
+        if mixer.diagonal:
+            assert torch.equal(M, M.diagonal().diag())
+
+
+def tells_apart(Y: np.ndarray, rule: fw.Rule) -> bool:
+    """Whether the rule's choice among the mixed rows does not hang on the rounding of equal rows."""
+    if isinstance(rule, rules.Krum):
+        scores = sorted(oracle.krum_scores(Y, rule.f))
+        return scores[1] - scores[0] > 1e-9 * (1 + scores[0])
+    if isinstance(rule, rules.GeometricMedian):
+        return True
+    # A mixed entry that is zero but for rounding has no sign, nor have equal magnitudes an order.
+    ordered = np.sort(np.abs(Y), axis=1)
+    return bool((np.abs(Y) > 1e-12).all() and (np.diff(ordered, axis=1) > 1e-12).all())
+
+
+@pytest.mark.parametrize(("rule", "run"), THEN, ids=lambda x: repr(x) if isinstance(x, fw.Rule) else "")
+@pytest.mark.parametrize(("mixer", "make"), MIXERS, ids=lambda x: repr(x) if isinstance(x, fw.Mixer) else "")
+def test_chains_equal_the_oracle_of_the_rule_on_that_of_the_mixer(
+    mixer: fw.Mixer, make: Callable[[fw.Context], Oracle], rule: fw.Rule, run: Oracle
+) -> None:
+    chain = mixer >> rule
+    for seed, X in enumerate(stacks()):
+        context = fw.Context(round=0, seed=seed)
+        try:
+            chain.check(len(X))
+        except fw.BoundError:
+            continue
+        Y = make(context.fold("mixer"))(X)
+        if isinstance(rule, rules.FedSECA | rules.TIES | rules.Krum) and not tells_apart(Y, rule):
+            continue
+        result = fw.Aggregator(chain, seed=seed)(Dense(torch.from_numpy(X), block=8))
+        close(result.output, run(Y), rtol=1e-6)
+        if result.weights is not None:
+            close(result.weights.numpy() @ X, run(Y), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("chain", "run"),
+    [
+        (
+            mixers.ARC(f=2) >> mixers.NNM(f=2) >> rules.TrimmedMean(f=2),
+            lambda X, c: oracle.trimmed_mean(geometry.nnm(geometry.arc(X, 2), 2), 2),
+        ),
+        (
+            mixers.NNM(f=2) >> mixers.ARC(f=2) >> rules.Median(),
+            lambda X, c: oracle.median(geometry.arc(geometry.nnm(X, 2), 2)),
+        ),
+        (
+            mixers.Bucketing(s=2) >> mixers.NNM(f=1) >> rules.Median(),
+            lambda X, c: oracle.median(geometry.nnm(bucketing(2, c.fold("mixer").fold("0"))(X), 1)),
+        ),
+        (
+            mixers.GroupMajority(r=3) >> mixers.Bucketing(s=2) >> rules.GeometricMedian(),
+            lambda X, c: oracle.geomed(bucketing(2, c.fold("mixer").fold("1"))(geometry.group_majority(X, 3))),
+        ),
+        (
+            mixers.Bucketing(s=2) >> mixers.Bucketing(s=2) >> rules.Mean(),
+            lambda X, c: oracle.mean(
+                bucketing(2, c.fold("mixer").fold("1"))(bucketing(2, c.fold("mixer").fold("0"))(X))
+            ),
+        ),
+        (
+            mixers.Normalize() >> mixers.NNM(f=3) >> rules.MultiKrum(f=3),
+            lambda X, c: oracle.multi_krum(geometry.nnm(geometry.normalize(X), 3), 3)[0],
+        ),
+    ],
+    ids=lambda x: repr(x) if isinstance(x, fw.Rule) else "",
+)
+def test_mixers_one_after_another(chain: fw.Rule, run: Callable[[np.ndarray, fw.Context], np.ndarray]) -> None:
+    for seed in range(10):
+        X = np.random.default_rng(seed).normal(size=(13, 30)) + 1
+        result = fw.Aggregator(chain, seed=seed)(Dense(torch.from_numpy(X), block=11))
+        close(result.output, run(X, fw.Context(seed=seed)), rtol=1e-6)
+
+
+# --- what follows from the definitions ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "rule", [rules.MultiKrum(f=2), rules.GeometricMedian(), rules.CAF(f=2), rules.MDA(f=2)], ids=repr
+)
+@pytest.mark.parametrize("mixer", [mixers.NNM(f=2), mixers.ARC(f=2), mixers.Bucketing(s=2)], ids=repr)
+def test_weights_of_clients_are_those_of_mixed_rows_times_the_matrix(mixer: fw.Mixer, rule: fw.Rule) -> None:
+    for seed in range(8):
+        X = np.random.default_rng(seed).normal(size=(15, 30)) + 1
+        updates, context = Dense(torch.from_numpy(X)), fw.Context(seed=seed)
+        M = mixer.matrix(updates, context.fold("mixer"))
+        below = rule.decide(Dense(M @ torch.from_numpy(X)), {}, context.fold("rule"))
+        result = fw.Aggregator(mixer >> rule, seed=seed)(updates)
+        close(result.weights, (M.T @ below.weights).numpy(), rtol=1e-7)
+        close(result.weights.numpy() @ X, np.asarray(result.output))
+
+
+def test_nnm_with_f_0_makes_every_row_the_mean() -> None:
+    X = np.random.default_rng(0).normal(size=(7, 12))
+    view = mixers.NNM(f=0).view(Dense(torch.from_numpy(X)), fw.Context())
+    close(materialise(view), np.tile(X.mean(0), (7, 1)))
+    for rule in (rules.Mean(), rules.Median(), rules.Krum(f=1), rules.GeometricMedian(), rules.CosineClustering()):
+        close((mixers.NNM(f=0) >> rule)(X), X.mean(0))
+
+
+def test_nnm_takes_colluders_in_row_order() -> None:
+    for seed in range(10):
+        G = torch.from_numpy(np.random.default_rng(seed).normal(size=(9, 3000))).float()
+        G[[2, 5, 6, 8]] = 0.3 * G.mean(0)
+        first = mixers.NNM(f=6).matrix(Dense(G, block=7), fw.Context())
+        assert first[2].nonzero().flatten().tolist() == [2, 5, 6]
+        for block in (1, 64, 3000):
+            assert torch.equal(first, mixers.NNM(f=6).matrix(Dense(G, block=block), fw.Context()))
+
+
+def test_arc_clips_as_many_rows_as_it_says() -> None:
+    for n in range(3, 30):
+        lengths = torch.arange(1.0, n + 1, dtype=torch.float64)
+        for f in range((n - 1) // 2 + 1):
+            factors = mixers.ARC(f=f).factors(Dense(lengths[:, None]), fw.Context())
+            assert int((factors < 1).sum()) == 2 * f * (n - f) // n, f"n = {n}, f = {f}"
+
+
+@pytest.mark.parametrize("cls", [mixers.Bucketing, mixers.SequentialBucketing])
+@pytest.mark.parametrize(("n", "s"), [(9, 1), (9, 2), (9, 3), (9, 9), (9, 10), (1, 5), (10, 4), (7, 6)])
+def test_buckets_hold_every_client_once(cls: Any, n: int, s: int) -> None:
+    for seed in range(5):
+        G = torch.from_numpy(np.random.default_rng(seed).normal(size=(n, 4)))
+        context = fw.Context(seed=seed, previous=G[0] if seed else None)
+        M = cls(s=s).matrix(Dense(G), context)
+        members = M > 0
+        assert len(M) == -(-n // s)
+        assert (members.sum(0) == 1).all()
+        torch.testing.assert_close(M.sum(1), torch.ones(len(M), dtype=torch.float64))
+        torch.testing.assert_close(M, members.double() / members.sum(1, keepdim=True))
+        assert int(members.sum(1).max()) <= s
+
+
+def test_buckets_are_drawn_anew_every_round() -> None:
+    G = Dense(torch.randn(12, 3))
+    seen = {tuple(mixers.Bucketing(s=3).matrix(G, fw.Context(round=t)).argmax(0).tolist()) for t in range(20)}
+    assert len(seen) > 15
+
+
+@pytest.mark.parametrize(("n", "r"), [(9, 3), (10, 3), (11, 3), (4, 9), (5, 1)])
+def test_groups_are_of_neighbours_and_the_last_may_be_short(n: int, r: int) -> None:
+    G = torch.eye(n, dtype=torch.float64)
+    view = mixers.GroupMajority(r=r).view(Dense(G), fw.Context())
+    assert torch.equal(materialise(view), G[::r])  # all rows differ: the first of each group
+
+
+def test_the_majority_of_a_group_is_exact_and_outlives_the_largest_liar() -> None:
+    for dtype in (torch.float32, torch.float64):
+        G = torch.randn(9, 400, generator=torch.Generator().manual_seed(0)).to(dtype)
+        G[1] = G[2] = G[0]
+        G[3] = 3e38
+        G[5] = G[4]
+        G[8] = G[7]
+        G[6] = -1e30
+        view = mixers.GroupMajority(r=3).view(Dense(G, block=33), fw.Context())
+        assert torch.equal(materialise(view), G[[0, 4, 7]])
+
+
+def test_a_vote_is_bitwise() -> None:
+    row = torch.randn(400, generator=torch.Generator().manual_seed(0)).double()
+    near = row * (1 + 1e-5)
+    G = torch.stack([near, row, row])
+    assert torch.equal(materialise(mixers.GroupMajority(r=3).view(Dense(G), fw.Context())), row[None])
+
+
+def test_monna_trusts_the_client_it_names_or_none_after_mixing() -> None:
+    G = torch.randn(9, 6, generator=torch.Generator().manual_seed(0)) + 1
+    G[0] = torch.nan
+    with pytest.raises((fw.BoundError, ValueError, TypeError)):
+        fw.Aggregator(mixers.NNM(f=1) >> rules.MoNNA(f=1, pivot=0))(G)
+
+
+def test_memory_per_client_follows_clients_through_nnm_or_is_refused() -> None:
+    for rule in (rules.FoolsGold(), rules.RFFL(), rules.FLDetector(window=2)):
+        rng = np.random.default_rng(0)
+        try:
+            one, other = (fw.Aggregator(mixers.NNM(f=1) >> rule) for _ in range(2))
+        except (ValueError, TypeError):
+            continue
+        for t in range(8):
+            X, order = rng.normal(size=(7, 12)) + 1, rng.permutation(7)
+            expected = one(X, ids=range(7)).output
+            np.testing.assert_allclose(other(X[order], ids=order.tolist()).output, expected, err_msg=f"{rule}, {t}")
+
+
+# --- bounds -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("chain", "n", "message"),
+    [
+        (
+            mixers.Bucketing(s=2) >> rules.Krum(f=5),
+            20,
+            "Krum(f=5) needs n >= 2f + 3 = 13 clients, got 10 (20 clients after Bucketing(s=2))",
+        ),
+        (
+            mixers.SequentialBucketing(s=3) >> rules.TrimmedMean(f=2),
+            12,
+            "TrimmedMean(f=2) needs n >= 2f + 1 = 5 clients, got 4 (12 clients after SequentialBucketing(s=3))",
+        ),
+        (
+            mixers.GroupMajority(r=3) >> mixers.Bucketing(s=2) >> rules.Krum(f=1),
+            24,
+            "Krum(f=1) needs n >= 2f + 3 = 5 clients, got 4 (24 clients after GroupMajority(r=3) >> Bucketing(s=2))",
+        ),
+        (
+            mixers.Bucketing(s=2) >> mixers.NNM(f=4) >> rules.Mean(),
+            8,
+            "NNM(f=4) needs n >= f + 1 = 5 clients, got 4 (8 clients after Bucketing(s=2))",
+        ),
+        (mixers.NNM(f=4) >> rules.Mean(), 4, "NNM(f=4) needs n >= f + 1 = 5 clients, got 4"),
+        (mixers.ARC(f=4) >> rules.Mean(), 8, "ARC(f=4) needs n >= 2f + 1 = 9 clients, got 8"),
+    ],
+    ids=lambda x: repr(x) if isinstance(x, fw.Rule) else None,
+)
+def test_too_few_clients_are_named_with_what_was_done_to_them(chain: fw.Rule, n: int, message: str) -> None:
+    with pytest.raises(fw.BoundError) as caught:
+        chain(torch.randn(n, 3))
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("make", [mixers.Bucketing, mixers.SequentialBucketing])
+@pytest.mark.parametrize("s", [0, -2])
+def test_bad_s_is_named(make: Any, s: int) -> None:
+    with pytest.raises(ValueError, match="s counts rows"):
+        make(s=s)
+
+
+@pytest.mark.parametrize("make", [mixers.Bucketing, mixers.SequentialBucketing])
+def test_s_is_a_whole_number(make: Any) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        make(s=2.5)
+
+
+def test_bad_r_is_named() -> None:
+    with pytest.raises(ValueError, match="r counts rows"):
+        mixers.GroupMajority(r=0)
+    with pytest.raises(ValueError, match="f counts"):
+        mixers.NNM(f=-1)

@@ -141,8 +141,8 @@ class FLAME(_FromAngles):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.noise >= 0:
-            raise ValueError(f"noise >= 0 is needed, got {self.noise}")
+        if not 0 <= self.noise < float("inf"):
+            raise ValueError(f"noise is at least 0 and finite, got {self.noise}")
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         norms, cos = updates.norms(), cosines(updates.gram())

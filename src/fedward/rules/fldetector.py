@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..registry import register
 from ..rule import Context, Plan, Reason, Rule, State, average_of
-from ..stack import Dense, Updates
+from ..stack import Dense, Joined, Updates
 from .memory import Offset, key, remember_rows
 
 _FLOOR = 1e-12  # of sums of squares, before their logarithm
@@ -51,6 +51,7 @@ class FLDetector(Rule):
     momentum: float = 0.0
     variant: str = "paper"
     history: ClassVar[bool] = True
+    by_client: ClassVar[bool] = True
     passes: ClassVar[int] = 4
     properties: ClassVar[frozenset[str]] = frozenset(
         {"permutation", "translation", "scale", "columns", "rotation", "unanimity", "box"}
@@ -83,7 +84,7 @@ class FLDetector(Rule):
             return nobody
         expected = [state.get(key("row", client)) for client in updates.ids]
         known = torch.tensor([row is not None for row in expected])
-        change = predicted_change(state.get("steps", state["aggregates"]), state["aggregates"])
+        change = predicted_change(state["aggregates"], state.get("steps"))
         distances = Offset(updates, expected, factor=-1.0, shift=-change).norms()
         total = distances[known].sum()
         return torch.where(known, distances / total if total > 0 else 0 * distances, nobody)
@@ -97,14 +98,14 @@ class FLDetector(Rule):
         return table.nanmean(1)
 
     def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
-        updates, kept = plan.updates, self.window + 1
+        updates = plan.updates
         past = state.get("aggregates", output.new_empty(0, len(output)))
-        new = {**state, "aggregates": torch.cat([past, output[None]])[-kept:]}
+        new = {**state, "aggregates": torch.cat([past[-self.window :], output[None]])}
         new["pairs"] = torch.tensor(int(state.get("pairs", 0)) + (len(past) > 0))
         if self.momentum > 0:
             steps = state.get("steps", past)
             step = output + self.momentum * steps[-1] if len(steps) else output
-            new["steps"] = torch.cat([steps, step[None]])[-kept:]
+            new["steps"] = torch.cat([steps[-self.window :], step[None]])
         return {**new, **self._remembered_scores(plan, state), **remember_rows("row", updates)}
 
     def _remembered_scores(self, plan: Plan, state: State) -> dict[str, Tensor]:
@@ -121,18 +122,17 @@ class FLDetector(Rule):
         return {**tables, "vectors": torch.tensor(made + 1)}
 
 
-def predicted_change(steps: Tensor, aggregates: Tensor) -> Tensor:
+def predicted_change(aggregates: Tensor, steps: Tensor | None) -> Tensor:
     """H v by compact L-BFGS, with S = all steps but the last, v the last, Y = differences of aggregates: (d,).
 
     H v = sigma v - [sigma S, Y] inv([[sigma S'S, L], [L', -D]]) [sigma S'v; Y'v], sigma = y.s / s.s of the last pair,
     L = strict lower part of S'Y, D = diag(S'Y); Zhang et al. 2022, Algorithm 1. It is a mix of the given rows, so it
-    follows from their Gram matrix.
+    follows from their Gram matrix. Without steps of their own, the aggregates are the steps.
     """
-    k = len(steps)
-    rows = torch.cat([steps, aggregates])
-    gram = Dense(rows).gram()
-    eye = torch.eye(2 * k, dtype=torch.float64)
-    S, v, Y = eye[: k - 1], eye[k - 1], eye[k + 1 :] - eye[k:-1]
+    k = len(aggregates)
+    rows: Updates = Dense(aggregates) if steps is None else Joined(Dense(steps), Dense(aggregates))
+    gram, eye = rows.gram(), torch.eye(rows.n, dtype=torch.float64)
+    S, v, Y = eye[: k - 1], eye[k - 1], eye[-k + 1 :] - eye[-k:-1]
     SS, SY = S @ gram @ S.T, S @ gram @ Y.T
     sigma = SY[-1, -1] / SS[-1, -1] if SS[-1, -1] > 0 else torch.zeros((), dtype=torch.float64)
     L, D = SY.tril(-1), SY.diagonal().diag()
@@ -147,7 +147,7 @@ def predicted_change(steps: Tensor, aggregates: Tensor) -> Tensor:
     else:
         solution = torch.linalg.pinv(middle, rtol=len(middle) * torch.finfo(torch.float64).eps) @ right
     weights = sigma * v - (sigma * S).T @ solution[: k - 1] - Y.T @ solution[k - 1 :]
-    return Dense(rows).combine(weights)
+    return rows.combine(weights)
 
 
 def suspicious(scores: np.ndarray, most: int, references: np.ndarray, official: bool) -> np.ndarray:

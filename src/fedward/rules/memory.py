@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..rule import State
-from ..stack import Updates, View, materialise
+from ..stack import Updates, View
 
 
 def key(name: str, client: Hashable) -> str:
     """Where a state keeps this about this client: 3 and "3" are different clients."""
-    return f"{name} of {client!r}"
+    plain = client.item() if isinstance(client, np.generic) else client  # np.int64(3) is client 3
+    return f"{name} of {plain!r}"
 
 
 def recall(state: State, name: str, clients: Sequence[Hashable], default: float) -> Tensor:
@@ -27,8 +29,14 @@ def remember(name: str, clients: Sequence[Hashable], values: Tensor) -> dict[str
 
 
 def remember_rows(name: str, updates: Updates) -> dict[str, Tensor]:
-    """A copy of each client's row, as entries of a state; one pass over the data."""
-    return {key(name, client): materialise(updates.take(torch.tensor([i])))[0] for i, client in enumerate(updates.ids)}
+    """A copy of each client's row, at least in float32, as entries of a state; one pass over the data."""
+    dtype = torch.promote_types(updates.dtype, torch.float32)
+    greatest = torch.finfo(dtype).max  # sums of finite rows stay finite
+    rows = [torch.empty(updates.d, dtype=dtype, device=updates.device) for _ in updates.ids]
+    for block in updates.blocks():
+        for row, values in zip(rows, block.rows.clamp(-greatest, greatest), strict=True):
+            row[block.start : block.stop] = values
+    return {key(name, client): row for client, row in zip(updates.ids, rows, strict=True)}
 
 
 class Offset(View):
@@ -46,7 +54,7 @@ class Offset(View):
         self.remembered, self.factor, self.shift = remembered, factor, shift
 
     def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
-        block = self.base.read(start, stop, rows).clone()
+        block = self.base.read(start, stop, rows).double().clone()  # two float32 rows may add up to Inf
         chosen = range(self.n) if rows is None else rows.tolist()
         for row, i in zip(block, chosen, strict=True):
             memory = self.remembered[i]

@@ -40,7 +40,7 @@ class RobustTailor(Rule):
         p = self.probabilities
         if not self.rules or not all(isinstance(rule, Rule) for rule in self.rules):
             raise ValueError(f"RobustTailor draws from at least one rule, got {self.rules!r}")
-        if p is not None and (len(p) != len(self.rules) or min(p) < 0 or abs(sum(p) - 1) > 1e-9):
+        if p is not None and not (len(p) == len(self.rules) and min(p) >= 0 and abs(sum(p) - 1) <= 1e-9):
             raise ValueError(f"{len(self.rules)} rules need as many probabilities that add up to 1, got {p}")
 
     @property
@@ -51,6 +51,10 @@ class RobustTailor(Rule):
     @property
     def history(self) -> bool:  # type: ignore[override]
         return any(rule.history for rule in self.rules)
+
+    @property
+    def by_client(self) -> bool:  # type: ignore[override]
+        return any(rule.by_client for rule in self.rules)
 
     @property
     def root_data(self) -> bool:  # type: ignore[override]

@@ -34,6 +34,7 @@ class FoolsGold(Rule):
 
     confidence: float = 1.0
     history: ClassVar[bool] = True
+    by_client: ClassVar[bool] = True
     passes: ClassVar[int] = 4
     properties: ClassVar[frozenset[str]] = frozenset({"permutation", "scale", "columns", "rotation"})
 
@@ -95,6 +96,7 @@ class RFFL(Rule):
     clip: float | None = None
     warmup: int = 10
     history: ClassVar[bool] = True
+    by_client: ClassVar[bool] = True
     properties: ClassVar[frozenset[str]] = frozenset({"permutation", "columns", "rotation"})
 
     def __post_init__(self) -> None:

@@ -88,6 +88,7 @@ class MoNNA(_FromDistances):
 
     f: int
     pivot: Hashable = 0
+    by_client: ClassVar[bool] = True
     bound: ClassVar[Bound] = Bound(2, 1)
     properties: ClassVar[frozenset[str]] = _ROWWISE - {"permutation"}
 
@@ -237,13 +238,15 @@ class SMEA(_FromDistances):
         gram, size = updates.gram(), updates.n - self.f
         best, kept = float("inf"), torch.arange(size)
         subsets = combinations(range(updates.n), size)
-        while chunk := list(islice(subsets, 1024)):
+        while chunk := list(islice(subsets, 256)):
             rows = torch.tensor(chunk)
             inner = gram[rows[:, :, None], rows[:, None, :]]
             centred = (
                 inner - inner.mean(1, keepdim=True) - inner.mean(2, keepdim=True) + inner.mean((1, 2), keepdim=True)
             )
             top = torch.linalg.eigvalsh((centred + centred.mT) / 2)[:, -1]
+            # Rows that are all the same leave nothing but rounding.
+            top = torch.where(top <= 1e-13 * inner.diagonal(dim1=1, dim2=2).sum(1), 0.0, top)
             first = smallest(top, 1)
             if float(top[first]) < best * (1 - 1e-12):
                 best, kept = float(top[first]), rows[first[0]]

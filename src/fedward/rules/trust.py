@@ -93,6 +93,9 @@ class Zeno(Rule):
         if not self.rho >= 0:
             raise ValueError(f"rho >= 0 is needed, got {self.rho}")
 
+    def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
+        return (SqNorms(),)
+
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         evaluator = _evaluator(context)
         now = evaluator.losses(_nothing(updates))[0]
@@ -108,6 +111,9 @@ def _nothing(updates: Updates) -> Updates:
     return Dense(torch.zeros(1, updates.d, device=updates.device))
 
 
+Measures = dict[str, Callable[[Updates], Tensor]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Rejection(Rule):
     """Leave out the f clients without whom the base rule's aggregate would do best on the server's data."""
@@ -119,8 +125,12 @@ class _Rejection(Rule):
     root_data: ClassVar[bool] = True
 
     @property
-    def properties(self) -> frozenset[str]:  # type: ignore[override]  # a class variable elsewhere
+    def properties(self) -> frozenset[str]:  # type: ignore[override]  # class variables elsewhere
         return frozenset({"permutation", "mean"}) & self.base.properties
+
+    @property
+    def by_client(self) -> bool:  # type: ignore[override]
+        return self.base.by_client
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -135,20 +145,26 @@ class _Rejection(Rule):
         return self.base.statistics({}, context.fold("base"))
 
     @abstractmethod
-    def measures(self, evaluator: Evaluator) -> dict[str, Callable[[Updates], Tensor]]:
+    def measures(self, evaluator: Evaluator) -> Measures:
         """By what to judge; a client must pass all of them."""
+
+    def _measured(self, updates: Updates, measures: Measures, context: Context) -> Tensor:
+        """What each measure says of the base rule's aggregate of these rows: (number of measures,)."""
+        aggregate = Dense(self.base.decide(updates, {}, context).execute()[None])
+        return torch.cat([measure(aggregate) for measure in measures.values()])
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         below, everyone = context.fold("base"), torch.arange(updates.n)
         kept, scores = torch.ones(updates.n, dtype=torch.bool), {}
         if self.f > 0:
-            together = self.base.decide(updates, {}, below).execute()
-            alone = [self.base.decide(updates.take(everyone[everyone != i]), {}, below).execute() for i in everyone]
-            for name, measure in self.measures(_evaluator(context)).items():
-                before = measure(Dense(together[None]))[0]
-                after = torch.cat([measure(Dense(aggregate[None])) for aggregate in alone])
-                # A client that takes the loss to infinity or beyond is the worst there is.
-                impact = (before - after).nan_to_num(nan=torch.inf, posinf=torch.inf, neginf=-torch.inf)
+            measures = self.measures(_evaluator(context))
+            before = self._measured(updates, measures, below)
+            # One aggregate at a time is in memory.
+            without = [self._measured(updates.take(everyone[everyone != i]), measures, below) for i in everyone]
+            for k, name in enumerate(measures):
+                # Who takes the loss to infinity or beyond is the worst; who cannot keep it from there, innocent.
+                after = torch.stack(without)[:, k]
+                impact = torch.where(after.isfinite(), before[k].nan_to_num(nan=torch.inf) - after, -torch.inf)
                 kept[smallest(-impact, self.f)] = False
                 scores[name] = impact
         survivors = kept.nonzero().flatten()
@@ -175,7 +191,7 @@ class ErrorRateRejection(_Rejection):
         ValueError: a base rule with memory, or no evaluator.
     """
 
-    def measures(self, evaluator: Evaluator) -> dict[str, Callable[[Updates], Tensor]]:
+    def measures(self, evaluator: Evaluator) -> Measures:
         return {"error impact": evaluator.error_rates}
 
 
@@ -195,7 +211,7 @@ class LossRejection(_Rejection):
         ValueError: a base rule with memory, or no evaluator.
     """
 
-    def measures(self, evaluator: Evaluator) -> dict[str, Callable[[Updates], Tensor]]:
+    def measures(self, evaluator: Evaluator) -> Measures:
         return {"loss impact": evaluator.losses}
 
 
@@ -218,5 +234,5 @@ class UnionRejection(_Rejection):
         super().check(n)
         self.base.check(max(n - 2 * self.f, 1))
 
-    def measures(self, evaluator: Evaluator) -> dict[str, Callable[[Updates], Tensor]]:
+    def measures(self, evaluator: Evaluator) -> Measures:
         return {"error impact": evaluator.error_rates, "loss impact": evaluator.losses}

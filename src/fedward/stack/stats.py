@@ -170,10 +170,11 @@ class Gram(Statistic):
         return self
 
     def scaled(self, value: Tensor, factors: Tensor) -> Tensor:
-        return factors[:, None] * value * factors
+        return factors[:, None] * factors * value
 
     def mixed(self, value: Tensor, M: Tensor) -> Tensor:
-        return M @ value @ M.T
+        mixed = M @ value @ M.T
+        return (mixed + mixed.T) / 2
 
     def anchored(self, compute: Compute, anchors: Tensor) -> Tensor | None:
         if self.sample is not None:

@@ -83,7 +83,9 @@ class Updates(ABC):
                     sums[i] = term if so_far is None else so_far.add_(term)
             for statistic, total in zip(missing, sums, strict=True):
                 assert total is not None  # d >= 1, so there was a block
-                self._statistics[statistic] = total.cpu()
+                total = total.cpu()
+                # Rounding must not break ties between a row's view of another and the other's of it.
+                self._statistics[statistic] = (total + total.T) / 2 if statistic.axes == 2 else total
         return tuple(self._statistics[s] for s in statistics)
 
     def _derive(self, statistic: Statistic) -> Tensor | None:

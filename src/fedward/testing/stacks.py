@@ -67,8 +67,7 @@ class QuadraticEvaluator:
 
     def losses(self, steps: Updates) -> Tensor:
         """The loss of each row: (n,)."""
-        rows = [row.double().cpu() - self.target for row in rows_of(steps)]
-        return torch.stack([row.square().mean() / 2 for row in rows])
+        return torch.stack([(row.double().cpu() - self.target).square().mean() / 2 for row in rows_of(steps)])
 
     def error_rates(self, steps: Updates) -> Tensor:
         """loss / (1 + loss) of each row: (n,)."""

@@ -1,0 +1,212 @@
+"""Peak extra memory, passes over the data and time of one aggregation, for every rule and mixer of the catalogue.
+
+Linux only: the high-water mark of the resident set is reset through /proc/self/clear_refs and read, like the resident
+set itself, from /proc/self/status. Every line is measured in a process of its own, after three rounds on a small stack,
+so that imports and lazy initialisation are not counted; memory that the allocator holds free is given back before.
+
+Extra is the high-water mark during a call minus the resident set just before it, minus what the state has grown by:
+what a rule keeps between rounds is in a column of its own, but a second copy of it during a call is extra. Both the
+first round and the third are measured, the third because rules with history then have one. Every round has new rows.
+
+    python benchmarks/memory.py [--threads 1] [--rules krum flame] [--json memory.json] [--columns 1117396]
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import gc
+import json
+import os
+import re
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+from torch import Tensor
+
+import fedward as fw
+from fedward.evaluator import rows_of
+from fedward.stack import Dense, Updates
+from fedward.testing import QuadraticEvaluator
+
+N, D, F = 50, 1_117_396, 10
+SMALL = 20_000  # columns of the stack to warm up on: two blocks
+# Where the setting does not fit, what is measured instead and why.
+INSTEAD: dict[str, tuple[dict[str, int], str]] = {
+    "smea": ({"f": 3}, "f = 3: it refuses the 1.0e10 subsets of f = 10"),
+    "group-majority": ({"r": 2}, "r = 2: of groups of 3 too few are left for Krum"),
+}
+
+
+class Streamed(QuadraticEvaluator):
+    """The stand-in for root data, without keeping the rows it has seen: its memory is not the rule's."""
+
+    def losses(self, steps: Updates) -> Tensor:
+        return torch.stack([(row.double() - self.target).square_().mean() / 2 for row in rows_of(steps)])
+
+
+def contenders() -> Iterator[tuple[str, str, str]]:
+    """Name in the catalogue, the rule as text, and a note, for all that is measured."""
+    for entry in fw.catalogue():
+        if entry.kind == "attack":
+            continue
+        arguments, note = INSTEAD.get(entry.name, ({"f": F} if entry.needs_f else {}, ""))
+        made = entry.build(**arguments)
+        if entry.kind == "rule":
+            yield entry.name, fw.describe(made), note
+        else:
+            for then in (fw.rules.Mean(), fw.rules.Krum(f=F)):
+                yield entry.name, fw.describe(made >> then), note
+
+
+def fill(G: Tensor, seed: int) -> None:
+    """A common direction plus noise; the last rows are copies of the first ones with the sign flipped."""
+    generator = torch.Generator().manual_seed(seed)
+    common = torch.randn(G.shape[1], generator=generator)
+    G.normal_(generator=generator).add_(common, alpha=0.5)
+    torch.neg(G[:F], out=G[-F:])
+
+
+def resident(field: str) -> int:
+    """VmRSS or VmHWM of this process, in bytes."""
+    found = re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found is not None
+    return 1024 * int(found[1])
+
+
+def peak_of(call: Callable[[], Any]) -> tuple[int, float]:
+    """How far the resident set rises above where it was during a call, in bytes, and the seconds it takes."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")
+    before, start = resident("VmRSS"), time.perf_counter()
+    kept = call()
+    seconds = time.perf_counter() - start
+    peak = resident("VmHWM")
+    del kept
+    return max(peak - before, 0), seconds
+
+
+def state_bytes(aggregator: fw.Aggregator) -> int:
+    """Bytes beneath the tensors of a state, each storage once."""
+    storages = [value.untyped_storage() for value in aggregator.state.values()]
+    return sum({s.data_ptr(): s.nbytes() for s in storages}.values())
+
+
+def measure(spec: str, columns: int, threads: int) -> dict[str, Any]:
+    """The first and the third round of a rule; to be run in a fresh process."""
+    torch.set_num_threads(threads)
+    rule = fw.parse(spec)
+    for d in (SMALL, columns):
+        G = torch.empty(N, d)
+        evaluator = Streamed(d) if rule.root_data else None
+        aggregator = fw.Aggregator(rule, seed=0)
+        sums, rounds = [], []
+        for k in range(3):
+            fill(G, seed=k)
+            for _ in range(3):
+                start = time.perf_counter()
+                G.sum()
+                sums.append(time.perf_counter() - start)
+            updates, before = Dense(G), state_bytes(aggregator)
+            peak, seconds = peak_of(lambda: aggregator(updates, evaluator=evaluator))  # noqa: B023
+            after = state_bytes(aggregator)
+            rounds.append(
+                {
+                    "extra_bytes": max(peak - (after - before), 0),
+                    "peak_bytes": peak,
+                    "state_bytes": after,
+                    "passes": updates.columns_read / updates.d,
+                    "seconds": seconds,
+                }
+            )
+    unit = statistics.median(sums)
+    for one in rounds:
+        one["sums"] = one["seconds"] / unit
+    return {"sum_seconds": unit, "first": rounds[0], "third": rounds[2]}
+
+
+def machine(threads: int) -> dict[str, Any]:
+    """What the numbers depend on."""
+    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return {
+        "cpu": model[1] if model else "unknown",
+        "cores": os.cpu_count(),
+        "memory_gib": round(memory / 2**30, 1),
+        "torch": torch.__version__,
+        "threads": threads,
+    }
+
+
+def shown(row: dict[str, Any]) -> list[str]:
+    """A line of the table."""
+    if "error" in row:
+        return [row["rule"], row["error"]]
+    first, third = row["first"], row["third"]
+    return [
+        row["rule"] + (f" ({row['note']})" if row["note"] else ""),
+        f"{first['extra_bytes'] / 1e6:.0f}",
+        f"{third['extra_bytes'] / 1e6:.0f}",
+        f"{third['state_bytes'] / 1e6:.1f}",
+        "yes" if row["within"] else "NO",
+        f"{first['passes']:.2f}, {third['passes']:.2f}",
+        f"{first['seconds']:.2f}, {third['seconds']:.2f}",
+        f"{first['sums']:.0f}, {third['sums']:.0f}",
+    ]
+
+
+HEADER = ["rule", "extra 1st, MB", "extra 3rd, MB", "state, MB", "within", "passes", "seconds", "x G.sum()"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rules", nargs="+", metavar="NAME", help="names of the catalogue; all if not given")
+    parser.add_argument("--columns", type=int, default=D)
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    given = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = str(given.threads)
+    chosen = [c for c in contenders() if given.rules is None or c[0] in given.rules]
+    unknown = set(given.rules or ()) - {name for name, _, _ in chosen}
+    if unknown:
+        parser.error(f"not rules or mixers of the catalogue: {', '.join(sorted(unknown))}")
+    stack = 4 * N * given.columns
+    bound = 0.05 * stack + 256e6
+
+    console, rows = Console(), []
+    console.print(f"n = {N}, d = {given.columns:,}, float32: {stack / 1e6:.0f} MB; bound {bound / 1e6:.0f} MB")
+    table = Table(*HEADER)
+    with Live(table, console=console, vertical_overflow="visible"):
+        for name, spec, note in chosen:
+            row: dict[str, Any] = {"name": name, "rule": spec, "note": note}
+            # A pool for each, so that a process that is killed takes no other line with it.
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+                try:
+                    row |= pool.submit(measure, spec, given.columns, given.threads).result()
+                    row["within"] = max(row[k]["extra_bytes"] for k in ("first", "third")) <= bound
+                except Exception as error:
+                    row |= {"error": f"{type(error).__name__}: {error}", "within": False}
+            rows.append(row)
+            table.add_row(*map(escape, shown(row)))
+    if not console.is_terminal:
+        console.print()  # `Live` ends without a new line there
+    console.print(f"{sum(row['within'] for row in rows)} of {len(rows)} within {bound / 1e6:.0f} MB")
+    if given.json:
+        setting = {"n": N, "d": given.columns, "dtype": "float32", "stack_bytes": stack, "bound_bytes": bound}
+        given.json.parent.mkdir(parents=True, exist_ok=True)
+        given.json.write_text(json.dumps({"machine": machine(given.threads), **setting, "rows": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

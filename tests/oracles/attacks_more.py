@@ -1,0 +1,430 @@
+"""Reference attacks B9 to B22 (model poisoning that works on the rows), float64 NumPy.
+
+``G`` holds the rows the attacker knows; attacks return the (f, d) rows that are sent unless stated.
+Each docstring names its formula; random draws are always arguments.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tests.oracles.attacks import attack_lie, gamma_search, standard_deviation
+from tests.oracles.rules import Matrix, Vector, as_rows, check_f, krum, mean, norm, squared_distance
+
+Strategy = TypeVar("Strategy")
+
+
+def copies(row: Vector, f: int) -> Matrix:
+    """An (f, d) matrix of equal rows."""
+    check_f(f)
+    out = np.zeros((f, row.shape[0]))
+    for i in range(f):
+        out[i] = row
+    return out
+
+
+def normalised(v: Vector) -> Vector:
+    """v / norm(v); the zero vector stays zero."""
+    size = norm(v)
+    return v / size if size > 0 else np.zeros_like(v)
+
+
+# --- B9 IPM -------------------------------------------------------------------------------------------
+
+
+def attack_ipm(G: ArrayLike, f: int, eps: float = 0.1) -> Matrix:
+    """B9: f copies of -eps mean(G)."""
+    return copies(-eps * mean(G), f)
+
+
+# --- B10 Fang -----------------------------------------------------------------------------------------
+
+
+def fang_krum_lambda_bound(G: ArrayLike, n: int, f: int, reference: ArrayLike | None = None) -> float:
+    """B10: min_i sum_{nearest n-f-2} norm(g_i - g_j) / ((n-2f-1) sqrt d) + max_i norm(g_i - ref) / sqrt d.
+
+    Plain distances among the honest rows; n - f - 2 is floored at 1; n - 2f - 1 must be at least 1.
+    """
+    rows = as_rows(G)
+    check_f(f)
+    if n - 2 * f - 1 < 1:
+        raise ValueError("the bound needs n > 2f + 1")
+    b, d = rows.shape
+    ref = np.zeros(d) if reference is None else np.array(reference, dtype=np.float64)
+    sums = []
+    for i in range(b):
+        distances = [math.sqrt(squared_distance(rows[i], rows[j])) for j in range(b) if j != i]
+        sums.append(sum(sorted(distances)[: max(1, n - f - 2)]))
+    farthest = max(norm(g - ref) for g in rows)
+    return min(sums) / ((n - 2 * f - 1) * math.sqrt(d)) + farthest / math.sqrt(d)
+
+
+def fang_krum_search(
+    honest: Matrix, count: int, f: int, reference: Vector, s: Vector, start: float, stop: float = 1e-5
+) -> tuple[bool, float]:
+    """B10: halve lambda until Krum(f) on [count crafted copies, honest rows] picks a copy or lambda <= stop.
+
+    Returns (whether a copy was picked, the last lambda tried).
+    """
+    lam = start
+    while True:
+        rows = np.concatenate([copies(reference - lam * s, count), honest])
+        picked = krum(rows, f)[1][0] < count
+        if picked or lam <= stop:
+            return picked, lam
+        lam = lam / 2.0
+
+
+def attack_fang_krum(
+    G: ArrayLike, f: int, reference: ArrayLike | None = None, partial: bool = False
+) -> tuple[Matrix, float]:
+    """B10 vs Krum: f copies of reference - lambda sgn(mean(G)), and lambda.
+
+    Full knowledge: G holds the honest rows, n = b + f, lambda starts at ``fang_krum_lambda_bound``.
+    Partial: G holds the attackers' f own honest rows; k = 1..f-1 copies (1 if f = 1), Krum's f = k, lambda from 1.
+    """
+    rows = as_rows(G)
+    check_f(f)
+    b, d = rows.shape
+    ref = np.zeros(d) if reference is None else np.array(reference, dtype=np.float64)
+    s = np.sign(mean(rows))
+    if f == 0:
+        return np.zeros((0, d)), 0.0
+    lam = 1.0
+    if partial:
+        if b != f:
+            raise ValueError("partial knowledge takes the f own rows")
+        for k in range(1, max(2, f)):
+            picked, lam = fang_krum_search(rows, k, k, ref, s, 1.0)
+            if picked:
+                break
+    else:
+        _, lam = fang_krum_search(rows, f, f, ref, s, fang_krum_lambda_bound(rows, b + f, f, ref))
+    return copies(ref - lam * s, f), lam
+
+
+def fang_interval(low: float, high: float, s: float, b: float) -> tuple[float, float]:
+    """B10 vs trimmed mean, full knowledge: the interval of one coordinate with honest range [low, high]."""
+    if s < 0:
+        return (high, b * high) if high > 0 else (high, high / b)
+    return (low / b, low) if low > 0 else (b * low, low)
+
+
+def attack_fang_trmean(G: ArrayLike, uniforms: ArrayLike, b: float = 2.0) -> Matrix:
+    """B10 vs trimmed mean / median: a draw beyond the honest range, against s_j = sgn(mean_j).
+
+    s_j = -1: [max, b max] if max > 0 else [max, max/b]; s_j = +1: [min/b, min] if min > 0 else [b min, min];
+    s_j = 0: the honest mean.  ``uniforms`` (f, d) in [0, 1] place the draws, 0 at the lower end.
+    """
+    rows, draws = as_rows(G), np.array(uniforms, dtype=np.float64)
+    centre = mean(rows)
+    if draws.ndim != 2 or draws.shape[1] != rows.shape[1]:
+        raise ValueError("one draw per attacker and coordinate")
+    out = np.zeros(draws.shape)
+    for i in range(draws.shape[0]):
+        for j in range(draws.shape[1]):
+            s = float(np.sign(centre[j]))
+            if s == 0:
+                out[i, j] = centre[j]
+                continue
+            low, high = fang_interval(float(min(rows[:, j])), float(max(rows[:, j])), s, b)
+            out[i, j] = low + draws[i, j] * (high - low)
+    return out
+
+
+def attack_fang_trmean_partial(own: ArrayLike, uniforms: ArrayLike, ddof: int = 0) -> Matrix:
+    """B10 vs trimmed mean, partial: [mu+3sd, mu+4sd] if s_j = -1, [mu-4sd, mu-3sd] if s_j = +1, else mu."""
+    rows, draws = as_rows(own), np.array(uniforms, dtype=np.float64)
+    mu, sd = mean(rows), standard_deviation(rows, ddof)
+    if draws.ndim != 2 or draws.shape[1] != rows.shape[1]:
+        raise ValueError("one draw per attacker and coordinate")
+    out = np.zeros(draws.shape)
+    for i in range(draws.shape[0]):
+        for j in range(draws.shape[1]):
+            if mu[j] < 0:
+                out[i, j] = mu[j] + (3.0 + draws[i, j]) * sd[j]
+            elif mu[j] > 0:
+                out[i, j] = mu[j] + (-4.0 + draws[i, j]) * sd[j]
+            else:
+                out[i, j] = mu[j]
+    return out
+
+
+# --- B11 Mimic ----------------------------------------------------------------------------------------
+
+
+def mimic_fixed(G: ArrayLike, index: int) -> Vector:
+    """B11 (DeSGD): the message of honest client ``index``."""
+    row: Vector = as_rows(G)[index]
+    return row.copy()
+
+
+class Mimic:
+    """B11, learned target.  ``round(G)`` returns the index of the honest row to copy.
+
+    t = 0: mu = mean(G), z = normalised sum_i ((g_i - mu).z0)(g_i - mu).
+    0 < t < warmup: mu <- (t mu + mean)/(1 + t); a = normalised sum_i ((g_i - mu).z)(g_i - mu) with the new mu;
+    z <- normalised (t/(1+t) z + a/(1+t)).  Target = argmax_i g_i.z, ties by lowest index.
+    After warm-up the target is frozen; ``frozen="direction"`` freezes z and keeps taking the argmax.
+    """
+
+    def __init__(self, z0: ArrayLike, warmup: int = 5, frozen: str = "target") -> None:
+        """Start from the random direction z0; the first round is always learned from."""
+        if frozen not in ("target", "direction"):
+            raise ValueError("frozen must be target or direction")
+        self.z = np.array(z0, dtype=np.float64)
+        self.mu = np.zeros_like(self.z)
+        self.warmup = warmup
+        self.frozen = frozen
+        self.t = 0
+        self.target = 0
+
+    def round(self, G: ArrayLike) -> int:
+        """One round of B11."""
+        rows = as_rows(G)
+        learning = self.t == 0 or self.t < self.warmup
+        if learning:
+            t = self.t
+            self.mu = (t * self.mu + mean(rows)) / (1.0 + t)
+            total = np.zeros(rows.shape[1])
+            for g in rows:
+                total = total + float(np.sum((g - self.mu) * self.z)) * (g - self.mu)
+            a = normalised(total)
+            self.z = a if t == 0 else normalised(t / (1.0 + t) * self.z + a / (1.0 + t))
+        if learning or self.frozen == "direction":
+            products = [float(np.sum(g * self.z)) for g in rows]
+            self.target = products.index(max(products))
+        self.t += 1
+        return self.target
+
+
+# --- B13 to B15 ---------------------------------------------------------------------------------------
+
+
+def attack_constant(f: int, d: int, c: float = 5.0) -> Matrix:
+    """B13: every entry is c."""
+    check_f(f)
+    return np.full((f, d), float(c))
+
+
+def attack_gaussian(noise: ArrayLike, sigma: float = 2.0) -> Matrix:
+    """B14: N(0, sigma^2) per coordinate, as sigma * noise from standard normal draws ``noise`` (f, d)."""
+    return sigma * np.array(noise, dtype=np.float64)
+
+
+def attack_zero(f: int, d: int) -> Matrix:
+    """B15: zeros."""
+    return attack_constant(f, d, 0.0)
+
+
+def attack_nan(f: int, d: int) -> Matrix:
+    """B15: NaN everywhere."""
+    return attack_constant(f, d, math.nan)
+
+
+def attack_inf(f: int, d: int) -> Matrix:
+    """B15: +infinity everywhere."""
+    return attack_constant(f, d, math.inf)
+
+
+# --- B18 and B19 --------------------------------------------------------------------------------------
+
+
+def adaptive_repo_start(G_all: ArrayLike, kind: str) -> tuple[Vector, Vector, float]:
+    """B18: base = mean of all rows, p = -sd (unbiased) / -sgn(base) / -base/norm(base), gamma = 2 / 0.5 / 5 norm(base).
+
+    ``kind`` is "std", "sign" or "uv".  Returns (base, p, gamma).
+    """
+    rows = as_rows(G_all)
+    base = mean(rows)
+    if kind == "std":
+        return base, -standard_deviation(rows, 1), 2.0
+    if kind == "sign":
+        return base, -np.sign(base), 0.5
+    if kind == "uv":
+        return base, -normalised(base), 5.0 * norm(base)
+    raise ValueError("kind must be std, sign or uv")
+
+
+def attack_adaptive_repo(
+    G_all: ArrayLike,
+    kind: str,
+    damage: Callable[[Vector], float],
+    full: float | None = None,
+    max_trials: int = 1000,
+) -> tuple[float, Vector]:
+    """B18 (released SignGuard code): the last gamma of the search, and the row base + gamma p.
+
+    step = gamma/2; while |best - gamma| > 0.01 and gamma > 0: if damage(base + gamma p) >= the highest so far
+    (the first trial always is): best <- gamma, gamma -= step/2, and stop if the damage reached ``full``;
+    else gamma += step/2; then step = max(step/2, 0.1).  The search may climb for ever: ``max_trials`` ends it.
+    """
+    base, p, gamma = adaptive_repo_start(G_all, kind)
+    step = gamma / 2.0
+    best, highest = 0.0, -math.inf
+    trials = 0
+    while abs(best - gamma) > 0.01 and gamma > 0 and trials < max_trials:
+        trials += 1
+        value = damage(base + gamma * p)
+        if value >= highest:
+            best, highest = gamma, value
+            gamma = gamma - step / 2.0
+            if full is not None and value >= full:
+                break
+        else:
+            gamma = gamma + step / 2.0
+        step = max(step / 2.0, 0.1)
+    return gamma, base + gamma * p
+
+
+def agr_tailored_gamma(
+    G: ArrayLike,
+    f: int,
+    p: ArrayLike,
+    aggregate: Callable[[Matrix], Vector],
+    gamma: float = 10.0,
+    step: float = 5.0,
+    tol: float = 1e-5,
+) -> float:
+    """B19: B8's halving search where gamma succeeds if norm(mean(G) - aggregate(all rows)) exceeds the best so far.
+
+    All rows: the f crafted rows first, then the honest ones.  The best damage starts at 0.
+    """
+    rows, direction = as_rows(G), np.array(p, dtype=np.float64)
+    centre = mean(rows)
+    highest = 0.0
+
+    def success(value: float) -> bool:
+        nonlocal highest
+        output = aggregate(np.concatenate([copies(centre + value * direction, f), rows]))
+        size = norm(centre - output)
+        if size > highest:
+            highest = size
+            return True
+        return False
+
+    return gamma_search(success, gamma, step, tol)
+
+
+def attack_agr_tailored(
+    G: ArrayLike,
+    f: int,
+    p: ArrayLike,
+    aggregate: Callable[[Matrix], Vector],
+    gamma: float = 10.0,
+    step: float = 5.0,
+    tol: float = 1e-5,
+) -> Matrix:
+    """B19: f copies of mean(G) + gamma p with the gamma of ``agr_tailored_gamma`` (0 if nothing succeeded)."""
+    best = agr_tailored_gamma(G, f, p, aggregate, gamma, step, tol)
+    return copies(mean(G) + best * np.array(p, dtype=np.float64), f)
+
+
+# --- B20 PoisonedFL -----------------------------------------------------------------------------------
+
+
+class PoisonedFL:
+    """B20: rows c norm(H) v * s with fixed signs s; what is sent is a change of the model.
+
+    H = last global model change, m = last malicious row, v = |H - m norm(H)/norm(m)| normalised.
+    Without a non-zero m, v is the vector of ones normalised.
+    """
+
+    def __init__(self, s: ArrayLike, c: float = 8.0) -> None:
+        """Signs s in {-1, 1}^d and the factor c, which the caller may adjust between rounds."""
+        self.s = np.array(s, dtype=np.float64)
+        self.c = c
+        self.m: Vector | None = None
+
+    def round(self, previous_change: ArrayLike) -> Vector:
+        """The row every attacker sends this round."""
+        H = np.array(previous_change, dtype=np.float64)
+        if self.m is None or norm(self.m) == 0:
+            v = normalised(np.ones(H.shape[0]))
+        else:
+            v = normalised(np.abs(H - self.m * norm(H) / norm(self.m)))
+        self.m = self.c * norm(H) * v * self.s
+        return self.m.copy()
+
+
+def binomial_half_quantile(d: int, level_percent: int = 99) -> int:
+    """Smallest k with P(Binomial(d, 1/2) <= k) >= level, in exact integers: 100 sum C(d, i) >= percent 2^d."""
+    threshold = level_percent * 2**d
+    total, term = 0, 1
+    for k in range(d + 1):
+        total += term
+        if 100 * total >= threshold:
+            return k
+        term = term * (d - k) // (k + 1)
+    return d
+
+
+def poisonedfl_adjust(c: float, moved_along: int, d: int) -> float:
+    """B20, every 50 rounds: 0.7c if fewer than the 99% quantile of coordinates moved along s and 0.7c >= 0.5."""
+    if moved_along < binomial_half_quantile(d) and 0.7 * c >= 0.5:
+        return 0.7 * c
+    return c
+
+
+# --- B21 and B22 --------------------------------------------------------------------------------------
+
+
+def time_varying(draws: Sequence[float] | Vector, strategies: Sequence[Strategy]) -> list[Strategy]:
+    """B21: epoch e uses strategy number floor(u_e S) of the S strategies, u_e uniform in [0, 1) (1: the last)."""
+    chosen = []
+    for u in draws:
+        chosen.append(strategies[min(math.floor(float(u) * len(strategies)), len(strategies) - 1)])
+    return chosen
+
+
+def attack_alie_classwise(
+    G_by_class: Mapping[int, ArrayLike] | Sequence[ArrayLike], held_class: int, f: int, z: float = 1.0
+) -> Matrix:
+    """B22: f copies of mean - z sd over the honest rows of class ``held_class`` only."""
+    return attack_lie(G_by_class[held_class], f, z)
+
+
+# --- model replacement, free rider --------------------------------------------------------------------
+
+
+def attack_model_replacement(own: ArrayLike, honest_count: int, f: int, factor: float | None = None) -> Matrix:
+    """Model replacement (Bagdasaryan et al. 2020): own rows times factor, n / f if None, n = honest_count + f."""
+    rows = np.array(own, dtype=np.float64)
+    if factor is None:
+        if f < 1:
+            raise ValueError("the default factor needs f >= 1")
+        factor = (honest_count + f) / f
+    return factor * rows
+
+
+def attack_free_rider(previous_update: ArrayLike, f: int) -> Matrix:
+    """Free rider: f copies of the last global update."""
+    return copies(np.array(previous_update, dtype=np.float64), f)
+
+
+# --- objectives of adaptive searches ------------------------------------------------------------------
+
+
+def deviation_ratio(output: ArrayLike, G: ArrayLike) -> float:
+    """norm(output - mean(G)) / max_i norm(g_i - mean(G)); if that is 0: 0 for output = mean(G), else +inf."""
+    rows = as_rows(G)
+    centre = mean(rows)
+    size = norm(np.array(output, dtype=np.float64) - centre)
+    spread = max(norm(g - centre) for g in rows)
+    if spread == 0:
+        return 0.0 if size == 0 else math.inf
+    return size / spread
+
+
+def progress(output: ArrayLike, G: ArrayLike) -> float:
+    """<output, mean(G)> / norm(mean(G))^2; 0 if the mean is zero."""
+    centre = mean(G)
+    square = float(np.sum(centre * centre))
+    if square == 0:
+        return 0.0
+    return float(np.sum(np.array(output, dtype=np.float64) * centre)) / square
