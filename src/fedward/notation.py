@@ -1,13 +1,14 @@
 """Rules, mixers and attacks as text, the way the command line and configuration files write them.
 
 ``multi-krum:f=10``, ``clip-norm:radius=median >> krum:f=3``, ``byz-mean:inner=(alie:z=1,ddof=1),split=0.8``,
-``robust-tailor:rules=(median | krum:f=3)``.
+``robust-tailor:rules=(median | krum:f=3)``, ``schedule:attacks=(0: no-attack | 50: min-max)``.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .chain import Chain, Mixer, Mixers
@@ -18,6 +19,8 @@ Spec = str | Mapping[str, Any]
 
 _PARTS = ("inner", "base", "attack")  # arguments that are components
 _LISTS = ("rules", "attacks")  # and those that are several
+
+_NUMBERED = re.compile(r"\s*(\d+)\s*:\s*(.*)", re.DOTALL)
 
 _WORDS = {"true": True, "false": False, "none": None, "inf": float("inf")}
 
@@ -101,11 +104,10 @@ def _build(name: str, arguments: dict[str, Any], known: Mapping[str, Any]) -> An
 
 def _value(key: str, value: Any, known: Mapping[str, Any]) -> Any:
     """A component where one belongs, a literal where the text is one, else the text."""
+    if key in _LISTS and isinstance(value, str | list | tuple | Mapping):
+        return _several(value, known)
     if isinstance(value, Mapping) or (key in _PARTS and isinstance(value, str)):
         return parse(_bare(value) if isinstance(value, str) else value, **known)
-    if key in _LISTS and isinstance(value, str | list | tuple):
-        items = _split(_bare(value), "|") if isinstance(value, str) else value
-        return tuple(item if isinstance(item, Component) else parse(item, **known) for item in items)
     if not isinstance(value, str):
         return value
     if value.lower() in _WORDS:
@@ -114,6 +116,22 @@ def _value(key: str, value: Any, known: Mapping[str, Any]) -> Any:
         return ast.literal_eval(value)
     except (ValueError, SyntaxError):
         return value
+
+
+def _several(value: str | Sequence[Any] | Mapping[Any, Any], known: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Components, or pairs of a number and a component where each begins with one."""
+    if isinstance(value, Mapping):
+        return tuple((int(start), _component(item, known)) for start, item in value.items())
+    items = _split(_bare(value), "|") if isinstance(value, str) else value
+    numbered = [_NUMBERED.fullmatch(item) if isinstance(item, str) else None for item in items]
+    return tuple(
+        (int(match[1]), parse(match[2], **known)) if match else _component(item, known)
+        for item, match in zip(items, numbered, strict=True)
+    )
+
+
+def _component(item: Any, known: Mapping[str, Any]) -> Any:
+    return item if isinstance(item, Component) else parse(item, **known)
 
 
 def _bare(text: str) -> str:
@@ -135,6 +153,8 @@ def _balanced(text: str) -> bool:
 def _text(value: Any) -> str:
     if isinstance(value, tuple) and value and isinstance(value[0], Component):
         return f"({' | '.join(map(describe, value))})"
+    if isinstance(value, tuple) and value and isinstance(value[0], tuple):
+        return f"({' | '.join(f'{start}: {describe(item)}' for start, item in value)})"
     if isinstance(value, str) and _value("", value, {}) != value:
         return repr(value)  # text that would be read as a number or a word
     text = describe(value) if isinstance(value, Component) else str(value)

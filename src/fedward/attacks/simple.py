@@ -118,21 +118,22 @@ class NonFinite(Attack):
     """Rows of NaN or infinity: what a crashed, or a malicious, client sends.
 
     Args:
-        value: NaN, inf or -inf.
+        value: "nan", "inf" or "-inf".
 
     Raises:
-        ValueError: a finite value.
+        ValueError: another value.
     """
 
-    value: float = float("inf")
+    value: str = "nan"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if abs(self.value) < float("inf"):
+        object.__setattr__(self, "value", str(self.value))
+        if self.value not in ("nan", "inf", "-inf"):
             raise ValueError(f"value is nan, inf or -inf, got {self.value}; Constant sends finite ones")
 
     def forge(self, view: View) -> Updates:
-        return _same(view, self.value)
+        return _same(view, float(self.value))
 
 
 @register("free-rider", paper="Lin et al. 2019")

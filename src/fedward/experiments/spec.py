@@ -96,14 +96,14 @@ class RunSpec(BaseModel):
         except (TypeError, ValueError) as error:
             raise ValueError(f"partition {self.partition!r}: {error}; write it like s-fraction:s=0.5") from error
 
-    def simulation(self) -> Simulation:
-        """The simulation that this describes, data loaded."""
+    def simulation(self, rule: Rule | None = None, attack: Attack | None = None) -> Simulation:
+        """The simulation that this describes, data loaded; with another rule or attack if given."""
         data = federate(load(self.data, self.data_path), self.clients, self.make_partition(), seed=self.seed)
         return Simulation(
             model=lambda: build_model(self.model),
             data=data,
-            rule=self.make_rule(),
-            attack=self.make_attack(),
+            rule=rule or self.make_rule(),
+            attack=attack or self.make_attack(),
             byzantine=self.byzantine,
             clients=Gradient(batch_size=self.batch_size),
             server=ServerSGD(lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay),

@@ -118,6 +118,11 @@ class Simulation:
         """The server's model, for ``model.load_state_dict(..., strict=False)``."""
         return self.backend.layout.unflatten(self.progress.parameters)
 
+    @property
+    def rows(self) -> Tensor:
+        """The rows that were sent in the last round, in the order of those that took part: (n, d)."""
+        return self._rows
+
     # --- the run --------------------------------------------------------------------------------------------
 
     def run(
@@ -244,7 +249,7 @@ class Simulation:
         view = View(
             honest=rows.take(torch.tensor(honest)),
             own=rows.take(own),
-            context=context.fold("attack"),
+            context=replace(context.fold("attack"), evaluator=None),
             decide=lambda updates: self.rule.decide(updates, now.rule_state, context.fold("rule")),
             previous=now.velocity,
             state=now.attack_state,
