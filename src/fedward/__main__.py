@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
@@ -13,6 +14,7 @@ def main() -> None:
         if error.name and error.name.partition(".")[0] in ("typer", "rich", "pydantic", "plotly"):
             sys.exit(f"the fedward command needs {error.name}: pip install 'fedward[cli]'")
         raise
+    sys.path.append(os.getcwd())  # for rules of the user's own, by import path
     app()
 
 

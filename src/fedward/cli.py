@@ -1,4 +1,4 @@
-"""The command line: run, demo, report, list."""
+"""The command line: run, demo, redteam, report, list."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ import typer
 from . import __version__, catalogue, display
 from .experiments.report import ReportError, write_report
 from .experiments.run import Summary, execute, run_grid
-from .experiments.spec import RunSpec, SpecError, load_spec, make_spec
+from .experiments.spec import RunSpec, SpecError, file_name, load_spec, make_spec
 from .experiments.store import RunFolder
+from .notation import describe, parse
+from .redteam import EVERYTHING, Examination, RedTeamError, examination_steps, examine, examine_all, write_page
 from .sim import MODELS, CheckpointError, DataError
 from .sim.data import SOURCES
 
@@ -44,6 +46,14 @@ DEMO: Mapping[str, Any] = {
 }
 DEMO_RULES = ("mean", "median", "multi-krum", "sign-guard")
 DEMO_ATTACKS = ("alie", "min-max")
+
+
+RED_TEAM: Mapping[str, Any] = {
+    "data": "fashion-mnist-subset",
+    "rounds": 60,
+    "batch_size": 20,
+    "lr": 0.05,
+}
 
 
 class Listing(StrEnum):
@@ -133,6 +143,110 @@ def demo(
         summaries = _grid(jobs, fresh)
         page = write_report(list(jobs), out / "report.html", title="fedward: four rules under two attacks")
         _show(summaries, as_json_, page)
+
+
+@app.command()
+def redteam(
+    rule: Annotated[
+        list[str], typer.Option(help="Rule, or import path of one, such as my.rules.Mine:f=10; all for every rule.")
+    ],
+    attack: Annotated[list[str] | None, typer.Option(help="Attack to play; everything if none is named.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file; options given here count instead.")] = None,
+    data: Annotated[str | None, typer.Option(help="Data set; the one that comes with the package.")] = None,
+    data_path: Annotated[str | None, typer.Option(help="Folder with the data files.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model: see `fedward list models`.")] = None,
+    clients: Annotated[int | None, typer.Option(help="Clients in all.")] = None,
+    byzantine: Annotated[int | None, typer.Option(help="Byzantine clients among them.")] = None,
+    rounds: Annotated[int | None, typer.Option(help="Rounds of the short training runs.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Samples in a client's batch.")] = None,
+    lr: Annotated[float | None, typer.Option(help="The server's learning rate.")] = None,
+    partition: Annotated[str | None, typer.Option(help="iid, or s-fraction:s=0.5.")] = None,
+    root: Annotated[int | None, typer.Option(help="Samples of the server's own, for rules that use them.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...")] = None,
+    worst: Annotated[int, typer.Option(min=0, help="Kinds of attack to train under, the worst first.")] = 3,
+    warmup: Annotated[int, typer.Option(min=0, help="Honest rounds before updates are captured.")] = 20,
+    captured: Annotated[int, typer.Option(min=1, help="Rounds of updates captured.")] = 3,
+    out: Annotated[Path, typer.Option(help="Folder for findings and page.")] = Path("redteam"),
+    fresh: Annotated[bool, typer.Option(help="Start anew even if the folder holds findings.")] = False,
+    as_json_: Json = False,
+) -> None:
+    """Play every attack at every strength against a rule, on updates of real training, and train under the worst.
+
+    Kappa is the squared distance of the rule's output from the honest mean, in units of the honest updates' mean
+    squared distance from it. Ctrl-C is safe, and the same command goes on from there.
+    """
+    given = {k: v for k, v in locals().items() if k in RunSpec.model_fields and v is not None}
+    del given["rule"]
+    given.pop("attack", None)
+    base = given if config else {**RED_TEAM, **given}
+    with _plain_errors():
+        options: dict[str, Any] = {"warmup": warmup, "rounds": captured, "worst": worst}
+        options |= {"attacks": [_checked(text) for text in attack]} if attack else {}
+        jobs, refused = _examined(rule, config, base, out)
+        if fresh:
+            for file in jobs:
+                file.unlink(missing_ok=True)
+        examinations = _examine(jobs, options)
+        page = write_page(examinations, refused, out / "report.html")
+        if as_json_:
+            found = [e.to_json() for e in examinations]
+            typer.echo(json.dumps({"examinations": found, "refused": refused, "report": str(page)}, indent=1))
+            return
+        display.out.print(display.examination_table(examinations))
+        for name, why in refused.items():
+            display.out.print(f"not examined: {name}: {why}", soft_wrap=True, highlight=False)
+        display.out.print(f"Report: {page}", soft_wrap=True, highlight=False)
+
+
+def _checked(attack: str) -> str:
+    try:
+        parse(attack, "attack")
+    except ValueError as error:
+        raise SpecError(f"attack: {error}") from None
+    return attack
+
+
+def _examined(
+    rules: list[str], config: Path | None, base: Mapping[str, Any], out: Path
+) -> tuple[dict[Path, RunSpec], dict[str, str]]:
+    """Specifications by file, and which of all rules cannot be examined in this setting, and why."""
+    jobs, refused = {}, {}
+    for rule in rules:
+        for text in _catalogue_rules(_spec(config, {**base, "rule": "mean"}).byzantine) if rule == "all" else [rule]:
+            try:
+                spec = _spec(config, {**base, "rule": text, "attack": "no-attack"})
+            except SpecError as error:
+                if rule != "all":
+                    raise
+                refused[text] = str(error)
+                continue
+            jobs[out / f"{file_name(spec.resolved()['rule'])}.jsonl"] = spec
+    return jobs, refused
+
+
+def _catalogue_rules(f: int) -> list[str]:
+    return [describe(e.build(f=f) if e.needs_f else e.build()) for e in catalogue("rule")]
+
+
+def _examine(jobs: Mapping[Path, RunSpec], options: Mapping[str, Any]) -> list[Examination]:
+    steps = examination_steps(options.get("attacks", EVERYTHING), options["worst"])
+    rules = [spec.resolved()["rule"] for spec in jobs.values()]
+    with display.examination_progress(rules, steps) as bar:
+        if len(jobs) == 1:
+            [(file, spec)] = jobs.items()
+            torch.set_num_threads(1)
+
+            def follow(what: str, done: int, total: int) -> None:
+                bar.update(bar.task_ids[0], completed=done, total=total, description=f"{rules[0]}: {what}")
+
+            return [examine(spec, file, on_progress=follow, **options)]
+
+        def show(results: Mapping[Path, int]) -> None:
+            for task, count in zip(bar.task_ids, results.values(), strict=True):
+                bar.update(task, completed=count)
+
+        return list(examine_all(jobs, on_progress=show, **options).values())
 
 
 @app.command()
@@ -226,7 +340,7 @@ def _plain_errors() -> Iterator[None]:
     """Errors that a user can mend, as a sentence instead of a traceback."""
     try:
         yield
-    except (SpecError, DataError, CheckpointError, ReportError, OSError) as error:
+    except (SpecError, DataError, CheckpointError, ReportError, RedTeamError, OSError) as error:
         hint = ""
         if isinstance(error, CheckpointError):
             hint = " (--out), or start anew (--fresh)."

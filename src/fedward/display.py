@@ -14,6 +14,7 @@ from rich.text import Text
 
 from .experiments.run import Summary
 from .experiments.spec import RunSpec
+from .redteam import Examination, Finding
 from .registry import Entry
 from .rule import Reason
 from .sim import Record
@@ -52,6 +53,28 @@ def notes(summaries: Sequence[Summary]) -> Iterator[str]:
     for s in summaries:
         if s.skipped:
             yield f"{s.rule} under {s.attack}: the model diverged; {s.skipped} rounds had too few finite rows"
+
+
+def examination_table(examinations: Sequence[Examination]) -> Table:
+    """One rule: its worst case by kind of attack. Several: each with its worst attack."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False)
+    for heading in ("rule", "worst attack") if len(examinations) > 1 else ("worst strength of each attack",):
+        table.add_column(heading, overflow="fold")
+    for heading in ("kappa", "progress", "byzantine\naccepted", "honest\naccepted", "accuracy"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    if len(examinations) == 1:
+        for _, f in examinations[0].worst():
+            table.add_row(f.attack, *_harm(f), percent(f.accuracy))
+        return table
+    for e in examinations:
+        worst, lowest = e.worst()[0][1], e.trained[0].accuracy if e.trained else None
+        table.add_row(e.rule, worst.attack, *_harm(worst), f"{percent(e.untouched)} -> {percent(lowest)}")
+    return table
+
+
+def _harm(f: Finding) -> tuple[str, ...]:
+    accepted = percent(f.byzantine_accepted, 0), percent(f.honest_accepted, 0)
+    return (f"{f.kappa:.3g}", f"{f.progress:.2f}", *accepted)
 
 
 def catalogue_table(entries: Sequence[Entry]) -> Table:
@@ -122,16 +145,28 @@ def most_common(reasons: Mapping[int, Reason]) -> str:
 @contextmanager
 def grid_progress(jobs: Mapping[Path, RunSpec]) -> Iterator[Progress]:
     """A line a run; its tasks are in the order of the jobs."""
-    bar = Progress(
-        TextColumn("{task.description}"),
+    with _bars() as bar:
+        for spec in jobs.values():
+            config = spec.resolved()
+            bar.add_task(f"{config['rule']} under {config['attack']}", total=spec.rounds)
+        yield bar
+
+
+@contextmanager
+def examination_progress(rules: Sequence[str], steps: int) -> Iterator[Progress]:
+    """A line a rule; with a single one, what is being played is shown in it."""
+    with _bars() as bar:
+        for rule in rules:
+            bar.add_task(rule, total=steps)
+        yield bar
+
+
+def _bars() -> Progress:
+    return Progress(
+        TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis")),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         console=err,
         disable=not err.is_terminal,
     )
-    with bar:
-        for spec in jobs.values():
-            config = spec.resolved()
-            bar.add_task(f"{config['rule']} under {config['attack']}", total=spec.rounds)
-        yield bar

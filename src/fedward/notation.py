@@ -158,4 +158,5 @@ def _text(value: Any) -> str:
     if isinstance(value, str) and _value("", value, {}) != value:
         return repr(value)  # text that would be read as a number or a word
     text = describe(value) if isinstance(value, Component) else str(value)
-    return f"({text})" if "," in text or ">>" in text or "|" in text else text
+    needs = any(mark in text for mark in (",", ">>", "|"))
+    return f"({text})" if needs and _bare(text) == text else text

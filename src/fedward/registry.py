@@ -6,9 +6,10 @@ tables without further ado. Names are compared without hyphens and case, so "sig
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -151,20 +152,42 @@ def build(name: str, **arguments: Any) -> Any:
 
 
 def name_of(component: Component) -> str | None:
-    """The registry name of a component's class; None if it has none."""
-    return next((e.name for e in _ENTRIES.values() if e.cls is type(component)), None)
+    """The name that `find` knows a component's class by, in any process; None if there is none.
+
+    That is the registry name for what comes with fedward; for other classes the import path, if they have one.
+    """
+    cls = type(component)
+    registered = next((e.name for e in _ENTRIES.values() if e.cls is cls), None)
+    packaged = cls.__module__.partition(".")[0] == __name__.partition(".")[0]
+    if packaged or cls.__module__ == "__main__" or "<locals>" in cls.__qualname__:
+        return registered
+    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def find(name: str) -> Entry:
-    """The line of the catalogue with this name.
+    """The line of the catalogue with this name; an import path, ``package.module.Class``, finds any other class.
 
     Raises:
-        ValueError: there is none; the message lists the valid names.
+        ValueError: there is none; the message lists the valid names, or says what is wrong with the path.
     """
+    if "." in name:
+        return _imported(name)
     entry = _ENTRIES.get(_key(name))
     if entry is None:
         raise ValueError(unknown("name", name, [e.name for e in catalogue()]))
     return entry
+
+
+def _imported(path: str) -> Entry:
+    module, _, attribute = path.rpartition(".")
+    try:
+        cls = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"cannot import {path!r}: {error}; write it like package.module.Class") from error
+    if not (isinstance(cls, type) and issubclass(cls, Component) and is_dataclass(cls)):
+        raise ValueError(f"{path} is not a rule, mixer or attack: a dataclass derived from one of those is needed")
+    example = {"f": 1} if "f" in cls.__dataclass_fields__ else {}
+    return Entry(path, cls.kind, cls, "-", "", example)
 
 
 def _key(name: str) -> str:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass
-from multiprocessing.synchronize import Event
 from pathlib import Path
 from statistics import fmean
 
-import torch
-
 from ..sim import Record
+from .pool import carry_out, go_on
 from .spec import RunSpec
 from .store import RunFolder
 
@@ -98,54 +92,20 @@ def run_grid(
     Raises:
         Exception: what the first failing run raised; the others end after their current round and can be resumed.
     """
-    context = multiprocessing.get_context("spawn")
-    count = min(workers or _cores(), len(jobs))
-    done: dict[Path, Summary] = {}
-    stop = context.Event()
-    with ProcessPoolExecutor(count, mp_context=context, initializer=_set_up, initargs=(stop,)) as pool:
-        futures: dict[Future[Summary], Path] = {pool.submit(_work, spec, path): path for path, spec in jobs.items()}
-        waiting = set(futures)
-        try:
-            while waiting:
-                finished, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    done[futures[future]] = future.result()
-                if on_progress is not None:
-                    on_progress({path: _rounds_in(path) for path in jobs})
-        except BaseException:
-            stop.set()
-            pool.shutdown(cancel_futures=True)
-            raise
-    return {path: done[path] for path in jobs}
 
+    def tell() -> None:
+        if on_progress is not None:
+            on_progress({path: _rounds_in(path) for path in jobs})
 
-class StoppedError(Exception):
-    """A run ended because the grid did; its last round is saved."""
-
-
-_stop: Event | None = None  # of a worker process
-
-
-def _set_up(stop: Event) -> None:
-    """Make a worker: one thread, and only the parent answers Ctrl-C, which reaches every process of a terminal."""
-    global _stop
-    _stop = stop
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
+    return carry_out(_work, {path: (spec, path) for path, spec in jobs.items()}, workers=workers, on_tick=tell)
 
 
 def _work(spec: RunSpec, path: Path) -> Summary:
-    def go_on(record: Record | None = None) -> None:
-        if _stop is not None and _stop.is_set():
-            raise StoppedError
+    def watched(record: Record) -> None:
+        go_on()
 
     go_on()
-    return execute(spec, path, on_record=go_on)
-
-
-def _cores() -> int:
-    """The cores that this process may use; not every system tells, then all."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return execute(spec, path, on_record=watched)
 
 
 def _rounds_in(path: Path) -> int:

@@ -121,8 +121,12 @@ class RunSpec(BaseModel):
     def name(self) -> str:
         """A folder name that tells runs apart at a glance."""
         parts = [self.data, describe(self.make_rule()), describe(self.make_attack())]
-        text = "__".join([*parts, f"seed{self.seed}"])
-        return "".join(c if c.isalnum() or c in "-_.=" else "-" for c in text)
+        return file_name("__".join([*parts, f"seed{self.seed}"]))
+
+
+def file_name(text: str) -> str:
+    """Text as the name of a file: what files do not take becomes a hyphen."""
+    return "".join(c if c.isalnum() or c in "-_.=" else "-" for c in text)
 
 
 def make_spec(values: Mapping[str, Any]) -> RunSpec:

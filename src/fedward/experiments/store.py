@@ -51,11 +51,11 @@ class RunFolder:
             "versions": {"fedward": __version__, "torch": torch.__version__, "python": platform.python_version()},
         }
         self.path.mkdir(parents=True, exist_ok=True)
-        _write_whole(self.path / "run.json", json.dumps(head, indent=1) + "\n")
+        write_whole(self.path / "run.json", json.dumps(head, indent=1) + "\n")
 
     def write_records(self, records: Iterable[Record]) -> None:
         """Write all records anew."""
-        _write_whole(self.records, "".join(map(_line, records)))
+        write_whole(self.records, "".join(map(_line, records)))
 
     def append(self, file: TextIOWrapper, record: Record) -> None:
         """Add one record."""
@@ -67,7 +67,7 @@ def _line(record: Record) -> str:
     return json.dumps(record.to_json(), separators=(",", ":")) + "\n"
 
 
-def _write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
     """Write beside, then move: a reader sees the old file or the new one."""
     beside = path.with_name(path.name + ".part")
     beside.write_text(text, encoding="utf-8")

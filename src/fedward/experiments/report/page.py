@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -10,13 +9,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from . import assets, plots, style
+from . import plots, style
 from .grid import Placed, best_by_cell, is_grid, place, plain, setting, unique
-from .plots import Figure
+from .pieces import NONE, count, document, figure, per_cent, table, whole
 from .runs import ReportError, RunData, load_run
 
 TITLE = "Byzantine-robust training: report"
-_NONE = '<span title="not recorded">&ndash;</span>'
 
 
 def write_report(runs: Sequence[str | Path], output: str | Path, title: str = TITLE) -> Path:
@@ -39,84 +37,21 @@ def write_report(runs: Sequence[str | Path], output: str | Path, title: str = TI
 def render(runs: Sequence[RunData], title: str = TITLE) -> str:
     """Return the page for the loaded runs."""
     placed = place(runs)
-    return "".join(
-        (
-            '<!DOCTYPE html>\n<html lang="en-GB">\n<head>\n<meta charset="utf-8">\n',
-            f'<meta http-equiv="Content-Security-Policy" content="{assets.POLICY}">\n',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">\n',
-            f"<title>{escape(title)}</title>\n<style>{assets.STYLE}</style>\n</head>\n<body>\n<main>\n",
-            f'<h1>{escape(title)}</h1>\n<p class="lead">{_lead(placed)}</p>\n',
-            "<noscript><p>The charts need JavaScript; the tables do not.</p></noscript>\n",
-            _summary(placed),
-            _heat_table(placed) if is_grid(placed) else "",
-            _accuracy(placed),
-            _run_sections(placed),
-            f"</main>\n<script>{_plotly_js()}</script>\n<script>{assets.SCRIPT}</script>\n</body>\n</html>\n",
-        )
+    body = (
+        _summary(placed),
+        _heat_table(placed) if is_grid(placed) else "",
+        _accuracy(placed),
+        _run_sections(placed),
     )
-
-
-def _plotly_js() -> str:
-    try:
-        from plotly.offline import get_plotlyjs
-    except ModuleNotFoundError as error:
-        raise ReportError("the report needs plotly; install it with: pip install 'fedward[cli]'") from error
-    return str(get_plotlyjs())
-
-
-# ---------------------------------------------------------------------------- small pieces
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _per_cent(value: float | None, digits: int) -> str:
-    return _NONE if value is None else f"{value:.{digits}%}"
-
-
-def _whole(text: str) -> str:
-    """Text that stays on one line unless it is long."""
-    return f'<span class="whole">{escape(text)}</span>' if len(text) <= 24 else escape(text)
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return fmean(known) if known else None
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: int, kind: str = "") -> str:
-    """A table of ready HTML cells; the columns from ``numbers`` on are right-aligned."""
-
-    def line(tag: str, cells: Sequence[str]) -> str:
-        sides = (f'<{tag} class="number">' if i >= numbers else f"<{tag}>" for i in range(len(cells)))
-        return "<tr>" + "".join(f"{o}{c}</{tag}>" for o, c in zip(sides, cells, strict=True)) + "</tr>\n"
-
-    body = "".join(line("td", cells) for cells in rows)
-    return (
-        f'<div class="scroll"><table class="{kind}"><thead>{line("th", head)}</thead>'
-        f"<tbody>{body}</tbody></table></div>\n"
-    )
-
-
-def _figure(name: str, figure: Figure, caption: str, spoken: str) -> str:
-    """A figure: an empty box that the script fills, its specification, a caption of ready HTML."""
-    # "<" only ever occurs inside JSON strings, where the escape means the same and cannot end the script.
-    data = json.dumps(figure, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-    return (
-        f'<figure><div class="plot" id="{name}" style="min-height:{figure["layout"]["height"]}px" role="img" '
-        f'aria-label="{escape(spoken)}"></div>\n'
-        f'<script type="application/json" id="{name}-data">{data}</script>\n'
-        f"<figcaption>{caption}</figcaption></figure>\n"
-    )
+    return document(title, _lead(placed), "".join(body))
 
 
 def _lead(placed: Sequence[Placed]) -> str:
     runs = [entry.run for entry in placed]
-    facts = [_count(len(runs), "run")]
+    facts = [count(len(runs), "run")]
     for key in ("rule", "attack"):
         number = len({setting(run, key) for run in runs})
-        facts += [_count(number, key)] * (number > 1)
+        facts += [count(number, key)] * (number > 1)
     for key in ("data", "model", "partition"):
         values = unique([setting(run, key) for run in runs if key in run.config])
         if len(values) == 1:
@@ -124,7 +59,7 @@ def _lead(placed: Sequence[Placed]) -> str:
     clients = {(run.clients, len(run.byzantine_ids)) for run in runs}
     if len(clients) == 1:
         (n, byzantine) = clients.pop()
-        facts.append(f"{_count(n, 'client')}, {byzantine or 'none'} byzantine")
+        facts.append(f"{count(n, 'client')}, {byzantine or 'none'} byzantine")
     return " &middot; ".join(facts)
 
 
@@ -140,19 +75,19 @@ def _summary(placed: Sequence[Placed]) -> str:
         rows.append(
             [
                 f'<a href="#run-{number}">{escape(entry.label)}</a>',
-                _whole(entry.row),
-                _whole(entry.column),
-                f"{_per_cent(best.accuracy, 2)}<small>round {best.round:,}</small>" if (best := run.best) else _NONE,
-                _per_cent(last[0].accuracy if last else None, 2),
-                _per_cent(_mean(r.honest_accepted for r in run.records), 1),
-                _per_cent(_mean(r.byzantine_accepted for r in run.records), 1),
+                whole(entry.row),
+                whole(entry.column),
+                f"{per_cent(best.accuracy, 2)}<small>round {best.round:,}</small>" if (best := run.best) else NONE,
+                per_cent(last[0].accuracy if last else None, 2),
+                per_cent(_mean(r.honest_accepted for r in run.records), 1),
+                per_cent(_mean(r.byzantine_accepted for r in run.records), 1),
                 _rounds(run),
-                _NONE if (seconds := _seconds(run)) is None else f"{seconds:.3g}",
+                NONE if (seconds := _seconds(run)) is None else f"{seconds:.3g}",
             ]
         )
     return (
         "<h2>Summary</h2>\n"
-        + _table(head, rows, 3, "wide")
+        + table(head, rows, 3, "wide")
         + '<p class="caption">Accuracy is measured on the test set. The accepted rates are means over all '
         "rounds: a good rule accepts honest clients and drops byzantine ones. Seconds per round include "
         "evaluation.</p>\n"
@@ -164,6 +99,11 @@ def _rounds(run: RunData) -> str:
     if isinstance(planned, int) and planned > run.rounds:
         return f"{run.rounds:,} of {planned:,}"
     return f"{run.rounds:,}"
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
 
 
 def _seconds(run: RunData) -> float | None:
@@ -182,7 +122,7 @@ def _heat_table(placed: Sequence[Placed]) -> str:
 
     def cell(row: str, column: str) -> str:
         if (row, column) not in means:
-            return f'<td class="none">{_NONE}</td>'
+            return f'<td class="none">{NONE}</td>'
         value, values = means[row, column], cells[row, column]
         several = f"<small>{len(values)} runs, {min(values):.1%} to {max(values):.1%}</small>"
         best = ' class="best"' if value == lead[column] else ""
@@ -215,8 +155,8 @@ def _accuracy(placed: Sequence[Placed]) -> str:
     head = "<h2>Test accuracy</h2>\n"
     silent = [entry.label for entry in placed if not entry.run.evaluated]
     missing = f"Never evaluated, so not shown: {escape(', '.join(silent))}." if silent else ""
-    figure = plots.accuracy(placed)
-    if figure is None:
+    drawn = plots.accuracy(placed)
+    if drawn is None:
         return f"{head}<p>No run was evaluated on test data.</p>\n"
     several = len({entry.column for entry in placed if entry.run.evaluated}) > 1
     caption = (
@@ -225,7 +165,7 @@ def _accuracy(placed: Sequence[Placed]) -> str:
         + ". Each rule keeps its colour. A curve that climbs and stays up withstands the attack; one that "
         "falls or stays low does not. Click a rule in the legend to hide it, double-click to see it alone. " + missing
     )
-    return head + _figure("accuracy", figure, caption, "Test accuracy over rounds")
+    return head + figure("accuracy", drawn, caption, "Test accuracy over rounds")
 
 
 # ------------------------------------------------------------------------------ run by run
@@ -244,14 +184,14 @@ def _run_sections(placed: Sequence[Placed]) -> str:
 def _run_section(number: int, entry: Placed, is_open: bool) -> str:
     run, name = entry.run, f"run-{number}"
     best = run.best
-    facts = [f"best {_per_cent(best.accuracy, 2)}"] if best else []
+    facts = [f"best {per_cent(best.accuracy, 2)}"] if best else []
     rate = _mean(r.byzantine_accepted for r in run.records)
     facts += [f"byzantine accepted {rate:.1%}"] if rate is not None else []
     return (
         f'<details class="run" id="{name}"{" open" * is_open}>'
         f'<summary><span class="name">{escape(entry.label)}</span>'
         f'<span class="facts">{" &middot; ".join(facts)}</span></summary>\n<div class="body">\n'
-        f"<p>{escape(entry.row)} against {escape(entry.column)}; {_count(run.clients, 'client')}, "
+        f"<p>{escape(entry.row)} against {escape(entry.column)}; {count(run.clients, 'client')}, "
         f"{len(run.byzantine_ids) or 'none'} byzantine; rounds: {_rounds(run)}.</p>\n"
         + "".join(f'<p class="note">{escape(note)}</p>\n' for note in run.notes)
         + _acceptance(run, name)
@@ -273,8 +213,8 @@ def _smoothing(run: RunData, rounds: str = "rounds") -> str:
 
 def _acceptance(run: RunData, name: str) -> str:
     head = "<h3>Accepted clients</h3>\n"
-    figure = plots.acceptance(run)
-    if figure is None:
+    drawn = plots.acceptance(run)
+    if drawn is None:
         return f"{head}<p>No accepted rates were recorded.</p>\n"
     caption = (
         "Share of the honest and of the byzantine clients that the rule accepted. Best is honest (solid) at "
@@ -282,28 +222,26 @@ def _acceptance(run: RunData, name: str) -> str:
         if run.byzantine_ids
         else "Share of the clients that the rule accepted; there are no byzantine clients in this run. "
     )
-    return head + _figure(f"{name}-accepted", figure, caption + _smoothing(run), "Accepted rates over rounds")
+    return head + figure(f"{name}-accepted", drawn, caption + _smoothing(run), "Accepted rates over rounds")
 
 
 def _signs(run: RunData, name: str) -> str:
     head = "<h3>Signs of the gradients</h3>\n"
-    figure = plots.signs(run)
-    if figure is None:
+    drawn = plots.signs(run)
+    if drawn is None:
         return f"{head}<p>No sign shares were recorded.</p>\n"
     caption = "Mean share of positive, zero and negative coordinates in the gradients that the clients sent. "
-    if len(figure["data"]) > 3:
+    if len(drawn["data"]) > 3:
         caption += "Where honest and byzantine lines part, the signs alone betray the attack. "
     counted = plots.with_signs(run)
     if counted.rounds < run.rounds:
         caption += f"Signs were counted in {counted.rounds} of {run.rounds} rounds. "
-    return head + _figure(
-        f"{name}-signs", figure, caption + _smoothing(counted, "counts"), "Shares of signs over rounds"
-    )
+    return head + figure(f"{name}-signs", drawn, caption + _smoothing(counted, "counts"), "Shares of signs over rounds")
 
 
 def _client_map(run: RunData, name: str) -> str:
-    figure = plots.clients_by_round(run)
-    width = figure["cells"]["width"]
+    drawn = plots.clients_by_round(run)
+    width = drawn["cells"]["width"]
     swatch = '<span><span class="swatch" style="background:{}"></span>{}</span>'
     blend = f"linear-gradient(90deg,{style.DROPPED},{style.BETWEEN},{style.ACCEPTED})"
     key = [swatch.format(style.ACCEPTED, "accepted"), swatch.format(style.DROPPED, "dropped")]
@@ -322,9 +260,9 @@ def _client_map(run: RunData, name: str) -> str:
             "colour of dropped and the rest in the colour of accepted. A row that differs from its group is "
             "worth a look"
         )
-    return f'<h3>Who was accepted, round by round</h3>\n<div class="key">{"".join(key)}</div>\n' + _figure(
+    return f'<h3>Who was accepted, round by round</h3>\n<div class="key">{"".join(key)}</div>\n' + figure(
         f"{name}-clients",
-        figure,
+        drawn,
         f"{caption}.{_reasons(run)}",
         "Accepted clients by round",
     )
@@ -360,7 +298,7 @@ def _time(run: RunData) -> str:
         spent = sum(record.seconds.get(phase, 0.0) for record in run.records)
         rows.append([escape(phase), f"{1000 * spent / run.rounds:,.3g}", f"{spent:,.1f}", f"{spent / total:.0%}"])
     rows.append(["all", f"{1000 * total / run.rounds:,.3g}", f"{total:,.1f}", "100%"])
-    return "<h3>Time</h3>\n" + _table(["Phase", "ms per round", "Seconds", "Share"], rows, 1)
+    return "<h3>Time</h3>\n" + table(["Phase", "ms per round", "Seconds", "Share"], rows, 1)
 
 
 def _configuration(run: RunData) -> str:

@@ -1,0 +1,78 @@
+"""What pages are made of: the document around them, tables, figures, numbers as text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from . import assets
+from .plots import Figure
+from .runs import ReportError
+
+NONE = '<span title="not recorded">&ndash;</span>'
+
+
+def document(title: str, lead: str, body: str) -> str:
+    """A self-contained page, which needs no network to open: a heading, a line of ready HTML below it, and the body."""
+    return "".join(
+        (
+            '<!DOCTYPE html>\n<html lang="en-GB">\n<head>\n<meta charset="utf-8">\n',
+            f'<meta http-equiv="Content-Security-Policy" content="{assets.POLICY}">\n',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">\n',
+            f"<title>{escape(title)}</title>\n<style>{assets.STYLE}</style>\n</head>\n<body>\n<main>\n",
+            f'<h1>{escape(title)}</h1>\n<p class="lead">{lead}</p>\n',
+            "<noscript><p>The charts need JavaScript; the tables do not.</p></noscript>\n",
+            body,
+            f"</main>\n<script>{_plotly_js()}</script>\n<script>{assets.SCRIPT}</script>\n</body>\n</html>\n",
+        )
+    )
+
+
+def _plotly_js() -> str:
+    try:
+        from plotly.offline import get_plotlyjs
+    except ModuleNotFoundError as error:
+        raise ReportError("the report needs plotly; install it with: pip install 'fedward[cli]'") from error
+    return str(get_plotlyjs())
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def per_cent(value: float | None, digits: int) -> str:
+    """A share as HTML; a dash where there is none."""
+    return NONE if value is None else f"{value:.{digits}%}"
+
+
+def whole(text: str) -> str:
+    """Text that stays on one line unless it is long."""
+    return f'<span class="whole">{escape(text)}</span>' if len(text) <= 24 else escape(text)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: int, kind: str = "") -> str:
+    """A table of ready HTML cells; the columns from ``numbers`` on are right-aligned."""
+
+    def line(tag: str, cells: Sequence[str]) -> str:
+        sides = (f'<{tag} class="number">' if i >= numbers else f"<{tag}>" for i in range(len(cells)))
+        return "<tr>" + "".join(f"{o}{c}</{tag}>" for o, c in zip(sides, cells, strict=True)) + "</tr>\n"
+
+    body = "".join(line("td", cells) for cells in rows)
+    return (
+        f'<div class="scroll"><table class="{kind}"><thead>{line("th", head)}</thead>'
+        f"<tbody>{body}</tbody></table></div>\n"
+    )
+
+
+def figure(name: str, figure: Figure, caption: str, spoken: str) -> str:
+    """A figure: an empty box that the script fills, its specification, a caption of ready HTML."""
+    # "<" only ever occurs inside JSON strings, where the escape means the same and cannot end the script.
+    data = json.dumps(figure, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    return (
+        f'<figure><div class="plot" id="{name}" style="min-height:{figure["layout"]["height"]}px" role="img" '
+        f'aria-label="{escape(spoken)}"></div>\n'
+        f'<script type="application/json" id="{name}-data">{data}</script>\n'
+        f"<figcaption>{caption}</figcaption></figure>\n"
+    )

@@ -1,0 +1,29 @@
+"""The red team: a standing examination of any rule, on real updates, by every attack at every strength.
+
+Honest updates of a real training run are captured; every attack forges rows from them, the adaptive ones against the
+rule itself; what the rule makes of it is compared with the honest mean. Then the model is trained under the worst.
+"""
+
+from .arsenal import ADAPTIVE, ARSENAL, EVERYTHING, family
+from .capture import Captured, capture
+from .examine import Examination, RedTeamError, examination_steps, examine, examine_all, load_examination
+from .page import write_page
+from .play import Finding, play
+
+__all__ = [
+    "ADAPTIVE",
+    "ARSENAL",
+    "EVERYTHING",
+    "Captured",
+    "Examination",
+    "Finding",
+    "RedTeamError",
+    "capture",
+    "examination_steps",
+    "examine",
+    "examine_all",
+    "family",
+    "load_examination",
+    "play",
+    "write_page",
+]

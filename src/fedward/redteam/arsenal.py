@@ -1,0 +1,51 @@
+"""What the red team plays: every attack, at several strengths, and searches against the rule."""
+
+from __future__ import annotations
+
+from ..attacks import Maximise
+from ..notation import describe, parse
+from ..registry import name_of
+
+ARSENAL: tuple[str, ...] = (
+    "no-attack",
+    *(f"alie:z={z}" for z in (0.1, 0.3, 0.6, 1.0, 1.5, 3.0, None)),
+    *(f"ipm:epsilon={e}" for e in (0.1, 0.5, 1.0, 3.0, 10.0)),
+    *(f"sign-flip:scale={s}" for s in (1.0, 4.0, 10.0)),
+    *(f"scaling:factor={c}" for c in (3.0, 10.0, 100.0, None)),
+    *(f"{name}:direction={d}" for name in ("min-max", "min-sum") for d in ("std", "unit", "sign")),
+    *(f"byz-mean:split={s}" for s in (0.5, 0.8)),
+    "byz-mean:inner=min-max",
+    *(f"{name}:knows={k}" for name in ("fang-krum", "fang-trimmed-mean") for k in ("honest", "own")),
+    *(f"gaussian:std={s}" for s in (0.001, 0.01, 0.1, 2.0)),
+    *(f"noise:std={s}" for s in (0.01, 0.5)),
+    *(f"constant:value={c}" for c in (0.01, 5.0)),
+    *(f"mimic:warmup={w}" for w in (0, 5)),
+    "zero",
+    "free-rider",
+    *(f"poisoned-fl:c={c}" for c in (1.0, 8.0)),
+    "groups:attacks=(alie:z=1.0 | sign-flip)",
+    *(f"non-finite:value={v}" for v in ("nan", "inf")),
+)
+"""Attacks by formula; the first one, none at all, is what the others are measured against."""
+
+ADAPTIVE: tuple[str, ...] = (
+    *(
+        f"maximise:attack=(deviation:direction={direction}),over=gamma,bounds=(0, {most}),"
+        f"objective={objective},candidates=10"
+        for direction, most in (("std", 5), ("unit", 5), ("sign", 0.05))
+        for objective in ("distance", "regress")
+    ),
+    "maximise:attack=ipm,over=epsilon,bounds=(0, 10),objective=regress,candidates=10",
+    "maximise:attack=scaling,over=factor,bounds=(0, 100),objective=distance,candidates=10",
+)
+"""Attacks that are searched against the rule: the three families of the SignGuard code, and two of the field."""
+
+EVERYTHING = (*ARSENAL, *ADAPTIVE)
+
+
+def family(text: str) -> str:
+    """The kind of an attack, whatever its strength: ``alie``; ``adaptive deviation:direction=unit`` for a search."""
+    attack = parse(text, "attack")
+    if isinstance(attack, Maximise):
+        return f"adaptive {describe(attack.inner)}"
+    return name_of(attack) or text.partition(":")[0]

@@ -1,0 +1,63 @@
+"""Honest updates of a real training run, for attacks to be played on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ..attacks import NoAttack, View
+from ..evaluator import Evaluator
+from ..experiments.spec import RunSpec
+from ..rule import Context
+from ..rules import Mean
+from ..sim.root import BackendEvaluator, root_split
+from ..stack import Updates
+
+
+@dataclass(frozen=True, eq=False)
+class Captured:
+    """One round of honest training.
+
+    Attributes:
+        rows: what every client sent, (n, d).
+        previous: the server's last step, (d,); None in the first round of all.
+        evaluator: the server's data, at the parameters of this round.
+    """
+
+    rows: Tensor
+    previous: Tensor | None
+    evaluator: Evaluator
+
+
+class _Spy(NoAttack):
+    """Behaves, and keeps the server's last step."""
+
+    def __init__(self) -> None:
+        self.previous: Tensor | None = None
+
+    def forge(self, view: View) -> Updates:
+        self.previous = None if view.previous is None else view.previous.clone()
+        return view.own
+
+
+def capture(spec: RunSpec, warmup: int, rounds: int) -> list[Captured]:
+    """Rows of all clients in ``rounds`` successive rounds of honest training with Mean, after ``warmup`` of them.
+
+    Raises:
+        DataError: data files are missing or damaged.
+    """
+    spy = _Spy()
+    simulation = spec.simulation(rule=Mean(), attack=spy)
+    train = simulation.data.dataset.train
+    root = root_split(train, min(spec.root, len(train)), Context(seed=spec.seed))
+    captured = []
+    parameters = simulation.progress.parameters
+    for record in simulation.run(warmup + rounds, evaluate_every=warmup + rounds):
+        if record.round > warmup:
+            evaluator = BackendEvaluator(
+                simulation.backend, simulation.clients, root, parameters, simulation.server.lr, record.round
+            )
+            captured.append(Captured(simulation.rows.clone(), spy.previous, evaluator))
+        parameters = simulation.progress.parameters
+    return captured

@@ -1,0 +1,175 @@
+"""The page about examinations: one table of rules, and for each rule every attack at every strength."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from math import log10
+from pathlib import Path
+from typing import Any
+
+from ..experiments.report import ReportError
+from ..experiments.report.pieces import NONE, count, document, figure, per_cent, table
+from ..experiments.report.style import BYZANTINE, HONEST, base_axis, base_layout, margins, safe_text
+from .arsenal import family
+from .examine import Examination
+from .play import Finding
+
+TITLE = "Red team: what each attack does to a rule"
+_LEAST = 1e-6
+"""Kappas below are drawn here: an output that is the honest mean has none."""
+
+_EXPLAINED = (
+    "Kappa is the squared distance of the rule's output from the honest mean, in units of the honest rows' mean "
+    "squared distance from it: 0 is perfect, 1 as bad as one honest client taken at random. Progress is the output's "
+    "share along the honest mean: 1 without harm, below 0 the model moves back."
+)
+
+
+def write_page(
+    examinations: Sequence[Examination], refused: Mapping[str, str], output: Path, title: str = TITLE
+) -> Path:
+    """Write the page about examinations as one HTML file, which needs no network to open; return its path.
+
+    Args:
+        examinations: at least one.
+        refused: rules that could not be examined, and why.
+        output: the file.
+        title: the page's heading.
+
+    Raises:
+        ReportError: no examination, or plotly is not installed.
+    """
+    if not examinations:
+        raise ReportError("no examinations to show; run `fedward redteam --rule NAME` first")
+    several = len(examinations) > 1
+    body = (_summary(examinations) + _map(examinations)) if several else ""
+    body += "".join(_section(number, e, not several) for number, e in enumerate(examinations, 1))
+    if refused:
+        lines = "".join(f"<li>{escape(rule)}: {escape(why)}</li>" for rule, why in refused.items())
+        body += f"<h2>Not examined</h2>\n<ul>{lines}</ul>\n"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(document(title, _lead(examinations), body), encoding="utf-8")
+    return output
+
+
+def _lead(examinations: Sequence[Examination]) -> str:
+    s = examinations[0].settings
+    facts = [count(len(examinations), "rule"), count(len(examinations[0].findings), "attack")]
+    facts += [str(s["data"]), str(s["model"]), str(s["partition"])]
+    facts += [f"{s['clients']} clients, {s['byzantine']} byzantine", f"trained for {s['rounds']} rounds"]
+    return " &middot; ".join(map(escape, facts))
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}"
+
+
+def _summary(examinations: Sequence[Examination]) -> str:
+    head = ["Rule", "Worst attack", "Kappa", "Kappa<br>without", "Progress", "Byzantine<br>accepted"]
+    head += ["Accuracy<br>without", "Lowest<br>accuracy", "Under"]
+    rows = []
+    for number, e in enumerate(examinations, 1):
+        worst, trained = e.worst()[0][1], e.trained[:1]
+        rows.append(
+            [
+                f'<a href="#run-{number}">{escape(e.rule)}</a>',
+                escape(worst.attack),
+                _number(worst.kappa),
+                _number(e.baseline.kappa) if e.baseline else NONE,
+                f"{worst.progress:.2f}",
+                per_cent(worst.byzantine_accepted, 0),
+                per_cent(e.untouched, 1),
+                per_cent(trained[0].accuracy, 1) if trained else NONE,
+                escape(trained[0].attack) if trained else NONE,
+            ]
+        )
+    caption = f"Each rule with its worst attack, by kappa. {_EXPLAINED} Accuracies are those of a short training run."
+    return f'<h2>Every rule and its worst attack</h2>\n{table(head, rows, 2, "wide")}<p class="caption">{caption}</p>\n'
+
+
+def _map(examinations: Sequence[Examination]) -> str:
+    worst = [dict(e.worst()) for e in examinations]
+    kinds = list(dict.fromkeys(kind for found in worst for kind in found))
+    kinds.sort(key=lambda kind: -sum(_depth(found[kind]) for found in worst if kind in found))
+    trace = {
+        "type": "heatmap",
+        "x": [safe_text(kind) for kind in kinds],
+        "y": [safe_text(e.rule) for e in examinations],
+        "z": [[round(_depth(found[k]), 3) if k in found else None for k in kinds] for found in worst],
+        "text": [[_spoken(found[k]) if k in found else "" for k in kinds] for found in worst],
+        "hovertemplate": "<b>%{y}</b><br>%{text}<extra></extra>",
+        "colorscale": [[0, "#f7fbff"], [0.5, "#f6e6bd"], [1, "#c8501e"]],
+        "zmin": -3,
+        "zmax": 1,
+        "xgap": 1,
+        "ygap": 1,
+        "colorbar": {"title": {"text": "kappa"}, "tickvals": [-3, -2, -1, 0, 1], "thickness": 12}
+        | {"ticktext": ["0.001", "0.01", "0.1", "1", "10 and more"]},
+    }
+    layout = base_layout(150 + 20 * len(examinations), margin=margins(20, 130))
+    layout |= {"xaxis": base_axis(tickangle=-45), "yaxis": base_axis(autorange="reversed", dtick=1)}
+    drawn = {"data": [trace], "layout": layout}
+    caption = "Kappa of each kind of attack at its worst strength, attacks that do most harm to the left."
+    return "<h2>Rules against attacks</h2>\n" + figure("map", drawn, caption, "Kappa by rule and attack")
+
+
+def _section(number: int, e: Examination, alone: bool) -> str:
+    worst = e.worst()
+    head = ["Attack", "Worst strength", "Kappa", "Progress", "Byzantine<br>accepted", "Honest<br>accepted", "Accuracy"]
+    rows = [
+        [
+            escape(kind),
+            escape(f.attack) + f"<small>refused in {f.refused} rounds</small>" * bool(f.refused),
+            _number(f.kappa),
+            f"{f.progress:.2f}",
+            per_cent(f.byzantine_accepted, 0),
+            per_cent(f.honest_accepted, 0),
+            per_cent(f.accuracy, 1),
+        ]
+        for kind, f in worst
+    ]
+    most = worst[0][1]
+    return (
+        f'<details class="run" id="run-{number}"{" open" * alone}><summary><span class="name">{escape(e.rule)}</span>'
+        f'<span class="facts">worst: {escape(most.attack)}, kappa {_number(most.kappa)}</span></summary>\n'
+        f'<div class="body">\n{_dots(number, e)}{table(head, rows, 2, "wide")}<p class="caption">{_EXPLAINED} '
+        "Accuracy is that after a short training run, where one was made; without attack it is "
+        f"{per_cent(e.untouched, 1)}.</p>\n</div></details>\n"
+    )
+
+
+def _dots(number: int, e: Examination) -> str:
+    """Every attack at every strength as a dot on the axis of kappa."""
+    kinds = [kind for kind, _ in e.worst()]
+    places = {kind: len(kinds) - k for k, kind in enumerate(kinds)}
+    attacks = [f for f in e.findings if f is not e.baseline]
+    trace = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [max(f.kappa, _LEAST) for f in attacks],
+        "y": [places[family(f.attack)] for f in attacks],
+        "text": [_spoken(f) for f in attacks],
+        "hovertemplate": "%{text}<extra></extra>",
+        "marker": {"size": 9, "color": BYZANTINE, "opacity": 0.75},
+    }
+    layout: dict[str, Any] = base_layout(90 + 20 * len(kinds), margin=margins(24, 48), showlegend=False)
+    names = [safe_text(kind) for kind in places]
+    layout["xaxis"] = base_axis("kappa", type="log", dtick=1)
+    layout["yaxis"] = base_axis(tickvals=list(places.values()), ticktext=names)
+    if e.baseline is not None:
+        at = max(e.baseline.kappa, _LEAST)
+        line = {"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1, "yref": "paper"}
+        layout["shapes"] = [line | {"line": {"color": HONEST, "width": 1.5, "dash": "dash"}}]
+    caption = "One dot for each strength of each attack; the dashed line is the rule without attack."
+    return figure(f"run-{number}-dots", {"data": [trace], "layout": layout}, caption, "Kappa by attack and strength")
+
+
+def _depth(finding: Finding) -> float:
+    return log10(max(finding.kappa, _LEAST))
+
+
+def _spoken(f: Finding) -> str:
+    return safe_text(
+        f"{f.attack}: kappa {_number(f.kappa)}, progress {f.progress:.2f}, accepted {f.byzantine_accepted:.0%}"
+    )
