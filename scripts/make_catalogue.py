@@ -23,6 +23,10 @@ Write a rule as text the way the first column has it, with arguments after a col
 - **Passes**: over the data at most, the one that writes the output included.
 - **Needs**: f; *memory* of earlier rounds; *root data*, samples of the server's own.
 
+Attacks that look at rows take `knows`: the honest clients' (`honest`), those and the byzantine clients' own (`all`), or
+only their own (`own`). Attacks made of attacks nest: `schedule:attacks=(0: no-attack | 50: min-max)`,
+`random-schedule:attacks=(no-attack | alie),every=20`, `maximise:attack=ipm,over=epsilon,bounds=(0, 10)`.
+
 Where a paper and its code differ, the default is the paper, and the docstring (`help(fw.rules.SignGuard)`) names the
 variant.
 """
@@ -52,7 +56,7 @@ def _row(entry: Entry) -> list[str]:
     first = f"`{entry.name}`" + (f" ({_arguments(entry)})" if entry.arguments else "")
     cells = [first, entry.summary, entry.paper]
     if entry.kind == "attack":
-        return cells
+        return [*cells, "memory" * entry.history]
     needs = ["f"] * entry.needs_f + ["memory"] * entry.history + ["root data"] * entry.root_data
     reads = ", ".join(entry.statistics)
     if entry.kind == "mixer":
@@ -71,7 +75,7 @@ def page() -> str:
     common = ["Name", "What it does", "Paper"]
     rules = _table("rule", [*common, "Clients", "Reads", "Passes", "Time", "Needs"])
     mixers = _table("mixer", [*common, "Reads", "Time", "Needs"])
-    attacks = _table("attack", common)
+    attacks = _table("attack", [*common, "Needs"])
     parts = [HEAD, f"## Rules\n\n{rules}\n", f"## Mixers\n\n{mixers}\n", f"## Attacks\n\n{attacks}\n", OUT_OF_SCOPE]
     return "\n".join(parts)
 

@@ -71,7 +71,7 @@ class Entry:
     @property
     def history(self) -> bool:
         """Whether it remembers earlier rounds."""
-        return isinstance(self.made, Rule | Mixer) and self.made.history
+        return bool(getattr(self.made, "history", False))
 
     @property
     def root_data(self) -> bool:

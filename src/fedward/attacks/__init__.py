@@ -5,7 +5,7 @@ from .base import Attack, Batch, View
 from .data import Backdoor, LabelFlip, TargetedPoisoning
 from .directed import FangKrum, FangTrimmedMean
 from .forge import ALIE, IPM, ByzMean
-from .memory import Mimic, PoisonedFL
+from .memory import ROP, Mimic, PoisonedFL
 from .optimised import Deviation, MinMax, MinSum
 from .schedule import FalseAlarms, Groups, RandomSchedule, Schedule, SilentAlarms, Sybils
 from .simple import Constant, FreeRider, Gaussian, NoAttack, Noise, NonFinite, Random, Scaling, SignFlip, Zero
@@ -13,6 +13,7 @@ from .simple import Constant, FreeRider, Gaussian, NoAttack, Noise, NonFinite, R
 __all__ = [
     "ALIE",
     "IPM",
+    "ROP",
     "Attack",
     "Backdoor",
     "Batch",

@@ -42,10 +42,7 @@ class ALIE(Attack):
         check_knowledge(self.knows)
 
     def forge(self, view: View) -> Updates:
-        n, m = view.honest.n + view.own.n, view.own.n
-        z = alie_z(n, m) if self.z is None else self.z
-        if abs(z) == torch.inf:
-            raise ValueError(f"z_max is {z} for {m} byzantine of {n} clients: give z, for example z=0.3")
+        z, m = z_or_greatest(self.z, view), view.own.n
         stack = view.beside(self.knows, spread(self.ddof))
         row = mean_of(stack, extra=1)
         row[-1] = -z
@@ -58,6 +55,21 @@ def alie_z(n: int, f: int) -> float:
     if not 0 < ratio < 1:
         return torch.inf if ratio >= 1 else -torch.inf
     return NormalDist().inv_cdf(ratio)
+
+
+def z_or_greatest(z: float | None, view: View) -> float:
+    """The z that was asked for, or z_max of `alie_z`.
+
+    Raises:
+        ValueError: z_max was asked for and is infinite.
+    """
+    if z is not None:
+        return z
+    n, m = view.honest.n + view.own.n, view.own.n
+    greatest = alie_z(n, m)
+    if abs(greatest) == torch.inf:
+        raise ValueError(f"z_max is {greatest} for {m} byzantine of {n} clients: give z, for example z=0.3")
+    return greatest
 
 
 @register("ipm", paper="Xie et al. 2020")

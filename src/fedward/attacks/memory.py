@@ -1,9 +1,9 @@
-"""Attacks that work over many rounds: Mimic and PoisonedFL."""
+"""Attacks that go by earlier rounds: Mimic, PoisonedFL and ROP."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import sqrt
+from math import cos, radians, sin, sqrt
 from typing import ClassVar
 
 import torch
@@ -13,7 +13,8 @@ from torch import Tensor
 from ..registry import register
 from ..rule import State
 from ..stack import Dense, Updates
-from .base import Attack, View
+from .base import Attack, View, copies, mean_of
+from .forge import z_or_greatest
 
 
 @register("mimic", paper="Karimireddy et al. 2022", complexity="O(n^2 d)")
@@ -161,3 +162,48 @@ class PoisonedFL(Attack):
             "moved": moved,
             "rounds": torch.tensor(rounds),
         }
+
+
+@register("rop", paper="Ozfatura et al. 2023")
+@dataclass(frozen=True, kw_only=True)
+class ROP(Attack):
+    """Relocated orthogonal perturbation: start from the server's last step, and step aside from where training goes.
+
+    With H the server's last step and mu the honest mean, both zero and mu in the first round: the row is
+    a + z (sin(angle) p + cos(angle) u / |u|), where a = relocate H + (1 - relocate) mu, u = reference H +
+    (1 - reference) mu, and p is the part of (1, ..., 1) orthogonal to u, normalised. Made against `CenteredClipping`,
+    which measures distances from H. Ozfatura, Ozfatura, Kupcu & Gunduz, "Byzantines can also learn from history: fall
+    of centered clipping in federated learning", IEEE TIFS 2024, as their library has it (angle 270 there, 90 here).
+
+    Args:
+        z: length of the perturbation; None for z_max of `alie_z`, which their library takes.
+        relocate: 1 to start from the server's last step, 0 from the honest mean.
+        reference: share of the server's last step in what the perturbation is orthogonal to.
+        angle: in degrees; 90 is orthogonal, 180 straight against the reference.
+
+    Raises:
+        ValueError: a share outside 0 to 1; z=None where z_max is infinite.
+    """
+
+    z: float | None = 1.0
+    relocate: float = 1.0
+    reference: float = 0.9
+    angle: float = 90.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (0 <= self.relocate <= 1 and 0 <= self.reference <= 1):
+            raise ValueError(f"relocate and reference are shares between 0 and 1, got {self!r}")
+
+    def forge(self, view: View) -> Updates:
+        z = z_or_greatest(self.z, view)
+        ones = torch.ones(view.honest.d, dtype=view.honest.dtype, device=view.honest.device)
+        last = torch.zeros_like(ones) if view.previous is None else view.previous.to(ones)
+        stack = view.honest.anchored(torch.stack([last, ones]))
+        K, mean = stack.gram(), mean_of(stack, extra=2)
+        H, side = torch.eye(stack.n, dtype=torch.float64)[-2:]
+        share = 0.0 if view.previous is None else self.reference
+        u = _normalised(share * H + (1 - share) * mean, K)
+        p = _normalised(side - (side @ K @ u) * u, K)
+        turned = sin(radians(self.angle)) * p + cos(radians(self.angle)) * u
+        return copies(stack, self.relocate * H + (1 - self.relocate) * mean + z * turned, view.own.n)

@@ -194,6 +194,7 @@ def _run_section(number: int, entry: Placed, is_open: bool) -> str:
         f"<p>{escape(entry.row)} against {escape(entry.column)}; {count(run.clients, 'client')}, "
         f"{len(run.byzantine_ids) or 'none'} byzantine; rounds: {_rounds(run)}.</p>\n"
         + "".join(f'<p class="note">{escape(note)}</p>\n' for note in run.notes)
+        + _success(run, name)
         + _acceptance(run, name)
         + _signs(run, name)
         + _client_map(run, name)
@@ -209,6 +210,17 @@ def _smoothing(run: RunData, rounds: str = "rounds") -> str:
     return smooth + (
         f"; every {step}th round is drawn." if step > 3 else f"; one round in {step} is drawn." * (step > 1) or "."
     )
+
+
+def _success(run: RunData, name: str) -> str:
+    drawn = plots.success(run)
+    if drawn is None:
+        return ""
+    caption = (
+        "The attack is after some samples alone. Its line is the mean confidence with which the model takes them for "
+        "what the attack wants; the other is the accuracy on all samples, which need not suffer."
+    )
+    return "<h3>Success of the attack</h3>\n" + figure(f"{name}-success", drawn, caption, "Attack success over rounds")
 
 
 def _acceptance(run: RunData, name: str) -> str:

@@ -180,6 +180,27 @@ def _line(
     } | more
 
 
+def success(run: RunData) -> Figure | None:
+    """Accuracy, and how far an attack with a target got; None if there was no such attack."""
+    points = [r for r in run.evaluated if r.confidence is not None]
+    if not points:
+        return None
+    lines = (("accuracy", HONEST, [r.accuracy for r in points]), ("attack", BYZANTINE, [r.confidence for r in points]))
+    data = [
+        {
+            "type": "scatter",
+            "mode": "lines+markers" if len(points) <= 40 else "lines",
+            "name": name,
+            "x": [r.round for r in points],
+            "y": _listed(_column(values)),
+            "line": {"color": colour, "width": 2},
+            "hovertemplate": "%{y:.1%}",
+        }
+        for name, colour, values in lines
+    ]
+    return {"data": data, "layout": _rates_layout("share")}
+
+
 def acceptance(run: RunData) -> Figure | None:
     """Rates at which honest and byzantine clients were accepted; None if no rate was recorded."""
     data = [
@@ -190,14 +211,17 @@ def acceptance(run: RunData) -> Figure | None:
         )
         if any(value is not None for value in values)
     ]
-    layout = base_layout(
+    return {"data": data, "layout": _rates_layout("accepted")} if data else None
+
+
+def _rates_layout(title: str) -> dict[str, Any]:
+    return base_layout(
         300,
         hovermode="x unified",
         showlegend=True,
         xaxis=base_axis("round", hoverformat=",d", unifiedhovertitle={"text": "round %{x}"}),
-        yaxis=base_axis("accepted", range=[-0.03, 1.03], tickformat=".0%"),
+        yaxis=base_axis(title, range=[-0.03, 1.03], tickformat=".0%"),
     )
-    return {"data": data, "layout": layout} if data else None
 
 
 def with_signs(run: RunData) -> RunData:

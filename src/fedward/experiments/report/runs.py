@@ -29,6 +29,8 @@ class Record:
     """One character a client: 1 accepted, 0 dropped, - did not take part."""
     accuracy: float | None
     loss: float | None
+    confidence: float | None
+    """With which the model takes the samples that an attack is after for what the attack wants."""
     train_loss: float | None
     honest_accepted: float | None
     byzantine_accepted: float | None
@@ -198,6 +200,7 @@ def _record(entry: Any) -> Record:
         accepted=accepted,
         accuracy=_rate(entry, "accuracy"),
         loss=_number(entry.get("loss"), "loss"),
+        confidence=_rate(entry, "confidence"),
         train_loss=_number(entry.get("train_loss"), "train_loss"),
         honest_accepted=_rate(entry, "honest_accepted"),
         byzantine_accepted=_rate(entry, "byzantine_accepted"),
