@@ -14,7 +14,7 @@ from rich.text import Text
 
 from .experiments.run import Summary
 from .experiments.spec import RunSpec
-from .redteam import Examination, Finding
+from .redteam import Examination, label
 from .registry import Entry
 from .rule import Reason
 from .sim import Record
@@ -30,11 +30,7 @@ def percent(share: float | None, digits: int = 1) -> str:
 
 def summary_table(summaries: Sequence[Summary]) -> Table:
     """Attack x rule: accuracies and accepted rates."""
-    table = Table(box=SIMPLE_HEAD, show_edge=False)
-    for heading in ("attack", "rule"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("best\naccuracy", "final\naccuracy", "byzantine\naccepted", "honest\naccepted"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = _columns(["attack", "rule"], ["best\naccuracy", "final\naccuracy", *_ACCEPTED])
     before = summaries[0].attack
     for s in summaries:
         if s.attack != before:
@@ -57,24 +53,36 @@ def notes(summaries: Sequence[Summary]) -> Iterator[str]:
 
 def examination_table(examinations: Sequence[Examination]) -> Table:
     """One rule: its worst case by kind of attack. Several: each with its worst attack."""
-    table = Table(box=SIMPLE_HEAD, show_edge=False)
-    for heading in ("rule", "worst attack") if len(examinations) > 1 else ("worst strength of each attack",):
-        table.add_column(heading, overflow="fold")
-    for heading in ("kappa", "progress", "byzantine\naccepted", "honest\naccepted", "accuracy"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    if len(examinations) == 1:
-        for _, f in examinations[0].worst():
-            table.add_row(f.attack, *_harm(f), percent(f.accuracy))
-        return table
-    for e in examinations:
-        worst, lowest = e.worst()[0][1], e.trained[0].accuracy if e.trained else None
-        table.add_row(e.rule, worst.attack, *_harm(worst), f"{percent(e.untouched)} -> {percent(lowest)}")
+    return _strengths(examinations[0]) if len(examinations) == 1 else _rules(examinations)
+
+
+def _strengths(examination: Examination) -> Table:
+    table = _columns(["worst strength of each attack"], ["kappa", "progress", *_ACCEPTED, "accuracy"])
+    for _, f in examination.worst():
+        accepted = percent(f.byzantine_accepted, 0), percent(f.honest_accepted, 0)
+        table.add_row(label(f.attack), f"{f.kappa:.3g}", f"{f.progress:.2f}", *accepted, percent(f.accuracy))
     return table
 
 
-def _harm(f: Finding) -> tuple[str, ...]:
-    accepted = percent(f.byzantine_accepted, 0), percent(f.honest_accepted, 0)
-    return (f"{f.kappa:.3g}", f"{f.progress:.2f}", *accepted)
+def _rules(examinations: Sequence[Examination]) -> Table:
+    table = _columns(["rule", "worst attack"], ["kappa", _ACCEPTED[0], "accuracy\nwithout", "lowest\naccuracy"])
+    for e in examinations:
+        worst, lowest = e.worst()[0][1], e.trained[0].accuracy if e.trained else None
+        shares = percent(worst.byzantine_accepted, 0), percent(e.untouched), percent(lowest)
+        table.add_row(e.rule, label(worst.attack), f"{worst.kappa:.3g}", *shares)
+    return table
+
+
+_ACCEPTED = ("byzantine\naccepted", "honest\naccepted")
+
+
+def _columns(texts: Sequence[str], numbers: Sequence[str]) -> Table:
+    table = Table(box=SIMPLE_HEAD, show_edge=False)
+    for heading in texts:
+        table.add_column(heading, overflow="fold")
+    for heading in numbers:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
 
 
 def catalogue_table(entries: Sequence[Entry]) -> Table:

@@ -4,7 +4,7 @@ Honest updates of a real training run are captured; every attack forges rows fro
 rule itself; what the rule makes of it is compared with the honest mean. Then the model is trained under the worst.
 """
 
-from .arsenal import ADAPTIVE, ARSENAL, EVERYTHING, family
+from .arsenal import ADAPTIVE, ARSENAL, EVERYTHING, family, label
 from .capture import Captured, capture
 from .examine import Examination, RedTeamError, examination_steps, examine, examine_all, load_examination
 from .page import write_page
@@ -23,6 +23,7 @@ __all__ = [
     "examine",
     "examine_all",
     "family",
+    "label",
     "load_examination",
     "play",
     "write_page",

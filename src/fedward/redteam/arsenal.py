@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..attacks import Maximise
-from ..notation import describe, parse
+from ..attacks.optimised import Deviation
+from ..notation import parse
 from ..registry import name_of
 
 ARSENAL: tuple[str, ...] = (
@@ -44,8 +45,15 @@ EVERYTHING = (*ARSENAL, *ADAPTIVE)
 
 
 def family(text: str) -> str:
-    """The kind of an attack, whatever its strength: ``alie``; ``adaptive deviation:direction=unit`` for a search."""
+    """The kind of an attack, whatever its strength: ``alie``; ``adaptive std`` for a search over that deviation."""
     attack = parse(text, "attack")
     if isinstance(attack, Maximise):
-        return f"adaptive {describe(attack.inner)}"
+        inner = attack.inner
+        return f"adaptive {inner.direction if isinstance(inner, Deviation) else name_of(inner)}"
     return name_of(attack) or text.partition(":")[0]
+
+
+def label(text: str) -> str:
+    """An attack as tables have it: a search goes by its kind and objective."""
+    attack = parse(text, "attack")
+    return f"{family(text)}: {attack.objective}" if isinstance(attack, Maximise) else text

@@ -11,7 +11,7 @@ from typing import Any
 from ..experiments.report import ReportError
 from ..experiments.report.pieces import NONE, count, document, figure, per_cent, table
 from ..experiments.report.style import BYZANTINE, HONEST, base_axis, base_layout, margins, safe_text
-from .arsenal import family
+from .arsenal import family, label
 from .examine import Examination
 from .play import Finding
 
@@ -74,14 +74,14 @@ def _summary(examinations: Sequence[Examination]) -> str:
         rows.append(
             [
                 f'<a href="#run-{number}">{escape(e.rule)}</a>',
-                escape(worst.attack),
+                escape(label(worst.attack)),
                 _number(worst.kappa),
                 _number(e.baseline.kappa) if e.baseline else NONE,
                 f"{worst.progress:.2f}",
                 per_cent(worst.byzantine_accepted, 0),
                 per_cent(e.untouched, 1),
                 per_cent(trained[0].accuracy, 1) if trained else NONE,
-                escape(trained[0].attack) if trained else NONE,
+                escape(label(trained[0].attack)) if trained else NONE,
             ]
         )
     caption = f"Each rule with its worst attack, by kappa. {_EXPLAINED} Accuracies are those of a short training run."
@@ -107,7 +107,7 @@ def _map(examinations: Sequence[Examination]) -> str:
         "colorbar": {"title": {"text": "kappa"}, "tickvals": [-3, -2, -1, 0, 1], "thickness": 12}
         | {"ticktext": ["0.001", "0.01", "0.1", "1", "10 and more"]},
     }
-    layout = base_layout(150 + 20 * len(examinations), margin=margins(20, 130))
+    layout = base_layout(max(300, 150 + 20 * len(examinations)), margin=margins(36, 110))
     layout |= {"xaxis": base_axis(tickangle=-45), "yaxis": base_axis(autorange="reversed", dtick=1)}
     drawn = {"data": [trace], "layout": layout}
     caption = "Kappa of each kind of attack at its worst strength, attacks that do most harm to the left."
@@ -120,7 +120,7 @@ def _section(number: int, e: Examination, alone: bool) -> str:
     rows = [
         [
             escape(kind),
-            escape(f.attack) + f"<small>refused in {f.refused} rounds</small>" * bool(f.refused),
+            escape(label(f.attack)) + f"<small>refused in {f.refused} rounds</small>" * bool(f.refused),
             _number(f.kappa),
             f"{f.progress:.2f}",
             per_cent(f.byzantine_accepted, 0),
@@ -132,7 +132,7 @@ def _section(number: int, e: Examination, alone: bool) -> str:
     most = worst[0][1]
     return (
         f'<details class="run" id="run-{number}"{" open" * alone}><summary><span class="name">{escape(e.rule)}</span>'
-        f'<span class="facts">worst: {escape(most.attack)}, kappa {_number(most.kappa)}</span></summary>\n'
+        f'<span class="facts">worst: {escape(label(most.attack))}, kappa {_number(most.kappa)}</span></summary>\n'
         f'<div class="body">\n{_dots(number, e)}{table(head, rows, 2, "wide")}<p class="caption">{_EXPLAINED} '
         "Accuracy is that after a short training run, where one was made; without attack it is "
         f"{per_cent(e.untouched, 1)}.</p>\n</div></details>\n"
