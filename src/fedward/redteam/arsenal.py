@@ -20,6 +20,7 @@ ARSENAL: tuple[str, ...] = (
     *(f"gaussian:std={s}" for s in (0.001, 0.01, 0.1, 2.0)),
     *(f"noise:std={s}" for s in (0.01, 0.5)),
     *(f"constant:value={c}" for c in (0.01, 5.0)),
+    *(f"rop:z={z}" for z in (0.1, 1.0, 10.0)),
     *(f"mimic:warmup={w}" for w in (0, 5)),
     "zero",
     "free-rider",
