@@ -407,6 +407,37 @@ def attack_free_rider(previous_update: ArrayLike, f: int) -> Matrix:
     return copies(np.array(previous_update, dtype=np.float64), f)
 
 
+# --- ROP ----------------------------------------------------------------------------------------------
+
+
+def attack_rop(
+    G: ArrayLike,
+    f: int,
+    last: ArrayLike | None,
+    z: float = 1.0,
+    relocate: float = 1.0,
+    reference: float = 0.9,
+    degrees: float = 90.0,
+) -> Matrix:
+    """ROP: a + z (sin t * p + cos t * u / norm(u)), p = normalised (1 - projection of 1 on u), 1 the vector of ones.
+
+    a = relocate * last + (1 - relocate) * mean(G), u = reference * last + (1 - reference) * mean(G); without a last
+    step a = (1 - relocate) * mean(G) and u = mean(G).
+    """
+    centre = mean(G)
+    ones = np.ones(len(centre))
+    if last is None:
+        start, u = (1 - relocate) * centre, centre
+    else:
+        step = np.array(last, dtype=np.float64)
+        start = relocate * step + (1 - relocate) * centre
+        u = reference * step + (1 - reference) * centre
+    u = normalised(u)
+    p = normalised(ones - float(np.sum(ones * u)) * u)
+    t = math.radians(degrees)
+    return copies(start + z * (math.sin(t) * p + math.cos(t) * u), f)
+
+
 # --- objectives of adaptive searches ------------------------------------------------------------------
 
 
