@@ -52,10 +52,12 @@ def parse(spec: Spec, kind: str | None = None, **known: Any) -> Any:
             made = mixer >> made
     if kind is not None and made.kind != kind:
         valid = ", ".join(e.name for e in catalogue(kind))
-        raise ValueError(
-            f"{describe(made)} is a{'n' * (made.kind == 'attack')} {made.kind}, a {kind} is needed: {valid}"
-        )
+        raise ValueError(f"{describe(made)} is {_article(made.kind)}, {_article(kind)} is needed: {valid}")
     return made
+
+
+def _article(kind: str) -> str:
+    return f"{'an' if kind == 'attack' else 'a'} {kind}"
 
 
 def describe(component: Component) -> str:

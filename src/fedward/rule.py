@@ -12,7 +12,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from math import isnan
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, ClassVar, overload
 from zlib import crc32
 
@@ -128,6 +128,10 @@ def _whole(value: object) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
+def _number(value: object, annotation: str) -> bool:
+    return isinstance(value, Real) or (value is None and "None" in annotation)
+
+
 class Component(ABC):
     """What rules, mixers and attacks share: a place in the catalogue, and parameters checked when made."""
 
@@ -138,6 +142,8 @@ class Component(ABC):
             value = getattr(self, parameter.name)
             if parameter.name != "f" and parameter.type in ("int", int) and not _whole(value):
                 raise ValueError(f"{parameter.name} is a whole number, got {value!r}")
+            if parameter.type in ("float", float, "float | None") and not _number(value, str(parameter.type)):
+                raise ValueError(f"{parameter.name} is a number, got {value!r}")
             if isinstance(value, float) and isnan(value):
                 raise ValueError(f"{parameter.name} must be a number, got nan")
         f = getattr(self, "f", 0)

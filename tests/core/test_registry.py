@@ -18,6 +18,12 @@ from fedward.rule import Component
 
 ENTRIES = {entry.name: entry for entry in fw.catalogue() if entry.cls.__module__.startswith("fedward.")}
 MODULES = {"rule": rules, "mixer": mixers, "attack": attacks}
+POSITIONAL = {  # what they are made of comes first, as in Schedule({0: NoAttack(), 50: MinMax()})
+    "schedule": ["attacks"],
+    "random-schedule": ["attacks"],
+    "groups": ["attacks"],
+    "maximise": ["attack"],
+}
 
 
 def public(kind):
@@ -47,7 +53,7 @@ def test_a_line_of_the_catalogue(name):
     assert re.match(r"O\(.+\)", entry.complexity)
     assert is_dataclass(entry.cls)
     assert entry.cls.__dataclass_params__.frozen
-    assert all(f.kw_only for f in fields(entry.cls))
+    assert [f.name for f in fields(entry.cls) if not f.kw_only] == POSITIONAL.get(name, [])
     made = entry.build()
     assert type(made) is entry.cls
     assert name_of(made) == name
@@ -125,7 +131,7 @@ def test_unknown_arguments_list_the_valid_ones_with_the_nearest():
         ("krum", {"f": -1}, "whole number of at least 0, got -1"),
         ("krum", {"f": "two"}, "got 'two'"),
         ("sign-guard", {"lower": 4.0}, "lower=4.0 and upper=3.0"),
-        ("sign-guard", {"lower": "a"}, r"sign-guard cannot take \{'lower': 'a'\}"),
+        ("sign-guard", {"lower": "a"}, "lower is a number, got 'a'"),
         ("dnc", {"f": 1, "iterations": 0}, "iterations >= 1"),
         ("min-max", {"direction": "up"}, "direction is one of std, unit, sign, got 'up'"),
         ("clip-norm", {"radius": 0}, 'a positive number or "median", got 0'),
@@ -184,7 +190,25 @@ VALUES = {
     ("centered-clipping", "radius"): st.floats(1e-3, 1e3),
     ("sequential-centered-clipping", "radius"): st.floats(1e-3, 1e3),
     ("rffl", "clip"): st.none() | st.floats(0.1, 9),
-    ("scaling", "factor"): st.floats(0, 1e9),
+    ("scaling", "factor"): st.none() | st.floats(0, 1e9),
+    ("fang-krum", "knows"): st.sampled_from(["honest", "own"]),
+    ("fang-trimmed-mean", "knows"): st.sampled_from(["honest", "own"]),
+    ("label-flip", "source"): st.none(),  # source and target go together
+    ("label-flip", "target"): st.none(),
+    ("targeted-poisoning", "source"): st.integers(4, 9),
+    ("targeted-poisoning", "label"): st.integers(1, 3),
+    ("rop", "relocate"): st.floats(0, 1),
+    ("rop", "reference"): st.floats(0, 1),
+    ("rop", "angle"): st.floats(0, 360),
+    ("non-finite", "value"): st.sampled_from(["nan", "inf", "-inf"]),
+    ("schedule", "attacks"): st.deferred(
+        lambda: st.dictionaries(st.integers(0, 999), components("attack"), min_size=1, max_size=3)
+    ),
+    ("maximise", "attack"): st.deferred(lambda: components("attack", "deviation")),
+    ("maximise", "over"): st.just("gamma"),
+    ("maximise", "bounds"): st.tuples(st.floats(-9, 0), st.floats(1, 99)),
+    ("maximise", "objective"): st.sampled_from(["distance", "regress", "accepted"]),
+    ("maximise", "candidates"): st.integers(2, 99),
     "lower": st.floats(0, 1),
     "upper": st.floats(1, 100) | st.just(float("inf")),
     "fraction": st.floats(0.01, 1),
@@ -200,6 +224,17 @@ VALUES = {
     "inner": st.deferred(lambda: components("attack")),
     "base": st.deferred(lambda: components("rule").filter(lambda rule: not rule.history)),
     "rules": st.deferred(lambda: st.lists(components("rule"), min_size=1, max_size=3).map(tuple)),
+    "attacks": st.deferred(lambda: st.lists(components("attack"), min_size=1, max_size=3).map(tuple)),
+    "knows": st.sampled_from(["honest", "all", "own"]),
+    "ddof": st.integers(0, 1),
+    "std": st.floats(0, 1e9),
+    "b": st.floats(1, 9),
+    "c": st.floats(1e-3, 99),
+    "boost": st.none() | st.floats(0, 99),
+    "share": st.floats(0, 1),
+    "size": st.integers(1, 9),
+    "source": st.integers(0, 9),
+    "label": st.integers(0, 9),
     "probabilities": st.none(),
     "pivot": st.integers(0, 99) | st.sampled_from(["client 3", "site-a"]),
     "linkage": st.sampled_from(["single", "complete", "average"]),
@@ -234,8 +269,8 @@ def arguments(entry):
     return st.fixed_dictionaries(required, optional={a: values(a) for a in entry.arguments if a not in required})
 
 
-def components(kind):
-    entries = [entry for entry in ENTRIES.values() if entry.kind == kind]
+def components(kind, *names):
+    entries = [entry for entry in ENTRIES.values() if entry.kind == kind and (not names or entry.name in names)]
     return st.sampled_from(entries).flatmap(lambda e: arguments(e).map(lambda given: fw.build(e.name, **given)))
 
 

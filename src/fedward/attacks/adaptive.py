@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from math import sqrt
+from math import isfinite, sqrt
+from numbers import Real
 
 import torch
 from torch import Tensor
 
 from ..registry import register
-from ..rule import BoundError, Plan, State
-from ..stack import Joined, Updates
-from .base import Attack, View
+from ..rule import BoundError, Plan
+from ..stack import Updates, parts
+from .base import Around, Attack, View
 from .optimised import Deviation
 
 
@@ -33,18 +34,19 @@ class Trial:
         mean = torch.zeros(self.stack.n, dtype=torch.float64)
         mean[: self.honest] = 1 / self.honest
         weights = self.weights()
-        if weights is not None and self.plan.updates.d == self.stack.d and not _has_rows_of_its_own(self.plan):
+        if weights is not None and not _weighs_rows_of_its_own(self.plan, self.stack):
             K = self.stack.gram()
             return float(weights @ K @ weights), float(weights @ K @ mean), float(mean @ K @ mean)
         output, centre = self.plan.execute().double(), self.stack.combine(mean).double()
         return float(output @ output), float(output @ centre), float(centre @ centre)
 
 
-def _has_rows_of_its_own(plan: Plan) -> bool:
-    """Whether some weight lies on rows that are no client's."""
+def _weighs_rows_of_its_own(plan: Plan, clients: Updates) -> bool:
+    """Whether some weight lies on rows that are no client's: a previous aggregate, noise."""
     assert plan.weights is not None
-    ones = torch.ones(plan.updates.n, dtype=torch.float64)
-    return plan.updates.to_clients(ones).numel() < plan.updates.n
+    return any(
+        root is not clients and bool((plan.weights @ weights).any()) for root, weights in parts(plan.updates).items()
+    )
 
 
 def accepted(trial: Trial) -> float:
@@ -70,24 +72,26 @@ OBJECTIVES: dict[str, Callable[[Trial], float]] = {"accepted": accepted, "distan
 
 @register("maximise", paper="Shejwalkar & Houmansadr 2021", example={"attack": Deviation(), "over": "gamma"})
 @dataclass(frozen=True)
-class Maximise(Attack):
+class Maximise(Around):
     """Play an attack with the value of one parameter that does most harm against the server's actual rule.
 
     ``Maximise(attacks.IPM, over="epsilon", bounds=(0, 10))``: every candidate is shown to the defence's pure `decide`,
     and the best one is sent; of equal ones the largest value. ``candidates`` values are spread over the bounds, then as
-    many again around the best. Candidates that are mixes of the same rows share their statistics: for a rule that
-    decides from inner products, forty cost one pass. An adversary who knows the rule and every honest row.
+    many around the best, ``zooms`` times, each time closer. Candidates that are mixes of the same rows share
+    their statistics: for a rule that decides from inner products, forty cost one pass. An adversary who knows the rule
+    and every honest row; where the rule is not known, the upper bound is played.
 
     Args:
         attack: the attack, or its class.
-        over: the parameter.
+        over: the parameter, a number.
         bounds: its least and greatest value.
         objective: "distance" of the output from the honest mean; "regress", progress the other way along it;
             "accepted", share of the forged rows that get weight, then the largest value.
-        candidates: in each of the two rounds of the search.
+        candidates: in each round of the search, at least 2.
+        zooms: rounds after the first.
 
     Raises:
-        ValueError: no such parameter, objective or bounds. At `forge`, that the defence is not known.
+        ValueError: not an attack, no such parameter or objective, or bounds that it cannot take.
     """
 
     attack: Attack | type[Attack]
@@ -95,65 +99,75 @@ class Maximise(Attack):
     bounds: tuple[float, float] = field(default=(0.0, 10.0), kw_only=True)
     objective: str = field(default="distance", kw_only=True)
     candidates: int = field(default=20, kw_only=True)
+    zooms: int = field(default=2, kw_only=True)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if isinstance(self.attack, type):
+        if isinstance(self.attack, type) and issubclass(self.attack, Attack):
             object.__setattr__(self, "attack", self.attack())
-        object.__setattr__(self, "bounds", tuple(self.bounds))
-        valid = [f.name for f in fields(self.inner)]  # type: ignore[arg-type]  # attacks are dataclasses
-        if self.over not in valid:
-            raise ValueError(
-                f"{type(self.attack).__name__} has no {self.over!r} to search over, only {', '.join(valid)}"
-            )
+        super().__post_init__()
         if self.objective not in OBJECTIVES:
             raise ValueError(f"objective is one of {', '.join(OBJECTIVES)}, got {self.objective!r}")
-        if not (len(self.bounds) == 2 and self.bounds[0] < self.bounds[1]) or self.candidates < 2:
-            raise ValueError(f"bounds (low, high) with low < high and candidates >= 2 are needed, got {self!r}")
+        if self.candidates < 2 or self.zooms < 0:
+            raise ValueError(
+                f"candidates >= 2 and zooms >= 0 are needed, got candidates={self.candidates} and zooms={self.zooms}"
+            )
+        self._check_range()
+
+    def _check_range(self) -> None:
+        parameters = fields(self.inner)  # type: ignore[arg-type]  # attacks are dataclasses
+        numbers = [parameter.name for parameter in parameters if str(parameter.type).startswith("float")]
+        if self.over not in numbers:
+            valid = ", ".join(numbers) or "none"
+            raise ValueError(f"{type(self.inner).__name__} has no number {self.over!r} to search over, only {valid}")
+        bounds = tuple(self.bounds) if isinstance(self.bounds, tuple | list) else ()
+        if not (
+            len(bounds) == 2 and all(isinstance(b, Real) and isfinite(b) for b in bounds) and bounds[0] < bounds[1]
+        ):
+            raise ValueError(f"bounds are two finite numbers (low, high) with low < high, got bounds={self.bounds!r}")
+        object.__setattr__(self, "bounds", bounds)
+        for bound in bounds:
+            self._with(bound)  # what the attack cannot take, it says now and not in the middle of a run
 
     @property
-    def inner(self) -> Attack:
+    def inner(self) -> Attack:  # type: ignore[override]  # an attribute elsewhere
         """The attack that is searched."""
-        assert isinstance(self.attack, Attack)
-        return self.attack
-
-    @property
-    def history(self) -> bool:  # type: ignore[override]  # a class variable elsewhere
-        return self.inner.history
+        return self.attack  # type: ignore[return-value]  # no class any more, and checked
 
     def forge(self, view: View) -> Updates:
         return self.best(view)[0].forge(view)
 
-    def advance(self, view: View, forged: Tensor) -> State:
-        return self.inner.advance(view, forged)
-
     def best(self, view: View) -> tuple[Attack, float, float]:
-        """The attack to play, its parameter's value, and what the objective says of it."""
-        if view.decide is None:
-            return self._with(self.bounds[1]), self.bounds[1], float("nan")
+        """The attack to play, its parameter's value, and what the objective says of it: NaN if the rule is unknown."""
         low, high = self.bounds
+        if view.decide is None:
+            return self._with(high), high, float("nan")
         step = (high - low) / (self.candidates - 1)
-        value, found = self._search(view, [low + k * step for k in range(self.candidates)])
-        fine = 2 * step / (self.candidates + 1)
-        around = [value - step + (k + 1) * fine for k in range(self.candidates)]
-        other, better = self._search(view, [v for v in around if low <= v <= high])
-        if (better, other) > (found, value):
-            value, found = other, better
-        return self._with(value), value, found
+        tried = {low + k * step: 0.0 for k in range(self.candidates)}
+        tried |= {value: self._score(view, value) for value in tried}
+        for _ in range(self.zooms):
+            value = _best(tried)
+            fine = 2 * step / (self.candidates + 1)
+            around = [value - step + (k + 1) * fine for k in range(self.candidates)]
+            tried |= {v: self._score(view, v) for v in around if low <= v <= high and v not in tried}
+            step = fine
+        value = _best(tried)
+        return self._with(value), value, tried[value]
 
     def _with(self, value: float) -> Attack:
         return replace(self.inner, **{self.over: value})  # type: ignore[type-var]
 
-    def _search(self, view: View, values: Sequence[float]) -> tuple[float, float]:
-        scored = [(round(self._score(view, value), 12), value) for value in values]
-        found, value = max(scored)
-        return value, found
-
     def _score(self, view: View, value: float) -> float:
         assert view.decide is not None
-        stack = Joined.of(view.honest, self._with(value).forge(view), (*view.honest.ids, *view.own.ids))
+        stack = view.sent(self._with(value).forge(view))
         try:
             plan = view.decide(stack)
         except BoundError:
             return -float("inf")
         return OBJECTIVES[self.objective](Trial(plan, stack, view.honest.n))
+
+
+def _best(tried: Mapping[float, float]) -> float:
+    """The largest of the values that do most harm; what rounding tells apart counts as equal."""
+    most = max(tried.values())
+    slack = 1e-12 * abs(most) if isfinite(most) else 0.0
+    return max(value for value, found in tried.items() if found >= most - slack)

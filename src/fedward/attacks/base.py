@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from math import isfinite
 from typing import Any, ClassVar, overload
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..rule import Component, Context, Plan, State
-from ..stack import Extended, Joined, Kernel, Updates, as_updates, materialise
+from ..stack import Extended, Joined, Kernel, Rooted, Updates, as_updates, materialise, one_mix
 
 KNOWLEDGE = ("honest", "all", "own")
 """What rows an attack goes by: those of the honest clients; those and the byzantine clients' own; only their own."""
@@ -47,6 +48,14 @@ class View:
             return self.own
         return self._stacks.setdefault("all", Joined(self.honest, self.own))
 
+    def sent(self, forged: Updates) -> Updates:
+        """What the server would get: the honest rows with the forged ones below them, as clients.
+
+        Forged rows that are mixes of the same rows share what follows from inner products: a search costs one pass.
+        """
+        mixed = one_mix(Joined(self.honest, forged), self._stacks)
+        return Rooted(mixed, (*self.honest.ids, *self.own.ids))
+
     def beside(self, knows: str, kernel: Kernel) -> Updates:
         """The known rows with one more below them that the kernel makes of their columns.
 
@@ -75,6 +84,15 @@ class Attack(Component):
     kind: ClassVar[str] = "attack"
     history: ClassVar[bool] = False
     """Whether it remembers earlier rounds."""
+    protocol: ClassVar[bool] = False
+    """Whether it changes what byzantine clients say, or when they take part."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for parameter in fields(self):  # type: ignore[arg-type]  # attacks are dataclasses
+            value = getattr(self, parameter.name)
+            if isinstance(value, float) and not isfinite(value):
+                raise ValueError(f"{parameter.name} must be finite, got {value}; NonFinite sends what is not")
 
     @abstractmethod
     def forge(self, view: View) -> Updates:
@@ -119,10 +137,61 @@ class Attack(Component):
         return rows.numpy() if isinstance(honest, np.ndarray) else rows
 
 
+class Around(Attack):
+    """An attack around another one, ``inner``, which sees, poisons, speaks and remembers as it would alone."""
+
+    inner: Attack
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_attacks(self.inner)
+
+    @property
+    def history(self) -> bool:  # type: ignore[override]  # class variables elsewhere; here they depend on the parts
+        return self.inner.history
+
+    @property
+    def protocol(self) -> bool:  # type: ignore[override]
+        return self.inner.protocol
+
+    def forge(self, view: View) -> Updates:
+        return self.inner.forge(view)
+
+    def advance(self, view: View, forged: Tensor) -> State:
+        return self.inner.advance(view, forged)
+
+    def poison(self, batch: Batch, context: Context) -> Batch:
+        return self.inner.poison(batch, context)
+
+    def say(self, messages: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        return self.inner.say(messages, context)
+
+    def present(self, context: Context) -> bool:
+        return self.inner.present(context)
+
+    def aim(self, inputs: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor] | None:
+        return self.inner.aim(inputs, labels, classes)
+
+
+def check_attacks(*parts: object) -> None:
+    """Raise ValueError unless these are attacks, at least one."""
+    if not parts:
+        raise ValueError("at least one attack is needed, got none")
+    for part in parts:
+        if not isinstance(part, Attack):
+            raise ValueError(f"an attack is needed, got {part!r}")
+
+
 def check_knowledge(knows: str) -> None:
     """Raise ValueError unless this is one of `KNOWLEDGE`."""
     if knows not in KNOWLEDGE:
         raise ValueError(f"knows is one of {', '.join(KNOWLEDGE)}, got {knows!r}")
+
+
+def check_spread(ddof: int) -> None:
+    """Raise ValueError unless a standard deviation with divisor n - ddof makes sense."""
+    if ddof < 0:
+        raise ValueError(f"ddof is 0, or 1 for the unbiased deviation, got {ddof}")
 
 
 def copies(stack: Updates, row: Tensor, m: int) -> Updates:

@@ -29,10 +29,10 @@ class LabelFlip(_DataAttack):
     With source and target given, only that pair: source samples are labelled target.
 
     Args:
-        source, target: labels; both or neither.
+        source, target: two labels; both or neither.
 
     Raises:
-        ValueError: one without the other.
+        ValueError: one without the other, labels that are negative or the same; at `poison` labels beyond the classes.
     """
 
     source: int | None = None
@@ -42,11 +42,26 @@ class LabelFlip(_DataAttack):
         super().__post_init__()
         if (self.source is None) != (self.target is None):
             raise ValueError(f"source and target go together, got {self.source} and {self.target}")
+        if self.source is not None and self.target is not None:
+            _check_pair(source=self.source, target=self.target)
 
     def poison(self, batch: Batch, context: Context) -> Batch:
         if self.source is None or self.target is None:
             return replace(batch, labels=batch.classes - 1 - batch.labels)
+        _check_labels(batch, self.source, self.target)
         return replace(batch, labels=_relabelled(batch.labels, self.source, self.target))
+
+
+def _check_pair(**labels: int) -> None:
+    if len(set(labels.values())) < 2 or min(labels.values()) < 0:
+        given = " and ".join(f"{name}={label}" for name, label in labels.items())
+        raise ValueError(f"two different labels of at least 0 are needed, got {given}")
+
+
+def _check_labels(batch: Batch, *labels: int) -> None:
+    for label in labels:
+        if label >= batch.classes:
+            raise ValueError(f"label {label} is not one of the {batch.classes} classes, 0 to {batch.classes - 1}")
 
 
 def _relabelled(labels: Tensor, source: int, target: int) -> Tensor:
@@ -77,11 +92,11 @@ class TargetedPoisoning(_Boosted):
     boosting), as SIREN (SoCC 2021) has it.
 
     Args:
-        source, target: the class, and the label that it is to get.
+        source, label: the class, and the label that it is to get.
         boost: factor of the rows; None for n / m, m byzantine of n clients.
 
     Raises:
-        ValueError: source and target the same, or a negative boost.
+        ValueError: source and label negative or the same, a negative boost; at `poison` labels beyond the classes.
     """
 
     source: int = 0
@@ -89,10 +104,10 @@ class TargetedPoisoning(_Boosted):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.source == self.label or min(self.source, self.label) < 0:
-            raise ValueError(f"two different labels are needed, got source={self.source} and label={self.label}")
+        _check_pair(source=self.source, label=self.label)
 
     def poison(self, batch: Batch, context: Context) -> Batch:
+        _check_labels(batch, self.source, self.label)
         return replace(batch, labels=_relabelled(batch.labels, self.source, self.label))
 
     def aim(self, inputs: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor] | None:
@@ -115,7 +130,8 @@ class Backdoor(_Boosted):
         boost: factor of the rows; None for n / m.
 
     Raises:
-        ValueError: share outside 0 to 1, or a size below 1.
+        ValueError: share outside 0 to 1, or a size below 1; at `poison` inputs that are not images of that size, or a
+            label beyond the classes.
     """
 
     label: int = 0
@@ -128,11 +144,17 @@ class Backdoor(_Boosted):
             raise ValueError(f"0 <= share <= 1, size >= 1 and label >= 0 are needed, got {self!r}")
 
     def _stamped(self, inputs: Tensor) -> Tensor:
+        if inputs.ndim < 3 or min(inputs.shape[-2:]) < self.size:
+            raise ValueError(
+                f"a square of {self.size} x {self.size} pixels needs images, (batch, ..., height, width), at least as "
+                f"large, got inputs of shape {tuple(inputs.shape)}"
+            )
         stamped = inputs.clone()
         stamped[..., -self.size :, -self.size :] = inputs.max() if inputs.numel() else 0
         return stamped
 
     def poison(self, batch: Batch, context: Context) -> Batch:
+        _check_labels(batch, self.label)
         count = round(self.share * len(batch.labels))
         inputs, labels = batch.inputs.clone(), batch.labels.clone()
         inputs[:count], labels[:count] = self._stamped(batch.inputs)[:count], self.label

@@ -81,7 +81,10 @@ def _start(stack: Updates, m: int) -> float:
     dists = stack.sq_dists()[:h, :h].sqrt()
     nearest = dists.sort(1).values[:, 1 : max(h - 2, 1) + 1].sum(1)
     n = h + m
-    return float(nearest.min() / (max(n - 2 * m - 1, 1) * sqrt(stack.d)) + stack.norms()[:h].max() / sqrt(stack.d))
+    return float(
+        nearest.min() / (max(n - 2 * m - 1, 1) * sqrt(stack.d))
+        + stack.gram().diagonal()[:h].max().sqrt() / sqrt(stack.d)
+    )
 
 
 @register("fang-trimmed-mean", paper="Fang et al. 2020")

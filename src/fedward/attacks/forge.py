@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from ..registry import register
-from ..rule import Context
 from ..stack import Joined, Kernel, Updates
-from .base import Attack, Batch, View, check_knowledge, copies, mean_of
+from .base import Around, Attack, View, check_knowledge, check_spread, copies, mean_of
 
 
 @register("alie", paper="Baruch et al. 2019")
@@ -40,6 +39,7 @@ class ALIE(Attack):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_knowledge(self.knows)
+        check_spread(self.ddof)
 
     def forge(self, view: View) -> Updates:
         z, m = z_or_greatest(self.z, view), view.own.n
@@ -99,7 +99,7 @@ class IPM(Attack):
 
 @register("byz-mean", paper="Xu et al. 2022")
 @dataclass(frozen=True, kw_only=True)
-class ByzMean(Attack):
+class ByzMean(Around):
     """Some clients send another attack's row t, the others make the mean of all n rows exactly t.
 
     m1 = floor(split m) rows are t, at most m - 1; the m2 others are ((n - m1) t - sum of the honest rows) / m2.
@@ -128,9 +128,6 @@ class ByzMean(Attack):
         M[m1:, :h] = -1 / m2
         M[m1:, h] = (h + m2) / m2
         return stack.mix(M)
-
-    def poison(self, batch: Batch, context: Context) -> Batch:
-        return self.inner.poison(batch, context)
 
 
 @lru_cache(maxsize=4)

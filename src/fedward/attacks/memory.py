@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from math import cos, radians, sin, sqrt
 from typing import ClassVar
+from zlib import crc32
 
 import torch
 from scipy.stats import binom
@@ -50,12 +52,11 @@ class Mimic(Attack):
         if not self._learning(view):
             return view.state
         target, stack, mean, direction = self._learn(view)
-        client = view.honest.ids[target]
         return {
             "rounds": torch.tensor(_rounds(view) + 1),
             "mean": stack.combine(mean),
             "direction": stack.combine(direction),
-            "target": torch.tensor(client if isinstance(client, int) else target),
+            "target": torch.tensor(_name(view.honest.ids[target])),
         }
 
     def _learning(self, view: View) -> bool:
@@ -63,8 +64,9 @@ class Mimic(Attack):
 
     def _kept(self, view: View) -> int:
         """The row of the client chosen last; the first one if that client is not there."""
-        target = int(view.state.get("target", 0))
-        return view.honest.ids.index(target) if target in view.honest.ids else 0
+        names = [_name(client) for client in view.honest.ids]
+        target = int(view.state["target"]) if "target" in view.state else None
+        return names.index(target) if target in names else 0
 
     def _learn(self, view: View) -> tuple[int, Updates, Tensor, Tensor]:
         """The target, and the new mean and direction as mixes of a stack: the rows, and mu and z below them."""
@@ -86,6 +88,11 @@ class Mimic(Attack):
         return int((rows[:h] @ K @ direction).argmax()), stack, mean, direction
 
 
+def _name(client: Hashable) -> int:
+    """A client as a number, since a memory is made of tensors."""
+    return crc32(repr(client).encode())
+
+
 def _normalised(mix: Tensor, K: Tensor) -> Tensor:
     length = float((mix @ K @ mix).clamp_min(0).sqrt())
     unit: Tensor = mix / length if length > 0 else mix
@@ -96,7 +103,7 @@ def _rounds(view: View) -> int:
     return int(view.state.get("rounds", 0))
 
 
-@register("poisoned-fl", paper="Xie et al. 2025")
+@register("poisonedfl", paper="Xie et al. 2025")
 @dataclass(frozen=True, kw_only=True)
 class PoisonedFL(Attack):
     """Push every parameter one fixed, random way, round after round, hidden in the size of the server's own steps.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..registry import register
 from ..stack import Kernel, Updates, squared_distances
-from .base import Attack, View, check_knowledge, copies, mean_of
+from .base import Attack, View, check_knowledge, check_spread, copies, mean_of
 from .forge import spread
 
 
@@ -38,6 +38,7 @@ class _Directed(Attack):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_knowledge(self.knows)
+        check_spread(self.ddof)
         if self.direction not in ("std", "unit", "sign"):
             raise ValueError(f"direction is one of std, unit, sign, got {self.direction!r}")
 
@@ -45,7 +46,7 @@ class _Directed(Attack):
         """The known rows with -p below them, and what -p is to be divided by."""
         kernels: dict[str, Kernel] = {"std": spread(self.ddof), "unit": mean_column, "sign": mean_sign}
         stack = view.beside(self.knows, kernels[self.direction])
-        return stack, (float(stack.norms()[-1]) or 1.0) if self.direction == "unit" else 1.0
+        return stack, (float(stack.gram()[-1, -1].sqrt()) or 1.0) if self.direction == "unit" else 1.0
 
     def _strayed(self, stack: Updates, gamma: float, m: int) -> Updates:
         row = mean_of(stack, extra=1)

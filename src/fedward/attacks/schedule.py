@@ -5,7 +5,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from numbers import Integral
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from torch import Tensor
 from ..registry import register
 from ..rule import Context, State
 from ..stack import Joined, Updates
-from .base import Attack, Batch, View
+from .base import Around, Attack, Batch, View, check_attacks
 from .forge import ALIE
 from .optimised import MinMax
 from .simple import NoAttack
@@ -28,8 +29,12 @@ class _Composite(Attack):
         """The name and the attack of this round."""
 
     @property
-    def history(self) -> bool:  # type: ignore[override]  # a class variable elsewhere; here it depends on the parts
+    def history(self) -> bool:  # type: ignore[override]  # class variables elsewhere; here they depend on the parts
         return any(attack.history for attack in self.parts())
+
+    @property
+    def protocol(self) -> bool:  # type: ignore[override]
+        return any(attack.protocol for attack in self.parts())
 
     @abstractmethod
     def parts(self) -> Sequence[Attack]:
@@ -96,11 +101,13 @@ class Schedule(_Composite):
     def __post_init__(self) -> None:
         super().__post_init__()
         pairs = self.attacks.items() if isinstance(self.attacks, Mapping) else self.attacks
-        ordered = tuple(sorted(((int(start), attack) for start, attack in pairs), key=lambda pair: pair[0]))
-        object.__setattr__(self, "attacks", ordered)
-        starts = [start for start, _ in ordered]
-        if not ordered or starts[0] < 0 or len(set(starts)) < len(starts):
+        if not all(isinstance(pair, tuple) and len(pair) == 2 for pair in pairs):
+            raise ValueError(f"a schedule has attacks by their first round, such as (0: alie | 50: zero), got {pairs}")
+        starts = [start for start, _ in pairs]
+        if not all(isinstance(s, Integral) and s >= 0 for s in starts) or len(set(starts)) < len(starts):
             raise ValueError(f"a schedule has attacks by their first round, 0 or later, each once, got {starts}")
+        check_attacks(*(attack for _, attack in pairs))
+        object.__setattr__(self, "attacks", tuple(sorted(pairs, key=lambda pair: pair[0])))
 
     def _pairs(self) -> tuple[tuple[int, Attack], ...]:
         assert isinstance(self.attacks, tuple)
@@ -135,8 +142,9 @@ class RandomSchedule(_Composite):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "attacks", tuple(self.attacks))
-        if not self.attacks or self.every < 1:
-            raise ValueError(f"at least one attack and every >= 1 are needed, got {self!r}")
+        check_attacks(*self.attacks)
+        if self.every < 1:
+            raise ValueError(f"every >= 1 is needed, in rounds, got every={self.every}")
 
     def parts(self) -> Sequence[Attack]:
         return self.attacks
@@ -157,6 +165,9 @@ class Groups(Attack):
 
     Args:
         attacks: one for each group; as text ``(alie | sign-flip)``.
+
+    Raises:
+        ValueError: no attacks, or one that changes what clients say or when they take part.
     """
 
     attacks: Sequence[Attack]
@@ -164,8 +175,13 @@ class Groups(Attack):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "attacks", tuple(self.attacks))
-        if not self.attacks:
-            raise ValueError("at least one attack is needed, got none")
+        check_attacks(*self.attacks)
+        for attack in self.attacks:
+            if attack.protocol:
+                raise ValueError(
+                    f"{attack!r} is for all byzantine clients at once, since they speak and stay away together: put it "
+                    "around the groups"
+                )
 
     @property
     def history(self) -> bool:  # type: ignore[override]
@@ -208,7 +224,7 @@ class Groups(Attack):
 
 @register("sybils", paper="Fung et al. 2020")
 @dataclass(frozen=True, kw_only=True)
-class Sybils(_Composite):
+class Sybils(Around):
     """Byzantine clients that join late: they take no part before a round, then they attack.
 
     Args:
@@ -218,12 +234,12 @@ class Sybils(_Composite):
 
     inner: Attack = field(default_factory=ALIE)
     join: int = 10
+    protocol: ClassVar[bool] = True
 
-    def parts(self) -> Sequence[Attack]:
-        return [self.inner]
-
-    def part(self, context: Context) -> tuple[str, Attack]:
-        return "inner", self.inner
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.join < 0:
+            raise ValueError(f"join is a round, counted from 0, got {self.join}")
 
     def present(self, context: Context) -> bool:
         return context.round >= self.join and super().present(context)
@@ -231,7 +247,7 @@ class Sybils(_Composite):
 
 @register("false-alarms", paper="Guo et al. 2021")
 @dataclass(frozen=True, kw_only=True)
-class FalseAlarms(_Composite):
+class FalseAlarms(Around):
     """Byzantine clients raise SIREN's alarm in every round, whatever they send.
 
     Guo, Wang et al., "SIREN: Byzantine-robust federated learning via proactive alarming", SoCC 2021, section 5.
@@ -241,12 +257,7 @@ class FalseAlarms(_Composite):
     """
 
     inner: Attack = field(default_factory=NoAttack)
-
-    def parts(self) -> Sequence[Attack]:
-        return [self.inner]
-
-    def part(self, context: Context) -> tuple[str, Attack]:
-        return "inner", self.inner
+    protocol: ClassVar[bool] = True
 
     def say(self, messages: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         return {**super().say(messages, context), "alarm": True}
@@ -254,7 +265,7 @@ class FalseAlarms(_Composite):
 
 @register("silent-alarms", paper="Guo et al. 2021")
 @dataclass(frozen=True, kw_only=True)
-class SilentAlarms(_Composite):
+class SilentAlarms(Around):
     """Byzantine clients never raise SIREN's alarm, whatever they send and see.
 
     Args:
@@ -262,12 +273,7 @@ class SilentAlarms(_Composite):
     """
 
     inner: Attack = field(default_factory=NoAttack)
-
-    def parts(self) -> Sequence[Attack]:
-        return [self.inner]
-
-    def part(self, context: Context) -> tuple[str, Attack]:
-        return "inner", self.inner
+    protocol: ClassVar[bool] = True
 
     def say(self, messages: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         return {**super().say(messages, context), "alarm": False}

@@ -29,6 +29,10 @@ class Random(Attack):
     std: float = 0.5
     mean: float = 0.0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_std(self.std)
+
     def forge(self, view: View) -> Updates:
         return Dense(self.mean + self.std * _normal(view))
 
@@ -47,6 +51,10 @@ class Noise(Attack):
     """Each client's own row plus noise, N(0, std^2) in each column."""
 
     std: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_std(self.std)
 
     def forge(self, view: View) -> Updates:
         return Dense(materialise(view.own) + self.std * _normal(view))
@@ -127,8 +135,8 @@ class NonFinite(Attack):
     value: str = "nan"
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         object.__setattr__(self, "value", str(self.value))
+        super().__post_init__()
         if self.value not in ("nan", "inf", "-inf"):
             raise ValueError(f"value is nan, inf or -inf, got {self.value}; Constant sends finite ones")
 
@@ -148,6 +156,11 @@ class FreeRider(Attack):
         if view.previous is None:
             return _same(view, 0.0)
         return Dense(view.previous.to(view.own.device).expand(view.own.n, -1))
+
+
+def _check_std(std: float) -> None:
+    if std < 0:
+        raise ValueError(f"std is a standard deviation, at least 0, got {std}")
 
 
 def _same(view: View, value: float) -> Updates:

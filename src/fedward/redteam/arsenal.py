@@ -24,7 +24,7 @@ ARSENAL: tuple[str, ...] = (
     *(f"mimic:warmup={w}" for w in (0, 5)),
     "zero",
     "free-rider",
-    *(f"poisoned-fl:c={c}" for c in (1.0, 8.0)),
+    *(f"poisonedfl:c={c}" for c in (1.0, 8.0)),
     "groups:attacks=(alie:z=1.0 | sign-flip)",
     *(f"non-finite:value={v}" for v in ("nan", "inf")),
 )
@@ -33,12 +33,12 @@ ARSENAL: tuple[str, ...] = (
 ADAPTIVE: tuple[str, ...] = (
     *(
         f"maximise:attack=(deviation:direction={direction}),over=gamma,bounds=(0, {most}),"
-        f"objective={objective},candidates=10"
+        f"objective={objective},candidates=10,zooms=1"
         for direction, most in (("std", 5), ("unit", 5), ("sign", 0.05))
         for objective in ("distance", "regress")
     ),
-    "maximise:attack=ipm,over=epsilon,bounds=(0, 10),objective=regress,candidates=10",
-    "maximise:attack=scaling,over=factor,bounds=(0, 100),objective=distance,candidates=10",
+    "maximise:attack=ipm,over=epsilon,bounds=(0, 10),objective=regress,candidates=10,zooms=1",
+    "maximise:attack=scaling,over=factor,bounds=(0, 100),objective=distance,candidates=10,zooms=1",
 )
 """Attacks that are searched against the rule: the three families of the SignGuard code, and two of the field."""
 

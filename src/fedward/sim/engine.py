@@ -100,6 +100,7 @@ class Simulation:
         self._sampler = Sampler(data.shards, self.clients.batch_size, seed)
         initial = self.backend.initial()
         self._rows = torch.zeros(self.active, len(initial), device=self.device, dtype=initial.dtype)
+        self._sent = self.active
         self.progress = Progress(0, initial)
 
     # --- what came of it ------------------------------------------------------------------------------------
@@ -121,7 +122,7 @@ class Simulation:
     @property
     def rows(self) -> Tensor:
         """The rows that were sent in the last round, in the order of those that took part: (n, d)."""
-        return self._rows
+        return self._rows[: self._sent]
 
     # --- the run --------------------------------------------------------------------------------------------
 
@@ -167,7 +168,7 @@ class Simulation:
         active = self._participants(context)
         byzantine = [i for i, c in enumerate(active) if c in self.byzantine]
         honest = [i for i, c in enumerate(active) if c not in self.byzantine]
-        rows = self._rows[: len(active)]
+        rows, self._sent = self._rows[: len(active)], len(active)
         with clock("gradients"):
             jobs = [self._job(client, context) for client in active]
             for member, row in enumerate(byzantine):

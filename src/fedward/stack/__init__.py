@@ -2,10 +2,11 @@
 
 from .geometry import cosines, squared_distances
 from .layout import Layout
+from .parts import one_mix, parts
 from .ranks import MagnitudeCounts, magnitude_of_rank
 from .sources import Dense, Layers, Stack, as_updates
 from .stats import Block, Dots, Gram, Sample, SignConcordance, SignCounts, SqNorms, Statistic
-from .updates import Extended, Joined, Kernel, Updates, View, materialise
+from .updates import Extended, Joined, Kernel, Rooted, Updates, View, materialise
 
 __all__ = [
     "Block",
@@ -18,6 +19,7 @@ __all__ = [
     "Layers",
     "Layout",
     "MagnitudeCounts",
+    "Rooted",
     "Sample",
     "SignConcordance",
     "SignCounts",
@@ -30,5 +32,7 @@ __all__ = [
     "cosines",
     "magnitude_of_rank",
     "materialise",
+    "one_mix",
+    "parts",
     "squared_distances",
 ]

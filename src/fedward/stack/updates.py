@@ -276,9 +276,9 @@ class Taken(View):
 class Rooted(View):
     """A stack whose rows count as the clients, whatever they were made of."""
 
-    def __init__(self, base: Updates) -> None:
+    def __init__(self, base: Updates, ids: tuple[Hashable, ...] | None = None) -> None:
         super().__init__(base, base.n)
-        self.ids = base.ids
+        self.ids = base.ids if ids is None else ids
 
     def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
         return self.base.read(start, stop, rows)
@@ -308,23 +308,6 @@ class Joined(_Longer):
             raise ValueError(f"stacks to join need the same columns, got d = {base.d} and d = {below.d}")
         super().__init__(base, base.n + below.n)
         self.below = below
-
-    @staticmethod
-    def of(base: Updates, below: Updates, ids: tuple[Hashable, ...]) -> Updates:
-        """The same as clients with these ids; one mix where the rows below are mixes of the rows above.
-
-        Statistics of that follow from those of the rows above.
-        """
-        joined: Updates = Joined(base, below)
-        if isinstance(below, Mixed):
-            stack, above = below.base, torch.zeros(base.n, below.base.n, dtype=torch.float64)
-            inside = stack.base if isinstance(stack, Extended) else stack
-            if inside is base:
-                above[:, : base.n] = torch.eye(base.n, dtype=torch.float64)
-                joined = Mixed(stack, torch.cat([above, below.M]))
-        rooted = Rooted(joined)
-        rooted.ids = ids
-        return rooted
 
     def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
         block = _stacked(self.base.read(start, stop), self.below.read(start, stop))

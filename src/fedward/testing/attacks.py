@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..attacks import Attack, View
+from ..attacks import Attack, Batch, View
 from ..rule import Context, Plan, State
 from ..rules import Mean
 from ..stack import Dense, Updates, materialise
@@ -20,7 +20,8 @@ def check_attack(attack: Attack) -> None:
     """Put an attack through its suite.
 
     Shape, dtype and kind of the rows; determinism under a seed; inputs left as they were; block size irrelevant; no use
-    of rows that its ``knows`` excludes; and the same over several rounds with its memory, which must be tensors.
+    of rows that its ``knows`` excludes; the same over several rounds with its memory, which must be tensors; and what
+    it makes of data, images of 4 classes.
 
     Raises:
         AssertionError: a check failed.
@@ -35,6 +36,8 @@ def check_attack(attack: Attack) -> None:
             _check_knowledge(attack, honest, own)
         with Named("several rounds"):
             _check_rounds(attack, honest, own)
+    with Named("data"):
+        _check_poison(attack, generator)
 
 
 def _check_rows(attack: Attack, honest: Tensor, own: Tensor) -> None:
@@ -46,7 +49,9 @@ def _check_rows(attack: Attack, honest: Tensor, own: Tensor) -> None:
     assert torch.equal(own, before[1]), "own rows were modified"
     lazily = attack.forge(View(Dense(honest, block=3), Dense(own, block=3), context))
     close(materialise(lazily).nan_to_num(), forged.nan_to_num())
-    assert attack(honest.float(), own.float()).dtype == torch.float32, "float32 rows gave another dtype"
+    for dtype in (torch.float64, torch.float32):
+        rows = attack.forge(View(Dense(honest.to(dtype)), Dense(own.to(dtype)), context))
+        assert rows.dtype == dtype, f"rows of dtype {dtype} gave forged rows of dtype {rows.dtype}"
     assert isinstance(attack(honest.numpy(), own.numpy()), np.ndarray), "arrays gave something else"
 
 
@@ -77,6 +82,22 @@ def _check_rounds(attack: Attack, honest: Tensor, own: Tensor) -> None:
 
     first, second = play(), play()
     assert all(map(_equal, first, second)), "two runs with one seed differ"
+
+
+def _check_poison(attack: Attack, generator: torch.Generator) -> None:
+    inputs = torch.randn(12, 1, 8, 8, generator=generator)
+    labels = torch.randint(0, 4, (12,), generator=generator)
+    batch, context = Batch(inputs.clone(), labels.clone(), classes=4), Context(round=2, seed=5)
+    poisoned = attack.poison(batch, context)
+    again = attack.poison(Batch(inputs.clone(), labels.clone(), classes=4), context)
+    assert torch.equal(batch.inputs, inputs), "inputs were modified in place"
+    assert torch.equal(batch.labels, labels), "labels were modified in place"
+    assert _equal(poisoned.inputs, again.inputs), "two calls with one seed differ in inputs"
+    assert torch.equal(poisoned.labels, again.labels), "two calls with one seed differ in labels"
+    assert poisoned.inputs.shape == inputs.shape, f"inputs came back with shape {tuple(poisoned.inputs.shape)}"
+    assert poisoned.labels.shape == labels.shape, f"labels came back with shape {tuple(poisoned.labels.shape)}"
+    beyond = poisoned.labels[(poisoned.labels < 0) | (poisoned.labels >= 4)].tolist()
+    assert not beyond, f"labels beyond the 4 classes: {beyond}"
 
 
 def _mean(updates: Updates) -> Plan:

@@ -1,0 +1,65 @@
+"""The red team from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fedward import cli
+from fedward.notation import parse
+from tests.cli.test_cli import QUICK, failure, invoke
+
+SHORT = [*QUICK, "--rounds", "2", "--warmup", "1", "--captured", "1", "--worst", "1"]
+
+
+@pytest.fixture(autouse=True)
+def _empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli.display.out, "width", 100)
+
+
+def test_one_rule() -> None:
+    text = invoke("redteam", "--rule", "krum", *SHORT, "--attack", "alie", "--attack", "sign-flip:scale=2")
+    for words in ("worst strength", "alie", "sign-flip:scale=2", "Report: redteam/report.html"):
+        assert words in text
+    assert len(Path("redteam/krum-f=2.jsonl").read_text().splitlines()) == 5
+    assert "krum:f=2" in Path("redteam/report.html").read_text()
+
+
+def test_several_rules_as_json_and_again_from_what_is_there() -> None:
+    command = ["redteam", "--rule", "median", "--rule", "smea", "--attack", "alie", *SHORT, "--out", "here", "--json"]
+    found = json.loads(invoke(*command))
+    assert [e["settings"]["rule"] for e in found["examinations"]] == ["median", "smea:f=2"]
+    assert found["report"] == "here/report.html"
+    before = Path("here/median.jsonl").read_text()
+    assert json.loads(invoke(*command)) == found
+    assert Path("here/median.jsonl").read_text() == before
+    assert "another worst" in failure(*command[:-1], "--worst", "0")
+    invoke(*command, "--fresh", "--worst", "0")
+
+
+def test_all_means_every_rule_that_fits() -> None:
+    jobs, refused = cli._examined(["all"], None, {"clients": 50, "byzantine": 10}, Path("there"))
+    rules = {entry.name for entry in cli.catalogue("rule") if entry.cls.__module__.startswith("fedward.")}
+    named = [spec.rule for spec in jobs.values()] + list(refused)
+    assert rules <= {text.partition(":")[0] for text in named}
+    assert list(refused) == ["smea:f=10"]
+    assert "1.03e+10 subsets" in refused["smea:f=10"]
+    assert all(parse(spec.rule, "rule") for spec in jobs.values())
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--rule", "sign-gard"], ["unknown name 'sign-gard'", "did you mean 'sign-guard'?"]),
+        (["--rule", "krum", "--attack", "mean"], ["attack: mean is a rule, an attack is needed"]),
+        (["--rule", "krum:f=24"], ["Krum(f=24)", "got 50"]),
+        (["--rule", "no.such.Rule"], ["cannot import 'no.such.Rule'"]),
+    ],
+)
+def test_errors_help(options: list[str], words: list[str]) -> None:
+    text = failure("redteam", *options)
+    for word in words:
+        assert word in text
