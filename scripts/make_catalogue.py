@@ -1,4 +1,4 @@
-"""Write docs/catalogue.md: every rule, mixer and attack with what it takes, from the registry itself."""
+"""Write docs/catalogue.md: every rule, mixer, attack and client algorithm, from the registry itself."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ PAGE = Path(__file__).parents[1] / "docs" / "catalogue.md"
 
 HEAD = """# Catalogue
 
-Everything here is also `fedward list rules` (mixers, attacks; `--json` for programs) and `fw.catalogue()`. This page is
-written by `python scripts/make_catalogue.py`.
+Everything here is also `fedward list rules` (mixers, attacks, clients; `--json` for programs) and `fw.catalogue()`.
+This page is written by `python scripts/make_catalogue.py`.
 
 Write a rule as text the way the first column has it, with arguments after a colon and mixers before `>>`:
 `nnm:f=10 >> trimmed-mean:f=10`, `robust-tailor:rules=(median | krum:f=10)`.
@@ -55,6 +55,8 @@ def _arguments(entry: Entry) -> str:
 def _row(entry: Entry) -> list[str]:
     first = f"`{entry.name}`" + (f" ({_arguments(entry)})" if entry.arguments else "")
     cells = [first, entry.summary, entry.paper]
+    if entry.kind == "client":
+        return cells
     if entry.kind == "attack":
         return [*cells, "memory" * entry.history]
     needs = ["f"] * entry.needs_f + ["memory"] * entry.history + ["root data"] * entry.root_data
@@ -76,7 +78,9 @@ def page() -> str:
     rules = _table("rule", [*common, "Clients", "Reads", "Passes", "Time", "Needs"])
     mixers = _table("mixer", [*common, "Reads", "Time", "Needs"])
     attacks = _table("attack", [*common, "Needs"])
-    parts = [HEAD, f"## Rules\n\n{rules}\n", f"## Mixers\n\n{mixers}\n", f"## Attacks\n\n{attacks}\n", OUT_OF_SCOPE]
+    clients = _table("client", common)
+    parts = [HEAD, f"## Rules\n\n{rules}\n", f"## Mixers\n\n{mixers}\n", f"## Attacks\n\n{attacks}\n"]
+    parts += [f"## Client algorithms\n\n{clients}\n", OUT_OF_SCOPE]
     return "\n".join(parts)
 
 

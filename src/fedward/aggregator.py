@@ -30,6 +30,7 @@ class Result(Generic[A]):
         reasons: why, per client.
         scores: what the rule looked at, by name: (n,) float64, NaN for rows it never saw.
         ids: who.
+        note: how the whole round was decided, where a rule has several ways.
     """
 
     output: A
@@ -40,6 +41,7 @@ class Result(Generic[A]):
     ids: tuple[Hashable, ...]
     layout: Layout | None = None
     counters: Mapping[str, Tensor] | None = None
+    note: str = ""
 
     def state_dict(self) -> dict[str, Tensor]:
         """The output as named tensors, in the shapes and dtypes of the clients' state dicts.
@@ -96,6 +98,7 @@ class Aggregator:
         ids: Sequence[Hashable] | None = ...,
         messages: Mapping[Hashable, Any] | None = ...,
         evaluator: Evaluator | None = ...,
+        group: int | None = ...,
     ) -> Result[np.ndarray]: ...
     @overload
     def __call__(
@@ -104,6 +107,7 @@ class Aggregator:
         ids: Sequence[Hashable] | None = ...,
         messages: Mapping[Hashable, Any] | None = ...,
         evaluator: Evaluator | None = ...,
+        group: int | None = ...,
     ) -> Result[Tensor]: ...
     def __call__(
         self,
@@ -111,6 +115,7 @@ class Aggregator:
         ids: Sequence[Hashable] | None = None,
         messages: Mapping[Hashable, Any] | None = None,
         evaluator: Evaluator | None = None,
+        group: int | None = None,
     ) -> Result[Tensor] | Result[np.ndarray]:
         """Aggregate one round.
 
@@ -119,13 +124,14 @@ class Aggregator:
             ids: names of the clients, distinct; 0 to n - 1 if not given. Memory per client goes by these.
             messages: what clients sent besides their rows, by id.
             evaluator: the server's own data, for rules that judge by it.
+            group: the class that this round is about, for `rules.ClassWise`.
 
         Raises:
             BoundError: too few (finite) rows for the rule; nothing has changed, keep the previous model.
             ValueError, TypeError: not a stack of updates, or no evaluator for a rule that needs one.
         """
         updates = as_updates(G, ids)
-        context = Context(self.round, self.seed, messages or {}, evaluator=evaluator)
+        context = Context(self.round, self.seed, messages or {}, evaluator=evaluator, group=group)
         outcome = apply(self.rule, updates, self.state, context)
         result = judge(updates, outcome)
         self.state, self.round = outcome.state, self.round + 1
@@ -173,7 +179,9 @@ def judge(updates: Updates, outcome: Outcome) -> Result[Tensor]:
     if isinstance(updates, Layers) and updates.counters:
         chosen = accepted if bool(accepted.any()) else outcome.finite
         counters = {k: _lower_median(c[chosen.to(c.device)]) for k, c in updates.counters.items()}
-    return Result(outcome.output, weights, accepted, tuple(reasons), scores, updates.ids, updates.layout, counters)
+    return Result(
+        outcome.output, weights, accepted, tuple(reasons), scores, updates.ids, updates.layout, counters, plan.note
+    )
 
 
 def _lower_median(values: Tensor) -> Tensor:
@@ -188,4 +196,5 @@ def _to_numpy(result: Result[Tensor]) -> Result[np.ndarray]:
         reasons=result.reasons,
         scores={k: s.numpy() for k, s in result.scores.items()},
         ids=result.ids,
+        note=result.note,
     )

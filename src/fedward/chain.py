@@ -199,6 +199,10 @@ class Chain(Rule):
         return self.rule.server_rows
 
     @property
+    def recorded(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self.rule.recorded
+
+    @property
     def properties(self) -> frozenset[str]:  # type: ignore[override]
         return frozenset({"columns"}) & self.rule.properties
 

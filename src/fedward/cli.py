@@ -62,6 +62,7 @@ class Listing(StrEnum):
     RULES = "rules"
     MIXERS = "mixers"
     ATTACKS = "attacks"
+    CLIENTS = "clients"
     DATA = "data"
     MODELS = "models"
 
@@ -94,12 +95,19 @@ def run(
     clients: Annotated[int | None, typer.Option(help="Clients in all.")] = None,
     byzantine: Annotated[int | None, typer.Option(help="Byzantine clients among them.")] = None,
     rounds: Annotated[int | None, typer.Option(help="Rounds in all.")] = None,
+    algorithm: Annotated[
+        str | None, typer.Option(help="What clients compute, such as local-sgd:epochs=1,optimizer=adamw,lr=0.001.")
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Samples in a client's batch.")] = None,
-    lr: Annotated[float | None, typer.Option(help="The server's learning rate.")] = None,
+    lr: Annotated[float | None, typer.Option(help="The server's learning rate; 1 adds deltas as they are.")] = None,
     momentum: Annotated[float | None, typer.Option(help="The server's momentum.")] = None,
     weight_decay: Annotated[float | None, typer.Option(help="The server's weight decay.")] = None,
-    partition: Annotated[str | None, typer.Option(help="iid, or s-fraction:s=0.5.")] = None,
+    partition: Annotated[str | None, typer.Option(help="iid, s-fraction:s=0.5, degree:p=0.5, ...")] = None,
+    byzantine_data: Annotated[str | None, typer.Option(help="What byzantine clients hold: own shard, or all.")] = None,
     participation: Annotated[float | None, typer.Option(help="Share of the clients in a round.")] = None,
+    dropout: Annotated[float | None, typer.Option(help="Share of these that never answer.")] = None,
+    late: Annotated[float | None, typer.Option(help="Share of these whose answer comes a round late.")] = None,
+    batch_norm: Annotated[str | None, typer.Option(help="Running statistics: mean of the accepted, or frozen.")] = None,
     root: Annotated[int | None, typer.Option(help="Samples of the server's own, for rules that use them.")] = None,
     evaluate_every: Annotated[int | None, typer.Option(help="Rounds between tests and checkpoints.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
@@ -263,7 +271,7 @@ def report(
 
 @app.command("list")
 def list_(what: Annotated[Listing, typer.Argument(help="What to list.")], as_json_: Json = False) -> None:
-    """List rules, mixers, attacks, data sets or models."""
+    """List rules, mixers, attacks, client algorithms, data sets or models."""
     if what is Listing.DATA:
         rows = [{"name": s.name, "source": "part of the package" if s.packaged else s.remedy()} for s in SOURCES]
     elif what is Listing.MODELS:

@@ -1,4 +1,4 @@
-"""The catalogue: every rule, mixer and attack by name.
+"""The catalogue: every rule, mixer, attack and client algorithm by name.
 
 A registered class is found by the command line, the configuration files, the conformance suite and the documentation
 tables without further ado. Names are compared without hyphens and case, so "signguard" is "sign-guard".
@@ -127,7 +127,7 @@ def register(
 def catalogue(kind: str | None = None) -> tuple[Entry, ...]:
     """Every rule, mixer and attack, or those of one kind: name, paper, statistics, bound on f, complexity."""
     found = [e for e in _ENTRIES.values() if kind in (None, e.kind)]
-    return tuple(sorted(found, key=lambda e: (("rule", "mixer", "attack").index(e.kind), e.name)))
+    return tuple(sorted(found, key=lambda e: (("rule", "mixer", "attack", "client").index(e.kind), e.name)))
 
 
 def build(name: str, **arguments: Any) -> Any:

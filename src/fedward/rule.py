@@ -39,6 +39,10 @@ class Reason(StrEnum):
     SPECTRAL_OUTLIER = "spectral-outlier"
     DISTRUSTED = "distrusted"
     HARMFUL = "harmful"
+    INACCURATE = "inaccurate"
+    FALSE_ALARM = "false-alarm"
+    NO_ALARM = "no-alarm"
+    BANNED = "banned"
     FAR = "far"
     NOT_SELECTED = "not-selected"
 
@@ -53,7 +57,7 @@ class Context:
 
     Random choices come from `generator`, which starts afresh at every call: deciding twice gives the same plan,
     and every rank of a distributed run draws the same numbers. ``previous`` is the last aggregate, for mixers; rules
-    keep what they need in their state.
+    keep what they need in their state. ``group`` is the class that this round is about, where rounds have one (DeSGD).
     """
 
     round: int = 0
@@ -62,6 +66,7 @@ class Context:
     path: tuple[str, ...] = ()
     evaluator: Evaluator | None = None
     previous: Tensor | None = None
+    group: int | None = None
 
     def fold(self, name: str) -> Context:
         """The same context with random streams of its own, for a part of a composition."""
@@ -83,7 +88,8 @@ class Plan:
 
     ``updates`` is the stack that the weights or the kernel refer to, usually the one the rule was given, else a
     view of it. ``scores`` and ``reasons`` describe the rows of ``judged``, which is ``updates`` unless stated.
-    Reasons count only for rows that end up without weight.
+    Reasons count only for rows that end up without weight. ``note`` says in a word or two how the whole round was
+    decided, where a rule has several ways.
     """
 
     updates: Updates
@@ -92,6 +98,7 @@ class Plan:
     scores: Mapping[str, Tensor] = field(default_factory=dict)
     reasons: Sequence[Reason] | None = None
     judged: Updates | None = None
+    note: str = ""
 
     def __post_init__(self) -> None:
         if (self.weights is None) == (self.kernel is None):
@@ -173,6 +180,8 @@ class Rule(Component):
     """Whether it goes by the clients' ids: memory per client, a client trusted by name."""
     server_rows: ClassVar[bool] = False
     """Whether the output holds something besides the clients' rows: a previous aggregate, noise."""
+    recorded: ClassVar[tuple[str, ...]] = ()
+    """Names of scores that a run's records keep."""
 
     def check(self, n: int) -> None:
         """Raise `BoundError` if n clients are too few for this rule."""

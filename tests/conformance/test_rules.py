@@ -202,6 +202,17 @@ CASES: dict[str, list[tuple[fw.Rule, Oracle]]] = {
     ],
     "union-rejection": [(rules.UnionRejection(f=2), rejection_oracle(2, "union"))],
     "robust-tailor": [(MIXED, tailored(MIXED, (oracle.median, oracle.geomed)))],
+    # Without alarms, before its start and in its first round these are what is inside; more in files of their own.
+    "siren": [(rules.SIREN(), oracle.mean), (rules.SIREN(variant="official"), oracle.mean)],
+    "delayed": [
+        (rules.Delayed(base=rules.Krum(f=1)), oracle.mean),
+        (rules.Delayed(base=rules.Median(), start=0), oracle.median),
+    ],
+    "class-wise": [
+        (rules.ClassWise(base=rules.TrimmedMean(f=2)), lambda X: 0.5 * oracle.trimmed_mean(X, 2)),
+        (rules.ClassWise(base=rules.Krum(f=1), gamma=0.0), lambda X: oracle.krum(X, 1)[0]),
+        (rules.ClassWise(base=rules.CosineClustering(), gamma=0.2), lambda X: 0.8 * geometry.clustering(X)[0]),
+    ],
     # The SignGuard family has tests of its own below: its clusters can hang on rounding, which a stack must not.
     "sign-guard": [],
     "sign-guard-sim": [],

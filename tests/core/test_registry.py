@@ -71,7 +71,7 @@ def test_a_line_of_the_catalogue(name):
 
 def test_the_order_of_the_catalogue():
     found = [(entry.kind, entry.name) for entry in fw.catalogue()]
-    assert found == sorted(found, key=lambda e: (("rule", "mixer", "attack").index(e[0]), e[1]))
+    assert found == sorted(found, key=lambda e: (("rule", "mixer", "attack", "client").index(e[0]), e[1]))
     assert find("krum").statistics == ("gram",)
     assert find("mean").statistics == ()
     assert find("sign-guard-sim").history
@@ -209,6 +209,23 @@ VALUES = {
     ("maximise", "bounds"): st.tuples(st.floats(-9, 0), st.floats(1, 99)),
     ("maximise", "objective"): st.sampled_from(["distance", "regress", "accepted"]),
     ("maximise", "candidates"): st.integers(2, 99),
+    ("class-wise", "divisor"): st.just("available") | st.integers(1, 99),
+    ("class-wise", "gamma"): st.floats(0, 0.99),
+    ("siren", "threshold"): st.floats(0, 1),
+    ("siren", "penalty"): st.floats(0, 9),
+    ("siren", "award"): st.floats(0, 9),
+    ("siren", "rollback"): st.sampled_from(["recovered", "printed"]),
+    ("worker-momentum", "inner"): st.deferred(lambda: components("client").filter(lambda c: not c.by_class)),
+    ("siren-client", "inner"): st.deferred(lambda: components("client").filter(lambda c: c.sends == "delta")),
+    ("siren-client", "variant"): st.sampled_from(["tolerant", "printed", "official"]),
+    ("local-sgd", "optimizer"): st.just("sgd"),
+    ("local-sgd", "steps"): st.none(),
+    ("local-sgd", "lr"): st.floats(1e-9, 9),
+    ("local-sgd", "weight_decay"): st.floats(0, 9),
+    "beta": st.floats(0, 0.99),
+    ("local-sgd", "epochs"): st.none() | st.integers(1, 9),
+    "held_out": st.floats(0.01, 0.99),
+    "order": st.sampled_from(["usual", "printed"]),
     "lower": st.floats(0, 1),
     "upper": st.floats(1, 100) | st.just(float("inf")),
     "fraction": st.floats(0.01, 1),

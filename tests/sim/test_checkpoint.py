@@ -100,11 +100,11 @@ def test_a_run_interrupted_within_a_round_goes_on_as_if_it_had_not_been(path, at
     first = simulation()
     messages, calls = first.backend.messages, []
 
-    def interrupted(algorithm, parameters, jobs, out):
+    def interrupted(algorithm, tasks, out):
         calls.append(1)
         if len(calls) < at:
-            return messages(algorithm, parameters, jobs, out)
-        messages(algorithm, parameters, jobs[:2], out[:2])  # some clients are done
+            return messages(algorithm, tasks, out)
+        messages(algorithm, tasks[:2], out[:2])  # some clients are done
         raise error
 
     monkeypatch.setattr(first.backend, "messages", interrupted)
@@ -199,6 +199,9 @@ OTHERS = {
     "clients": ({"clients": fw.clients.Gradient(batch_size=4)}, {"clients"}),
     "server": ({"server": fw.ServerSGD(lr=0.2)}, {"server"}),
     "participation": ({"participation": 0.9}, {"participation"}),
+    "lost answers": ({"dropout": 0.2}, {"dropout"}),
+    "late answers": ({"late": 0.2}, {"late"}),
+    "running statistics": ({"batch_norm": "frozen"}, {"batch norm"}),
     "seed": ({"seed": 6}, {"seed", "initial parameters"}),
     "initial weights": ({"model": net()}, {"initial parameters"}),
     "shards": ({"data": replace(data(), shards=tuple(reversed(data().shards)))}, {"shards"}),

@@ -54,15 +54,25 @@ def simulation(**changes):
     return fw.Simulation(**{**settings, **changes})
 
 
+class Job:
+    """What a client's one batch was made of."""
+
+    def __init__(self, algorithm, task):
+        self.inputs, self.labels = task.shard.take(next(task.batches(algorithm.batch_size, 1)))
+        self.seed = task.context.draw_seed(f"model of client {task.client}")
+
+
 def spied(sim):
     """The rows that the rule gets in each round, beside those that the clients computed."""
     seen = []
     messages, forge = sim.backend.messages, sim._forge
 
-    def computing(algorithm, parameters, jobs, out):
-        losses = messages(algorithm, parameters, jobs, out)
-        seen.append({"jobs": jobs, "parameters": parameters.clone(), "own": out.clone()})
-        return losses
+    def computing(algorithm, tasks, out):
+        answers = messages(algorithm, tasks, out)
+        jobs = {task.client: Job(algorithm, task) for task in tasks}
+        own = {task.client: answer.row.clone() for task, answer in zip(tasks, answers, strict=True)}
+        seen.append({"jobs": jobs, "parameters": tasks[0].parameters.clone(), "own": own})
+        return answers
 
     def forging(*arguments):
         forge(*arguments)
@@ -115,7 +125,7 @@ def test_every_sample_is_used_once_an_epoch_and_every_client_and_round_has_its_o
     sim = simulation()
     seen = spied(sim)
     list(sim.run(4))
-    assert len({job.seed for round in seen for job in round["jobs"]}) == 4 * N
+    assert len({job.seed for round in seen for job in round["jobs"].values()}) == 4 * N
     for epoch in (seen[:2], seen[2:]):
         for client in range(N):
             used = torch.cat([round["jobs"][client].inputs for round in epoch])
@@ -134,7 +144,7 @@ def test_rows_are_what_plain_autograd_gives_for_each_client(model):
     seen = spied(sim)
     list(sim.run(2))
     for round in seen:
-        for job, row in zip(round["jobs"], round["sent"], strict=True):
+        for job, row in zip(round["jobs"].values(), round["sent"], strict=True):
             plain = model()
             nn.utils.vector_to_parameters(round["parameters"].clone(), plain.parameters())
             nn.functional.cross_entropy(plain(job.inputs), job.labels).backward()
@@ -149,7 +159,7 @@ def test_a_whole_run_is_plain_training_on_all_batches():
     nn.utils.vector_to_parameters(sim.progress.parameters.clone(), plain.parameters())
     optimiser = torch.optim.SGD(plain.parameters(), lr=0.3, momentum=0.9, weight_decay=1e-2)
     for record in sim.run(5, evaluate_every=1):
-        jobs = seen[-1]["jobs"]
+        jobs = list(seen[-1]["jobs"].values())
         optimiser.zero_grad()
         loss = nn.functional.cross_entropy(
             plain(torch.cat([j.inputs for j in jobs])), torch.cat([j.labels for j in jobs])
@@ -217,11 +227,11 @@ def test_forged_rows_take_the_place_of_byzantine_ones_alone(byzantine, attack):
     good = [i for i in range(N) if i not in bad]
     assert sim.byzantine == set(bad)
     for round in seen:
-        assert torch.equal(round["sent"][good], round["own"][good])
-        assert not any(torch.equal(round["sent"][i], round["own"][i]) for i in bad)
-        torch.testing.assert_close(
-            round["sent"][bad], attack(round["own"][good], round["own"][bad]), rtol=1e-4, atol=1e-6
-        )
+        honest = torch.stack([round["own"][i] for i in good])
+        own = torch.stack([round["own"].get(i, torch.zeros_like(honest[0])) for i in bad])
+        assert torch.equal(round["sent"][good], honest)
+        assert not any(torch.equal(row, mine) for row, mine in zip(round["sent"][bad], own, strict=True))
+        torch.testing.assert_close(round["sent"][bad], attack(honest, own), rtol=1e-4, atol=1e-6)
 
 
 def test_forged_rows_are_the_same_whatever_the_blocks(monkeypatch):
@@ -313,10 +323,10 @@ def test_rows_of_those_who_take_part_belong_to_them():
         active = [i for i, verdict in enumerate(record.accepted) if verdict is not None]
         assert [record.accepted[i] for i in active] == [i not in (0, 3) for i in active]
         for i, client in enumerate(active):
-            inputs = seen[-1]["jobs"][i].inputs
+            inputs = seen[-1]["jobs"][client].inputs
             own = DATA.dataset.train.inputs[DATA.shards[client]]
             assert bool((inputs[:1] == own).flatten(1).all(1).any())
-            assert torch.equal(seen[-1]["sent"][i], -seen[-1]["own"][i] if client == 3 else seen[-1]["own"][i])
+            assert torch.equal(seen[-1]["sent"][i], seen[-1]["own"][client] * (-1 if client == 3 else 1))
 
 
 # --- when all goes wrong ------------------------------------------------------------------------------------
@@ -344,10 +354,10 @@ def test_a_skipped_round_changes_neither_model_nor_momentum_nor_memory():
     before = sim.progress
     messages = sim.backend.messages
 
-    def broken(algorithm, parameters, jobs, out):
-        losses = messages(algorithm, parameters, jobs, out)
+    def broken(algorithm, tasks, out):
+        answers = messages(algorithm, tasks, out)
         out.fill_(torch.nan)
-        return losses
+        return answers
 
     sim.backend.messages = broken
     record = next(run)
@@ -362,11 +372,6 @@ def test_a_skipped_round_changes_neither_model_nor_momentum_nor_memory():
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        (
-            {"model": lambda: nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))},
-            ValueError,
-            "use GroupNorm or LayerNorm",
-        ),
         ({"byzantine": N}, ValueError, f"byzantine is a number below n = {N}"),
         ({"byzantine": -1}, ValueError, "got -1"),
         ({"byzantine": [0, N]}, ValueError, rf"got \[0, {N}\]"),
@@ -375,6 +380,11 @@ def test_a_skipped_round_changes_neither_model_nor_momentum_nor_memory():
         ({"participation": 1.5}, ValueError, "got 1.5"),
         ({"rule": rules.Krum(f=3)}, BoundError, "= 9 clients, got 8"),
         ({"rule": rules.Krum(f=1), "participation": 0.5}, BoundError, "= 5 clients, got 4"),
+        ({"rule": rules.Krum(f=1), "dropout": 0.5}, BoundError, "= 5 clients, got 4"),
+        ({"rule": rules.Krum(f=2), "dropout": 0.13, "late": 0.13}, BoundError, "= 7 clients, got 6"),
+        ({"dropout": 0.5, "late": 0.5}, ValueError, "together below 1, got 0.5 and 0.5"),
+        ({"dropout": -0.1}, ValueError, "got -0.1 and 0"),
+        ({"late": 0.2, "clients": fw.clients.ClassMomentum(batch_size=5)}, ValueError, "no answer can be late"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else None,
 )

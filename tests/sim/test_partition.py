@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from fedward.sim.partition import IID, PARTITIONS, Partition, SFraction
+from fedward.sim.partition import IID, PARTITIONS, Degree, Dirichlet, KClasses, Partition, SFraction
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -123,7 +123,7 @@ def test_skew_grows_as_s_falls() -> None:
     assert values[-1] >= 0.5 > 0.25 > values[0]
 
 
-@pytest.mark.parametrize("partition", [IID(), SFraction(s=0.29)])
+@pytest.mark.parametrize("partition", [IID(), SFraction(s=0.29), Dirichlet(alpha=5.0), KClasses(k=4)])
 def test_random_but_only_through_the_generator(partition: Partition) -> None:
     labels = balanced(10, 10)
     state = torch.random.get_rng_state()
@@ -181,3 +181,74 @@ def test_values_and_names() -> None:
     assert PARTITIONS["s-fraction"](s=0.3) == SFraction(s=0.3)
     with pytest.raises(TypeError):
         SFraction(0.5)  # type: ignore[misc]
+
+
+# --- SIREN's, FedSECA's and DeSGD's -----------------------------------------------------------------------------
+
+LABELS = balanced(10, 60)
+
+
+@pytest.mark.parametrize("clients", [10, 13, 40])
+@pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 1.0])
+def test_degree_sends_labels_to_their_group(clients: int, p: float) -> None:
+    parts = Degree(p=p).split(LABELS, clients, seeded())
+    assert sorted(torch.cat(parts).tolist()) == list(range(600))
+    groups = torch.arange(clients).tensor_split(10)
+    own = 0
+    for label, group in enumerate(groups):
+        held = torch.cat([parts[i] for i in group.tolist()])
+        own += int((LABELS[held] == label).sum())
+        sizes = [len(parts[i]) for i in group.tolist()]
+        assert max(sizes) - min(sizes) <= 1
+    assert own / 600 == pytest.approx(p, abs=0.06)
+    assert p not in (0.0, 1.0) or own == 600 * p
+
+
+def test_degree_moves_to_all_other_groups_alike() -> None:
+    parts = Degree(p=0.0).split(balanced(10, 900), 10, seeded())
+    for i, part in enumerate(parts):
+        counts = balanced(10, 900)[part].bincount(minlength=10)
+        assert counts[i] == 0
+        assert all(60 < int(c) < 140 for label, c in enumerate(counts) if label != i)
+
+
+@pytest.mark.parametrize("alpha", [0.1, 1.0, 100.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_dirichlet_covers_and_skews(alpha: float, seed: int) -> None:
+    labels = balanced(10, 200)
+    parts = Dirichlet(alpha=alpha).split(labels, 5, seeded(seed))
+    assert sorted(torch.cat(parts).tolist()) == list(range(2000))
+    assert min(len(part) for part in parts) > 0
+    shares = torch.stack([labels[part].bincount(minlength=10) / 200 for part in parts])
+    spread = float(shares.std(0).mean())
+    assert {0.1: spread > 0.25, 1.0: 0.08 < spread < 0.3, 100.0: spread < 0.05}[alpha]
+
+
+@pytest.mark.parametrize(("clients", "k", "holders"), [(20, 3, 6), (10, 10, 10), (10, 1, 1), (30, 2, 6)])
+def test_k_classes_are_balanced(clients: int, k: int, holders: int) -> None:
+    parts = KClasses(k=k).split(LABELS, clients, seeded())
+    assert sorted(torch.cat(parts).tolist()) == list(range(600))
+    held = [{int(c) for c in LABELS[part]} for part in parts]
+    assert {len(h) for h in held} == {k}
+    assert all(sum(c in h for h in held) == holders for c in range(10))
+    for c in range(10):
+        sizes = {int((LABELS[part] == c).sum()) for part, h in zip(parts, held, strict=True) if c in h}
+        assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Degree(p=1.1), "must lie in \\[0, 1\\], got 1.1"),
+        (lambda: Degree(p=0.5).split(LABELS, 9, seeded()), "a client for each of the 10 classes, got 9"),
+        (lambda: Degree(p=1.0).split(torch.tensor([0, 2] * 6), 3, seeded()), "without data: use fewer clients"),
+        (lambda: Dirichlet(alpha=0), "alpha must be above 0, got 0"),
+        (lambda: Dirichlet(alpha=0.001).split(LABELS, 300, seeded()), "without data in 100 draws"),
+        (lambda: KClasses(k=0), "at least 1, got 0"),
+        (lambda: KClasses(k=11).split(LABELS, 20, seeded()), "k must lie between 1 and 10"),
+        (lambda: KClasses(k=2).split(LABELS, 4, seeded()), "k must lie between 3 and 10"),
+    ],
+)
+def test_their_errors(make: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()

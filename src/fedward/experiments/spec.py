@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..attacks import Attack
-from ..clients import Gradient
+from ..clients import Client
 from ..naming import unknown
 from ..notation import describe, parse
 from ..rule import Rule
@@ -24,7 +25,11 @@ class SpecError(ValueError):
 
 
 class RunSpec(BaseModel):
-    """One run. Defaults are the SignGuard paper's setting on Fashion-MNIST, under ALIE."""
+    """One run. Defaults are the SignGuard paper's setting on Fashion-MNIST, under ALIE.
+
+    lr, momentum and weight_decay are the server's: 0.1, 0.9 and 5e-4 where clients send gradients; where they send
+    deltas 1, 0 and 0, which adds the aggregate to the model.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
 
@@ -37,11 +42,16 @@ class RunSpec(BaseModel):
     attack: str = "alie"
     rounds: int = Field(1200, ge=1)
     batch_size: int = Field(60, ge=1)
-    lr: float = Field(0.1, gt=0)
-    momentum: float = Field(0.9, ge=0, lt=1)
-    weight_decay: float = Field(5e-4, ge=0)
+    algorithm: str = "gradient"
+    lr: float | None = Field(None, gt=0)
+    momentum: float | None = Field(None, ge=0, lt=1)
+    weight_decay: float | None = Field(None, ge=0)
     partition: str = "iid"
+    byzantine_data: Literal["own", "all"] = "own"
     participation: float = Field(1.0, gt=0, le=1)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    late: float = Field(0.0, ge=0, lt=1)
+    batch_norm: Literal["mean", "frozen"] = "mean"
     root: int = Field(100, ge=1)
     evaluate_every: int = Field(20, ge=1)
     seed: int = Field(0, ge=0)
@@ -55,12 +65,14 @@ class RunSpec(BaseModel):
                 raise ValueError(unknown("key", key, cls.model_fields))
         return values
 
-    @field_validator("rule", "attack", mode="before")
+    @field_validator("rule", "attack", "algorithm", mode="before")
     @classmethod
     def _as_text(cls, value: Any, info: Any) -> Any:
         """A table is as good as text: it becomes text."""
-        f = info.data.get("byzantine", 0)  # declared before; missing only if it is wrong itself
-        return describe(parse(value, info.field_name, f=f)) if isinstance(value, Mapping) else value
+        # Declared before; missing only if they are wrong themselves.
+        known = {"f": info.data.get("byzantine", 0), "batch_size": info.data.get("batch_size", 1)}
+        kind = "client" if info.field_name == "algorithm" else info.field_name
+        return describe(parse(value, kind, **known)) if isinstance(value, Mapping) else value
 
     @model_validator(mode="after")
     def _parts_exist(self) -> RunSpec:
@@ -70,8 +82,11 @@ class RunSpec(BaseModel):
             raise ValueError(unknown("model", self.model, MODELS))
         if self.byzantine >= self.clients:
             raise ValueError(f"byzantine clients must be fewer than all {self.clients} clients, got {self.byzantine}")
+        if self.dropout + self.late >= 1:
+            raise ValueError(f"dropout and late together must stay below 1, got {self.dropout} and {self.late}")
         self.make_attack()
         self.make_partition()
+        self.make_algorithm()
         self.make_rule().check(self.clients)
         return self
 
@@ -84,6 +99,18 @@ class RunSpec(BaseModel):
         """The attack."""
         attack: Attack = parse(self.attack, "attack")
         return attack
+
+    def make_algorithm(self) -> Client:
+        """What clients compute; a batch_size that is not given is the specification's."""
+        algorithm: Client = parse(self.algorithm, "client", batch_size=self.batch_size)
+        return algorithm
+
+    def make_server(self) -> ServerSGD:
+        """The server's optimiser."""
+        defaults = (1.0, 0.0, 0.0) if self.make_algorithm().sends == "delta" else (0.1, 0.9, 5e-4)
+        given = (self.lr, self.momentum, self.weight_decay)
+        lr, momentum, weight_decay = (d if g is None else g for g, d in zip(given, defaults, strict=True))
+        return ServerSGD(lr=lr, momentum=momentum, weight_decay=weight_decay)
 
     def make_partition(self) -> Partition:
         """The partition, written like ``s-fraction:s=0.5``."""
@@ -98,25 +125,31 @@ class RunSpec(BaseModel):
 
     def simulation(self, rule: Rule | None = None, attack: Attack | None = None) -> Simulation:
         """The simulation that this describes, data loaded; with another rule or attack if given."""
-        data = federate(load(self.data, self.data_path), self.clients, self.make_partition(), seed=self.seed)
+        all_holding = range(self.byzantine) if self.byzantine_data == "all" else ()
+        dataset = load(self.data, self.data_path)
+        data = federate(dataset, self.clients, self.make_partition(), self.seed, all_holding)
         return Simulation(
             model=lambda: build_model(self.model),
             data=data,
             rule=rule or self.make_rule(),
             attack=attack or self.make_attack(),
             byzantine=self.byzantine,
-            clients=Gradient(batch_size=self.batch_size),
-            server=ServerSGD(lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay),
+            clients=self.make_algorithm(),
+            server=self.make_server(),
             participation=self.participation,
+            dropout=self.dropout,
+            late=self.late,
+            batch_norm=self.batch_norm,
             root=self.root,
             seed=self.seed,
             device=self.device,
         )
 
     def resolved(self) -> dict[str, Any]:
-        """All keys with their values, rule and attack in full."""
-        rule, attack = describe(self.make_rule()), describe(self.make_attack())
-        return {**self.model_dump(), "rule": rule, "attack": attack}
+        """All keys with their values; rule, attack and algorithm in full."""
+        rule, attack, algorithm = map(describe, (self.make_rule(), self.make_attack(), self.make_algorithm()))
+        parts = {"rule": rule, "attack": attack, "algorithm": algorithm}
+        return {**self.model_dump(), **asdict(self.make_server()), **parts}
 
     def name(self) -> str:
         """A folder name that tells runs apart at a glance."""

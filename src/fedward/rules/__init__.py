@@ -1,6 +1,7 @@
 """Aggregation rules. Each decides from statistics of the rows, and touches no data."""
 
 from .center import RFA, CenteredClipping, GeometricMedian, Huber, SequentialCenteredClipping
+from .classwise import ClassWise
 from .clustering import FLAME, ClippedClustering, CopodDOS, CosineClustering
 from .coordinate import ClipMean, MeaMed, Mean, Median, Phocas, TrimmedMean
 from .distance import Bulyan, Krum, MultiKrum
@@ -10,9 +11,11 @@ from .layerwise import LASA
 from .mixture import RobustTailor
 from .reputation import RFFL, FoolsGold
 from .sign import SignGuard, SignGuardDist, SignGuardSim
+from .siren import SIREN
 from .spectral import CAF, DnC
 from .subset import CGE, FABA, MDA, SMEA, MoNNA
 from .trust import ErrorRateRejection, FLTrust, LossRejection, UnionRejection, Zeno
+from .wrapped import Delayed
 
 __all__ = [
     "CAF",
@@ -23,14 +26,17 @@ __all__ = [
     "MDA",
     "RFA",
     "RFFL",
+    "SIREN",
     "SMEA",
     "TIES",
     "Bulyan",
     "CenteredClipping",
+    "ClassWise",
     "ClipMean",
     "ClippedClustering",
     "CopodDOS",
     "CosineClustering",
+    "Delayed",
     "DnC",
     "ErrorRateRejection",
     "FLDetector",

@@ -13,6 +13,7 @@ from ..registry import register
 from ..rule import Bound, Context, Plan, Rule, State, median
 from ..stack import SqNorms, Statistic, Updates
 from ..stack import kernels as columns
+from .messages import by_samples
 
 _COLUMNWISE = frozenset({"permutation", "translation", "scale", "columns", "unanimity", "box"})
 
@@ -22,12 +23,20 @@ _COLUMNWISE = frozenset({"permutation", "translation", "scale", "columns", "unan
 class Mean(Rule):
     """Average of all rows: no defence, the baseline.
 
-    (1/n) sum_i x_i.
+    (1/n) sum_i x_i; with ``weighted`` sum_i n_i x_i / sum_i n_i, n_i the samples that client i says it has (federated
+    averaging, McMahan et al. 2017). Anybody can say anything, so that nothing is weighted by default.
+
+    Args:
+        weighted: by the samples that clients say they have; those that say nothing sensible count for nothing, and
+            all alike if nobody does.
     """
 
+    weighted: bool = False
     properties: ClassVar[frozenset[str]] = _COLUMNWISE | {"rotation", "mean"}
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
+        if self.weighted:
+            return Plan(updates, by_samples(updates.ids, context))
         return Plan(updates, torch.full((updates.n,), 1 / updates.n, dtype=torch.float64))
 
 

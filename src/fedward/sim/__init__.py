@@ -5,7 +5,7 @@ from .checkpoint import CheckpointError
 from .data import DataError, Dataset, FederatedData, Split, federate, load
 from .engine import Simulation
 from .models import MODELS, SignGuardCNN, build_model
-from .partition import IID, PARTITIONS, Partition, SFraction
+from .partition import IID, PARTITIONS, Degree, Dirichlet, KClasses, Partition, SFraction
 from .record import Record
 from .server import ServerSGD
 
@@ -17,7 +17,10 @@ __all__ = [
     "CheckpointError",
     "DataError",
     "Dataset",
+    "Degree",
+    "Dirichlet",
     "FederatedData",
+    "KClasses",
     "Loop",
     "Partition",
     "Record",

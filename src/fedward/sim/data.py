@@ -14,7 +14,7 @@ import struct
 import tempfile
 import urllib.request
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from importlib import resources
@@ -101,7 +101,13 @@ class FederatedData:
         return len(self.shards)
 
 
-def federate(dataset: Dataset, clients: int, partition: Partition | None = None, seed: int = 0) -> FederatedData:
+def federate(
+    dataset: Dataset,
+    clients: int,
+    partition: Partition | None = None,
+    seed: int = 0,
+    holding_all: Iterable[int] = (),
+) -> FederatedData:
     """Deal the training samples to clients.
 
     Args:
@@ -109,13 +115,25 @@ def federate(dataset: Dataset, clients: int, partition: Partition | None = None,
         clients: how many clients, 1 to the number of training samples.
         partition: how to deal; `IID()` if not given.
         seed: of the partition's generator. PyTorch's global generator is neither used nor changed.
+        holding_all: clients that each hold the whole training set, such as DeSGD's byzantine ones; the partition deals
+            it to the others.
 
     Raises:
         ValueError: the partition cannot deal so few samples to so many clients; or what it returned (it may
             be anybody's) leaves a client without data, deals a sample twice or leaves one out.
     """
-    partition = IID() if partition is None else partition
-    shards = partition.split(dataset.train.labels, clients, torch.Generator().manual_seed(seed))
+    partition, everything = IID() if partition is None else partition, set(holding_all)
+    if not everything < set(range(clients)):
+        raise ValueError(f"holding_all names some of the clients 0 to {clients - 1}, not all, got {sorted(everything)}")
+    count = clients - len(everything)
+    shards = iter(_dealt(dataset, count, partition, torch.Generator().manual_seed(seed)))
+    whole = torch.arange(len(dataset.train))
+    return FederatedData(dataset, tuple(whole if c in everything else next(shards) for c in range(clients)))
+
+
+def _dealt(dataset: Dataset, clients: int, partition: Partition, generator: torch.Generator) -> tuple[Tensor, ...]:
+    """What the partition deals to these clients, after checking it."""
+    shards = partition.split(dataset.train.labels, clients, generator)
     if len(shards) != clients:
         raise ValueError(f"{partition} returned {len(shards)} parts for {clients} clients")
     for client, shard in enumerate(shards):
@@ -130,7 +148,7 @@ def federate(dataset: Dataset, clients: int, partition: Partition | None = None,
             f"{partition} must deal each of the samples 0 to {total - 1} exactly once; it dealt {len(dealt)} "
             f"indices, {len(set(dealt.tolist()))} of them distinct, from {int(dealt[0])} to {int(dealt[-1])}"
         )
-    return FederatedData(dataset, tuple(shards))
+    return tuple(shards)
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from math import ceil
+from math import ceil, floor, isfinite, nan
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,28 @@ from torch import Tensor, nn
 
 from ..aggregator import Result, judge
 from ..attacks import Attack, Batch, NoAttack, View
-from ..clients import Gradient, Sampler
+from ..clients import Answer, Client, Gradient, Shard, Task
 from ..evaluator import Evaluator
 from ..rule import BoundError, Context, Rule, State, apply
 from ..stack import Dense, materialise
-from .backends import Backend, Job, Loop
+from .backends import Backend, Loop
 from .checkpoint import load_checkpoint, save_checkpoint
 from .data import FederatedData, Split
 from .record import Record, Shares, share
 from .root import BackendEvaluator, root_split
 from .server import ServerSGD
 
-_SAVED = ("round", "parameters", "velocity", "rule_state", "attack_state", "records")
+_SAVED = (
+    "round",
+    "parameters",
+    "velocity",
+    "buffers",
+    "rule_state",
+    "attack_state",
+    "client_states",
+    "late",
+    "records",
+)
 
 Model = nn.Module | Callable[[], nn.Module]
 
@@ -43,6 +53,10 @@ class Progress:
     rule_state: State = field(default_factory=dict)
     attack_state: State = field(default_factory=dict)
     records: tuple[Record, ...] = ()
+    buffers: Tensor | None = None
+    client_states: Mapping[int, State] = field(default_factory=dict)
+    late: Mapping[int, Answer] = field(default_factory=dict)
+    """Answers of the last round that arrive in this one."""
 
 
 class Simulation:
@@ -59,8 +73,13 @@ class Simulation:
         attack: what byzantine clients do; nothing if None.
         byzantine: how many clients are byzantine, the first ones, or which.
         clients: what an honest client computes.
-        server: what the server does with the aggregate.
+        server: what the server does with the aggregate; where clients send deltas, lr 1 adds it to the model, which
+            is the default there.
         participation: share of the clients that take part in a round, drawn anew each round; rounded up.
+        dropout: share of these that never answer, drawn anew each round; rounded down.
+        late: share of these whose answer arrives one round late, and counts then; rounded down. Until it has arrived
+            a client takes no other work.
+        batch_norm: what becomes of running statistics: "mean" of those of accepted clients, or "frozen".
         root: training samples that the server has as well, for rules that judge clients by data of its own.
         seed: of everything random.
         device: where models, data and rows live.
@@ -78,30 +97,39 @@ class Simulation:
         rule: Rule,
         attack: Attack | None = None,
         byzantine: int | Sequence[int] = 0,
-        clients: Gradient | None = None,
+        clients: Client | None = None,
         server: ServerSGD | None = None,
         participation: float = 1.0,
+        dropout: float = 0.0,
+        late: float = 0.0,
+        batch_norm: str = "mean",
         root: int = 100,
         seed: int = 0,
         device: torch.device | str = "cpu",
     ) -> None:
         self.data, self.rule, self.attack = data, rule, attack or NoAttack()
-        self.clients, self.server = clients or Gradient(), server or ServerSGD()
+        self.clients = clients or Gradient(batch_size=60)
+        self.server = server or ServerSGD(lr=1.0 if self.clients.sends == "delta" else 0.1)
         self.participation, self.seed, self.device = participation, seed, torch.device(device)
+        self.dropout, self.late, self.batch_norm = dropout, late, batch_norm
         self.byzantine = _byzantine_ids(byzantine, data.n)
         if not 0 < participation <= 1:
             raise ValueError(f"participation is a share above 0 and at most 1, got {participation}")
+        if not (dropout >= 0 and late >= 0 and dropout + late < 1):
+            raise ValueError(f"dropout and late are shares, together below 1, got {dropout} and {late}")
+        if late and self.clients.by_class:
+            raise ValueError(f"{self.clients!r} answers for the class of a round, so no answer can be late, got {late}")
         self.active = ceil(round(participation * data.n, 6))  # 0.28 * 25 is 7, whatever floats say
-        rule.check(self.active)
-        self.backend: Backend = Loop(_seeded(model, seed), self.device)
+        rule.check(self.active - self._share(dropout, self.active) - self._share(late, self.active))
+        self.backend: Backend = Loop(_seeded(model, seed), self.device, batch_norm)
         self.root = root_split(data.dataset.train, root, Context(seed=seed)) if rule.root_data else None
-        self._inputs = data.dataset.train.inputs.to(self.device)
-        self._labels = data.dataset.train.labels.to(self.device)
-        self._sampler = Sampler(data.shards, self.clients.batch_size, seed)
+        train = data.dataset.train
+        inputs, labels = train.inputs.to(self.device), train.labels.to(self.device)
+        self._shards = [Shard(inputs, labels, places, self.device) for places in data.shards]
         initial = self.backend.initial()
-        self._rows = torch.zeros(self.active, len(initial), device=self.device, dtype=initial.dtype)
+        self._rows = torch.zeros(data.n if late else self.active, len(initial), device=self.device, dtype=initial.dtype)
         self._sent = self.active
-        self.progress = Progress(0, initial)
+        self.progress = Progress(0, initial, buffers=self.backend.initial_buffers())
 
     # --- what came of it ------------------------------------------------------------------------------------
 
@@ -165,43 +193,46 @@ class Simulation:
         """One round, from one state to the next."""
         clock = _Clock()
         context = Context(round=now.round, seed=self.seed, evaluator=self._evaluator(now))
-        active = self._participants(context)
+        present, late = self._participants(context, now)
+        context = replace(context, group=self._class_of(now.round, present))
+        with clock("gradients"):
+            answers, postponed, states = self._answers(present, late, context, now)
+        active = [c for c, answer in answers.items() if answer.row is not None]
         byzantine = [i for i, c in enumerate(active) if c in self.byzantine]
         honest = [i for i, c in enumerate(active) if c not in self.byzantine]
         rows, self._sent = self._rows[: len(active)], len(active)
-        with clock("gradients"):
-            jobs = [self._job(client, context) for client in active]
-            for member, row in enumerate(byzantine):
-                jobs[row] = self._poisoned(jobs[row], context, member, len(byzantine))
-            losses = self.backend.messages(self.clients, now.parameters, jobs, rows)
-        updates = Dense(rows, ids=active)
         with clock("attack"):
-            attack_state = self._forge(updates, honest, byzantine, context, now)
-            context = replace(context, messages=self._messages([active[i] for i in byzantine], context))
+            attack_state = self._forge(Dense(rows, ids=active), honest, byzantine, context, now)
+            said: dict[Hashable, Any] = {c: self._said(c, answers[c].messages, context) for c in active}
+            context = replace(context, messages=said)
         skipped, result, state = None, None, now.rule_state
-        parameters, velocity = now.parameters, now.velocity
-        updates = Dense(rows, ids=active)
+        parameters, velocity, buffers = now.parameters, now.velocity, now.buffers
+        updates = Dense(rows, ids=active) if active else None
         with clock("aggregate"):
             try:
+                if updates is None:
+                    raise BoundError("no client answered: the model stays")
                 outcome = apply(self.rule, updates, state, context.fold("rule"))
                 result, state = judge(updates, outcome), outcome.state
             except BoundError as error:
                 skipped = str(error)  # too many non-finite rows: the model stays, the run goes on
         if result is not None:
             with clock("update"):
-                parameters, velocity = self.server.step(parameters, result.output, velocity)
+                gradient = -result.output if self.clients.sends == "delta" else result.output
+                parameters, velocity = self.server.step(parameters, gradient, velocity)
+                buffers = _mean_buffers([answers[c] for c in active], result.accepted, now.buffers)
         accuracy = loss = signs = confidence = None
         if evaluate:
             with clock("evaluate"):
-                accuracy, loss = self.backend.evaluate(parameters, self.data.dataset.test)
-                signs = self._signs(updates, honest, byzantine)
-                confidence = self._confidence(parameters)
+                accuracy, loss = self.backend.evaluate(parameters, self.data.dataset.test, buffers)
+                signs = None if updates is None else self._signs(updates, honest, byzantine)
+                confidence = self._confidence(parameters, buffers)
         accepted = result.accepted.tolist() if result else [False] * len(active)
         record = Record(
             round=now.round + 1,
             accuracy=accuracy,
             loss=loss,
-            train_loss=sum(losses[i] for i in honest) / max(len(honest), 1),
+            train_loss=sum(answers[active[i]].loss for i in honest) / max(len(honest), 1),
             byzantine_accepted=share([accepted[i] for i in byzantine]),
             honest_accepted=share([accepted[i] for i in honest]),
             accepted=_by_client(self.data.n, active, accepted),
@@ -210,37 +241,102 @@ class Simulation:
             confidence=confidence,
             seconds=clock.seconds,
             skipped=skipped,
+            note=result.note or None if result else None,
+            scores={name: self._score(active, result, name) for name in self.rule.recorded},
         )
-        return Progress(now.round + 1, parameters, velocity, state, attack_state, (*now.records, record))
+        records = (*now.records, record)
+        return Progress(now.round + 1, parameters, velocity, state, attack_state, records, buffers, states, postponed)
 
     def _evaluator(self, now: Progress) -> Evaluator | None:
         if self.root is None:
             return None
         seed = Context(now.round, self.seed).draw_seed("model of the server")
-        return BackendEvaluator(self.backend, self.clients, self.root, now.parameters, self.server.lr, seed)
+        lr = self.server.lr
+        return BackendEvaluator(self.backend, self.clients, self.root, now.parameters, lr, seed, now.buffers)
 
-    def _participants(self, context: Context) -> list[int]:
+    @staticmethod
+    def _share(share: float, count: int) -> int:
+        return floor(round(share * count, 6))
+
+    def _participants(self, context: Context, now: Progress) -> tuple[list[int], frozenset[int]]:
+        """Who answers in this round, in order; and who of them will be late."""
         drawn = list(range(self.data.n))
         if self.active < self.data.n:
             order = torch.randperm(self.data.n, generator=context.generator("participants"))
             drawn = sorted(order[: self.active].tolist())
-        if not self.byzantine or self.attack.present(context.fold("attack")):
-            return drawn
-        return [client for client in drawn if client not in self.byzantine]
+        if self.byzantine and not self.attack.present(context.fold("attack")):
+            drawn = [client for client in drawn if client not in self.byzantine]
+        drawn = [client for client in drawn if client not in now.late]
+        order = torch.randperm(len(drawn), generator=context.generator("failures"))
+        lost, late = self._share(self.dropout, len(drawn)), self._share(self.late, len(drawn))
+        failed = {drawn[i] for i in order[:lost].tolist()}
+        slow = frozenset(drawn[i] for i in order[lost : lost + late].tolist())
+        return [client for client in drawn if client not in failed], slow
 
-    def _job(self, client: int, context: Context) -> Job:
-        samples = self._sampler.batch(client, context.round).to(self.device)
-        inputs, labels = self._inputs[samples], self._labels[samples]
-        return Job(inputs, labels, context.draw_seed(f"model of client {client}"))
+    def _class_of(self, round: int, present: Sequence[int]) -> int | None:
+        """The class of the round: all in turn, those left out of which no client present holds a sample."""
+        if not self.clients.by_class:
+            return None
+        classes = self.data.dataset.classes
+        held = {c for client in present for c in self._shards[client].by_class()}
+        return next((c % classes for c in range(round, round + classes) if c % classes in held), round % classes)
 
-    def _poisoned(self, job: Job, context: Context, member: int, members: int) -> Job:
-        batch = Batch(job.inputs, job.labels, self.data.dataset.classes, member, members)
-        poisoned = self.attack.poison(batch, context.fold("attack"))
-        return replace(job, inputs=poisoned.inputs, labels=poisoned.labels)
+    def _answers(
+        self, present: Sequence[int], late: frozenset[int], context: Context, now: Progress
+    ) -> tuple[dict[int, Answer], Mapping[int, Answer], Mapping[int, State]]:
+        """What arrives in this round, in the order of clients and of the rows; what will in the next; all memories.
 
-    def _messages(self, byzantine: list[int], context: Context) -> dict[Hashable, Any]:
-        said = self.attack.say({}, context.fold("attack")) if byzantine else {}
-        return dict.fromkeys(byzantine, said) if said else {}
+        Byzantine clients whose attack goes by honest rows alone are spared their work.
+        """
+        members = [c for c in (*present, *now.late) if c in self.byzantine]
+        idle = getattr(self.attack, "knows", "") == "honest" and not self.clients.talks
+        spared = {c for c in members if idle and c not in late and c not in now.late}
+        working = sorted((c for c in present if c not in spared), key=lambda c: (c in late, c))
+        tasks = [self._task(c, members, context, now) for c in working]
+        done = dict(zip(working, self.backend.messages(self.clients, tasks, self._rows), strict=True))
+        postponed = {c: replace(a, row=a.row.clone()) for c, a in done.items() if c in late and a.row is not None}
+        nothing = torch.zeros_like(now.parameters)
+        waiting = {c: Answer(nothing, nan, messages={"samples": len(self._shards[c])}) for c in spared} | dict(now.late)
+        arrived = waiting | {c: a for c, a in done.items() if c not in late}
+        arrived = {c: arrived[c] for c in sorted(arrived)}
+        self._settle({c: a.row for c, a in arrived.items() if a.row is not None}, waiting)
+        states = {**now.client_states, **{c: a.state for c, a in done.items() if a.state}}
+        return arrived, postponed, states
+
+    def _settle(self, rows: Mapping[int, Tensor], waiting: Container[int]) -> None:
+        """Bring the rows into the order of clients: those just computed fill the first places, in that order."""
+        place = {client: i for i, client in enumerate(rows)}
+        computed = [client for client in rows if client not in waiting]
+        for k in reversed(range(len(computed))):  # each moves back, if at all, so none is overwritten before it moves
+            if place[computed[k]] != k:
+                self._rows[place[computed[k]]] = self._rows[k]
+        for client, row in rows.items():
+            if client in waiting:
+                self._rows[place[client]] = row
+
+    def _task(self, client: int, members: Sequence[int], context: Context, now: Progress) -> Task:
+        shard = self._shards[client]
+        if client in self.byzantine:
+            member, within = members.index(client), context.fold("attack")
+
+            def poison(inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+                batch = Batch(inputs, labels, self.data.dataset.classes, member, len(members))
+                poisoned = self.attack.poison(batch, within)
+                return poisoned.inputs, poisoned.labels
+
+            shard = shard.poisoned(poison)
+        own = now.client_states.get(client, {})
+        return Task(client, now.parameters, shard, replace(context, evaluator=None), own, now.buffers)
+
+    def _score(self, active: Sequence[int], result: Result[Tensor] | None, name: str) -> tuple[float | None, ...]:
+        values: list[float | None] = [None] * self.data.n
+        if result is not None and name in result.scores:
+            for client, value in zip(active, result.scores[name].tolist(), strict=True):
+                values[client] = value if isfinite(value) else None
+        return tuple(values)
+
+    def _said(self, client: int, messages: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        return self.attack.say(messages, context.fold("attack")) if client in self.byzantine else messages
 
     def _forge(self, rows: Dense, honest: list[int], byzantine: list[int], context: Context, now: Progress) -> State:
         """Put forged rows in the place of the byzantine clients' own; what the attack remembers of it."""
@@ -252,7 +348,7 @@ class Simulation:
             own=rows.take(own),
             context=replace(context.fold("attack"), evaluator=None),
             decide=lambda updates: self.rule.decide(updates, now.rule_state, context.fold("rule")),
-            previous=now.velocity,
+            previous=_as_sent(now.velocity, self.clients),
             state=now.attack_state,
         )
         forged = self.attack.forge(view)
@@ -265,11 +361,11 @@ class Simulation:
         rows.G[own] = sent
         return state
 
-    def _confidence(self, parameters: Tensor) -> float | None:
+    def _confidence(self, parameters: Tensor, buffers: Tensor | None) -> float | None:
         """Of the attack's success, where it is after some samples."""
         test = self.data.dataset.test
         wanted = self.attack.aim(test.inputs, test.labels, self.data.dataset.classes) if self.byzantine else None
-        return None if wanted is None else self.backend.confidence(parameters, Split(*wanted))
+        return None if wanted is None else self.backend.confidence(parameters, Split(*wanted), buffers)
 
     def _signs(self, updates: Dense, honest: list[int], byzantine: list[int]) -> dict[str, Shares | None]:
         counts = updates.sign_counts()
@@ -300,6 +396,9 @@ class Simulation:
             "clients": repr(self.clients),
             "server": repr(self.server),
             "participation": self.participation,
+            "dropout": self.dropout,
+            "late": self.late,
+            "batch norm": self.batch_norm,
             "root": None if self.root is None else _checksum(self.root.inputs, self.root.labels),
             "seed": self.seed,
             "device": self.device.type,
@@ -313,18 +412,27 @@ class Simulation:
             "velocity": now.velocity,
             "rule_state": dict(now.rule_state),
             "attack_state": dict(now.attack_state),
+            "buffers": now.buffers,
+            "client_states": {client: dict(state) for client, state in now.client_states.items()},
+            "late": {client: _answer_to_saved(answer) for client, answer in now.late.items()},
             "records": [record.to_json() for record in now.records],
         }
         save_checkpoint(path, self.identity, content)
 
     def _restore(self, saved: Mapping[str, Any]) -> None:
+        def here(state: State) -> State:
+            return {k: v.to(self.device) for k, v in state.items()}
+
         self.progress = Progress(
             saved["round"],
             saved["parameters"].to(self.device),
             None if saved["velocity"] is None else saved["velocity"].to(self.device),
-            {k: v.to(self.device) for k, v in saved["rule_state"].items()},
-            {k: v.to(self.device) for k, v in saved["attack_state"].items()},
+            here(saved["rule_state"]),
+            here(saved["attack_state"]),
             tuple(Record.from_json(r) for r in saved["records"]),
+            None if saved["buffers"] is None else saved["buffers"].to(self.device),
+            {client: here(state) for client, state in saved["client_states"].items()},
+            {client: Answer(**answer) for client, answer in saved["late"].items()},
         )
 
 
@@ -376,3 +484,22 @@ def _reasons(active: list[int], result: Result[Tensor] | None) -> dict[int, Any]
         return {}
     verdicts = zip(active, result.reasons, result.accepted.tolist(), strict=True)
     return {client: reason for client, reason, ok in verdicts if not ok}
+
+
+def _as_sent(velocity: Tensor | None, clients: Client) -> Tensor | None:
+    """The server's last step with the sign of what clients send."""
+    return -velocity if velocity is not None and clients.sends == "delta" else velocity
+
+
+def _mean_buffers(answers: Sequence[Answer], accepted: Tensor, before: Tensor | None) -> Tensor | None:
+    """Mean of the accepted clients' running statistics, those that are finite; as before if there are none."""
+    if before is None:
+        return None
+    sent = [a.buffers for a, ok in zip(answers, accepted.tolist(), strict=True) if ok and a.buffers is not None]
+    finite = [b for b in sent if bool(b.isfinite().all())]
+    return torch.stack(finite).mean(0) if finite else before
+
+
+def _answer_to_saved(answer: Answer) -> dict[str, Any]:
+    """Without what the client remembers: that is saved beside it."""
+    return {"row": answer.row, "loss": answer.loss, "messages": dict(answer.messages), "buffers": answer.buffers}

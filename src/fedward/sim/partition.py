@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["IID", "PARTITIONS", "Partition", "SFraction"]
+__all__ = ["IID", "PARTITIONS", "Degree", "Dirichlet", "KClasses", "Partition", "SFraction"]
 
 
 class Partition(Protocol):
@@ -92,8 +93,141 @@ class SFraction:
         return tuple(torch.cat((own, shards[a], shards[b])) for own, (a, b) in zip(dealt, pairs, strict=True))
 
 
-PARTITIONS: Mapping[str, Callable[..., Partition]] = {"iid": IID, "s-fraction": SFraction}
+@dataclass(frozen=True, kw_only=True)
+class Degree:
+    """SIREN's non-IID partition: a sample of label l goes to the l-th group of clients with probability p.
+
+    There are as many groups as classes, near-equal ones of successive clients. With probability 1 - p the sample goes
+    to one of the other groups, all alike; within a group samples are dealt evenly. p = 1 / classes is random, p = 1
+    gives every group one class. Guo, Wang et al., SoCC 2021, have p = 0.5; their code caps the size of a group.
+
+    Args:
+        p: 0 to 1.
+
+    Raises:
+        ValueError: p is outside [0, 1], or `split` has fewer clients than classes, or leaves a client without data.
+    """
+
+    p: float
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.p <= 1.0:
+            raise ValueError(f"Degree: p is a probability and must lie in [0, 1], got {self.p}")
+
+    def split(self, labels: Tensor, clients: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """See `Partition.split`."""
+        total = _check(labels, clients)
+        classes = int(labels.max()) + 1
+        if clients < classes:
+            raise ValueError(f"Degree needs a client for each of the {classes} classes, got {clients}")
+        others = torch.randint(1, max(classes, 2), (total,), generator=generator)
+        moved = torch.rand(total, generator=generator) >= self.p
+        group = (labels.cpu() + moved * others) % classes
+        order = torch.randperm(total, generator=generator)
+        members = torch.arange(clients).tensor_split(classes)
+        parts = [_cut(order[group[order] == g], len(own)) for g, own in enumerate(members)]
+        return _all_filled(self, [part for group_parts in parts for part in group_parts])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dirichlet:
+    """Shares of each class drawn from a Dirichlet distribution: the smaller alpha, the more skewed.
+
+    For each class, shares of the n clients ~ Dir(alpha, ..., alpha); its samples, in random order, are cut at
+    floor(cumulative share x number of them). Drawn anew where a client is left without data, at most 100 times.
+
+    Args:
+        alpha: above 0.
+
+    Raises:
+        ValueError: alpha is not positive, or `split` cannot give every client data.
+    """
+
+    alpha: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.alpha < math.inf:
+            raise ValueError(f"Dirichlet: alpha must be above 0, got {self.alpha}")
+
+    def split(self, labels: Tensor, clients: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """See `Partition.split`."""
+        _check(labels, clients)
+        rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
+        for _ in range(100):
+            parts: list[list[Tensor]] = [[] for _ in range(clients)]
+            for c in range(int(labels.max()) + 1):
+                samples = (labels.cpu() == c).nonzero().flatten()
+                samples = samples[torch.randperm(len(samples), generator=generator)]
+                shares = rng.dirichlet([self.alpha] * clients).cumsum()[:-1]
+                cuts = [math.floor(share * len(samples)) for share in shares]
+                for part, piece in zip(parts, samples.tensor_split(cuts), strict=True):
+                    part.append(piece)
+            dealt = [torch.cat(part) for part in parts]
+            if all(len(part) for part in dealt):
+                return tuple(dealt)
+        raise ValueError(
+            f"Dirichlet(alpha={self.alpha}) left one of {clients} clients without data in 100 draws: use fewer clients "
+            "or a larger alpha"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class KClasses:
+    """DeSGD's partition: every client holds k classes, and every class is dealt evenly to those that hold it.
+
+    Client i holds classes perm[(i k + j) mod C], j < k, for a random order perm of the C classes: with n k a multiple
+    of C every class is held by n k / C clients.
+
+    Args:
+        k: classes of a client.
+
+    Raises:
+        ValueError: k is below 1, or `split` has k above the number of classes or too few clients to hold all.
+    """
+
+    k: int
+
+    def __post_init__(self) -> None:
+        if not self.k >= 1 or self.k != int(self.k):
+            raise ValueError(f"KClasses: k counts classes and must be a whole number of at least 1, got {self.k}")
+
+    def split(self, labels: Tensor, clients: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """See `Partition.split`."""
+        _check(labels, clients)
+        k, classes = int(self.k), int(labels.max()) + 1
+        if k > classes or clients * k < classes:
+            raise ValueError(
+                f"KClasses: {clients} clients with k = {k} classes each cannot share {classes} classes; k must lie "
+                f"between {-(-classes // clients)} and {classes}"
+            )
+        order = torch.randperm(classes, generator=generator).tolist()
+        held = [{order[(i * k + j) % classes] for j in range(k)} for i in range(clients)]
+        parts: list[list[Tensor]] = [[] for _ in range(clients)]
+        for c in range(classes):
+            samples = (labels.cpu() == c).nonzero().flatten()
+            samples = samples[torch.randperm(len(samples), generator=generator)]
+            holders = [i for i, classes_held in enumerate(held) if c in classes_held]
+            for i, piece in zip(holders, _cut(samples, len(holders)), strict=True):
+                parts[i].append(piece)
+        return _all_filled(self, [torch.cat(part) for part in parts])
+
+
+PARTITIONS: Mapping[str, Callable[..., Partition]] = {
+    "iid": IID,
+    "s-fraction": SFraction,
+    "degree": Degree,
+    "dirichlet": Dirichlet,
+    "k-classes": KClasses,
+}
 """The partitions by name."""
+
+
+def _all_filled(partition: Partition, parts: list[Tensor]) -> tuple[Tensor, ...]:
+    """The parts, each of which must have a sample."""
+    empty = [i for i, part in enumerate(parts) if len(part) == 0]
+    if empty:
+        raise ValueError(f"{partition} leaves client {empty[0]} of {len(parts)} without data: use fewer clients")
+    return tuple(parts)
 
 
 def _check(labels: Tensor, clients: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..rule import Reason
@@ -26,6 +26,9 @@ class Record:
         signs: shares of positive, zero and negative entries of "honest" and "byzantine" rows, in evaluated rounds.
         seconds: wall time by phase.
         skipped: why the model was left as it was, if it was.
+        note: how the rule decided the round, where it has several ways.
+        scores: what the rule has to be kept on record (`Rule.recorded`), by name and client; None for those that did
+            not take part.
     """
 
     round: int
@@ -40,6 +43,8 @@ class Record:
     seconds: Mapping[str, float]
     confidence: float | None = None
     skipped: str | None = None
+    note: str | None = None
+    scores: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON has it: clients as one character each, 1 accepted, 0 not, - absent."""
@@ -56,7 +61,8 @@ class Record:
         accepted = tuple(None if c == "-" else c == "1" for c in saved["accepted"])
         reasons = {int(k): Reason(v) for k, v in saved["reasons"].items()}
         signs = saved["signs"] and {k: v and (v[0], v[1], v[2]) for k, v in saved["signs"].items()}
-        return cls(**{**saved, "accepted": accepted, "reasons": reasons, "signs": signs})
+        scores = {k: tuple(v) for k, v in saved["scores"].items()}
+        return cls(**{**saved, "accepted": accepted, "reasons": reasons, "signs": signs, "scores": scores})
 
 
 def share(accepted: list[bool]) -> float | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..clients import Gradient
+from ..clients import Client, Gradient, Shard, Task
 from ..evaluator import rows_of
 from ..rule import Context
 from ..stack import Updates
-from .backends import Backend, Job
+from .backends import Backend
 from .data import Split
 
 
@@ -26,20 +26,29 @@ def root_split(train: Split, samples: int, context: Context) -> Split:
 
 
 class BackendEvaluator:
-    """An evaluator at the server's current parameters; an aggregate g leads to w - lr g."""
+    """An evaluator at the server's current parameters; a gradient g leads to w - lr g, a delta to w + lr delta."""
 
     def __init__(
-        self, backend: Backend, clients: Gradient, split: Split, parameters: Tensor, lr: float, seed: int
+        self,
+        backend: Backend,
+        clients: Client,
+        split: Split,
+        parameters: Tensor,
+        lr: float,
+        seed: int,
+        buffers: Tensor | None = None,
     ) -> None:
         self.backend, self.clients, self.split = backend, clients, split
-        self.parameters, self.lr, self.seed = parameters, lr, seed
+        self.parameters, self.seed, self.buffers = parameters, seed, buffers
+        self.step = lr if clients.sends == "delta" else -lr
 
     def update(self) -> Tensor:
         """See `fedward.Evaluator.update`."""
-        row = torch.zeros_like(self.parameters)[None]
-        device = self.parameters.device
-        job = Job(self.split.inputs.to(device), self.split.labels.to(device), self.seed)
-        self.backend.messages(self.clients, self.parameters, [job], row)
+        row, fresh = torch.zeros_like(self.parameters)[None], self.clients.fresh()
+        algorithm = Gradient(batch_size=len(self.split)) if fresh.sends == "gradient" else fresh
+        shard = Shard(self.split.inputs, self.split.labels, device=self.parameters.device)
+        task = Task("server", self.parameters, shard, Context(seed=self.seed), buffers=self.buffers)
+        self.backend.messages(algorithm, [task], row)
         return row[0]
 
     def losses(self, steps: Updates) -> Tensor:
@@ -51,5 +60,5 @@ class BackendEvaluator:
         return torch.tensor([1 - accuracy for accuracy, _ in self._try(steps)], dtype=torch.float64)
 
     def _try(self, steps: Updates) -> list[tuple[float, float]]:
-        moved = (self.parameters.sub(row.to(self.parameters), alpha=self.lr) for row in rows_of(steps))
-        return [self.backend.evaluate(parameters, self.split) for parameters in moved]
+        moved = (self.parameters.add(row.to(self.parameters), alpha=self.step) for row in rows_of(steps))
+        return [self.backend.evaluate(parameters, self.split, self.buffers) for parameters in moved]

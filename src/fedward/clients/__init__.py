@@ -1,0 +1,20 @@
+"""Client algorithms: what an honest client computes and sends, the same in the simulator and on a real client."""
+
+from .base import Answer, Client, LocalModel, Shard, Task, carry_out
+from .local import Gradient, LocalSGD
+from .momentum import ClassMomentum, WorkerMomentum
+from .siren import Siren
+
+__all__ = [
+    "Answer",
+    "ClassMomentum",
+    "Client",
+    "Gradient",
+    "LocalModel",
+    "LocalSGD",
+    "Shard",
+    "Siren",
+    "Task",
+    "WorkerMomentum",
+    "carry_out",
+]

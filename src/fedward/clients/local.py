@@ -1,0 +1,123 @@
+"""Clients without memory: one gradient, or some steps of training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..registry import register
+from .base import Answer, Client, LocalModel, Task
+
+OPTIMIZERS = ("sgd", "adam", "adamw")
+
+
+def check_batch_size(batch_size: int) -> None:
+    """Raise ValueError unless a batch has a sample."""
+    if batch_size < 1:
+        raise ValueError(f"batch_size >= 1 is needed, got {batch_size}")
+
+
+@register("gradient", paper="-", example={"batch_size": 60})
+@dataclass(frozen=True, kw_only=True)
+class Gradient(Client):
+    """One gradient of the cross-entropy on one mini-batch, at the server's parameters.
+
+    Each client walks through its own shard in a fresh random order every epoch; a last batch that would be short is
+    left out, and a shard smaller than a batch is one batch.
+
+    Args:
+        batch_size: samples in a batch, at least 1.
+
+    Raises:
+        ValueError: batch_size below 1.
+    """
+
+    batch_size: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_batch_size(self.batch_size)
+
+    @property
+    def sends(self) -> str:
+        return "gradient"
+
+    def work(self, model: LocalModel, task: Task) -> Answer:
+        row, loss = model.gradient(*task.shard.take(next(task.batches(self.batch_size, 1))))
+        return Answer(row, loss)
+
+
+@register("local-sgd", paper="McMahan et al. 2017", example={"batch_size": 60})
+@dataclass(frozen=True, kw_only=True)
+class LocalSGD(Client):
+    """Train for some epochs or steps from the server's parameters, and send the change of the parameters.
+
+    The optimiser is PyTorch's, and starts without memory in every round; epochs are walked through as in `Gradient`.
+    McMahan, Moore, Ramage, Hampson & y Arcas, "Communication-efficient learning of deep networks from decentralized
+    data", AISTATS 2017.
+
+    Args:
+        batch_size: samples in a batch, at least 1.
+        epochs: passes through the client's data; one if neither this nor ``steps`` is given.
+        steps: batches, in place of epochs.
+        optimizer: "sgd", "adam" or "adamw".
+        lr, momentum, weight_decay: the optimiser's; momentum is SGD's alone.
+
+    Raises:
+        ValueError: parameters out of these bounds, or both epochs and steps.
+    """
+
+    batch_size: int
+    epochs: int | None = None
+    steps: int | None = None
+    optimizer: str = "sgd"
+    lr: float = 0.01
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_batch_size(self.batch_size)
+        if self.epochs is not None and self.steps is not None:
+            raise ValueError(f"local training is counted in epochs or in steps, got {self.epochs} and {self.steps}")
+        for name, count in (("epochs", self.epochs), ("steps", self.steps)):
+            if count is not None and (not isinstance(count, int) or count < 1):
+                raise ValueError(f"{name} is a whole number of at least 1, got {count!r}")
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"optimizer is one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}")
+        if not (self.lr > 0 and 0 <= self.momentum < 1 and self.weight_decay >= 0):
+            raise ValueError(f"lr > 0, 0 <= momentum < 1 and weight_decay >= 0 are needed, got {self!r}")
+        if self.momentum and self.optimizer != "sgd":
+            raise ValueError(f"momentum belongs to sgd, {self.optimizer} has its own: leave it out")
+
+    @property
+    def sends(self) -> str:
+        return "delta"
+
+    def work(self, model: LocalModel, task: Task) -> Answer:
+        count = self.steps or (self.epochs or 1) * max(len(task.shard) // self.batch_size, 1)
+        optimizer, total = self._optimizer(model), torch.zeros((), device=model.device)
+        for places in task.batches(self.batch_size, count):
+            inputs, labels = task.shard.take(places)
+            loss = nn.functional.cross_entropy(model.module(inputs), labels)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]  # missing in torch's stubs
+            optimizer.step()
+            total += loss.detach()
+        optimizer.zero_grad()
+        return Answer(_change(model, task.parameters), float(total) / count)
+
+    def _optimizer(self, model: LocalModel) -> torch.optim.Optimizer:
+        fused = model.device.type in ("cpu", "cuda")
+        if self.optimizer == "sgd":
+            return torch.optim.SGD(
+                model.parameters, self.lr, momentum=self.momentum, weight_decay=self.weight_decay, fused=fused
+            )
+        adaptive = torch.optim.Adam if self.optimizer == "adam" else torch.optim.AdamW
+        return adaptive(model.parameters, self.lr, weight_decay=self.weight_decay, fused=fused)
+
+
+def _change(model: LocalModel, parameters: Tensor) -> Tensor:
+    return model.read().sub_(parameters)

@@ -1,0 +1,125 @@
+"""Clients with momentum: one buffer, or one for each class of its data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ..registry import register
+from ..rule import State
+from .base import Answer, Client, LocalModel, Task, prefixed, within
+from .local import Gradient, check_batch_size
+
+ORDERS = ("usual", "printed")
+
+
+def _check_beta(beta: float) -> None:
+    if not 0 <= beta < 1:
+        raise ValueError(f"0 <= beta < 1 is needed, got {beta}")
+
+
+@register("worker-momentum", paper="Karimireddy, He & Jaggi 2021", example={"inner": Gradient(batch_size=60)})
+@dataclass(frozen=True, kw_only=True)
+class WorkerMomentum(Client):
+    """Send the momentum of what another algorithm would send: m <- beta m + (1 - beta) row, from 0.
+
+    Honest rows differ less, so that there is less room to hide in. Karimireddy, He & Jaggi, "Learning from history for
+    Byzantine robust optimization", ICML 2021. A client that takes no part keeps its momentum until it does.
+
+    Args:
+        inner: what it is the momentum of.
+        beta: at least 0 and below 1.
+
+    Raises:
+        ValueError: beta out of bounds, or an inner algorithm that sends by class.
+    """
+
+    inner: Client
+    beta: float = 0.9
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_beta(self.beta)
+        if self.inner.by_class:
+            raise ValueError(f"{self.inner!r} has a momentum for each class: one of all of them would mix the classes")
+
+    @property
+    def sends(self) -> str:
+        return self.inner.sends
+
+    @property
+    def talks(self) -> bool:  # type: ignore[override]  # a class variable elsewhere
+        return self.inner.talks
+
+    def fresh(self) -> Client:
+        return self.inner.fresh()
+
+    def work(self, model: LocalModel, task: Task) -> Answer:
+        answer = self.inner.work(model, replace(task, state=within("inner", task.state)))
+        assert answer.row is not None
+        momentum = answer.row.mul(1 - self.beta)
+        if "momentum" in task.state:
+            momentum.add_(task.state["momentum"].to(momentum), alpha=self.beta)
+        return replace(answer, row=momentum, state={**prefixed("inner", answer.state), "momentum": momentum})
+
+
+@register("class-momentum", paper="DeSGD", example={"batch_size": 50})
+@dataclass(frozen=True, kw_only=True)
+class ClassMomentum(Client):
+    """DeSGD's worker: a momentum for every class it holds, all updated in each round, that of the round's class sent.
+
+    m_c <- (1 - beta) g_c + beta m_c from 0, g_c the gradient on a batch of class c. A client without samples of the
+    round's class (`Context.group`) updates its momenta and sends nothing.
+
+    ``order="printed"`` is the formula as the paper prints it, m_c <- beta g_c + (1 - beta) m_c: with its beta = 0.9 it
+    hardly averages, and runs under attack collapse.
+
+    Args:
+        batch_size: samples of a class in a batch, at least 1.
+        beta: at least 0 and below 1.
+        order: "usual" or "printed".
+
+    Raises:
+        ValueError: parameters out of these bounds.
+    """
+
+    batch_size: int
+    beta: float = 0.9
+    order: str = "usual"
+    by_class: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_batch_size(self.batch_size)
+        _check_beta(self.beta)
+        if self.order not in ORDERS:
+            raise ValueError(f"order is one of {', '.join(ORDERS)}, got {self.order!r}")
+
+    @property
+    def sends(self) -> str:
+        return "gradient"
+
+    def fresh(self) -> Client:
+        return Gradient(batch_size=self.batch_size)
+
+    def work(self, model: LocalModel, task: Task) -> Answer:
+        if task.context.group is None:
+            raise ValueError("class-momentum answers for the class of the round: the context needs a group")
+        state: dict[str, Tensor] = {}
+        losses = []
+        for c, shard in task.shard.by_class().items():
+            held, name = replace(task, shard=shard), f"momentum of {c}"
+            numbers = next(held.batches(self.batch_size, 1, f", class {c}"))
+            gradient, loss = model.gradient(*shard.take(numbers))
+            state[name] = self._blend(gradient, task.state, name)
+            losses.append(loss)
+        return Answer(state.get(f"momentum of {task.context.group}"), fmean(losses), state)
+
+    def _blend(self, gradient: Tensor, state: State, name: str) -> Tensor:
+        new, old = (self.beta, 1 - self.beta) if self.order == "printed" else (1 - self.beta, self.beta)
+        momentum = gradient.mul_(new)
+        return torch.add(momentum, state[name].to(momentum), alpha=old) if name in state else momentum

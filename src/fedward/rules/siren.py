@@ -1,0 +1,232 @@
+"""SIREN: clients raise alarms, and the server finds out which of them to believe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ..registry import register
+from ..rule import Context, Plan, Reason, Rule, State, smallest
+from ..stack import Gram, Statistic, Updates
+from .memory import recall, remember
+from .messages import alarms, by_samples
+
+NO_ALARM, FALSE, TRUE = "no alarm", "false alarms", "true alarms"
+DIVERGENT, SINGLE = "divergent alarms", "single alarm"
+VARIANTS, ROLLBACKS = ("paper", "official"), ("recovered", "printed")
+
+_COUNT, _BANNED, _BACK, _STREAK = "malicious index", "banned", "way back", "streak of rollbacks"
+_SLACK = 1e-9  # accuracies are fractions of few samples: a difference of exactly 10 points must not hang on rounding
+
+
+@dataclass(frozen=True, eq=False)
+class _Verdict(Plan):
+    """A plan, and what it means for the next round."""
+
+    counts: Tensor = field(default_factory=lambda: torch.empty(0))
+    banned: Tensor = field(default_factory=lambda: torch.empty(0))
+    rolled_back: bool = False
+
+
+@register("siren", paper="Guo et al. 2021", complexity="O(n^2 d)")
+@dataclass(frozen=True, kw_only=True)
+class SIREN(Rule):
+    """Believe clients that raise alarms, or those that do not, by the accuracy of their models on the server's data.
+
+    Made for `fedward.clients.Siren`: rows are changes Delta_i of the server's model g, and messages say who raises an
+    alarm. Client i passes against r if acc_r - acc_i < threshold and Delta_i . Delta_r >= 0 (an angle of at most 90
+    degrees), acc being that of g + Delta on root data, which is asked for only if there are alarms.
+
+    - "no alarm": everybody is benign.
+    - Every alarming client passes against the best of them, and some silent one does not do worse than that best one by
+      more than the threshold: "false alarms". The silent clients that pass against the best of them are benign.
+    - Else "true alarms", or "divergent alarms" if some alarming client does not pass: the alarming clients that pass
+      against the best of them are benign, and the server steps back.
+
+    The output is the mean of the benign rows. Who is judged malicious has its index raised by 1, and is banned while it
+    is above ``penalty`` n: its row is not used, nor its alarm, nor is it measured against. A banned client that is
+    judged benign has its index lowered by ``award``. Bans count from the next round on. Guo, Wang et al., "SIREN:
+    Byzantine-robust federated learning via proactive alarming", SoCC 2021, Algorithm 2 and section 4.4.
+
+    ``rollback="printed"`` steps back as the paper prints it, from the previous model with changes that were measured
+    from the present one: such a server oscillates and does not recover, because each change undoes the last step.
+    "recovered" takes the mean of the benign clients' models g + Delta_i, which recovers at once.
+
+    ``variant="official"`` is the authors' code as far as it differs: thresholds are relative (accuracy below
+    (1 - threshold) acc_r, cosine <= 0); a single alarm has everybody judged against the best of all, without a step
+    back; steps back are as printed, in every other round of a streak of them; bans are for good, from an index of
+    int(penalty rounds) on; any client whose row is used gets the award.
+
+    Args:
+        threshold: the paper's server threshold C_s.
+        penalty: C_p as a share of the clients of the round.
+        award: C_a.
+        rollback: "recovered" or "printed".
+        weighted: weigh benign rows by the samples that clients say they have. Anybody can say anything.
+        variant: "paper" or "official".
+        rounds: that the authors' code plans for.
+
+    Raises:
+        ValueError: parameters out of bounds, or no evaluator.
+    """
+
+    threshold: float = 0.1
+    penalty: float = 0.45
+    award: float = 0.5
+    rollback: str = "recovered"
+    weighted: bool = False
+    variant: str = "paper"
+    rounds: int = 40
+    passes: ClassVar[int | None] = 3
+    properties: ClassVar[frozenset[str]] = frozenset({"permutation"})
+    history: ClassVar[bool] = True
+    root_data: ClassVar[bool] = True
+    by_client: ClassVar[bool] = True
+    recorded: ClassVar[tuple[str, ...]] = (_COUNT,)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.threshold <= 1 or not (self.penalty >= 0 and self.award >= 0) or self.rounds < 1:
+            raise ValueError(f"0 <= threshold <= 1, penalty >= 0, award >= 0 and rounds >= 1 are needed, got {self!r}")
+        for value, valid in ((self.variant, VARIANTS), (self.rollback, ROLLBACKS)):
+            if value not in valid:
+                raise ValueError(f"{value!r} is not one of {', '.join(valid)}")
+
+    @property
+    def official(self) -> bool:
+        """Whether to do as the authors' code does."""
+        return self.variant == "official"
+
+    @property
+    def server_rows(self) -> bool:  # type: ignore[override]  # a class variable elsewhere
+        return self.official or self.rollback == "printed"
+
+    def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
+        return (Gram(),) if any(_raised(client, context) for client in context.messages) else ()
+
+    def decide(self, updates: Updates, state: State, context: Context) -> Plan:
+        banned = recall(state, _BANNED, updates.ids, 0) > 0
+        case = _Case(self, updates, alarms(updates.ids, context), banned, context)
+        used = case.benign & ~banned
+        weights = torch.zeros(updates.n, dtype=torch.float64)
+        if bool(used.any()):
+            chosen = used.nonzero().flatten()
+            ids = [updates.ids[i] for i in chosen.tolist()]
+            weights[chosen] = by_samples(ids, context) if self.weighted else 1 / len(chosen)
+        rolled_back = case.branch in (TRUE, DIVERGENT)
+        if self.official:
+            rolled_back = rolled_back and int(state.get(_STREAK, 0)) % 2 == 0
+        counts, barred = self._book(recall(state, _COUNT, updates.ids, 0), case.benign, banned, used)
+        scores = {_COUNT: counts, "accuracy": case.accuracy}
+        reasons = [Reason.BANNED if ok else why for ok, why in zip(case.benign.tolist(), case.reasons, strict=True)]
+        stack = updates
+        if rolled_back and _BACK in state:
+            stack = updates.anchored(state[_BACK])
+            weights = torch.cat([weights, torch.tensor([-1.0], dtype=torch.float64)])
+        return _Verdict(stack, weights, None, scores, reasons, updates, case.branch, counts, barred, rolled_back)
+
+    def _book(self, counts: Tensor, benign: Tensor, banned: Tensor, used: Tensor) -> tuple[Tensor, Tensor]:
+        """Penalties and awards: the malicious index of each client, and who is banned from now on."""
+        counts = counts + (~benign).double()
+        if self.official:
+            counts = counts - self.award * (used & (counts > 0))
+            return counts, banned | (counts >= int(self.penalty * self.rounds))
+        counts = counts - self.award * (benign & banned)
+        limit = self.penalty * len(counts)
+        return counts, torch.where((counts - limit).abs() <= _SLACK, banned, counts > limit)
+
+    def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
+        assert isinstance(plan, _Verdict)
+        assert plan.judged is not None
+        ids = plan.judged.ids
+        books = {**remember(_COUNT, ids, plan.counts), **remember(_BANNED, ids, plan.banned.double())}
+        if not self.server_rows:
+            return {**state, **books}
+        back = output.to(torch.promote_types(output.dtype, torch.float32), copy=True)
+        if plan.rolled_back and _BACK in state:  # the model that was stepped back from counts as never reached
+            back += state[_BACK].to(back)
+        streak = int(state.get(_STREAK, 0)) + 1 if plan.note in (TRUE, DIVERGENT) else 0
+        return {**state, **books, _BACK: back, _STREAK: torch.tensor(streak)}
+
+
+def _raised(client: object, context: Context) -> bool:
+    return bool(alarms([client], context)[0])
+
+
+class _Case:
+    """Which branch of the decision a round is in, who is benign there, and why others are not."""
+
+    def __init__(self, rule: SIREN, updates: Updates, raised: Tensor, banned: Tensor, context: Context) -> None:
+        self.rule, self.updates, self.context = rule, updates, context
+        self.accuracy = torch.full((updates.n,), torch.nan, dtype=torch.float64)
+        self.reasons = [Reason.NOT_SELECTED] * updates.n
+        self.benign = torch.ones(updates.n, dtype=torch.bool)
+        self.branch = NO_ALARM
+        counted = raised & ~banned
+        if not bool(counted.any()):
+            return
+        if rule.official and int(counted.sum()) == 1:
+            self.branch = SINGLE
+            self._measure(torch.ones_like(raised))
+            self._accept(torch.ones_like(raised), self._best(~banned))
+            return
+        self._measure(raised)
+        loudest, silent = self._best(counted), ~raised
+        similar = bool(self._passing(loudest)[counted].all())
+        if similar and bool((silent & ~banned).any()):
+            self._measure(silent)
+            calmest = self._best(silent & ~banned)
+            if self._as_good(calmest, loudest):
+                self.branch = FALSE
+                self._refuse(raised, Reason.FALSE_ALARM)
+                self._accept(silent, calmest)
+                return
+        self.branch = TRUE if similar else DIVERGENT
+        self._refuse(silent, Reason.NO_ALARM)
+        self._accept(raised, loudest)
+
+    def _measure(self, whom: Tensor) -> None:
+        """Accuracies of their models on the root data."""
+        evaluator, rows = self.context.evaluator, whom.nonzero().flatten()
+        if evaluator is None:
+            raise ValueError("this rule judges clients by data of the server's own: the context needs an evaluator")
+        self.accuracy[rows] = (1 - evaluator.error_rates(self.updates.take(rows)).double().cpu()).nan_to_num(nan=0.0)
+
+    def _best(self, among: Tensor) -> int:
+        rows = among.nonzero().flatten()
+        return int(rows[smallest(-self.accuracy[rows], 1)[0]])
+
+    def _accurate(self, reference: int) -> Tensor:
+        accuracy, best, slack = self.accuracy, self.accuracy[reference], self.rule.threshold
+        return accuracy >= (1 - slack) * best - _SLACK if self.rule.official else best - accuracy < slack - _SLACK
+
+    def _aligned(self, reference: int) -> Tensor:
+        products = self.updates.gram()[reference]
+        aligned = products > 0 if self.rule.official else products >= 0
+        aligned[reference] = True
+        return aligned
+
+    def _passing(self, reference: int) -> Tensor:
+        passing = self._accurate(reference) & self._aligned(reference)
+        passing[reference] = True
+        return passing
+
+    def _as_good(self, calmest: int, loudest: int) -> bool:
+        silent, alarming, slack = self.accuracy[calmest], self.accuracy[loudest], self.rule.threshold
+        worst = (1 - slack) * alarming if self.rule.official else alarming - slack
+        return bool(silent >= worst - _SLACK)
+
+    def _refuse(self, whom: Tensor, reason: Reason) -> None:
+        self.benign &= ~whom
+        for i in whom.nonzero().flatten().tolist():
+            self.reasons[i] = reason
+
+    def _accept(self, whom: Tensor, reference: int) -> None:
+        """Of these, those that pass against the reference."""
+        accurate = self._accurate(reference)
+        accurate[reference] = True
+        self._refuse(whom & ~self._aligned(reference), Reason.DIRECTION_OUTLIER)
+        self._refuse(whom & ~accurate, Reason.INACCURATE)

@@ -1,0 +1,131 @@
+"""DeSGD's server against its oracle, over rounds of changing classes and workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+import fedward as fw
+from fedward import attacks, mixers, rules
+from fedward.testing import check_rule
+from tests.oracles import attacks_more, desgd, geometry
+from tests.oracles import rules as oracle
+
+BASES: list[tuple[fw.Rule, Callable]] = [
+    (rules.Mean(), oracle.mean),
+    (rules.Median(), oracle.median),
+    (rules.TrimmedMean(f=2), lambda X: oracle.trimmed_mean(X, 2)),
+    (rules.MultiKrum(f=2), lambda X: oracle.multi_krum(X, 2)[0]),
+    (rules.CosineClustering(), lambda X: geometry.clustering(X)[0]),
+    (mixers.ClipNorm(radius="median") >> rules.Mean(), oracle.clip_mean),
+]
+
+
+def rounds(seed: int, classes: int = 4, count: int = 13) -> list[tuple[int, list[int], np.ndarray]]:
+    rng = np.random.default_rng(seed)
+    centres, out = rng.normal(size=(classes, 9)), []
+    for t in range(count):
+        c = t % classes if seed % 2 else int(rng.integers(classes))
+        present = sorted(rng.permutation(12)[: rng.integers(8, 13)].tolist())
+        out.append((c, present, centres[c] + 0.4 * rng.normal(size=(len(present), 9))))
+    return out
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("base", "run"), BASES, ids=lambda value: repr(value) if isinstance(value, fw.Rule) else "")
+@pytest.mark.parametrize(("decay", "gamma", "divisor"), [(0.9, 0.5, "available"), (0.7, 0.3, 4), (1.0, 0.0, 4)])
+def test_equals_its_oracle(
+    seed: int, base: fw.Rule, run: Callable, decay: float, gamma: float, divisor: int | str
+) -> None:
+    aggregate = fw.Aggregator(rules.ClassWise(base=base, decay=decay, gamma=gamma, divisor=divisor))
+    server = desgd.DeSGDServer(run, decay, gamma, None if divisor == "available" else int(divisor))
+    for t, (c, present, X) in enumerate(rounds(seed)):
+        result = aggregate(X, ids=present, group=c)
+        np.testing.assert_allclose(result.output, server.step(X, c), rtol=1e-9, atol=1e-12, err_msg=f"round {t}")
+
+
+def test_one_class_without_compensation_is_the_rule_itself() -> None:
+    plain = fw.Aggregator(rules.FLDetector(window=2, momentum=0.5))
+    wrapped = fw.Aggregator(rules.ClassWise(base=rules.FLDetector(window=2, momentum=0.5), gamma=0.0))
+    for _, _, X in rounds(1):
+        np.testing.assert_allclose(wrapped(X[:8]).output, plain(X[:8]).output, rtol=1e-9)
+
+
+def test_buffers_of_other_classes_decay() -> None:
+    aggregate = fw.Aggregator(rules.ClassWise(base=rules.Mean(), decay=0.5, gamma=0.5))
+    X = np.ones((3, 2))
+    aggregate(X, group=7)
+    for k in range(1, 5):
+        aggregate(X, group=1)
+        assert float(aggregate.state["class momentum of 7"].norm()) == pytest.approx(2**0.5 * 0.5**k)
+
+
+def test_verdicts_are_those_of_the_rule_inside() -> None:
+    for _, present, X in rounds(3):
+        X[0] = 100.0
+        plain, wrapped = fw.Aggregator(rules.Krum(f=2)), fw.Aggregator(rules.ClassWise(base=rules.Krum(f=2)))
+        a, b = plain(X, ids=present), wrapped(X, ids=present, group=1)
+        assert a.accepted.tolist() == b.accepted.tolist()
+        assert a.reasons == b.reasons
+        np.testing.assert_array_equal(a.scores["krum"], b.scores["krum"])
+
+
+def test_no_average_can_overflow_what_the_rule_kept_out() -> None:
+    aggregate = fw.Aggregator(rules.ClassWise(base=rules.Median()))
+    G = torch.ones(5, 4)
+    G[0] = 3e38
+    for t in range(6):
+        output = aggregate(G, group=t % 2).output
+        assert bool(output.isfinite().all())
+    torch.testing.assert_close(output, torch.full((4,), 0.975))
+
+
+@pytest.mark.parametrize("base", [rules.SignGuard(fraction=1.0), rules.FedSECA(momentum=0.5), rules.DnC(f=2)], ids=repr)
+def test_conforms_around_any_rule(base: fw.Rule) -> None:
+    check_rule(rules.ClassWise(base=base))
+
+
+@pytest.mark.parametrize("entry", [e for e in fw.catalogue("rule") if e.name != "class-wise"], ids=lambda e: e.name)
+def test_every_rule_of_the_catalogue_can_be_inside(entry: object) -> None:
+    from fedward.testing import random_stack
+    from fedward.testing.rules import root_data
+
+    rule = rules.ClassWise(base=entry.build())
+    aggregate = fw.Aggregator(rule)
+    for t in range(4):
+        G = random_stack(rule, seed=t)
+        result = aggregate(G, group=t % 3, evaluator=root_data(rule, G.shape[1]))
+        assert bool(result.output.isfinite().all())
+    assert len([k for k in aggregate.state if k.startswith("class momentum")]) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"decay": 1.1}, "0 <= decay <= 1"),
+        ({"gamma": 1.0}, "gamma < 1"),
+        ({"divisor": "all"}, "'available' or the number of classes, got 'all'"),
+        ({"divisor": 0}, "got 0"),
+    ],
+)
+def test_bounds(changes: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        rules.ClassWise(base=rules.Mean(), **changes)
+
+
+def test_as_text() -> None:
+    rule = fw.parse("class-wise:base=(bucketing:s=2 >> krum:f=1),gamma=0.25,divisor=10")
+    assert rule == rules.ClassWise(base=mixers.Bucketing(s=2) >> rules.Krum(f=1), gamma=0.25, divisor=10)
+    assert fw.parse(fw.describe(rule)) == rule
+
+
+def test_alie_in_a_round_of_one_class_is_class_wise_alie() -> None:
+    """The rows of a round are those of its class alone, so that no other attack is needed."""
+    rng = np.random.default_rng(0)
+    by_class = {c: rng.normal(size=(6, 5)) for c in range(3)}
+    for c, honest in by_class.items():
+        expected = attacks_more.attack_alie_classwise(by_class, c, 2, 1.0)
+        np.testing.assert_allclose(attacks.ALIE(z=1.0)(honest, np.zeros((2, 5))), expected)

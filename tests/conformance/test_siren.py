@@ -1,0 +1,244 @@
+"""SIREN's rule against its oracle, round by round, and each branch of its decision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+import fedward as fw
+from fedward import rules
+from fedward.clients.siren import raises_alarm
+from fedward.evaluator import rows_of
+from fedward.rules.messages import alarms, by_samples
+from fedward.testing import check_rule
+from tests.oracles import siren
+
+D = 6
+IDS = ["a", "b", 3, 4, ("site", 5), "f", "g", "h"]
+
+
+class Scorer:
+    """Root data on which a model's accuracy is a function of its distance to a target."""
+
+    def __init__(self, target: np.ndarray, model: np.ndarray) -> None:
+        self.target, self.model, self.asked = target, model, 0
+
+    def accuracy(self, model: np.ndarray) -> float:
+        return round(float(np.exp(-np.linalg.norm(model - self.target) / 4)), 2)
+
+    def update(self) -> torch.Tensor:
+        raise AssertionError("SIREN trains nothing on its root data")
+
+    losses = update
+
+    def error_rates(self, steps: fw.Updates) -> torch.Tensor:
+        self.asked += steps.n
+        rates = [1 - self.accuracy(self.model + row.double().numpy()) for row in rows_of(steps)]
+        return torch.tensor(rates, dtype=torch.float64)
+
+
+def rounds(seed: int, official: bool) -> Iterator[tuple[list, np.ndarray, list[int], list[float]]]:
+    """Clients that come and go; some liars, of all kinds."""
+    rng = np.random.default_rng(seed)
+    for t in range(25):
+        present = sorted(rng.permutation(len(IDS))[: rng.integers(3, len(IDS) + 1)])
+        good = rng.normal(size=D) * 0.2
+        rows = np.array([good + 0.3 * rng.normal(size=D) if i > 2 else -3 * good + rng.normal(size=D) for i in present])
+        chance = (0.0, 0.5, 1.0, 0.15)[t % 4]
+        said = [int(rng.random() < (0.8 if i < 2 else chance)) for i in present]
+        yield [IDS[i] for i in present], rows, said, [float(x) for x in rng.integers(1, 9, len(present))]
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"rollback": "printed"},
+        {"weighted": True, "penalty": 0.1},
+        {"threshold": 0.02, "award": 2.0, "penalty": 0.2},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("variant", ["paper", "official"])
+def test_equals_its_oracle(seed: int, changes: dict, variant: str) -> None:
+    official = variant == "official"
+    rng = np.random.default_rng(seed + 100)
+    target, start = rng.normal(size=D), rng.normal(size=D)
+    rule = rules.SIREN(variant=variant, rounds=8, **changes)
+    aggregate, scorer = fw.Aggregator(rule), Scorer(target, start)
+    bounds = {k: v for k, v in changes.items() if k in ("threshold", "penalty", "award")}
+    bounds["base"] = rule.rollback
+    server = siren.SirenServer(start.copy(), scorer.accuracy, official=official, total_rounds=8, **bounds)
+    for ids, rows, said, sizes in rounds(seed, official):
+        before = server.now
+        case, benign, used = server.step(rows, ids, said, sizes if rule.weighted else None)
+        scorer.model, scorer.asked = before, 0
+        messages = {c: {"alarm": bool(a), "samples": s} for c, a, s in zip(ids, said, sizes, strict=True)}
+        result = aggregate(rows, ids=ids, messages=messages, evaluator=scorer)
+        assert result.note == case
+        assert [c for c, ok in zip(ids, result.accepted, strict=True) if ok] == used
+        assert scorer.asked == server.evaluated, "models are evaluated only where the decision needs it"
+        np.testing.assert_allclose(before + result.output, server.now, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(result.scores["malicious index"], [server.counts[c] for c in ids])
+        for client, ok, reason in zip(ids, result.accepted, result.reasons, strict=True):
+            assert (reason is fw.Reason.BANNED) == (client in benign and not ok)
+
+
+def test_every_case_is_met() -> None:
+    met = {siren.SILENT: 0, siren.FALSE: 0, siren.TRUE: 0, siren.DIVERGENT: 0, siren.SINGLE: 0}
+    for seed in range(12):
+        for official in (False, True):
+            rng = np.random.default_rng(seed + 100)
+            target, start = rng.normal(size=D), rng.normal(size=D)
+            server = siren.SirenServer(start.copy(), Scorer(target, start).accuracy, official=official)
+            for ids, rows, said, _ in rounds(seed, official):
+                met[server.step(rows, ids, said)[0]] += 1
+    assert min(met.values()) > 0, met
+
+
+# --- branch by branch ---------------------------------------------------------------------------------------
+
+
+GOOD, BAD = [1.0, 0.0], [-3.0, 0.0]
+
+
+def one_round(rows: list, said: list[bool], state: fw.Aggregator | None = None, **changes: object) -> fw.Result:
+    scorer = Scorer(np.array([2.0, 0.0]), np.zeros(2))
+    aggregate = state or fw.Aggregator(rules.SIREN(**changes))
+    messages = {i: {"alarm": alarm} for i, alarm in enumerate(said)}
+    result: fw.Result = aggregate(np.array(rows), messages=messages, evaluator=scorer)
+    return result
+
+
+def test_without_alarms_it_is_the_mean_and_nothing_is_evaluated() -> None:
+    scorer = Scorer(np.zeros(2), np.zeros(2))
+    rows = np.array([GOOD, BAD, [0.0, 2.0]])
+    result = fw.Aggregator(rules.SIREN())(rows, evaluator=scorer)
+    np.testing.assert_allclose(result.output, rows.mean(0))
+    assert (result.note, scorer.asked, result.accepted.all()) == ("no alarm", 0, True)
+
+
+def test_false_alarms_of_bad_clients_change_nothing() -> None:
+    result = one_round([GOOD, GOOD, GOOD, BAD, BAD], [False, False, False, True, True])
+    assert result.note == "false alarms"
+    assert result.accepted.tolist() == [True, True, True, False, False]
+    assert set(result.reasons[3:]) == {fw.Reason.FALSE_ALARM}
+    np.testing.assert_allclose(result.output, GOOD)
+
+
+def test_true_alarms_of_good_clients_drop_the_silent() -> None:
+    result = one_round([GOOD, GOOD, BAD, BAD, BAD], [True, True, False, False, False])
+    assert result.note == "true alarms"
+    assert result.accepted.tolist() == [True, True, False, False, False]
+    assert set(result.reasons[2:]) == {fw.Reason.NO_ALARM}
+    assert result.scores["malicious index"].tolist() == [0, 0, 1, 1, 1]
+
+
+def test_divergent_alarms_keep_those_that_pass() -> None:
+    result = one_round([GOOD, [0.9, 0.0], BAD, GOOD], [True, True, True, False])
+    assert result.note == "divergent alarms"
+    assert result.accepted.tolist() == [True, True, False, False]
+    assert result.reasons[2:] == (fw.Reason.INACCURATE, fw.Reason.NO_ALARM)
+
+
+def test_an_equally_accurate_update_that_turns_away_is_refused_by_its_weights() -> None:
+    result = one_round([[0.01, 0.0], [-0.01, 0.0], GOOD], [False, False, True], threshold=0.5)
+    assert (result.note, result.reasons[0]) == ("false alarms", fw.Reason.ACCEPTED)
+    assert result.reasons[1] is fw.Reason.DIRECTION_OUTLIER
+
+
+@pytest.mark.parametrize(("rollback", "expected"), [("recovered", [1.0, 0.0]), ("printed", [1.0 - 0.75, 0.0])])
+def test_steps_back(rollback: str, expected: list[float]) -> None:
+    aggregate = fw.Aggregator(rules.SIREN(rollback=rollback))
+    first = one_round([GOOD, GOOD, GOOD, [0.0, 0.0]], [False] * 4, aggregate)
+    np.testing.assert_allclose(first.output, [0.75, 0.0])
+    second = one_round([GOOD, GOOD, BAD, BAD], [True, True, False, False], aggregate)
+    np.testing.assert_allclose(second.output, expected)
+
+
+def test_alarms_of_the_banned_do_not_count_and_somebody_is_always_left() -> None:
+    aggregate = fw.Aggregator(rules.SIREN(penalty=0.0))
+    one_round([GOOD, GOOD, BAD], [True, True, False], aggregate)
+    banned = one_round([GOOD, GOOD, BAD], [False, False, True], aggregate)
+    assert (banned.note, banned.accepted.tolist()) == ("no alarm", [True, True, False])
+    last = one_round([BAD, GOOD, GOOD], [True, True, False], aggregate)
+    assert last.accepted.tolist() == [False, True, False]
+    everybody_banned = one_round([GOOD, BAD, GOOD], [True, True, True], aggregate)
+    assert everybody_banned.accepted.tolist() == [False, True, False]
+
+
+def test_the_award_brings_a_banned_client_back() -> None:
+    aggregate = fw.Aggregator(rules.SIREN(penalty=0.2, award=0.5))  # banned above 0.2 * 3 = 0.6
+    one_round([GOOD, GOOD, BAD], [True, True, False], aggregate)
+    away = one_round([GOOD] * 3, [False] * 3, aggregate)
+    assert away.reasons[2] is fw.Reason.BANNED
+    assert away.scores["malicious index"][2] == 0.5
+    assert one_round([GOOD] * 3, [False] * 3, aggregate).accepted.all()
+
+
+def test_alarms_without_root_data_are_an_error() -> None:
+    with pytest.raises(ValueError, match="data of the server's own"):
+        fw.Aggregator(rules.SIREN())(np.ones((3, 2)), messages={0: {"alarm": True}})
+
+
+@pytest.mark.parametrize("said", [None, 7, "alarm", {"alarm": "yes"}, {"alarm": torch.ones(2)}, {"alarm": [1]}, {}])
+def test_nonsense_is_no_alarm(said: object) -> None:
+    assert not alarms([0], fw.Context(messages={0: said})).any()
+
+
+@pytest.mark.parametrize("said", [True, 1, np.True_])
+def test_what_counts_as_an_alarm(said: object) -> None:
+    assert alarms([0, 1], fw.Context(messages={0: {"alarm": said}})).tolist() == [True, False]
+
+
+def test_samples_that_cannot_be_count_for_nothing() -> None:
+    said = [{"samples": s} for s in (30, 10, -5, float("nan"), float("inf"), "many", True, None, 10**400)]
+    weights = by_samples(range(9), fw.Context(messages=dict(enumerate(said))))
+    assert weights.tolist() == [0.75, 0.25] + [0.0] * 7
+    assert by_samples(range(4), fw.Context()).tolist() == [0.25] * 4
+    rows = np.arange(18.0).reshape(9, 2)
+    mean = fw.Aggregator(rules.Mean(weighted=True))(rows, messages=dict(enumerate(said))).output
+    np.testing.assert_allclose(mean, 0.75 * rows[0] + 0.25 * rows[1])
+    np.testing.assert_allclose(fw.Aggregator(rules.Mean())(rows, messages=dict(enumerate(said))).output, rows.mean(0))
+
+
+@pytest.mark.parametrize("variant", ["tolerant", "printed", "official"])
+def test_the_client_s_alarm_equals_its_oracle(variant: str) -> None:
+    for server in range(0, 101, 2):
+        for own in range(101):
+            expected = siren.siren_client_alarm(server / 100, own / 100, 0.04, variant)
+            assert raises_alarm(server / 100, own / 100, 0.04, variant) == bool(expected), (server, own)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"threshold": 1.5}, "0 <= threshold <= 1"),
+        ({"penalty": -1.0}, "penalty >= 0"),
+        ({"rollback": "last"}, "'last' is not one of recovered, printed"),
+        ({"variant": "code"}, "'code' is not one of paper, official"),
+    ],
+)
+def test_bounds(changes: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        rules.SIREN(**changes)
+
+
+@pytest.mark.parametrize(
+    "rule", [rules.SIREN(rollback="printed"), rules.Delayed(base=rules.Krum(f=1), start=2)], ids=repr
+)
+def test_conforms(rule: fw.Rule) -> None:
+    check_rule(rule)
+
+
+def test_delayed_is_the_mean_and_then_the_rule() -> None:
+    rows = np.arange(8.0).reshape(4, 2) ** 2
+    aggregate = fw.Aggregator(rules.Delayed(base=rules.Median(), start=2))
+    outputs = [aggregate(rows).output for _ in range(3)]
+    np.testing.assert_allclose(outputs[0], rows.mean(0))
+    np.testing.assert_allclose(outputs[1], rows.mean(0))
+    np.testing.assert_allclose(outputs[2], np.median(rows, 0))

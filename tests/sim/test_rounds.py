@@ -1,0 +1,324 @@
+"""Rounds in which not everybody answers, what clients remember and say, running statistics, whole systems."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from itertools import islice
+
+import pytest
+import torch
+from torch import nn
+
+import fedward as fw
+from fedward import attacks, rules
+from fedward.clients import ClassMomentum, Gradient, LocalSGD, Siren, WorkerMomentum
+from fedward.sim import Dataset, FederatedData, KClasses, Split, federate
+
+N, CLASSES, ROUNDS = 8, 4, 8
+
+
+def dropping() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(16, 12), nn.ReLU(), nn.Dropout(0.3), nn.Linear(12, CLASSES))
+
+
+def normed() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, CLASSES))
+
+
+def split(count: int, seed: int) -> Split:
+    inputs = 2 + 3 * torch.randn(count, 1, 4, 4, generator=torch.Generator().manual_seed(seed))
+    return Split(inputs, inputs.flatten(1)[:, :CLASSES].argmax(1))
+
+
+DATASET = Dataset("tiny", split(N * 40, 0), split(100, 1), CLASSES)
+DATA = federate(DATASET, N)
+
+
+def simulation(**changes) -> fw.Simulation:
+    settings = {
+        "model": dropping,
+        "data": DATA,
+        "rule": rules.Mean(),
+        "clients": LocalSGD(batch_size=10, lr=0.1),
+        "seed": 3,
+    }
+    return fw.Simulation(**{**settings, **changes})
+
+
+BOOSTED = attacks.SignFlip(scale=4.0)
+SIREN = {"rule": rules.SIREN(), "clients": Siren(inner=LocalSGD(batch_size=10, lr=0.1)), "root": 50}
+SYSTEMS = {
+    "local training, some lost, some late": {"dropout": 0.2, "late": 0.26, "participation": 0.8},
+    "worker momentum": {"clients": WorkerMomentum(inner=Gradient(batch_size=10)), "participation": 0.5},
+    "siren": {
+        **SIREN,
+        "byzantine": 3,
+        "attack": attacks.FalseAlarms(inner=attacks.SignFlip(scale=4.0)),
+        "dropout": 0.2,
+    },
+    "siren as printed": {
+        **SIREN,
+        "rule": rules.SIREN(rollback="printed"),
+        "byzantine": 5,
+        "attack": attacks.LabelFlip(),
+    },
+    "by class": {
+        "clients": ClassMomentum(batch_size=5),
+        "rule": rules.ClassWise(base=rules.FLDetector(window=2)),
+        "data": federate(DATASET, N, KClasses(k=2), holding_all=[0, 1]),
+        "byzantine": 2,
+        "attack": attacks.ALIE(z=1.0),
+        "dropout": 0.2,
+    },
+    "running statistics": {"model": normed, "clients": Siren(inner=LocalSGD(batch_size=10, lr=0.1)), "late": 0.2},
+    "frozen statistics": {"model": normed, "batch_norm": "frozen", "rule": rules.Median()},
+    "adam": {"clients": LocalSGD(batch_size=10, steps=3, optimizer="adamw"), "rule": rules.FedSECA(momentum=0.5)},
+}
+
+
+def timeless(sim: fw.Simulation) -> str:
+    return repr([{**asdict(r), "seconds": None} for r in sim.records])
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("stop", [3, 5])
+def test_resumed_runs_are_bitwise_the_same(name: str, stop: int, tmp_path) -> None:
+    whole = simulation(**SYSTEMS[name])
+    list(whole.run(ROUNDS, evaluate_every=3))
+    run = simulation(**SYSTEMS[name]).run(ROUNDS, evaluate_every=3, checkpoint=tmp_path / "run.pt")
+    list(islice(run, stop))
+    run.close()
+    resumed = simulation(**SYSTEMS[name])
+    list(resumed.run(ROUNDS, evaluate_every=3, checkpoint=tmp_path / "run.pt"))
+    assert torch.equal(resumed.progress.parameters, whole.progress.parameters)
+    assert timeless(resumed) == timeless(whole)
+    assert resumed.progress.client_states.keys() == whole.progress.client_states.keys()
+    for client, state in whole.progress.client_states.items():
+        assert all(torch.equal(v, resumed.progress.client_states[client][k]) for k, v in state.items())
+    if whole.progress.buffers is not None:
+        assert torch.equal(resumed.progress.buffers, whole.progress.buffers)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_a_killed_run_goes_on_from_its_last_checkpoint(name: str, tmp_path) -> None:
+    """No `finally` runs in a killed process: what is on the disk is what the last evaluation wrote."""
+    whole, path = simulation(**SYSTEMS[name]), tmp_path / "run.pt"
+    list(whole.run(ROUNDS, evaluate_every=3))
+    run = simulation(**SYSTEMS[name]).run(ROUNDS, evaluate_every=3, checkpoint=path)
+    list(islice(run, 5))
+    content = path.read_bytes()
+    run.close()
+    path.write_bytes(content)
+    resumed = simulation(**SYSTEMS[name])
+    list(resumed.run(ROUNDS, evaluate_every=3, checkpoint=path))
+    assert timeless(resumed) == timeless(whole)
+
+
+# --- who answers --------------------------------------------------------------------------------------------
+
+
+def answering(record) -> list[int]:
+    return [client for client, verdict in enumerate(record.accepted) if verdict is not None]
+
+
+@pytest.mark.parametrize(("dropout", "count"), [(0.0, 8), (0.2, 7), (0.25, 6), (0.5, 4), (0.9, 1)])
+def test_clients_that_drop_out(dropout: float, count: int) -> None:
+    present = [answering(r) for r in simulation(dropout=dropout).run(10)]
+    assert {len(p) for p in present} == {count}
+    assert count == 8 or len(set(map(tuple, present))) > 3
+
+
+def test_one_in_five_lost_in_each_round_trains_on() -> None:
+    *_, last = simulation(dropout=0.2, clients=LocalSGD(batch_size=10, epochs=2, lr=0.1)).run(40, evaluate_every=40)
+    assert last.accuracy > 0.75
+
+
+def test_a_late_answer_arrives_a_round_later_from_a_client_that_did_nothing_else() -> None:
+    sim = simulation(late=0.25, clients=Gradient(batch_size=10))
+    computed, sent = [], []
+    messages, forge = sim.backend.messages, sim._forge
+
+    def computing(algorithm, tasks, out):
+        answers = messages(algorithm, tasks, out)
+        computed.append({t.client: a.row.clone() for t, a in zip(tasks, answers, strict=True)})
+        return answers
+
+    def forging(rows, *more):
+        sent.append({c: rows.G[i].clone() for i, c in enumerate(rows.ids)})
+        return forge(rows, *more)
+
+    sim.backend.messages, sim._forge = computing, forging
+    before: set[int] = set()
+    for t, _ in enumerate(sim.run(10)):
+        assert not before & computed[t].keys(), "a client whose answer is under way took other work"
+        on_time = sent[t].keys() - before
+        late = computed[t].keys() - on_time
+        assert len(late) == len(computed[t]) // 4
+        for client, row in sent[t].items():
+            assert torch.equal(row, computed[t - 1 if client in before else t][client])
+        before = set(late)
+
+
+def test_states_belong_to_clients_and_wait_for_them() -> None:
+    sim = simulation(clients=WorkerMomentum(inner=Gradient(batch_size=10)), participation=0.5)
+    before: dict = {}
+    for record in sim.run(6):
+        now, present = sim.progress.client_states, answering(record)
+        for client in set(now) - set(present):
+            assert torch.equal(now[client]["momentum"], before[client]["momentum"])
+        for client in present:
+            assert client not in before or not torch.equal(now[client]["momentum"], before[client]["momentum"])
+        before = dict(now)
+
+
+def test_nobody_left_to_answer_leaves_the_model_alone() -> None:
+    sim = simulation(attack=attacks.Sybils(join=3), byzantine=[0], data=federate(DATASET, 2), dropout=0.5)
+    for record in sim.run(3):
+        assert record.skipped is None or "no client answered" in record.skipped
+
+
+# --- what clients send and say ------------------------------------------------------------------------------
+
+
+def test_deltas_are_added_and_gradients_subtracted() -> None:
+    for clients, sign in ((LocalSGD(batch_size=10, lr=0.1), 1), (Gradient(batch_size=10), -0.1)):
+        sim = simulation(clients=clients)
+        before = sim.progress.parameters.clone()
+        list(sim.run(1))
+        torch.testing.assert_close(sim.progress.parameters, before + sign * sim.rows.mean(0))
+
+
+def test_federated_averaging_of_one_client_is_its_own_training() -> None:
+    data = federate(DATASET, 1)
+    sim = simulation(data=data, clients=LocalSGD(batch_size=10, lr=0.1))
+    list(sim.run(3))
+    one = simulation(data=data, clients=LocalSGD(batch_size=10, lr=0.1))
+    assert torch.equal(one.backend.initial(), simulation().backend.initial())
+    assert sim.server == fw.ServerSGD(lr=1.0)
+
+
+class Listening(rules.Mean):
+    """Keeps what it is told."""
+
+    def decide(self, updates, state, context):
+        HEARD.append((updates.ids, dict(context.messages), context.group))
+        return super().decide(updates, state, context)
+
+
+HEARD: list = []
+
+
+def test_what_clients_say_reaches_the_rule_and_byzantine_ones_say_what_their_attack_wants() -> None:
+    HEARD.clear()
+    sim = simulation(**{**SIREN, "rule": Listening(), "byzantine": [2], "attack": attacks.FalseAlarms()}, dropout=0.2)
+    list(sim.run(4))
+    for ids, messages, group in HEARD:
+        assert set(messages) == set(ids)
+        assert group is None
+        for client, message in messages.items():
+            assert message["samples"] == len(DATA.shards[client])
+            assert isinstance(message["alarm"], bool)
+            assert client != 2 or message["alarm"]
+
+
+def test_an_attack_that_goes_by_honest_rows_spares_its_clients_the_work_and_changes_nothing_else() -> None:
+    ran = []
+    for attack in (attacks.ALIE(z=1.0), attacks.Groups([attacks.ALIE(z=1.0)])):
+        sim = simulation(byzantine=[1, 5], attack=attack, participation=0.8, rule=rules.Median())
+        calls = []
+        messages = sim.backend.messages
+        sim.backend.messages = lambda a, tasks, out, m=messages, c=calls: (
+            c.extend(t.client for t in tasks) or m(a, tasks, out)
+        )
+        list(sim.run(4))
+        ran.append((sim.progress.parameters, {1, 5} & set(calls)))
+    torch.testing.assert_close(ran[0][0], ran[1][0], rtol=1e-5, atol=1e-7)
+    assert (ran[0][1], bool(ran[1][1])) == (set(), True)
+
+
+# --- running statistics -------------------------------------------------------------------------------------
+
+
+def test_running_statistics_are_the_mean_of_those_of_accepted_clients() -> None:
+    class Half(rules.Mean):
+        def decide(self, updates, state, context):
+            return fw.average_of(updates, torch.tensor([0, 2, 3]))
+
+    sim = simulation(model=normed, rule=Half())
+    collected = []
+    messages = sim.backend.messages
+    sim.backend.messages = lambda a, t, o: collected.append(messages(a, t, o)) or collected[-1]
+    list(sim.run(2))
+    expected = torch.stack([collected[-1][i].buffers for i in (0, 2, 3)]).mean(0)
+    assert torch.equal(sim.progress.buffers, expected)
+    assert not torch.equal(sim.progress.buffers, sim.backend.initial_buffers())
+
+
+def test_statistics_that_are_not_finite_are_left_out() -> None:
+    sim = simulation(model=normed)
+    messages = sim.backend.messages
+
+    def broken(algorithm, tasks, out):
+        first, *others = messages(algorithm, tasks, out)
+        return [replace(first, buffers=torch.full_like(first.buffers, torch.nan)), *others]
+
+    sim.backend.messages = broken
+    list(sim.run(2))
+    assert bool(sim.progress.buffers.isfinite().all())
+
+
+def test_frozen_statistics_never_move_and_both_policies_learn() -> None:
+    reached = {}
+    for policy in ("mean", "frozen"):
+        sim = simulation(model=normed, batch_norm=policy)
+        *_, last = sim.run(40, evaluate_every=40)
+        reached[policy] = last.accuracy
+        assert torch.equal(sim.progress.buffers, sim.backend.initial_buffers()) == (policy == "frozen")
+    assert min(reached.values()) > 0.7, reached
+
+
+# --- whole systems ------------------------------------------------------------------------------------------
+
+
+def test_siren_outlives_what_the_mean_does_not() -> None:
+    bad = {
+        "byzantine": 3,
+        "attack": attacks.SignFlip(scale=4.0),
+        "clients": Siren(inner=LocalSGD(batch_size=5, lr=0.1)),
+    }
+    *_, siren = simulation(rule=rules.SIREN(), root=50, **bad).run(25, evaluate_every=25)
+    *_, mean = simulation(rule=rules.Mean(), **bad).run(25, evaluate_every=25)
+    assert siren.accuracy > mean.accuracy + 0.2
+    assert siren.note in ("no alarm", "false alarms", "true alarms", "divergent alarms")
+    index = siren.scores["malicious index"]
+    assert min(index[:3]) > max(index[3:])
+
+
+def test_the_class_of_a_round_goes_round_and_only_its_holders_answer() -> None:
+    HEARD.clear()
+    data = federate(DATASET, N, KClasses(k=2), holding_all=[0, 1])
+    sim = simulation(clients=ClassMomentum(batch_size=5), rule=Listening(), data=data, byzantine=2, seed=1)
+    list(sim.run(2 * CLASSES))
+    assert [group for *_, group in HEARD] == [*range(CLASSES)] * 2
+    labels = DATASET.train.labels
+    for ids, _, group in HEARD:
+        assert list(ids) == [c for c in range(N) if group in labels[data.shards[c]].tolist()]
+        assert {0, 1} <= set(ids)
+
+
+def test_a_class_that_nobody_holds_is_left_out() -> None:
+    HEARD.clear()
+    kept = (DATASET.train.labels != 2).nonzero().flatten()
+    data = FederatedData(DATASET, tuple(part.clone() for part in kept.tensor_split(4)))
+    list(simulation(clients=ClassMomentum(batch_size=5), rule=Listening(), data=data).run(4))
+    assert [group for *_, group in HEARD] == [0, 1, 3, 3]
+
+
+def test_federate_gives_some_clients_everything() -> None:
+    data = federate(DATASET, 6, KClasses(k=2), holding_all=[4, 0])
+    whole = list(range(len(DATASET.train)))
+    assert data.shards[0].tolist() == data.shards[4].tolist() == whole
+    others = torch.cat([data.shards[i] for i in (1, 2, 3, 5)])
+    assert sorted(others.tolist()) == whole
+    with pytest.raises(ValueError, match="holding_all names some of the clients 0 to 5"):
+        federate(DATASET, 6, holding_all=range(6))
