@@ -147,7 +147,7 @@ CASES: dict[str, list[tuple[fw.Rule, Oracle]]] = {
             rules.FedSECA(sparsity=None, clip=False, clamp=False, merge="mean"),
             rules.FedSECA(sparsity=0.5, vote="count"),
             rules.FedSECA(sparsity=None, vote="mass", clamp=False),
-            rules.FedSECA(sparsity=0.37, vote="none", clip=False),
+            rules.FedSECA(sparsity=0.37, vote=None, clip=False),
         )
     ],
     "lasa": [

@@ -46,7 +46,7 @@ def test_the_catalogue_has_all_that_is_public(kind):
 @pytest.mark.parametrize("name", ENTRIES)
 def test_a_line_of_the_catalogue(name):
     entry = ENTRIES[name]
-    assert name == kebab(entry.cls.__name__)
+    assert name == kebab(entry.cls.__name__) or entry.kind == "client"
     assert entry.paper
     assert entry.summary
     assert entry.summary.endswith((".", ":"))
@@ -257,7 +257,7 @@ VALUES = {
     "linkage": st.sampled_from(["single", "complete", "average"]),
     "sparsity": st.floats(0, 1),
     "momentum": st.floats(0, 0.99),
-    "vote": st.sampled_from(["crise", "count", "mass", "none"]),
+    "vote": st.sampled_from(["crise", "count", "mass", None]),
     "merge": st.sampled_from(["roca", "mean"]),
     "elect": st.sampled_from(["count", "mass"]),
     "clip": st.booleans(),

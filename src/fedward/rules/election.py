@@ -62,7 +62,7 @@ class FedSECA(Rule):
         sparsity: order of the quantile, 0 to 1; None keeps every entry.
         momentum: of the server, at least 0 and below 1.
         clip, clamp: whether to do these steps.
-        vote: "crise"; "count", every client's sign counts alike; "mass", the sign of sum_k v_kj; "none", all signs.
+        vote: "crise"; "count", every client's sign counts alike; "mass", the sign of sum_k v_kj; None, all signs.
         merge: "roca"; or "mean", which divides the same sum by n.
         variant: "paper" or "official".
 
@@ -74,7 +74,7 @@ class FedSECA(Rule):
     momentum: float = 0.0
     clip: bool = True
     clamp: bool = True
-    vote: str = "crise"
+    vote: str | None = "crise"
     merge: str = "roca"
     variant: str = "paper"
     passes: ClassVar[int] = 4
@@ -87,12 +87,12 @@ class FedSECA(Rule):
         if not 0 <= self.momentum < 1:
             raise ValueError(f"0 <= momentum < 1 is needed, got {self.momentum}")
         for value, valid in (
-            (self.vote, ("crise", "count", "mass", "none")),
+            (self.vote, ("crise", "count", "mass", None)),
             (self.merge, ("roca", "mean")),
             (self.variant, ("paper", "official")),
         ):
             if value not in valid:
-                raise ValueError(f"{value!r} is not one of {', '.join(valid)}")
+                raise ValueError(f"{value!r} is not one of {', '.join(map(str, valid))}")
 
     @property
     def history(self) -> bool:  # type: ignore[override]  # a class variable elsewhere
@@ -166,7 +166,7 @@ def concordant(concordance: Tensor) -> Tensor:
     return concordance.sign().sum(1).clamp_min(0)
 
 
-def elect(rows: Tensor, v: Tensor, vote: str) -> Tensor | None:
+def elect(rows: Tensor, v: Tensor, vote: str | None) -> Tensor | None:
     """The sign of each column by a count of the rows' signs or by the mass of v; None if all signs will do."""
     if vote == "count":
         return rows.sign().sum(0).sign()
