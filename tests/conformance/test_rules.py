@@ -52,7 +52,7 @@ def fedseca_oracle(rule: rules.FedSECA) -> Oracle:
         if rule.variant == "official":
             whole = election.fedseca_repo(X, rule.sparsity)
         else:
-            whole = election.fedseca_parts(X, rule.sparsity, rule.clip, rule.clamp, rule.vote, rule.merge)
+            whole = election.fedseca_parts(X, rule.sparsity, rule.clip, rule.clamp, rule.vote or "none", rule.merge)
         return (1 - rule.momentum) * whole
 
     return run
