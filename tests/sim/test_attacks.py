@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -14,6 +15,7 @@ from torch import nn
 import fedward as fw
 from fedward import attacks, rules
 from fedward.sim import Dataset, FederatedData, Split
+from tests.oracles import attacks_more as oracle
 
 N, M, CLASSES, ROUNDS = 8, 2, 4, 4
 
@@ -260,6 +262,22 @@ def test_the_rule_hears_what_byzantine_clients_say(attack: attacks.Attack, alarm
     assert all(said["samples"] > 0 for round in heard for said in round.values())
     alarming = [{c: {"alarm": said["alarm"]} for c, said in round.items() if "alarm" in said} for round in heard]
     assert alarming == [alarms] * 3
+
+
+def test_alie_in_a_round_of_one_class_goes_by_that_class_alone() -> None:
+    sim = simulation(
+        attack=attacks.ALIE(z=1.0),
+        clients=fw.clients.ClassMomentum(batch_size=2),
+        rule=rules.ClassWise(base=rules.Median()),
+        byzantine=[0, 1],
+    )
+    for record in sim.run(ROUNDS):
+        took_part = [client for client, verdict in enumerate(record.accepted) if verdict is not None]
+        m = sum(client < 2 for client in took_part)
+        rows = sim.rows.numpy()
+        assert len(rows) == len(took_part)
+        held = oracle.attack_alie_classwise([rows[m:]], 0, m)
+        np.testing.assert_allclose(rows[:m], held, atol=1e-6)
 
 
 def test_an_adaptive_attack_asks_the_rule_that_there_is() -> None:

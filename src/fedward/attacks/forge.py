@@ -20,8 +20,8 @@ from .base import Around, Attack, View, check_knowledge, check_spread, copies, m
 class ALIE(Attack):
     """A little is enough: the honest mean, minus z honest standard deviations in each column.
 
-    mean(G) - z sd(G), with divisor h - ddof; all byzantine clients send it. Baruch, Baruch & Goldberg 2019,
-    Algorithm 3.
+    mean(G) - z sd(G), with divisor h - ddof; all byzantine clients send it. In rounds of one class (DeSGD) G are the
+    momenta of that class: its class-wise form. Baruch, Baruch & Goldberg 2019, Algorithm 3.
 
     Args:
         z: how far; None for z_max of `alie_z`.
