@@ -1,0 +1,12 @@
+"""Robust aggregation in a Flower federation: fedward's rules between real nodes and their model.
+
+Needs the extra: ``pip install 'fedward[flower]'``.
+"""
+
+from .audit import Audit, Verdict
+from .mods import momentum_mod
+from .replies import Fault
+from .screened import Screened
+from .strategy import Robust, RobustFedAvg
+
+__all__ = ["Audit", "Fault", "Robust", "RobustFedAvg", "Screened", "Verdict", "momentum_mod"]
