@@ -1,87 +1,26 @@
-"""A federation in one process: a grid that hands messages to a real ClientApp and brings back what it says."""
+"""Models and client apps that the tests make federations of."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-from flwr.app import Array, ArrayRecord, Context, Error, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
-from flwr.serverapp import Grid
-from flwr.supercore.task_identity import TaskIdentity
 
 from fedward import sim
+from fedward.flower.testing import InProcess as Nodes
 
 NODES = [9_000_000_000_000_000_000 + 7 * k for k in range(10)]  # as large as Flower's, where floats are too coarse
 
 
-class InProcess(Grid):
-    """Nodes that are a ClientApp each, in this process. ``lost`` says which replies never arrive."""
+class InProcess(Nodes):
+    """Ten nodes, if not said otherwise."""
 
-    def __init__(
-        self,
-        app: ClientApp | Callable[[int], ClientApp],
-        nodes: Iterable[int] = NODES,
-        lost: Callable[[int, int], bool] = lambda node, round: False,
-        shuffle: int | None = None,
-    ) -> None:
-        self.nodes, self.lost, self.shuffle = list(nodes), lost, shuffle
-        self.apps = {node: app if isinstance(app, ClientApp) else app(node) for node in self.nodes}
-        self.contexts = {node: self.context(node, k) for k, node in enumerate(self.nodes)}
-        self.sent: list[Message] = []
-        TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 1, 1  # who this process is
-
-    @staticmethod
-    def context(node: int, partition: int) -> Context:
-        return Context(1, node, {"partition-id": partition}, RecordDict(), {})
-
-    def restart(self, node: int) -> None:
-        self.contexts[node] = self.context(node, self.contexts[node].node_config["partition-id"])
-
-    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
-        replies = []
-        for message in messages:
-            self.sent.append(message)
-            reply = self._reply(copy.deepcopy(message))  # over the wire, nobody shares memory
-            if reply is not None:
-                replies.append(reply)
-        if self.shuffle is not None:
-            order = np.random.default_rng(self.shuffle).permutation(len(replies))
-            replies = [replies[i] for i in order]
-        return replies
-
-    def _reply(self, message: Message) -> Message | None:
-        node = message.metadata.dst_node_id
-        config = next(iter(message.content.config_records.values()))
-        if self.lost(node, int(config["server-round"])):
-            return None
-        try:
-            reply = self.apps[node](message, self.contexts[node])
-        except Exception as error:
-            return Message(Error(code=1, reason=str(error)), reply_to=message)
-        return copy.deepcopy(reply)
-
-    def get_node_ids(self) -> list[int]:
-        return list(self.nodes)
-
-    def set_run(self, run: Any) -> None:
-        raise NotImplementedError
-
-    @property
-    def run(self) -> Any:
-        raise NotImplementedError
-
-    def create_message(self, *args: Any, **kwargs: Any) -> Message:
-        raise NotImplementedError
-
-    def push_messages(self, messages: Iterable[Message]) -> list[str]:
-        raise NotImplementedError
-
-    def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
-        raise NotImplementedError
+    def __init__(self, app: Any, nodes: list[int] = NODES, **arguments: Any) -> None:
+        super().__init__(app, nodes, **arguments)
 
 
 def arrays_of(state: dict[str, torch.Tensor]) -> ArrayRecord:

@@ -218,7 +218,7 @@ def test_nodes_that_answer_twice_or_unasked_do_not_count() -> None:
                 return []
             twice = [m for m in messages if m.metadata.dst_node_id == NODES[1]]
             unasked = Message(messages[0].content, 1234, "train")
-            self.apps[1234], self.contexts[1234] = Quadratic().app, self.context(1234, 50)
+            self.contexts[1234] = self.contexts[NODES[0]]
             return super().send_and_receive([*messages, *twice, unasked], timeout=timeout)
 
     strategy = quiet("mean")

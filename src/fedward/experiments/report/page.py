@@ -11,6 +11,7 @@ from statistics import fmean
 from typing import Any
 
 from . import assets, plots, style
+from .audits import find_audit, load_audit
 from .grid import Placed, best_by_cell, is_grid, place, plain, setting, unique
 from .plots import Figure
 from .runs import ReportError, RunData, load_run
@@ -20,7 +21,9 @@ _NONE = '<span title="not recorded">&ndash;</span>'
 
 
 def write_report(runs: Sequence[str | Path], output: str | Path, title: str = TITLE) -> Path:
-    """Write the report of the run folders as one HTML file, which needs no network to open; return its path.
+    """Write the report of run folders, or audits of Flower federations, as one HTML file; return its path.
+
+    The page needs no network to open.
 
     Raises:
         ReportError: there is no run, a run cannot be read, or plotly is not installed.
@@ -30,10 +33,15 @@ def write_report(runs: Sequence[str | Path], output: str | Path, title: str = TI
     output = Path(output)
     if output.is_dir():
         raise ReportError(f"{output}: is a folder; name a file to write, such as {output / 'report.html'}")
-    page = render([load_run(folder) for folder in runs], title)
+    page = render([_load(Path(run)) for run in runs], title)
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(page, encoding="utf-8")
     return output
+
+
+def _load(path: Path) -> RunData:
+    audit = find_audit(path)
+    return load_run(path) if audit is None else load_audit(audit)
 
 
 def render(runs: Sequence[RunData], title: str = TITLE) -> str:
