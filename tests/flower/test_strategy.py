@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
 from flwr.serverapp.strategy import (
     DifferentialPrivacyServerSideAdaptiveClipping,
     DifferentialPrivacyServerSideFixedClipping,
@@ -74,6 +74,39 @@ def test_a_round_is_the_rule_on_what_the_nodes_changed(rule: fw.Rule | str) -> N
     assert [v.accepted for v in audit.verdicts] == expected.accepted.tolist()
     for name, scores in expected.scores.items():
         np.testing.assert_array_equal([v.scores[name] for v in audit.verdicts], scores.numpy())
+
+
+class Guess:
+    """Root data that likes every update alike."""
+
+    def update(self) -> torch.Tensor:
+        return torch.ones(25)
+
+    def losses(self, steps: fw.Updates) -> torch.Tensor:
+        return torch.ones(steps.n, dtype=torch.float64)
+
+    error_rates = losses
+
+
+OWN = [entry for entry in fw.catalogue("rule") if entry.cls.__module__.startswith("fedward.")]
+
+
+@pytest.mark.parametrize("entry", OWN, ids=lambda entry: entry.name)
+def test_every_rule_of_the_catalogue_works_in_a_federation(entry: Any) -> None:
+    app = Quadratic([hostile.reply_mod("nan", liars(0)), hostile.reply_mod("wrong-shape", liars(1))]).app
+    trusted = {"pivot": NODES[9]} if "pivot" in entry.arguments else {}
+    strategy = quiet(entry.build(**trusted), evaluator=(lambda _: Guess()) if entry.root_data else None)
+    result = strategy.start(InProcess(app, lost=lambda node, round: node == NODES[round]), model(), num_rounds=4)
+    assert [audit.skipped for audit in strategy.audits] == [None] * 4
+    assert np.isfinite(vector(result.arrays)).all()
+    assert all(not set(NODES[:2]) & set(audit.kept) for audit in strategy.audits)
+
+
+def test_another_start_is_another_run() -> None:
+    strategy = quiet("median")
+    runs = [strategy.start(InProcess(Quadratic().app), model(), num_rounds=2) for _ in range(2)]
+    np.testing.assert_array_equal(vector(runs[0].arrays), vector(runs[1].arrays))
+    assert list(runs[1].train_metrics_clientapp) == [1, 2]
 
 
 def test_the_order_in_which_replies_come_does_not_matter() -> None:
@@ -224,6 +257,20 @@ def test_nodes_that_answer_twice_or_unasked_do_not_count() -> None:
     strategy = quiet("mean")
     strategy.start(Forging(Quadratic().app), model(), num_rounds=1)
     assert [(v.node, v.reason) for v in strategy.audits[0].dropped] == [(1234, "not-asked"), (NODES[1], "second-reply")]
+
+
+def test_the_error_that_stands_for_a_dead_node_comes_under_another_id() -> None:
+    class Dying(InProcess):
+        def send_and_receive(self, messages: Any, *, timeout: float | None = None) -> list[Message]:
+            messages = list(messages)
+            replies = super().send_and_receive(messages, timeout=timeout)
+            nobody = [Message(m.content, 1, "train") for m in messages if m.metadata.dst_node_id == NODES[3]]
+            return [*replies, *(Message(Error(code=3, reason="unavailable"), reply_to=m) for m in nobody)]
+
+    strategy = quiet("mean")
+    grid = Dying(Quadratic().app, lost=lambda node, _: node == NODES[3])
+    strategy.start(grid, model(), num_rounds=1)
+    assert [(v.node, v.reason) for v in strategy.audits[0].dropped] == [(NODES[3], "missing")]
 
 
 # --- too few ------------------------------------------------------------------------------------------------

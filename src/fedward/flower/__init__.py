@@ -3,6 +3,11 @@
 Needs the extra: ``pip install 'fedward[flower]'``.
 """
 
+try:
+    import flwr as _flwr  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError("fedward.flower needs Flower: pip install 'fedward[flower]'", name="flwr") from error
+
 from .audit import Audit, Verdict
 from .mods import momentum_mod
 from .replies import Fault

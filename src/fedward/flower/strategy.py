@@ -137,7 +137,9 @@ class Robust(Screened):
 
         With a checkpoint, from its model instead of ``initial_arrays``, and with its rounds counted in.
         """
-        done = self._before
+        if self._checkpoint is None:
+            self.round, self.arrays = 0, None  # as Flower's: another start is another run
+        done = self._before = self.round
         evaluate = None if evaluate_fn is None else lambda number, arrays: evaluate_fn(number + done, arrays)
         first = initial_arrays if self.arrays is None else self.arrays
         left = max(num_rounds - done, 0)
