@@ -221,14 +221,12 @@ class Robust(Screened):
         return deltas.combine(weights * (result.weights.sum() / total)) if total > 0 else result.output
 
     def _step(self, number: int, target: Mapping[str, Tensor], message: Message) -> ArrayRecord:
-        """What the strategy makes of model + aggregate: it is the one reply that it gets."""
+        """What the strategy makes of model + aggregate, the one reply that it gets; FedAvg takes that as it is."""
+        moved = ArrayRecord({name: Array(tensor.numpy()) for name, tensor in target.items()})
+        if type(self._optimiser).aggregate_train is FedAvg.aggregate_train:
+            return moved
         reply = copy.copy(message)
-        reply.content = RecordDict(
-            {
-                "arrays": ArrayRecord({name: Array(tensor.numpy()) for name, tensor in target.items()}),
-                "metrics": MetricRecord({self.weighted_by_key: 1.0}),
-            }
-        )
+        reply.content = RecordDict({"arrays": moved, "metrics": MetricRecord({self.weighted_by_key: 1.0})})
         arrays, _ = self._optimiser.aggregate_train(number, [reply])
         assert arrays is not None  # of one reply
         return arrays
