@@ -112,6 +112,8 @@ def test_a_report_of_an_audit(tmp_path: Path) -> None:
     write_report([audit, tmp_path], page)
     text = page.read_text()
     assert "norm-too-large" in text
+    assert "none byzantine" not in text
+    assert "no byzantine clients" not in text
     assert str(NODES[1]) in text
 
 

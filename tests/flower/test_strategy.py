@@ -469,6 +469,24 @@ def test_the_screen_lets_flowers_own_strategies_go_on() -> None:
         assert result.train_metrics_clientapp[2][dropped[0]] == [NODES[0]]
 
 
+def test_the_screen_leaves_out_evaluations_unlike_the_others() -> None:
+    def lie(message: Message, context: Any, call_next: Any) -> Message:
+        reply = call_next(message, context)
+        k = context.node_config["partition-id"]
+        if message.metadata.message_type == "evaluate" and k < 2:
+            reply.content["more" if k else "metrics"] = MetricRecord({"num-examples": 1, "other": 1e30})
+        return reply
+
+    with pytest.raises(Exception, match="MetricRecord"):
+        FedAvg().start(InProcess(Quadratic([lie]).app), floats(), num_rounds=1)
+    result = Screened(FedAvg()).start(InProcess(Quadratic([lie]).app), floats(), num_rounds=1)
+    rest = FedAvg().start(InProcess(Quadratic().app), floats(), num_rounds=1)
+    found, expected = (r.evaluate_metrics_clientapp[1]["accuracy"] for r in (result, rest))
+    examples = np.arange(10, 20)
+    assert expected == pytest.approx(np.average(np.arange(10) / 10, weights=examples))
+    assert found == pytest.approx(np.average(np.arange(2, 10) / 10, weights=examples[2:]))
+
+
 # --- what a rule is told ------------------------------------------------------------------------------------
 
 

@@ -70,6 +70,7 @@ def load_audit(file: Path) -> RunData:
         versions={},
         folder=file.resolve().parent.name,
         notes=tuple(notes),
+        byzantine_known=False,
     )
 
 

@@ -119,6 +119,11 @@ def _figure(name: str, figure: Figure, caption: str, spoken: str) -> str:
     )
 
 
+def _clients(run: RunData) -> str:
+    byzantine = f", {len(run.byzantine_ids) or 'none'} byzantine" if run.byzantine_known else ""
+    return f"{_count(run.clients, 'client')}{byzantine}"
+
+
 def _lead(placed: Sequence[Placed]) -> str:
     runs = [entry.run for entry in placed]
     facts = [_count(len(runs), "run")]
@@ -129,10 +134,9 @@ def _lead(placed: Sequence[Placed]) -> str:
         values = unique([setting(run, key) for run in runs if key in run.config])
         if len(values) == 1:
             facts.append(escape(values[0]))
-    clients = {(run.clients, len(run.byzantine_ids)) for run in runs}
+    clients = {_clients(run) for run in runs}
     if len(clients) == 1:
-        (n, byzantine) = clients.pop()
-        facts.append(f"{_count(n, 'client')}, {byzantine or 'none'} byzantine")
+        facts.append(clients.pop())
     return " &middot; ".join(facts)
 
 
@@ -259,8 +263,7 @@ def _run_section(number: int, entry: Placed, is_open: bool) -> str:
         f'<details class="run" id="{name}"{" open" * is_open}>'
         f'<summary><span class="name">{escape(entry.label)}</span>'
         f'<span class="facts">{" &middot; ".join(facts)}</span></summary>\n<div class="body">\n'
-        f"<p>{escape(entry.row)} against {escape(entry.column)}; {_count(run.clients, 'client')}, "
-        f"{len(run.byzantine_ids) or 'none'} byzantine; rounds: {_rounds(run)}.</p>\n"
+        f"<p>{escape(entry.row)} against {escape(entry.column)}; {_clients(run)}; rounds: {_rounds(run)}.</p>\n"
         + "".join(f'<p class="note">{escape(note)}</p>\n' for note in run.notes)
         + _acceptance(run, name)
         + _signs(run, name)
@@ -288,7 +291,8 @@ def _acceptance(run: RunData, name: str) -> str:
         "Share of the honest and of the byzantine clients that the rule accepted. Best is honest (solid) at "
         "100% and byzantine (dashed) at 0%; where the two lines meet, the rule cannot tell them apart. "
         if run.byzantine_ids
-        else "Share of the clients that the rule accepted; there are no byzantine clients in this run. "
+        else "Share of the clients that the rule accepted"
+        + ("; there are no byzantine clients in this run. " if run.byzantine_known else ". ")
     )
     return head + _figure(f"{name}-accepted", figure, caption + _smoothing(run), "Accepted rates over rounds")
 
@@ -376,7 +380,8 @@ def _configuration(run: RunData) -> str:
         rows = "".join(f"<tr><th>{escape(k)}</th><td>{escape(plain(v))}</td></tr>\n" for k, v in entries.items())
         return f'<h3>{title}</h3>\n<table class="config">{rows}</table>\n' if rows else ""
 
-    who = {"byzantine clients": _ranges(run.byzantine_ids) or "none", "folder": run.folder}
+    nobody = "none" if run.byzantine_known else "unknown"
+    who = {"byzantine clients": _ranges(run.byzantine_ids) or nobody, "folder": run.folder}
     return (
         '<details class="config"><summary>Configuration</summary>\n'
         + block("Settings", {**run.config, **who})
