@@ -259,7 +259,7 @@ def _examine(jobs: Mapping[Path, RunSpec], options: Mapping[str, Any]) -> list[E
 
 @app.command()
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs, or audits of Flower federations.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The page to write.")] = Path("report.html"),
     title: Annotated[str, typer.Option(help="Its heading.")] = "fedward report",
 ) -> None:

@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from . import plots, style
+from .audits import find_audit, load_audit
 from .grid import Placed, best_by_cell, is_grid, place, plain, setting, unique
 from .pieces import NONE, count, document, figure, per_cent, table, whole
 from .runs import ReportError, RunData, load_run
@@ -18,7 +19,9 @@ TITLE = "Byzantine-robust training: report"
 
 
 def write_report(runs: Sequence[str | Path], output: str | Path, title: str = TITLE) -> Path:
-    """Write the report of the run folders as one HTML file, which needs no network to open; return its path.
+    """Write the report of run folders, or audits of Flower federations, as one HTML file; return its path.
+
+    The page needs no network to open.
 
     Raises:
         ReportError: there is no run, a run cannot be read, or plotly is not installed.
@@ -28,10 +31,15 @@ def write_report(runs: Sequence[str | Path], output: str | Path, title: str = TI
     output = Path(output)
     if output.is_dir():
         raise ReportError(f"{output}: is a folder; name a file to write, such as {output / 'report.html'}")
-    page = render([load_run(folder) for folder in runs], title)
+    page = render([_load(Path(run)) for run in runs], title)
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(page, encoding="utf-8")
     return output
+
+
+def _load(path: Path) -> RunData:
+    audit = find_audit(path)
+    return load_run(path) if audit is None else load_audit(audit)
 
 
 def render(runs: Sequence[RunData], title: str = TITLE) -> str:
@@ -46,6 +54,11 @@ def render(runs: Sequence[RunData], title: str = TITLE) -> str:
     return document(title, _lead(placed), "".join(body))
 
 
+def _clients(run: RunData) -> str:
+    byzantine = f", {len(run.byzantine_ids) or 'none'} byzantine" if run.byzantine_known else ""
+    return f"{count(run.clients, 'client')}{byzantine}"
+
+
 def _lead(placed: Sequence[Placed]) -> str:
     runs = [entry.run for entry in placed]
     facts = [count(len(runs), "run")]
@@ -56,10 +69,9 @@ def _lead(placed: Sequence[Placed]) -> str:
         values = unique([setting(run, key) for run in runs if key in run.config])
         if len(values) == 1:
             facts.append(escape(values[0]))
-    clients = {(run.clients, len(run.byzantine_ids)) for run in runs}
+    clients = {_clients(run) for run in runs}
     if len(clients) == 1:
-        (n, byzantine) = clients.pop()
-        facts.append(f"{count(n, 'client')}, {byzantine or 'none'} byzantine")
+        facts.append(clients.pop())
     return " &middot; ".join(facts)
 
 
@@ -191,8 +203,7 @@ def _run_section(number: int, entry: Placed, is_open: bool) -> str:
         f'<details class="run" id="{name}"{" open" * is_open}>'
         f'<summary><span class="name">{escape(entry.label)}</span>'
         f'<span class="facts">{" &middot; ".join(facts)}</span></summary>\n<div class="body">\n'
-        f"<p>{escape(entry.row)} against {escape(entry.column)}; {count(run.clients, 'client')}, "
-        f"{len(run.byzantine_ids) or 'none'} byzantine; rounds: {_rounds(run)}.</p>\n"
+        f"<p>{escape(entry.row)} against {escape(entry.column)}; {_clients(run)}; rounds: {_rounds(run)}.</p>\n"
         + "".join(f'<p class="note">{escape(note)}</p>\n' for note in run.notes)
         + _success(run, name)
         + _acceptance(run, name)
@@ -232,7 +243,8 @@ def _acceptance(run: RunData, name: str) -> str:
         "Share of the honest and of the byzantine clients that the rule accepted. Best is honest (solid) at "
         "100% and byzantine (dashed) at 0%; where the two lines meet, the rule cannot tell them apart. "
         if run.byzantine_ids
-        else "Share of the clients that the rule accepted; there are no byzantine clients in this run. "
+        else "Share of the clients that the rule accepted"
+        + ("; there are no byzantine clients in this run. " if run.byzantine_known else ". ")
     )
     return head + figure(f"{name}-accepted", drawn, caption + _smoothing(run), "Accepted rates over rounds")
 
@@ -318,7 +330,8 @@ def _configuration(run: RunData) -> str:
         rows = "".join(f"<tr><th>{escape(k)}</th><td>{escape(plain(v))}</td></tr>\n" for k, v in entries.items())
         return f'<h3>{title}</h3>\n<table class="config">{rows}</table>\n' if rows else ""
 
-    who = {"byzantine clients": _ranges(run.byzantine_ids) or "none", "folder": run.folder}
+    nobody = "none" if run.byzantine_known else "unknown"
+    who = {"byzantine clients": _ranges(run.byzantine_ids) or nobody, "folder": run.folder}
     return (
         '<details class="config"><summary>Configuration</summary>\n'
         + block("Settings", {**run.config, **who})

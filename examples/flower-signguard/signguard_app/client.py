@@ -1,0 +1,39 @@
+"""The node: trains on its own images. The first few nodes attack, so that there is something to see."""
+
+import torch
+from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.clientapp.typing import ClientAppCallable
+
+import fedward
+from fedward.flower import hostile
+
+from .task import make_model, shard, train
+
+torch.set_num_threads(1)
+
+
+def attack(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+    """For the demonstration: a real app has no such mod."""
+    how = fedward.parse(str(context.run_config["attack"]), "attack")
+    return hostile.update_mod(how, _attacks)(message, context, call_next)
+
+
+def _attacks(context: Context) -> bool:
+    return int(context.node_config["partition-id"]) < int(context.run_config["byzantine"])
+
+
+app = ClientApp(mods=[attack])
+
+
+@app.train()
+def train_on_own_images(message: Message, context: Context) -> Message:
+    """An epoch, from the model that came."""
+    config, partition = context.run_config, int(context.node_config["partition-id"])
+    inputs, labels = shard(int(config["nodes"]), partition)
+    model = make_model()
+    model.load_state_dict(message.content["arrays"].to_torch_state_dict())
+    seed = 1000 * int(message.content["config"]["server-round"]) + partition
+    loss = train(model, inputs, labels, float(config["lr"]), int(config["batch-size"]), seed)
+    metrics = MetricRecord({"num-examples": len(labels), "loss": loss})
+    return Message(RecordDict({"arrays": ArrayRecord(model.state_dict()), "metrics": metrics}), reply_to=message)

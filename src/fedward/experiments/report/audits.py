@@ -1,0 +1,99 @@
+"""Reading the audit of a Flower federation: JSON lines, one a round, as `fedward.flower` writes them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .runs import Record, ReportError, RunData
+
+AUDIT = "audit.jsonl"
+"""The name under which an audit is looked for in a folder."""
+
+_ABSENT = ("missing",)
+
+
+def find_audit(path: Path) -> Path | None:
+    """The audit that a path names, itself or as a folder; None if it names something else."""
+    if path.is_file():
+        return path
+    return path / AUDIT if (path / AUDIT).is_file() and not (path / "run.json").exists() else None
+
+
+def load_audit(file: Path) -> RunData:
+    """Read an audit as a run of which nobody knows who is byzantine.
+
+    Clients are the nodes in the order of their ids; the configuration lists them. A line that a kill cut short is left
+    out and noted; a round that is on record twice counts once, with the later line.
+
+    Raises:
+        ReportError: the file cannot be read, or has no complete round.
+    """
+    try:
+        lines = [line for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    except OSError as error:
+        raise ReportError(f"{file}: cannot be read ({error.strerror}); check its type and permissions") from error
+    rounds: dict[int, Mapping[str, Any]] = {}
+    broken = 0
+    for line in lines:
+        try:
+            entry = json.loads(line)
+            number = int(entry["round"])
+            if not all(
+                isinstance(node["node"], str) and {"accepted", "reason"} <= node.keys() for node in entry["nodes"]
+            ):
+                raise ValueError("not an audit")
+            rounds[number] = entry
+        except (ValueError, TypeError, KeyError):
+            broken += 1
+    if not rounds:
+        raise ReportError(f"{file}: no complete round of an audit; give the file that RobustFedAvg(audit=...) wrote")
+    nodes = sorted({node["node"] for entry in rounds.values() for node in entry["nodes"]}, key=lambda n: (len(n), n))
+    numbers = {node: number for number, node in enumerate(nodes)}
+    skipped = [entry for entry in rounds.values() if entry.get("skipped")]
+    notes = ["Who is byzantine is not known to a federation's server; reasons say whom the rule dropped, and why."]
+    if broken:
+        notes.append(f"Lines that cannot be read, and were left out: {broken}.")
+    if skipped:
+        notes.append(
+            f"Rounds that left the model as it was: {len(skipped)}, the first round {skipped[0]['round']} "
+            f"({skipped[0]['skipped']})."
+        )
+    last = rounds[max(rounds)]
+    return RunData(
+        name=file.stem,
+        config={"rule": str(last.get("rule", "")), "attack": "unknown", "nodes": nodes},
+        byzantine_ids=(),
+        records=tuple(_record(rounds[number], numbers) for number in sorted(rounds)),
+        versions={},
+        folder=file.resolve().parent.name,
+        notes=tuple(notes),
+        byzantine_known=False,
+    )
+
+
+def _record(entry: Mapping[str, Any], numbers: Mapping[str, int]) -> Record:
+    accepted, reasons = ["-"] * len(numbers), {}
+    for node in entry["nodes"]:
+        number = numbers[node["node"]]
+        if node["accepted"]:
+            accepted[number] = "1"
+        elif node["reason"] not in _ABSENT:
+            accepted[number], reasons[number] = "0", str(node["reason"])
+    took_part = len(accepted) - accepted.count("-")
+    return Record(
+        round=int(entry["round"]),
+        accepted="".join(accepted),
+        accuracy=None,
+        loss=None,
+        confidence=None,
+        train_loss=None,
+        honest_accepted=accepted.count("1") / took_part if took_part else None,
+        byzantine_accepted=None,
+        honest_signs=None,
+        byzantine_signs=None,
+        reasons=reasons,
+        seconds={"aggregate": float(entry.get("seconds") or 0.0)},
+    )

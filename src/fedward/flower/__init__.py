@@ -1,0 +1,17 @@
+"""Robust aggregation in a Flower federation: fedward's rules between real nodes and their model.
+
+Needs the extra: ``pip install 'fedward[flower]'``.
+"""
+
+try:
+    import flwr as _flwr  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError("fedward.flower needs Flower: pip install 'fedward[flower]'", name="flwr") from error
+
+from .audit import Audit, Verdict
+from .mods import momentum_mod
+from .replies import Fault
+from .screened import Screened
+from .strategy import Robust, RobustFedAvg
+
+__all__ = ["Audit", "Fault", "Robust", "RobustFedAvg", "Screened", "Verdict", "momentum_mod"]

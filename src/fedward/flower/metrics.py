@@ -1,0 +1,47 @@
+"""What nodes say about themselves (losses, accuracies), put together so that one of them cannot decide it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from flwr.app import MetricRecord
+
+
+def summarise(
+    metrics: Sequence[Mapping[str, Any]], leave_out: str, weights: Sequence[float] | None = None
+) -> MetricRecord:
+    """One value for each metric that more than half of the nodes sent, in the same form and finite.
+
+    Args:
+        metrics: the entries of each node's MetricRecord: numbers, and lists of them.
+        leave_out: the key of the number of examples, which is no metric.
+        weights: of the nodes, for their mean; if None, the median, to which every node counts the same.
+    """
+    summary = MetricRecord()
+    names = dict.fromkeys(name for entries in metrics for name in entries if name != leave_out)
+    for name in names:
+        finite = {i: value for i, entries in enumerate(metrics) if (value := _finite(entries.get(name))) is not None}
+        if not finite:
+            continue
+        (shape, count), *_ = Counter(value.shape for value in finite.values()).most_common(1)
+        if 2 * count <= len(metrics):
+            continue
+        chosen = {i: value for i, value in finite.items() if value.shape == shape}
+        values = np.stack(list(chosen.values()))
+        with np.errstate(over="ignore"):
+            if weights is None:
+                summary[name] = np.median(values, axis=0).tolist()
+            else:
+                summary[name] = np.average(values, axis=0, weights=[weights[i] for i in chosen]).tolist()
+    return summary
+
+
+def _finite(value: Any) -> np.ndarray | None:
+    try:
+        array = np.asarray(value, dtype=float)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return array if np.isfinite(array).all() else None

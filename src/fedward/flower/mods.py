@@ -1,0 +1,92 @@
+"""Mods for a ClientApp: what a defence needs the client to do.
+
+``ClientApp(mods=[momentum_mod(beta=0.9)])``. They change training replies alone, and keep what they remember in
+``context.state``, which is empty again after a node was restarted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, Context, Message
+from flwr.clientapp.typing import ClientAppCallable, Mod
+
+_MOMENTUM = "fedward-momentum"
+
+
+def momentum_mod(beta: float = 0.9) -> Mod:
+    """Worker momentum: a node sends a moving average of its updates instead of the last one.
+
+    m = beta m + (1 - beta) (w - w0), where w0 is the model that came and w what training made of it; in a node's first
+    round, and in the first after it was restarted, m = w - w0. The node sends w0 + m. Honest rows come closer together,
+    which is what distances go by. Karimireddy, He & Jaggi, "Learning from history for Byzantine robust optimization",
+    ICML 2021, algorithm 1, on updates where the paper has gradients.
+
+    Args:
+        beta: at least 0 and below 1; 0 changes nothing.
+
+    Raises:
+        ValueError: another beta.
+    """
+    if not 0 <= beta < 1:
+        raise ValueError(f"0 <= beta < 1 is needed, got {beta}")
+
+    def mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+        def averaged(delta: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            before = _recall(context, delta)
+            new = delta if before is None else {k: beta * before[k] + (1 - beta) * delta[k] for k in delta}
+            new = {k: np.asarray(v, dtype=delta[k].dtype) for k, v in new.items()}
+            context.state[_MOMENTUM] = ArrayRecord({k: Array(v) for k, v in new.items()})
+            return new
+
+        return changed_update(message, context, call_next, averaged)
+
+    return mod
+
+
+def changed_update(
+    message: Message,
+    context: Context,
+    call_next: ClientAppCallable,
+    change: Callable[[dict[str, np.ndarray]], Mapping[str, np.ndarray]],
+) -> Message:
+    """Let the app train, then send model + change(update) in the place of model + update.
+
+    Floating-point arrays alone; other messages than for training, and errors, pass as they are.
+    """
+    if not training(message):
+        return call_next(message, context)
+    model = {k: array.numpy() for k, array in _only(message).items()}
+    reply = call_next(message, context)
+    if reply.has_error():
+        return reply
+    record = _only(reply)
+    sent = {k: array.numpy() for k, array in record.items()}
+    update = {k: w - model[k] for k, w in sent.items() if w.dtype.kind == "f" and k in model}
+    for name, value in change(update).items():
+        record[name] = Array(np.asarray(model[name] + value, dtype=sent[name].dtype))
+    return reply
+
+
+def training(message: Message) -> bool:
+    """Whether the message asks for training: "train", or "train." and a name."""
+    return message.metadata.message_type.partition(".")[0] == "train"
+
+
+def _only(message: Message) -> ArrayRecord:
+    records = list(message.content.array_records.values())
+    if len(records) != 1:
+        raise ValueError(f"fedward's mods take messages with one ArrayRecord, got {len(records)}")
+    return records[0]
+
+
+def _recall(context: Context, like: Mapping[str, np.ndarray]) -> dict[str, np.ndarray] | None:
+    """What this node remembers of arrays like these; None if nothing, or of another model."""
+    record = cast(Any, context.state.get(_MOMENTUM))
+    if not isinstance(record, ArrayRecord):
+        return None
+    remembered = {k: array.numpy() for k, array in record.items()}
+    same = {k: v.shape for k, v in remembered.items()} == {k: v.shape for k, v in like.items()}
+    return remembered if same else None

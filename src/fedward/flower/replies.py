@@ -1,0 +1,230 @@
+"""What nodes sent, examined one reply at a time: whatever is wrong with one, it is dropped and the others go on."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from io import BytesIO
+from math import isfinite, prod
+from typing import Any
+
+import numpy as np
+import torch
+from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
+from torch import Tensor
+
+from ..stack import Layers, Layout
+
+_SHOWN = 200  # characters of a client's text in a log
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+
+
+class Fault(StrEnum):
+    """Why a reply never reached the rule."""
+
+    ERROR = "error"
+    MISSING = "missing"
+    NOT_ASKED = "not-asked"
+    SECOND_REPLY = "second-reply"
+    WRONG_RECORDS = "wrong-records"
+    WRONG_KEYS = "wrong-keys"
+    WRONG_SHAPE = "wrong-shape"
+    WRONG_DTYPE = "wrong-dtype"
+    UNREADABLE = "unreadable"
+    WRONG_EXAMPLES = "wrong-examples"
+    NONFINITE = "nonfinite"
+    UNUSED = "round-skipped"
+
+
+class _ReplyError(Exception):
+    """A reply to drop. It never leaves this module."""
+
+    def __init__(self, fault: Fault, detail: str) -> None:
+        super().__init__(detail)
+        self.fault, self.detail = fault, detail
+
+
+@dataclass(frozen=True)
+class Drop:
+    """A node whose reply does not count, and why."""
+
+    node: int
+    fault: Fault
+    detail: str
+
+
+@dataclass(frozen=True, eq=False)
+class Reply:
+    """A reply that is sound.
+
+    Attributes:
+        node: who sent it.
+        content: what it holds, as it came.
+        metrics: the entries of its one MetricRecord.
+        tensors: its floating-point arrays in the order of the model's layout, read where they lie; none in evaluation.
+    """
+
+    node: int
+    content: RecordDict
+    metrics: Mapping[str, Any]
+    tensors: Sequence[Tensor] = ()
+
+    def examples(self, key: str) -> float:
+        """How many examples the node says that it has."""
+        return float(self.metrics[key])
+
+
+class Model:
+    """The server's model as it was sent out, which every reply is held against."""
+
+    def __init__(self, arrays: ArrayRecord) -> None:
+        self.arrays = arrays
+        self.tensors = {name: torch.from_numpy(array.numpy()) for name, array in arrays.items()}
+        self.layout = Layout.of(self.tensors)
+        self.types = {name: (_numpy_dtype(t), tuple(t.shape)) for name, t in self.tensors.items()}
+
+    @property
+    def row(self) -> list[Tensor]:
+        """The floating-point tensors, in the order of the layout."""
+        return [self.tensors[name] for name in self.layout.names]
+
+    def moved(self, output: Tensor) -> dict[str, Tensor] | None:
+        """The model plus an aggregate of updates, (d,); None where that is not finite. Integers stay as they are."""
+        steps = self.layout.unflatten(output)
+        moved = {name: t + steps[name] if name in steps else t for name, t in self.tensors.items()}
+        return moved if all(bool(moved[name].isfinite().all()) for name in steps) else None
+
+    def settled(self, arrays: ArrayRecord) -> ArrayRecord:
+        """Arrays that an optimiser made, as a model that clients can load.
+
+        In the dtypes that the model had; integer arrays (counters of batches) are the server's own; running variances
+        are at least 0.
+        """
+        settled = {}
+        for name, own in self.tensors.items():
+            if not own.is_floating_point():
+                settled[name] = self.arrays[name]
+                continue
+            value = arrays[name].numpy().astype(self.types[name][0], copy=False)
+            if name.endswith(("running_var", "moving_variance")):
+                value = np.maximum(value, 0)
+            settled[name] = Array(np.ascontiguousarray(value).reshape(self.types[name][1]))
+        return ArrayRecord(settled)
+
+
+class Deltas(Layers):
+    """Replies minus the model, subtracted block by block as they are read: no copy of any reply is made."""
+
+    def __init__(self, replies: Sequence[Reply], model: Model) -> None:
+        self.nodes = [reply.node for reply in replies]
+        super().__init__([list(reply.tensors) for reply in replies], layout=model.layout, ids=self.nodes)
+        self._model = Layers([model.row])
+
+    def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
+        return super().read(start, stop, rows).sub_(self._model.read(start, stop))
+
+
+def screen(
+    replies: Iterable[Message],
+    asked: Sequence[int],
+    model: Model | None,
+    examples: str | None = None,
+) -> tuple[list[Reply], list[Drop]]:
+    """Sort sound replies from the others, both in the order of node ids.
+
+    Args:
+        replies: what came back.
+        asked: ids of the nodes that were sent a message; those that nothing came from are missing.
+        model: what arrays are held against; None in evaluation, where replies have none.
+        examples: the metric that must be a positive number, where it is trusted.
+    """
+    expected, sound, drops = set(asked), {}, {}
+    for message in replies:
+        node = message.metadata.src_node_id
+        if node not in expected:
+            # The error that stands for a node that is gone does not come under its id: it is missing, below.
+            if not message.has_error():
+                drops[node] = Drop(node, Fault.NOT_ASKED, "sent a reply without having been asked")
+            continue
+        try:
+            if node in sound or node in drops:
+                # Which of two replies is the node's own cannot be told.
+                raise _ReplyError(Fault.SECOND_REPLY, "sent more than one reply")
+            sound[node] = _examined(message, model, examples)
+        except _ReplyError as error:
+            sound.pop(node, None)
+            drops[node] = Drop(node, error.fault, error.detail)
+    for node in expected - sound.keys() - drops.keys():
+        drops[node] = Drop(node, Fault.MISSING, "no reply")
+    return [sound[node] for node in sorted(sound)], [drops[node] for node in sorted(drops)]
+
+
+def _examined(message: Message, model: Model | None, examples: str | None) -> Reply:
+    if message.has_error():
+        raise _ReplyError(Fault.ERROR, f"code {message.error.code}: {shown(message.error.reason)}")
+    content = message.content
+    arrays, metrics = list(content.array_records.values()), list(content.metric_records.values())
+    if model is not None and len(arrays) != 1:
+        raise _ReplyError(Fault.WRONG_RECORDS, f"{len(arrays)} ArrayRecords where 1 is due")
+    if len(metrics) != 1:
+        raise _ReplyError(Fault.WRONG_RECORDS, f"{len(metrics)} MetricRecords where 1 is due")
+    if examples is not None:
+        _check_examples(metrics[0], examples)
+    tensors = [] if model is None else _read(arrays[0], model)
+    return Reply(message.metadata.src_node_id, content, dict(metrics[0]), tensors)
+
+
+def _check_examples(metrics: MetricRecord, key: str) -> None:
+    value = metrics.get(key)
+    if not isinstance(value, int | float) or not isfinite(value) or value <= 0:
+        raise _ReplyError(Fault.WRONG_EXAMPLES, f"{key} is {shown(value)} where a positive number is due")
+
+
+def _read(record: ArrayRecord, model: Model) -> list[Tensor]:
+    """The floating-point arrays of a reply; integer ones must be there and fit, and are not looked at."""
+    lacking, extra = model.types.keys() - record.keys(), record.keys() - model.types.keys()
+    if lacking or extra:
+        raise _ReplyError(Fault.WRONG_KEYS, f"lacks {shown(sorted(lacking))} and adds {shown(sorted(extra))}")
+    found = {name: _array(name, record[name], *model.types[name]) for name in model.types}
+    return [found[name] for name in model.layout.names]
+
+
+def _array(name: str, array: Array, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Tensor:
+    """The array, on the bytes that came.
+
+    What its header says is held against the model before anything is allocated: a few bytes can claim to be a terabyte.
+    """
+    try:
+        buffer = BytesIO(array.data)
+        found, fortran, kind = _HEADERS[np.lib.format.read_magic(buffer)](buffer)
+        start = buffer.tell()
+    except Exception as error:  # whatever a header that is none makes its parser stumble over
+        raise _ReplyError(Fault.UNREADABLE, f"{name} is not a NumPy array ({type(error).__name__})") from None
+    if tuple(found) != shape:
+        raise _ReplyError(Fault.WRONG_SHAPE, f"{name} has shape {shown(found)} where {shape} is due")
+    if kind != dtype:
+        raise _ReplyError(Fault.WRONG_DTYPE, f"{name} is {shown(kind)} where {dtype} is due")
+    size = prod(shape)
+    if len(array.data) - start != size * dtype.itemsize:
+        raise _ReplyError(
+            Fault.UNREADABLE, f"{name} has {len(array.data) - start} bytes where {size * dtype.itemsize} are due"
+        )
+    values = np.frombuffer(array.data, dtype, size, start) if size else np.empty(0, dtype)
+    if not values.flags.aligned:
+        values = values.copy()
+    with warnings.catch_warnings():  # read-only is fine: replies are never written to
+        warnings.filterwarnings("ignore", message=".*not writable.*", category=UserWarning)
+        return torch.from_numpy(values.reshape(shape, order="F" if fortran else "C"))
+
+
+def _numpy_dtype(tensor: Tensor) -> np.dtype[Any]:
+    return np.dtype(str(tensor.dtype).removeprefix("torch."))
+
+
+def shown(value: object) -> str:
+    """What a client sent, as text that cannot break a log: one line, not too long."""
+    text = value if isinstance(value, str) else repr(value)
+    text = "".join(c if c.isprintable() else "?" for c in text)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."

@@ -1,0 +1,152 @@
+"""`Screened`: any Flower strategy, behind a door that lets sound replies through."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from logging import INFO, WARNING, getLogger
+from time import perf_counter
+
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Strategy
+
+from ..rule import Reason
+from .audit import PREFIX, Audit, Verdict, verdicts
+from .replies import Drop, Fault, Model, Reply, screen, shown
+
+logger = getLogger("flwr")
+
+
+class Screened(Strategy):
+    """A strategy of Flower's that only ever sees sound replies.
+
+    Flower's own strategies raise, and end the run, when one node sends an array of the wrong shape or one record too
+    many. Here every reply is held against the model that was sent out and dropped with a reason if it does not fit;
+    the strategy goes on with the others. Values are not judged: that is what `Robust` is for.
+
+    Put it around differential privacy, which looks into replies before any rule does:
+    ``Screened(DifferentialPrivacyServerSideFixedClipping(RobustFedAvg(rule=...), ...))``.
+
+    Args:
+        strategy: what to protect.
+    """
+
+    def __init__(self, strategy: Strategy) -> None:
+        super().__init__()
+        if not isinstance(strategy, Strategy):
+            raise TypeError(f"a strategy of flwr.serverapp.strategy is needed, got {strategy!r}")
+        self.strategy = strategy
+        self._model: Model | None = None
+        self._asked: list[int] = []
+        self._asked_to_evaluate: list[int] = []
+
+    def summary(self) -> None:
+        """Log the strategy's settings."""
+        self.strategy.summary()
+
+    # --- training -------------------------------------------------------------------------------------------
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Remember the model and who is asked: replies hold neither."""
+        messages = list(self.strategy.configure_train(server_round, arrays, config, grid))
+        self._model = Model(arrays)
+        self._asked = [message.metadata.dst_node_id for message in messages]
+        return messages
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Hand the strategy the replies that fit the model, finite ones with the metrics that most of them have."""
+        start = perf_counter()
+        messages, model = list(replies), self._sent_model()
+        sound, drops = screen(messages, self._asked, model)
+        sound = _alike(_finite(_ordered(sound, drops, model), drops), drops)
+        passed = {reply.node for reply in sound}
+        found = (*verdicts(drops), *(Verdict(node, True, Reason.ACCEPTED) for node in passed))
+        skipped = None if passed else "no node sent a sound reply"
+        audit = Audit(server_round, "screened", found, skipped, perf_counter() - start)
+        log_audit(audit)
+        arrays, metrics = None, None
+        if passed:
+            arrays, metrics = self.strategy.aggregate_train(server_round, _of(messages, passed))
+        metrics = MetricRecord() if metrics is None else metrics
+        for reason in dict.fromkeys(v.reason for v in audit.dropped):
+            metrics[f"{PREFIX}screened-{reason}"] = [v.node for v in audit.dropped if v.reason == reason]
+        return arrays, metrics
+
+    def _sent_model(self) -> Model:
+        if self._model is None:
+            raise RuntimeError("aggregate_train needs the model that configure_train was given: call that first")
+        return self._model
+
+    # --- evaluation -----------------------------------------------------------------------------------------
+
+    def configure_evaluate(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Remember who is asked."""
+        messages = list(self.strategy.configure_evaluate(server_round, arrays, config, grid))
+        self._asked_to_evaluate = [message.metadata.dst_node_id for message in messages]
+        return messages
+
+    def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
+        """Hand the strategy the replies with the metrics that most of them have."""
+        messages = list(replies)
+        sound, drops = screen(messages, self._asked_to_evaluate, None)
+        sound = _alike(sound, drops)
+        for drop in drops:
+            logger.log(INFO, "\t> left out the evaluation of node %s: %s: %s", drop.node, drop.fault, drop.detail)
+        passed = {reply.node for reply in sound}
+        return self.strategy.aggregate_evaluate(server_round, _of(messages, passed)) if passed else None
+
+
+def log_audit(audit: Audit) -> None:
+    """Write the round to Flower's log."""
+    level = INFO if audit.skipped is None else WARNING
+    for line in audit.lines():
+        logger.log(level, "aggregate_train: %s", line)
+
+
+def _of(messages: Sequence[Message], nodes: set[int]) -> list[Message]:
+    return sorted(
+        (m for m in messages if m.metadata.src_node_id in nodes), key=lambda message: message.metadata.src_node_id
+    )
+
+
+def _ordered(sound: list[Reply], drops: list[Drop], model: Model) -> list[Reply]:
+    """Those whose arrays are in the order of the model's: Flower's wrappers pair them by place, not by name."""
+    ordered = []
+    for reply in sound:
+        (record,) = reply.content.array_records.values()
+        if list(record) == list(model.types):
+            ordered.append(reply)
+        else:
+            drops.append(Drop(reply.node, Fault.WRONG_KEYS, "its arrays are in another order than the model's"))
+    return ordered
+
+
+def _finite(sound: list[Reply], drops: list[Drop]) -> list[Reply]:
+    """Those without NaN or Inf."""
+    finite = []
+    for reply in sound:
+        if all(bool(tensor.isfinite().all()) for tensor in reply.tensors):
+            finite.append(reply)
+        else:
+            drops.append(Drop(reply.node, Fault.NONFINITE, "NaN or Inf"))
+    return finite
+
+
+def _alike(sound: list[Reply], drops: list[Drop]) -> list[Reply]:
+    """Those whose records and metrics have the commonest names: Flower's strategies take no others."""
+    forms = {reply.node: (tuple(reply.content), tuple(sorted(reply.metrics))) for reply in sound}
+    if not forms:
+        return []
+    usual = Counter(forms.values()).most_common(1)[0][0]
+    for node, form in forms.items():
+        if form != usual:
+            detail = f"its records and metrics are {shown(form)}, most others' {shown(usual)}"
+            drops.append(Drop(node, Fault.WRONG_KEYS, detail))
+    return [reply for reply in sound if forms[reply.node] == usual]

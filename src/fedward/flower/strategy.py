@@ -1,0 +1,349 @@
+"""`RobustFedAvg` and `Robust`: a rule of fedward's between the nodes of a Flower federation and its model."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from logging import INFO, WARNING
+from pathlib import Path
+from time import perf_counter
+from typing import Any, cast
+
+import torch
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import (
+    Bulyan,
+    FedAvg,
+    FedAvgM,
+    FedMedian,
+    FedTrimmedAvg,
+    FedXgbBagging,
+    FedXgbCyclic,
+    Krum,
+    MultiKrum,
+    QFedAvg,
+    Result,
+)
+from flwr.serverapp.strategy.strategy_utils import aggregate_metricrecords
+from torch import Tensor
+
+from ..aggregator import Aggregator
+from ..aggregator import Result as Judgement
+from ..evaluator import Evaluator
+from ..notation import describe, parse
+from ..rule import BoundError, Rule
+from .audit import Audit, AuditFile, verdicts
+from .memory import load, restore, save
+from .metrics import summarise
+from .replies import Deltas, Drop, Fault, Model, Reply, screen
+from .screened import Screened, log_audit, logger
+
+_AGGREGATING = (Bulyan, FedMedian, FedTrimmedAvg, FedXgbBagging, FedXgbCyclic, Krum, MultiKrum, QFedAvg)
+
+MetricsFunction = Callable[[list[RecordDict], str], MetricRecord]
+
+
+class Robust(Screened):
+    """A Flower strategy whose mean of the replies is replaced by a rule.
+
+    1. Every reply is held against the model that was sent out; one that does not fit is dropped with a reason.
+    2. The rule aggregates what the others changed, ``reply - model``, rows in the order of node ids. Integer arrays
+       (BatchNorm's counter) have no columns and stay as the server has them.
+    3. The strategy makes its step from model + aggregate: FedAvg takes it, FedAdam adapts, and so on.
+
+    A round with too few replies for the rule keeps the model. ``Robust(FedAdam(eta=0.01), rule=rules.Krum(f=2))``.
+
+    Metrics of the nodes come together as medians of those kept, or by the strategy's own ``train_metrics_aggr_fn`` and
+    ``evaluate_metrics_aggr_fn``, which see only replies that are sound, with what nodes claim in them.
+
+    Args:
+        strategy: FedAvg, FedAvgM, FedProx, FedAdam, FedYogi, FedAdagrad or one derived from these.
+        rule: a rule, ``mixer >> rule``, or either as text such as ``"nnm:f=2 >> multi-krum:f=2"``.
+        seed: of the rule's random choices.
+        audit: file for one line of JSON a round, which ``fedward report`` reads; none is written if None.
+        checkpoint: file to write model, rule and optimiser to after every round, and to go on from if it is there.
+        evaluator: for rules with root data: from the model's tensors by name to an `Evaluator` at that model.
+        trust_examples: whether a row counts by the number of examples that its node claims, after the rule has chosen,
+            and metrics likewise; for federations whose nodes cannot lie about that.
+
+    Attributes:
+        round: rounds completed, those before a restart included.
+        arrays: the model after the last of them; None before the first.
+        audits: what was decided, every round since the start of this process.
+
+    Raises:
+        TypeError, ValueError: a strategy that aggregates by itself or a rule that cannot be used so.
+        CheckpointError: the checkpoint is damaged or of another rule, seed or strategy; it is left as it is.
+    """
+
+    def __init__(
+        self,
+        strategy: FedAvg,
+        *,
+        rule: Rule | str,
+        seed: int = 0,
+        audit: str | Path | None = None,
+        checkpoint: str | Path | None = None,
+        evaluator: Callable[[Mapping[str, Tensor]], Evaluator] | None = None,
+        trust_examples: bool = False,
+    ) -> None:
+        _check_strategy(strategy)
+        made = cast(Rule, parse(rule, "rule")) if isinstance(rule, str) else rule
+        self.aggregator = Aggregator(made, seed=seed)
+        if made.root_data and evaluator is None:
+            raise ValueError(f"{made!r} judges nodes by data of the server's own: pass evaluator=...")
+        if made.server_rows and trust_examples:
+            raise ValueError(f"{made!r} adds rows of the server's own, which have no examples: trust_examples=False")
+        own = copy.copy(strategy)  # its metric functions are called here, so not once more in there
+        super().__init__(own)
+        self._optimiser = own
+        self._train_metrics = _taken(own, "train_metrics_aggr_fn")
+        self._evaluate_metrics = _taken(own, "evaluate_metrics_aggr_fn")
+        self.weighted_by_key: str = strategy.weighted_by_key
+        self.trust_examples, self.evaluator = trust_examples, evaluator
+        self.audits: list[Audit] = []
+        self._file = None if audit is None else AuditFile(audit)
+        self._checkpoint = None if checkpoint is None else Path(checkpoint)
+        self.round = 0
+        self.arrays: ArrayRecord | None = None
+        if self._checkpoint is not None and self._checkpoint.exists():
+            self._restore(self._checkpoint)
+        self._before = self.round
+
+    def summary(self) -> None:
+        """Log the rule and the strategy's settings."""
+        logger.log(INFO, "\t├──> Rule: %s (rows by %s)", describe(self.aggregator.rule), self._weighting())
+        if self.round:
+            logger.log(INFO, "\t├──> Going on after round %d", self.round)
+        super().summary()
+
+    def _weighting(self) -> str:
+        return f"claimed '{self.weighted_by_key}'" if self.trust_examples else "node, whatever examples they claim"
+
+    # --- a run ----------------------------------------------------------------------------------------------
+
+    def start(
+        self,
+        grid: Grid,
+        initial_arrays: ArrayRecord,
+        num_rounds: int = 3,
+        timeout: float = 3600,
+        train_config: ConfigRecord | None = None,
+        evaluate_config: ConfigRecord | None = None,
+        evaluate_fn: Callable[[int, ArrayRecord], MetricRecord | None] | None = None,
+    ) -> Result:
+        """Run until ``num_rounds`` rounds are done in all, as every strategy of Flower's.
+
+        With a checkpoint, from its model instead of ``initial_arrays``, and with its rounds counted in.
+        """
+        if self._checkpoint is None:
+            self.round, self.arrays = 0, None  # as Flower's: another start is another run
+        done = self._before = self.round
+        evaluate = None if evaluate_fn is None else lambda number, arrays: evaluate_fn(number + done, arrays)
+        first = initial_arrays if self.arrays is None else self.arrays
+        left = max(num_rounds - done, 0)
+        result = super().start(grid, first, left, timeout, train_config, evaluate_config, evaluate)
+        if not result.arrays:
+            result.arrays = first  # no round changed it
+        for name in ("train_metrics_clientapp", "evaluate_metrics_clientapp", "evaluate_metrics_serverapp"):
+            setattr(result, name, {number + done: record for number, record in getattr(result, name).items()})
+        return result
+
+    # --- training -------------------------------------------------------------------------------------------
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """See `Screened`; rounds count on after a restart.
+
+        Raises:
+            ValueError: the checkpoint's model has other arrays than this one.
+        """
+        if self.arrays is not None and not _same_arrays(self.arrays, arrays):
+            raise ValueError(
+                "the model has other arrays than the one that this strategy's last round or checkpoint left; "
+                "give the checkpoint another place for another model"
+            )
+        if isinstance(self._optimiser, FedAvgM):
+            self._optimiser.current_arrays = None  # or it would go by its own, without what `Model.settled` mended
+        return super().configure_train(self._before + server_round, arrays, config, grid)
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """The model after this round, None if it stays as it was, and the nodes' metrics with the audit."""
+        start, model = perf_counter(), self._sent_model()
+        messages = list(replies)
+        if not messages and not self._asked:
+            return None, None  # fraction_train is 0
+        sound, drops = screen(messages, self._asked, model, self._trusted_key())
+        number, rule = self._before + server_round, describe(self.aggregator.rule)
+        found, target, skipped = self._judge(sound, model)
+        audit = Audit(number, rule, verdicts(drops, found), skipped, perf_counter() - start)
+        metrics = self._summary(self._train_metrics, [r for r in sound if r.node in set(audit.kept)])
+        arrays = None
+        if target is not None:
+            arrays = model.settled(self._step(number, target, next(m for m in messages if m.has_content())))
+        self._keep(audit, arrays, model)
+        metrics.update(audit.metrics())
+        return arrays, metrics
+
+    def _trusted_key(self) -> str | None:
+        return self.weighted_by_key if self.trust_examples else None
+
+    def _judge(
+        self, sound: list[Reply], model: Model
+    ) -> tuple[Judgement[Tensor] | list[Drop], dict[str, Tensor] | None, str | None]:
+        """What became of each, the model that the aggregate leads to, and why the model stays, if it does."""
+        if not sound:
+            return [], None, "no node sent a sound reply"
+        deltas = Deltas(sound, model)
+        before = self.aggregator.round, self.aggregator.state
+        evaluator = None if self.evaluator is None else self.evaluator(model.tensors)
+        try:
+            result = self.aggregator(deltas, messages={r.node: r.metrics for r in sound}, evaluator=evaluator)
+        except BoundError as error:
+            return _unused(deltas), None, str(error)
+        moved = model.moved(self._by_examples(result, sound, deltas) if self.trust_examples else result.output)
+        if moved is None:
+            self.aggregator.round, self.aggregator.state = before
+            return _unused(deltas), None, "the aggregate is not finite"
+        return result, moved, None
+
+    def _by_examples(self, result: Judgement[Tensor], sound: list[Reply], deltas: Deltas) -> Tensor:
+        """The rule's weights times the number of examples, with the sum that they had."""
+        if result.weights is None:
+            raise ValueError(f"{self.aggregator.rule!r} goes by columns and weighs no rows: trust_examples=False")
+        examples = torch.tensor([reply.examples(self.weighted_by_key) for reply in sound], dtype=torch.float64)
+        weights = result.weights * (examples / examples.max())
+        total = weights.sum()
+        return deltas.combine(weights * (result.weights.sum() / total)) if total > 0 else result.output
+
+    def _step(self, number: int, target: Mapping[str, Tensor], message: Message) -> ArrayRecord:
+        """What the strategy makes of model + aggregate, the one reply that it gets; FedAvg takes that as it is."""
+        moved = ArrayRecord({name: Array(tensor.numpy()) for name, tensor in target.items()})
+        if type(self._optimiser).aggregate_train is FedAvg.aggregate_train:
+            return moved
+        reply = copy.copy(message)
+        reply.content = RecordDict({"arrays": moved, "metrics": MetricRecord({self.weighted_by_key: 1.0})})
+        arrays, _ = self._optimiser.aggregate_train(number, [reply])
+        assert arrays is not None  # of one reply
+        return arrays
+
+    def _keep(self, audit: Audit, arrays: ArrayRecord | None, model: Model) -> None:
+        """The round is done: log it, write it down."""
+        self.round = audit.round
+        self.arrays = arrays if arrays is not None else model.arrays
+        self.audits.append(audit)
+        log_audit(audit)
+        if self._file is not None:
+            self._file.append(audit)
+        if self._checkpoint is not None:
+            save(self._checkpoint, self._identity(), self.round, self.arrays, self.aggregator, self._optimiser)
+
+    # --- evaluation -----------------------------------------------------------------------------------------
+
+    def configure_evaluate(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """See `Screened`; rounds count on after a restart."""
+        return super().configure_evaluate(self._before + server_round, arrays, config, grid)
+
+    def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
+        """Metrics of the nodes whose replies are sound."""
+        sound, drops = screen(replies, self._asked_to_evaluate, None, self._trusted_key())
+        for drop in drops:
+            logger.log(INFO, "\t> left out the evaluation of node %s: %s: %s", drop.node, drop.fault, drop.detail)
+        return self._summary(self._evaluate_metrics, sound) if sound else None
+
+    def _summary(self, function: MetricsFunction | None, replies: Sequence[Reply]) -> MetricRecord:
+        if function is None or not replies:
+            key = self.weighted_by_key
+            weights = [reply.examples(key) for reply in replies] if self.trust_examples else None
+            return summarise([reply.metrics for reply in replies], key, weights)
+        try:
+            return function([reply.content for reply in replies], self.weighted_by_key)
+        except Exception as error:  # the user's function met what a node made up; the run must not end for that
+            logger.log(WARNING, "no metrics in this round: %s raised %r", function, error)
+            return MetricRecord()
+
+    # --- restarts -------------------------------------------------------------------------------------------
+
+    def _identity(self) -> dict[str, Any]:
+        return {
+            "rule": repr(self.aggregator.rule),
+            "seed": self.aggregator.seed,
+            "strategy": type(self._optimiser).__name__,
+        }
+
+    def _restore(self, path: Path) -> None:
+        saved = load(path, self._identity())
+        self.round, self.arrays = saved.round, saved.arrays
+        self.aggregator.load_state_dict(saved.aggregator)
+        restore(self._optimiser, saved.optimiser)
+
+
+class RobustFedAvg(Robust):
+    """Federated averaging with a rule in the place of the mean.
+
+    ``RobustFedAvg(rule=rules.SignGuardSim(), fraction_train=0.5)``: `Robust` around Flower's FedAvg.
+
+    Args:
+        rule, seed, audit, checkpoint, evaluator, trust_examples: see `Robust`.
+        fedavg: all arguments of ``flwr.serverapp.strategy.FedAvg``, by name.
+    """
+
+    def __init__(
+        self,
+        *,
+        rule: Rule | str,
+        seed: int = 0,
+        audit: str | Path | None = None,
+        checkpoint: str | Path | None = None,
+        evaluator: Callable[[Mapping[str, Tensor]], Evaluator] | None = None,
+        trust_examples: bool = False,
+        **fedavg: Any,
+    ) -> None:
+        super().__init__(
+            FedAvg(**fedavg),
+            rule=rule,
+            seed=seed,
+            audit=audit,
+            checkpoint=checkpoint,
+            evaluator=evaluator,
+            trust_examples=trust_examples,
+        )
+
+
+def _check_strategy(strategy: FedAvg) -> None:
+    if isinstance(strategy, Robust) or not isinstance(strategy, FedAvg):
+        raise TypeError(
+            f"a FedAvg or one derived from it is needed, got {strategy!r}; differential privacy goes around: "
+            "Screened(DifferentialPrivacyServerSideFixedClipping(RobustFedAvg(rule=...), ...))"
+        )
+    if isinstance(strategy, _AGGREGATING):
+        raise ValueError(
+            f"{type(strategy).__name__} aggregates by itself; the rule takes that place: give FedAvg or an optimiser "
+            "such as FedAdam"
+        )
+
+
+def _taken(strategy: Any, name: str) -> MetricsFunction | None:
+    """The user's function for metrics, taken out of the strategy; None where it has Flower's own."""
+    function = cast(MetricsFunction, getattr(strategy, name))
+    setattr(strategy, name, aggregate_metricrecords)
+    return None if function is aggregate_metricrecords else function
+
+
+def _same_arrays(one: ArrayRecord, other: ArrayRecord) -> bool:
+    return {k: tuple(a.shape) for k, a in one.items()} == {k: tuple(a.shape) for k, a in other.items()}
+
+
+def _unused(deltas: Deltas) -> list[Drop]:
+    """The nodes of a round in which the rule did not decide."""
+    finite = deltas.norms().isfinite().tolist()
+    return [
+        Drop(reply, Fault.UNUSED if ok else Fault.NONFINITE, "" if ok else "NaN or Inf")
+        for reply, ok in zip(deltas.nodes, finite, strict=True)
+    ]
