@@ -325,3 +325,13 @@ def test_it_does_at_least_the_harm_of_an_attack_tailored_by_halving(direction: s
         sent = materialise(search.forge(view(honest, own, rule)))[0].numpy()
         ours = harm(sent, honest, rule, "distance")
         assert ours >= 0.99 * theirs
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_model_that_has_diverged_is_attacked_all_the_same(objective: str) -> None:
+    honest, own = rows(scale=1e200)  # products of rows overflow, and their differences are NaN
+    search = attacks.Maximise(attacks.IPM, over="epsilon", bounds=(0.0, 2.0), objective=objective)
+    with np.errstate(over="ignore"):
+        _, value, found = search.best(view(honest, own, rules.Mean()))
+    assert 0.0 <= value <= 2.0
+    assert not np.isnan(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from math import isfinite, sqrt
+from math import isfinite, isnan, sqrt
 from numbers import Real
 
 import torch
@@ -163,7 +163,8 @@ class Maximise(Around):
             plan = view.decide(stack)
         except BoundError:
             return -float("inf")
-        return OBJECTIVES[self.objective](Trial(plan, stack, view.honest.n))
+        found = OBJECTIVES[self.objective](Trial(plan, stack, view.honest.n))
+        return -float("inf") if isnan(found) else found  # a model that has diverged already cannot be harmed
 
 
 def _best(tried: Mapping[float, float]) -> float:
