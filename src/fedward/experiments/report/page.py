@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from . import assets, plots, style
+from . import assets, plots, scores, style
 from .grid import Placed, best_by_cell, is_grid, place, plain, setting, unique
 from .plots import Figure
 from .runs import ReportError, RunData, load_run
@@ -255,6 +255,7 @@ def _run_section(number: int, entry: Placed, is_open: bool) -> str:
         f"{len(run.byzantine_ids) or 'none'} byzantine; rounds: {_rounds(run)}.</p>\n"
         + "".join(f'<p class="note">{escape(note)}</p>\n' for note in run.notes)
         + _acceptance(run, name)
+        + _scores(run, name)
         + _signs(run, name)
         + _client_map(run, name)
         + _time(run)
@@ -283,6 +284,18 @@ def _acceptance(run: RunData, name: str) -> str:
         else "Share of the clients that the rule accepted; there are no byzantine clients in this run. "
     )
     return head + _figure(f"{name}-accepted", figure, caption + _smoothing(run), "Accepted rates over rounds")
+
+
+def _scores(run: RunData, name: str) -> str:
+    told = scores.decisions(run)
+    parts = [f"<p>{told}</p>\n"] if told else []
+    for number, score in enumerate(scores.score_names(run)):
+        title = escape(score[:1].upper() + score[1:])
+        caption = f"{title} of each client after each round, byzantine clients dashed."
+        parts.append(
+            f"<h3>{title}</h3>\n" + _figure(f"{name}-score-{number}", scores.score(run, score), caption, title)
+        )
+    return "".join(parts)
 
 
 def _signs(run: RunData, name: str) -> str:
