@@ -1,6 +1,6 @@
 """Gather run folders into one runs.json: what was run, what came of it, the curves.
 
-``python scripts/collect_runs.py runs/siren -o results/siren/runs.json``: every folder below that holds a run, by its path.
+``python scripts/collect_runs.py runs/siren -o results/siren/runs.json``: every run in a folder below, by its path.
 """
 
 from __future__ import annotations
