@@ -253,6 +253,10 @@ def test_running_statistics_are_the_mean_of_those_of_accepted_clients() -> None:
     list(sim.run(2))
     expected = torch.stack([collected[-1][i].buffers for i in (0, 2, 3)]).mean(0)
     assert torch.equal(sim.progress.buffers, expected)
+    model = normed()
+    model.load_state_dict(sim.parameters(), strict=False)
+    assert torch.equal(torch.cat([model[1].running_mean, model[1].running_var]), expected)
+    assert torch.equal(model[0].weight.flatten(), sim.progress.parameters[:36])
     assert not torch.equal(sim.progress.buffers, sim.backend.initial_buffers())
 
 

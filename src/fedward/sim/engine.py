@@ -115,13 +115,16 @@ class Simulation:
         return self.progress.records
 
     def parameters(self) -> dict[str, Tensor]:
-        """The server's model, for ``model.load_state_dict(..., strict=False)``."""
-        return self.backend.layout.unflatten(self.progress.parameters)
+        """The server's model, running statistics included, for ``model.load_state_dict(..., strict=False)``."""
+        named = self.backend.layout.unflatten(self.progress.parameters)
+        if self.backend.buffer_layout is None or self.progress.buffers is None:
+            return named
+        return {**named, **self.backend.buffer_layout.unflatten(self.progress.buffers)}
 
     @property
     def rows(self) -> Tensor:
         """The rows that were sent in the last round, in the order of those that took part: (n, d)."""
-        return self._rows
+        return self._rows[: sum(verdict is not None for verdict in self.records[-1].accepted) if self.records else 0]
 
     # --- the run --------------------------------------------------------------------------------------------
 
