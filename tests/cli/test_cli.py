@@ -151,6 +151,49 @@ def test_ctrl_c_loses_nothing() -> None:
     assert records(Path("broken")) == records(Path("whole"))
 
 
+# --- rounds beyond one gradient -----------------------------------------------------------------------------
+
+SILOS = ["--partition", "degree:p=0.5", "--dropout", "0.2", "--rounds", "3", "--evaluate-every", "1", "--root", "50"]
+
+
+def test_siren_as_one_command() -> None:
+    local = "siren-client:inner=(local-sgd:steps=4,lr=0.1)"
+    options = [*QUICK, *SILOS, "--rule", "siren", "--algorithm", local, "--attack", "false-alarms:inner=sign-flip"]
+    invoke("run", *options, "--out", "one")
+    config = json.loads(Path("one/run.json").read_text())["config"]
+    assert config["algorithm"] == "siren-client:inner=(local-sgd:batch_size=8,steps=4,lr=0.1)"
+    assert (config["lr"], config["momentum"], config["weight_decay"]) == (1.0, 0.0, 0.0)
+    assert config["dropout"] == 0.2
+    assert records(Path("one"))[-1]["scores"]["malicious index"].count(None) == 2
+    assert "is of another configuration" in failure("run", *options, "--late", "0.1", "--out", "one")
+    invoke("report", "one", "-o", "page.html")
+    assert "Malicious index" in Path("page.html").read_text()
+
+
+def test_desgd_as_a_file() -> None:
+    Path("desgd.toml").write_text(
+        """
+data = "fashion-mnist-subset"
+model = "linear"
+clients = 10
+byzantine = 2
+byzantine_data = "all"
+partition = "k-classes:k=5"
+rule = { name = "class-wise", base = { name = "trimmed-mean", f = 1 }, gamma = 0.25 }
+algorithm = { name = "class-momentum", order = "printed" }
+batch_size = 4
+lr = 0.05
+rounds = 2
+"""
+    )
+    invoke("run", "--config", "desgd.toml", "--attack", "alie:z=1", "--out", "one")
+    config = json.loads(Path("one/run.json").read_text())["config"]
+    assert config["rule"].startswith("class-wise:base=")
+    assert config["rule"].endswith("gamma=0.25")
+    assert (config["lr"], config["momentum"], config["weight_decay"]) == (0.05, 0.9, 5e-4)
+    assert {len(str(r["accepted"]).replace("-", "")) for r in records(Path("one"))} == {6}  # 4 of 8 hold a class, and 2
+
+
 # --- what goes wrong ------------------------------------------------------------------------------------------
 
 
@@ -168,7 +211,15 @@ def test_ctrl_c_loses_nothing() -> None:
         (["--data", "fashion-mnist-subst"], ["unknown data set", "did you mean 'fashion-mnist-subset'?"]),
         (["--model", "signguard"], ["unknown model", "did you mean 'signguard-cnn'?"]),
         (["--partition", "s-fraction:s=2"], ["s-fraction:s=2", "0.5"]),
-        (["--partition", "dirichlet"], ["unknown partition", "iid"]),
+        (["--partition", "dirichle"], ["unknown partition", "did you mean 'dirichlet'?"]),
+        (["--partition", "degree:p=2"], ["degree:p=2", "must lie in [0, 1], got 2.0"]),
+        (["--algorithm", "local-sg"], ["unknown name 'local-sg'", "did you mean 'local-sgd'?"]),
+        (["--algorithm", "mean"], ["mean is a rule, a client is needed", "siren-client"]),
+        (["--algorithm", "local-sgd:optimizer=lion"], ["one of sgd, adam, adamw, got 'lion'"]),
+        (["--algorithm", "siren-client"], ["siren-client needs inner"]),
+        (["--batch-norm", "off"], ["batch_norm", "'mean' or 'frozen'", "got 'off'"]),
+        (["--byzantine-data", "none"], ["byzantine_data", "'own' or 'all'"]),
+        (["--dropout", "0.5", "--late", "0.5"], ["together must stay below 1", "0.5 and 0.5"]),
         (["--config", "none.toml"], ["none.toml: No such file", "TOML"]),
         (["--data-path", "nowhere", "--data", "mnist"], ["nowhere", "train-images-idx3-ubyte"]),
     ],

@@ -501,3 +501,36 @@ def test_the_lines_hold_the_rates_and_the_sign_shares(tmp_path):
 def test_a_run_of_1200_rounds_adds_little_to_the_page(tmp_path):
     run = long_run(tmp_path, 1200, 50, byzantine=range(10))
     assert len(render([run, run])) - len(render([run])) < 400_000
+
+
+# ------------------------------------------------------------------------------------------------ scores
+
+
+def scored(number, values, note="no alarm"):
+    return record(number, accuracy=0.5, loss=1.0, note=note, scores={"malicious index": values})
+
+
+def test_what_a_rule_put_on_record_is_drawn_and_its_decisions_are_counted(tmp_path):
+    records = [scored(1, [1.0, 0.0, 0.0, None]), scored(2, [2.0, None, 0.0, 0.5], "false alarms"), scored(3, [2.5] * 4)]
+    page = Page(page_of(write_run(tmp_path / "a", records)))
+    assert "Rounds by the way they were decided: no alarm 2, false alarms 1." in page.text
+    figure = page.figures["run-1-score-0"]
+    lines = {line["hovertemplate"].split(":")[0]: line for line in figure["data"]}
+    assert lines["client 0"]["y"] == [1.0, 2.0, 2.5]
+    assert lines["client 1"]["y"] == [0.0, 0.0, 2.5]
+    assert lines["client 3"]["y"] == [None, 0.5, 2.5]
+    assert (lines["client 0"]["name"], lines["client 1"]["name"]) == ("byzantine", "honest")
+    assert [line["showlegend"] for line in figure["data"]] == [True, True, False, False]
+    assert "Malicious index" in page.text
+
+
+def test_a_run_without_scores_says_nothing_of_them(tmp_path):
+    page = Page(page_of(write_run(tmp_path / "a")))
+    assert not [name for name in page.figures if "score" in name]
+    assert "decided" not in page.text
+
+
+@pytest.mark.parametrize("values", [[1.0], "high", [1.0, 2.0, "x", None]])
+def test_scores_that_do_not_fit_the_clients_are_refused(tmp_path, values):
+    with pytest.raises(ReportError, match="not a record of a round"):
+        load_run(write_run(tmp_path / "a", [record(1, scores={"malicious index": values})]))

@@ -266,12 +266,12 @@ def test_a_damaged_checkpoint_is_refused_and_left_alone(path, damage):
 
 
 @pytest.mark.parametrize(
-    "content", [{"format": 2, "identity": {}}, {"format": None}, {}, [1, 2], torch.ones(3)], ids=str
+    "content", [{"format": 3, "identity": {}}, {"format": None}, {}, [1, 2], torch.ones(3)], ids=str
 )
 def test_another_format_is_refused(path, content):
     path.parent.mkdir()
     torch.save(content, path)
-    with pytest.raises(CheckpointError, match=r"has format .*, this version reads 1; move it away"):
+    with pytest.raises(CheckpointError, match=r"has format .*, this version reads 2; move it away"):
         load_checkpoint(path, {})
 
 
@@ -295,7 +295,7 @@ class Dangerous:
 def test_a_checkpoint_is_never_executed(path, monkeypatch):
     path.parent.mkdir()
     monkeypatch.chdir(path.parent)
-    torch.save({"format": 1, "identity": Dangerous()}, path)
+    torch.save({"format": 2, "identity": Dangerous()}, path)
     with pytest.raises(CheckpointError, match="cannot be read as a checkpoint"):
         load_checkpoint(path, {})
     assert os.listdir() == [path.name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from itertools import islice
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from torch import nn
 import fedward as fw
 from fedward import attacks, rules
 from fedward.clients import ClassMomentum, Gradient, LocalSGD, Siren, WorkerMomentum
+from fedward.experiments import load_spec
 from fedward.sim import Dataset, FederatedData, KClasses, Split, federate
 
 N, CLASSES, ROUNDS = 8, 4, 8
@@ -251,6 +253,10 @@ def test_running_statistics_are_the_mean_of_those_of_accepted_clients() -> None:
     list(sim.run(2))
     expected = torch.stack([collected[-1][i].buffers for i in (0, 2, 3)]).mean(0)
     assert torch.equal(sim.progress.buffers, expected)
+    model = normed()
+    model.load_state_dict(sim.parameters(), strict=False)
+    assert torch.equal(torch.cat([model[1].running_mean, model[1].running_var]), expected)
+    assert torch.equal(model[0].weight.flatten(), sim.progress.parameters[:36])
     assert not torch.equal(sim.progress.buffers, sim.backend.initial_buffers())
 
 
@@ -322,3 +328,18 @@ def test_federate_gives_some_clients_everything() -> None:
     assert sorted(others.tolist()) == whole
     with pytest.raises(ValueError, match="holding_all names some of the clients 0 to 5"):
         federate(DATASET, 6, holding_all=range(6))
+
+
+# --- the published settings -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("file", sorted((Path(__file__).parents[2] / "results").glob("*/published.toml")), ids=str)
+def test_published_settings_can_be_run(file: Path) -> None:
+    spec = load_spec(file, data="fashion-mnist-subset", device="cpu", rounds=1, batch_size=2)
+    assert spec.make_server().momentum == 0
+    local = spec.make_algorithm()
+    if spec.rule == "siren":
+        assert local.inner.epochs == 5
+        spec = spec.model_copy(update={"algorithm": "siren-client:inner=(local-sgd:steps=1,lr=0.001)"})
+    *_, last = spec.model_copy(update={"model": "linear"}).simulation().run(1)
+    assert last.skipped is None

@@ -187,7 +187,9 @@ class LocalModel:
         self.parameters = list(named.values())
         # Convolutions over small channels are up to twice as fast on the CPU with channels last.
         self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
-        self._running = [b for b in self.module.buffers() if b.is_floating_point()]
+        running = {k: b for k, b in self.module.named_buffers() if b.is_floating_point()}
+        self.buffer_layout = Layout.of(running) if running else None
+        self._running = list(running.values())
         self._counters = [(b, b.clone()) for b in self.module.buffers() if not b.is_floating_point()]
         self.initial, self.initial_buffers = self.read(), self.read_buffers()
 
@@ -197,10 +199,10 @@ class LocalModel:
             values = self.layout.unflatten(parameters).values()
             for parameter, value in zip(self.parameters, values, strict=True):
                 parameter.copy_(value)
-            start, flat = 0, self.initial_buffers if buffers is None else buffers
-            for buffer in self._running:
-                buffer.copy_(flat[start : start + buffer.numel()].view(buffer.shape))
-                start += buffer.numel()
+            if self.buffer_layout is not None:
+                named = self.buffer_layout.unflatten(self.initial_buffers if buffers is None else buffers)
+                for buffer, value in zip(self._running, named.values(), strict=True):
+                    buffer.copy_(value)
             for counter, value in self._counters:
                 counter.copy_(value)
 

@@ -73,7 +73,8 @@ class ClassMomentum(Client):
     """DeSGD's worker: a momentum for every class it holds, all updated in each round, that of the round's class sent.
 
     m_c <- (1 - beta) g_c + beta m_c from 0, g_c the gradient on a batch of class c. A client without samples of the
-    round's class (`Context.group`) updates its momenta and sends nothing.
+    round's class (`Context.group`) updates its momenta and sends nothing. An attack sees rows of that class alone, so
+    that ALIE in such a round is class-wise ALIE.
 
     ``order="printed"`` is the formula as the paper prints it, m_c <- beta g_c + (1 - beta) m_c: with its beta = 0.9 it
     hardly averages, and runs under attack collapse.

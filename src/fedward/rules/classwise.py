@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..registry import register
-from ..rule import Context, Plan, Rule, State
+from ..rule import Context, Plan, State
 from ..stack import Statistic, Updates
 from .coordinate import TrimmedMean
 from .wrapped import Wrapped
@@ -47,7 +47,6 @@ class ClassWise(Wrapped):
         ValueError: parameters out of these bounds.
     """
 
-    base: Rule = field(default_factory=lambda: TrimmedMean(f=1))
     decay: float = 0.9
     gamma: float = 0.5
     divisor: int | str = "available"

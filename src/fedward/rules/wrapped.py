@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -61,7 +61,6 @@ class Delayed(Wrapped):
         ValueError: a negative start.
     """
 
-    base: Rule = field(default_factory=Median)
     start: int = 10
 
     def __post_init__(self) -> None:

@@ -18,6 +18,8 @@ class Backend(Protocol):
     """Runs clients. `Loop` is the reference that any other must agree with."""
 
     layout: Layout
+    buffer_layout: Layout | None
+    """Of the running statistics, if the model has any."""
     description: str
     """The model in words, for checkpoints to tell models apart."""
 
@@ -42,7 +44,7 @@ class Loop:
 
     def __init__(self, model: nn.Module, device: torch.device | str = "cpu", batch_norm: str = "mean") -> None:
         self.local = LocalModel(model, device, batch_norm)
-        self.layout = self.local.layout
+        self.layout, self.buffer_layout = self.local.layout, self.local.buffer_layout
         self.description = " ".join(repr(model).split())
 
     def initial(self) -> Tensor:

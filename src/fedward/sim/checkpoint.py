@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-_FORMAT = 1
+_FORMAT = 2
 _SHOWN = 80  # characters of a value in an error message
 
 

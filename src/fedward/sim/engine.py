@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable, Container, Generator, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
-from math import ceil, floor, isfinite, nan
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -16,47 +16,21 @@ import torch
 from torch import Tensor, nn
 
 from ..aggregator import Result, judge
-from ..attacks import Attack, Batch, NoAttack, View
-from ..clients import Answer, Client, Gradient, Shard, Task
+from ..attacks import Attack, NoAttack, View
+from ..clients import Answer, Client, Gradient
 from ..evaluator import Evaluator
 from ..rule import BoundError, Context, Rule, State, apply
 from ..stack import Dense, materialise
 from .backends import Backend, Loop
 from .checkpoint import load_checkpoint, save_checkpoint
+from .cohort import Cohort
 from .data import FederatedData, Split
+from .progress import SAVED, Progress
 from .record import Record, Shares, share
 from .root import BackendEvaluator, root_split
 from .server import ServerSGD
 
-_SAVED = (
-    "round",
-    "parameters",
-    "velocity",
-    "buffers",
-    "rule_state",
-    "attack_state",
-    "client_states",
-    "late",
-    "records",
-)
-
 Model = nn.Module | Callable[[], nn.Module]
-
-
-@dataclass(frozen=True, eq=False)
-class Progress:
-    """All that the next round depends on. Each round makes a new one, so an interrupt leaves the last one whole."""
-
-    round: int
-    parameters: Tensor
-    velocity: Tensor | None = None
-    rule_state: State = field(default_factory=dict)
-    attack_state: State = field(default_factory=dict)
-    records: tuple[Record, ...] = ()
-    buffers: Tensor | None = None
-    client_states: Mapping[int, State] = field(default_factory=dict)
-    late: Mapping[int, Answer] = field(default_factory=dict)
-    """Answers of the last round that arrive in this one."""
 
 
 class Simulation:
@@ -119,16 +93,13 @@ class Simulation:
             raise ValueError(f"dropout and late are shares, together below 1, got {dropout} and {late}")
         if late and self.clients.by_class:
             raise ValueError(f"{self.clients!r} answers for the class of a round, so no answer can be late, got {late}")
-        self.active = ceil(round(participation * data.n, 6))  # 0.28 * 25 is 7, whatever floats say
-        rule.check(self.active - self._share(dropout, self.active) - self._share(late, self.active))
         self.backend: Backend = Loop(_seeded(model, seed), self.device, batch_norm)
+        shares = (participation, dropout, late)
+        self._cohort = Cohort(data, self.backend, self.clients, self.attack, self.byzantine, shares, self.device)
+        rule.check(self._cohort.fewest)
         self.root = root_split(data.dataset.train, root, Context(seed=seed)) if rule.root_data else None
-        train = data.dataset.train
-        inputs, labels = train.inputs.to(self.device), train.labels.to(self.device)
-        self._shards = [Shard(inputs, labels, places, self.device) for places in data.shards]
         initial = self.backend.initial()
-        self._rows = torch.zeros(data.n if late else self.active, len(initial), device=self.device, dtype=initial.dtype)
-        self._sent = self.active
+        self._rows = torch.zeros(self._cohort.most, len(initial), device=self.device, dtype=initial.dtype)
         self.progress = Progress(0, initial, buffers=self.backend.initial_buffers())
 
     # --- what came of it ------------------------------------------------------------------------------------
@@ -144,13 +115,16 @@ class Simulation:
         return self.progress.records
 
     def parameters(self) -> dict[str, Tensor]:
-        """The server's model, for ``model.load_state_dict(..., strict=False)``."""
-        return self.backend.layout.unflatten(self.progress.parameters)
+        """The server's model, running statistics included, for ``model.load_state_dict(..., strict=False)``."""
+        named = self.backend.layout.unflatten(self.progress.parameters)
+        if self.backend.buffer_layout is None or self.progress.buffers is None:
+            return named
+        return {**named, **self.backend.buffer_layout.unflatten(self.progress.buffers)}
 
     @property
     def rows(self) -> Tensor:
         """The rows that were sent in the last round, in the order of those that took part: (n, d)."""
-        return self._rows[: self._sent]
+        return self._rows[: sum(verdict is not None for verdict in self.records[-1].accepted) if self.records else 0]
 
     # --- the run --------------------------------------------------------------------------------------------
 
@@ -174,7 +148,7 @@ class Simulation:
             raise ValueError(f"rounds >= 1 and evaluate_every >= 1 are needed, got {rounds} and {evaluate_every}")
         path = None if checkpoint is None else Path(checkpoint)
         if path is not None and path.exists():
-            self._restore(load_checkpoint(path, self.identity, _SAVED))
+            self.progress = Progress.of_saved(load_checkpoint(path, self.identity, SAVED), self.device)
         saved = self.round if path is not None and path.exists() else -1
         try:
             while self.round < rounds:
@@ -193,14 +167,14 @@ class Simulation:
         """One round, from one state to the next."""
         clock = _Clock()
         context = Context(round=now.round, seed=self.seed, evaluator=self._evaluator(now))
-        present, late = self._participants(context, now)
-        context = replace(context, group=self._class_of(now.round, present))
+        present, late = self._cohort.drawn(context, now)
+        context = replace(context, group=self._cohort.class_of(now.round, present))
         with clock("gradients"):
-            answers, postponed, states = self._answers(present, late, context, now)
+            answers, postponed, states = self._cohort.answers(present, late, context, now, self._rows)
         active = [c for c, answer in answers.items() if answer.row is not None]
         byzantine = [i for i, c in enumerate(active) if c in self.byzantine]
         honest = [i for i, c in enumerate(active) if c not in self.byzantine]
-        rows, self._sent = self._rows[: len(active)], len(active)
+        rows = self._rows[: len(active)]
         with clock("attack"):
             attack_state = self._forge(Dense(rows, ids=active), honest, byzantine, context, now)
             said: dict[Hashable, Any] = {c: self._said(c, answers[c].messages, context) for c in active}
@@ -253,80 +227,6 @@ class Simulation:
         seed = Context(now.round, self.seed).draw_seed("model of the server")
         lr = self.server.lr
         return BackendEvaluator(self.backend, self.clients, self.root, now.parameters, lr, seed, now.buffers)
-
-    @staticmethod
-    def _share(share: float, count: int) -> int:
-        return floor(round(share * count, 6))
-
-    def _participants(self, context: Context, now: Progress) -> tuple[list[int], frozenset[int]]:
-        """Who answers in this round, in order; and who of them will be late."""
-        drawn = list(range(self.data.n))
-        if self.active < self.data.n:
-            order = torch.randperm(self.data.n, generator=context.generator("participants"))
-            drawn = sorted(order[: self.active].tolist())
-        if self.byzantine and not self.attack.present(context.fold("attack")):
-            drawn = [client for client in drawn if client not in self.byzantine]
-        drawn = [client for client in drawn if client not in now.late]
-        order = torch.randperm(len(drawn), generator=context.generator("failures"))
-        lost, late = self._share(self.dropout, len(drawn)), self._share(self.late, len(drawn))
-        failed = {drawn[i] for i in order[:lost].tolist()}
-        slow = frozenset(drawn[i] for i in order[lost : lost + late].tolist())
-        return [client for client in drawn if client not in failed], slow
-
-    def _class_of(self, round: int, present: Sequence[int]) -> int | None:
-        """The class of the round: all in turn, those left out of which no client present holds a sample."""
-        if not self.clients.by_class:
-            return None
-        classes = self.data.dataset.classes
-        held = {c for client in present for c in self._shards[client].by_class()}
-        return next((c % classes for c in range(round, round + classes) if c % classes in held), round % classes)
-
-    def _answers(
-        self, present: Sequence[int], late: frozenset[int], context: Context, now: Progress
-    ) -> tuple[dict[int, Answer], Mapping[int, Answer], Mapping[int, State]]:
-        """What arrives in this round, in the order of clients and of the rows; what will in the next; all memories.
-
-        Byzantine clients whose attack goes by honest rows alone are spared their work.
-        """
-        members = [c for c in (*present, *now.late) if c in self.byzantine]
-        idle = getattr(self.attack, "knows", "") == "honest" and not self.clients.talks
-        spared = {c for c in members if idle and c not in late and c not in now.late}
-        working = sorted((c for c in present if c not in spared), key=lambda c: (c in late, c))
-        tasks = [self._task(c, members, context, now) for c in working]
-        done = dict(zip(working, self.backend.messages(self.clients, tasks, self._rows), strict=True))
-        postponed = {c: replace(a, row=a.row.clone()) for c, a in done.items() if c in late and a.row is not None}
-        nothing = torch.zeros_like(now.parameters)
-        waiting = {c: Answer(nothing, nan, messages={"samples": len(self._shards[c])}) for c in spared} | dict(now.late)
-        arrived = waiting | {c: a for c, a in done.items() if c not in late}
-        arrived = {c: arrived[c] for c in sorted(arrived)}
-        self._settle({c: a.row for c, a in arrived.items() if a.row is not None}, waiting)
-        states = {**now.client_states, **{c: a.state for c, a in done.items() if a.state}}
-        return arrived, postponed, states
-
-    def _settle(self, rows: Mapping[int, Tensor], waiting: Container[int]) -> None:
-        """Bring the rows into the order of clients: those just computed fill the first places, in that order."""
-        place = {client: i for i, client in enumerate(rows)}
-        computed = [client for client in rows if client not in waiting]
-        for k in reversed(range(len(computed))):  # each moves back, if at all, so none is overwritten before it moves
-            if place[computed[k]] != k:
-                self._rows[place[computed[k]]] = self._rows[k]
-        for client, row in rows.items():
-            if client in waiting:
-                self._rows[place[client]] = row
-
-    def _task(self, client: int, members: Sequence[int], context: Context, now: Progress) -> Task:
-        shard = self._shards[client]
-        if client in self.byzantine:
-            member, within = members.index(client), context.fold("attack")
-
-            def poison(inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-                batch = Batch(inputs, labels, self.data.dataset.classes, member, len(members))
-                poisoned = self.attack.poison(batch, within)
-                return poisoned.inputs, poisoned.labels
-
-            shard = shard.poisoned(poison)
-        own = now.client_states.get(client, {})
-        return Task(client, now.parameters, shard, replace(context, evaluator=None), own, now.buffers)
 
     def _score(self, active: Sequence[int], result: Result[Tensor] | None, name: str) -> tuple[float | None, ...]:
         values: list[float | None] = [None] * self.data.n
@@ -405,35 +305,7 @@ class Simulation:
         }
 
     def _save(self, path: Path) -> None:
-        now = self.progress
-        content = {
-            "round": now.round,
-            "parameters": now.parameters,
-            "velocity": now.velocity,
-            "rule_state": dict(now.rule_state),
-            "attack_state": dict(now.attack_state),
-            "buffers": now.buffers,
-            "client_states": {client: dict(state) for client, state in now.client_states.items()},
-            "late": {client: _answer_to_saved(answer) for client, answer in now.late.items()},
-            "records": [record.to_json() for record in now.records],
-        }
-        save_checkpoint(path, self.identity, content)
-
-    def _restore(self, saved: Mapping[str, Any]) -> None:
-        def here(state: State) -> State:
-            return {k: v.to(self.device) for k, v in state.items()}
-
-        self.progress = Progress(
-            saved["round"],
-            saved["parameters"].to(self.device),
-            None if saved["velocity"] is None else saved["velocity"].to(self.device),
-            here(saved["rule_state"]),
-            here(saved["attack_state"]),
-            tuple(Record.from_json(r) for r in saved["records"]),
-            None if saved["buffers"] is None else saved["buffers"].to(self.device),
-            {client: here(state) for client, state in saved["client_states"].items()},
-            {client: Answer(**answer) for client, answer in saved["late"].items()},
-        )
+        save_checkpoint(path, self.identity, self.progress.to_saved())
 
 
 class _Clock:
@@ -498,8 +370,3 @@ def _mean_buffers(answers: Sequence[Answer], accepted: Tensor, before: Tensor | 
     sent = [a.buffers for a, ok in zip(answers, accepted.tolist(), strict=True) if ok and a.buffers is not None]
     finite = [b for b in sent if bool(b.isfinite().all())]
     return torch.stack(finite).mean(0) if finite else before
-
-
-def _answer_to_saved(answer: Answer) -> dict[str, Any]:
-    """Without what the client remembers: that is saved beside it."""
-    return {"row": answer.row, "loss": answer.loss, "messages": dict(answer.messages), "buffers": answer.buffers}

@@ -58,6 +58,38 @@ class SignGuardCNN(nn.Module):
         return logits
 
 
+def _siren_cnn() -> nn.Module:
+    """SIREN's network for Fashion-MNIST (Guo et al. 2021, as in the authors' code): 3,382,346 parameters."""
+    return nn.Sequential(
+        nn.Conv2d(1, 64, 5),
+        nn.ReLU(),
+        nn.Conv2d(64, 64, 5),
+        nn.ReLU(),
+        nn.Dropout(0.25),
+        nn.Flatten(),
+        nn.Linear(25_600, 128),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+        nn.Linear(128, 10),
+    )
+
+
+def _desgd_cnn() -> nn.Module:
+    """Two convolutions with pools and two linear layers, as DeSGD says; it gives no sizes, these are 80,202."""
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 5),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 5),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(512, 128),
+        nn.ReLU(),
+        nn.Linear(128, 10),
+    )
+
+
 def _mlp() -> nn.Module:
     """One hidden layer of 64 units: 50,890 parameters."""
     return nn.Sequential(nn.Flatten(), nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 10))
@@ -70,6 +102,8 @@ def _linear() -> nn.Module:
 
 MODELS: Mapping[str, Callable[[], nn.Module]] = {
     "signguard-cnn": SignGuardCNN,
+    "siren-cnn": _siren_cnn,
+    "desgd-cnn": _desgd_cnn,
     "mlp": _mlp,
     "linear": _linear,
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from . import plots, style
+from . import plots, scores, style
 from .audits import find_audit, load_audit
 from .grid import Placed, best_by_cell, is_grid, place, plain, setting, unique
 from .pieces import NONE, count, document, figure, per_cent, table, whole
@@ -207,6 +207,7 @@ def _run_section(number: int, entry: Placed, is_open: bool) -> str:
         + "".join(f'<p class="note">{escape(note)}</p>\n' for note in run.notes)
         + _success(run, name)
         + _acceptance(run, name)
+        + _scores(run, name)
         + _signs(run, name)
         + _client_map(run, name)
         + _time(run)
@@ -247,6 +248,16 @@ def _acceptance(run: RunData, name: str) -> str:
         + ("; there are no byzantine clients in this run. " if run.byzantine_known else ". ")
     )
     return head + figure(f"{name}-accepted", drawn, caption + _smoothing(run), "Accepted rates over rounds")
+
+
+def _scores(run: RunData, name: str) -> str:
+    told = scores.decisions(run)
+    parts = [f"<p>{told}</p>\n"] if told else []
+    for number, score in enumerate(scores.score_names(run)):
+        title = escape(score[:1].upper() + score[1:])
+        caption = f"{title} of each client after each round, byzantine clients dashed."
+        parts.append(f"<h3>{title}</h3>\n" + figure(f"{name}-score-{number}", scores.score(run, score), caption, title))
+    return "".join(parts)
 
 
 def _signs(run: RunData, name: str) -> str:

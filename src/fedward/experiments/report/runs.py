@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,10 @@ class Record:
     """Why a client was not accepted, by client index."""
     seconds: Mapping[str, float]
     """Time spent, by phase."""
+    note: str | None = None
+    """How the rule decided the round, where it has several ways."""
+    scores: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
+    """What the rule had put on record, by name: one number a client, None for those that took no part."""
 
 
 @dataclass(frozen=True)
@@ -214,7 +218,15 @@ def _record(entry: Any) -> Record:
             for phase, value in (entry.get("seconds") or {}).items()
             if (seconds := _number(value, "seconds")) is not None
         },
+        note=None if entry.get("note") is None else str(entry["note"]),
+        scores={str(name): _scores(values, len(accepted)) for name, values in (entry.get("scores") or {}).items()},
     )
+
+
+def _scores(values: Any, clients: int) -> list[float | None]:
+    if not isinstance(values, list) or len(values) != clients:
+        raise ValueError(f"a score must have a number or null for each of {clients} clients, got {values!r}")
+    return [_number(value, "scores") for value in values]
 
 
 def _number(value: Any, what: str) -> float | None:

@@ -1,0 +1,63 @@
+"""Figures of what a rule had put on record: a score for each client and round, and how rounds were decided."""
+
+from __future__ import annotations
+
+from collections import Counter
+from html import escape
+
+from .plots import Figure, step_of
+from .runs import RunData
+from .style import BYZANTINE, HONEST, base_axis, base_layout, safe_text
+
+MAX_CLIENTS = 200
+"""Clients that are drawn at most, the byzantine ones first."""
+
+
+def score_names(run: RunData) -> list[str]:
+    """Names of the scores on record, in order of first appearance."""
+    return list(dict.fromkeys(name for record in run.records for name in record.scores))
+
+
+def score(run: RunData, name: str) -> Figure:
+    """One score over rounds, a line a client; a client that took no part keeps what it had."""
+    step, byzantine = step_of(run.rounds), set(run.byzantine_ids)
+    order = sorted(range(run.clients), key=lambda client: (client not in byzantine, client))[:MAX_CLIENTS]
+    named: set[str] = set()
+    data = []
+    for client in order:
+        side, colour = ("byzantine", BYZANTINE) if client in byzantine else ("honest", HONEST)
+        values: list[float | None] = []
+        for record in run.records:
+            told = record.scores.get(name)
+            value = told[client] if told is not None else None
+            values.append(value if value is not None else values[-1] if values else None)
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": side,
+                "legendgroup": side,
+                "showlegend": side not in named,
+                "x": [record.round for record in run.records[::step]],
+                "y": values[::step],
+                "line": {"color": colour, "width": 1.5, "dash": "dash" if client in byzantine else "solid"},
+                "opacity": 0.75,
+                "hovertemplate": f"client {client}: %{{y}}<extra>{side}</extra>",
+            }
+        )
+        named.add(side)
+    layout = base_layout(
+        300,
+        hovermode="closest",
+        showlegend=True,
+        xaxis=base_axis("round", hoverformat=",d"),
+        yaxis=base_axis(safe_text(name), rangemode="tozero"),
+    )
+    return {"data": data, "layout": layout}
+
+
+def decisions(run: RunData) -> str:
+    """One sentence of HTML: in how many rounds the rule decided how; nothing if it has only one way."""
+    counts = Counter(record.note for record in run.records if record.note)
+    told = ", ".join(f"{escape(note)} {count:,}" for note, count in counts.most_common())
+    return f"Rounds by the way they were decided: {told}." if told else ""

@@ -1,0 +1,130 @@
+"""`Cohort`: who takes part in a round, who fails or is late, and what everybody sends."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import replace
+from math import ceil, floor, nan
+
+import torch
+from torch import Tensor
+
+from ..attacks import Attack, Batch
+from ..clients import Answer, Client, Shard, Task
+from ..rule import Context, State
+from .backends import Backend
+from .data import FederatedData
+from .progress import Progress
+
+
+class Cohort:
+    """The clients of a simulation.
+
+    Args:
+        data, backend, clients, attack, byzantine: as in `Simulation`.
+        shares: of clients that are drawn in a round, and of these that never answer, and that answer a round late.
+        device: where the data live.
+    """
+
+    def __init__(
+        self,
+        data: FederatedData,
+        backend: Backend,
+        clients: Client,
+        attack: Attack,
+        byzantine: frozenset[int],
+        shares: tuple[float, float, float],
+        device: torch.device,
+    ) -> None:
+        self.data, self.backend, self.clients = data, backend, clients
+        self.attack, self.byzantine = attack, byzantine
+        participation, self.dropout, self.late = shares
+        self.active = ceil(round(participation * data.n, 6))  # 0.28 * 25 is 7, whatever floats say
+        train = data.dataset.train
+        inputs, labels = train.inputs.to(device), train.labels.to(device)
+        self.shards = [Shard(inputs, labels, places, device) for places in data.shards]
+
+    @property
+    def fewest(self) -> int:
+        """Answers in a round at least, if every byzantine client is present."""
+        return self.active - _part(self.dropout, self.active) - _part(self.late, self.active)
+
+    @property
+    def most(self) -> int:
+        """Answers in a round at most."""
+        return self.data.n if self.late else self.active
+
+    def drawn(self, context: Context, now: Progress) -> tuple[list[int], frozenset[int]]:
+        """Who works in this round, in order, and will answer; and who of them will be late."""
+        drawn = list(range(self.data.n))
+        if self.active < self.data.n:
+            order = torch.randperm(self.data.n, generator=context.generator("participants"))
+            drawn = sorted(order[: self.active].tolist())
+        if self.byzantine and not self.attack.present(context.fold("attack")):
+            drawn = [client for client in drawn if client not in self.byzantine]
+        drawn = [client for client in drawn if client not in now.late]
+        order = torch.randperm(len(drawn), generator=context.generator("failures"))
+        lost, late = _part(self.dropout, len(drawn)), _part(self.late, len(drawn))
+        failed = {drawn[i] for i in order[:lost].tolist()}
+        slow = frozenset(drawn[i] for i in order[lost : lost + late].tolist())
+        return [client for client in drawn if client not in failed], slow
+
+    def class_of(self, round: int, present: Sequence[int]) -> int | None:
+        """The class of the round: all in turn, those left out of which no client present holds a sample."""
+        if not self.clients.by_class:
+            return None
+        classes = self.data.dataset.classes
+        held = {c for client in present for c in self.shards[client].by_class()}
+        return next((c % classes for c in range(round, round + classes) if c % classes in held), round % classes)
+
+    def answers(
+        self, present: Sequence[int], late: frozenset[int], context: Context, now: Progress, rows: Tensor
+    ) -> tuple[dict[int, Answer], Mapping[int, Answer], Mapping[int, State]]:
+        """What arrives in this round, in the order of clients and of ``rows``; what will in the next; all memories.
+
+        Byzantine clients whose attack goes by honest rows alone are spared their work.
+        """
+        members = [c for c in (*present, *now.late) if c in self.byzantine]
+        idle = getattr(self.attack, "knows", "") == "honest" and not self.clients.talks
+        spared = {c for c in members if idle and c not in late and c not in now.late}
+        working = sorted((c for c in present if c not in spared), key=lambda c: (c in late, c))
+        tasks = [self._task(c, members, context, now) for c in working]
+        done = dict(zip(working, self.backend.messages(self.clients, tasks, rows), strict=True))
+        postponed = {c: replace(a, row=a.row.clone()) for c, a in done.items() if c in late and a.row is not None}
+        nothing = torch.zeros_like(now.parameters)
+        waiting = {c: Answer(nothing, nan, messages={"samples": len(self.shards[c])}) for c in spared} | dict(now.late)
+        arrived = waiting | {c: a for c, a in done.items() if c not in late}
+        arrived = {c: arrived[c] for c in sorted(arrived)}
+        _settle(rows, {c: a.row for c, a in arrived.items() if a.row is not None}, waiting)
+        states = {**now.client_states, **{c: a.state for c, a in done.items() if a.state}}
+        return arrived, postponed, states
+
+    def _task(self, client: int, members: Sequence[int], context: Context, now: Progress) -> Task:
+        shard = self.shards[client]
+        if client in self.byzantine:
+            member, within = members.index(client), context.fold("attack")
+
+            def poison(inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+                batch = Batch(inputs, labels, self.data.dataset.classes, member, len(members))
+                poisoned = self.attack.poison(batch, within)
+                return poisoned.inputs, poisoned.labels
+
+            shard = shard.poisoned(poison)
+        own = now.client_states.get(client, {})
+        return Task(client, now.parameters, shard, replace(context, evaluator=None), own, now.buffers)
+
+
+def _part(share: float, count: int) -> int:
+    return floor(round(share * count, 6))
+
+
+def _settle(out: Tensor, rows: Mapping[int, Tensor], waiting: Container[int]) -> None:
+    """Bring the rows into the order of clients: those just computed fill the first places of ``out``, in that order."""
+    place = {client: i for i, client in enumerate(rows)}
+    computed = [client for client in rows if client not in waiting]
+    for k in reversed(range(len(computed))):  # each moves back, if at all, so none is overwritten before it moves
+        if place[computed[k]] != k:
+            out[place[computed[k]]] = out[k]
+    for client, row in rows.items():
+        if client in waiting:
+            out[place[client]] = row

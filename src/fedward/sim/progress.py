@@ -1,0 +1,83 @@
+"""`Progress`: where a simulation stands, in memory and in its checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..clients import Answer
+from ..rule import State
+from .record import Record
+
+SAVED = (
+    "round",
+    "parameters",
+    "velocity",
+    "buffers",
+    "rule_state",
+    "attack_state",
+    "client_states",
+    "late",
+    "records",
+)
+"""What a checkpoint holds."""
+
+
+@dataclass(frozen=True, eq=False)
+class Progress:
+    """All that the next round depends on. Each round makes a new one, so an interrupt leaves the last one whole."""
+
+    round: int
+    parameters: Tensor
+    velocity: Tensor | None = None
+    rule_state: State = field(default_factory=dict)
+    attack_state: State = field(default_factory=dict)
+    records: tuple[Record, ...] = ()
+    buffers: Tensor | None = None
+    client_states: Mapping[int, State] = field(default_factory=dict)
+    late: Mapping[int, Answer] = field(default_factory=dict)
+    """Answers of the last round that arrive in this one."""
+
+    def to_saved(self) -> dict[str, Any]:
+        """As a checkpoint has it."""
+        return {
+            "round": self.round,
+            "parameters": self.parameters,
+            "velocity": self.velocity,
+            "buffers": self.buffers,
+            "rule_state": dict(self.rule_state),
+            "attack_state": dict(self.attack_state),
+            "client_states": {client: dict(state) for client, state in self.client_states.items()},
+            "late": {client: _saved_answer(answer) for client, answer in self.late.items()},
+            "records": [record.to_json() for record in self.records],
+        }
+
+    @classmethod
+    def of_saved(cls, saved: Mapping[str, Any], device: torch.device) -> Progress:
+        """What `to_saved` was called on, its tensors on a device."""
+
+        def here(value: Any) -> Any:
+            if isinstance(value, Mapping):
+                return {k: here(v) for k, v in value.items()}
+            return value.to(device) if isinstance(value, Tensor) else value
+
+        return cls(
+            saved["round"],
+            here(saved["parameters"]),
+            here(saved["velocity"]),
+            here(saved["rule_state"]),
+            here(saved["attack_state"]),
+            tuple(Record.from_json(r) for r in saved["records"]),
+            here(saved["buffers"]),
+            here(saved["client_states"]),
+            {client: Answer(**here(answer)) for client, answer in saved["late"].items()},
+        )
+
+
+def _saved_answer(answer: Answer) -> dict[str, Any]:
+    """Without what the client remembers: that is saved beside it."""
+    return {"row": answer.row, "loss": answer.loss, "messages": dict(answer.messages), "buffers": answer.buffers}
