@@ -161,7 +161,7 @@ def test_the_rows_are_those_of_the_clients_that_took_part() -> None:
 def test_before_sybils_join_the_run_is_that_of_the_honest_alone() -> None:
     sim = simulation(attack=attacks.Sybils(inner=attacks.SignFlip(), join=3), rule=rules.Mean())
     alone = simulation(rule=rules.Mean())
-    alone._participants = lambda context, now: (list(range(M, N)), [])  # type: ignore[method-assign]
+    alone._cohort.drawn = lambda context, now: (list(range(M, N)), frozenset())  # type: ignore[method-assign]
     for _ in zip(sim.run(3), alone.run(3), strict=True):
         assert torch.equal(sim.progress.parameters, alone.progress.parameters)
 
