@@ -8,10 +8,21 @@ try:
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError("fedward.flower needs Flower: pip install 'fedward[flower]'", name="flwr") from error
 
+from .algorithms import siren_mod, train_with
 from .audit import Audit, Verdict
 from .mods import momentum_mod
 from .replies import Fault
 from .screened import Screened
 from .strategy import Robust, RobustFedAvg
 
-__all__ = ["Audit", "Fault", "Robust", "RobustFedAvg", "Screened", "Verdict", "momentum_mod"]
+__all__ = [
+    "Audit",
+    "Fault",
+    "Robust",
+    "RobustFedAvg",
+    "Screened",
+    "Verdict",
+    "momentum_mod",
+    "siren_mod",
+    "train_with",
+]

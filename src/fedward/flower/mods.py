@@ -58,11 +58,11 @@ def changed_update(
     """
     if not training(message):
         return call_next(message, context)
-    model = {k: array.numpy() for k, array in _only(message).items()}
+    model = {k: array.numpy() for k, array in only_arrays(message).items()}
     reply = call_next(message, context)
     if reply.has_error():
         return reply
-    record = _only(reply)
+    record = only_arrays(reply)
     sent = {k: array.numpy() for k, array in record.items()}
     update = {k: w - model[k] for k, w in sent.items() if w.dtype.kind == "f" and k in model}
     for name, value in change(update).items():
@@ -75,7 +75,12 @@ def training(message: Message) -> bool:
     return message.metadata.message_type.partition(".")[0] == "train"
 
 
-def _only(message: Message) -> ArrayRecord:
+def only_arrays(message: Message) -> ArrayRecord:
+    """The one ArrayRecord of a message.
+
+    Raises:
+        ValueError: there is none, or there are several.
+    """
     records = list(message.content.array_records.values())
     if len(records) != 1:
         raise ValueError(f"fedward's mods take messages with one ArrayRecord, got {len(records)}")

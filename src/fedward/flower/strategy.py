@@ -33,6 +33,7 @@ from ..aggregator import Result as Judgement
 from ..evaluator import Evaluator
 from ..notation import describe, parse
 from ..rule import BoundError, Rule
+from .algorithms import CLASS
 from .audit import Audit, AuditFile, verdicts
 from .memory import load, restore, save
 from .metrics import summarise
@@ -64,6 +65,8 @@ class Robust(Screened):
         audit: file for one line of JSON a round, which ``fedward report`` reads; none is written if None.
         checkpoint: file to write model, rule and optimiser to after every round, and to go on from if it is there.
         evaluator: for rules with root data: from the model's tensors by name to an `Evaluator` at that model.
+        classes: for rules that go class by class (`rules.ClassWise`): round r, counted from 0, is about class r modulo
+            this many; nodes are told in the configuration, as ``fedward-class``. One class if None.
         trust_examples: whether a row counts by the number of examples that its node claims, after the rule has chosen,
             and metrics likewise; for federations whose nodes cannot lie about that.
 
@@ -86,9 +89,12 @@ class Robust(Screened):
         audit: str | Path | None = None,
         checkpoint: str | Path | None = None,
         evaluator: Callable[[Mapping[str, Tensor]], Evaluator] | None = None,
+        classes: int | None = None,
         trust_examples: bool = False,
     ) -> None:
         _check_strategy(strategy)
+        if classes is not None and classes < 1:
+            raise ValueError(f"classes >= 1 is needed, or None, got {classes}")
         made = cast(Rule, parse(rule, "rule")) if isinstance(rule, str) else rule
         self.aggregator = Aggregator(made, seed=seed)
         if made.root_data and evaluator is None:
@@ -101,7 +107,7 @@ class Robust(Screened):
         self._train_metrics = _taken(own, "train_metrics_aggr_fn")
         self._evaluate_metrics = _taken(own, "evaluate_metrics_aggr_fn")
         self.weighted_by_key: str = strategy.weighted_by_key
-        self.trust_examples, self.evaluator = trust_examples, evaluator
+        self.trust_examples, self.evaluator, self.classes = trust_examples, evaluator, classes
         self.audits: list[Audit] = []
         self._file = None if audit is None else AuditFile(audit)
         self._checkpoint = None if checkpoint is None else Path(checkpoint)
@@ -167,7 +173,10 @@ class Robust(Screened):
             )
         if isinstance(self._optimiser, FedAvgM):
             self._optimiser.current_arrays = None  # or it would go by its own, without what `Model.settled` mended
-        return super().configure_train(self._before + server_round, arrays, config, grid)
+        number = self._before + server_round
+        if (group := self._class(number)) is not None:
+            config = ConfigRecord({**config, CLASS: group})
+        return super().configure_train(number, arrays, config, grid)
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
@@ -179,7 +188,7 @@ class Robust(Screened):
             return None, None  # fraction_train is 0
         sound, drops = screen(messages, self._asked, model, self._trusted_key())
         number, rule = self._before + server_round, describe(self.aggregator.rule)
-        found, target, skipped = self._judge(sound, model)
+        found, target, skipped = self._judge(number, sound, model)
         audit = Audit(number, rule, verdicts(drops, found), skipped, perf_counter() - start)
         metrics = self._summary(self._train_metrics, [r for r in sound if r.node in set(audit.kept)])
         arrays = None
@@ -192,8 +201,12 @@ class Robust(Screened):
     def _trusted_key(self) -> str | None:
         return self.weighted_by_key if self.trust_examples else None
 
+    def _class(self, number: int) -> int | None:
+        """The class that a round, counted from 1, is about."""
+        return None if self.classes is None else (number - 1) % self.classes
+
     def _judge(
-        self, sound: list[Reply], model: Model
+        self, number: int, sound: list[Reply], model: Model
     ) -> tuple[Judgement[Tensor] | list[Drop], dict[str, Tensor] | None, str | None]:
         """What became of each, the model that the aggregate leads to, and why the model stays, if it does."""
         if not sound:
@@ -202,7 +215,9 @@ class Robust(Screened):
         before = self.aggregator.round, self.aggregator.state
         evaluator = None if self.evaluator is None else self.evaluator(model.tensors)
         try:
-            result = self.aggregator(deltas, messages={r.node: r.metrics for r in sound}, evaluator=evaluator)
+            result = self.aggregator(
+                deltas, messages={r.node: r.metrics for r in sound}, evaluator=evaluator, group=self._class(number)
+            )
         except BoundError as error:
             return _unused(deltas), None, str(error)
         moved = model.moved(self._by_examples(result, sound, deltas) if self.trust_examples else result.output)
@@ -290,7 +305,7 @@ class RobustFedAvg(Robust):
     ``RobustFedAvg(rule=rules.SignGuardSim(), fraction_train=0.5)``: `Robust` around Flower's FedAvg.
 
     Args:
-        rule, seed, audit, checkpoint, evaluator, trust_examples: see `Robust`.
+        rule, seed, audit, checkpoint, evaluator, classes, trust_examples: see `Robust`.
         fedavg: all arguments of ``flwr.serverapp.strategy.FedAvg``, by name.
     """
 
@@ -302,6 +317,7 @@ class RobustFedAvg(Robust):
         audit: str | Path | None = None,
         checkpoint: str | Path | None = None,
         evaluator: Callable[[Mapping[str, Tensor]], Evaluator] | None = None,
+        classes: int | None = None,
         trust_examples: bool = False,
         **fedavg: Any,
     ) -> None:
@@ -312,6 +328,7 @@ class RobustFedAvg(Robust):
             audit=audit,
             checkpoint=checkpoint,
             evaluator=evaluator,
+            classes=classes,
             trust_examples=trust_examples,
         )
 
