@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
+from zlib import crc32
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -18,6 +19,8 @@ from ..rule import Rule
 from ..sim import MODELS, PARTITIONS, ServerSGD, Simulation, build_model, federate, load
 from ..sim.data import names
 from ..sim.partition import Partition
+
+_LONGEST = 120  # characters of a file name; file systems take 255 bytes
 
 
 class SpecError(ValueError):
@@ -158,8 +161,9 @@ class RunSpec(BaseModel):
 
 
 def file_name(text: str) -> str:
-    """Text as the name of a file: what files do not take becomes a hyphen."""
-    return "".join(c if c.isalnum() or c in "-_.=" else "-" for c in text)
+    """Text as the name of a file: what files do not take becomes a hyphen, a long end a checksum."""
+    name = "".join(c if c.isalnum() or c in "-_.=" else "-" for c in text)
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 9]}-{crc32(text.encode()):08x}"
 
 
 def make_spec(values: Mapping[str, Any]) -> RunSpec:

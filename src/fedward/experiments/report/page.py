@@ -12,7 +12,7 @@ from typing import Any
 from . import plots, scores, style
 from .audits import find_audit, load_audit
 from .grid import Placed, best_by_cell, is_grid, place, plain, setting, unique
-from .pieces import NONE, count, document, figure, per_cent, table, whole
+from .pieces import NONE, count, cut, document, figure, per_cent, table, whole
 from .runs import ReportError, RunData, load_run
 
 TITLE = "Byzantine-robust training: report"
@@ -86,7 +86,7 @@ def _summary(placed: Sequence[Placed]) -> str:
         run, last = entry.run, entry.run.evaluated[-1:]
         rows.append(
             [
-                f'<a href="#run-{number}">{escape(entry.label)}</a>',
+                f'<a href="#run-{number}">{cut(entry.label)}</a>',
                 whole(entry.row),
                 whole(entry.column),
                 f"{per_cent(best.accuracy, 2)}<small>round {best.round:,}</small>" if (best := run.best) else NONE,
@@ -141,7 +141,7 @@ def _heat_table(placed: Sequence[Placed]) -> str:
         shade = _shade((value - bottom) / (top - bottom))
         return f'<td{best} style="{shade}">{value:.2%}{several * (len(values) > 1)}</td>'
 
-    head = "".join(f"<th>{escape(column)}</th>" for column in columns)
+    head = "".join(f"<th>{cut(column)}</th>" for column in columns)
     body = "".join(
         f"<tr><th>{escape(row)}</th>{''.join(cell(row, column) for column in columns)}</tr>\n" for row in rows
     )
@@ -201,7 +201,7 @@ def _run_section(number: int, entry: Placed, is_open: bool) -> str:
     facts += [f"byzantine accepted {rate:.1%}"] if rate is not None else []
     return (
         f'<details class="run" id="{name}"{" open" * is_open}>'
-        f'<summary><span class="name">{escape(entry.label)}</span>'
+        f'<summary><span class="name">{cut(entry.label, 80)}</span>'
         f'<span class="facts">{" &middot; ".join(facts)}</span></summary>\n<div class="body">\n'
         f"<p>{escape(entry.row)} against {escape(entry.column)}; {_clients(run)}; rounds: {_rounds(run)}.</p>\n"
         + "".join(f'<p class="note">{escape(note)}</p>\n' for note in run.notes)

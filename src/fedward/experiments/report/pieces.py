@@ -48,8 +48,15 @@ def per_cent(value: float | None, digits: int) -> str:
 
 
 def whole(text: str) -> str:
-    """Text that stays on one line unless it is long."""
-    return f'<span class="whole">{escape(text)}</span>' if len(text) <= 24 else escape(text)
+    """Text that stays on one line unless it is long, and is cut if it is very long."""
+    return f'<span class="whole">{escape(text)}</span>' if len(text) <= 24 else cut(text)
+
+
+def cut(text: str, most: int = 40) -> str:
+    """Text, of which only the beginning is seen if it is long; the rest shows on hovering."""
+    if len(text) <= most:
+        return escape(text)
+    return f'<span title="{escape(text)}">{escape(text[: most - 1])}&hellip;</span>'
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: int, kind: str = "") -> str:

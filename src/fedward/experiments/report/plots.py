@@ -123,7 +123,7 @@ def accuracy(placed: Sequence[Placed]) -> Figure | None:
         ) | ({"matches": "y"} if index else {})
         if len(panels) > 1:
             layout["annotations"].append(
-                note(f"<b>{safe_text(panel)}</b>", left, top, xanchor="left", yanchor="bottom", yshift=4)
+                note(f"<b>{safe_text(_beginning(panel))}</b>", left, top, xanchor="left", yanchor="bottom", yshift=4)
             )
     named: set[str] = set()
     data = []
@@ -151,6 +151,10 @@ def accuracy(placed: Sequence[Placed]) -> Figure | None:
         )
         named.add(entry.row)
     return {"data": data, "layout": layout}
+
+
+def _beginning(text: str, most: int = 48) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}\u2026"
 
 
 def _legend_lines(names: Sequence[str]) -> int:
