@@ -335,3 +335,12 @@ def test_a_model_that_has_diverged_is_attacked_all_the_same(objective: str) -> N
         _, value, found = search.best(view(honest, own, rules.Mean()))
     assert 0.0 <= value <= 2.0
     assert not np.isnan(found)
+
+
+def test_rows_of_candidates_that_are_no_mixes_are_not_kept() -> None:
+    """Sixty candidates of noise would otherwise be in memory at once."""
+    seen = view(*rows(), rules.Krum(f=M))
+    attacks.Maximise(attacks.Gaussian, over="std", bounds=(0.0, 2.0)).best(seen)
+    assert not seen._stacks
+    attacks.Maximise(attacks.IPM, over="epsilon", bounds=(0.0, 2.0)).best(seen)
+    assert len(seen._stacks) == 1

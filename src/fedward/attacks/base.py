@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..rule import Component, Context, Plan, State
-from ..stack import Extended, Joined, Kernel, Rooted, Updates, as_updates, materialise, one_mix
+from ..stack import Extended, Joined, Kernel, Rooted, Updates, as_updates, materialise, one_mix, parts
 
 KNOWLEDGE = ("honest", "all", "own")
 """What rows an attack goes by: those of the honest clients; those and the byzantine clients' own; only their own."""
@@ -53,8 +53,11 @@ class View:
 
         Forged rows that are mixes of the same rows share what follows from inner products: a search costs one pass.
         """
-        mixed = one_mix(Joined(self.honest, forged), self._stacks)
-        return Rooted(mixed, (*self.honest.ids, *self.own.ids))
+        stack = Joined(self.honest, forged)
+        lasting = {*parts(self.honest), *parts(self.own), *self._stacks.values()}
+        # Rows that were made for this candidate alone (noise) are not kept for the next ones.
+        known = self._stacks if parts(stack).keys() <= lasting else None
+        return Rooted(one_mix(stack, known), (*self.honest.ids, *self.own.ids))
 
     def beside(self, knows: str, kernel: Kernel) -> Updates:
         """The known rows with one more below them that the kernel makes of their columns.

@@ -11,7 +11,7 @@ from statistics import fmean
 from ..sim import Record
 from .pool import carry_out, go_on
 from .spec import RunSpec
-from .store import RunFolder
+from .store import RunFolder, lines_in
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def run_grid(
 
     def tell() -> None:
         if on_progress is not None:
-            on_progress({path: _rounds_in(path) for path in jobs})
+            on_progress({path: lines_in(RunFolder(path).records) for path in jobs})
 
     return carry_out(_work, {path: (spec, path) for path, spec in jobs.items()}, workers=workers, on_tick=tell)
 
@@ -106,13 +106,6 @@ def _work(spec: RunSpec, path: Path) -> Summary:
 
     go_on()
     return execute(spec, path, on_record=watched)
-
-
-def _rounds_in(path: Path) -> int:
-    try:
-        return RunFolder(path).records.read_bytes().count(b"\n")
-    except FileNotFoundError:
-        return 0
 
 
 def _tell(listener: Callable[[Record], None] | None, record: Record) -> None:

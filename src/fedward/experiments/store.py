@@ -67,6 +67,14 @@ def _line(record: Record) -> str:
     return json.dumps(record.to_json(), separators=(",", ":")) + "\n"
 
 
+def lines_in(path: Path) -> int:
+    """How many whole lines a file has; 0 if it is not there."""
+    try:
+        return path.read_bytes().count(b"\n")
+    except FileNotFoundError:
+        return 0
+
+
 def write_whole(path: Path, text: str) -> None:
     """Write beside, then move: a reader sees the old file or the new one."""
     beside = path.with_name(path.name + ".part")

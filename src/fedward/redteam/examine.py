@@ -10,7 +10,7 @@ from typing import Any
 
 from ..experiments.pool import carry_out, go_on
 from ..experiments.spec import RunSpec
-from ..experiments.store import write_whole
+from ..experiments.store import lines_in, write_whole
 from ..notation import describe, parse
 from .arsenal import EVERYTHING, family
 from .capture import capture
@@ -148,7 +148,7 @@ def examine_all(
 
     def tell() -> None:
         if on_progress is not None:
-            on_progress({file: max(sum(1 for _ in _lines(file)) - 1, 0) for file in jobs})
+            on_progress({file: max(lines_in(file) - 1, 0) for file in jobs})
 
     return carry_out(_work, {file: (spec, file, options) for file, spec in jobs.items()}, workers=workers, on_tick=tell)
 
