@@ -15,6 +15,7 @@ import torch
 import typer
 
 from . import __version__, catalogue, display
+from .experiments.pool import cores
 from .experiments.report import ReportError, write_report
 from .experiments.run import Summary, execute, run_grid
 from .experiments.spec import RunSpec, SpecError, file_name, load_spec, make_spec
@@ -112,7 +113,7 @@ def run(
     evaluate_every: Annotated[int | None, typer.Option(help="Rounds between tests and checkpoints.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...")] = None,
-    threads: Annotated[int, typer.Option(help="CPU threads of a single run.")] = 1,
+    threads: Annotated[int | None, typer.Option(help="Cores that a single run uses; all if not given.")] = None,
     out: Out = None,
     fresh: Annotated[bool, typer.Option(help="Start anew even if the folder holds an earlier run.")] = False,
     as_json_: Json = False,
@@ -310,12 +311,12 @@ def _spec(config: Path | None, values: Mapping[str, Any]) -> RunSpec:
     return make_spec(values) if config is None else load_spec(config, **values)
 
 
-def _single(spec: RunSpec, path: Path, fresh: bool, threads: int) -> Summary:
-    torch.set_num_threads(threads)
+def _single(spec: RunSpec, path: Path, fresh: bool, threads: int | None) -> Summary:
+    torch.set_num_threads(1)  # in each of the threads that clients are spread over
     if fresh:
         RunFolder(path).clear()
     with display.RunProgress(spec) as progress:
-        return execute(spec, path, on_record=progress)
+        return execute(spec, path, on_record=progress, threads=threads or cores())
 
 
 def _grid(jobs: Mapping[Path, RunSpec], fresh: bool) -> list[Summary]:

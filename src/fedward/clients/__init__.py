@@ -1,7 +1,8 @@
 """Client algorithms: what an honest client computes and sends, the same in the simulator and on a real client."""
 
-from .base import Answer, Client, LocalModel, Shard, Task, carry_out
+from .base import Answer, Client, Samples, Shard, Task, carry_out
 from .local import Gradient, LocalSGD
+from .model import LocalModel
 from .momentum import ClassMomentum, WorkerMomentum
 from .siren import Siren
 
@@ -12,6 +13,7 @@ __all__ = [
     "Gradient",
     "LocalModel",
     "LocalSGD",
+    "Samples",
     "Shard",
     "Siren",
     "Task",

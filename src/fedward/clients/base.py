@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..rule import Component, Context, State
-from ..stack import Layout
-
-BATCH_NORM = ("mean", "frozen")
-_EVALUATION_BATCH = 1000
+from .model import LocalModel
 
 Poison = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -80,6 +77,10 @@ class Shard:
         return (inputs, labels) if self.poison is None else self.poison(inputs, labels)
 
 
+Samples = tuple[Shard, Tensor]
+"""Samples of a shard, by their numbers there."""
+
+
 @dataclass(frozen=True, eq=False)
 class Task:
     """What a client has to go by in one round.
@@ -99,6 +100,11 @@ class Task:
     context: Context = field(default_factory=Context)
     state: State = field(default_factory=dict)
     buffers: Tensor | None = None
+
+    @property
+    def seed(self) -> int:
+        """Of what is random in the model in this round."""
+        return self.context.draw_seed(f"model of client {self.client}")
 
     def batches(self, batch_size: int, count: int, name: str = "") -> Iterator[Tensor]:
         """Sample numbers of this round's ``count`` batches: int64.
@@ -137,7 +143,11 @@ class Answer:
 
 
 class Client(Component):
-    """A client algorithm. A subclass is a frozen dataclass that overrides `work`."""
+    """A client algorithm. A subclass is a frozen dataclass.
+
+    One that needs gradients at the server's parameters and nothing else says of which batches (`asks`) and what it
+    makes of them (`answer`), so that those of many clients can be computed together; any other overrides `work`.
+    """
 
     kind: ClassVar[str] = "client"
     by_class: ClassVar[bool] = False
@@ -150,123 +160,45 @@ class Client(Component):
     def sends(self) -> str:
         """ "gradient", which moves the model by -lr g, or "delta", which moves it by +lr delta."""
 
-    @abstractmethod
+    def asks(self, task: Task) -> Sequence[Samples] | None:
+        """The batches whose gradients at the server's parameters are all it needs; None if it does not work so."""
+        return None
+
+    def answer(self, task: Task, gradients: Sequence[Tensor], losses: Sequence[float]) -> Answer:
+        """What it makes of the gradients, one (d,) row and one loss for each batch of `asks`.
+
+        Pure, but for the gradients: they may be modified and sent, and must not be remembered.
+        """
+        raise NotImplementedError(f"{type(self).__name__} overrides neither answer nor work")
+
     def work(self, model: LocalModel, task: Task) -> Answer:
         """One round of one client.
 
         Pure: neither ``task.state`` nor ``task.parameters`` is modified. ``model`` is scratch: it has the server's
         parameters and buffers, and may be left with any others.
         """
+        computed = [model.gradient(*shard.take(numbers)) for shard, numbers in self.asks(task) or ()]
+        return self.answer(task, [gradient for gradient, _ in computed], [loss for _, loss in computed])
 
     def fresh(self) -> Client:
         """The algorithm without its memory: what the server does with data of its own."""
         return self
 
 
-class LocalModel:
-    """A module to work on, its parameters and running statistics read and written as rows.
-
-    Args:
-        module: copied.
-        device: where it works.
-        batch_norm: what becomes of running statistics: "mean", they follow a client's batches, and the server takes
-            the mean of those of accepted clients; "frozen", they stay as the module has them and normalise training
-            too. A mean is not robust: what an accepted client says of its statistics counts.
-
-    Raises:
-        ValueError: another policy.
-    """
-
-    def __init__(self, module: nn.Module, device: torch.device | str = "cpu", batch_norm: str = "mean") -> None:
-        if batch_norm not in BATCH_NORM:
-            raise ValueError(f"batch_norm is one of {', '.join(BATCH_NORM)}, got {batch_norm!r}")
-        self.device, self.batch_norm = torch.device(device), batch_norm
-        self.module = copy.deepcopy(module).to(self.device)
-        named = {k: p for k, p in self.module.named_parameters() if p.requires_grad}
-        self.layout = Layout.of(named)
-        self.parameters = list(named.values())
-        # Convolutions over small channels are up to twice as fast on the CPU with channels last.
-        self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
-        running = {k: b for k, b in self.module.named_buffers() if b.is_floating_point()}
-        self.buffer_layout = Layout.of(running) if running else None
-        self._running = list(running.values())
-        self._counters = [(b, b.clone()) for b in self.module.buffers() if not b.is_floating_point()]
-        self.initial, self.initial_buffers = self.read(), self.read_buffers()
-
-    def load(self, parameters: Tensor, buffers: Tensor | None = None) -> None:
-        """Take on these parameters, (d,), and running statistics, (b,); those that it came with if None."""
-        with torch.no_grad():
-            values = self.layout.unflatten(parameters).values()
-            for parameter, value in zip(self.parameters, values, strict=True):
-                parameter.copy_(value)
-            if self.buffer_layout is not None:
-                named = self.buffer_layout.unflatten(self.initial_buffers if buffers is None else buffers)
-                for buffer, value in zip(self._running, named.values(), strict=True):
-                    buffer.copy_(value)
-            for counter, value in self._counters:
-                counter.copy_(value)
-
-    def read(self) -> Tensor:
-        """Its parameters: a new (d,) row."""
-        return torch.cat([p.detach().reshape(-1) for p in self.parameters])
-
-    def read_buffers(self) -> Tensor:
-        """Its running statistics: a new (b,) row; b is 0 for a model without any."""
-        return torch.cat([torch.zeros(0, device=self.device), *(b.detach().reshape(-1) for b in self._running)])
-
-    def train(self) -> None:
-        """Get ready to train."""
-        self.module.train()
-        if self.batch_norm == "frozen":
-            for part in self.module.modules():
-                if isinstance(part, nn.modules.batchnorm._BatchNorm):
-                    part.eval()
-
-    def gradient(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, float]:
-        """The gradient of the cross-entropy, (d,), and the loss; the parameters stay as they are."""
-        loss = nn.functional.cross_entropy(self.module(inputs), labels)
-        gradients = torch.autograd.grad(loss, self.parameters)
-        return torch.cat([g.reshape(-1) for g in gradients]), float(loss.detach())
-
-    def evaluate(self, inputs: Tensor, labels: Tensor) -> tuple[float, float]:
-        """Accuracy and mean loss, without dropout."""
-        correct, loss = 0, 0.0
-        for logits, wanted in self._answers(inputs, labels):
-            correct += int((logits.argmax(1) == wanted).sum())
-            loss += float(nn.functional.cross_entropy(logits, wanted, reduction="sum"))
-        return correct / len(labels), loss / len(labels)
-
-    def confidence(self, inputs: Tensor, labels: Tensor) -> float:
-        """Mean probability that it gives to the labels; 0 of no samples."""
-        answers = self._answers(inputs, labels)
-        total = sum(float(logits.softmax(1).gather(1, wanted[:, None]).sum()) for logits, wanted in answers)
-        return total / max(len(labels), 1)
-
-    def _answers(self, inputs: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        self.module.eval()
-        for start in range(0, len(labels), _EVALUATION_BATCH):
-            part = slice(start, start + _EVALUATION_BATCH)
-            with torch.inference_mode():
-                logits = self.module(inputs[part].to(self.device))
-            yield logits, labels[part].to(self.device)
-
-
 def carry_out(algorithm: Client, model: LocalModel, task: Task) -> Answer:
     """One round of one client, what is random in the model itself (dropout) included; global generators are kept."""
-    cuda = model.device.type == "cuda"
-    seed = task.context.draw_seed(f"model of client {task.client}")
-    with torch.random.fork_rng(devices=[model.device] if cuda else []):
-        torch.default_generator.manual_seed(seed)
-        if cuda:
-            torch.cuda.manual_seed(seed)
+    with model.seeded(task.seed):
         model.load(task.parameters, task.buffers)
         model.train()
         answer = algorithm.work(model, task)
-    messages = {"samples": len(task.shard), **answer.messages}
-    buffers = answer.buffers
-    if buffers is None and task.buffers is not None:
-        buffers = model.read_buffers()
-    return replace(answer, messages=messages, buffers=buffers)
+    if answer.buffers is None and task.buffers is not None:
+        answer = replace(answer, buffers=model.read_buffers())
+    return introduced(answer, task)
+
+
+def introduced(answer: Answer, task: Task) -> Answer:
+    """The answer with what every client says: its number of samples."""
+    return replace(answer, messages={"samples": len(task.shard), **answer.messages})
 
 
 def prefixed(name: str, state: State) -> dict[str, Tensor]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from ..registry import register
-from .base import Answer, Client, LocalModel, Task
+from .base import Answer, Client, Samples, Task
+from .model import LocalModel
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 
@@ -44,9 +46,11 @@ class Gradient(Client):
     def sends(self) -> str:
         return "gradient"
 
-    def work(self, model: LocalModel, task: Task) -> Answer:
-        row, loss = model.gradient(*task.shard.take(next(task.batches(self.batch_size, 1))))
-        return Answer(row, loss)
+    def asks(self, task: Task) -> list[Samples]:
+        return [(task.shard, next(task.batches(self.batch_size, 1)))]
+
+    def answer(self, task: Task, gradients: Sequence[Tensor], losses: Sequence[float]) -> Answer:
+        return Answer(gradients[0], losses[0])
 
 
 @register("local-sgd", paper="McMahan et al. 2017", example={"batch_size": 60})

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from ..registry import register
-from ..rule import State
-from .base import Answer, Client, LocalModel, Task, prefixed, within
+from .base import Answer, Client, Samples, Task, prefixed, within
 from .local import Gradient, check_batch_size
+from .model import LocalModel
 
 ORDERS = ("usual", "printed")
 
@@ -58,8 +58,19 @@ class WorkerMomentum(Client):
     def fresh(self) -> Client:
         return self.inner.fresh()
 
+    def asks(self, task: Task) -> Sequence[Samples] | None:
+        return self.inner.asks(self._within(task))
+
+    def answer(self, task: Task, gradients: Sequence[Tensor], losses: Sequence[float]) -> Answer:
+        return self._averaged(self.inner.answer(self._within(task), gradients, losses), task)
+
     def work(self, model: LocalModel, task: Task) -> Answer:
-        answer = self.inner.work(model, replace(task, state=within("inner", task.state)))
+        return self._averaged(self.inner.work(model, self._within(task)), task)
+
+    def _within(self, task: Task) -> Task:
+        return replace(task, state=within("inner", task.state))
+
+    def _averaged(self, answer: Answer, task: Task) -> Answer:
         assert answer.row is not None
         momentum = answer.row.mul(1 - self.beta)
         if "momentum" in task.state:
@@ -107,20 +118,22 @@ class ClassMomentum(Client):
     def fresh(self) -> Client:
         return Gradient(batch_size=self.batch_size)
 
-    def work(self, model: LocalModel, task: Task) -> Answer:
+    def asks(self, task: Task) -> list[Samples]:
         if task.context.group is None:
             raise ValueError("class-momentum answers for the class of the round: the context needs a group")
-        state: dict[str, Tensor] = {}
-        losses = []
-        for c, shard in task.shard.by_class().items():
-            held, name = replace(task, shard=shard), f"momentum of {c}"
-            numbers = next(held.batches(self.batch_size, 1, f", class {c}"))
-            gradient, loss = model.gradient(*shard.take(numbers))
-            state[name] = self._blend(gradient, task.state, name)
-            losses.append(loss)
+        return [
+            (shard, next(replace(task, shard=shard).batches(self.batch_size, 1, f", class {c}")))
+            for c, shard in task.shard.by_class().items()
+        ]
+
+    def answer(self, task: Task, gradients: Sequence[Tensor], losses: Sequence[float]) -> Answer:
+        state = {
+            f"momentum of {c}": self._blend(gradient, task.state.get(f"momentum of {c}"))
+            for c, gradient in zip(task.shard.by_class(), gradients, strict=True)
+        }
         return Answer(state.get(f"momentum of {task.context.group}"), fmean(losses), state)
 
-    def _blend(self, gradient: Tensor, state: State, name: str) -> Tensor:
+    def _blend(self, gradient: Tensor, momentum: Tensor | None) -> Tensor:
         new, old = (self.beta, 1 - self.beta) if self.order == "printed" else (1 - self.beta, self.beta)
-        momentum = gradient.mul_(new)
-        return torch.add(momentum, state[name].to(momentum), alpha=old) if name in state else momentum
+        blended = gradient * new
+        return blended if momentum is None else blended.add_(momentum.to(blended), alpha=old)

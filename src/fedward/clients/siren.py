@@ -9,8 +9,9 @@ from typing import ClassVar
 import torch
 
 from ..registry import register
-from .base import Answer, Client, LocalModel, Shard, Task, prefixed, within
+from .base import Answer, Client, Shard, Task, prefixed, within
 from .local import LocalSGD
+from .model import LocalModel
 
 VARIANTS = ("tolerant", "printed", "official")
 

@@ -39,7 +39,7 @@ def carry_out(
         Exception: what the first failing job raised; the others end when they next call `go_on`.
     """
     context = multiprocessing.get_context("spawn")
-    count = min(workers or _cores(), len(jobs))
+    count = min(workers or cores(), len(jobs))
     done: dict[K, R] = {}
     stop = context.Event()
     with ProcessPoolExecutor(count, mp_context=context, initializer=_set_up, initargs=(stop,)) as pool:
@@ -76,6 +76,6 @@ def _set_up(stop: Event) -> None:
     torch.set_num_threads(1)
 
 
-def _cores() -> int:
+def cores() -> int:
     """The cores that this process may use; not every system tells, then all."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -48,20 +48,23 @@ class Summary:
         )
 
 
-def execute(spec: RunSpec, path: Path, *, on_record: Callable[[Record], None] | None = None) -> Summary:
+def execute(
+    spec: RunSpec, path: Path, *, on_record: Callable[[Record], None] | None = None, threads: int = 1
+) -> Summary:
     """Run a specification in a folder, or go on with it there.
 
     Args:
         spec: what to run.
         path: the run's folder; an unfinished run of the same specification in it is gone on from.
         on_record: called after each round.
+        threads: clients that are worked at at once; results do not depend on it.
 
     Raises:
         CheckpointError: the folder holds a run of another specification; it is left as it is.
         DataError: data files are missing or damaged.
     """
     folder = RunFolder(path)
-    simulation = spec.simulation()
+    simulation = spec.simulation(threads=threads)
     run = simulation.run(spec.rounds, evaluate_every=spec.evaluate_every, checkpoint=folder.checkpoint)
     with closing(run) as rounds:  # however this ends, the last round is saved by then
         first = next(rounds, None)  # here an old checkpoint is refused, before anything in the folder has changed

@@ -126,7 +126,9 @@ class RunSpec(BaseModel):
         except (TypeError, ValueError) as error:
             raise ValueError(f"partition {self.partition!r}: {error}; write it like s-fraction:s=0.5") from error
 
-    def simulation(self, rule: Rule | None = None, attack: Attack | None = None) -> Simulation:
+    def simulation(
+        self, rule: Rule | None = None, attack: Attack | None = None, threads: int | None = None
+    ) -> Simulation:
         """The simulation that this describes, data loaded; with another rule or attack if given."""
         all_holding = range(self.byzantine) if self.byzantine_data == "all" else ()
         dataset = load(self.data, self.data_path)
@@ -146,6 +148,7 @@ class RunSpec(BaseModel):
             root=self.root,
             seed=self.seed,
             device=self.device,
+            threads=threads,
         )
 
     def resolved(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -54,13 +54,7 @@ class Loop:
         return self.local.initial_buffers if self.local.initial_buffers.numel() else None
 
     def messages(self, algorithm: Client, tasks: Sequence[Task], out: Tensor) -> list[Answer]:
-        answers, rows = [], iter(out)
-        for task in tasks:
-            answer = carry_out(algorithm, self.local, task)
-            if answer.row is not None:
-                answer = replace(answer, row=next(rows).copy_(answer.row))
-            answers.append(answer)
-        return answers
+        return fill(out, (carry_out(algorithm, self.local, task) for task in tasks))
 
     def evaluate(self, parameters: Tensor, split: Split, buffers: Tensor | None = None) -> tuple[float, float]:
         self.local.load(parameters, buffers)
@@ -69,3 +63,16 @@ class Loop:
     def confidence(self, parameters: Tensor, split: Split, buffers: Tensor | None = None) -> float:
         self.local.load(parameters, buffers)
         return self.local.confidence(split.inputs, split.labels)
+
+
+def fill(out: Tensor, answers: Iterable[Answer]) -> list[Answer]:
+    """The answers, with the rows of those that send something in the rows of ``out`` in order."""
+    filled, rows = [], iter(out)
+    for answer in answers:
+        if answer.row is not None:
+            place = next(rows)
+            if place.data_ptr() != answer.row.data_ptr():
+                place.copy_(answer.row)
+            answer = replace(answer, row=place)
+        filled.append(answer)
+    return filled

@@ -21,10 +21,11 @@ from ..clients import Answer, Client, Gradient
 from ..evaluator import Evaluator
 from ..rule import BoundError, Context, Rule, State, apply
 from ..stack import Dense, materialise
-from .backends import Backend, Loop
+from .backends import Backend
 from .checkpoint import load_checkpoint, save_checkpoint
 from .cohort import Cohort
 from .data import FederatedData, Split
+from .parallel import Parallel
 from .progress import SAVED, Progress
 from .record import Record, Shares, share
 from .root import BackendEvaluator, root_split
@@ -57,6 +58,8 @@ class Simulation:
         root: training samples that the server has as well, for rules that judge clients by data of its own.
         seed: of everything random.
         device: where models, data and rows live.
+        threads: at most so many clients work at once on a CPU; as many as PyTorch has threads if None. Results do not
+            depend on it.
 
     Raises:
         BoundError: too few clients a round for the rule.
@@ -80,6 +83,7 @@ class Simulation:
         root: int = 100,
         seed: int = 0,
         device: torch.device | str = "cpu",
+        threads: int | None = None,
     ) -> None:
         self.data, self.rule, self.attack = data, rule, attack or NoAttack()
         self.clients = clients or Gradient(batch_size=60)
@@ -93,7 +97,7 @@ class Simulation:
             raise ValueError(f"dropout and late are shares, together below 1, got {dropout} and {late}")
         if late and self.clients.by_class:
             raise ValueError(f"{self.clients!r} answers for the class of a round, so no answer can be late, got {late}")
-        self.backend: Backend = Loop(_seeded(model, seed), self.device, batch_norm)
+        self.backend: Backend = Parallel(_seeded(model, seed), self.device, batch_norm, threads)
         shares = (participation, dropout, late)
         self._cohort = Cohort(data, self.backend, self.clients, self.attack, self.byzantine, shares, self.device)
         rule.check(self._cohort.fewest)
@@ -285,7 +289,7 @@ class Simulation:
         """All that a run depends on, so that a checkpoint is never gone on from with anything else."""
         train, test = self.data.dataset.train, self.data.dataset.test
         return {
-            "model": f"{type(self.backend).__name__}: {self.backend.description}",
+            "model": self.backend.description,
             "initial parameters": _checksum(self.backend.initial()),
             "data": f"{self.data.dataset.name}, {len(train)} + {len(test)} samples, "
             + _checksum(train.inputs, train.labels, test.inputs, test.labels),

@@ -1,0 +1,169 @@
+"""`LocalModel`: a module that clients work on, its parameters read and written as rows."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from ..stack import Layout
+
+BATCH_NORM = ("mean", "frozen")
+EVALUATION_BATCH = 1000
+"""Samples that are evaluated at a time."""
+
+
+class Dropout(nn.Module):
+    """`nn.Dropout` with random streams of its own: the k-th of them for the k-th part of a batch.
+
+    PyTorch's draws from a generator that all threads share, which None stands for here. The masks of one stream are
+    those of `nn.Dropout` after ``torch.manual_seed``.
+    """
+
+    def __init__(self, p: float, streams: Sequence[torch.Generator | None]) -> None:
+        super().__init__()
+        self.p, self.streams = p, streams
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """The inputs, of which each is 0 with probability p, and scaled by 1 / (1 - p) otherwise."""
+        if not self.training or self.p == 0:
+            return inputs
+        kept = torch.empty_like(inputs, dtype=torch.bool)
+        for part, stream in zip(kept.chunk(len(self.streams)), self.streams, strict=True):
+            part.bernoulli_(1 - self.p, generator=stream)
+        return inputs * kept * (1 / (1 - self.p) if self.p < 1 else 0.0)
+
+
+class LocalModel:
+    """A module to work on, its parameters and running statistics read and written as rows.
+
+    Args:
+        module: copied.
+        device: where it works.
+        batch_norm: what becomes of running statistics: "mean", they follow a client's batches, and the server takes
+            the mean of those of accepted clients; "frozen", they stay as the module has them and normalise training
+            too. A mean is not robust: what an accepted client says of its statistics counts.
+
+    Raises:
+        ValueError: another policy.
+    """
+
+    def __init__(self, module: nn.Module, device: torch.device | str = "cpu", batch_norm: str = "mean") -> None:
+        if batch_norm not in BATCH_NORM:
+            raise ValueError(f"batch_norm is one of {', '.join(BATCH_NORM)}, got {batch_norm!r}")
+        self.device, self.batch_norm = torch.device(device), batch_norm
+        self.streams: list[torch.Generator | None] = [None]
+        self.module = _with_streams(copy.deepcopy(module), self.streams).to(self.device)
+        self.shares_generator = True
+        """Whether the model may draw from PyTorch's own generator: then one client works at a time."""
+        named = {k: p for k, p in self.module.named_parameters() if p.requires_grad}
+        self.layout = Layout.of(named)
+        self.parameters = list(named.values())
+        # Convolutions over small channels are up to twice as fast on the CPU with channels last.
+        self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+        running = {k: b for k, b in self.module.named_buffers() if b.is_floating_point()}
+        self.buffer_layout = Layout.of(running) if running else None
+        self._running = list(running.values())
+        self._counters = [(b, b.clone()) for b in self.module.buffers() if not b.is_floating_point()]
+        self.initial, self.initial_buffers = self.read(), self.read_buffers()
+
+    def load(self, parameters: Tensor, buffers: Tensor | None = None) -> None:
+        """Take on these parameters, (d,), and running statistics, (b,); those that it came with if None."""
+        with torch.no_grad():
+            values = self.layout.unflatten(parameters).values()
+            for parameter, value in zip(self.parameters, values, strict=True):
+                parameter.copy_(value)
+            if self.buffer_layout is not None:
+                named = self.buffer_layout.unflatten(self.initial_buffers if buffers is None else buffers)
+                for buffer, value in zip(self._running, named.values(), strict=True):
+                    buffer.copy_(value)
+            for counter, value in self._counters:
+                counter.copy_(value)
+
+    def read(self) -> Tensor:
+        """Its parameters: a new (d,) row."""
+        return torch.cat([p.detach().reshape(-1) for p in self.parameters])
+
+    def read_buffers(self) -> Tensor:
+        """Its running statistics: a new (b,) row; b is 0 for a model without any."""
+        return torch.cat([torch.zeros(0, device=self.device), *(b.detach().reshape(-1) for b in self._running)])
+
+    def stream(self, seed: int) -> torch.Generator:
+        """A random stream for dropout; `streams` are those of the parts of a batch."""
+        return torch.Generator(self.device).manual_seed(seed)
+
+    @contextmanager
+    def seeded(self, seed: int) -> Iterator[None]:
+        """What is random in the model follows from the seed; PyTorch's own generator is as before afterwards."""
+        cuda = [self.device] if self.device.type == "cuda" else []
+        self.streams[:] = [self.stream(seed)]
+        try:
+            with torch.random.fork_rng(devices=cuda, enabled=self.shares_generator):
+                if self.shares_generator:
+                    torch.default_generator.manual_seed(seed)
+                if cuda:
+                    torch.cuda.manual_seed(seed)
+                yield
+        finally:
+            self.streams[:] = [None]
+
+    def train(self) -> None:
+        """Get ready to train."""
+        self.module.train()
+        if self.batch_norm == "frozen":
+            for part in self.module.modules():
+                if isinstance(part, nn.modules.batchnorm._BatchNorm):
+                    part.eval()
+
+    def gradient(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, float]:
+        """The gradient of the cross-entropy, (d,), and the loss; the parameters stay as they are."""
+        loss = nn.functional.cross_entropy(self.module(inputs), labels)
+        gradients = torch.autograd.grad(loss, self.parameters)
+        return torch.cat([g.reshape(-1) for g in gradients]), float(loss.detach())
+
+    def evaluate(self, inputs: Tensor, labels: Tensor) -> tuple[float, float]:
+        """Accuracy and mean loss, without dropout."""
+        tallies = [self.tally(inputs[part], labels[part]) for part in evaluation_parts(len(labels))]
+        return mean_tally(tallies, len(labels))
+
+    def tally(self, inputs: Tensor, labels: Tensor) -> tuple[int, float]:
+        """How many samples of one batch it gets right, and the sum of their losses."""
+        logits, labels = self._logits(inputs), labels.to(self.device)
+        right = int((logits.argmax(1) == labels).sum())
+        return right, float(nn.functional.cross_entropy(logits, labels, reduction="sum"))
+
+    def confidence(self, inputs: Tensor, labels: Tensor) -> float:
+        """Mean probability that it gives to the labels; 0 of no samples."""
+        total = 0.0
+        for part in evaluation_parts(len(labels)):
+            probabilities = self._logits(inputs[part]).softmax(1)
+            total += float(probabilities.gather(1, labels[part].to(self.device)[:, None]).sum())
+        return total / max(len(labels), 1)
+
+    def _logits(self, inputs: Tensor) -> Tensor:
+        self.module.eval()
+        with torch.inference_mode():
+            logits: Tensor = self.module(inputs.to(self.device))
+        return logits
+
+
+def evaluation_parts(samples: int) -> list[slice]:
+    """The batches that so many samples are evaluated in."""
+    return [slice(start, start + EVALUATION_BATCH) for start in range(0, samples, EVALUATION_BATCH)]
+
+
+def mean_tally(tallies: Sequence[tuple[int, float]], samples: int) -> tuple[float, float]:
+    """Accuracy and mean loss from the tallies of all batches."""
+    return sum(right for right, _ in tallies) / samples, sum(loss for _, loss in tallies) / samples
+
+
+def _with_streams(module: nn.Module, streams: Sequence[torch.Generator | None]) -> nn.Module:
+    """The module with every `nn.Dropout` replaced by a `Dropout` with these streams."""
+    if type(module) is nn.Dropout:
+        return Dropout(module.p, streams)
+    for name, child in module.named_children():
+        setattr(module, name, _with_streams(child, streams))
+    return module

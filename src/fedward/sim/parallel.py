@@ -1,0 +1,216 @@
+"""The backend of simulations: clients side by side on the cores, gradients of several of them from one pass."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import lru_cache
+from itertools import groupby
+from queue import SimpleQueue
+from threading import Barrier
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from ..clients import Answer, Client, LocalModel, Samples, Task, carry_out
+from ..clients.base import introduced
+from ..clients.model import evaluation_parts, mean_tally
+from .backends import Loop, fill
+from .data import Split
+from .grouped import GroupedGradients, UngroupableError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_SAMPLES = {"cpu": 300, "cuda": 1 << 14}  # in a pass: activations that stay in cache, or that keep a GPU busy
+_SCRATCH = 1 << 26  # entries of gradients that are not written to where they are sent from
+_TOLERANCE = 1e-3
+
+
+class Parallel(Loop):
+    """`Loop`'s answers, from several threads of one core each and from passes that several clients share.
+
+    The number of threads changes nothing in the results, to the last bit. Shared passes agree with `Loop` to float32
+    rounding; the first is compared with it, and a model for which it does not agree (one that normalises over batches,
+    or draws random numbers in its own way) goes client by client. Models that draw from PyTorch's own generator, which
+    threads share, have one client work at a time.
+
+    Args:
+        model, device, batch_norm: as in `LocalModel`.
+        threads: at most so many clients at once; as many as PyTorch has threads if None. One on other devices.
+
+    Raises:
+        ValueError: threads below 1.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        device: torch.device | str = "cpu",
+        batch_norm: str = "mean",
+        threads: int | None = None,
+    ) -> None:
+        super().__init__(model, device, batch_norm)
+        if threads is not None and threads < 1:
+            raise ValueError(f"threads >= 1 is needed, got {threads}")
+        on_cpu = self.local.device.type == "cpu"
+        self.threads = (threads or torch.get_num_threads()) if on_cpu else 1
+        self._one_by_one = not on_cpu
+        self._together: bool | None = None  # not known before there are batches to try
+        self._most = _SAMPLES["cpu" if on_cpu else "cuda"]
+        workers = [self.local] + [LocalModel(model, device, batch_norm) for _ in range(self.threads - 1)]
+        self._idle: SimpleQueue[LocalModel] = SimpleQueue()
+        for worker in workers:
+            worker.shares_generator = self._one_by_one
+            self._idle.put(worker)
+        try:
+            self._passes = {id(worker): GroupedGradients(worker) for worker in workers}
+        except UngroupableError:
+            self._passes, self._together = {}, False
+
+    def messages(self, algorithm: Client, tasks: Sequence[Task], out: Tensor) -> list[Answer]:
+        if self._together is not False and len(tasks) > 1:
+            asked = [algorithm.asks(task) for task in tasks]
+            batches = [list(of_task) for of_task in asked if of_task]
+            if len(batches) == len(tasks) and self._can_share(tasks, batches):
+                return fill(out, self._shared(algorithm, tasks, batches, out))
+        if not self._one_by_one:
+            before = torch.default_generator.get_state()
+            answers = fill(out, self._each(lambda worker, task: carry_out(algorithm, worker, task), tasks))
+            if torch.equal(before, torch.default_generator.get_state()):
+                return answers
+            # Something drew from the generator that all threads share, so that it mattered who was first.
+            torch.default_generator.set_state(before)
+            self._one_by_one = self.local.shares_generator = True
+        return super().messages(algorithm, tasks, out)
+
+    def evaluate(self, parameters: Tensor, split: Split, buffers: Tensor | None = None) -> tuple[float, float]:
+        def tally(worker: LocalModel, part: slice) -> tuple[int, float]:
+            worker.load(parameters, buffers)
+            return worker.tally(split.inputs[part], split.labels[part])
+
+        return mean_tally(list(self._each(tally, evaluation_parts(len(split)))), len(split))
+
+    # --- side by side -----------------------------------------------------------------------------------------
+
+    def _each(self, work: Callable[[LocalModel, T], R], items: Sequence[T]) -> Iterator[R]:
+        """What comes of each item, in order, from whichever worker is free."""
+
+        def one(item: T) -> R:
+            worker = self._idle.get()
+            try:
+                return work(worker, item)
+            finally:
+                self._idle.put(worker)
+
+        on_cpu = self.local.device.type == "cpu"
+        if on_cpu and max(self.threads, torch.get_num_threads()) > 1:
+            return _pool(os.getpid(), self.threads).map(one, items)
+        return map(one, items)
+
+    # --- in one pass ------------------------------------------------------------------------------------------
+
+    def _can_share(self, tasks: Sequence[Task], batches: Sequence[Sequence[Samples]]) -> bool:
+        """Whether the model's gradients on two batches are the same from one pass as from two."""
+        first = tasks[0].parameters
+        if any(task.parameters is not first or task.buffers is not None for task in tasks):
+            return False
+        if self._together is None:
+            with torch.random.fork_rng(devices=[]):  # the model may turn out to draw from PyTorch's own generator
+                self._together = self._agree(tasks[:2], [samples for samples, *_ in batches[:2]])
+        return self._together
+
+    def _agree(self, tasks: Sequence[Task], batches: Sequence[Samples]) -> bool:
+        """Whether two gradients come out of one pass as they come out of two.
+
+        At the initial parameters, so that a run that is gone on with comes to the same conclusion.
+        """
+        tasks = [replace(task, parameters=self.initial()) for task in tasks]
+        size = min(len(numbers) for _, numbers in batches)
+        batches = [(shard, numbers[:size]) for shard, numbers in batches]
+        shared = torch.empty(2, len(self.local.initial), device=self.local.device)
+        try:
+            self._gradients(tasks, [[samples] for samples in batches], shared)
+        except UngroupableError:
+            return False
+        alone = []
+        for task, (shard, numbers) in zip(tasks, batches, strict=True):
+            with self.local.seeded(task.seed):
+                self.local.load(task.parameters)
+                self.local.train()
+                alone.append(self.local.gradient(*shard.take(numbers))[0].nan_to_num())
+        expected = torch.stack(alone)
+        return torch.allclose(
+            shared.nan_to_num(), expected, rtol=_TOLERANCE, atol=_TOLERANCE * float(expected.abs().max())
+        )
+
+    def _shared(
+        self, algorithm: Client, tasks: Sequence[Task], batches: Sequence[Sequence[Samples]], out: Tensor
+    ) -> Iterator[Answer]:
+        """The answers; gradients are written to where they are sent from if every client asks for one."""
+        direct = all(len(of_task) == 1 for of_task in batches)
+        for part in [slice(len(tasks))] if direct else _slices([len(b) for b in batches], _SCRATCH // out.shape[1]):
+            count = sum(len(of_task) for of_task in batches[part])
+            gradients = out[part] if direct else out.new_empty(count, out.shape[1])
+            losses = self._gradients(tasks[part], batches[part], gradients)
+            rows = iter(zip(gradients, losses, strict=True))
+            for task, of_task in zip(tasks[part], batches[part], strict=True):
+                its, its_losses = zip(*(next(rows) for _ in of_task), strict=True)
+                yield introduced(algorithm.answer(task, its, its_losses), task)
+
+    def _gradients(self, tasks: Sequence[Task], batches: Sequence[Sequence[Samples]], out: Tensor) -> list[float]:
+        """The gradients of all batches of all tasks into the rows of ``out``, in order, and the losses."""
+        flat = [(turn, k, samples) for k, of_task in enumerate(batches) for turn, samples in enumerate(of_task)]
+        streams = [self.local.stream(task.seed) for task in tasks]
+        losses = torch.empty(len(flat), device=out.device)
+
+        def one_pass(worker: LocalModel, places: Sequence[int]) -> None:
+            worker.load(tasks[0].parameters)
+            worker.train()
+            worker.streams[:] = [streams[flat[place][1]] for place in places]
+            given = [shard.take(numbers) for _, _, (shard, numbers) in (flat[place] for place in places)]
+            losses[list(places)] = self._passes[id(worker)](given, [out[place] for place in places])
+            worker.streams[:] = [None]
+
+        # A client's second batch goes after its first, for the sake of its random stream; sizes do not mix.
+        order = sorted(range(len(flat)), key=lambda place: (flat[place][0], len(flat[place][2][1]), place))
+        for _, of_turn in groupby(order, key=lambda place: flat[place][0]):
+            passes: list[list[int]] = []
+            for size, of_size in groupby(of_turn, key=lambda place: len(flat[place][2][1])):
+                places, many = list(of_size), max(self._most // size, 1)
+                passes += [places[i : i + many] for i in range(0, len(places), many)]
+            list(self._each(one_pass, passes))
+        return [float(loss) for loss in losses.tolist()]
+
+
+def _slices(counts: Sequence[int], room: int) -> list[slice]:
+    """Successive slices of the counts, each with a sum of at most ``room`` or of one count."""
+    edges, total = [0], 0
+    for k, count in enumerate(counts):
+        if total and total + count > room:
+            edges.append(k)
+            total = 0
+        total += count
+    return [slice(a, b) for a, b in zip(edges, [*edges[1:], len(counts)], strict=True)]
+
+
+@lru_cache(maxsize=8)
+def _pool(process: int, threads: int) -> ThreadPoolExecutor:
+    """Threads of this very process (a fork has none of its parent's) in which PyTorch uses one core."""
+    begun = Barrier(threads + 1)
+
+    def begin() -> None:
+        torch.get_num_threads()  # a thread takes on the process's number at its first call, and would do so later
+        torch.set_num_threads(1)
+        begun.wait()
+
+    before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="fedward-clients", initializer=begin)
+    for _ in range(threads):
+        pool.submit(int)
+    begun.wait()
+    torch.set_num_threads(before)  # what the last of them said also goes for threads that are made later
+    return pool
