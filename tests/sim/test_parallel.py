@@ -109,7 +109,7 @@ ALGORITHMS = {
     "gradient": Gradient(batch_size=6),
     "worker momentum": WorkerMomentum(inner=Gradient(batch_size=6)),
     "class momentum": ClassMomentum(batch_size=3),
-    "local sgd": LocalSGD(batch_size=6, steps=3, optimizer="adam"),
+    "local sgd": LocalSGD(batch_size=6, steps=3, lr=0.1, momentum=0.5),
     "siren": Siren(inner=LocalSGD(batch_size=4, steps=2)),
 }
 
