@@ -98,7 +98,7 @@ class Aggregator:
         ids: Sequence[Hashable] | None = ...,
         messages: Mapping[Hashable, Any] | None = ...,
         evaluator: Evaluator | None = ...,
-        group: int | None = ...,
+        group: int | Mapping[Hashable, int] | None = ...,
     ) -> Result[np.ndarray]: ...
     @overload
     def __call__(
@@ -107,7 +107,7 @@ class Aggregator:
         ids: Sequence[Hashable] | None = ...,
         messages: Mapping[Hashable, Any] | None = ...,
         evaluator: Evaluator | None = ...,
-        group: int | None = ...,
+        group: int | Mapping[Hashable, int] | None = ...,
     ) -> Result[Tensor]: ...
     def __call__(
         self,
@@ -115,7 +115,7 @@ class Aggregator:
         ids: Sequence[Hashable] | None = None,
         messages: Mapping[Hashable, Any] | None = None,
         evaluator: Evaluator | None = None,
-        group: int | None = None,
+        group: int | Mapping[Hashable, int] | None = None,
     ) -> Result[Tensor] | Result[np.ndarray]:
         """Aggregate one round.
 
@@ -124,7 +124,7 @@ class Aggregator:
             ids: names of the clients, distinct; 0 to n - 1 if not given. Memory per client goes by these.
             messages: what clients sent besides their rows, by id.
             evaluator: the server's own data, for rules that judge by it.
-            group: the class that this round is about, for `rules.ClassWise`.
+            group: the class that this round is about, for `rules.ClassWise`; or that of each row, by id.
 
         Raises:
             BoundError: too few (finite) rows for the rule; nothing has changed, keep the previous model.

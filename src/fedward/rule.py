@@ -57,7 +57,8 @@ class Context:
 
     Random choices come from `generator`, which starts afresh at every call: deciding twice gives the same plan,
     and every rank of a distributed run draws the same numbers. ``previous`` is the last aggregate, for mixers; rules
-    keep what they need in their state. ``group`` is the class that this round is about, where rounds have one (DeSGD).
+    keep what they need in their state. ``group`` is the class that this round is about, where rounds have one (DeSGD);
+    for rounds of several, the class of each row by its id.
     """
 
     round: int = 0
@@ -66,7 +67,7 @@ class Context:
     path: tuple[str, ...] = ()
     evaluator: Evaluator | None = None
     previous: Tensor | None = None
-    group: int | None = None
+    group: int | Mapping[Hashable, int] | None = None
 
     def fold(self, name: str) -> Context:
         """The same context with random streams of its own, for a part of a composition."""

@@ -47,6 +47,49 @@ def test_equals_its_oracle(
         np.testing.assert_allclose(result.output, server.step(X, c), rtol=1e-9, atol=1e-12, err_msg=f"round {t}")
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("base", "run"), BASES, ids=lambda value: repr(value) if isinstance(value, fw.Rule) else "")
+def test_rounds_of_several_classes_equal_their_oracle(seed: int, base: fw.Rule, run: Callable) -> None:
+    """Rows of several classes in any order, a client sending one for each class that it holds."""
+    rng = np.random.default_rng(seed)
+    aggregate, server = fw.Aggregator(rules.ClassWise(base=base)), desgd.DeSGDServer(run)
+    for t in range(7):
+        chosen = sorted(rng.permutation(5)[: rng.integers(1, 4)].tolist())
+        held = [(int(i), c) for c in chosen for i in rng.permutation(11)[: rng.integers(7, 10)]]
+        held = [held[i] for i in rng.permutation(len(held))]
+        X = rng.normal(size=(len(held), 6)) + np.array([[3 * c] for _, c in held])
+        result = aggregate(X, ids=held, group={row: row[1] for row in held})
+        by_class = {c: X[[k for k, (_, other) in enumerate(held) if other == c]] for c in chosen}
+        np.testing.assert_allclose(
+            result.output, server.step_of_several(by_class), rtol=1e-9, atol=1e-12, err_msg=f"{t}"
+        )
+
+
+def test_in_rounds_of_several_classes_each_row_has_the_verdict_of_its_class() -> None:
+    rng = np.random.default_rng(1)
+    held = [(i, c) for i in range(8) for c in (2, 5)]
+    X = rng.normal(size=(len(held), 6))
+    X[3] = np.nan
+    for base in (rules.Krum(f=2), rules.SignGuard(), rules.TrimmedMean(f=2), mixers.NNM(f=2) >> rules.Krum(f=2)):
+        whole = fw.Aggregator(rules.ClassWise(base=base))(X, ids=held, group={row: row[1] for row in held})
+        for c in (2, 5):
+            rows = [k for k, (_, other) in enumerate(held) if other == c]
+            alone = fw.Aggregator(rules.ClassWise(base=base))(X[rows], ids=[held[k] for k in rows], group=c)
+            assert whole.accepted[rows].tolist() == alone.accepted.tolist()
+            assert [whole.reasons[k] for k in rows] == list(alone.reasons)
+            if whole.weights is not None:
+                np.testing.assert_allclose(whole.weights[rows], alone.weights / 2)
+            for name, score in whole.scores.items():
+                np.testing.assert_allclose(score[rows], alone.scores[name], rtol=1e-12)
+
+
+def test_too_few_rows_of_a_class_are_an_error_that_names_it() -> None:
+    aggregate = fw.Aggregator(rules.ClassWise(base=rules.Krum(f=2)))
+    with pytest.raises(fw.BoundError, match=r"class 4: Krum.* needs n >= 2f"):
+        aggregate(np.ones((10, 3)), group={i: 4 if i < 2 else 1 for i in range(10)})
+    assert aggregate.round == 0
+
+
 def test_one_class_without_compensation_is_the_rule_itself() -> None:
     plain = fw.Aggregator(rules.FLDetector(window=2, momentum=0.5))
     wrapped = fw.Aggregator(rules.ClassWise(base=rules.FLDetector(window=2, momentum=0.5), gamma=0.0))

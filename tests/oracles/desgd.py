@@ -42,15 +42,21 @@ class DeSGDServer:
 
     def step(self, rows: ArrayLike, c: int) -> Vector:
         """Rows of the workers that hold class c."""
-        X = np.asarray(rows, dtype=np.float64)
-        fresh = self.aggregate(X)
-        total = np.zeros(X.shape[1])
+        return self.step_of_several({c: rows})
+
+    def step_of_several(self, rows: Mapping[int, ArrayLike]) -> Vector:
+        """Rows of the workers that hold each class of the round; what becomes of them is averaged."""
+        received = {c: self.aggregate(np.asarray(X, dtype=np.float64)) for c, X in rows.items()}
+        fresh = np.zeros_like(next(iter(received.values())))
+        for aggregate in received.values():
+            fresh = fresh + aggregate / len(received)
+        total = np.zeros_like(fresh)
         for momentum in self.momenta.values():
             total = total + momentum
         divisor = len(self.momenta) if self.classes is None else self.classes
-        average = total / divisor if self.momenta else np.zeros(X.shape[1])
+        average = total / divisor if self.momenta else np.zeros_like(fresh)
         for other in self.momenta:
-            if other != c:
+            if other not in received:
                 self.momenta[other] = self.beta * self.momenta[other]
-        self.momenta[c] = fresh
+        self.momenta.update(received)
         return (1 - self.gamma) * fresh + self.gamma * average

@@ -51,6 +51,12 @@ BOOSTED = attacks.SignFlip(scale=4.0)
 SIREN = {"rule": rules.SIREN(), "clients": Siren(inner=LocalSGD(batch_size=10, lr=0.1)), "root": 50}
 SYSTEMS = {
     "local training, some lost, some late": {"dropout": 0.2, "late": 0.26, "participation": 0.8},
+    "several classes a round": {
+        "clients": ClassMomentum(batch_size=5, classes=2),
+        "rule": rules.ClassWise(base=rules.TrimmedMean(f=1)),
+        "byzantine": 1,
+        "attack": attacks.ALIE(z=1.0),
+    },
     "worker momentum": {"clients": WorkerMomentum(inner=Gradient(batch_size=10)), "participation": 0.5},
     "siren": {
         **SIREN,
@@ -310,6 +316,38 @@ def test_the_class_of_a_round_goes_round_and_only_its_holders_answer() -> None:
     for ids, _, group in HEARD:
         assert list(ids) == [c for c in range(N) if group in labels[data.shards[c]].tolist()]
         assert {0, 1} <= set(ids)
+
+
+def test_in_rounds_of_several_classes_a_client_sends_a_row_for_each_that_it_holds() -> None:
+    HEARD.clear()
+    data = federate(DATASET, N, KClasses(k=2), holding_all=[0, 1])
+    run = simulation(clients=ClassMomentum(batch_size=5, classes=3), rule=Listening(), data=data, byzantine=2, seed=1)
+    list(run.run(CLASSES))
+    labels = DATASET.train.labels
+    for t, (ids, _, group) in enumerate(HEARD):
+        classes = [c % CLASSES for c in range(3 * t, 3 * t + 3)]
+        held = [(i, c) for i in range(N) for c in classes if c in labels[data.shards[i]].tolist()]
+        assert list(ids) == held
+        assert group == {row: row[1] for row in held}
+    momenta = run.progress.client_states
+    expected = torch.stack([momenta[i][f"momentum of {c}"] for i, c in held])
+    torch.testing.assert_close(run.rows, expected, rtol=0, atol=0)
+
+
+def test_an_attack_in_a_round_of_several_classes_goes_by_the_rows_of_each() -> None:
+    data = federate(DATASET, N, KClasses(k=3), holding_all=[0, 1])
+    changes = {"clients": ClassMomentum(batch_size=5, classes=2), "data": data, "byzantine": 2}
+    run = simulation(rule=rules.ClassWise(base=rules.Mean()), attack=attacks.ALIE(z=1.0), **changes)
+    *_, record = run.run(3)
+    known = run.progress.client_states
+    sent = [(i, c) for i in range(N) for c in (0, 1) if i < 2 or f"momentum of {c}" in known[i]]
+    for c in (0, 1):
+        honest = torch.stack([known[i][f"momentum of {c}"] for i, k in sent if k == c and i > 1])
+        forged = [run.rows[k] for k, row in enumerate(sent) if row in ((0, c), (1, c))]
+        expected = honest.mean(0) - honest.std(0, correction=0)
+        for row in forged:
+            torch.testing.assert_close(row, expected, rtol=1e-4, atol=1e-6)
+    assert record.accepted == (True,) * N
 
 
 def test_a_class_that_nobody_holds_is_left_out() -> None:

@@ -150,8 +150,8 @@ class Client(Component):
     """
 
     kind: ClassVar[str] = "client"
-    by_class: ClassVar[bool] = False
-    """Whether rounds have a class, `Context.group`, that clients answer for."""
+    by_class: ClassVar[int] = 0
+    """How many classes, `Context.group`, a round has that clients answer for; 0 where rounds have none."""
     talks: ClassVar[bool] = False
     """Whether it says anything besides its number of samples."""
 
@@ -179,6 +179,10 @@ class Client(Component):
         """
         computed = [model.gradient(*shard.take(numbers)) for shard, numbers in self.asks(task) or ()]
         return self.answer(task, [gradient for gradient, _ in computed], [loss for _, loss in computed])
+
+    def row_of(self, answer: Answer, group: int) -> Tensor | None:
+        """What it sends for this class, in a round of several; None if it has nothing to send for it."""
+        raise NotImplementedError(f"{type(self).__name__} does not answer for classes")
 
     def fresh(self) -> Client:
         """The algorithm without its memory: what the server does with data of its own."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import ClassVar
 
 from torch import Tensor
 
@@ -94,6 +93,8 @@ class ClassMomentum(Client):
         batch_size: samples of a class in a batch, at least 1.
         beta: at least 0 and below 1.
         order: "usual" or "printed".
+        classes: in a round; of several, a client sends the momentum of each that it holds, and the server takes the
+            mean of what it makes of each (the set of classes of the paper's theory).
 
     Raises:
         ValueError: parameters out of these bounds.
@@ -102,7 +103,7 @@ class ClassMomentum(Client):
     batch_size: int
     beta: float = 0.9
     order: str = "usual"
-    by_class: ClassVar[bool] = True
+    classes: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -110,10 +111,19 @@ class ClassMomentum(Client):
         _check_beta(self.beta)
         if self.order not in ORDERS:
             raise ValueError(f"order is one of {', '.join(ORDERS)}, got {self.order!r}")
+        if self.classes < 1:
+            raise ValueError(f"a round has at least one class, got classes = {self.classes}")
 
     @property
     def sends(self) -> str:
         return "gradient"
+
+    @property
+    def by_class(self) -> int:  # type: ignore[override]  # a class variable elsewhere
+        return self.classes
+
+    def row_of(self, answer: Answer, group: int) -> Tensor | None:
+        return answer.state.get(f"momentum of {group}")
 
     def fresh(self) -> Client:
         return Gradient(batch_size=self.batch_size)

@@ -41,10 +41,12 @@ def train_with(
         seed: of batches and dropout, together with the node's id.
 
     Raises:
-        ValueError: lr not positive.
+        ValueError: lr not positive, or rounds of several classes, since a reply holds one model.
     """
     if not lr > 0:
         raise ValueError(f"lr > 0 is needed, got {lr}")
+    if algorithm.by_class > 1:
+        raise ValueError(f"a node's reply holds one model, of one class: use classes=1, got {algorithm!r}")
 
     def train(message: Message, context: Context) -> Message:
         module, shard = prepare(context)

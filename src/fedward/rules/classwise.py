@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from ..registry import register
-from ..rule import Context, Plan, State
-from ..stack import Statistic, Updates
+from ..rule import BoundError, Context, Plan, Reason, State
+from ..stack import Gathered, Statistic, Updates
 from .coordinate import TrimmedMean
 from .wrapped import Wrapped
 
@@ -19,9 +20,9 @@ _BASE = "base/"
 
 @dataclass(frozen=True, eq=False)
 class _Compensated(Plan):
-    """A plan of the base rule, with the average of the buffers put to it as one more row."""
+    """Plans of the base rule, by class, with the average of the buffers put to them as one more row."""
 
-    inner: Plan | None = None
+    inner: Mapping[int, Plan] = field(default_factory=dict)
     average: Tensor | None = None
 
 
@@ -33,8 +34,9 @@ class ClassWise(Wrapped):
     Made for `fedward.clients.ClassMomentum`: in a round of class c (`Context.group`) the rows are class-c momenta of
     the workers that hold it, so that honest rows are alike however the data are dealt. With m = base rule(rows) and M
     the average of the class buffers: output (1 - gamma) m + gamma M; then buffer c <- m, every other buffer times
-    ``decay``. In the first round M is 0. Rounds without a class are one class. Arguments of the base rule, such as f,
-    are about the rows of a round.
+    ``decay``. In the first round M is 0. Rounds without a class are one class. In rounds of several classes, which
+    the paper's theory has, m is the mean of what the base rule makes of the rows of each. Arguments of the base rule,
+    such as f, are about the rows of a class.
 
     Args:
         base: the rule.
@@ -74,35 +76,59 @@ class ClassWise(Wrapped):
         return self.base.statistics(_of_base(state), context.fold("base"))
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        inner = self.base.decide(updates, _of_base(state), context.fold("base"))
-        average = self._average(state)
+        inner = self._by_class(updates, state, context)
+        plan, average = _mean_of(list(inner.values())), self._average(state)
         fresh = 1 - self.gamma
-        judged = inner.judged or inner.updates
-        below = torch.zeros(updates.d, device=updates.device) if average is None else average
-        stack = inner.updates.anchored(below)
-        if inner.weights is not None:
+        stack = plan.updates.anchored(torch.zeros(updates.d, device=updates.device) if average is None else average)
+        weights, kernel = None, None
+        if plan.weights is not None:
             added = torch.tensor([self.gamma], dtype=torch.float64)
-            weights = torch.cat([fresh * inner.weights.double().cpu(), added])
-            return _Compensated(stack, weights, None, inner.scores, inner.reasons, judged, inner.note, inner, average)
-        kernel = inner.kernel
-        assert kernel is not None
+            weights = torch.cat([fresh * plan.weights.double().cpu(), added])
+        else:
+            beneath = plan.kernel
+            assert beneath is not None
 
-        def compensated(block: Tensor) -> Tensor:
-            return kernel(block[:-1]).mul(fresh).add(block[-1], alpha=self.gamma)
+            def kernel(block: Tensor) -> Tensor:
+                return beneath(block[:-1]).mul(fresh).add(block[-1], alpha=self.gamma)
 
-        return _Compensated(stack, None, compensated, inner.scores, inner.reasons, judged, inner.note, inner, average)
+        judged = plan.judged or plan.updates
+        return _Compensated(stack, weights, kernel, plan.scores, plan.reasons, judged, plan.note, inner, average)
+
+    def _by_class(self, updates: Updates, state: State, context: Context) -> dict[int, Plan]:
+        """The base rule's plan for the rows of each class."""
+        within = context.fold("base")
+        if not isinstance(context.group, Mapping):
+            return {context.group or 0: self.base.decide(updates, _of_base(state), within)}
+        classes, plans = [context.group[name] for name in updates.ids], {}
+        for c in sorted(set(classes)):
+            rows = updates.take(torch.tensor([i for i, other in enumerate(classes) if other == c]))
+            try:
+                self.base.check(rows.n)
+            except BoundError as error:
+                raise BoundError(f"class {c}: {error}") from None
+            plans[c] = self.base.decide(rows, _of_base(state), replace(within, group=c))
+        return plans
 
     def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
         assert isinstance(plan, _Compensated)
-        assert plan.inner is not None
-        fresh = output.to(torch.promote_types(output.dtype, torch.float32), copy=True)
+        buffers = {k: v * self.decay for k, v in state.items() if k.startswith(_BUFFER)}
+        after: State = _of_base(state)
+        for c, inner in plan.inner.items():
+            fresh = self._fresh(plan, inner, output)
+            buffers[f"{_BUFFER}{c}"] = fresh
+            within = replace(context.fold("base"), group=c if isinstance(context.group, Mapping) else context.group)
+            after = self.base.advance(after, inner, fresh.to(output.dtype), within)
+        return {**buffers, **{f"{_BASE}{k}": v for k, v in after.items()}}
+
+    def _fresh(self, plan: _Compensated, inner: Plan, output: Tensor) -> Tensor:
+        """What the base rule made of the rows of one class: of a single one, it is in the output."""
+        wide = torch.promote_types(output.dtype, torch.float32)
+        if len(plan.inner) > 1:
+            return inner.execute().to(wide)
+        fresh = output.to(wide, copy=True)
         if plan.average is not None:
             fresh.sub_(plan.average.to(fresh), alpha=self.gamma)
-        fresh.div_(1 - self.gamma)  # what the base rule made of the rows
-        after = self.base.advance(_of_base(state), plan.inner, fresh.to(output.dtype), context.fold("base"))
-        own = f"{_BUFFER}{context.group or 0}"
-        buffers = {k: v * self.decay for k, v in state.items() if k.startswith(_BUFFER) and k != own}
-        return {**buffers, own: fresh, **{f"{_BASE}{k}": v for k, v in after.items()}}
+        return fresh.div_(1 - self.gamma)
 
     def _average(self, state: State) -> Tensor | None:
         """The average of the class buffers: (d,); None before the first."""
@@ -118,3 +144,35 @@ class ClassWise(Wrapped):
 
 def _of_base(state: State) -> dict[str, Tensor]:
     return {k.removeprefix(_BASE): v for k, v in state.items() if k.startswith(_BASE)}
+
+
+def _mean_of(plans: Sequence[Plan]) -> Plan:
+    """The plan whose output is the mean of these plans' outputs, with what each says of its rows."""
+    if len(plans) == 1:
+        return plans[0]
+    stack, share = Gathered([plan.updates for plan in plans]), 1 / len(plans)
+    judged = Gathered([plan.judged or plan.updates for plan in plans])
+    names = [name for name in plans[0].scores if all(name in plan.scores for plan in plans)]
+    scores = {name: torch.cat([plan.scores[name].double().cpu() for plan in plans]) for name in names}
+    reasons = [r for plan, view in zip(plans, judged.views, strict=True) for r in _reasons(plan, view.n)]
+    note = ", ".join(dict.fromkeys(plan.note for plan in plans if plan.note))
+    weights = [plan.weights.double().cpu() * share for plan in plans if plan.weights is not None]
+    if len(weights) == len(plans):
+        return Plan(stack, torch.cat(weights), None, scores, reasons, judged, note)
+
+    def kernel(block: Tensor) -> Tensor:
+        parts = zip(plans, stack.split(block), strict=True)
+        return torch.stack([_on_block(plan, rows) for plan, rows in parts]).mean(0)
+
+    return Plan(stack, None, kernel, scores, reasons, judged, note)
+
+
+def _on_block(plan: Plan, rows: Tensor) -> Tensor:
+    if plan.kernel is not None:
+        return plan.kernel(rows)
+    assert plan.weights is not None
+    return plan.weights.to(rows) @ rows
+
+
+def _reasons(plan: Plan, count: int) -> Sequence[Reason]:
+    return [Reason.NOT_SELECTED] * count if plan.reasons is None else plan.reasons

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Container, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import ceil, floor, nan
 
 import torch
@@ -15,6 +15,16 @@ from ..rule import Context, State
 from .backends import Backend
 from .data import FederatedData
 from .progress import Progress
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A row that arrived: whose it is, for which class if rounds have classes, what the rule calls it."""
+
+    client: int
+    group: int | None
+    id: Hashable
+    answer: Answer
 
 
 class Cohort:
@@ -51,8 +61,8 @@ class Cohort:
 
     @property
     def most(self) -> int:
-        """Answers in a round at most."""
-        return self.data.n if self.late else self.active
+        """Rows in a round at most."""
+        return (self.data.n if self.late else self.active) * max(self.clients.by_class, 1)
 
     def drawn(self, context: Context, now: Progress) -> tuple[list[int], frozenset[int]]:
         """Who works in this round, in order, and will answer; and who of them will be late."""
@@ -69,17 +79,25 @@ class Cohort:
         slow = frozenset(drawn[i] for i in order[lost : lost + late].tolist())
         return [client for client in drawn if client not in failed], slow
 
-    def class_of(self, round: int, present: Sequence[int]) -> int | None:
-        """The class of the round: all in turn, those left out of which no client present holds a sample."""
-        if not self.clients.by_class:
-            return None
+    def classes_of(self, round: int, present: Sequence[int]) -> tuple[int, ...]:
+        """The classes of the round: all in turn, those left out of which no client present holds a sample."""
+        many = self.clients.by_class
+        if not many:
+            return ()
         classes = self.data.dataset.classes
         held = {c for client in present for c in self.shards[client].by_class()}
-        return next((c % classes for c in range(round, round + classes) if c % classes in held), round % classes)
+        in_turn = [c % classes for c in range(round * many, round * many + classes)]
+        return tuple([c for c in in_turn if c in held][:many] or in_turn[:1])
 
     def answers(
-        self, present: Sequence[int], late: frozenset[int], context: Context, now: Progress, rows: Tensor
-    ) -> tuple[dict[int, Answer], Mapping[int, Answer], Mapping[int, State]]:
+        self,
+        present: Sequence[int],
+        late: frozenset[int],
+        classes: Sequence[int],
+        context: Context,
+        now: Progress,
+        rows: Tensor,
+    ) -> tuple[list[Sent], Mapping[int, Answer], Mapping[int, State]]:
         """What arrives in this round, in the order of clients and of ``rows``; what will in the next; all memories.
 
         Byzantine clients whose attack goes by honest rows alone are spared their work.
@@ -95,9 +113,28 @@ class Cohort:
         waiting = {c: Answer(nothing, nan, messages={"samples": len(self.shards[c])}) for c in spared} | dict(now.late)
         arrived = waiting | {c: a for c, a in done.items() if c not in late}
         arrived = {c: arrived[c] for c in sorted(arrived)}
-        _settle(rows, {c: a.row for c, a in arrived.items() if a.row is not None}, waiting)
         states = {**now.client_states, **{c: a.state for c, a in done.items() if a.state}}
-        return arrived, postponed, states
+        if len(classes) > 1:
+            return self._of_each_class(arrived, classes, waiting, rows), postponed, states
+        _settle(rows, {c: a.row for c, a in arrived.items() if a.row is not None}, waiting)
+        sent = [Sent(c, classes[0] if classes else None, c, a) for c, a in arrived.items() if a.row is not None]
+        return sent, postponed, states
+
+    def _of_each_class(
+        self, arrived: Mapping[int, Answer], classes: Sequence[int], spared: Container[int], rows: Tensor
+    ) -> list[Sent]:
+        """What each client sends for each class of the round; byzantine ones that are spared claim all of them."""
+        sent = []
+        for client, answer in arrived.items():
+            for c in classes:
+                row = answer.row if client in spared else self.clients.row_of(answer, c)
+                if row is not None:
+                    sent.append(Sent(client, c, (client, c), replace(answer, row=row)))
+        computed = [s.answer.row for s in sent]
+        for place, row in zip(rows, computed, strict=False):
+            assert row is not None
+            place.copy_(row)
+        return sent
 
     def _task(self, client: int, members: Sequence[int], context: Context, now: Progress) -> Task:
         shard = self.shards[client]

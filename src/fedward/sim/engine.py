@@ -103,6 +103,7 @@ class Simulation:
         rule.check(self._cohort.fewest)
         self.root = root_split(data.dataset.train, root, Context(seed=seed)) if rule.root_data else None
         initial = self.backend.initial()
+        self._sent = 0
         self._rows = torch.zeros(self._cohort.most, len(initial), device=self.device, dtype=initial.dtype)
         self.progress = Progress(0, initial, buffers=self.backend.initial_buffers())
 
@@ -127,8 +128,8 @@ class Simulation:
 
     @property
     def rows(self) -> Tensor:
-        """The rows that were sent in the last round, in the order of those that took part: (n, d)."""
-        return self._rows[: sum(verdict is not None for verdict in self.records[-1].accepted) if self.records else 0]
+        """The rows that were sent in the last round, in the order of clients: (n, d); none before the first."""
+        return self._rows[: self._sent]
 
     # --- the run --------------------------------------------------------------------------------------------
 
@@ -172,20 +173,27 @@ class Simulation:
         clock = _Clock()
         context = Context(round=now.round, seed=self.seed, evaluator=self._evaluator(now))
         present, late = self._cohort.drawn(context, now)
-        context = replace(context, group=self._cohort.class_of(now.round, present))
+        classes = self._cohort.classes_of(now.round, present)
+        context = replace(context, group=classes[0] if classes else None)
         with clock("gradients"):
-            answers, postponed, states = self._cohort.answers(present, late, context, now, self._rows)
-        active = [c for c, answer in answers.items() if answer.row is not None]
+            sent, postponed, states = self._cohort.answers(present, late, classes, context, now, self._rows)
+        active, ids, self._sent = [s.client for s in sent], [s.id for s in sent], len(sent)
         byzantine = [i for i, c in enumerate(active) if c in self.byzantine]
         honest = [i for i, c in enumerate(active) if c not in self.byzantine]
-        rows = self._rows[: len(active)]
+        updates = Dense(self._rows[: len(sent)], ids=ids) if sent else None
         with clock("attack"):
-            attack_state = self._forge(Dense(rows, ids=active), honest, byzantine, context, now)
-            said: dict[Hashable, Any] = {c: self._said(c, answers[c].messages, context) for c in active}
+            attack_state = now.attack_state
+            for group in dict.fromkeys(s.group for s in sent):
+                about = replace(context, group=group)
+                theirs, own = ([i for i in rows if sent[i].group == group] for rows in (honest, byzantine))
+                assert updates is not None
+                attack_state = self._forge(updates, theirs, own, about, now, attack_state)
+            said: dict[Hashable, Any] = {s.id: self._said(s.client, s.answer.messages, context) for s in sent}
             context = replace(context, messages=said)
+            if len(classes) > 1:
+                context = replace(context, group={s.id: s.group for s in sent if s.group is not None})
         skipped, result, state = None, None, now.rule_state
         parameters, velocity, buffers = now.parameters, now.velocity, now.buffers
-        updates = Dense(rows, ids=active) if active else None
         with clock("aggregate"):
             try:
                 if updates is None:
@@ -198,7 +206,7 @@ class Simulation:
             with clock("update"):
                 gradient = -result.output if self.clients.sends == "delta" else result.output
                 parameters, velocity = self.server.step(parameters, gradient, velocity)
-                buffers = _mean_buffers([answers[c] for c in active], result.accepted, now.buffers)
+                buffers = _mean_buffers([s.answer for s in sent], result.accepted, now.buffers)
         accuracy = loss = signs = confidence = None
         if evaluate:
             with clock("evaluate"):
@@ -210,7 +218,7 @@ class Simulation:
             round=now.round + 1,
             accuracy=accuracy,
             loss=loss,
-            train_loss=sum(answers[active[i]].loss for i in honest) / max(len(honest), 1),
+            train_loss=sum(sent[i].answer.loss for i in honest) / max(len(honest), 1),
             byzantine_accepted=share([accepted[i] for i in byzantine]),
             honest_accepted=share([accepted[i] for i in honest]),
             accepted=_by_client(self.data.n, active, accepted),
@@ -242,10 +250,12 @@ class Simulation:
     def _said(self, client: int, messages: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         return self.attack.say(messages, context.fold("attack")) if client in self.byzantine else messages
 
-    def _forge(self, rows: Dense, honest: list[int], byzantine: list[int], context: Context, now: Progress) -> State:
+    def _forge(
+        self, rows: Dense, honest: list[int], byzantine: list[int], context: Context, now: Progress, before: State
+    ) -> State:
         """Put forged rows in the place of the byzantine clients' own; what the attack remembers of it."""
         if not (honest and byzantine):
-            return now.attack_state
+            return before
         own = torch.tensor(byzantine)
         view = View(
             honest=rows.take(torch.tensor(honest)),
@@ -253,13 +263,13 @@ class Simulation:
             context=replace(context.fold("attack"), evaluator=None),
             decide=lambda updates: self.rule.decide(updates, now.rule_state, context.fold("rule")),
             previous=_as_sent(now.velocity, self.clients),
-            state=now.attack_state,
+            state=before,
         )
         forged = self.attack.forge(view)
         if not self.attack.history:
             for block in forged.blocks():  # what a block is made of is in the same columns, so it can be overwritten
                 rows.G[own, block.start : block.stop] = block.rows.to(rows.dtype)
-            return now.attack_state
+            return before
         sent = materialise(forged).to(rows.dtype)
         state = self.attack.advance(view, sent)
         rows.G[own] = sent
@@ -351,7 +361,7 @@ def _checksum(*tensors: Tensor) -> str:
 def _by_client(n: int, active: list[int], accepted: list[bool]) -> tuple[bool | None, ...]:
     verdicts: list[bool | None] = [None] * n
     for client, ok in zip(active, accepted, strict=True):
-        verdicts[client] = ok
+        verdicts[client] = ok and verdicts[client] is not False  # of several rows, all
     return tuple(verdicts)
 
 

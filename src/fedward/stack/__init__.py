@@ -1,5 +1,6 @@
 """The lazy stack of client updates: the only code that touches data."""
 
+from .gathered import Gathered
 from .geometry import cosines, squared_distances
 from .layout import Layout
 from .parts import one_mix, parts
@@ -13,6 +14,7 @@ __all__ = [
     "Dense",
     "Dots",
     "Extended",
+    "Gathered",
     "Gram",
     "Joined",
     "Kernel",
