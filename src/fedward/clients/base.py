@@ -129,14 +129,14 @@ class Answer:
 
     Attributes:
         row: what it sends, (d,); None if it has nothing to send in this round.
-        loss: mean over its batches, as it trained.
+        loss: mean over its batches, as it trained; a number, or a tensor of one, which a GPU need not be waited for.
         state: what it remembers.
         messages: what it says besides: its number of samples, SIREN's alarm.
         buffers: its running statistics, (b,), if the model has any.
     """
 
     row: Tensor | None
-    loss: float
+    loss: float | Tensor
     state: State = field(default_factory=dict)
     messages: Mapping[str, Any] = field(default_factory=dict)
     buffers: Tensor | None = None
@@ -164,7 +164,7 @@ class Client(Component):
         """The batches whose gradients at the server's parameters are all it needs; None if it does not work so."""
         return None
 
-    def answer(self, task: Task, gradients: Sequence[Tensor], losses: Sequence[float]) -> Answer:
+    def answer(self, task: Task, gradients: Sequence[Tensor], losses: Sequence[float | Tensor]) -> Answer:
         """What it makes of the gradients, one (d,) row and one loss for each batch of `asks`.
 
         Pure, but for the gradients: they may be modified and sent, and must not be remembered.

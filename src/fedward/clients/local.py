@@ -49,7 +49,7 @@ class Gradient(Client):
     def asks(self, task: Task) -> list[Samples]:
         return [(task.shard, next(task.batches(self.batch_size, 1)))]
 
-    def answer(self, task: Task, gradients: Sequence[Tensor], losses: Sequence[float]) -> Answer:
+    def answer(self, task: Task, gradients: Sequence[Tensor], losses: Sequence[float | Tensor]) -> Answer:
         return Answer(gradients[0], losses[0])
 
 
@@ -111,7 +111,7 @@ class LocalSGD(Client):
             optimizer.step()
             total += loss.detach()
         optimizer.zero_grad()
-        return Answer(_change(model, task.parameters), float(total) / count)
+        return Answer(_change(model, task.parameters), total / count)
 
     def _optimizer(self, model: LocalModel) -> torch.optim.Optimizer:
         fused = model.device.type in ("cpu", "cuda")

@@ -118,11 +118,11 @@ class LocalModel:
                 if isinstance(part, nn.modules.batchnorm._BatchNorm):
                     part.eval()
 
-    def gradient(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, float]:
+    def gradient(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """The gradient of the cross-entropy, (d,), and the loss; the parameters stay as they are."""
         loss = nn.functional.cross_entropy(self.module(inputs), labels)
         gradients = torch.autograd.grad(loss, self.parameters)
-        return torch.cat([g.reshape(-1) for g in gradients]), float(loss.detach())
+        return torch.cat([g.reshape(-1) for g in gradients]), loss.detach()
 
     def evaluate(self, inputs: Tensor, labels: Tensor) -> tuple[float, float]:
         """Accuracy and mean loss, without dropout."""

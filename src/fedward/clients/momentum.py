@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
 
 from torch import Tensor
 
@@ -60,7 +59,7 @@ class WorkerMomentum(Client):
     def asks(self, task: Task) -> Sequence[Samples] | None:
         return self.inner.asks(self._within(task))
 
-    def answer(self, task: Task, gradients: Sequence[Tensor], losses: Sequence[float]) -> Answer:
+    def answer(self, task: Task, gradients: Sequence[Tensor], losses: Sequence[float | Tensor]) -> Answer:
         return self._averaged(self.inner.answer(self._within(task), gradients, losses), task)
 
     def work(self, model: LocalModel, task: Task) -> Answer:
@@ -136,12 +135,12 @@ class ClassMomentum(Client):
             for c, shard in task.shard.by_class().items()
         ]
 
-    def answer(self, task: Task, gradients: Sequence[Tensor], losses: Sequence[float]) -> Answer:
+    def answer(self, task: Task, gradients: Sequence[Tensor], losses: Sequence[float | Tensor]) -> Answer:
         state = {
             f"momentum of {c}": self._blend(gradient, task.state.get(f"momentum of {c}"))
             for c, gradient in zip(task.shard.by_class(), gradients, strict=True)
         }
-        return Answer(state.get(f"momentum of {task.context.group}"), fmean(losses), state)
+        return Answer(state.get(f"momentum of {task.context.group}"), sum(losses) / len(losses), state)
 
     def _blend(self, gradient: Tensor, momentum: Tensor | None) -> Tensor:
         new, old = (self.beta, 1 - self.beta) if self.order == "printed" else (1 - self.beta, self.beta)

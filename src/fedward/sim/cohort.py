@@ -108,7 +108,10 @@ class Cohort:
         working = sorted((c for c in present if c not in spared), key=lambda c: (c in late, c))
         tasks = [self._task(c, members, context, now) for c in working]
         done = dict(zip(working, self.backend.messages(self.clients, tasks, rows), strict=True))
-        postponed = {c: replace(a, row=a.row.clone()) for c, a in done.items() if c in late and a.row is not None}
+        delayed = {c: a for c, a in done.items() if c in late}
+        postponed = {
+            c: replace(a, row=a.row.clone(), loss=float(a.loss)) for c, a in delayed.items() if a.row is not None
+        }
         nothing = torch.zeros_like(now.parameters)
         waiting = {c: Answer(nothing, nan, messages={"samples": len(self.shards[c])}) for c in spared} | dict(now.late)
         arrived = waiting | {c: a for c, a in done.items() if c not in late}

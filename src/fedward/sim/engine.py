@@ -218,7 +218,7 @@ class Simulation:
             round=now.round + 1,
             accuracy=accuracy,
             loss=loss,
-            train_loss=sum(sent[i].answer.loss for i in honest) / max(len(honest), 1),
+            train_loss=sum(float(sent[i].answer.loss) for i in honest) / max(len(honest), 1),
             byzantine_accepted=share([accepted[i] for i in byzantine]),
             honest_accepted=share([accepted[i] for i in honest]),
             accepted=_by_client(self.data.n, active, accepted),
