@@ -33,10 +33,9 @@ from rich.table import Table
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+import fedward as fw
 from benchmarks.speed.machine import machine
 from benchmarks.speed.worker import fill, peak_of
-
-import fedward as fw
 from fedward.evaluator import rows_of
 from fedward.stack import Dense, Updates
 from fedward.testing import QuadraticEvaluator

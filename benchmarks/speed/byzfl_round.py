@@ -33,10 +33,30 @@ def _loader(samples: int, batch: int) -> Any:
 
 
 class Rounds:
-    """A federation of ByzFL's: honest clients, an attacker with the formula of ALIE, a server."""
+    """Federations with ByzFL's aggregators, by their names."""
 
-    def start(self, clients: int, byzantine: int, batch: int, aggregator: str) -> dict[str, Any]:
-        """Make them; samples are noise, their number and shape those of the packaged Fashion-MNIST."""
+    def __init__(self) -> None:
+        self.going: dict[str, Federation] = {}
+
+    def start(self, clients: int, byzantine: int, batch: int, aggregators: list[str]) -> dict[str, Any]:
+        """Make them."""
+        self.going = {name: Federation(clients, byzantine, batch, name) for name in aggregators}
+        return {}
+
+    def step(self, name: str) -> dict[str, Any]:
+        """One round of one of them."""
+        start = time.perf_counter()
+        self.going[name].step()
+        return {"seconds": time.perf_counter() - start}
+
+
+class Federation:
+    """ByzFL's honest clients, attacker (ALIE's formula) and server.
+
+    Samples are noise, their number and shape those of the packaged Fashion-MNIST.
+    """
+
+    def __init__(self, clients: int, byzantine: int, batch: int, aggregator: str) -> None:
         framework = part("byzfl", "fed_framework")
         # ByzFL finds its models by name among its own.
         part("byzfl", "fed_framework.models").SignGuardCNN = SignGuardCNN  # type: ignore[attr-defined]
@@ -55,17 +75,14 @@ class Rounds:
         attack = {"name": "ALittleIsEnough", "f": byzantine, "parameters": {"tau": 0.3}}
         self.attacker = framework.ByzantineClient(attack)
         self._hand_out()
-        return {"parameters": sum(p.numel() for p in self.server.model.parameters())}
 
-    def step(self) -> dict[str, Any]:
+    def step(self) -> None:
         """One round."""
-        start = time.perf_counter()
         for client in self.clients:
             client.compute_gradients()
         honest: list[Tensor] = [client.get_flat_gradients_with_momentum() for client in self.clients]
         self.server.update_model_with_gradients(honest + self.attacker.apply_attack(honest))
         self._hand_out()
-        return {"seconds": time.perf_counter() - start}
 
     def _hand_out(self) -> None:
         model = self.server.get_dict_parameters()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.speed.judge import BUDGETS
 from benchmarks.speed.peers import PEERS, Peer
-from benchmarks.speed.process import Failed, Stopped, Worker
+from benchmarks.speed.process import AnswerError, StoppedError, Worker
 from benchmarks.speed.rules import Line, byzantine, lines
 
 SAME = 1e-4  # of float32 results that were computed in another order
 SEED = 0
+SETTLE = 0.03  # seconds for which threads of a call that has ended may still spin, in the way of another process
 Size = tuple[int, int]
 Tell = Callable[[str], None]
 
@@ -47,6 +50,7 @@ class Taken:
     turns: list[float] = field(default_factory=list)
     first: dict[str, Any] = field(default_factory=dict)
     stopped: str = ""
+    over: bool = False
 
     @property
     def library(self) -> str:
@@ -54,7 +58,7 @@ class Taken:
 
     def wants_more(self, options: Options) -> bool:
         """Whether it takes part in the next turn; one whose call is slow has one turn, or none."""
-        if self.stopped or len(self.turns) >= options.most:
+        if self.stopped or self.over or len(self.turns) >= options.most:
             return False
         return sum(self.turns) < options.seconds and self.first["seconds"] < 5 * options.seconds
 
@@ -73,6 +77,7 @@ class Bench:
     def __init__(self, ours: Worker, theirs: Worker | None, options: Options, folder: Path, tell: Tell) -> None:
         self.ours, self.theirs, self.options, self.folder, self.tell = ours, theirs, options, folder, tell
         self.slow: dict[str, list[Size]] = {}
+        self._asked: Worker | None = None
 
     def run(self, sizes: Iterable[Size]) -> Iterable[dict[str, Any]]:
         """One record a line and size, smaller sizes first."""
@@ -113,32 +118,38 @@ class Bench:
             taken.first = taken.worker.ask(
                 "first", self.options.limit, key=taken.key, what=taken.key, f=line.f, out=out
             )
-        except Stopped as why:
+        except StoppedError as why:
             taken.stopped = str(why)
             self.slow.setdefault(who, []).append((n, d))
-        except Failed as why:
+        except AnswerError as why:
             taken.stopped = str(why)
 
     def _turns(self, contenders: list[Taken], line: Line, floors: dict[str, list[float]]) -> None:
         """Floors, ours, theirs, floors, ours ... until all have had enough."""
         if contenders[0].worker.process is None:  # it was stopped, and with it the stack is gone
             return
+        gram = line.gram_needed or (line.name in BUDGETS and BUDGETS[line.name].gram > 0)
         while any(taken.wants_more(self.options) for taken in contenders) or not floors["read"]:
-            for name, seconds in self.ours.ask("floor", gram=line.gram).items():
+            for name, seconds in self._settled(self.ours).ask("floor", gram=gram).items():
                 floors[name].append(seconds)
             for taken in contenders:
                 if taken.wants_more(self.options):
                     self._again(taken)
 
     def _again(self, taken: Taken) -> None:
-        """One turn; a peer's process that was stopped for another of its contenders has forgotten this one."""
-        if taken.worker.process is None:
-            taken.turns.append(taken.first["seconds"])
-            return
+        """One turn; what a process knew that was stopped for another contender is gone, and the first call counts."""
         try:
-            taken.turns.append(taken.worker.ask("again", 2 * self.options.limit, key=taken.key)["seconds"])
-        except (Stopped, Failed):
-            taken.turns.append(taken.first["seconds"])
+            worker = self._settled(taken.worker)
+            taken.turns.append(worker.ask("again", 2 * self.options.limit, key=taken.key)["seconds"])
+        except (StoppedError, AnswerError):
+            taken.over = True
+
+    def _settled(self, worker: Worker) -> Worker:
+        """The worker, when the other one's threads have gone to sleep."""
+        if self._asked is not worker:
+            time.sleep(SETTLE)
+            self._asked = worker
+        return worker
 
     def _last(self, ours: Taken) -> None:
         """What remembers rounds takes most in a later one."""

@@ -18,7 +18,7 @@ UNRESOLVED = ("byzfl", "byzpy")
 NEEDED = ("scipy", "matplotlib", "seaborn", "cloudpickle")
 
 
-class NoPeers(RuntimeError):
+class PeersError(RuntimeError):
     """The environment could not be made; the message ends with what pip said."""
 
 
@@ -37,7 +37,7 @@ def make(say: Callable[[str], None], folder: Path = FOLDER) -> None:
     """Make it, or bring it up to date.
 
     Raises:
-        NoPeers: pip failed, most likely for want of a network.
+        PeersError: pip failed, most likely for want of a network.
     """
     if ready(folder):
         return
@@ -68,4 +68,4 @@ def _pip(folder: Path, arguments: Sequence[str]) -> None:
     command = [str(python(folder)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise NoPeers(f"{' '.join(command[2:])} failed: {done.stderr.strip()[-500:]}")
+        raise PeersError(f"{' '.join(command[2:])} failed: {done.stderr.strip()[-500:]}")

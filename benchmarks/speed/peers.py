@@ -106,7 +106,7 @@ def _byzfl(name: str, *before: str, **arguments: Any) -> Make:
 
 def _byzpy(name: str, *before: str, arguments: Callable[[int, int], dict[str, Any]]) -> Make:
     def make(n: int, f: int) -> Contender:
-        found = {}
+        found: dict[str, Any] = {}
         for folder in ("coordinate_wise", "geometric_wise", "norm_wise"):
             found |= vars(importlib.import_module(f"byzpy.aggregators.{folder}"))
         mixers = importlib.import_module("byzpy.pre_aggregators")
@@ -250,9 +250,7 @@ PEERS = (
     Peer("smea", "ByzPy", "SMEA", _byzpy("SMEA", arguments=_f)),
     Peer("caf", "ByzFL", "CAF", _byzfl("CAF", f="f"), "one random power step, not the first direction"),
     Peer("caf", "ByzPy", "CAF", _byzpy("CAF", arguments=_f), "three power steps, not the first direction"),
-    Peer(
-        "cge", "ByzPy", "ComparativeGradientElimination", _byzpy("ComparativeGradientElimination", arguments=_f)
-    ),
+    Peer("cge", "ByzPy", "ComparativeGradientElimination", _byzpy("ComparativeGradientElimination", arguments=_f)),
     Peer("nnm >> mean", "ByzFL", "NNM + Average", _byzfl(MEAN, "NNM")),
     Peer("nnm >> krum", "ByzFL", "NNM + Krum", _byzfl(KRUM, "NNM", f="f"), WIDER),
     Peer("nnm >> krum", "ByzPy", f"{NNM} + Krum", _byzpy(KRUM, NNM, arguments=_f), WIDER),

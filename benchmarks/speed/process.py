@@ -17,11 +17,11 @@ _GRACE = 900.0  # seconds for what is no measurement: starting, filling a stack
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
-class Stopped(RuntimeError):
+class StoppedError(RuntimeError):
     """A worker was stopped or died; the next question starts another."""
 
 
-class Failed(RuntimeError):
+class AnswerError(RuntimeError):
     """A worker answered with an exception."""
 
 
@@ -50,8 +50,8 @@ class Worker:
         """What the worker answers.
 
         Raises:
-            Stopped: it took longer than ``limit`` seconds or too much memory, or died.
-            Failed: it answered with an exception.
+            StoppedError: it took longer than ``limit`` seconds or too much memory, or died.
+            AnswerError: it answered with an exception.
         """
         process = self._running()
         assert process.stdin is not None
@@ -62,7 +62,7 @@ class Worker:
             raise self._stopped(f"its process ended with code {process.wait()}") from error
         reply: dict[str, Any] = json.loads(self._reply(process, limit))
         if "error" in reply:
-            raise Failed(reply["error"])
+            raise AnswerError(reply["error"])
         return reply
 
     def hold(self, **stack: Any) -> None:
@@ -99,9 +99,9 @@ class Worker:
             raise self._stopped(f"its process ended with code {process.wait()}")
         return line
 
-    def _stopped(self, why: str) -> Stopped:
+    def _stopped(self, why: str) -> StoppedError:
         self.close()
-        return Stopped(why)
+        return StoppedError(why)
 
     @staticmethod
     def _resident(pid: int) -> int:

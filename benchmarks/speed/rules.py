@@ -13,7 +13,7 @@ from torch import Tensor
 
 import fedward as fw
 from benchmarks.memory import INSTEAD, Streamed
-from benchmarks.speed.worker import Bench, Call, serve
+from benchmarks.speed.worker import Bench, Call, Handler, serve
 from fedward import attacks, stack
 from fedward.attacks.adaptive import OBJECTIVES, Trial
 from fedward.registry import Entry
@@ -31,7 +31,7 @@ class Line:
         rule: as text.
         f: the number of byzantine clients that it is told of, or that there are.
         note: where it is not what the name says, why.
-        gram: whether it needs the products of all rows, so that its floor is ``gram + read`` and not ``read``.
+        gram_needed: whether it needs the products of all rows, so that its floor is ``gram + read`` and not ``read``.
         history: whether it remembers earlier rounds.
     """
 
@@ -39,7 +39,7 @@ class Line:
     rule: str
     f: int
     note: str
-    gram: bool
+    gram_needed: bool
     history: bool
 
 
@@ -105,9 +105,7 @@ def adaptive(G: Tensor, f: int) -> dict[str, Any]:
     def view() -> attacks.View:
         rows = stack.Dense(G)
         honest, own = torch.arange(len(G) - f), torch.arange(len(G) - f, len(G))
-        return attacks.View(
-            rows.take(honest), rows.take(own), decide=lambda sent: rule.decide(sent, {}, Context())
-        )
+        return attacks.View(rows.take(honest), rows.take(own), decide=lambda sent: rule.decide(sent, {}, Context()))
 
     def one() -> float:
         seen = view()
@@ -138,7 +136,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, required=True)
     bench = Bench(lambda rule, n, f: Ours(rule), parser.parse_args().threads)
     rounds = Rounds()
-    more = {"adaptive": lambda: adaptive(bench.G, bench.f), "round_start": rounds.start, "round": rounds.step}
+    more: dict[str, Handler] = {
+        "adaptive": lambda: adaptive(bench.G, bench.f),
+        "round_start": rounds.start,
+        "round": rounds.step,
+    }
     serve({**bench.handlers, **more})
 
 
