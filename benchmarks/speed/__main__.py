@@ -23,7 +23,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from benchmarks.speed import judge, peerenv, plot, report
-from benchmarks.speed.machine import cores, machine
+from benchmarks.speed.machine import cores, machine, memory
 from benchmarks.speed.measure import Bench, Options, Size
 from benchmarks.speed.process import ROOT, Worker, environment
 from benchmarks.speed.rules import lines
@@ -49,9 +49,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=cores(), help="of every library (default: %(default)s)")
     parser.add_argument("--rules", nargs="+", metavar="NAME", help="lines of the table, such as krum or 'nnm >> krum'")
     parser.add_argument("--sizes", nargs="+", metavar="NxD", help="stacks, such as 50x57620")
-    parser.add_argument("--seconds", type=float, help="for the turns of one contender (default: 3, quick 0.2)")
-    parser.add_argument("--limit", type=float, help="stop a call that takes longer (default: 40, quick 3)")
-    parser.add_argument("--memory", type=float, default=12.0, metavar="GB", help="stop a process that holds more")
+    parser.add_argument("--seconds", type=float, help="for the turns of one contender (default: 2, quick 0.2)")
+    parser.add_argument("--limit", type=float, help="stop a call that takes longer (default: 30, quick 3)")
+    most = round(0.65e-9 * memory(), 1)
+    parser.add_argument(
+        "--memory", type=float, default=most, metavar="GB", help="a process may hold (here %(default)s)"
+    )
     parser.add_argument("--no-peers", action="store_true", help="ours alone; nothing is installed")
     parser.add_argument("--only-rules", action="store_true", help="no rounds, no search, no ResNet-18")
     parser.add_argument("--json", type=Path, default=RESULT, metavar="FILE")
@@ -68,8 +71,13 @@ def main() -> None:
         write(json.loads(given.json.read_text()), given)
         return
     theirs = not given.no_peers and install(console)
-    data = measure(given, theirs, console)
+    data: dict[str, Any] = {}
     given.json.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        measure(given, theirs, console, data)
+    except BaseException:  # Ctrl-C too: half an hour is not lost, nor are the results of an earlier run
+        given.json.with_suffix(".partial.json").write_text(json.dumps(data, indent=1) + "\n")
+        raise
     given.json.write_text(json.dumps(data, indent=1) + "\n")
     show(data, console)
     write(data, given)
@@ -86,15 +94,13 @@ def install(console: Console) -> bool:
     return True
 
 
-def measure(given: argparse.Namespace, theirs: bool, console: Console) -> dict[str, Any]:
-    """Everything, in one dictionary."""
+def measure(given: argparse.Namespace, theirs: bool, console: Console, data: dict[str, Any]) -> None:
+    """Everything, into one dictionary."""
     options = chosen(given)
     sizes = [_size(text) for text in given.sizes] if given.sizes else list(QUICK if given.quick else FULL)
-    data: dict[str, Any] = {
-        "machine": machine(given.threads),
-        "settings": {"seconds": options.seconds, "limit": options.limit, "most": options.most, "sizes": sizes},
-        "lines": [],
-    }
+    settings = {"seconds": options.seconds, "limit": options.limit, "most": options.most, "sizes": sizes}
+    settings["memory"] = given.memory
+    data |= {"machine": machine(given.threads), "settings": settings, "lines": []}
     with tempfile.TemporaryDirectory() as name, _progress(console) as progress:
         folder = Path(name)
         ours, peers = workers(given, folder, theirs)
@@ -118,12 +124,11 @@ def measure(given: argparse.Namespace, theirs: bool, console: Console) -> dict[s
         finally:
             for worker in filter(None, (ours, peers)):
                 worker.close()
-    return data
 
 
 def rest(given: argparse.Namespace, ours: Worker, peers: Worker | None, d: int) -> Iterator[tuple[str, Part]]:
     """What is not about one rule, by name."""
-    quick, memory = given.quick, given.memory * 1e9
+    quick, most = given.quick, given.memory * 1e9
     yield "a search against the rule", lambda: adaptive(ours, d)
     for worker in filter(None, (ours, peers)):
         worker.close()  # with its stack
@@ -131,7 +136,7 @@ def rest(given: argparse.Namespace, ours: Worker, peers: Worker | None, d: int) 
     for worker in filter(None, (ours, peers)):
         worker.close()
     clients = 5 if quick else N
-    yield "a simulation with ResNet-18", lambda: {"resnet": resnet(given.threads, clients, 1, memory)}
+    yield "a simulation with ResNet-18", lambda: {"resnet": resnet(given.threads, clients, 1, most)}
 
 
 def workers(given: argparse.Namespace, folder: Path, theirs: bool) -> tuple[Worker, Worker | None]:
@@ -152,8 +157,8 @@ def chosen(given: argparse.Namespace) -> Options:
     unknown = (names or frozenset()) - valid
     if unknown:
         raise SystemExit(f"no such line: {', '.join(sorted(unknown))}; there are {', '.join(sorted(valid))}")
-    seconds = given.seconds or (0.2 if given.quick else 3.0)
-    return Options(seconds, given.limit or (3.0 if given.quick else 40.0), 3 if given.quick else 9, names)
+    seconds = given.seconds or (0.2 if given.quick else 2.0)
+    return Options(seconds, given.limit or (3.0 if given.quick else 30.0), 3 if given.quick else 7, names)
 
 
 def show(data: dict[str, Any], console: Console) -> None:

@@ -94,7 +94,8 @@ def exponent(points: Iterable[tuple[float, float]]) -> float | None:
     if len({x for x, _ in logs}) < 2:
         return None
     mean_x, mean_y = (sum(part) / len(logs) for part in zip(*logs, strict=True))
-    return sum((x - mean_x) * (y - mean_y) for x, y in logs) / sum((x - mean_x) * (x - mean_x) for x, _ in logs)
+    slope: float = sum((x - mean_x) * (y - mean_y) for x, y in logs) / sum((x - mean_x) ** 2 for x, _ in logs)
+    return slope
 
 
 def growth(data: Data, name: str) -> tuple[float | None, float | None]:
@@ -164,7 +165,9 @@ def _of_the_rest(data: Data) -> Sequence[Verdict]:
     resnet = data.get("resnet")
     if resnet:
         shown = resnet.get("stopped") or f"{resnet['peak_bytes'] / 1e9:.2f} GB"
-        met = "stopped" not in resnet and resnet["peak_bytes"] <= SIMULATION_BYTES
+        met: bool | None = "stopped" not in resnet and resnet["peak_bytes"] <= SIMULATION_BYTES
+        if resnet["clients"] < REFERENCE[0]:  # a quick run; the budget is of 50
+            met = None
         found.append(Verdict(f"a simulation of {resnet['clients']} clients with ResNet-18", "5 GB", shown, met))
     return found
 

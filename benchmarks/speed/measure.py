@@ -96,7 +96,7 @@ class Bench:
         floors: dict[str, list[float]] = {"read": [], "gram": []}
         self._turns(contenders, line, floors)
         ours, *peers = contenders
-        if line.history and not ours.stopped:
+        if line.history and ours.worker.process is not None:
             self._last(ours)
         record = {**asdict(line), "n": n, "d": d, **{k: _span(v) for k, v in floors.items() if v}, **ours.summary()}
         record["peers"] = [self._beside(taken, ours, d) for taken in peers]
@@ -126,10 +126,10 @@ class Bench:
 
     def _turns(self, contenders: list[Taken], line: Line, floors: dict[str, list[float]]) -> None:
         """Floors, ours, theirs, floors, ours ... until all have had enough."""
-        if contenders[0].worker.process is None:  # it was stopped, and with it the stack is gone
-            return
         gram = line.gram_needed or (line.name in BUDGETS and BUDGETS[line.name].gram > 0)
         while any(taken.wants_more(self.options) for taken in contenders) or not floors["read"]:
+            if self.ours.process is None:  # it was stopped, and with it the stack is gone
+                return
             for name, seconds in self._settled(self.ours).ask("floor", gram=gram).items():
                 floors[name].append(seconds)
             for taken in contenders:
@@ -141,8 +141,10 @@ class Bench:
         try:
             worker = self._settled(taken.worker)
             taken.turns.append(worker.ask("again", 2 * self.options.limit, key=taken.key)["seconds"])
-        except (StoppedError, AnswerError):
+        except AnswerError:
             taken.over = True
+        except StoppedError as why:
+            taken.over, taken.stopped = True, "" if taken.turns else f"in its second call, {why}"
 
     def _settled(self, worker: Worker) -> Worker:
         """The worker, when the other one's threads have gone to sleep."""
@@ -153,7 +155,11 @@ class Bench:
 
     def _last(self, ours: Taken) -> None:
         """What remembers rounds takes most in a later one."""
-        later = self.ours.ask("last", key=ours.key)
+        try:
+            later = self.ours.ask("last", 2 * self.options.limit, key=ours.key)
+        except (StoppedError, AnswerError) as why:
+            ours.stopped = f"in a later round, {why}"
+            return
         if later["extra_bytes"] is not None:
             ours.first["extra_bytes"] = max(ours.first["extra_bytes"], later["extra_bytes"])
         ours.first["state_bytes"] = later["state_bytes"]

@@ -49,6 +49,6 @@ def plot(data: Data, file: Path) -> None:
         axes.set_xscale("log")
         axes.set_xlabel(f"time of G.sum() = 1; n = {n}, d = {d:,}")
         axes.grid(axis="x", color="#dddddd", linewidth=0.6)
-        axes.legend(loc="lower right")
+        figure.legend(loc="outside upper center", ncols=len(COLOURS) + 1)
         figure.savefig(file, format="svg", metadata={"Date": None})
         pyplot.close(figure)

@@ -30,7 +30,7 @@ Written by `make bench` from `{source}`; every figure on this page is of one run
 `read` is the time of `G.sum()`, `gram` that of `G @ G.T`, both measured in the same turns as the rule; a rule's floor
 is `read`, or `gram + read` if it needs the products of all rows. Rows are float32, one in five is byzantine
 (f = n / 5). Times are the shortest of up to {most} calls, ours and the peers' in turns; every library has the same
-threads and the same rows. A call of more than {limit:g} s is stopped.
+threads and the same rows. A call of more than {limit:g} s is stopped, and so is a process of more than {memory:g} GB.
 """
 
 PLOT = """
@@ -259,7 +259,7 @@ def machine_text(data: Data) -> str:
     caches = ", ".join(f"{name} {size}" for name, size in on["caches"].items())
     return (
         f"{on['processor']}, {on['cores']} cores ({caches}), {on['memory_gib']} GiB, {on['system']}; {on['threads']} "
-        f"threads; Python {on['python']}, PyTorch {on['torch']}, NumPy {on['numpy']}; {on['date']}, commit "
+        f"thread{'s' * (on['threads'] > 1)}; Python {on['python']}, PyTorch {on['torch']}, NumPy {on['numpy']}; {on['date']}, commit "
         f"{on['commit']}."
     )
 
@@ -271,7 +271,7 @@ def page(data: Data, source: str) -> str:
     smaller = "" if d > 10**7 else " This was a quick run: the budget is meant for d = 11,173,962."
     heads = [f"d = {each:,}" for each in columns(data)]
     parts = [
-        HEAD.format(source=source, machine=machine_text(data), most=settings["most"], limit=settings["limit"]),
+        HEAD.format(source=source, machine=machine_text(data), **settings),
         PLOT,
         BUDGET.format(n=n, d=d, size=4 * n * d / 1e9, smaller=smaller),
         "\n" + markdown(["what", "allowed", "found", ""], budget_rows(data)) + "\n",

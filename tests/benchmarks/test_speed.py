@@ -35,7 +35,7 @@ def record(name: str, n: int, d: int, seconds: float, **more: Any) -> dict[str, 
 def data(*records: dict[str, Any], **more: Any) -> dict[str, Any]:
     machine = {"processor": "P", "cores": 2, "caches": {"L2": "1M"}, "memory_gib": 8, "system": "S", "threads": 2}
     machine |= {"python": "3", "torch": "2", "numpy": "2", "date": "2000-01-01", "commit": "abc"}
-    return {"machine": machine, "settings": {"most": 9, "limit": 40}, "lines": list(records), **more}
+    return {"machine": machine, "settings": {"most": 9, "limit": 40, "memory": 8}, "lines": list(records), **more}
 
 
 @pytest.mark.parametrize("power", [0.0, 1.0, 2.5])
