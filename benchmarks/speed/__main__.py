@@ -135,8 +135,8 @@ def rest(given: argparse.Namespace, ours: Worker, peers: Worker | None, d: int) 
     yield "rounds of training", lambda: {"rounds": rounds(ours, peers, turns=4 if quick else 15)}
     for worker in filter(None, (ours, peers)):
         worker.close()
-    clients = 5 if quick else N
-    yield "a simulation with ResNet-18", lambda: {"resnet": resnet(given.threads, clients, 1, most)}
+    clients, count = (5, 1) if quick else (N, 2)
+    yield "a simulation with ResNet-18", lambda: {"resnet": resnet(given.threads, clients, count, most)}
 
 
 def workers(given: argparse.Namespace, folder: Path, theirs: bool) -> tuple[Worker, Worker | None]:

@@ -259,8 +259,8 @@ def machine_text(data: Data) -> str:
     caches = ", ".join(f"{name} {size}" for name, size in on["caches"].items())
     return (
         f"{on['processor']}, {on['cores']} cores ({caches}), {on['memory_gib']} GiB, {on['system']}; {on['threads']} "
-        f"thread{'s' * (on['threads'] > 1)}; Python {on['python']}, PyTorch {on['torch']}, NumPy {on['numpy']}; {on['date']}, commit "
-        f"{on['commit']}."
+        f"thread{'s' * (on['threads'] > 1)}; Python {on['python']}, PyTorch {on['torch']}, NumPy {on['numpy']}; "
+        f"{on['date']}, commit {on['commit']}."
     )
 
 
