@@ -60,17 +60,18 @@ def lines(n: int) -> Iterator[Line]:
 def _line(entry: Entry, n: int, then: str | None) -> Line:
     name = entry.name if then is None else f"{entry.name} >> {then}"
     instead, note = INSTEAD.get(entry.name, ({}, ""))
+    if "f" in instead:  # what is tried here anyway, for every number of clients
+        instead, note = {}, ""
     for f in range(byzantine(n), -1, -1):
         rule = _built(entry, then, f, instead)
         try:
             rule.check(n)
         except BoundError:
             continue
-        told = int(instead.get("f", f))
         if f < byzantine(n) and not note:
-            note = f"f = {f}: with more it needs more than {n} clients"
+            note = f"f = {f}, with more it refuses"
         gram = any(statistic.name == "gram" for statistic in rule.statistics({}, Context()))
-        return Line(name, fw.describe(rule), told, note, gram, rule.history)
+        return Line(name, fw.describe(rule), f, note, gram, rule.history)
     raise ValueError(f"{name} cannot do with {n} clients")
 
 
