@@ -108,6 +108,8 @@ def measure(given: argparse.Namespace, theirs: bool, console: Console, data: dic
 
         def tell(text: str) -> None:
             progress.update(task, description=f"{escape(text):<50}")
+            if not console.is_terminal:  # the bar shows only at the end there
+                console.print(escape(text))
 
         try:
             if peers is not None:

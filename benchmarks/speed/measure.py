@@ -60,7 +60,7 @@ class Taken:
         """Whether it takes part in the next turn; one whose call is slow has one turn, or none."""
         if self.stopped or self.over or len(self.turns) >= options.most:
             return False
-        return sum(self.turns) < options.seconds and self.first["seconds"] < 5 * options.seconds
+        return sum(self.turns) < options.seconds and self.first["seconds"] < 2 * options.seconds
 
     def summary(self) -> dict[str, Any]:
         """For the file."""
