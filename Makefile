@@ -32,8 +32,9 @@ types: install
 check: install
 	$(BIN)/pytest --numprocesses auto
 
+# BENCH=--quick for a small one; the peers get an environment of their own, .bench-venv.
 bench: install
-	$(BIN)/python benchmarks/round.py
+	$(BIN)/python -m benchmarks.speed $(BENCH)
 
 clean:
-	rm -rf $(VENV) demo runs .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .bench-venv demo runs .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -14,14 +14,12 @@ first round and the third are measured, the third because rules with history the
 from __future__ import annotations
 
 import argparse
-import ctypes
-import gc
 import json
 import os
-import re
 import statistics
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -34,7 +32,10 @@ from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 import fedward as fw
+from benchmarks.speed.machine import machine
+from benchmarks.speed.worker import fill, peak_of
 from fedward.evaluator import rows_of
 from fedward.stack import Dense, Updates
 from fedward.testing import QuadraticEvaluator
@@ -58,7 +59,7 @@ class Streamed(QuadraticEvaluator):
 def contenders() -> Iterator[tuple[str, str, str]]:
     """Name in the catalogue, the rule as text, and a note, for all that is measured."""
     for entry in fw.catalogue():
-        if entry.kind == "attack":
+        if entry.kind not in ("rule", "mixer"):
             continue
         arguments, note = INSTEAD.get(entry.name, ({"f": F} if entry.needs_f else {}, ""))
         made = entry.build(**arguments)
@@ -67,34 +68,6 @@ def contenders() -> Iterator[tuple[str, str, str]]:
         else:
             for then in (fw.rules.Mean(), fw.rules.Krum(f=F)):
                 yield entry.name, fw.describe(made >> then), note
-
-
-def fill(G: Tensor, seed: int) -> None:
-    """A common direction plus noise; the last rows are copies of the first ones with the sign flipped."""
-    generator = torch.Generator().manual_seed(seed)
-    common = torch.randn(G.shape[1], generator=generator)
-    G.normal_(generator=generator).add_(common, alpha=0.5)
-    torch.neg(G[:F], out=G[-F:])
-
-
-def resident(field: str) -> int:
-    """VmRSS or VmHWM of this process, in bytes."""
-    found = re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found is not None
-    return 1024 * int(found[1])
-
-
-def peak_of(call: Callable[[], Any]) -> tuple[int, float]:
-    """How far the resident set rises above where it was during a call, in bytes, and the seconds it takes."""
-    gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")
-    before, start = resident("VmRSS"), time.perf_counter()
-    kept = call()
-    seconds = time.perf_counter() - start
-    peak = resident("VmHWM")
-    del kept
-    return max(peak - before, 0), seconds
 
 
 def state_bytes(aggregator: fw.Aggregator) -> int:
@@ -113,13 +86,13 @@ def measure(spec: str, columns: int, threads: int) -> dict[str, Any]:
         aggregator = fw.Aggregator(rule, seed=0)
         sums, rounds = [], []
         for k in range(3):
-            fill(G, seed=k)
+            fill(G, k, F)
             for _ in range(3):
                 start = time.perf_counter()
                 G.sum()
                 sums.append(time.perf_counter() - start)
             updates, before = Dense(G), state_bytes(aggregator)
-            peak, seconds = peak_of(lambda: aggregator(updates, evaluator=evaluator))  # noqa: B023
+            peak, seconds, _ = peak_of(lambda: aggregator(updates, evaluator=evaluator))  # noqa: B023
             after = state_bytes(aggregator)
             rounds.append(
                 {
@@ -134,19 +107,6 @@ def measure(spec: str, columns: int, threads: int) -> dict[str, Any]:
     for one in rounds:
         one["sums"] = one["seconds"] / unit
     return {"sum_seconds": unit, "first": rounds[0], "third": rounds[2]}
-
-
-def machine(threads: int) -> dict[str, Any]:
-    """What the numbers depend on."""
-    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return {
-        "cpu": model[1] if model else "unknown",
-        "cores": os.cpu_count(),
-        "memory_gib": round(memory / 2**30, 1),
-        "torch": torch.__version__,
-        "threads": threads,
-    }
 
 
 def shown(row: dict[str, Any]) -> list[str]:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from fedward import ServerSGD, Simulation, attacks, clients, rules, sim
+from fedward import Rule, ServerSGD, Simulation, attacks, clients, rules, sim
 
 
 def plain_loop(data: sim.FederatedData, batch: int) -> Callable[[], None]:
@@ -44,7 +44,7 @@ def plain_loop(data: sim.FederatedData, batch: int) -> Callable[[], None]:
     return one_round
 
 
-def simulated(data: sim.FederatedData, batch: int, rule: rules.Mean | rules.SignGuard) -> Callable[[], None]:
+def simulated(data: sim.FederatedData, batch: int, rule: Rule) -> Callable[[], None]:
     simulation = Simulation(
         model=sim.SignGuardCNN,
         data=data,

@@ -1,0 +1,312 @@
+"""From the JSON file to tables: on the terminal and in ``docs/speed.md``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from benchmarks.speed.judge import (
+    COLUMNS,
+    Data,
+    Record,
+    at,
+    best,
+    geometric_mean,
+    growth,
+    multiple,
+    reference,
+    verdicts,
+)
+
+SAME = 1e-4  # of float32 results that were computed in another order
+NONE = ""
+
+HEAD = """# Speed and memory
+
+Written by `make bench` from `{source}`; every figure on this page is of one run on one machine.
+
+{machine}
+
+`read` is the time of `G.sum()`, `gram` that of `G @ G.T`, both measured in the same turns as the rule; a rule's floor
+is `read`, or `gram + read` if it needs the products of all rows. Rows are float32, one in five is byzantine
+(f = n / 5). Times are the shortest of up to {most} calls, ours and the peers' in turns; every library has the same
+threads and the same rows. A call of more than {limit:g} s is stopped, and so is a process of more than {memory:g} GB.
+"""
+
+PLOT = """
+![Time of each rule and its peers as a multiple of the time to read the stack](speed.svg)
+"""
+
+BUDGET = """
+## The budget
+
+n = {n}, d = {d:,}, {size:.2f} GB in float32.{smaller}
+"""
+
+RULES = """
+## Every rule
+
+n = 50. *Floor* is the multiple of the rule's floor at the largest d; *extra* the peak memory beyond the stack and what
+a rule keeps between rounds; *in n* and *in d* are the fitted exponents of growth, of n with d = 57,620 and of d with
+n = 50. Rules with memory are timed in later rounds than the first.
+"""
+
+ROWS = """
+## More clients
+
+d = 57,620; seconds, and in brackets the multiple of the floor.
+"""
+
+PEERS = """
+## Peers
+
+Their time divided by ours, above 1 where fedward is faster; *extra* is their peak memory beyond the stack, at the
+largest size that they finished. {versions}
+
+{summary}
+
+{notes}
+
+"""
+
+LIBRARIES = ("library", "rules", "its time / ours, geometric mean", "faster than fedward in", "stopped or failed in")
+
+NOTES = """- ByzPy asks for an older PyTorch (below 2.6) and NumPy (below 2.1), it and ByzFL for torchvision. Both are
+  installed without that, beside the PyTorch and NumPy that fedward has; ByzFL's aggregators and clients are imported
+  past its `__init__`, which imports torchvision for its data sets.
+- Flower's strategies get replies in the serialised form in which they arrive, as they do in a federation.
+- ByzFL's ARC clips the rows where they lie, so that it changes its caller's; it got a copy, made beforehand.
+- *Same* means that the outputs differ by less than 1e-4 of their length."""
+
+ROUNDS = """
+## Rounds of training
+
+50 clients, 10 of them byzantine (ALIE), batch 60, the SignGuard CNN (51,710 parameters). The plain loop computes every
+client's gradient, averages them and takes a step of SGD. ByzFL's own clients and server do the same with its attack.
+
+"""
+
+
+def seconds(value: float | None) -> str:
+    """Three digits, in s, ms or us."""
+    if value is None:
+        return NONE
+    for unit, factor in (("s", 1.0), ("ms", 1e3), ("us", 1e6)):
+        if value * factor >= 1 or unit == "us":
+            shown = value * factor
+            return f"{shown:.0f} {unit}" if shown >= 100 else f"{shown:.3g} {unit}"
+    raise AssertionError
+
+
+def times(value: float | None) -> str:
+    """A multiple."""
+    return NONE if value is None else f"{value:.0f} x" if value >= 10 else f"{value:.2g} x"
+
+
+def power(value: float | None) -> str:
+    """An exponent."""
+    return NONE if value is None else f"{value:.2f}"
+
+
+def megabytes(value: float | None) -> str:
+    """Of memory."""
+    return NONE if value is None else f"{value / 1e6:.0f} MB"
+
+
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def names(data: Data) -> list[str]:
+    """Of the lines, in the order in which they were measured."""
+    return list(dict.fromkeys(r["name"] for r in data["lines"]))
+
+
+def columns(data: Data) -> list[int]:
+    """The numbers of columns that were measured with the reference's rows."""
+    return sorted({r["d"] for r in data["lines"] if r["n"] == reference(data)[0]})
+
+
+# --- tables ------------------------------------------------------------------------------------------------------
+
+
+def budget_rows(data: Data) -> list[list[str]]:
+    """What, allowed, found, met or not."""
+    return [[v.what, v.allowed, v.found, v.word] for v in verdicts(data)]
+
+
+def rule_rows(data: Data) -> list[list[str]]:
+    """A row a rule: its times at 50 rows, floor, extra memory, growth."""
+    n, largest = reference(data)
+    rows = []
+    for name in names(data):
+        records = [at(data, name, n, d) for d in columns(data)]
+        last = at(data, name, n, largest)
+        in_n, in_d = growth(data, name)
+        cells = [name, *map(_time, records), times(multiple(last) if last else None)]
+        rows.append([*cells, megabytes(last.get("extra_bytes") if last else None), power(in_n), power(in_d)])
+    return rows
+
+
+def row_rows(data: Data) -> list[list[str]]:
+    """A row a rule: its times with more and more clients."""
+    sizes = row_sizes(data)
+    return [[name, *(_with_floor(at(data, name, n, COLUMNS)) for n in sizes)] for name in names(data)]
+
+
+def row_sizes(data: Data) -> list[int]:
+    """The numbers of clients that were measured."""
+    return sorted({r["n"] for r in data["lines"] if r["d"] == COLUMNS})
+
+
+def peer_rows(data: Data) -> list[list[str]]:
+    """A row a peer's version of a rule."""
+    found: dict[tuple[str, str, str], dict[tuple[int, int], tuple[Record, Record]]] = {}
+    for record in data["lines"]:
+        for peer in record["peers"]:
+            key = (record["name"], peer["library"], peer["what"])
+            found.setdefault(key, {})[record["n"], record["d"]] = (record, peer)
+    sizes = peer_sizes(data)
+    rows = []
+    for (name, library, what), cells in found.items():
+        shown = [_ratio(*cells[size]) if size in cells else NONE for size in sizes]
+        finished = [size for size in sizes if size in cells and best(cells[size][1]) is not None]
+        extra = megabytes(cells[finished[-1]][1].get("extra_bytes")) if finished else NONE
+        rows.append([name, f"{library} {what}", *shown, extra, agreement([peer for _, peer in cells.values()])])
+    return rows
+
+
+def peer_sizes(data: Data) -> list[tuple[int, int]]:
+    """Of all stacks, by rows at 57,620 columns, then by columns."""
+    return sorted({(r["n"], r["d"]) for r in data["lines"]}, key=lambda size: (size[1], size[0]))
+
+
+def agreement(peers: Sequence[Record]) -> str:
+    """Whether a peer computes the same, and if not, why."""
+    distances = [peer["distance"] for peer in peers if peer.get("distance") is not None]
+    differs = peers[0]["differs"]
+    if not distances:
+        return differs or NONE
+    same = max(distances) < SAME
+    if differs:
+        return f"{differs} ({'same output here' if same else 'another output'})"
+    return "same" if same else f"another output, by up to {max(distances):.1e}"
+
+
+def _time(record: Record | None) -> str:
+    if record is None:
+        return NONE
+    return seconds(best(record)) if best(record) is not None else record["stopped"]
+
+
+def _with_floor(record: Record | None) -> str:
+    found = multiple(record) if record else None
+    return _time(record) + (f" ({times(found)})" if found is not None else "")
+
+
+def _ratio(record: Record, peer: Record) -> str:
+    ours, theirs = best(record), best(peer)
+    if theirs is None:
+        return str(peer["stopped"])
+    return times(theirs / ours) if ours else seconds(theirs)
+
+
+def library_rows(data: Data) -> list[list[str]]:
+    """A row a library: how it does in all."""
+    ratios: dict[str, list[float]] = {}
+    failed: dict[str, int] = {}
+    versions: dict[str, set[tuple[str, str]]] = {}
+    for record in data["lines"]:
+        for peer in record["peers"]:
+            library, ours, theirs = peer["library"], best(record), best(peer)
+            versions.setdefault(library, set()).add((record["name"], peer["what"]))
+            failed[library] = failed.get(library, 0) + (theirs is None)
+            if ours is not None and theirs is not None:
+                ratios.setdefault(library, []).append(theirs / ours)
+    rows = []
+    for library, known in versions.items():
+        mine = ratios.get(library, [])
+        ahead = f"{sum(ratio < 1 for ratio in mine)} of {len(mine)} measurements"
+        missing = f"{failed[library]} of {len(mine) + failed[library]}"
+        rows.append([library, str(len(known)), times(geometric_mean(mine)), ahead, missing])
+    return rows
+
+
+def round_rows(data: Data) -> list[list[str]]:
+    """A row a way to run a round."""
+    rounds: Mapping[str, Any] = data.get("rounds") or {}
+    plain = rounds.get("fedward", {}).get("plain loop", {}).get("min")
+    rows = []
+    for library in ("fedward", "ByzFL"):
+        for name, span in rounds.get(library, {}).items():
+            who = name if name == "plain loop" else f"{library}, {name}"
+            if "stopped" in span:
+                rows.append([who, span["stopped"], NONE, NONE])
+                continue
+            least = span["min"]
+            rows.append([who, seconds(least), f"{1 / least:.1f}", times(plain / least) if plain else NONE])
+    return rows
+
+
+# --- the page ------------------------------------------------------------------------------------------------------
+
+
+def machine_text(data: Data) -> str:
+    """A sentence on what it ran on."""
+    on = data["machine"]
+    caches = ", ".join(f"{name} {size}" for name, size in on["caches"].items())
+    return (
+        f"{on['processor']}, {on['cores']} cores ({caches}), {on['memory_gib']} GiB, {on['system']}; {on['threads']} "
+        f"thread{'s' * (on['threads'] > 1)}; Python {on['python']}, PyTorch {on['torch']}, NumPy {on['numpy']}; "
+        f"{on['date']}, commit {on['commit']}."
+    )
+
+
+def page(data: Data, source: str) -> str:
+    """The whole of ``docs/speed.md``."""
+    n, d = reference(data)
+    settings = data["settings"]
+    smaller = "" if d > 10**7 else " This was a quick run: the budget is meant for d = 11,173,962."
+    heads = [f"d = {each:,}" for each in columns(data)]
+    parts = [
+        HEAD.format(source=source, machine=machine_text(data), **settings),
+        PLOT,
+        BUDGET.format(n=n, d=d, size=4 * n * d / 1e9, smaller=smaller),
+        "\n" + markdown(["what", "allowed", "found", ""], budget_rows(data)) + "\n",
+        RULES,
+        "\n" + markdown(["rule", *heads, "floor", "extra", "in n", "in d"], rule_rows(data)) + "\n",
+        _notes(data),
+        ROWS,
+        "\n" + markdown(["rule", *(f"n = {each}" for each in row_sizes(data))], row_rows(data)) + "\n",
+    ]
+    if data.get("peers"):
+        parts.append(_peers(data))
+    if data.get("rounds"):
+        parts += [ROUNDS, markdown(["", "a round", "rounds a second", "plain loop / this"], round_rows(data)), "\n"]
+    return "".join(parts) + _resnet(data)
+
+
+def _peers(data: Data) -> str:
+    versions = ", ".join(f"{name} {number or 'not installed'}" for name, number in data["peers"].items())
+    summary = markdown(LIBRARIES, library_rows(data))
+    heads = [f"n = {n}, d = {d:,}" for n, d in peer_sizes(data)]
+    table = markdown(["rule", "peer", *heads, "extra", "output"], peer_rows(data))
+    return PEERS.format(versions=f"{versions}.", summary=summary, notes=NOTES) + table + "\n"
+
+
+def _notes(data: Data) -> str:
+    found = dict.fromkeys(f"- {r['name']}, n = {r['n']}: {r['note']}." for r in data["lines"] if r["note"])
+    return "\n" + "\n".join(found) + "\n" if found else ""
+
+
+def _resnet(data: Data) -> str:
+    found = data.get("resnet")
+    if not found or "stopped" in found:
+        return ""
+    return (
+        f"\n## ResNet-18\n\n{found['clients']} clients train a ResNet-18 of {found['parameters']:,} parameters "
+        f"(`benchmarks/speed/resnet.py`, batch {found['batch']}, SignGuard, ALIE): the whole process takes at most "
+        f"{found['peak_bytes'] / 1e9:.2f} GB, of which {found['rows_bytes'] / 1e9:.2f} GB are the clients' rows.\n"
+    )
