@@ -1,5 +1,6 @@
 """The lazy stack of client updates: the only code that touches data."""
 
+from .files import Files
 from .gathered import Gathered
 from .geometry import cosines, squared_distances
 from .layout import Layout
@@ -14,6 +15,7 @@ __all__ = [
     "Dense",
     "Dots",
     "Extended",
+    "Files",
     "Gathered",
     "Gram",
     "Joined",

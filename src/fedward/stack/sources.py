@@ -159,7 +159,9 @@ def as_updates(G: Stack, ids: Sequence[Hashable] | None = None) -> Updates:
             f"got {type(G).__name__}"
         )
     if G and isinstance(G[0], Mapping):
-        return _from_state_dicts(G, ids)
+        names = _names(ids, len(G))
+        rows, layout, counters = from_state_dicts(G, names)
+        return Layers(rows, layout=layout, counters=counters, ids=names)
     names = _names(ids, len(G))
     rows = [[_as_tensor(row, name)] for row, name in zip(G, names, strict=True)]
     for name, (row,) in zip(names, rows, strict=True):
@@ -168,8 +170,15 @@ def as_updates(G: Stack, ids: Sequence[Hashable] | None = None) -> Updates:
     return Layers(rows, ids=names)
 
 
-def _from_state_dicts(dicts: Sequence[object], ids: Sequence[Hashable] | None) -> Layers:
-    names = _names(ids, len(dicts))
+def from_state_dicts(
+    dicts: Sequence[object], names: Sequence[Hashable]
+) -> tuple[list[list[Tensor]], Layout, dict[str, Tensor]]:
+    """The floating-point entries of each client's state dict, what lies where, and all integer entries by name.
+
+    Raises:
+        ValueError: they differ in keys, in shapes, or in the types of integers.
+        TypeError: one is no state dict.
+    """
     tensors: list[dict[str, Tensor]] = []
     for name, entries in zip(names, dicts, strict=True):
         if not isinstance(entries, Mapping):
@@ -193,7 +202,7 @@ def _from_state_dicts(dicts: Sequence[object], ids: Sequence[Hashable] | None) -
                     f"of shape {tuple(model[1])}; all clients must send the same model, leave this one out"
                 )
     counters = {key: torch.stack([t[key] for t in tensors]) for key in layout.counters}
-    return Layers([[t[k] for k in layout.names] for t in tensors], layout=layout, counters=counters, ids=names)
+    return [[t[k] for k in layout.names] for t in tensors], layout, counters
 
 
 def _as_tensor(row: object, name: Hashable) -> Tensor:
