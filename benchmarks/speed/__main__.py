@@ -27,7 +27,7 @@ from benchmarks.speed.machine import cores, machine, memory
 from benchmarks.speed.measure import Bench, Options, Size
 from benchmarks.speed.process import ROOT, Worker, environment
 from benchmarks.speed.rules import lines
-from benchmarks.speed.whole import N, adaptive, resnet, rounds
+from benchmarks.speed.whole import N, adaptive, disk, resnet, rounds
 
 RESULT = ROOT / "results" / "speed" / "speed.json"
 FULL: tuple[Size, ...] = (
@@ -56,7 +56,8 @@ def arguments() -> argparse.Namespace:
         "--memory", type=float, default=most, metavar="GB", help="a process may hold (here %(default)s)"
     )
     parser.add_argument("--no-peers", action="store_true", help="ours alone; nothing is installed")
-    parser.add_argument("--only-rules", action="store_true", help="no rounds, no search, no ResNet-18")
+    parser.add_argument("--only-rules", action="store_true", help="no rounds, no search, no ResNet-18, no files")
+    parser.add_argument("--disk", type=float, help="gigabytes of the rows that stay on disk (2.2, quick 0.2)")
     parser.add_argument("--json", type=Path, default=RESULT, metavar="FILE")
     parser.add_argument("--docs", type=Path, default=ROOT / "docs", metavar="FOLDER", help="where the page goes")
     parser.add_argument("--page", action="store_true", help="measure nothing, write the page from the file")
@@ -104,7 +105,7 @@ def measure(given: argparse.Namespace, theirs: bool, console: Console, data: dic
     with tempfile.TemporaryDirectory() as name, _progress(console) as progress:
         folder = Path(name)
         ours, peers = workers(given, folder, theirs)
-        task = progress.add_task("", total=sum(_count(n, options) for n, _ in sizes) + 3 * (not given.only_rules))
+        task = progress.add_task("", total=sum(_count(n, options) for n, _ in sizes) + 4 * (not given.only_rules))
 
         def tell(text: str) -> None:
             progress.update(task, description=f"{escape(text):<50}")
@@ -139,6 +140,8 @@ def rest(given: argparse.Namespace, ours: Worker, peers: Worker | None, d: int) 
         worker.close()
     clients, count = (5, 1) if quick else (N, 2)
     yield "a simulation with ResNet-18", lambda: {"resnet": resnet(given.threads, clients, count, most)}
+    size = given.disk or (0.2 if quick else 2.2)
+    yield "rows that stay on disk", lambda: {"disk": disk(given.threads, size)}
 
 
 def workers(given: argparse.Namespace, folder: Path, theirs: bool) -> tuple[Worker, Worker | None]:

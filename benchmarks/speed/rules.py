@@ -124,11 +124,6 @@ def adaptive(G: Tensor, f: int) -> dict[str, Any]:
     return {"candidates": CANDIDATES, **found}
 
 
-def from_files() -> bool:
-    """Whether there is a source of rows that lie on disk."""
-    return hasattr(stack, "Files")
-
-
 def main() -> None:
     """Serve."""
     from benchmarks.speed.rounds import Rounds  # its imports are no part of what the rules need

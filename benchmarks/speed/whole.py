@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.speed.measure import SEED, SETTLE
 from benchmarks.speed.process import ROOT, AnswerError, StoppedError, Worker, environment
 from benchmarks.speed.rounds import BATCH, BYZANTINE, BYZFL, CLIENTS, OURS
-from benchmarks.speed.rules import byzantine, from_files
+from benchmarks.speed.rules import byzantine
 
 N = 50
 
@@ -44,20 +44,31 @@ def rounds(ours: Worker, theirs: Worker | None, turns: int) -> dict[str, Any]:
 
 
 def adaptive(ours: Worker, d: int) -> dict[str, Any]:
-    """The search against MultiKrum, and whether rows can come from files."""
+    """The search against MultiKrum."""
     ours.hold(n=N, d=d, f=byzantine(N), seed=SEED)
-    return {"adaptive": {**ours.ask("adaptive"), "n": N, "d": d}, "files": from_files()}
+    return {"adaptive": {**ours.ask("adaptive"), "n": N, "d": d}}
 
 
 def resnet(threads: int, clients: int, rounds: int, memory: float) -> dict[str, Any]:
     """Peak memory of a simulation in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.speed.resnet", "--threads", str(threads), "--rounds", str(rounds)]
+    return {"clients": clients, **_alone("resnet", threads, memory, clients=clients, rounds=rounds)}
+
+
+def disk(threads: int, gigabytes: float) -> dict[str, Any]:
+    """Aggregation of rows that stay on disk, in a process of its own."""
+    memory = float("inf")  # files that are mapped would count
+    with tempfile.TemporaryDirectory(dir=ROOT) as folder:  # not where temporary files may be kept in memory
+        return _alone("disk", threads, memory, gigabytes=gigabytes, folder=folder)
+
+
+def _alone(module: str, threads: int, memory: float, **options: object) -> dict[str, Any]:
+    command = [sys.executable, "-m", f"benchmarks.speed.{module}", "--threads", str(threads)]
+    command += [word for name, value in options.items() for word in (f"--{name}", str(value))]
     with tempfile.TemporaryDirectory() as folder:
-        env = environment(threads, [ROOT, ROOT / "src"])
-        worker = Worker([*command, "--clients", str(clients)], env, memory, Path(folder) / "log")
+        worker = Worker(command, environment(threads, [ROOT, ROOT / "src"]), memory, Path(folder) / "log")
         try:
             return worker.ask("run")  # it heeds no question, it says what it found
         except (StoppedError, AnswerError) as why:
-            return {"stopped": str(why), "clients": clients}
+            return {"stopped": str(why)}
         finally:
             worker.close()

@@ -89,8 +89,13 @@ def test_the_rest_of_the_budget() -> None:
     rounds = {"fedward": {"plain loop": span(0.2), "SignGuard": span(0.1)}}
     search = {"candidates": 40, "one": [1.0, 1.1], "search": [1.3]}
     resnet = {"clients": 50, "peak_bytes": 4.9e9}
-    verdicts = judge.verdicts(data(rounds=rounds, adaptive=search, resnet=resnet, files=False))[-4:]
-    assert [v.met for v in verdicts] == [False, True, False, True]
+    taken = {"seconds": 4.0, "extra_bytes": 5e8}
+    disk = {"bytes": 22e9, "read": 2.0, "rules": {"mean": taken, "median": dict(taken)}}
+    verdicts = judge.verdicts(data(rounds=rounds, adaptive=search, resnet=resnet, disk=disk))[-4:]
+    assert [v.met for v in verdicts] == [True, True, False, True]
+    disk["rules"]["median"]["extra_bytes"] = 3e9
+    assert not next(v for v in judge.verdicts(data(disk=disk)) if "files" in v.what).met
+    assert not next(v for v in judge.verdicts(data(disk={"stopped": "no room"})) if "files" in v.what).met
 
 
 def test_the_floor_has_products_only_where_they_are_needed() -> None:
