@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import fedward as fw
 
@@ -21,7 +22,7 @@ def blocks(file: str) -> list[str]:
 
 def test_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
-    use, train = blocks("README.md")
+    use, train, on_disk = blocks("README.md")
     scope: dict[str, object] = {}
     exec(use, scope)
     assert "reason" in capsys.readouterr().out
@@ -30,6 +31,11 @@ def test_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert shorter.count("subset") == shorter.count("rounds=2") == 1
     exec(shorter, scope)
     assert capsys.readouterr().out.splitlines()[-1].startswith("2 0.")
+    Path("updates").mkdir()
+    for client in range(9):
+        save_file({"w": torch.randn(500)}, f"updates/{client}.safetensors")
+    exec(on_disk, scope)
+    assert capsys.readouterr().out.splitlines()[2].startswith("0 ")
 
 
 def test_contributing() -> None:
