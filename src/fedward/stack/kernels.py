@@ -11,27 +11,26 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from . import compiled
+
 # Beyond this many rows the network's n log^2 n steps cost more than torch.sort's n log n.
 _MAX_NETWORK = 192
 
 
 def median(block: Tensor) -> Tensor:
     """Middle value of each column, or the mean of the two middle values: (n, b) to (b,)."""
-    n = len(block)
-    middle = _ranked(block, range((n - 1) // 2, n // 2 + 1))
-    return middle[0] if len(middle) == 1 else torch.lerp(middle[0], middle[1], 0.5)
+    return _mean_of_ranks(block, _middle(len(block)))
 
 
 def lower_median(block: Tensor) -> Tensor:
     """Middle value of each column, or the lower of the two middle values: (n, b) to (b,)."""
     middle = (len(block) - 1) // 2
-    return _ranked(block, range(middle, middle + 1))[0]
+    return _mean_of_ranks(block, range(middle, middle + 1))
 
 
 def trimmed_mean(block: Tensor, f: int) -> Tensor:
     """Mean of each column without its f smallest and f largest values: (n, b) to (b,); n > 2f."""
-    n = len(block)
-    return block.mean(0) if f == 0 else torch.stack(_ranked(block, range(f, n - f))).mean(0)
+    return block.mean(0) if f == 0 else _mean_of_ranks(block, range(f, len(block) - f))
 
 
 def mean_around_median(block: Tensor, count: int) -> Tensor:
@@ -39,10 +38,7 @@ def mean_around_median(block: Tensor, count: int) -> Tensor:
 
     Of two values at the same distance the smaller one counts first.
     """
-    n = len(block)
-    ranked = torch.stack(_ranked(block, range(n)))
-    middle = ranked[n // 2] if n % 2 else torch.lerp(ranked[n // 2 - 1], ranked[n // 2], 0.5)
-    return _closest(ranked, middle, count)
+    return _mean_of_closest(block, _middle(len(block)), count)
 
 
 def mean_around_trimmed_mean(block: Tensor, f: int) -> Tensor:
@@ -51,8 +47,33 @@ def mean_around_trimmed_mean(block: Tensor, f: int) -> Tensor:
     Of two values at the same distance the smaller one counts first.
     """
     n = len(block)
-    ranked = torch.stack(_ranked(block, range(n)))
-    return _closest(ranked, ranked[f : n - f].mean(0), n - f)
+    return _mean_of_closest(block, range(f, n - f), n - f)
+
+
+def _middle(n: int) -> range:
+    return range((n - 1) // 2, n // 2 + 1)
+
+
+def _mean_of_ranks(block: Tensor, ranks: range) -> Tensor:
+    """Mean of the values of each column at successive ranks."""
+    if len(block) <= _MAX_NETWORK and compiled.available(block):
+        return compiled.mean_of_ranks(block, _selection_network(len(block), ranks), ranks)
+    return _mean(_ranked(block, ranks))
+
+
+def _mean_of_closest(block: Tensor, ranks: range, count: int) -> Tensor:
+    """Mean of the ``count`` values of each column that are closest to the mean of those at the ranks."""
+    everything = range(len(block))
+    if len(block) <= _MAX_NETWORK and compiled.available(block):
+        return compiled.mean_of_closest(block, _selection_network(len(block), everything), ranks, count)
+    ranked = torch.stack(_ranked(block, everything))
+    return _closest(ranked, _mean(list(ranked[ranks.start : ranks.stop])), count)
+
+
+def _mean(rows: list[Tensor]) -> Tensor:
+    if len(rows) == 1:
+        return rows[0]
+    return torch.lerp(rows[0], rows[1], 0.5) if len(rows) == 2 else torch.stack(rows).mean(0)
 
 
 def _closest(ranked: Tensor, middle: Tensor, count: int) -> Tensor:
