@@ -1,5 +1,6 @@
 """The lazy stack of client updates: the only code that touches data."""
 
+from .election import ElectedMean, Floors
 from .geometry import cosines, squared_distances
 from .layout import Layout
 from .parts import one_mix, parts
@@ -12,7 +13,9 @@ __all__ = [
     "Block",
     "Dense",
     "Dots",
+    "ElectedMean",
     "Extended",
+    "Floors",
     "Gram",
     "Joined",
     "Kernel",

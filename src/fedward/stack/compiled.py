@@ -1,125 +1,146 @@
-"""The kernels over columns, compiled by numba: the network's steps on columns that stay in the first-level cache.
+"""The loops compiled by numba, where there is numba, and threads to run them side by side.
 
-A few columns at a time are copied next to each other, sorted as far as needed, and averaged while they are still
-there: memory is read once and little is written. Without numba `kernels` takes whole rows of a block instead.
+They are for blocks in a processor's memory that are large enough to be worth it. Everything has a formulation in
+torch as well, which is used for other blocks, and tells what a loop does. A compiled loop uses the thread that calls
+it and none besides, so that blocks are what is shared out.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
-from importlib.util import find_spec
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-_WIDTH = 32  # columns at a time: two 512-bit registers of float32 a row
-_DTYPES = (torch.float32, torch.float64)
-_TILE = 1 << 19  # bytes of all rows that are fetched at a time: memory streams, and they fit in the second-level cache
-_LEAST = 1 << 15  # columns for a thread of their own
+from . import columnloops, loops
+
+T = TypeVar("T")
+R = TypeVar("R")
+K = TypeVar("K", bound=Callable[..., Tensor])
+Loop = Callable[..., None]
+
+# Entries of a block from which a loop is worth a look at numba, which takes half a second to import.
+WORTH = 1 << 18
+BLOCKS = 4
+"""Blocks that a loop takes at a time: it has tiles of its own, and few calls are better than many."""
+_DTYPES = {torch.float32: (np.uint32, np.int32), torch.float64: (np.uint64, np.int64)}
+# What may be rounded in any order, so that a sum over a row becomes several, one for each place in a register.
+_IN_ANY_ORDER = {loops.sq_norms, loops.dots, loops.gram}
 
 
-def available(block: Tensor) -> bool:
-    """Whether this block can be handed to `mean_of_ranks` and `mean_of_closest`."""
-    return block.device.type == "cpu" and block.dtype in _DTYPES and find_spec("numba") is not None
+def available(entries: int, device: torch.device) -> bool:
+    """Whether loops are to be used for blocks of so many entries."""
+    return entries >= WORTH and device.type == "cpu" and _numba() is not None
 
 
-def mean_of_ranks(block: Tensor, network: tuple[tuple[int, int], ...], ranks: range) -> Tensor:
-    """Mean of the values of each column at successive ranks: (n, b) to (b,), in the block's dtype."""
-    return _run(block, network, ranks, 0)
+def usable(block: Tensor) -> bool:
+    """Whether loops are to be used for this block."""
+    return block.dtype in _DTYPES and available(block.numel(), block.device)
 
 
-def mean_of_closest(block: Tensor, network: tuple[tuple[int, int], ...], ranks: range, count: int) -> Tensor:
-    """Mean of the ``count`` values of each column that are closest to the mean of those at the ranks; ties go low."""
-    return _run(block, network, ranks, count)
+def in_loops(most_rows: int) -> Callable[[K], K]:
+    """Mark a kernel over columns as one that calls loops if there are at most so many rows."""
+
+    def mark(kernel: K) -> K:
+        kernel.most_rows = most_rows  # type: ignore[attr-defined]
+        return kernel
+
+    return mark
 
 
-def _run(block: Tensor, network: tuple[tuple[int, int], ...], ranks: range, count: int) -> Tensor:
-    out = torch.empty(block.shape[1], dtype=block.dtype)
-    values, results, steps = block.detach().numpy(), out.numpy(), _steps(network)
-    work = _compiled()
-    threads = max(min(torch.get_num_threads(), len(results) // _LEAST), 1)
-    edges = [len(results) * k // threads // _WIDTH * _WIDTH for k in range(threads)] + [len(results)]
+def calls_loops(kernel: object, n: int) -> bool:
+    """Whether a kernel over columns of n entries calls loops."""
+    return n <= getattr(getattr(kernel, "func", kernel), "most_rows", 0)  # `functools.partial` has a func
 
-    def part(k: int) -> None:
-        lo, hi = edges[k], edges[k + 1]
-        work(values[:, lo:hi], steps, ranks.start, len(ranks), count, results[lo:hi])
 
+class Rows:
+    """A block as loops take it: a flat array, in which a row starts every ``stride`` entries."""
+
+    def __init__(self, block: Tensor) -> None:
+        block = block.detach()
+        self.n, self.width = block.shape
+        if block.stride(1) != 1:
+            block = block.contiguous()
+        self.stride = block.stride(0) if self.n > 1 else self.width
+        self.flat = block.as_strided(((self.n - 1) * self.stride + self.width,), (1,)).numpy()
+        self.shape = self.stride, self.n, self.width
+        self.unsigned, self.signed = _DTYPES[block.dtype]
+        self.largest = int(np.iinfo(self.signed).max)  # all bits but the sign
+
+
+def run(loop: Loop, *arguments: Any) -> None:
+    """Call a loop, compiled."""
+    compiled = _compiled(loop, arguments[0].dtype)  # that of the rows: all else has the same type in every call
+    if compiled.nopython_signatures:
+        compiled(*arguments)
+        return
+    with _alone(compiled):  # the first process compiles, the others wait and read what it has written
+        compiled(*arguments)
+
+
+@lru_cache(maxsize=1)
+def _numba() -> Any:
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
+        return None
+    try:
+        import numba
+    except ImportError:  # not installed, or not with this NumPy
+        return None
+    return numba
+
+
+@lru_cache(maxsize=None)
+def _compiled(loop: Loop, dtype: np.dtype) -> Any:
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+    if loop in _IN_ANY_ORDER:
+        options["fastmath"] = {"reassoc", "contract"}
+    try:
+        return _numba().njit(cache=True, **options)(loop)
+    except RuntimeError:  # no place to write: compiled anew in every process
+        return _numba().njit(**options)(loop)
+
+
+@contextmanager
+def _alone(compiled: Any) -> Iterator[None]:
+    """Until the end, no other process that shares the cache of compiled loops gets here."""
+    place = compiled.stats.cache_path
+    try:
+        import fcntl
+
+        Path(place).mkdir(parents=True, exist_ok=True)
+        lock = open(Path(place) / "fedward.lock", "a")  # noqa: SIM115
+    except (ImportError, OSError, TypeError):
+        yield
+        return
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def side_by_side(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """Results of the work, in order, done by as many threads as torch has; items are made by the calling thread."""
+    threads = torch.get_num_threads()
     if threads == 1:
-        part(0)
-    else:
-        list(_pool(os.getpid(), threads).map(part, range(threads)))
-    return out
-
-
-@lru_cache(maxsize=64)
-def _steps(network: tuple[tuple[int, int], ...]) -> np.ndarray:
-    return np.array(network, dtype=np.int64).reshape(-1, 2)
+        yield from map(work, items)
+        return
+    pool, ahead = _pool(os.getpid(), threads), deque[Future[R]]()
+    for item in items:
+        ahead.append(pool.submit(work, item))
+        if len(ahead) > threads:
+            yield ahead.popleft().result()
+    while ahead:
+        yield ahead.popleft().result()
 
 
 @lru_cache(maxsize=1)
 def _pool(process: int, threads: int) -> ThreadPoolExecutor:
     """Threads of this very process: a child that was forked has none of its parent's."""
-    return ThreadPoolExecutor(threads, thread_name_prefix="fedward-columns")
-
-
-@lru_cache(maxsize=1)
-def _compiled() -> Callable[..., None]:
-    import numba
-
-    options: dict[str, Any] = {"nogil": True, "fastmath": {"nnan", "nsz"}, "error_model": "numpy"}
-    try:
-        compiled: Callable[..., None] = numba.njit(cache=True, **options)(_columns)
-    except RuntimeError:  # no place to write: compiled anew in every process
-        compiled = numba.njit(**options)(_columns)
-    return compiled
-
-
-def _columns(
-    values: np.ndarray, network: np.ndarray, first: int, many: int, count: int, out: np.ndarray
-) -> None:  # pragma: no cover  # compiled
-    """The mean of ``many`` ranks of each column, or of the ``count`` values closest to that mean, if that is not 0."""
-    n, width = values.shape
-    buffer = np.empty((n, _WIDTH), values.dtype)
-    centre, total = np.empty(_WIDTH), np.empty(_WIDTH)
-    start = np.empty(_WIDTH, np.int64)
-    room = max(_TILE // (n * values.itemsize) // _WIDTH, 1) * _WIDTH
-    tile = np.zeros((n, room), values.dtype)
-    for place in range(0, width, _WIDTH):
-        here, inside = min(_WIDTH, width - place), place % room
-        if inside == 0:
-            long = min(room, width - place)
-            for i in range(n):
-                for j in range(long):
-                    tile[i, j] = values[i, place + j]
-        for i in range(n):
-            for j in range(_WIDTH):
-                buffer[i, j] = tile[i, inside + j]
-        for step in range(len(network)):
-            low, high = buffer[network[step, 0]], buffer[network[step, 1]]
-            for j in range(_WIDTH):
-                a, b = low[j], high[j]
-                low[j], high[j] = min(a, b), max(a, b)
-        centre[:] = 0
-        for i in range(first, first + many):
-            for j in range(_WIDTH):
-                centre[j] += buffer[i, j]
-        for j in range(_WIDTH):
-            centre[j] /= many
-        if count > 0:
-            # The closest values are neighbours: how far their window moves up, see `kernels._closest`.
-            start[:] = 0
-            for i in range(n - count):
-                for j in range(_WIDTH):
-                    start[j] += buffer[i + count, j] - centre[j] < centre[j] - buffer[i, j]
-            for j in range(_WIDTH):
-                total[j] = 0
-                for i in range(start[j], start[j] + count):
-                    total[j] += buffer[i, j]
-                centre[j] = total[j] / count
-        for j in range(here):
-            out[place + j] = centre[j]
+    return ThreadPoolExecutor(threads, thread_name_prefix="fedward")
