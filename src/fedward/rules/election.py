@@ -11,7 +11,16 @@ from torch import Tensor
 from ..mixers import clip_factors
 from ..registry import register
 from ..rule import Context, Plan, Rule, State, median
-from ..stack import ElectedMean, Floors, MagnitudeCounts, SignConcordance, SqNorms, Statistic, Updates, magnitude_of_rank
+from ..stack import (
+    ElectedMean,
+    Floors,
+    MagnitudeCounts,
+    SignConcordance,
+    SqNorms,
+    Statistic,
+    Updates,
+    magnitude_of_rank,
+)
 
 _ELECTIONS = frozenset({"permutation", "scale", "columns"})
 

@@ -83,9 +83,7 @@ def _layers(updates: Updates) -> list[tuple[int, int]]:
     return [(columns.start, columns.stop) for _, columns in updates.layout.slices() if columns.stop > columns.start]
 
 
-def _sparse_features(
-    updates: Updates, layers: list[tuple[int, int]], floors: Floors | None
-) -> tuple[Tensor, Tensor]:
+def _sparse_features(updates: Updates, layers: list[tuple[int, int]], floors: Floors | None) -> tuple[Tensor, Tensor]:
     """Norms and sign balances of the sparsified rows in each layer: (n, L) each."""
     squares, signs, counts = (torch.zeros(updates.n, len(layers), dtype=torch.float64) for _ in range(3))
     for block in updates.blocks():

@@ -23,52 +23,53 @@ def rank_means(
     width: int,
     factors: Floats,
     largest: np.signedinteger,
-    shift: np.signedinteger,
     steps: Bits,
     first: int,
     many: int,
     count: int,
     out: Floats,
 ) -> None:
-    """Mean of each column's values at ``many`` ranks from the first on, or of the ``count`` values closest to that mean.
+    """Mean of each column's values at ``many`` ranks from the first on: (b,).
 
-    With factors, of the magnitudes of the rows times these. ``largest`` is the whole number of all bits but the sign,
-    ``shift`` the number of those; ``steps`` is the sorting network.
+    With a ``count``, of that many values, those closest to this mean. With factors, of the magnitudes of the rows times
+    these. ``largest`` is the whole number of all bits but the sign; ``steps`` are those of the sorting network.
     """
     room = max(TILE // (n * flat.itemsize) // STRIP, 1) * STRIP
-    values = np.zeros((n, room + LINE), flat.dtype)
-    tile = values.view(bits.dtype)
+    tile, buffer = np.zeros((n, room + LINE), flat.dtype), np.zeros((n, STRIP), flat.dtype)
+    tile_bits, ranked = tile.view(bits.dtype), buffer.view(bits.dtype)
     centre, total, start = np.empty(STRIP), np.empty(STRIP), np.empty(STRIP, np.int64)
+    signed, zero = len(factors) == 0, largest ^ largest
     for place in range(0, width, room):
         here = min(room, width - place)
         for i in range(n):
-            if len(factors) > 0:
-                row, to = flat[i * stride + place : i * stride + place + here], values[i]
+            row, to = flat[i * stride + place : i * stride + place + here], tile[i]
+            if signed:
+                for j in range(here):
+                    to[j] = row[j]
+            else:
                 factor = factors[i]
                 for j in range(here):
                     to[j] = abs(row[j] * factor)
-            else:
-                # Numbers in the order of whole numbers: those of the negative ones are turned round.
-                source, ranked = bits[i * stride + place : i * stride + place + here], tile[i]
-                for j in range(here):
-                    ranked[j] = source[j] ^ ((source[j] >> shift) & largest)
         for inside in range(0, here, STRIP):
-            for step in range(len(steps)):
-                low = tile[steps[step, 0], inside : inside + STRIP]
-                high = tile[steps[step, 1], inside : inside + STRIP]
+            # As whole numbers, negative ones are in the wrong order: turn theirs round.
+            for i in range(n):
+                source, target = tile_bits[i, inside : inside + STRIP], ranked[i]
                 for j in range(STRIP):
-                    a, b = low[j], high[j]
-                    low[j] = min(a, b)
-                    high[j] = max(a, b)
-            if len(factors) == 0:
-                for i in range(n if count > 0 else first + many):
-                    if count > 0 or i >= first:
-                        ranked = tile[i, inside : inside + STRIP]
-                        for j in range(STRIP):
-                            ranked[j] = ranked[j] ^ ((ranked[j] >> shift) & largest)
+                    target[j] = source[j] ^ (largest if source[j] < 0 else zero)
+            for step in range(len(steps)):
+                lows, highs = ranked[steps[step, 0]], ranked[steps[step, 1]]
+                for j in range(STRIP):
+                    a, b = lows[j], highs[j]
+                    lows[j] = min(a, b)
+                    highs[j] = max(a, b)
+            if signed:
+                for i in range(0 if count > 0 else first, n if count > 0 else first + many):
+                    target = ranked[i]
+                    for j in range(STRIP):
+                        target[j] = target[j] ^ (largest if target[j] < 0 else zero)
             centre[:] = 0
             for i in range(first, first + many):
-                value = values[i, inside : inside + STRIP]
+                value = buffer[i]
                 for j in range(STRIP):
                     centre[j] += value[j]
             for j in range(STRIP):
@@ -77,12 +78,12 @@ def rank_means(
                 # The closest values are neighbours: how far their window moves up, see `kernels._closest`.
                 start[:] = 0
                 for i in range(n - count):
-                    low, high = values[i, inside : inside + STRIP], values[i + count, inside : inside + STRIP]
+                    low, high = buffer[i], buffer[i + count]
                     for j in range(STRIP):
                         start[j] += np.float64(high[j]) - centre[j] < centre[j] - np.float64(low[j])
                 total[:] = 0
                 for i in range(n):
-                    value = values[i, inside : inside + STRIP]
+                    value = buffer[i]
                     for j in range(STRIP):
                         total[j] += np.float64(value[j]) if start[j] <= i < start[j] + count else 0.0
                 for j in range(STRIP):
@@ -117,45 +118,69 @@ def elected_means(
         shared: whether the mean is over those that agree, not over all rows.
     """
     kept = np.zeros((n, STRIP), flat.dtype)
-    vote, size, total = np.empty(STRIP), np.empty(STRIP), np.empty(STRIP)
-    count = np.empty(STRIP, np.int64)
+    vote, size, total, count = np.empty(STRIP), np.empty(STRIP), np.empty(STRIP), np.empty(STRIP)
     zero = flat.dtype.type(0)
-    for place in range(0, width, STRIP):
-        here = min(STRIP, width - place)
+    for strip in range(0, width, STRIP):
+        place = min(strip, width - STRIP)  # the last one has some columns again
         vote[:], size[:], total[:], count[:] = 0, 0, 0, 0
         for i in range(n):
             start = i * stride + place
-            row, raw = flat[start : start + here], bits[start : start + here]
-            value, factor, least, weight = kept[i], factors[i], above[i], votes[i]
+            row, raw, value = flat[start : start + STRIP], bits[start : start + STRIP], kept[i]
+            factor, least, weight = factors[i], above[i], votes[i]
             if len(bounds) > 0:
-                bound = bounds[place : place + here]
-                for j in range(here):
-                    size_here = min(abs(row[j] * factor), bound[j])
-                    signed = size_here if row[j] > 0 else -size_here
-                    value[j] = signed if (raw[j] & largest) > least else zero
+                bound = bounds[place : place + STRIP]
+                for j in range(STRIP):
+                    length = min(abs(row[j] * factor), bound[j])
+                    length = length if (raw[j] & largest) > least else zero
+                    value[j] = length if raw[j] >= 0 else -length
             else:
-                for j in range(here):
+                for j in range(STRIP):
                     value[j] = row[j] * factor if (raw[j] & largest) > least else zero
             if mode == 1:
-                for j in range(here):
-                    vote[j] += weight * (np.float64(row[j] > 0) - np.float64(row[j] < 0))
+                for j in range(STRIP):
+                    vote[j] += (weight if row[j] > 0 else 0.0) - (weight if row[j] < 0 else 0.0)
             elif mode == 2:
-                for j in range(here):
-                    vote[j] += weight * (np.float64(value[j] > 0) - np.float64(value[j] < 0))
+                for j in range(STRIP):
+                    vote[j] += (weight if value[j] > 0 else 0.0) - (weight if value[j] < 0 else 0.0)
             elif mode == 3:
-                for j in range(here):
+                for j in range(STRIP):
                     vote[j] += np.float64(value[j])
                     size[j] += abs(np.float64(value[j]))
         if mode == 3:
-            for j in range(here):  # what cancels but for rounding is a tie
+            for j in range(STRIP):  # what cancels but for rounding is a tie
                 vote[j] = vote[j] if abs(vote[j]) > 1e-12 * size[j] else 0.0
         for i in range(n):
             value = kept[i]
+            for j in range(STRIP):
+                entry = np.float64(value[j])
+                # With a vote of 0 no entry agrees, unless there was none.
+                agrees = (entry > 0) & (vote[j] > 0) | (entry < 0) & (vote[j] < 0) | (entry != 0) & (mode == 0)
+                total[j] += entry if agrees else 0.0
+                count[j] += 1.0 if agrees else 0.0
+        result = out[place : place + STRIP]
+        for j in range(STRIP):
+            result[j] = total[j] / (max(count[j], 1.0) if shared else n)
+
+
+def weighted_sum(flat: Floats, stride: int, n: int, width: int, rows: Bits, weights: Wide, out: Floats) -> None:
+    """The sum of the given rows, each times its weight, in float64: (b,)."""
+    room = 2048
+    total = np.empty(room)
+    for place in range(0, width, room):
+        here = min(room, width - place)
+        total[:] = 0
+        for k in range(0, len(rows) // 4 * 4, 4):
+            a, b, c, d = rows[k] * stride, rows[k + 1] * stride, rows[k + 2] * stride, rows[k + 3] * stride
+            first, second = flat[a + place : a + place + here], flat[b + place : b + place + here]
+            third, fourth = flat[c + place : c + place + here], flat[d + place : d + place + here]
+            w, x, y, z = weights[k], weights[k + 1], weights[k + 2], weights[k + 3]
             for j in range(here):
-                agrees = (value[j] > 0) & ((vote[j] > 0) | (mode == 0))
-                agrees |= (value[j] < 0) & ((vote[j] < 0) | (mode == 0))
-                total[j] += np.float64(value[j]) if agrees else 0.0
-                count[j] += agrees
+                total[j] += w * first[j] + x * second[j] + y * third[j] + z * fourth[j]
+        for k in range(len(rows) // 4 * 4, len(rows)):
+            a, w = rows[k] * stride, weights[k]
+            last = flat[a + place : a + place + here]
+            for j in range(here):
+                total[j] += w * last[j]
         result = out[place : place + here]
         for j in range(here):
-            result[j] = total[j] / (max(count[j], 1) if shared else n)
+            result[j] = total[j]

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,9 +31,9 @@ Loop = Callable[..., None]
 WORTH = 1 << 18
 BLOCKS = 4
 """Blocks that a loop takes at a time: it has tiles of its own, and few calls are better than many."""
-_DTYPES = {torch.float32: (np.uint32, np.int32), torch.float64: (np.uint64, np.int64)}
+_DTYPES = {torch.float32: (np.uint32, np.int32, 0x7FFFFFFF), torch.float64: (np.uint64, np.int64, 0x7FFFFFFFFFFFFFFF)}
 # What may be rounded in any order, so that a sum over a row becomes several, one for each place in a register.
-_IN_ANY_ORDER = {loops.sq_norms, loops.dots, loops.gram}
+_IN_ANY_ORDER = {loops.sq_norms, loops.dots, loops.gram, loops.sign_counts, columnloops.weighted_sum}
 
 
 def available(entries: int, device: torch.device) -> bool:
@@ -72,14 +72,14 @@ class Rows:
         self.stride = block.stride(0) if self.n > 1 else self.width
         self.flat = block.as_strided(((self.n - 1) * self.stride + self.width,), (1,)).numpy()
         self.shape = self.stride, self.n, self.width
-        self.unsigned, self.signed = _DTYPES[block.dtype]
-        self.largest = int(np.iinfo(self.signed).max)  # all bits but the sign
+        # Whole numbers of the same size, and that of all bits but the sign.
+        self.unsigned, self.signed, self.largest = _DTYPES[block.dtype]
 
 
 def run(loop: Loop, *arguments: Any) -> None:
     """Call a loop, compiled."""
     compiled = _compiled(loop, arguments[0].dtype)  # that of the rows: all else has the same type in every call
-    if compiled.nopython_signatures:
+    if compiled.overloads:
         compiled(*arguments)
         return
     with _alone(compiled):  # the first process compiles, the others wait and read what it has written
@@ -97,7 +97,7 @@ def _numba() -> Any:
     return numba
 
 
-@lru_cache(maxsize=None)
+@cache
 def _compiled(loop: Loop, dtype: np.dtype) -> Any:
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     if loop in _IN_ANY_ORDER:

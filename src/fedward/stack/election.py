@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -64,10 +63,9 @@ class ElectedMean:
     most_rows: ClassVar[int] = kernels.MAX_COMPILED
 
     def __call__(self, block: Tensor) -> Tensor:
-        width = max(_PIECE // len(block), 1)
-        if not compiled.usable(block) or self.n > self.most_rows:
+        if not compiled.usable(block) or self.n > self.most_rows or block.shape[1] < columnloops.STRIP:
             return self._one(block, self._merged)
-        pieces = block.split(width, 1)
+        pieces = block.tensor_split(max(block.numel() // _PIECE, 1), 1)
         return torch.cat([self._one(piece, self._looped) for piece in pieces])
 
     def _one(self, block: Tensor, merge: Callable[[Tensor], Tensor]) -> Tensor:

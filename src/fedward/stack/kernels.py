@@ -97,15 +97,12 @@ def _usable(block: Tensor) -> bool:
     return len(block) <= MAX_COMPILED and compiled.usable(block)
 
 
-def _compiled(
-    block: Tensor, network: Network, ranks: range, count: int = 0, factors: Tensor | None = None
-) -> Tensor:
+def _compiled(block: Tensor, network: Network, ranks: range, count: int = 0, factors: Tensor | None = None) -> Tensor:
     rows, out = compiled.Rows(block), torch.empty(block.shape[1], dtype=block.dtype)
     scales = np.empty(0, rows.flat.dtype) if factors is None else factors.to(block).numpy()
-    largest, shift = rows.signed(rows.largest), rows.signed(rows.largest.bit_length())
     compiled.run(
-        columnloops.rank_means, rows.flat, rows.flat.view(rows.signed), *rows.shape, scales, largest, shift,
-        _steps(network), ranks.start, len(ranks), count, out.numpy(),
+        columnloops.rank_means, rows.flat, rows.flat.view(rows.signed), *rows.shape, scales,
+        rows.signed(rows.largest), _steps(network), ranks.start, len(ranks), count, out.numpy(),
     )  # fmt: skip
     return out
 
@@ -113,6 +110,16 @@ def _compiled(
 @lru_cache(maxsize=64)
 def _steps(network: Network) -> np.ndarray:
     return np.array(network, dtype=np.int64).reshape(-1, 2)
+
+
+def weighted_sum(block: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
+    """The sum of the block's rows at the given indices, each times its weight, in float64: (n, b) to (b,)."""
+    if compiled.usable(block):
+        taken, out = compiled.Rows(block), torch.empty(block.shape[1], dtype=block.dtype)
+        compiled.run(columnloops.weighted_sum, taken.flat, *taken.shape, rows.numpy(), weights.numpy(), out.numpy())
+        return out
+    some = block if len(rows) == len(block) else block[rows.to(block.device)]
+    return weights.to(block.device) @ some.double()
 
 
 def total(rows: Iterable[Tensor]) -> Tensor:

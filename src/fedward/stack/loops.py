@@ -77,16 +77,28 @@ def gram(flat: Floats, stride: int, n: int, width: int, out: Wide) -> None:
             out[a, b] = out[b, a] = total[a, b]
 
 
-def sign_counts(flat: Floats, stride: int, n: int, width: int, columns: Bits, out: Wide) -> None:
-    """Positive, zero and negative entries of each row among the given columns: (n, 3)."""
-    for i in range(n):
-        row = flat[i * stride : i * stride + width]
-        positive = negative = 0
-        for k in range(len(columns)):
-            value = row[columns[k]]
-            positive += value > 0
-            negative += value < 0
-        out[i, 0], out[i, 1], out[i, 2] = positive, len(columns) - positive - negative, negative
+def sign_counts(flat: Floats, stride: int, n: int, width: int, chosen: Floats, out: Wide) -> None:
+    """Positive, zero and negative entries of each row, in columns with a 1 and not a 0: (n, 3).
+
+    Going over all columns takes less time than picking a tenth of them.
+    """
+    room = 4096  # columns, which single precision counts exactly
+    none = flat.dtype.type(0)
+    out[:] = 0
+    for place in range(0, width, room):
+        part = chosen[place : min(place + room, width)]
+        size = 0.0
+        for j in range(len(part)):
+            size += part[j]
+        for i in range(n):
+            row = flat[i * stride + place : i * stride + place + len(part)]
+            positive = negative = none
+            for j in range(len(part)):
+                positive += part[j] if row[j] > 0 else none
+                negative += part[j] if row[j] < 0 else none
+            out[i, 0] += positive
+            out[i, 1] += size - positive - negative
+            out[i, 2] += negative
 
 
 def concordance(bits: Bits, stride: int, n: int, width: int, largest: np.unsignedinteger, out: Wide) -> None:
@@ -143,26 +155,24 @@ def concordance(bits: Bits, stride: int, n: int, width: int, largest: np.unsigne
 def magnitude_counts(
     bits: Bits, stride: int, n: int, width: int, largest: np.unsignedinteger, shift: np.unsignedinteger, out: Bits
 ) -> None:
-    """How many magnitudes of each row have the leading bits that the place in ``out`` says: (4, n, bins) to add up.
+    """How many magnitudes of each row have the leading bits that the place in ``out`` says: (2, n, bins) to add up.
 
-    Four counts, so that an increment does not wait for the one before it.
+    Two counts, so that an increment does not wait for the one before it.
     """
     room = 1024
     bins = np.empty(room, np.uint16)
     for i in range(n):
-        first, second, third, fourth = out[0, i], out[1, i], out[2, i], out[3, i]
+        even, odd = out[0, i], out[1, i]
         for place in range(0, width, room):
             here = min(room, width - place)
             source = bits[i * stride + place : i * stride + place + here]
             for j in range(here):
                 bins[j] = (source[j] & largest) >> shift
-            for j in range(0, here - 3, 4):
-                first[bins[j]] += 1
-                second[bins[j + 1]] += 1
-                third[bins[j + 2]] += 1
-                fourth[bins[j + 3]] += 1
-            for j in range(here // 4 * 4, here):
-                first[bins[j]] += 1
+            for j in range(0, here - 1, 2):
+                even[bins[j]] += 1
+                odd[bins[j + 1]] += 1
+            if here % 2 == 1:
+                even[bins[here - 1]] += 1
 
 
 def matching(
@@ -178,13 +188,20 @@ def matching(
 ) -> None:
     """The magnitudes whose leading bits are the prefix of their row, and how many of them each row has: (n,).
 
-    Every magnitude is written, and the place moves on where it is wanted: ``values`` has an entry to spare.
+    Every magnitude is written, and the place moves on where it is wanted: that takes no guess at what is next.
     """
+    room = 2048
+    found = np.empty(room + 1, bits.dtype)
     end = 0
     for i in range(n):
-        row, wanted, start = bits[i * stride : i * stride + width], prefix[i], end
-        for j in range(width):
-            value = row[j] & largest
-            values[end] = value
-            end += (value >> shift) == wanted
+        wanted, start = prefix[i], end
+        for place in range(0, width, room):
+            row = bits[i * stride + place : i * stride + min(place + room, width)]
+            here = 0
+            for j in range(len(row)):
+                value = row[j] & largest
+                found[here] = value
+                here += (value >> shift) == wanted
+            values[end : end + here] = found[:here]
+            end += here
         counts[i] = end - start

@@ -47,7 +47,7 @@ class MagnitudeCounts(Statistic):
 
 
 def _looped_counts(block: Tensor) -> Tensor:
-    rows, counts = compiled.Rows(block), np.zeros((4, len(block), 1 << _FIRST), np.uint32)
+    rows, counts = compiled.Rows(block), np.zeros((2, len(block), 1 << _FIRST), np.uint32)
     largest, shift = rows.unsigned(rows.largest), rows.unsigned(rows.largest.bit_length() - _FIRST)
     compiled.run(loops.magnitude_counts, rows.flat.view(rows.unsigned), *rows.shape, largest, shift, counts)
     return torch.from_numpy(counts.sum(0, dtype=np.float64))
@@ -130,11 +130,12 @@ def _matching(block: Tensor, prefix: Tensor, shift: int) -> tuple[Tensor, list[i
     """The magnitudes of a block, as whole numbers, whose leading bits are the prefix, and how many each row has."""
     if compiled.usable(block):
         rows, counts = compiled.Rows(block), np.empty(len(block), np.int64)
-        values = np.empty(block.numel() + 1, rows.unsigned)
-        bits, wanted = rows.flat.view(rows.unsigned), prefix.numpy().astype(rows.unsigned)
-        largest = rows.unsigned(rows.largest)
-        compiled.run(loops.matching, bits, *rows.shape, largest, rows.unsigned(shift), wanted, values, counts)
-        return torch.from_numpy(values[: counts.sum()].view(rows.signed).copy()), counts.tolist()
+        found, wanted = np.empty(block.numel(), rows.unsigned), prefix.numpy().astype(rows.unsigned)
+        compiled.run(
+            loops.matching, rows.flat.view(rows.unsigned), *rows.shape,
+            rows.unsigned(rows.largest), rows.unsigned(shift), wanted, found, counts,
+        )  # fmt: skip
+        return torch.from_numpy(found[: counts.sum()].view(rows.signed).copy()), counts.tolist()
     bits, _ = _bits(block)
     mask = (bits >> shift) == prefix.to(bits)[:, None]
     return bits[mask].cpu(), mask.sum(1).tolist()

@@ -155,7 +155,8 @@ class SqNorms(Statistic):
         def partial(block: Block) -> Tensor:
             if compiled.usable(block.rows):
                 return _looped(loops.sq_norms, block, (len(block.rows),))
-            return torch.linalg.vector_norm(block.rows, dim=1, dtype=torch.float64).square()
+            norms: Tensor = torch.linalg.vector_norm(block.rows, dim=1, dtype=torch.float64)
+            return norms.square()
 
         return partial
 
@@ -277,7 +278,8 @@ class SignCounts(Statistic):
 
         def partial(block: Block) -> Tensor:
             if compiled.usable(block.rows):
-                return _looped(loops.sign_counts, block, (len(block.rows), 3), columns(block).numpy())
+                chosen = block.rows.new_zeros(block.rows.shape[1]).index_fill_(0, columns(block), 1)
+                return _looped(loops.sign_counts, block, (len(block.rows), 3), chosen.numpy())
             # Sums of -1, 0 and 1 are exact, and many times faster than sums of comparisons.
             signs = (block.rows if self.sample is None else block.rows[:, columns(block)]).sign()
             balance = signs.sum(1).double()

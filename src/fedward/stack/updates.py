@@ -14,6 +14,7 @@ from torch import Tensor
 
 from . import compiled
 from .geometry import squared_distances
+from .kernels import weighted_sum
 from .layout import Layout
 from .stats import Block, Gram, Sample, SignConcordance, SignCounts, SqNorms, Statistic
 
@@ -68,10 +69,10 @@ class Updates(ABC):
         for start in range(0, self.d, step):
             yield Block(start, self.read(start, min(start + step, self.d), rows))
 
-    def sweep(self, work: Callable[[Block], R], loops: bool) -> Iterator[tuple[Block, R]]:
+    def sweep(self, work: Callable[[Block], R], loops: bool, rows: Tensor | None = None) -> Iterator[tuple[Block, R]]:
         """All blocks in order, each with what the work makes of it; side by side if that is done by compiled loops."""
         loops = loops and compiled.available(self.n * min(self.block_columns, self.d), self.device)
-        blocks = self.blocks(times=compiled.BLOCKS if loops else 1)
+        blocks = self.blocks(rows, times=compiled.BLOCKS if loops else 1)
         return (compiled.side_by_side if loops else map)(lambda block: (block, work(block)), blocks)
 
     # --- statistics -----------------------------------------------------------------------------------------
@@ -84,12 +85,16 @@ class Updates(ABC):
                 if derived is not None:
                     self._statistics[statistic] = derived
         missing = [s for s in dict.fromkeys(statistics) if s not in self._statistics]
-        parts = [s for s in missing if s.within() in self._statistics or s.within() in missing]
+        parts: dict[Statistic, Statistic] = {}
+        for statistic in missing:
+            whole = statistic.within()
+            if whole is not None and (whole in missing or whole in self._statistics):
+                parts[statistic] = whole
         missing = [s for s in missing if s not in parts]
         if missing:
             self._statistics.update(zip(missing, self._sums(missing), strict=True))
-        for statistic in parts:
-            self._statistics[statistic] = statistic.part(self._statistics[statistic.within()])
+        for statistic, whole in parts.items():
+            self._statistics[statistic] = statistic.part(self._statistics[whole])
         return tuple(self._statistics[s] for s in statistics)
 
     def _sums(self, statistics: Sequence[Statistic]) -> Iterator[Tensor]:
@@ -161,10 +166,9 @@ class Updates(ABC):
         out = torch.zeros(self.d, dtype=self.dtype, device=self.device)
         if len(rows) == 0:
             return out
-        some = None if len(rows) == self.n else rows
-        for block in self.blocks(some):
-            w = weights[rows].to(block.rows)
-            out[block.start : block.stop] = w @ block.rows
+        some, used = None if len(rows) == self.n else rows, weights[rows].double()
+        for block, values in self.sweep(lambda b: weighted_sum(b.rows, torch.arange(len(b.rows)), used), True, some):
+            out[block.start : block.stop] = values
         return out
 
     def columns(self, kernel: Kernel) -> Tensor:
