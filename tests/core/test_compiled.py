@@ -157,7 +157,7 @@ RULES = [
 @pytest.mark.parametrize("rule", RULES, ids=repr)
 def test_rules_over_columns(rule: rules.Rule, dtype: torch.dtype, both: Callable) -> None:
     for make in MAKERS:
-        for n, d in ((9, 64), (10, 201)):
+        for n, d in ((9, 64), (10, 256), (10, 601)):
             G = stack(make, n, d, dtype)
             outputs = []
             for updates in layouts(G):
@@ -172,7 +172,7 @@ def test_rules_over_columns(rule: rules.Rule, dtype: torch.dtype, both: Callable
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("make", MAKERS)
 def test_statistics(make: Callable, dtype: torch.dtype, both: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
-    for n, d in ((1, 1), (2, 70), (7, 300), (13, 4500)):
+    for n, d in ((1, 1), (2, 70), (7, 300), (13, 4500), (2, 20_000)):
         G = stack(make, n, d, dtype)
         anchor = torch.randn(3, d, generator=torch.Generator().manual_seed(0))
         sample = SignCounts(Sample(seed=3, fraction=0.3))

@@ -12,6 +12,7 @@ from .loops import Bits, Floats, Wide
 
 STRIP = 64  # columns that are sorted at a time: n of them stay in the first-level cache
 TILE = 1 << 18  # bytes of all rows that are fetched at a time: memory streams, and they stay in the second-level cache
+WIDE = 256  # columns that elect at a time
 LINE = 16  # entries that keep the rows of a tile from competing for the same lines of the cache
 
 
@@ -103,7 +104,7 @@ def elected_means(
     bounds: Floats,
     above: Bits,
     largest: np.signedinteger,
-    votes: Wide,
+    votes: Floats,
     mode: int,
     shared: bool,
     out: Floats,
@@ -113,58 +114,64 @@ def elected_means(
     Args:
         bounds: of the magnitudes, by column; empty if there are none.
         above: the whole number that a raw magnitude's bits must exceed for the entry to be kept.
-        votes: of the rows.
+        votes: of the rows, whole numbers.
         mode: who votes: 0 nobody, 1 the rows, 2 the reduced rows, 3 the mass of these.
         shared: whether the mean is over those that agree, not over all rows.
     """
-    kept = np.zeros((n, STRIP), flat.dtype)
-    vote, size, total, count = np.empty(STRIP), np.empty(STRIP), np.empty(STRIP), np.empty(STRIP)
-    zero = flat.dtype.type(0)
-    for strip in range(0, width, STRIP):
-        place = min(strip, width - STRIP)  # the last one has some columns again
-        vote[:], size[:], total[:], count[:] = 0, 0, 0, 0
+    kept, zero, one = np.zeros((n, WIDE), flat.dtype), flat.dtype.type(0), flat.dtype.type(1)
+    vote, sign, count = np.empty(WIDE, flat.dtype), np.empty(WIDE, flat.dtype), np.empty(WIDE, flat.dtype)
+    mass, size, total = np.empty(WIDE), np.empty(WIDE), np.empty(WIDE)
+    for strip in range(0, width, WIDE):
+        place = min(strip, width - WIDE)  # the last one has some columns again
+        vote[:], count[:], mass[:], size[:], total[:] = 0, 0, 0, 0, 0
         for i in range(n):
             start = i * stride + place
-            row, raw, value = flat[start : start + STRIP], bits[start : start + STRIP], kept[i]
+            row, raw, value = flat[start : start + WIDE], bits[start : start + WIDE], kept[i]
             factor, least, weight = factors[i], above[i], votes[i]
             if len(bounds) > 0:
-                bound = bounds[place : place + STRIP]
-                for j in range(STRIP):
+                bound = bounds[place : place + WIDE]
+                for j in range(WIDE):
                     length = min(abs(row[j] * factor), bound[j])
                     length = length if (raw[j] & largest) > least else zero
                     value[j] = length if raw[j] >= 0 else -length
             else:
-                for j in range(STRIP):
+                for j in range(WIDE):
                     value[j] = row[j] * factor if (raw[j] & largest) > least else zero
             if mode == 1:
-                for j in range(STRIP):
-                    vote[j] += (weight if row[j] > 0 else 0.0) - (weight if row[j] < 0 else 0.0)
+                for j in range(WIDE):
+                    vote[j] += (weight if row[j] > zero else zero) - (weight if row[j] < zero else zero)
             elif mode == 2:
-                for j in range(STRIP):
-                    vote[j] += (weight if value[j] > 0 else 0.0) - (weight if value[j] < 0 else 0.0)
+                for j in range(WIDE):
+                    vote[j] += (weight if value[j] > zero else zero) - (weight if value[j] < zero else zero)
             elif mode == 3:
-                for j in range(STRIP):
-                    vote[j] += np.float64(value[j])
+                for j in range(WIDE):
+                    mass[j] += np.float64(value[j])
                     size[j] += abs(np.float64(value[j]))
         if mode == 3:
-            for j in range(STRIP):  # what cancels but for rounding is a tie
-                vote[j] = vote[j] if abs(vote[j]) > 1e-12 * size[j] else 0.0
+            for j in range(WIDE):  # what cancels but for rounding is a tie
+                vote[j] = (one if mass[j] > 0 else -one) if abs(mass[j]) > 1e-12 * size[j] else zero
+        for j in range(WIDE):
+            sign[j] = (one if vote[j] > zero else zero) - (one if vote[j] < zero else zero)
         for i in range(n):
             value = kept[i]
-            for j in range(STRIP):
-                entry = np.float64(value[j])
-                # With a vote of 0 no entry agrees, unless there was none.
-                agrees = (entry > 0) & (vote[j] > 0) | (entry < 0) & (vote[j] < 0) | (entry != 0) & (mode == 0)
-                total[j] += entry if agrees else 0.0
-                count[j] += 1.0 if agrees else 0.0
-        result = out[place : place + STRIP]
-        for j in range(STRIP):
-            result[j] = total[j] / (max(count[j], 1.0) if shared else n)
+            if mode == 0:
+                for j in range(WIDE):
+                    total[j] += np.float64(value[j])
+                    count[j] += one if value[j] != zero else zero
+            else:
+                for j in range(WIDE):
+                    agreeing = max(value[j] * sign[j], zero)
+                    total[j] += np.float64(agreeing)
+                    count[j] += one if agreeing > zero else zero
+        result = out[place : place + WIDE]
+        for j in range(WIDE):
+            mean = total[j] / (max(count[j], one) if shared else n)
+            result[j] = mean if mode == 0 else mean * sign[j]
 
 
 def weighted_sum(flat: Floats, stride: int, n: int, width: int, rows: Bits, weights: Wide, out: Floats) -> None:
     """The sum of the given rows, each times its weight, in float64: (b,)."""
-    room = 2048
+    room = 8192
     total = np.empty(room)
     for place in range(0, width, room):
         here = min(room, width - place)

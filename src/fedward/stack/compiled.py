@@ -29,7 +29,7 @@ Loop = Callable[..., None]
 
 # Entries of a block from which a loop is worth a look at numba, which takes half a second to import.
 WORTH = 1 << 18
-BLOCKS = 4
+BLOCKS = 8
 """Blocks that a loop takes at a time: it has tiles of its own, and few calls are better than many."""
 _DTYPES = {torch.float32: (np.uint32, np.int32, 0x7FFFFFFF), torch.float64: (np.uint64, np.int64, 0x7FFFFFFFFFFFFFFF)}
 # What may be rounded in any order, so that a sum over a row becomes several, one for each place in a register.

@@ -63,7 +63,7 @@ class ElectedMean:
     most_rows: ClassVar[int] = kernels.MAX_COMPILED
 
     def __call__(self, block: Tensor) -> Tensor:
-        if not compiled.usable(block) or self.n > self.most_rows or block.shape[1] < columnloops.STRIP:
+        if not compiled.usable(block) or self.n > self.most_rows or block.shape[1] < columnloops.WIDE:
             return self._one(block, self._merged)
         pieces = block.tensor_split(max(block.numel() // _PIECE, 1), 1)
         return torch.cat([self._one(piece, self._looped) for piece in pieces])
@@ -76,7 +76,7 @@ class ElectedMean:
         """The entries v, in torch: (n, b)."""
         source = rows if self.unscaled else rows * self.factors.to(rows)[:, None]
         if self.clamp is not None:
-            source = source.sign() * torch.minimum(source.abs(), self._bounds(rows, loops=False))
+            source = source.sign() * torch.minimum(source.abs(), self._bounds(rows, loops=kernels.usable(rows)))
         return source if self.floors is None else torch.where(self.floors.kept(rows), source, 0)
 
     def concordance(self, updates: Updates) -> Tensor:
@@ -110,7 +110,7 @@ class ElectedMean:
         factors = torch.ones_like(self.factors) if self.unscaled else self.factors
         bounds = rows.new_empty(0) if self.clamp is None else self._bounds(rows, loops=True)
         floors = torch.full((self.n,), -1) if self.floors is None else self.floors.bits(rows)
-        votes = self.votes.double() if isinstance(self.votes, Tensor) else torch.empty(self.n, dtype=torch.float64)
+        votes = self.votes.to(rows) if isinstance(self.votes, Tensor) else rows.new_zeros(self.n)
         mode = 0 if self.votes is None else 3 if isinstance(self.votes, str) else 2 if self.by_kept else 1
         compiled.run(
             columnloops.elected_means, taken.flat, taken.flat.view(taken.signed), *taken.shape,

@@ -49,7 +49,7 @@ def median_magnitude(block: Tensor, factors: Tensor, *, lower: bool, loops: bool
 @compiled.in_loops(MAX_COMPILED)
 def trimmed_mean(block: Tensor, f: int) -> Tensor:
     """Mean of each column without its f smallest and f largest values: (n, b) to (b,); n > 2f."""
-    if f == 0 and _usable(block):
+    if f == 0 and usable(block):
         return _compiled(block, (), range(len(block)))
     return _mean_of_ranks(block, range(f, len(block) - f)) if f else _mean(list(block)).to(block.dtype)
 
@@ -79,7 +79,7 @@ def _middle(n: int) -> range:
 
 def _mean_of_ranks(block: Tensor, ranks: range) -> Tensor:
     """Mean of the values of each column at successive ranks."""
-    if _usable(block):
+    if usable(block):
         return _compiled(block, _selection_network(len(block), ranks), ranks)
     return _mean(_ranked(block, ranks)).to(block.dtype)
 
@@ -87,13 +87,14 @@ def _mean_of_ranks(block: Tensor, ranks: range) -> Tensor:
 def _mean_of_closest(block: Tensor, ranks: range, count: int) -> Tensor:
     """Mean of the ``count`` values of each column that are closest to the mean of those at the ranks."""
     everything = range(len(block))
-    if _usable(block):
+    if usable(block):
         return _compiled(block, _selection_network(len(block), everything), ranks, count)
     ranked = torch.stack(_ranked(block, everything))
     return _closest(ranked, _mean(list(ranked[ranks.start : ranks.stop])), count)
 
 
-def _usable(block: Tensor) -> bool:
+def usable(block: Tensor) -> bool:
+    """Whether a block is ranked by the compiled network."""
     return len(block) <= MAX_COMPILED and compiled.usable(block)
 
 
