@@ -68,7 +68,9 @@ def rank_means(
                     target = ranked[i]
                     for j in range(STRIP):
                         target[j] = target[j] ^ (largest if target[j] < 0 else zero)
-            centre[:] = 0
+            for j in range(STRIP):
+                centre[j] = total[j] = 0
+                start[j] = 0
             for i in range(first, first + many):
                 value = buffer[i]
                 for j in range(STRIP):
@@ -77,12 +79,10 @@ def rank_means(
                 centre[j] /= many
             if count > 0:
                 # The closest values are neighbours: how far their window moves up, see `kernels._closest`.
-                start[:] = 0
                 for i in range(n - count):
                     low, high = buffer[i], buffer[i + count]
                     for j in range(STRIP):
                         start[j] += np.float64(high[j]) - centre[j] < centre[j] - np.float64(low[j])
-                total[:] = 0
                 for i in range(n):
                     value = buffer[i]
                     for j in range(STRIP):
@@ -123,7 +123,9 @@ def elected_means(
     mass, size, total = np.empty(WIDE), np.empty(WIDE), np.empty(WIDE)
     for strip in range(0, width, WIDE):
         place = min(strip, width - WIDE)  # the last one has some columns again
-        vote[:], count[:], mass[:], size[:], total[:] = 0, 0, 0, 0, 0
+        for j in range(WIDE):
+            vote[j] = count[j] = zero
+            mass[j] = size[j] = total[j] = 0
         for i in range(n):
             start = i * stride + place
             row, raw, value = flat[start : start + WIDE], bits[start : start + WIDE], kept[i]
@@ -175,7 +177,8 @@ def weighted_sum(flat: Floats, stride: int, n: int, width: int, rows: Bits, weig
     total = np.empty(room)
     for place in range(0, width, room):
         here = min(room, width - place)
-        total[:] = 0
+        for j in range(here):
+            total[j] = 0
         for k in range(0, len(rows) // 4 * 4, 4):
             a, b, c, d = rows[k] * stride, rows[k + 1] * stride, rows[k + 2] * stride, rows[k + 3] * stride
             first, second = flat[a + place : a + place + here], flat[b + place : b + place + here]

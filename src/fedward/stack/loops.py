@@ -54,7 +54,8 @@ def gram(flat: Floats, stride: int, n: int, width: int, out: Wide) -> None:
             row, to = flat[i * stride + place : i * stride + place + here], tile[i]
             for j in range(here):
                 to[j] = row[j]
-            to[here:] = 0
+            for j in range(here, room):
+                to[j] = 0
         for a in range(0, tall, 4):
             a0, a1, a2, a3 = tile[a], tile[a + 1], tile[a + 2], tile[a + 3]
             for b in range(0, a + 4, 4):
@@ -119,12 +120,12 @@ def concordance(bits: Bits, stride: int, n: int, width: int, largest: np.unsigne
                 start = i * stride + place + g * group
                 source = bits[start : start + min(group, width - place - g * group)]
                 if len(source) < group:
-                    rest[:] = 0
-                    rest[: len(source)] = source
+                    for j in range(group):
+                        rest[j] = source[j] if j < len(source) else 0
                     source = rest
                 minus, some = minuses[i, g * LANES : (g + 1) * LANES], somes[i, g * LANES : (g + 1) * LANES]
-                minus[:] = 0
-                some[:] = 0
+                for j in range(LANES):
+                    minus[j] = some[j] = 0
                 for k in range(size):
                     column = source[k * LANES : (k + 1) * LANES]
                     for j in range(LANES):
@@ -202,6 +203,7 @@ def matching(
                 value = row[j] & largest
                 found[here] = value
                 here += (value >> shift) == wanted
-            values[end : end + here] = found[:here]
+            for j in range(here):
+                values[end + j] = found[j]
             end += here
         counts[i] = end - start
