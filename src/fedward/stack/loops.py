@@ -120,8 +120,10 @@ def concordance(bits: Bits, stride: int, n: int, width: int, largest: np.unsigne
                 start = i * stride + place + g * group
                 source = bits[start : start + min(group, width - place - g * group)]
                 if len(source) < group:
-                    for j in range(group):
-                        rest[j] = source[j] if j < len(source) else 0
+                    for j in range(len(source)):
+                        rest[j] = source[j]
+                    for j in range(len(source), group):
+                        rest[j] = 0
                     source = rest
                 minus, some = minuses[i, g * LANES : (g + 1) * LANES], somes[i, g * LANES : (g + 1) * LANES]
                 for j in range(LANES):
