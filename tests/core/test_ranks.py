@@ -10,7 +10,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from fedward.rules.election import row_mask
+from fedward.rules.election import row_floors
 from fedward.stack import Dense, Layers, Updates, magnitude_of_rank
 
 DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
@@ -143,8 +143,10 @@ def test_a_rank_among_many_is_read_in_a_second_pass() -> None:
 
 
 def kept(updates: Updates, order: float | None, strict: bool) -> np.ndarray:
-    above = row_mask(updates, order, strict=strict)
-    return np.concatenate([above(block.rows).bool().numpy() for block in updates.blocks()], axis=1)
+    floors = row_floors(updates, order, strict=strict)
+    if floors is None:
+        return np.ones((updates.n, updates.d), dtype=bool)
+    return np.concatenate([floors.kept(block.rows).numpy() for block in updates.blocks()], axis=1)
 
 
 def expected(X: np.ndarray, order: float, strict: bool) -> np.ndarray:

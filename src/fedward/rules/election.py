@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -12,8 +11,16 @@ from torch import Tensor
 from ..mixers import clip_factors
 from ..registry import register
 from ..rule import Context, Plan, Rule, State, median
-from ..stack import MagnitudeCounts, SignConcordance, SqNorms, Statistic, Updates, magnitude_of_rank
-from ..stack import kernels as columns
+from ..stack import (
+    ElectedMean,
+    Floors,
+    MagnitudeCounts,
+    SignConcordance,
+    SqNorms,
+    Statistic,
+    Updates,
+    magnitude_of_rank,
+)
 
 _ELECTIONS = frozenset({"permutation", "scale", "columns"})
 
@@ -111,51 +118,26 @@ class FedSECA(Rule):
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         norms = updates.norms()
         radius = float(norms.median()) if self.official else median(norms)  # torch.median is the lower median
-        keep = row_mask(updates, self.sparsity, strict=not self.official)
-        factors = clip_factors(norms, radius) if self.clip else torch.ones_like(norms)
-        scores: dict[str, Tensor] = {"norm": norms}
-        agreeing = None
+        kernel = ElectedMean(
+            n=updates.n,
+            factors=clip_factors(norms, radius) if self.clip else torch.ones_like(norms),
+            floors=row_floors(updates, self.sparsity, strict=not self.official),
+            votes=torch.ones(updates.n) if self.vote == "count" else "mass" if self.vote == "mass" else None,
+            unscaled=self.official,
+            clamp=("lower" if self.official else "median") if self.clamp else None,
+            by_kept=self.official,
+            shared=self.merge == "roca",
+            momentum=self.momentum,
+        )
+        scores = {"norm": norms}
         if self.vote == "crise":
-            agreeing = self._agreeing(updates, norms, keep)
+            agreeing = concordant(kernel.concordance(updates) if self.official else updates.concordance())
+            kernel = replace(kernel, votes=agreeing)
             scores = {"concordance": agreeing / updates.n, **scores}
-
-        def kernel(block: Tensor) -> Tensor:
-            rows = block[: updates.n]  # below them the momentum, if any
-            v = self._reduced(rows, factors) * keep(rows)
-            output = merge(v, self._elected(rows, v, agreeing), self.merge)
-            return output if len(block) == updates.n else torch.lerp(output, block[-1].to(output), self.momentum)
-
         stack = updates
         if self.momentum > 0:
             stack = updates.anchored(state.get("momentum", torch.zeros(updates.d, device=updates.device)))
         return Plan(stack, kernel=kernel, scores=scores, judged=updates)
-
-    def _agreeing(self, updates: Updates, norms: Tensor, keep: Callable[[Tensor], Tensor]) -> Tensor:
-        """n rho_k, whole numbers, so that sums of them are exact: (n,)."""
-        if not self.official:
-            return concordant(updates.concordance())
-        total = torch.zeros(updates.n, updates.n, dtype=torch.float64)
-        factors = clip_factors(norms, float(norms.median()))
-        for block in updates.blocks():
-            signs = (self._reduced(block.rows, factors) * keep(block.rows)).sign().float()
-            total += (signs @ signs.T).double().cpu()
-        return concordant(total)
-
-    def _reduced(self, rows: Tensor, factors: Tensor) -> Tensor:
-        """Rows clipped and clamped, not yet sparse."""
-        clipped = rows * factors.to(rows)[:, None] if self.clip else rows
-        if not self.clamp:
-            return rows if self.official else clipped
-        magnitude = clipped.abs()
-        bound = columns.lower_median(magnitude) if self.official else columns.median(magnitude)
-        source = rows if self.official else clipped
-        return source.sign() * torch.minimum(source.abs(), bound)
-
-    def _elected(self, rows: Tensor, v: Tensor, agreeing: Tensor | None) -> Tensor | None:
-        voters = v if self.official else rows
-        if agreeing is not None:
-            return (agreeing.to(rows) @ voters.sign()).sign()  # whole numbers below 2^24: exact
-        return elect(voters, v, self.vote)
 
     def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
         return {"momentum": output.clone()} if self.momentum > 0 else state
@@ -166,26 +148,8 @@ def concordant(concordance: Tensor) -> Tensor:
     return concordance.sign().sum(1).clamp_min(0)
 
 
-def elect(rows: Tensor, v: Tensor, vote: str | None) -> Tensor | None:
-    """The sign of each column by a count of the rows' signs or by the mass of v; None if all signs will do."""
-    if vote == "count":
-        return rows.sign().sum(0).sign()
-    if vote == "mass":
-        # What cancels but for rounding is a tie.
-        total, size = v.double().sum(0), v.double().abs().sum(0)
-        return torch.where(total.abs() > 1e-12 * size, total.sign(), 0.0).to(v)
-    return None
-
-
-def merge(v: Tensor, signs: Tensor | None, how: str = "roca") -> Tensor:
-    """RoCA: the mean of the v that have their column's sign, or the same sum divided by n: (n, b) to (b,)."""
-    aligned = v if signs is None else torch.where(v * signs > 0, v, 0)
-    counts = (aligned != 0).sum(0).clamp_min(1) if how == "roca" else len(v)
-    return aligned.sum(0) / counts
-
-
-def row_mask(updates: Updates, order: float | None, *, strict: bool) -> Callable[[Tensor], Tensor]:
-    """A function that says which entries of a block are above their row's quantile of magnitudes of this order.
+def row_floors(updates: Updates, order: float | None, *, strict: bool) -> Floors | None:
+    """What entries must exceed to be above their row's quantile of magnitudes of this order.
 
     The quantile lies between two entries of neighbouring rank, so comparing with the lower one is exact.
 
@@ -195,19 +159,13 @@ def row_mask(updates: Updates, order: float | None, *, strict: bool) -> Callable
         strict: whether entries equal to the quantile are left out.
     """
     if order is None:
-        return lambda rows: torch.ones_like(rows)
+        return None
     place = order * (updates.d - 1)
     rank = round(place) if abs(place - round(place)) < 1e-9 else int(place)
     values, at_most = magnitude_of_rank(updates, rank)
     # At the rank itself, or among entries equal to the next one, the quantile is the entry.
     exact = torch.full_like(at_most, rank == round(place) and abs(place - rank) < 1e-9, dtype=torch.bool)
-    including = (exact | (at_most > rank + 1)) & (not strict)
-
-    def above(rows: Tensor) -> Tensor:
-        magnitude, bound = rows.abs(), values.to(rows)[:, None]
-        return torch.where(including.to(rows.device)[:, None], magnitude >= bound, magnitude > bound).to(rows.dtype)
-
-    return above
+    return Floors(values, (exact | (at_most > rank + 1)) & (not strict))
 
 
 @register("ties", paper="Yadav et al. 2023")
@@ -243,10 +201,11 @@ class TIES(Rule):
         return (MagnitudeCounts(),)
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        keep = row_mask(updates, self.sparsity, strict=False)
-
-        def kernel(block: Tensor) -> Tensor:
-            trimmed = block * keep(block)
-            return merge(trimmed, elect(trimmed, trimmed, self.elect))
-
+        kernel = ElectedMean(
+            n=updates.n,
+            factors=torch.ones(updates.n),
+            floors=row_floors(updates, self.sparsity, strict=False),
+            votes=torch.ones(updates.n) if self.elect == "count" else "mass",
+            by_kept=True,
+        )
         return Plan(updates, kernel=kernel)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,8 +11,8 @@ from torch import Tensor
 from ..mixers import clip_factors
 from ..registry import register
 from ..rule import Context, Plan, Reason, Rule, State, median
-from ..stack import MagnitudeCounts, SqNorms, Statistic, Updates, View
-from .election import row_mask
+from ..stack import Floors, MagnitudeCounts, SqNorms, Statistic, Updates, View
+from .election import row_floors
 
 
 @register("lasa", paper="Xu et al. 2025")
@@ -57,9 +56,9 @@ class LASA(Rule):
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         norms = updates.norms()
-        keep = row_mask(updates, self.sparsity if self.sparsity > 0 else None, strict=True)
+        floors = row_floors(updates, self.sparsity if self.sparsity > 0 else None, strict=True)
         layers = _layers(updates)
-        lengths, balances = _sparse_features(updates, layers, keep)
+        lengths, balances = _sparse_features(updates, layers, floors)
         selected = (z_scores(lengths) < self.norm_bound) & (z_scores(balances) < self.sign_bound)
         selected[:, ~selected.any(0)] = True
         weights = selected.double() / selected.sum(0) * clip_factors(norms, median(norms))[:, None]
@@ -84,13 +83,11 @@ def _layers(updates: Updates) -> list[tuple[int, int]]:
     return [(columns.start, columns.stop) for _, columns in updates.layout.slices() if columns.stop > columns.start]
 
 
-def _sparse_features(
-    updates: Updates, layers: list[tuple[int, int]], keep: Callable[[Tensor], Tensor]
-) -> tuple[Tensor, Tensor]:
+def _sparse_features(updates: Updates, layers: list[tuple[int, int]], floors: Floors | None) -> tuple[Tensor, Tensor]:
     """Norms and sign balances of the sparsified rows in each layer: (n, L) each."""
     squares, signs, counts = (torch.zeros(updates.n, len(layers), dtype=torch.float64) for _ in range(3))
     for block in updates.blocks():
-        sparse = block.rows * keep(block.rows)
+        sparse = block.rows if floors is None else torch.where(floors.kept(block.rows), block.rows, 0)
         for k, (start, stop) in enumerate(layers):
             part = sparse[:, max(start - block.start, 0) : max(stop - block.start, 0)]
             if part.shape[1] == 0:

@@ -1,5 +1,6 @@
 """The lazy stack of client updates: the only code that touches data."""
 
+from .election import ElectedMean, Floors
 from .files import Files
 from .gathered import Gathered
 from .geometry import cosines, squared_distances
@@ -14,8 +15,10 @@ __all__ = [
     "Block",
     "Dense",
     "Dots",
+    "ElectedMean",
     "Extended",
     "Files",
+    "Floors",
     "Gathered",
     "Gram",
     "Joined",

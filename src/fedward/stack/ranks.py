@@ -11,9 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from . import compiled, loops
 from .stats import Block, Partial, Statistic
 from .updates import Updates
 
@@ -31,6 +33,8 @@ class MagnitudeCounts(Statistic):
 
     def partials(self, d: int, device: torch.device) -> Partial:
         def partial(block: Block) -> Tensor:
+            if compiled.usable(block.rows):
+                return _looped_counts(block.rows)
             bits, width = _bits(block.rows)
             counts = torch.zeros(len(bits), 1 << _FIRST, dtype=torch.int32, device=bits.device)
             bins = (bits >> (width - _FIRST)).long()
@@ -38,12 +42,27 @@ class MagnitudeCounts(Statistic):
 
         return partial
 
+    def in_loops(self, n: int) -> bool:
+        return True
+
+
+def _looped_counts(block: Tensor) -> Tensor:
+    rows, counts = compiled.Rows(block), np.zeros((2, len(block), 1 << _FIRST), np.uint32)
+    largest, shift = rows.unsigned(rows.largest), rows.unsigned(rows.largest.bit_length() - _FIRST)
+    compiled.run(loops.magnitude_counts, rows.flat.view(rows.unsigned), *rows.shape, largest, shift, counts)
+    return torch.from_numpy(counts.sum(0, dtype=np.float64))
+
 
 def _bits(rows: Tensor) -> tuple[Tensor, int]:
     """Magnitudes as whole numbers of the same order, and how many bits they have."""
     if rows.dtype == torch.float32:
         return rows.view(torch.int32) & 0x7FFFFFFF, 31
     return rows.double().view(torch.int64) & 0x7FFFFFFFFFFFFFFF, 63
+
+
+def magnitude_bits(rows: Tensor) -> Tensor:
+    """Magnitudes as whole numbers of the same order, in the bits of the rows' own dtype or of float64."""
+    return _bits(rows)[0]
 
 
 def _floats(bits: Tensor, width: int) -> Tensor:
@@ -98,13 +117,25 @@ def _count(updates: Updates, prefix: Tensor, shift: int, step: int) -> Tensor:
 def _read(updates: Updates, prefix: Tensor, shift: int, ranks: Tensor, below: Tensor) -> tuple[Tensor, Tensor]:
     """Rank the entries whose leading bits are the prefix."""
     found: list[list[Tensor]] = [[] for _ in range(updates.n)]
-    width = 0
-    for block in updates.blocks():
-        bits, width = _bits(block.rows)
-        mask = (bits >> shift) == prefix.to(bits)[:, None]
-        for pieces, piece in zip(found, torch.split(bits[mask].cpu(), mask.sum(1).tolist()), strict=True):
+    for _, (entries, counts) in updates.sweep(lambda block: _matching(block.rows, prefix, shift), loops=True):
+        for pieces, piece in zip(found, torch.split(entries, counts), strict=True):
             pieces.append(piece)
-    chosen = [torch.cat(pieces).sort().values for pieces in found]
-    values = torch.stack([entries[rank] for entries, rank in zip(chosen, ranks.tolist(), strict=True)])
-    at_most = torch.stack([(entries <= value).sum() for entries, value in zip(chosen, values, strict=True)])
-    return _floats(values, width), below + at_most
+    chosen = [torch.cat(pieces).numpy() for pieces in found]
+    values = np.array([np.partition(entries, rank)[rank] for entries, rank in zip(chosen, ranks.tolist(), strict=True)])
+    at_most = [int((entries <= value).sum()) for entries, value in zip(chosen, values, strict=True)]
+    return _floats(torch.from_numpy(values), _width(updates)), below + torch.tensor(at_most)
+
+
+def _matching(block: Tensor, prefix: Tensor, shift: int) -> tuple[Tensor, list[int]]:
+    """The magnitudes of a block, as whole numbers, whose leading bits are the prefix, and how many each row has."""
+    if compiled.usable(block):
+        rows, counts = compiled.Rows(block), np.empty(len(block), np.int64)
+        found, wanted = np.empty(block.numel(), rows.unsigned), prefix.numpy().astype(rows.unsigned)
+        compiled.run(
+            loops.matching, rows.flat.view(rows.unsigned), *rows.shape,
+            rows.unsigned(rows.largest), rows.unsigned(shift), wanted, found, counts,
+        )  # fmt: skip
+        return torch.from_numpy(found[: counts.sum()].view(rows.signed).copy()), counts.tolist()
+    bits, _ = _bits(block)
+    mask = (bits >> shift) == prefix.to(bits)[:, None]
+    return bits[mask].cpu(), mask.sum(1).tolist()

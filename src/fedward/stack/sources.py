@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from . import compiled
+from .kernels import weighted_sum
 from .layout import Layout
 from .updates import Rooted, Updates, View
 
@@ -75,6 +77,20 @@ class Dense(_Source):
         self._entries_read += (stop - start) * (self.n if rows is None else len(rows))
         block = self.G[:, start:stop]
         return _at_least_float32(block if rows is None else block[rows.to(self.device)])
+
+    def combine(self, weights: Tensor) -> Tensor:
+        rows = weights.nonzero().flatten()
+        if len(rows) in (0, self.n) or not compiled.usable(self.G):
+            return super().combine(weights)
+        # Picked as they are summed, not before.
+        out, used = torch.empty(self.d, dtype=self.dtype), weights[rows].double()
+        step = self.block_columns * compiled.BLOCKS
+        places = [slice(start, start + step) for start in range(0, self.d, step)]
+        sums = compiled.side_by_side(lambda place: weighted_sum(self.G[:, place], rows, used), places)
+        for place, values in zip(places, sums, strict=True):
+            out[place] = values
+        self._entries_read += self.d * len(rows)
+        return out
 
 
 class Layers(_Source):

@@ -11,11 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from math import floor
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from . import compiled, loops
 
 
 class Block:
@@ -96,6 +98,10 @@ def _without_replacement(d: int, k: int, rng: np.random.Generator) -> np.ndarray
     return np.flatnonzero(chosen)
 
 
+# Rows up to which inner products are sums over columns; a product of matrices is made for more.
+_MOST_FOR_GRAM = 256
+_FEW = 8
+
 Partial = Callable[[Block], Tensor]
 Compute = Callable[..., tuple[Tensor, ...]]
 
@@ -109,6 +115,18 @@ class Statistic(ABC):
     @abstractmethod
     def partials(self, d: int, device: torch.device) -> Partial:
         """A function that says what a block of this stack adds: a fresh float64 tensor, rows first."""
+
+    def in_loops(self, n: int) -> bool:
+        """Whether that function calls compiled loops for n rows, which are for several threads to run side by side."""
+        return False
+
+    def within(self) -> Statistic | None:
+        """A statistic of the same stack that this one is a part of, if any."""
+        return None
+
+    def part(self, whole: Tensor) -> Tensor:
+        """This statistic, from `within`."""
+        raise TypeError(f"{self.name} is no part of another statistic")
 
     def before(self, *, diagonal: bool) -> Statistic | None:
         """The statistic of the stack beneath from which this one follows after a row mix; None if none does."""
@@ -134,7 +152,22 @@ class SqNorms(Statistic):
     name: ClassVar[str] = "norms"
 
     def partials(self, d: int, device: torch.device) -> Partial:
-        return lambda block: torch.linalg.vector_norm(block.rows, dim=1, dtype=torch.float64).square()
+        def partial(block: Block) -> Tensor:
+            if compiled.usable(block.rows):
+                return _looped(loops.sq_norms, block, (len(block.rows),))
+            norms: Tensor = torch.linalg.vector_norm(block.rows, dim=1, dtype=torch.float64)
+            return norms.square()
+
+        return partial
+
+    def in_loops(self, n: int) -> bool:
+        return True
+
+    def within(self) -> Statistic:
+        return Gram()
+
+    def part(self, whole: Tensor) -> Tensor:
+        return whole.diagonal().clone()
 
     def before(self, *, diagonal: bool) -> Statistic:
         return self if diagonal else Gram()
@@ -158,13 +191,19 @@ class Gram(Statistic):
     axes: ClassVar[int] = 2
 
     def partials(self, d: int, device: torch.device) -> Partial:
-        pick = _columns(self.sample, d)
+        columns = _columns(self.sample, d)
 
         def partial(block: Block) -> Tensor:
-            rows = pick(block).double() if self.sample else block.wide
+            n = len(block.rows)
+            if self.in_loops(n) and compiled.usable(block.rows):
+                return _looped(loops.gram, block, (n, n))
+            rows = block.wide if self.sample is None else block.rows[:, columns(block)].double()
             return rows @ rows.T
 
         return partial
+
+    def in_loops(self, n: int) -> bool:
+        return self.sample is None and n <= _MOST_FOR_GRAM
 
     def before(self, *, diagonal: bool) -> Statistic:
         return self
@@ -204,7 +243,18 @@ class Dots(Statistic):
 
     def partials(self, d: int, device: torch.device) -> Partial:
         rows = self.rows.reshape(-1, d).to(device)
-        return lambda block: block.wide @ rows[:, block.start : block.stop].double().T
+
+        def partial(block: Block) -> Tensor:
+            others = rows[:, block.start : block.stop].double()
+            if self.in_loops(len(block.rows)) and compiled.usable(block.rows):
+                flat = compiled.Rows(others)
+                return _looped(loops.dots, block, (len(block.rows), len(rows)), flat.flat, flat.stride)
+            return block.wide @ others.T
+
+        return partial
+
+    def in_loops(self, n: int) -> bool:
+        return self.rows.ndim == 1 or len(self.rows) <= _FEW
 
     def before(self, *, diagonal: bool) -> Statistic:
         return self
@@ -224,16 +274,22 @@ class SignCounts(Statistic):
     name: ClassVar[str] = "signs"
 
     def partials(self, d: int, device: torch.device) -> Partial:
-        pick = _columns(self.sample, d)
+        columns = _columns(self.sample, d)
 
         def partial(block: Block) -> Tensor:
+            if compiled.usable(block.rows):
+                chosen = block.rows.new_zeros(block.rows.shape[1]).index_fill_(0, columns(block), 1)
+                return _looped(loops.sign_counts, block, (len(block.rows), 3), chosen.numpy())
             # Sums of -1, 0 and 1 are exact, and many times faster than sums of comparisons.
-            signs = pick(block).sign()
+            signs = (block.rows if self.sample is None else block.rows[:, columns(block)]).sign()
             balance = signs.sum(1).double()
             nonzero = signs.square_().sum(1).double()
             return torch.stack([nonzero + balance, 2 * (signs.shape[1] - nonzero), nonzero - balance], 1) / 2
 
         return partial
+
+    def in_loops(self, n: int) -> bool:
+        return True
 
     def before(self, *, diagonal: bool) -> Statistic | None:
         return self if diagonal else None
@@ -254,10 +310,16 @@ class SignConcordance(Statistic):
     def partials(self, d: int, device: torch.device) -> Partial:
         # A block has far fewer than 2^24 columns, so float32 counts it exactly; the sum over blocks is float64.
         def partial(block: Block) -> Tensor:
+            n = len(block.rows)
+            if compiled.usable(block.rows):
+                return _looped(loops.concordance, block, (n, n), bits=True)
             signs = block.rows.sign().float()
             return (signs @ signs.T).double()
 
         return partial
+
+    def in_loops(self, n: int) -> bool:
+        return True
 
     def before(self, *, diagonal: bool) -> Statistic | None:
         return self if diagonal else None
@@ -268,13 +330,22 @@ class SignConcordance(Statistic):
 
 
 def _columns(sample: Sample | None, d: int) -> Callable[[Block], Tensor]:
-    """A function that picks the sampled columns of a block; all of them without a sample."""
+    """A function that says which columns of a block are in the sample; all of them without one."""
     if sample is None:
-        return lambda block: block.rows
+        return lambda block: torch.arange(block.rows.shape[1])
     chosen = sample.coordinates(d)
 
-    def pick(block: Block) -> Tensor:
+    def inside(block: Block) -> Tensor:
         lo, hi = torch.searchsorted(chosen, torch.tensor([block.start, block.stop])).tolist()
-        return block.rows[:, (chosen[lo:hi] - block.start).to(block.rows.device)]
+        return (chosen[lo:hi] - block.start).to(block.rows.device)
 
-    return pick
+    return inside
+
+
+def _looped(loop: compiled.Loop, block: Block, shape: tuple[int, ...], *arguments: Any, bits: bool = False) -> Tensor:
+    """What a compiled loop over the rows, or over their bits, says."""
+    rows, out = compiled.Rows(block.rows), torch.empty(shape, dtype=torch.float64)
+    if bits:
+        arguments = (rows.unsigned(rows.largest), *arguments)
+    compiled.run(loop, rows.flat.view(rows.unsigned) if bits else rows.flat, *rows.shape, *arguments, out.numpy())
+    return out

@@ -6,15 +6,19 @@ A view (`Mixed`, `Scaled`, `Taken`, `Anchored`, `Joined`, `Extended`) reads colu
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from . import compiled
 from .geometry import squared_distances
+from .kernels import weighted_sum
 from .layout import Layout
 from .stats import Block, Gram, Sample, SignConcordance, SignCounts, SqNorms, Statistic
 
+R = TypeVar("R")
 Kernel = Callable[[Tensor], Tensor]
 """A function of columns: (n, b) in, (b,) out, each column on its own."""
 
@@ -59,10 +63,17 @@ class Updates(ABC):
         Some rows of a column count as that part of it.
         """
 
-    def blocks(self, rows: Tensor | None = None) -> Iterator[Block]:
-        """All columns, a cache-sized block at a time."""
-        for start in range(0, self.d, self.block_columns):
-            yield Block(start, self.read(start, min(start + self.block_columns, self.d), rows))
+    def blocks(self, rows: Tensor | None = None, times: int = 1) -> Iterator[Block]:
+        """All columns, a cache-sized block, or several, at a time."""
+        step = self.block_columns * times
+        for start in range(0, self.d, step):
+            yield Block(start, self.read(start, min(start + step, self.d), rows))
+
+    def sweep(self, work: Callable[[Block], R], loops: bool, rows: Tensor | None = None) -> Iterator[tuple[Block, R]]:
+        """All blocks in order, each with what the work makes of it; side by side if that is done by compiled loops."""
+        loops = loops and compiled.available(self.n * min(self.block_columns, self.d), self.device)
+        blocks = self.blocks(rows, times=compiled.BLOCKS if loops else 1)
+        return (compiled.side_by_side if loops else map)(lambda block: (block, work(block)), blocks)
 
     # --- statistics -----------------------------------------------------------------------------------------
 
@@ -74,19 +85,29 @@ class Updates(ABC):
                 if derived is not None:
                     self._statistics[statistic] = derived
         missing = [s for s in dict.fromkeys(statistics) if s not in self._statistics]
+        parts: dict[Statistic, Statistic] = {}
+        for statistic in missing:
+            whole = statistic.within()
+            if whole is not None and (whole in missing or whole in self._statistics):
+                parts[statistic] = whole
+        missing = [s for s in missing if s not in parts]
         if missing:
-            partials = [s.partials(self.d, self.device) for s in missing]
-            sums: list[Tensor | None] = [None] * len(missing)
-            for block in self.blocks():
-                for i, partial in enumerate(partials):
-                    term, so_far = partial(block), sums[i]
-                    sums[i] = term if so_far is None else so_far.add_(term)
-            for statistic, total in zip(missing, sums, strict=True):
-                assert total is not None  # d >= 1, so there was a block
-                total = total.cpu()
-                # Rounding must not break ties between a row's view of another and the other's of it.
-                self._statistics[statistic] = (total + total.T) / 2 if statistic.axes == 2 else total
+            self._statistics.update(zip(missing, self._sums(missing), strict=True))
+        for statistic, whole in parts.items():
+            self._statistics[statistic] = statistic.part(self._statistics[whole])
         return tuple(self._statistics[s] for s in statistics)
+
+    def _sums(self, statistics: Sequence[Statistic]) -> Iterator[Tensor]:
+        """Statistics computed in one pass."""
+        partials = [s.partials(self.d, self.device) for s in statistics]
+        sums: list[Tensor] = []
+        loops = all(s.in_loops(self.n) for s in statistics)
+        for _, terms in self.sweep(lambda block: [partial(block) for partial in partials], loops):
+            sums = [so_far.add_(term) for so_far, term in zip(sums, terms, strict=True)] if sums else terms
+        for statistic, total in zip(statistics, sums, strict=True):
+            total = total.cpu()
+            # Rounding must not break ties between a row's view of another and the other's of it.
+            yield (total + total.T) / 2 if statistic.axes == 2 else total
 
     def _derive(self, statistic: Statistic) -> Tensor | None:
         """The statistic from those of the stack beneath a view; None where the columns must be read."""
@@ -145,17 +166,16 @@ class Updates(ABC):
         out = torch.zeros(self.d, dtype=self.dtype, device=self.device)
         if len(rows) == 0:
             return out
-        some = None if len(rows) == self.n else rows
-        for block in self.blocks(some):
-            w = weights[rows].to(block.rows)
-            out[block.start : block.stop] = w @ block.rows
+        some, used = None if len(rows) == self.n else rows, weights[rows].double()
+        for block, values in self.sweep(lambda b: weighted_sum(b.rows, torch.arange(len(b.rows)), used), True, some):
+            out[block.start : block.stop] = values
         return out
 
     def columns(self, kernel: Kernel) -> Tensor:
         """A kernel applied to every column: (d,)."""
         out = torch.empty(self.d, dtype=self.dtype, device=self.device)
-        for block in self.blocks():
-            out[block.start : block.stop] = kernel(block.rows)
+        for block, values in self.sweep(lambda block: kernel(block.rows), compiled.calls_loops(kernel, self.n)):
+            out[block.start : block.stop] = values
         return out
 
     # --- back to the clients --------------------------------------------------------------------------------

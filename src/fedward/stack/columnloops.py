@@ -1,0 +1,196 @@
+"""Loops over the columns of a block, written for numba to compile like those of `loops`: ranks and elections.
+
+A few columns at a time are sorted as far as needed and averaged while they are in the first-level cache. Sums go from
+the first row or rank to the last, in float64, as in `kernels` and `election`: the results are the same to the bit.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .loops import Bits, Floats, Wide
+
+STRIP = 64  # columns that are sorted at a time: n of them stay in the first-level cache
+TILE = 1 << 18  # bytes of all rows that are fetched at a time: memory streams, and they stay in the second-level cache
+WIDE = 256  # columns that elect at a time
+LINE = 16  # entries that keep the rows of a tile from competing for the same lines of the cache
+
+
+def rank_means(
+    flat: Floats,
+    bits: Bits,
+    stride: int,
+    n: int,
+    width: int,
+    factors: Floats,
+    largest: np.signedinteger,
+    steps: Bits,
+    first: int,
+    many: int,
+    count: int,
+    out: Floats,
+) -> None:
+    """Mean of each column's values at ``many`` ranks from the first on: (b,).
+
+    With a ``count``, of that many values, those closest to this mean. With factors, of the magnitudes of the rows times
+    these. ``largest`` is the whole number of all bits but the sign; ``steps`` are those of the sorting network.
+    """
+    room = max(TILE // (n * flat.itemsize) // STRIP, 1) * STRIP
+    tile, buffer = np.zeros((n, room + LINE), flat.dtype), np.zeros((n, STRIP), flat.dtype)
+    tile_bits, ranked = tile.view(bits.dtype), buffer.view(bits.dtype)
+    centre, total, start = np.empty(STRIP), np.empty(STRIP), np.empty(STRIP, np.int64)
+    signed, zero = len(factors) == 0, largest ^ largest
+    for place in range(0, width, room):
+        here = min(room, width - place)
+        for i in range(n):
+            row, to = flat[i * stride + place : i * stride + place + here], tile[i]
+            if signed:
+                for j in range(here):
+                    to[j] = row[j]
+            else:
+                factor = factors[i]
+                for j in range(here):
+                    to[j] = abs(row[j] * factor)
+        for inside in range(0, here, STRIP):
+            # As whole numbers, negative ones are in the wrong order: turn theirs round.
+            for i in range(n):
+                source, target = tile_bits[i, inside : inside + STRIP], ranked[i]
+                for j in range(STRIP):
+                    target[j] = source[j] ^ (largest if source[j] < 0 else zero)
+            for step in range(len(steps)):
+                lows, highs = ranked[steps[step, 0]], ranked[steps[step, 1]]
+                for j in range(STRIP):
+                    a, b = lows[j], highs[j]
+                    lows[j] = min(a, b)
+                    highs[j] = max(a, b)
+            if signed:
+                for i in range(0 if count > 0 else first, n if count > 0 else first + many):
+                    target = ranked[i]
+                    for j in range(STRIP):
+                        target[j] = target[j] ^ (largest if target[j] < 0 else zero)
+            for j in range(STRIP):
+                centre[j] = total[j] = 0
+                start[j] = 0
+            for i in range(first, first + many):
+                value = buffer[i]
+                for j in range(STRIP):
+                    centre[j] += value[j]
+            for j in range(STRIP):
+                centre[j] /= many
+            if count > 0:
+                # The closest values are neighbours: how far their window moves up, see `kernels._closest`.
+                for i in range(n - count):
+                    low, high = buffer[i], buffer[i + count]
+                    for j in range(STRIP):
+                        start[j] += np.float64(high[j]) - centre[j] < centre[j] - np.float64(low[j])
+                for i in range(n):
+                    value = buffer[i]
+                    for j in range(STRIP):
+                        total[j] += np.float64(value[j]) if start[j] <= i < start[j] + count else 0.0
+                for j in range(STRIP):
+                    centre[j] = total[j] / count
+            result = out[place + inside : place + min(inside + STRIP, here)]
+            for j in range(len(result)):
+                result[j] = centre[j]
+
+
+def elected_means(
+    flat: Floats,
+    bits: Bits,
+    stride: int,
+    n: int,
+    width: int,
+    factors: Floats,
+    bounds: Floats,
+    above: Bits,
+    largest: np.signedinteger,
+    votes: Floats,
+    mode: int,
+    shared: bool,
+    out: Floats,
+) -> None:
+    """Mean of the reduced entries that have the sign their column elects; see `election.ElectedMean`.
+
+    Args:
+        bounds: of the magnitudes, by column; empty if there are none.
+        above: the whole number that a raw magnitude's bits must exceed for the entry to be kept.
+        votes: of the rows, whole numbers.
+        mode: who votes: 0 nobody, 1 the rows, 2 the reduced rows, 3 the mass of these.
+        shared: whether the mean is over those that agree, not over all rows.
+    """
+    kept, zero, one = np.zeros((n, WIDE), flat.dtype), flat.dtype.type(0), flat.dtype.type(1)
+    vote, sign, count = np.empty(WIDE, flat.dtype), np.empty(WIDE, flat.dtype), np.empty(WIDE, flat.dtype)
+    mass, size, total = np.empty(WIDE), np.empty(WIDE), np.empty(WIDE)
+    for strip in range(0, width, WIDE):
+        place = min(strip, width - WIDE)  # the last one has some columns again
+        for j in range(WIDE):
+            vote[j] = count[j] = zero
+            mass[j] = size[j] = total[j] = 0
+        for i in range(n):
+            start = i * stride + place
+            row, raw, value = flat[start : start + WIDE], bits[start : start + WIDE], kept[i]
+            factor, least, weight = factors[i], above[i], votes[i]
+            if len(bounds) > 0:
+                bound = bounds[place : place + WIDE]
+                for j in range(WIDE):
+                    length = min(abs(row[j] * factor), bound[j])
+                    length = length if (raw[j] & largest) > least else zero
+                    value[j] = length if raw[j] >= 0 else -length
+            else:
+                for j in range(WIDE):
+                    value[j] = row[j] * factor if (raw[j] & largest) > least else zero
+            if mode == 1:
+                for j in range(WIDE):
+                    vote[j] += (weight if row[j] > zero else zero) - (weight if row[j] < zero else zero)
+            elif mode == 2:
+                for j in range(WIDE):
+                    vote[j] += (weight if value[j] > zero else zero) - (weight if value[j] < zero else zero)
+            elif mode == 3:
+                for j in range(WIDE):
+                    mass[j] += np.float64(value[j])
+                    size[j] += abs(np.float64(value[j]))
+        if mode == 3:
+            for j in range(WIDE):  # what cancels but for rounding is a tie
+                vote[j] = (one if mass[j] > 0 else -one) if abs(mass[j]) > 1e-12 * size[j] else zero
+        for j in range(WIDE):
+            sign[j] = (one if vote[j] > zero else zero) - (one if vote[j] < zero else zero)
+        for i in range(n):
+            value = kept[i]
+            if mode == 0:
+                for j in range(WIDE):
+                    total[j] += np.float64(value[j])
+                    count[j] += one if value[j] != zero else zero
+            else:
+                for j in range(WIDE):
+                    agreeing = max(value[j] * sign[j], zero)
+                    total[j] += np.float64(agreeing)
+                    count[j] += one if agreeing > zero else zero
+        result = out[place : place + WIDE]
+        for j in range(WIDE):
+            mean = total[j] / (max(count[j], one) if shared else n)
+            result[j] = mean if mode == 0 else mean * sign[j]
+
+
+def weighted_sum(flat: Floats, stride: int, n: int, width: int, rows: Bits, weights: Wide, out: Floats) -> None:
+    """The sum of the given rows, each times its weight, in float64: (b,)."""
+    room = 8192
+    total = np.empty(room)
+    for place in range(0, width, room):
+        here = min(room, width - place)
+        for j in range(here):
+            total[j] = 0
+        for k in range(0, len(rows) // 4 * 4, 4):
+            a, b, c, d = rows[k] * stride, rows[k + 1] * stride, rows[k + 2] * stride, rows[k + 3] * stride
+            first, second = flat[a + place : a + place + here], flat[b + place : b + place + here]
+            third, fourth = flat[c + place : c + place + here], flat[d + place : d + place + here]
+            w, x, y, z = weights[k], weights[k + 1], weights[k + 2], weights[k + 3]
+            for j in range(here):
+                total[j] += w * first[j] + x * second[j] + y * third[j] + z * fourth[j]
+        for k in range(len(rows) // 4 * 4, len(rows)):
+            a, w = rows[k] * stride, weights[k]
+            last = flat[a + place : a + place + here]
+            for j in range(here):
+                total[j] += w * last[j]
+        result = out[place : place + here]
+        for j in range(here):
+            result[j] = total[j]

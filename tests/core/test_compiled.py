@@ -1,0 +1,308 @@
+"""Compiled loops against the same in torch: equal to the bit where sums have one order, whatever the blocks."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from fedward import rules
+from fedward.stack import (
+    Dense,
+    Dots,
+    Gram,
+    Layers,
+    MagnitudeCounts,
+    Sample,
+    SignConcordance,
+    SignCounts,
+    SqNorms,
+    Updates,
+    compiled,
+    kernels,
+    magnitude_of_rank,
+)
+
+pytest.importorskip("numba")
+
+DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
+NEVER = 1 << 62
+
+
+@contextmanager
+def worth(monkeypatch: pytest.MonkeyPatch, entries: int) -> Iterator[None]:
+    with monkeypatch.context() as patch:
+        patch.setattr(compiled, "WORTH", entries)
+        yield
+
+
+@pytest.fixture
+def both(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], tuple[object, object]]:
+    """What a function returns with compiled loops, and without."""
+
+    def call(function: Callable[[], object]) -> tuple[object, object]:
+        with worth(monkeypatch, 0):
+            fast = function()
+        with worth(monkeypatch, NEVER):
+            return fast, function()
+
+    return call
+
+
+def normal(rng: np.random.Generator, n: int, d: int) -> np.ndarray:
+    return rng.standard_normal((n, d)) * 10 ** rng.uniform(-2, 2, (n, 1))
+
+
+def ties(rng: np.random.Generator, n: int, d: int) -> np.ndarray:
+    return rng.choice([-2.0, -1.0, -0.5, -0.0, 0.0, 0.5, 1.0], (n, d))
+
+
+def extreme(rng: np.random.Generator, n: int, d: int) -> np.ndarray:
+    sizes = rng.choice([1e30, 1e-3, 1e4, 1e-30, 1e-42, 5e-324, 1.0, 0.0], (n, d))
+    return sizes * rng.choice([-1.0, 1.0], (n, d)) * rng.integers(1, 4, (n, d))
+
+
+def cauchy(rng: np.random.Generator, n: int, d: int) -> np.ndarray:
+    return np.clip(rng.standard_cauchy((n, d)), -1e4, 1e4)
+
+
+MAKERS = [normal, ties, extreme, cauchy]
+
+
+def stack(make: Callable[[np.random.Generator, int, int], np.ndarray], n: int, d: int, dtype: torch.dtype) -> Tensor:
+    G = torch.from_numpy(make(np.random.default_rng(1000 * n + d), n, d))
+    if dtype == torch.float16:
+        G = G.clamp(-6e4, 6e4)
+    return G.to(dtype)
+
+
+def layouts(G: Tensor) -> Iterator[Updates]:
+    """The same stack, in memory in other ways."""
+    n, d = G.shape
+    yield Dense(G)
+    yield Dense(G.T.contiguous().T)
+    wide = torch.full((2 * n, d + 7), torch.nan, dtype=G.dtype)
+    wide[::2, 3 : d + 3] = G
+    yield Dense(wide[::2, 3 : d + 3])
+    yield Dense(G.repeat_interleave(2, 1)[:, ::2], block=13)
+    cut = d // 3
+    yield Layers([[row[:cut], row[cut:]] for row in G], block=50)
+
+
+COLUMNS: dict[str, Callable[[Tensor], Tensor]] = {
+    "median": kernels.median,
+    "lower median": kernels.lower_median,
+    "mean": lambda b: kernels.trimmed_mean(b, 0),
+    "trimmed mean": lambda b: kernels.trimmed_mean(b, (len(b) - 1) // 3),
+    "around median": lambda b: kernels.mean_around_median(b, (len(b) + 1) // 2),
+    "around trimmed mean": lambda b: kernels.mean_around_trimmed_mean(b, (len(b) - 1) // 3),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("n", [*range(1, 71), 192, 193])
+def test_kernels_over_columns(n: int, dtype: torch.dtype, both: Callable) -> None:
+    for make in MAKERS:
+        for d in (1, 64, 131):
+            block = stack(make, n, d, dtype)
+            before = block.clone()
+            for name, kernel in COLUMNS.items():
+                fast, slow = both(lambda kernel=kernel, block=block: kernel(block))
+                assert torch.equal(fast, slow), (name, make, d)
+            assert torch.equal(block, before)
+
+
+@pytest.mark.parametrize("n", [1025, 1500])
+def test_more_rows_than_a_network_is_for(n: int, both: Callable) -> None:
+    fast, slow = both(lambda: kernels.median(stack(normal, n, 70, torch.float32)))
+    assert torch.equal(fast, slow)
+
+
+def test_a_tile_has_an_end(both: Callable) -> None:
+    """More columns than are fetched at a time, and not a whole number of tiles."""
+    for n, d in ((3, 30_001), (50, 4003), (200, 1001)):
+        block = stack(normal, n, d, torch.float32)
+        for kernel in COLUMNS.values():
+            fast, slow = both(lambda kernel=kernel, block=block: kernel(block))
+            assert torch.equal(fast, slow)
+
+
+RULES = [
+    rules.Median(),
+    rules.TrimmedMean(f=2),
+    rules.MeaMed(f=2),
+    rules.Phocas(f=2),
+    rules.FedSECA(),
+    rules.FedSECA(momentum=0.5),
+    rules.FedSECA(variant="official", sparsity=0.5),
+    rules.FedSECA(sparsity=None, vote="mass", merge="mean"),
+    rules.FedSECA(clip=False, clamp=False, vote="count", sparsity=0.0),
+    rules.FedSECA(vote=None),
+    rules.FedSECA(variant="official", vote="mass", clamp=False),
+    rules.TIES(sparsity=0.7),
+    rules.TIES(elect="mass"),
+]
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("rule", RULES, ids=repr)
+def test_rules_over_columns(rule: rules.Rule, dtype: torch.dtype, both: Callable) -> None:
+    for make in MAKERS:
+        for n, d in ((9, 64), (10, 256), (10, 601)):
+            G = stack(make, n, d, dtype)
+            outputs = []
+            for updates in layouts(G):
+                fast, slow = both(lambda updates=updates: rule(updates))
+                outputs += [fast, slow]
+            # Norms, and with them the factors by which rows are clipped, are rounded in float64.
+            rtol = 1e-13 if dtype == torch.float64 else 0
+            for output in outputs:
+                atol = rtol * float(outputs[0].abs().max())
+                torch.testing.assert_close(output, outputs[0], rtol=rtol, atol=atol, msg=f"{make} {n} {d}")
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("make", MAKERS)
+def test_statistics(make: Callable, dtype: torch.dtype, both: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    for n, d in ((1, 1), (2, 70), (7, 300), (13, 4500), (2, 20_000)):
+        G = stack(make, n, d, dtype)
+        anchor = torch.randn(3, d, generator=torch.Generator().manual_seed(0))
+        sample = SignCounts(Sample(seed=3, fraction=0.3))
+        exact = (SignCounts(), sample, SignConcordance(), MagnitudeCounts())
+        rounded = (SqNorms(), Gram(), Dots(anchor), Dots(anchor[0]))
+        reference = None
+        for updates in layouts(G):
+            for entries in (0, NEVER):
+                with worth(monkeypatch, entries):
+                    updates._statistics.clear()
+                    values = updates.compute(*exact)
+                    norms, gram, *products = updates.compute(*rounded)
+                    alone = Dense(G).compute(SqNorms())[0]
+                    ranked = magnitude_of_rank(updates, d // 2)
+                if reference is None:
+                    reference = values, ranked
+                assert all(torch.equal(a, b) for a, b in zip(values, reference[0], strict=True))
+                assert all(torch.equal(a, b) for a, b in zip(ranked, reference[1], strict=True))
+                wide = G.double()
+                scale = wide.norm(dim=1)
+                torch.testing.assert_close(norms, scale.square(), rtol=1e-13, atol=0)
+                torch.testing.assert_close(alone, norms, rtol=1e-13, atol=0)
+                close = 1e-13 * scale[:, None] * torch.cat([scale, *anchor.double().norm(dim=1)[None]])
+                assert bool(((gram - wide @ wide.T).abs() <= close[:, :n]).all())
+                assert bool(((products[0] - wide @ anchor.double().T).abs() <= close[:, n:]).all())
+                torch.testing.assert_close(products[1], products[0][:, :1], rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+def test_a_row_that_is_not_finite_stays_alone(bad: float, both: Callable) -> None:
+    G = stack(normal, 9, 700, torch.float32)
+    G[4, 333] = bad
+    for values in both(lambda: Dense(G).compute(SqNorms(), Gram())):
+        assert values[0].isfinite().tolist() == [i != 4 for i in range(9)]
+        assert values[1].isfinite().sum() == 64
+    for norms in both(lambda: Dense(G).norms()):
+        assert norms.isfinite().tolist() == [i != 4 for i in range(9)]
+    for rule in (rules.Median(), rules.FedSECA(), rules.MultiKrum(f=2), rules.SignGuard()):
+        fast, slow = both(lambda rule=rule: rule(G))
+        torch.testing.assert_close(fast, slow, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_weighted_sums(dtype: torch.dtype, both: Callable) -> None:
+    for n in (1, 2, 3, 4, 5, 8, 11):
+        G = stack(normal, n, 2100, dtype)
+        for kept in range(1, n + 1):
+            weights = torch.rand(n, generator=torch.Generator().manual_seed(kept), dtype=torch.float64) - 0.5
+            weights[torch.randperm(n, generator=torch.Generator().manual_seed(kept))[kept:]] = 0
+            hostile = G.clone()
+            hostile[weights == 0] = torch.nan
+            for updates in layouts(hostile):
+                read = updates.columns_read
+                fast, slow = both(lambda updates=updates, weights=weights: updates.combine(weights))
+                assert updates.columns_read - read == pytest.approx(2 * updates.d * kept / n)
+                exact = (weights[weights != 0] @ G[weights != 0].double()).to(dtype)
+                for output in (fast, slow):
+                    torch.testing.assert_close(output, exact, rtol=2e-3 if dtype.itemsize == 2 else 1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_threads_change_nothing(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    G = stack(normal, 11, 9000, torch.float32)
+    asked = (SqNorms(), MagnitudeCounts(), SignConcordance(), Gram())
+    before = torch.get_num_threads()
+    results = []
+    try:
+        for many in (1, threads):
+            torch.set_num_threads(many)
+            with worth(monkeypatch, 0):
+                outputs = [rule(Dense(G, block=100)) for rule in (*RULES, rules.MultiKrum(f=2), rules.Mean())]
+                results.append([*outputs, *Dense(G, block=100).compute(*asked)])
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+def in_a_child(G: Tensor, results: object) -> None:
+    results.put(rules.Median()(G).sum().item())
+
+
+def test_a_child_that_was_forked_has_threads_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "WORTH", 0)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    G = stack(normal, 5, 3000, torch.float32)
+    expected = rules.Median()(G).sum().item()
+    context = multiprocessing.get_context("fork")
+    results = context.SimpleQueue()
+    child = context.Process(target=in_a_child, args=(G, results))
+    child.start()
+    child.join(60)
+    assert child.exitcode == 0
+    assert results.get() == expected
+
+
+WITHOUT = """
+import sys
+sys.modules["numba"] = None
+import torch
+from fedward import rules
+from fedward.stack import compiled
+compiled.WORTH = 0
+G = torch.randn(7, 100, generator=torch.Generator().manual_seed(0))
+assert not compiled.usable(G)
+print(rules.Median()(G).double().sum().item().hex())
+"""
+
+
+def test_all_goes_without_numba() -> None:
+    run = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=True)
+    G = torch.randn(7, 100, generator=torch.Generator().manual_seed(0))
+    assert run.stdout.strip() == rules.Median()(G).double().sum().item().hex()
+
+
+def test_small_stacks_do_not_import_numba() -> None:
+    code = (
+        "import sys, torch; from fedward import rules; rules.Median()(torch.ones(9, 99)); print('numba' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "False"
+
+
+def test_a_loop_is_compiled_by_one_process_and_read_by_the_others(tmp_path: Path) -> None:
+    code = (
+        "import torch; from fedward import rules; from fedward.stack import compiled, loops; import numpy as np;"
+        "compiled.WORTH = 0; rules.ClipMean()(torch.ones(9, 99));"
+        "print(sum(compiled._compiled(loops.sq_norms, np.dtype('float32')).stats.cache_misses.values()))"
+    )
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", code]
+    runs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(3)]
+    assert sorted(run.communicate(timeout=120)[0].strip() for run in runs) == ["0", "0", "1"]
