@@ -108,8 +108,8 @@ for rule in (rules.Mean(), rules.Median(), rules.Krum(f=2)):
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
 def test_the_stack_is_not_taken_into_memory(tmp_path: Path) -> None:
     for k in range(12):
-        save_file({"w": torch.full((4_000_000,), float(k))}, tmp_path / f"{k:02}.safetensors")
+        save_file({"w": torch.full((10_000_000,), float(k))}, tmp_path / f"{k:02}.safetensors")
     run = subprocess.run([sys.executable, "-c", _LEAN, str(tmp_path)], capture_output=True, text=True, check=True)
     grown = [float(line) for line in re.findall(r"-?\d+\.\d+", run.stdout)]
     assert len(grown) == 3
-    assert max(grown) < 100  # MB, of a stack of 192; outputs are 16
+    assert max(grown) < 256 + 0.05 * 480  # MB, of a stack of 480
