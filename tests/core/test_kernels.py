@@ -142,7 +142,7 @@ def test_rows_may_come_in_any_order(n):
     G[1] = G[2]
     order = torch.randperm(n, generator=torch.Generator().manual_seed(1))
     for kernel in (kernels.median, lambda b: kernels.trimmed_mean(b, 2), lambda b: kernels.mean_around_median(b, 5)):
-        assert torch.equal(kernel(G), kernel(G[order]))
+        torch.testing.assert_close(kernel(G), kernel(G[order]), rtol=0, atol=1e-14)  # sums may round
 
 
 @pytest.mark.parametrize("block", [1, 13, 1024])

@@ -1,8 +1,9 @@
 """Kernels over columns: order statistics by sorting networks, each column on its own.
 
 A sorting network is a fixed list of compare-exchange steps, so it runs as whole-row minima and maxima over a block
-that stays in cache, and only the steps that feed the wanted ranks are kept: 330 of 403 for the median of 50. Compiled
-or not, results are the same to the bit: sums go from the lowest rank to the highest, in float64.
+that stays in cache, and only the steps that part the wanted ranks from the others are kept: 329 of 395 for the median
+of 50, 190 for its mean without the smallest and the largest. Compiled or not, results are the same to the bit: sums are
+in one order, in float64.
 """
 
 from __future__ import annotations
@@ -41,9 +42,10 @@ def median_magnitude(block: Tensor, factors: Tensor, *, lower: bool, loops: bool
     """Median, or lower median, of the magnitudes of each column of diag(factors) @ block: (n, b) to (b,)."""
     middle = _middle(len(block))
     ranks = range(middle.start, middle.start + 1) if lower else middle
+    network = _dividing_network(len(block), ranks)
     if loops:
-        return _compiled(block, _selection_network(len(block), ranks), ranks, factors=factors)
-    return _mean(_ranked((block * factors.to(block)[:, None]).abs(), ranks)).to(block.dtype)
+        return _compiled(block, network, ranks, factors=factors)
+    return _mean(_ranked((block * factors.to(block)[:, None]).abs(), network, ranks)).to(block.dtype)
 
 
 @compiled.in_loops(MAX_COMPILED)
@@ -79,17 +81,18 @@ def _middle(n: int) -> range:
 
 def _mean_of_ranks(block: Tensor, ranks: range) -> Tensor:
     """Mean of the values of each column at successive ranks."""
+    network = _dividing_network(len(block), ranks)
     if usable(block):
-        return _compiled(block, _selection_network(len(block), ranks), ranks)
-    return _mean(_ranked(block, ranks)).to(block.dtype)
+        return _compiled(block, network, ranks)
+    return _mean(_ranked(block, network, ranks)).to(block.dtype)
 
 
 def _mean_of_closest(block: Tensor, ranks: range, count: int) -> Tensor:
     """Mean of the ``count`` values of each column that are closest to the mean of those at the ranks."""
-    everything = range(len(block))
+    network = _merge_exchange(len(block))
     if usable(block):
-        return _compiled(block, _selection_network(len(block), everything), ranks, count)
-    ranked = torch.stack(_ranked(block, everything))
+        return _compiled(block, network, ranks, count)
+    ranked = torch.stack(_ranked(block, network, range(len(block))))
     return _closest(ranked, _mean(list(ranked[ranks.start : ranks.stop])), count)
 
 
@@ -146,28 +149,36 @@ def _closest(ranked: Tensor, middle: Tensor, count: int) -> Tensor:
     return _mean(list(ranked.gather(0, rows))).to(ranked.dtype)
 
 
-def _ranked(block: Tensor, ranks: range) -> list[Tensor]:
-    """The rows of the column-wise sorted block at the given ranks."""
+def _ranked(block: Tensor, network: Network, ranks: range) -> list[Tensor]:
+    """What the network, or more than it, makes of the rows of the block, at the given ranks."""
     if block.device.type != "cpu" or len(block) > _MAX_NETWORK:
         return list(block.sort(0).values[ranks.start : ranks.stop])
     rows = list(block.unbind(0))
-    for a, b in _selection_network(len(rows), ranks):
+    for a, b in network:
         rows[a], rows[b] = torch.minimum(rows[a], rows[b]), torch.maximum(rows[a], rows[b])
     return [rows[r] for r in ranks]
 
 
 @lru_cache(maxsize=64)
-def _selection_network(n: int, ranks: range) -> Network:
-    """The steps of a sorting network for n inputs that the given ranks depend on."""
-    wanted, kept = set(ranks), []
+def _dividing_network(n: int, ranks: range) -> Network:
+    """The steps of a sorting network that bring the values of these successive ranks to their places, in any order.
+
+    From the last step back: one between two places that nothing tells apart later is left out. Places below the ranks
+    are not told apart at the end, nor are those among them or above; the two places of a step are by that step.
+    """
+    if n > _MAX_NETWORK:  # sums are to be the same as after sorting
+        return _merge_exchange(n)
+    parts = [0] * ranks.start + [1] * len(ranks) + [2] * (n - ranks.stop)
+    kept = []
     for a, b in reversed(_merge_exchange(n)):
-        if a in wanted or b in wanted:
+        if parts[a] != parts[b]:
             kept.append((a, b))
-            wanted |= {a, b}
+            parts[a] = parts[b] = 2 + len(kept)
     return tuple(reversed(kept))
 
 
-def _merge_exchange(n: int) -> list[tuple[int, int]]:
+@lru_cache(maxsize=64)
+def _merge_exchange(n: int) -> Network:
     """Batcher's merge exchange (Knuth, The Art of Computer Programming 3, algorithm 5.2.2M): pairs (low, high)."""
     steps = []
     top = 1 << max(n - 1, 1).bit_length() - 1
@@ -180,4 +191,4 @@ def _merge_exchange(n: int) -> list[tuple[int, int]]:
                 break
             distance, q, r = q - p, q // 2, p
         p //= 2
-    return steps
+    return tuple(steps)

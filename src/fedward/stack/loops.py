@@ -79,11 +79,11 @@ def gram(flat: Floats, stride: int, n: int, width: int, out: Wide) -> None:
 
 
 def sign_counts(flat: Floats, stride: int, n: int, width: int, chosen: Floats, out: Wide) -> None:
-    """Positive, zero and negative entries of each row, in columns with a 1 and not a 0: (n, 3).
+    """Positive, zero and negative entries of each row, in columns with a 1 and not a 0, and its squared norm: (n, 4).
 
-    Going over all columns takes less time than picking a tenth of them.
+    Going over all columns takes less time than picking a tenth of them; squares are summed while they are in cache.
     """
-    room = 1 << 14  # columns, which single precision counts exactly
+    room = 1 << 12  # columns, which single precision counts exactly, and which stay in the first-level cache
     none = flat.dtype.type(0)
     out[:] = 0
     for place in range(0, width, room):
@@ -97,9 +97,14 @@ def sign_counts(flat: Floats, stride: int, n: int, width: int, chosen: Floats, o
             for j in range(len(part)):
                 positive += part[j] if row[j] > 0 else none
                 negative += part[j] if row[j] < 0 else none
+            squares = 0.0
+            for j in range(len(part)):
+                value = np.float64(row[j])
+                squares += value * value
             out[i, 0] += positive
             out[i, 1] += size - positive - negative
             out[i, 2] += negative
+            out[i, 3] += squares
 
 
 def concordance(bits: Bits, stride: int, n: int, width: int, largest: np.unsignedinteger, out: Wide) -> None:

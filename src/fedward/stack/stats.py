@@ -120,12 +120,12 @@ class Statistic(ABC):
         """Whether that function calls compiled loops for n rows, which are for several threads to run side by side."""
         return False
 
-    def within(self) -> Statistic | None:
-        """A statistic of the same stack that this one is a part of, if any."""
-        return None
+    def within(self, whole: Statistic) -> bool:
+        """Whether this one is a part of another statistic of the same stack."""
+        return False
 
-    def part(self, whole: Tensor) -> Tensor:
-        """This statistic, from `within`."""
+    def part(self, whole: Statistic, value: Tensor) -> Tensor:
+        """This statistic, from the value of one that it is `within`."""
         raise TypeError(f"{self.name} is no part of another statistic")
 
     def before(self, *, diagonal: bool) -> Statistic | None:
@@ -155,19 +155,18 @@ class SqNorms(Statistic):
         def partial(block: Block) -> Tensor:
             if compiled.usable(block.rows):
                 return _looped(loops.sq_norms, block, (len(block.rows),))
-            norms: Tensor = torch.linalg.vector_norm(block.rows, dim=1, dtype=torch.float64)
-            return norms.square()
+            return _sq_norms(block.rows)
 
         return partial
 
     def in_loops(self, n: int) -> bool:
         return True
 
-    def within(self) -> Statistic:
-        return Gram()
+    def within(self, whole: Statistic) -> bool:
+        return whole == Gram() or isinstance(whole, SignCounts)
 
-    def part(self, whole: Tensor) -> Tensor:
-        return whole.diagonal().clone()
+    def part(self, whole: Statistic, value: Tensor) -> Tensor:
+        return (value.diagonal() if isinstance(whole, Gram) else value[:, 3]).clone()
 
     def before(self, *, diagonal: bool) -> Statistic:
         return self if diagonal else Gram()
@@ -268,7 +267,10 @@ class Dots(Statistic):
 
 @dataclass(frozen=True)
 class SignCounts(Statistic):
-    """Positive, zero and negative entries of each row, on all columns or on a sample: (n, 3)."""
+    """Positive, zero and negative entries of each row, on all columns or on a sample, and its squared norm: (n, 4).
+
+    The norm, which is of all columns, comes along while a row is at hand.
+    """
 
     sample: Sample | None = None
     name: ClassVar[str] = "signs"
@@ -279,12 +281,13 @@ class SignCounts(Statistic):
         def partial(block: Block) -> Tensor:
             if compiled.usable(block.rows):
                 chosen = block.rows.new_zeros(block.rows.shape[1]).index_fill_(0, columns(block), 1)
-                return _looped(loops.sign_counts, block, (len(block.rows), 3), chosen.numpy())
+                return _looped(loops.sign_counts, block, (len(block.rows), 4), chosen.numpy())
             # Sums of -1, 0 and 1 are exact, and many times faster than sums of comparisons.
             signs = (block.rows if self.sample is None else block.rows[:, columns(block)]).sign()
             balance = signs.sum(1).double()
             nonzero = signs.square_().sum(1).double()
-            return torch.stack([nonzero + balance, 2 * (signs.shape[1] - nonzero), nonzero - balance], 1) / 2
+            counts = [(nonzero + balance) / 2, signs.shape[1] - nonzero, (nonzero - balance) / 2]
+            return torch.stack([*counts, _sq_norms(block.rows)], 1)
 
         return partial
 
@@ -296,8 +299,10 @@ class SignCounts(Statistic):
 
     def scaled(self, value: Tensor, factors: Tensor) -> Tensor:
         zero = torch.zeros_like(value)
-        zero[:, 1] = value.sum(1)
-        return torch.where(factors[:, None] > 0, value, zero)
+        zero[:, 1] = value[:, :3].sum(1)
+        counts = torch.where(factors[:, None] > 0, value, zero)
+        counts[:, 3] = value[:, 3] * factors.square()
+        return counts
 
 
 @dataclass(frozen=True)
@@ -327,6 +332,11 @@ class SignConcordance(Statistic):
     def scaled(self, value: Tensor, factors: Tensor) -> Tensor:
         live = (factors > 0).double()
         return live[:, None] * value * live
+
+
+def _sq_norms(rows: Tensor) -> Tensor:
+    norms: Tensor = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64)
+    return norms.square()
 
 
 def _columns(sample: Sample | None, d: int) -> Callable[[Block], Tensor]:

@@ -87,14 +87,14 @@ class Updates(ABC):
         missing = [s for s in dict.fromkeys(statistics) if s not in self._statistics]
         parts: dict[Statistic, Statistic] = {}
         for statistic in missing:
-            whole = statistic.within()
-            if whole is not None and (whole in missing or whole in self._statistics):
+            whole = next((s for s in (*self._statistics, *missing) if statistic.within(s)), None)
+            if whole is not None:
                 parts[statistic] = whole
         missing = [s for s in missing if s not in parts]
         if missing:
             self._statistics.update(zip(missing, self._sums(missing), strict=True))
         for statistic, whole in parts.items():
-            self._statistics[statistic] = statistic.part(self._statistics[whole])
+            self._statistics[statistic] = statistic.part(whole, self._statistics[whole])
         return tuple(self._statistics[s] for s in statistics)
 
     def _sums(self, statistics: Sequence[Statistic]) -> Iterator[Tensor]:
@@ -134,7 +134,7 @@ class Updates(ABC):
 
         Counted on max(1, floor(fraction * d)) columns drawn without replacement by ``seed``; on all if fraction is 1.
         """
-        return self.compute(SignCounts(None if fraction == 1.0 else Sample(seed=seed, fraction=fraction)))[0]
+        return self.compute(SignCounts(None if fraction == 1.0 else Sample(seed=seed, fraction=fraction)))[0][:, :3]
 
     def concordance(self) -> Tensor:
         """Sign concordance, (1/d) sum_j sgn(a_j) sgn(b_j) for each pair of rows: (n, n) float64 in [-1, 1], exact."""
