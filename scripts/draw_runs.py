@@ -1,0 +1,71 @@
+"""Draw the accuracy curves of a runs.json: a panel for each attack, a line for each run.
+
+``python scripts/draw_runs.py results/fedseca/runs.json -o results/fedseca/accuracy.svg --match '^(rules|others)/'``
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("svg")
+import matplotlib.pyplot as plt
+
+ACROSS = 3
+
+
+def label(name: str, run: dict[str, Any], several: bool) -> str:
+    """The rule, after the folder that the run is in if there are several."""
+    rule = run["config"]["rule"].removeprefix("class-wise:base=")
+    rule = re.sub(r":(radius=.*|f=4|momentum=0.5)$", "", rule)
+    return f"{name.split('/')[0]}: {rule}" if several else rule
+
+
+def draw(runs: dict[str, dict[str, Any]], out: Path) -> None:
+    """One figure."""
+    attacks = list(dict.fromkeys(run["config"]["attack"] for run in runs.values()))
+    several = len({name.split("/")[0] for name in runs}) > 1
+    names = list(dict.fromkeys(label(name, run, several) for name, run in runs.items()))
+    down, across = ceil(len(attacks) / ACROSS), min(ACROSS, len(attacks))
+    figure, axes = plt.subplots(down, across, figsize=(4 * across, 3 * down), sharey=True, squeeze=False)
+    for axis, attack in zip(axes.flat, attacks, strict=False):
+        for name, run in runs.items():
+            if run["config"]["attack"] == attack:
+                curve = {int(k): 100 * v for k, v in run["accuracy_by_round"].items()}
+                which = label(name, run, several)
+                number = names.index(which)
+                style = {"color": f"C{number % 10}", "linestyle": "--" if "without" in which else "-"}
+                axis.plot(list(curve), list(curve.values()), label=which, linewidth=1.2, **style)
+        axis.set_title(attack, fontsize=9)
+        axis.set_xlabel("round")
+        axis.grid(alpha=0.3)
+    for axis in axes.flat[len(attacks) :]:
+        axis.axis("off")
+    for row in axes:
+        row[0].set_ylabel("accuracy, %")
+    lines = {text: line for axis in axes.flat for line, text in zip(*axis.get_legend_handles_labels(), strict=True)}
+    wanted = [name for name in names if name in lines]
+    figure.legend([lines[n] for n in wanted], wanted, loc="upper center", ncol=min(4, len(wanted)), fontsize=8)
+    rows = ceil(len(wanted) / 4)
+    figure.tight_layout(rect=(0, 0, 1, 1 - (0.1 + 0.2 * rows) / (3 * down)))
+    figure.savefig(out)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--match", default="", help="a regular expression: of the runs' names")
+    given = parser.parse_args()
+    runs = json.loads(given.runs.read_text(encoding="utf-8"))
+    draw({name: run for name, run in runs.items() if re.search(given.match, name)}, given.out)
+
+
+if __name__ == "__main__":
+    main()
