@@ -32,6 +32,7 @@ def draw(runs: dict[str, dict[str, Any]], out: Path) -> None:
     attacks = list(dict.fromkeys(run["config"]["attack"] for run in runs.values()))
     several = len({name.split("/")[0] for name in runs}) > 1
     names = list(dict.fromkeys(label(name, run, several) for name, run in runs.items()))
+    colours = plt.get_cmap("tab10" if len(names) <= 10 else "tab20")
     down, across = ceil(len(attacks) / ACROSS), min(ACROSS, len(attacks))
     figure, axes = plt.subplots(down, across, figsize=(4 * across, 3 * down), sharey=True, squeeze=False)
     for axis, attack in zip(axes.flat, attacks, strict=False):
@@ -40,7 +41,7 @@ def draw(runs: dict[str, dict[str, Any]], out: Path) -> None:
                 curve = {int(k): 100 * v for k, v in run["accuracy_by_round"].items()}
                 which = label(name, run, several)
                 number = names.index(which)
-                style = {"color": f"C{number % 10}", "linestyle": "--" if "without" in which else "-"}
+                style = {"color": colours(number), "linestyle": "--" if "without" in which else "-"}
                 axis.plot(list(curve), list(curve.values()), label=which, linewidth=1.2, **style)
         axis.set_title(attack, fontsize=9)
         axis.set_xlabel("round")
