@@ -84,7 +84,7 @@ ROUNDS = """
 50 clients, 10 of them byzantine (ALIE), batch 60, the SignGuard CNN (51,710 parameters). The plain loop computes every
 client's gradient, averages them and takes a step of SGD. ByzFL's own clients and server do the same with its attack.
 
-All have the same threads, which is not what suits the plain loop best. Apart from this run, on the 2 cores of the first one
+All have the same threads, which is not what suits the plain loop best. Apart from this run, on the 2 cores of the first
 (`python benchmarks/round.py`): the plain loop takes 0.39 s with one thread and 0.56 s with two, a simulated round with
 SignGuard 0.24 s and 0.18 s: 2.2 times as fast, each at its best. Clients whose rows are forged from those of others are
 spared their work: 40 gradients a round, not 50.
