@@ -95,10 +95,11 @@ spared their work: 40 gradients a round, not 50.
 FILES = """
 ## Rows in files
 
-Apart from this run, on the 2 cores of the first one, in a control group with 2 GB of memory: `python -m benchmarks.speed.disk
---gigabytes 22 --threads 2`, 50 files of 0.44 GB. Mean takes 86 s, Median 90 s and MultiKrum 77 s, and at most 0.58 GB that
-are no file's, outputs of 0.44 GB included. Reading the files once from beginning to end takes 11 s: two passes run at a
-quarter of the disk's speed, since every block is 50 short reads in 50 files.
+Apart from this run, on the 2 cores of the first one, in a control group with 2 GB of memory
+(`python -m benchmarks.speed.disk --gigabytes 22 --threads 2`, 50 files of 0.44 GB): Mean takes 86 s, Median 90 s and
+MultiKrum 77 s, and at most 0.58 GB that are no file's, outputs of 0.44 GB included. Reading the files once from
+beginning to end takes 11 s: two passes run at a quarter of the disk's speed, since every block is 50 short reads in 50
+files.
 """
 
 # Measured apart from the runs that the page is made of, on the 2 cores of the first one.
