@@ -3,7 +3,7 @@
 from .election import ElectedMean, Floors
 from .files import Files
 from .gathered import Gathered
-from .geometry import cosines, squared_distances
+from .geometry import SAME_ROW, cosines, evened, squared_distances
 from .layout import Layout
 from .parts import one_mix, parts
 from .ranks import MagnitudeCounts, magnitude_of_rank
