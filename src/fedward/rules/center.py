@@ -32,8 +32,8 @@ class GeometricMedian(_FromGram):
 
     argmin_v sum_i |x_i - v|, whose unit vectors towards the rows cancel. If that is a row, it is found as one. Else by
     Weiszfeld's iteration, w_i = 1 / |x_i - v|, v = sum_i w_i x_i / sum_i w_i, with Anderson's acceleration, from
-    weights 1 / r_i^2, where r_i is the distance within which row i has more than half of the rows: neither colluders nor
-    the order of rows move that start. m < n/2 of n rows, whatever they are, move the median by at most
+    weights 1 / r_i^2, where r_i is the distance within which row i has more than half of the rows: neither colluders
+    nor the order of rows move that start. m < n/2 of n rows, whatever they are, move the median by at most
     2 (n - m) / (n - 2m) times the distance of the others from their own. Where several points have the least sum (two
     clients, or an even number on a line) it is one between them. Weiszfeld, "Sur le point pour lequel la somme des
     distances de n points donnés est minimum", Tohoku Mathematical Journal 1937; in federated learning Pillutla et al.

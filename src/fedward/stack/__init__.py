@@ -12,6 +12,7 @@ from .stats import Block, Dots, Gram, Sample, SignConcordance, SignCounts, SqNor
 from .updates import Extended, Joined, Kernel, Rooted, Updates, View, materialise
 
 __all__ = [
+    "SAME_ROW",
     "Block",
     "Dense",
     "Dots",
@@ -37,6 +38,7 @@ __all__ = [
     "View",
     "as_updates",
     "cosines",
+    "evened",
     "magnitude_of_rank",
     "materialise",
     "one_mix",

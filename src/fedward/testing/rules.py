@@ -15,6 +15,7 @@ from ..aggregator import Aggregator, Result
 from ..chain import Chain
 from ..rule import BoundError, Context, Reason, Rule, State, apply
 from ..stack import Dense, Layers, Updates
+from . import aliasing, hostile
 from .compare import Named, Raises, close, same
 from .stacks import COLUMNS, QuadraticEvaluator, example_stacks, fewest, random_stack
 
@@ -249,6 +250,8 @@ CHECKS: tuple[Callable[[Rule], None], ...] = (
     _check_ties,
     _check_dtypes,
     _check_no_byzantine,
+    *hostile.CHECKS,
+    *aliasing.CHECKS,
 )
 
 
@@ -310,4 +313,5 @@ PROPERTIES: Mapping[str, Callable[[Rule, Tensor], None]] = {
     "unanimity": _unanimity,
     "mean": _mean,
     "box": _box,
+    "breakdown": hostile.breakdown,
 }
