@@ -61,7 +61,8 @@ def check_finite(result: Result[Tensor], aggregator: Aggregator, name: str) -> N
 
 def check_colluders(rule: Rule) -> None:
     """colluders of every number and size leave output and memory finite, and honest rounds after them honest outputs"""
-    n = fewest(rule) + (0 if getattr(rule, "f", 0) else 6)
+    f = getattr(rule, "f", 0)
+    n = max(fewest(rule), 2 * f + 1) if f else fewest(rule) + 6
     for name, hostile, honest in colluding_stacks(rule, n, most_colluders(rule, n)):
         aggregator, given_in = Aggregator(rule), False
         longest = float(honest.double().norm(dim=1).max())
