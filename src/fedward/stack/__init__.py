@@ -1,5 +1,6 @@
 """The lazy stack of client updates: the only code that touches data."""
 
+from .buffers import lower_median, mean_of_running
 from .election import ElectedMean, Floors
 from .files import Files
 from .gathered import Gathered
@@ -37,8 +38,10 @@ __all__ = [
     "View",
     "as_updates",
     "cosines",
+    "lower_median",
     "magnitude_of_rank",
     "materialise",
+    "mean_of_running",
     "one_mix",
     "parts",
     "squared_distances",
