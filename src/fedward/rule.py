@@ -32,6 +32,8 @@ class Reason(StrEnum):
 
     ACCEPTED = "accepted"
     NONFINITE = "nonfinite"
+    OVERFLOW = "overflow"
+    MALFORMED = "malformed"
     NORM_TOO_SMALL = "norm-too-small"
     NORM_TOO_LARGE = "norm-too-large"
     SIGN_OUTLIER = "sign-outlier"
@@ -250,7 +252,9 @@ def apply(rule: Rule, updates: Updates, state: State, context: Context) -> Outco
     if kept < updates.n:
         lost = f"{kept} of {updates.n} clients sent finite rows"
         if kept == 0:
-            raise BoundError(f"every one of the {updates.n} clients sent NaN or Inf: keep the previous model")
+            raise BoundError(
+                f"every one of the {updates.n} clients sent NaN or Inf, or a norm beyond 1e154: keep the previous model"
+            )
         try:
             rule.check(kept)
         except BoundError as error:

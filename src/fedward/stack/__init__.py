@@ -5,15 +5,18 @@ from .election import ElectedMean, Floors
 from .files import Files
 from .gathered import Gathered
 from .geometry import cosines, squared_distances
-from .layout import Layout
+from .intake import Model, OnBad, Stack, as_updates
+from .layout import Buffers, Integers, Layout
 from .parts import one_mix, parts
 from .ranks import MagnitudeCounts, magnitude_of_rank
-from .sources import Dense, Layers, Stack, as_updates
+from .reference import Ids
+from .sources import Dense, Layers
 from .stats import Block, Dots, Gram, Sample, SignConcordance, SignCounts, SqNorms, Statistic
 from .updates import Extended, Joined, Kernel, Rooted, Updates, View, materialise
 
 __all__ = [
     "Block",
+    "Buffers",
     "Dense",
     "Dots",
     "ElectedMean",
@@ -22,11 +25,15 @@ __all__ = [
     "Floors",
     "Gathered",
     "Gram",
+    "Ids",
+    "Integers",
     "Joined",
     "Kernel",
     "Layers",
     "Layout",
     "MagnitudeCounts",
+    "Model",
+    "OnBad",
     "Rooted",
     "Sample",
     "SignConcordance",
