@@ -116,7 +116,7 @@ class Flat:
         self.dtype, self.device = tensor.dtype, tensor.device
         self._places: Tensor | None = None
         if tensor.layout == torch.strided:
-            self._values = tensor.detach().reshape(-1)
+            self.values = tensor.detach().reshape(-1)
             return
         tensor = tensor.detach().coalesce()
         places, values = tensor.indices(), tensor.values()
@@ -125,19 +125,19 @@ class Flat:
             row = row * size + index
         dense = values[0].numel() if len(values) else 1
         self._places = (row[:, None] * dense + torch.arange(dense, device=row.device)).reshape(-1)
-        self._values = values.reshape(-1)
+        self.values = values.reshape(-1)
 
     def part(self, start: int, stop: int) -> Tensor:
         """Entries ``start`` to ``stop``: a view, unless it is sparse."""
         if self._places is None:
-            return self._values[start:stop]
+            return self.values[start:stop]
         ends = torch.tensor([start, stop], device=self._places.device)
         first, last = torch.searchsorted(self._places, ends).tolist()
-        part = self._values.new_zeros(stop - start)
-        part[self._places[first:last] - start] = self._values[first:last]
+        part = self.values.new_zeros(stop - start)
+        part[self._places[first:last] - start] = self.values[first:last]
         return part
 
     def isfinite(self) -> bool:
         """Whether every entry is."""
-        values = self._values if self._values.dtype.itemsize > 1 else self._values.float()
+        values = self.values if self.values.dtype.itemsize > 1 else self.values.float()
         return bool(values.isfinite().all())
