@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from math import isnan
-from numbers import Integral, Real
 from typing import Any, ClassVar, overload
 from zlib import crc32
 
@@ -21,6 +19,7 @@ import torch
 from torch import Tensor
 
 from .evaluator import Evaluator, Once
+from .parameters import check_parameters
 from .stack import Kernel, SqNorms, Stack, Statistic, Updates, as_updates
 
 State = Mapping[str, Tensor]
@@ -132,31 +131,13 @@ class Bound:
         return self.per_f * f + self.plus
 
 
-def _whole(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def _number(value: object, annotation: str) -> bool:
-    return isinstance(value, Real) or (value is None and "None" in annotation)
-
-
 class Component(ABC):
     """What rules, mixers and attacks share: a place in the catalogue, and parameters checked when made."""
 
     kind: ClassVar[str]
 
     def __post_init__(self) -> None:
-        for parameter in fields(self):  # type: ignore[arg-type]  # components are dataclasses
-            value = getattr(self, parameter.name)
-            if parameter.name != "f" and parameter.type in ("int", int) and not _whole(value):
-                raise ValueError(f"{parameter.name} is a whole number, got {value!r}")
-            if parameter.type in ("float", float, "float | None") and not _number(value, str(parameter.type)):
-                raise ValueError(f"{parameter.name} is a number, got {value!r}")
-            if isinstance(value, float) and isnan(value):
-                raise ValueError(f"{parameter.name} must be a number, got nan")
-        f = getattr(self, "f", 0)
-        if not _whole(f) or f < 0:
-            raise ValueError(f"f counts byzantine clients, a whole number of at least 0, got {f!r}")
+        check_parameters(self)
 
 
 class Rule(Component):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
+from ..parameters import Variant
 from ..registry import register
 from ..rule import Context, Plan, Reason, Rule, State, smallest
 from ..stack import Gram, Statistic, Updates
@@ -16,7 +17,6 @@ from .messages import alarms, by_samples
 
 NO_ALARM, FALSE, TRUE = "no alarm", "false alarms", "true alarms"
 DIVERGENT, SINGLE = "divergent alarms", "single alarm"
-VARIANTS, ROLLBACKS = ("paper", "official"), ("recovered", "printed")
 
 _COUNT, _BANNED, _BACK, _STREAK = "malicious index", "banned", "way back", "streak of rollbacks"
 _SLACK = 1e-9  # accuracies are fractions of few samples: a difference of exactly 10 points must not hang on rounding
@@ -76,9 +76,9 @@ class SIREN(Rule):
     threshold: float = 0.1
     penalty: float = 0.45
     award: float = 0.5
-    rollback: str = "recovered"
+    rollback: Literal["recovered", "printed"] = "recovered"
     weighted: bool = False
-    variant: str = "paper"
+    variant: Variant = "paper"
     rounds: int = 40
     passes: ClassVar[int | None] = 3
     properties: ClassVar[frozenset[str]] = frozenset({"permutation"})
@@ -91,9 +91,6 @@ class SIREN(Rule):
         super().__post_init__()
         if not 0 <= self.threshold <= 1 or not (self.penalty >= 0 and self.award >= 0) or self.rounds < 1:
             raise ValueError(f"0 <= threshold <= 1, penalty >= 0, award >= 0 and rounds >= 1 are needed, got {self!r}")
-        for value, valid in ((self.variant, VARIANTS), (self.rollback, ROLLBACKS)):
-            if value not in valid:
-                raise ValueError(f"{value!r} is not one of {', '.join(valid)}")
 
     @property
     def official(self) -> bool:
