@@ -219,8 +219,8 @@ def test_the_client_s_alarm_equals_its_oracle(variant: str) -> None:
     [
         ({"threshold": 1.5}, "0 <= threshold <= 1"),
         ({"penalty": -1.0}, "penalty >= 0"),
-        ({"rollback": "last"}, "'last' is not one of recovered, printed"),
-        ({"variant": "code"}, "'code' is not one of paper, official"),
+        ({"rollback": "last"}, "rollback is one of recovered, printed, got 'last'"),
+        ({"variant": "code"}, "variant is one of paper, official, got 'code'"),
     ],
 )
 def test_bounds(changes: dict, message: str) -> None:

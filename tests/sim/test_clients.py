@@ -262,7 +262,7 @@ def test_running_statistics_follow_the_batches_or_stay() -> None:
         (lambda: Gradient(batch_size=0), "batch_size >= 1 is needed, got 0"),
         (lambda: LocalSGD(batch_size=5, epochs=1, steps=2), "in epochs or in steps, got 1 and 2"),
         (lambda: LocalSGD(batch_size=5, epochs=0), "epochs is a whole number of at least 1, got 0"),
-        (lambda: LocalSGD(batch_size=5, steps=1.5), "steps is a whole number of at least 1, got 1.5"),
+        (lambda: LocalSGD(batch_size=5, steps=1.5), "steps is a whole number or None, got 1.5"),
         (lambda: LocalSGD(batch_size=5, optimizer="lion"), "one of sgd, adam, adamw, got 'lion'"),
         (lambda: LocalSGD(batch_size=5, lr=0), "lr > 0"),
         (lambda: LocalSGD(batch_size=5, optimizer="adam", momentum=0.9), "adam has its own"),
