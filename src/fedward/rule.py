@@ -25,6 +25,9 @@ from .stack import Kernel, SqNorms, Stack, Statistic, Updates, as_updates
 State = Mapping[str, Tensor]
 """What a rule remembers between rounds."""
 
+Messages = Mapping[Hashable, Any]
+"""What clients say besides their rows, by id."""
+
 
 class Reason(StrEnum):
     """Why a client was accepted or not."""
@@ -41,6 +44,7 @@ class Reason(StrEnum):
     INACCURATE = "inaccurate"
     FALSE_ALARM = "false-alarm"
     NO_ALARM = "no-alarm"
+    NO_EXAMPLES = "no-examples"
     BANNED = "banned"
     FAR = "far"
     NOT_SELECTED = "not-selected"
@@ -62,7 +66,7 @@ class Context:
 
     round: int = 0
     seed: int = 0
-    messages: Mapping[Hashable, Any] = field(default_factory=dict)
+    messages: Messages = field(default_factory=dict)
     path: tuple[str, ...] = ()
     evaluator: Evaluator | None = None
     previous: Tensor | None = None
@@ -185,18 +189,33 @@ class Rule(Component):
         return state
 
     @overload
-    def __call__(self, G: np.ndarray, *, evaluator: Evaluator | None = ...) -> np.ndarray: ...
+    def __call__(
+        self, G: np.ndarray, *, messages: Messages | None = ..., evaluator: Evaluator | None = ...
+    ) -> np.ndarray: ...
     @overload
-    def __call__(self, G: Tensor | Sequence[Any] | Updates, *, evaluator: Evaluator | None = ...) -> Tensor: ...
-    def __call__(self, G: Stack, *, evaluator: Evaluator | None = None) -> Tensor | np.ndarray:
+    def __call__(
+        self,
+        G: Tensor | Sequence[Any] | Updates,
+        *,
+        messages: Messages | None = ...,
+        evaluator: Evaluator | None = ...,
+    ) -> Tensor: ...
+    def __call__(
+        self, G: Stack, *, messages: Messages | None = None, evaluator: Evaluator | None = None
+    ) -> Tensor | np.ndarray:
         """Aggregate once, without memory: (n, d) in, (d,) out; NumPy in, NumPy out.
+
+        Args:
+            G: the stack.
+            messages: what clients sent besides their rows, by id; rows without names are 0 to n - 1.
+            evaluator: the server's own data, for rules that judge by it.
 
         Raises:
             BoundError: too few (finite) rows.
             ValueError, TypeError: not a stack of updates; see `fedward.stack.as_updates`.
             ValueError: the rule needs root data and no evaluator is given.
         """
-        output = apply(self, as_updates(G), {}, Context(evaluator=evaluator)).output
+        output = apply(self, as_updates(G), {}, Context(messages=messages or {}, evaluator=evaluator)).output
         return output.numpy() if isinstance(G, np.ndarray) else output
 
 

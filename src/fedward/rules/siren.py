@@ -13,7 +13,7 @@ from ..registry import register
 from ..rule import Context, Plan, Reason, Rule, State, smallest
 from ..stack import Gram, Statistic, Updates
 from .memory import recall, remember
-from .messages import alarms, by_samples
+from .messages import alarms, by_examples
 
 NO_ALARM, FALSE, TRUE = "no alarm", "false alarms", "true alarms"
 DIVERGENT, SINGLE = "divergent alarms", "single alarm"
@@ -65,12 +65,12 @@ class SIREN(Rule):
         penalty: C_p as a share of the clients of the round.
         award: C_a.
         rollback: "recovered" or "printed".
-        weighted: weigh benign rows by the samples that clients say they have. Anybody can say anything.
+        weighted: weigh benign rows by the samples that clients say they have, as `Mean` does. Anybody can say anything.
         variant: "paper" or "official".
         rounds: that the authors' code plans for.
 
     Raises:
-        ValueError: parameters out of bounds, or no evaluator.
+        ValueError: parameters out of bounds, or no evaluator; weighted, and nobody says how many samples it has.
     """
 
     threshold: float = 0.1
@@ -110,15 +110,15 @@ class SIREN(Rule):
         used = case.benign & ~banned
         weights = torch.zeros(updates.n, dtype=torch.float64)
         if bool(used.any()):
-            chosen = used.nonzero().flatten()
-            ids = [updates.ids[i] for i in chosen.tolist()]
-            weights[chosen] = by_samples(ids, context) if self.weighted else 1 / len(chosen)
+            weights = by_examples(updates.ids, context, used) if self.weighted else used.double() / used.sum()
         rolled_back = case.branch in (TRUE, DIVERGENT)
         if self.official:
             rolled_back = rolled_back and int(state.get(_STREAK, 0)) % 2 == 0
         counts, barred = self._book(recall(state, _COUNT, updates.ids, 0), case.benign, banned, used)
         scores = {_COUNT: counts, "accuracy": case.accuracy}
-        reasons = [Reason.BANNED if ok else why for ok, why in zip(case.benign.tolist(), case.reasons, strict=True)]
+        excused = [Reason.NO_EXAMPLES if ok else Reason.BANNED for ok in used.tolist()]
+        verdicts = zip(case.benign.tolist(), excused, case.reasons, strict=True)
+        reasons = [excuse if ok else why for ok, excuse, why in verdicts]
         stack = updates
         if rolled_back and _BACK in state:
             stack = updates.anchored(state[_BACK])
