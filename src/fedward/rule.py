@@ -162,7 +162,8 @@ class Rule(Component):
     """Passes over the data at most: one for the statistics, one for the output. None where it grows with n."""
     properties: ClassVar[frozenset[str]] = frozenset({"permutation", "scale"})
     """Claims that `fedward.testing.check_rule` tries: permutation, translation, scale, columns, rotation,
-    unanimity, mean (equal to Mean when f = 0), box (output within the range of each column)."""
+    unanimity, mean (equal to Mean when f = 0), box (output within the range of each column), breakdown (colluders up to
+    `withstands`, whatever they send, leave the output near the others)."""
     history: ClassVar[bool] = False
     """Whether decisions depend on earlier rounds."""
     root_data: ClassVar[bool] = False
@@ -180,6 +181,10 @@ class Rule(Component):
         if n < self.bound.minimum(f):
             formula = f"{self.bound} = " if self.bound.per_f else "n >= "
             raise BoundError(f"{self!r} needs {formula}{self.bound.minimum(f)} clients, got {n}")
+
+    def withstands(self, n: int) -> int:
+        """How many of n rows may be anything while the output stays near the others, by the claim "breakdown"."""
+        return getattr(self, "f", 0)
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         """The statistics that `decide` will ask for."""
@@ -273,17 +278,24 @@ def stumbled(rule: Rule, error: Exception) -> str:
     return f"{rule!r} raised {type(error).__name__}: {error}"
 
 
-def smallest(scores: Tensor, k: int) -> Tensor:
-    """Indices of the k smallest scores, best first; of equal ones the first row comes first.
+def smallest(scores: Tensor, k: int, *then: Tensor) -> Tensor:
+    """Indices of the k smallest scores, best first; of equal ones the smallest by ``then``, in turn; then the first row.
 
-    Scores within 1e-12 of their size of the next are equal: rounding must not decide between identical rows.
+    Numbers within 1e-12 of their size of the next are equal: rounding must not decide between identical rows.
     """
-    values, order = scores.double().sort(stable=True)
-    slack = torch.where(values.isfinite(), 1e-12 * values.abs(), 0.0)
-    gaps = values[1:] > values[:-1] + slack[1:].minimum(slack[:-1])
+    order = torch.arange(len(scores))
+    for key in reversed((scores, *then)):
+        order = order[levels(key)[order].argsort(stable=True)]
+    return order[:k]
+
+
+def levels(values: Tensor) -> Tensor:
+    """The rank of each number among those that differ, 0 for the smallest, as `smallest` tells them apart: (n,)."""
+    ranked, order = values.double().sort(stable=True)
+    slack = torch.where(ranked.isfinite(), 1e-12 * ranked.abs(), 0.0)
+    gaps = ranked[1:] > ranked[:-1] + slack[1:].minimum(slack[:-1])
     level = torch.cat([torch.zeros(1, dtype=torch.int64), gaps.long().cumsum(0)])
-    rank = torch.empty_like(level).index_copy_(0, order, level)
-    return rank.argsort(dim=0, stable=True)[:k]
+    return torch.empty_like(level).index_copy_(0, order, level)
 
 
 def average_of(

@@ -4,7 +4,7 @@ from .buffers import lower_median, mean_of_running
 from .election import ElectedMean, Floors
 from .files import Files
 from .gathered import Gathered
-from .geometry import cosines, squared_distances
+from .geometry import SAME_ROW, cosines, evened, squared_distances
 from .intake import Model, OnBad, Stack, as_updates
 from .layout import Buffers, Integers, Layout
 from .parts import one_mix, parts
