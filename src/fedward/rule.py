@@ -66,7 +66,8 @@ class Context:
     Random choices come from `generator`, which starts afresh at every call: deciding twice gives the same plan,
     and every rank of a distributed run draws the same numbers. ``previous`` is the last aggregate, for mixers; rules
     keep what they need in their state. ``group`` is the class that this round is about, where rounds have one (DeSGD);
-    for rounds of several, the class of each row by its id.
+    for rounds of several, the class of each row by its id. ``rounds_per_epoch`` is how many rounds go through the
+    samples of a client that takes part in them, where that is known.
     """
 
     round: int = 0
@@ -76,6 +77,7 @@ class Context:
     evaluator: Evaluator | None = None
     previous: Tensor | None = None
     group: int | Mapping[Hashable, int] | None = None
+    rounds_per_epoch: float | None = None
 
     def fold(self, name: str) -> Context:
         """The same context with random streams of its own, for a part of a composition."""

@@ -171,7 +171,8 @@ class Simulation:
     def _next(self, now: Progress, evaluate: bool) -> Progress:
         """One round, from one state to the next."""
         clock = _Clock()
-        context = Context(round=now.round, seed=self.seed, evaluator=self._evaluator(now))
+        context = Context(now.round, self.seed, evaluator=self._evaluator(now))
+        context = replace(context, rounds_per_epoch=self._cohort.rounds_per_epoch)
         present, late = self._cohort.drawn(context, now)
         classes = self._cohort.classes_of(now.round, present)
         context = replace(context, group=classes[0] if classes else None)
