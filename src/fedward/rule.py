@@ -261,6 +261,11 @@ def apply(rule: Rule, updates: Updates, state: State, context: Context) -> Outco
     return Outcome(plan, output, finite, rule.advance(state, plan, output, context))
 
 
+def stumbled(rule: Rule, error: Exception) -> str:
+    """Why a round was skipped that made its rule raise something unforeseen."""
+    return f"{rule!r} raised {type(error).__name__}: {error}"
+
+
 def smallest(scores: Tensor, k: int) -> Tensor:
     """Indices of the k smallest scores, best first; of equal ones the first row comes first.
 

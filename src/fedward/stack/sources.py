@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -25,7 +25,7 @@ _BLOCK_ENTRIES_CUDA = 1 << 26
 
 
 class _Source(Updates):
-    """A stack whose rows are in memory."""
+    """A stack whose rows are in memory, in tensors that it watches."""
 
     def __init__(
         self,
@@ -45,6 +45,19 @@ class _Source(Updates):
         # At most 2^24 columns, up to which float32 counts exactly.
         self.block_columns = block or min(max(1024, entries // n), 1 << 24)
         self._entries_read = 0
+        self._watched: tuple[tuple[Tensor, int], ...] = ()
+
+    def _watch(self, tensors: Iterable[Tensor]) -> None:
+        """Remember how often PyTorch has seen these written to. It counts writes through any view of their memory."""
+        # Inference tensors are not counted, and writes by NumPy are not seen.
+        self._watched = tuple((t, t._version) for t in tensors if not t.is_inference())
+
+    def check_unwritten(self) -> None:
+        if any(tensor._version != version for tensor, version in self._watched):
+            raise RuntimeError(
+                "the rows were written to after the stack was made, so what it knows of them is no longer true: "
+                "make a new stack of them"
+            )
 
     @property
     def columns_read(self) -> float:
@@ -71,22 +84,24 @@ class Dense(_Source):
         if not G.is_floating_point():
             raise TypeError(f"updates must be floating point, got {G.dtype}; convert them with .float()")
         super().__init__(G.shape[0], G.shape[1], G.dtype, G.device, ids, block)
-        self.G = G.detach()
+        self._G = G.detach()
+        self._watch([self._G])
 
     def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
         self._entries_read += (stop - start) * (self.n if rows is None else len(rows))
-        block = self.G[:, start:stop]
+        block = self._G[:, start:stop]
         return _at_least_float32(block if rows is None else block[rows.to(self.device)])
 
     def combine(self, weights: Tensor) -> Tensor:
         rows = weights.nonzero().flatten()
-        if len(rows) in (0, self.n) or not compiled.usable(self.G):
+        if len(rows) in (0, self.n) or not compiled.usable(self._G):
             return super().combine(weights)
+        self.check_unwritten()
         # Picked as they are summed, not before.
         out, used = torch.empty(self.d, dtype=self.dtype), weights[rows].double()
         step = self.block_columns * compiled.BLOCKS
         places = [slice(start, start + step) for start in range(0, self.d, step)]
-        sums = compiled.side_by_side(lambda place: weighted_sum(self.G[:, place], rows, used), places)
+        sums = compiled.side_by_side(lambda place: weighted_sum(self._G[:, place], rows, used), places)
         for place, values in zip(places, sums, strict=True):
             out[place] = values
         self._entries_read += self.d * len(rows)
@@ -139,6 +154,7 @@ class Layers(_Source):
         self.layout = layout
         self.counters = dict(counters or {})
         self._rows = [[layer.detach().reshape(-1) for layer in row] for row in rows]
+        self._watch(layer for row in self._rows for layer in row)
         self._edges = [0, *np.cumsum(sizes).tolist()]
 
     def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:

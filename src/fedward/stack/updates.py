@@ -32,6 +32,9 @@ class Updates(ABC):
     statistics from those of the stack beneath, without reading a column where that is possible.
 
     Statistics live on the CPU, whatever the device of the rows: they are small, and decisions are made there.
+
+    A stack never changes after it was made, or what it knows of its rows would no longer be true: it has no tensor to
+    assign into, and says so (RuntimeError) when the memory that it reads was written to by others meanwhile.
     """
 
     n: int
@@ -55,6 +58,10 @@ class Updates(ABC):
         calculated come as float64, so that no sign is lost to rounding.
         """
 
+    @abstractmethod
+    def check_unwritten(self) -> None:
+        """Raise RuntimeError if rows were written to after the stack was made."""
+
     @property
     @abstractmethod
     def columns_read(self) -> float:
@@ -65,6 +72,7 @@ class Updates(ABC):
 
     def blocks(self, rows: Tensor | None = None, times: int = 1) -> Iterator[Block]:
         """All columns, a cache-sized block, or several, at a time."""
+        self.check_unwritten()
         step = self.block_columns * times
         for start in range(0, self.d, step):
             yield Block(start, self.read(start, min(start + step, self.d), rows))
@@ -79,6 +87,7 @@ class Updates(ABC):
 
     def compute(self, *statistics: Statistic) -> tuple[Tensor, ...]:
         """The values of the given statistics: those not known yet are computed together in one pass."""
+        self.check_unwritten()
         for statistic in statistics:
             if statistic not in self._statistics:
                 derived = self._derive(statistic)
@@ -198,6 +207,9 @@ class View(Updates):
         self.dtype, self.device, self.layout = base.dtype, base.device, base.layout
         self.block_columns = base.block_columns
         self.ids = tuple(range(n))  # a mixed row is nobody's: its number is its name
+
+    def check_unwritten(self) -> None:
+        self.base.check_unwritten()
 
     @property
     def columns_read(self) -> float:
@@ -328,6 +340,10 @@ class Joined(_Longer):
             raise ValueError(f"stacks to join need the same columns, got d = {base.d} and d = {below.d}")
         super().__init__(base, base.n + below.n)
         self.below = below
+
+    def check_unwritten(self) -> None:
+        self.base.check_unwritten()
+        self.below.check_unwritten()
 
     def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
         block = _stacked(self.base.read(start, stop), self.below.read(start, stop))

@@ -16,7 +16,8 @@ from ..chain import Chain
 from ..rule import BoundError, Context, Reason, Rule, State, apply
 from ..stack import Dense, Layers, Updates
 from .compare import Named, Raises, close, same
-from .stacks import COLUMNS, QuadraticEvaluator, example_stacks, fewest, random_stack
+from .shared import check_shared
+from .stacks import COLUMNS, example_stacks, fewest, random_stack, root_data
 
 Oracle = Callable[[np.ndarray], np.ndarray]
 
@@ -44,11 +45,6 @@ def check_rule(rule: Rule, *, oracle: Oracle | None = None) -> None:
         assert claim in PROPERTIES, f"unknown property {claim!r}; valid: {', '.join(PROPERTIES)}"
         with Named(f"claimed property {claim}"):
             PROPERTIES[claim](rule, random_stack(rule))
-
-
-def root_data(rule: Rule, d: int) -> QuadraticEvaluator | None:
-    """The server's own data, for rules that need it."""
-    return QuadraticEvaluator(d) if rule.root_data else None
 
 
 def go_on(aggregator: Aggregator, G: Any, **more: Any) -> Result[Tensor]:
@@ -101,6 +97,7 @@ def _check_pure(rule: Rule) -> None:
     before = G.clone()
     context = Context(round=1, seed=3, evaluator=root_data(rule, COLUMNS))
     first = rule.decide(Dense(G), {}, context)
+    assert torch.equal(G, before), "the input was modified"
     second = rule.decide(Dense(G), {}, context)
     close(first.execute(), second.execute(), rtol=0)
     state: State = {}
@@ -237,10 +234,10 @@ def _check_no_byzantine(rule: Rule) -> None:
 
 
 CHECKS: tuple[Callable[[Rule], None], ...] = (
+    _check_pure,  # first: one that writes into its input makes the others fail for reasons that tell less
     _check_bound,
     _check_weights,
     _check_blocks,
-    _check_pure,
     _check_passes,
     _check_resume,
     _check_nonfinite,
@@ -249,6 +246,7 @@ CHECKS: tuple[Callable[[Rule], None], ...] = (
     _check_ties,
     _check_dtypes,
     _check_no_byzantine,
+    check_shared,
 )
 
 
