@@ -15,6 +15,7 @@ from .stats import Block, Dots, Gram, Sample, SignConcordance, SignCounts, SqNor
 from .updates import Extended, Joined, Kernel, Rooted, Updates, View, materialise
 
 __all__ = [
+    "SAME_ROW",
     "Block",
     "Buffers",
     "Dense",
@@ -45,6 +46,7 @@ __all__ = [
     "View",
     "as_updates",
     "cosines",
+    "evened",
     "lower_median",
     "magnitude_of_rank",
     "materialise",
