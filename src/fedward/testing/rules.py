@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from ..rule import EXAMPLES, BoundError, Context, Messages, Reason, Rule, State,
 from ..stack import Dense, Layers, Updates
 from .compare import Named, Raises, close, same
 from .shared import check_shared
-from .stacks import COLUMNS, example_stacks, fewest, random_stack, root_data
+from .stacks import COLUMNS, example_stacks, fewest, random_stack, root_data, said
 
 Oracle = Callable[[np.ndarray], np.ndarray]
 
@@ -46,11 +45,6 @@ def check_rule(rule: Rule, *, oracle: Oracle | None = None) -> None:
         assert claim in PROPERTIES, f"unknown property {claim!r}; valid: {', '.join(PROPERTIES)}"
         with Named(f"claimed property {claim}"):
             PROPERTIES[claim](rule, random_stack(rule))
-
-
-def said(ids: Iterable[Any]) -> Messages:
-    """What clients say besides their rows: how many samples they have."""
-    return {client: {EXAMPLES: 1 + crc32(repr(client).encode()) % 99} for client in ids}
 
 
 def go_on(
