@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..aggregator import Aggregator, Result
 from ..rule import Rule
-from ..stack import Updates
 from .compare import Named, close
-from .stacks import QuadraticEvaluator, fewest, random_stack
+from .stacks import fewest, random_stack, root_data, said
 
 D = 24  # columns of these stacks: many are tried
 SIZES: dict[torch.dtype, tuple[float, ...]] = {torch.float32: (1e4, 1e38), torch.float64: (1e78, 1e150)}
@@ -22,11 +20,10 @@ FAR = 100.0
 """An output longer than this many times the longest honest row is none of honest size."""
 
 
-def next_round(aggregator: Aggregator, G: Any) -> Result[Tensor]:
+def next_round(aggregator: Aggregator, G: Tensor) -> Result[Tensor]:
     """The next round of an aggregator, with data of the server's own if its rule needs them."""
-    rule = aggregator.rule
-    d = G.d if isinstance(G, Updates) else G.shape[1]
-    result: Result[Tensor] = aggregator(G, evaluator=QuadraticEvaluator(d) if rule.root_data else None)
+    evaluator = root_data(aggregator.rule, G.shape[1])
+    result: Result[Tensor] = aggregator(G, messages=said(range(len(G))), evaluator=evaluator)
     return result
 
 
