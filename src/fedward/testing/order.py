@@ -7,7 +7,8 @@ import torch
 from ..aggregator import Aggregator
 from ..rule import Rule
 from .compare import close
-from .stacks import fewest, random_stack, root_data, said
+from .hostile import next_round
+from .stacks import fewest, random_stack
 
 _ROUNDS = 2
 
@@ -23,9 +24,7 @@ def check_few_in_any_order(rule: Rule) -> None:
             one, other = Aggregator(rule), Aggregator(rule)
             for round in range(_ROUNDS if rule.history else 1):
                 G = random_stack(rule, seed=10 * seed + round, extra=n - fewest(rule), d=5 + 20 * (seed % 2))
-                more = {"messages": said(range(n)), "evaluator": root_data(rule, G.shape[1])}
-                a = one(G, ids=range(n), **more)
-                b = other(G[order], ids=order.tolist(), **more)
+                a, b = next_round(one, G, range(n)), next_round(other, G[order], order.tolist())
                 close(b.output, a.output)
                 assert torch.equal(a.accepted[order], b.accepted), f"other clients of {n} are accepted in another order"
 
