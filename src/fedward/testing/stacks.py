@@ -72,3 +72,8 @@ class QuadraticEvaluator:
     def error_rates(self, steps: Updates) -> Tensor:
         """loss / (1 + loss) of each row: (n,)."""
         return 1 - 1 / (1 + self.losses(steps))
+
+
+def root_data(rule: Rule, d: int) -> QuadraticEvaluator | None:
+    """The server's own data, for rules that need it."""
+    return QuadraticEvaluator(d) if rule.root_data else None
