@@ -19,6 +19,7 @@ from tests.oracles.rules import (
     Selection,
     Vector,
     as_rows,
+    central_scores,
     check_f,
     cosine,
     fedavg,
@@ -235,15 +236,19 @@ def copod_dos(X: ArrayLike) -> tuple[Vector, Vector]:
 
 
 def faba(X: ArrayLike, f: int) -> Selection:
-    """A22: f times drop the row farthest from the mean of the remaining ones; mean of the rest."""
+    """A22: f times drop the row farthest from the mean of the remaining ones; mean of the rest.
+
+    Of equally far rows, as the last two are, the one that is less central among all, and of two rows alone the longer.
+    """
     rows = as_rows(X)
     check_fewer_than_all(rows.shape[0], f)
+    central = central_scores(rows)
     kept = list(range(rows.shape[0]))
     for _ in range(f):
         centre = mean_of(rows, kept)
         distances = [norm(rows[i] - centre) for i in kept]
-        farthest = next(i for i, far in zip(kept, distances, strict=True) if far >= max(distances) * (1.0 - TIE))
-        kept.remove(farthest)
+        tied = [i for i, far in zip(kept, distances, strict=True) if far >= max(distances) * (1.0 - TIE)]
+        kept.remove(max(tied, key=lambda i: (central[i], norm(rows[i]))))
     return mean_of(rows, kept), kept
 
 
