@@ -73,7 +73,7 @@ class Mimic(Attack):
         t, h = _rounds(view), view.honest.n
         if t == 0:
             generator = replace(view.context, round=0).generator("direction")
-            z = torch.randn(view.honest.d, generator=generator).to(view.honest.device)
+            z = torch.randn(view.honest.d, generator=generator, dtype=torch.float32).to(view.honest.device)
             below = torch.stack([torch.zeros_like(z), z])
         else:
             below = torch.stack([view.state["mean"], view.state["direction"]])

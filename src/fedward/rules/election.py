@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
+from ..guard import finite_copy
 from ..mixers import clip_factors
+from ..parameters import Variant
 from ..registry import register
 from ..rule import Context, Plan, Rule, State, median
 from ..stack import (
@@ -81,9 +83,9 @@ class FedSECA(Rule):
     momentum: float = 0.0
     clip: bool = True
     clamp: bool = True
-    vote: str | None = "crise"
-    merge: str = "roca"
-    variant: str = "paper"
+    vote: Literal["crise", "count", "mass"] | None = "crise"
+    merge: Literal["roca", "mean"] = "roca"
+    variant: Variant = "paper"
     passes: ClassVar[int] = 4
     properties: ClassVar[frozenset[str]] = _ELECTIONS
 
@@ -93,13 +95,6 @@ class FedSECA(Rule):
             raise ValueError(f"sparsity is a share from 0 to 1, or None, got {self.sparsity}")
         if not 0 <= self.momentum < 1:
             raise ValueError(f"0 <= momentum < 1 is needed, got {self.momentum}")
-        for value, valid in (
-            (self.vote, ("crise", "count", "mass", None)),
-            (self.merge, ("roca", "mean")),
-            (self.variant, ("paper", "official")),
-        ):
-            if value not in valid:
-                raise ValueError(f"{value!r} is not one of {', '.join(map(str, valid))}")
 
     @property
     def history(self) -> bool:  # type: ignore[override]  # a class variable elsewhere
@@ -122,7 +117,7 @@ class FedSECA(Rule):
             n=updates.n,
             factors=clip_factors(norms, radius) if self.clip else torch.ones_like(norms),
             floors=row_floors(updates, self.sparsity, strict=not self.official),
-            votes=torch.ones(updates.n) if self.vote == "count" else "mass" if self.vote == "mass" else None,
+            votes=_alike(updates) if self.vote == "count" else "mass" if self.vote == "mass" else None,
             unscaled=self.official,
             clamp=("lower" if self.official else "median") if self.clamp else None,
             by_kept=self.official,
@@ -136,11 +131,17 @@ class FedSECA(Rule):
             scores = {"concordance": agreeing / updates.n, **scores}
         stack = updates
         if self.momentum > 0:
-            stack = updates.anchored(state.get("momentum", torch.zeros(updates.d, device=updates.device)))
+            nothing = torch.zeros(updates.d, dtype=torch.float32, device=updates.device)
+            stack = updates.anchored(state.get("momentum", nothing))
         return Plan(stack, kernel=kernel, scores=scores, judged=updates)
 
     def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
-        return {"momentum": output.clone()} if self.momentum > 0 else state
+        return {"momentum": finite_copy(output)} if self.momentum > 0 else state
+
+
+def _alike(updates: Updates) -> Tensor:
+    """One vote, or a factor of 1, for each row: (n,)."""
+    return torch.ones(updates.n, dtype=torch.float64)
 
 
 def concordant(concordance: Tensor) -> Tensor:
@@ -186,7 +187,7 @@ class TIES(Rule):
     """
 
     sparsity: float = 0.9
-    elect: str = "count"
+    elect: Literal["count", "mass"] = "count"
     passes: ClassVar[int] = 3
     properties: ClassVar[frozenset[str]] = _ELECTIONS
 
@@ -194,8 +195,6 @@ class TIES(Rule):
         super().__post_init__()
         if not 0 <= self.sparsity <= 1:
             raise ValueError(f"sparsity is a share from 0 to 1, got {self.sparsity}")
-        if self.elect not in ("count", "mass"):
-            raise ValueError(f'elect is "count" or "mass", got {self.elect!r}')
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         return (MagnitudeCounts(),)
@@ -203,9 +202,9 @@ class TIES(Rule):
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         kernel = ElectedMean(
             n=updates.n,
-            factors=torch.ones(updates.n),
+            factors=_alike(updates),
             floors=row_floors(updates, self.sparsity, strict=False),
-            votes=torch.ones(updates.n) if self.elect == "count" else "mass",
+            votes=_alike(updates) if self.elect == "count" else "mass",
             by_kept=True,
         )
         return Plan(updates, kernel=kernel)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..guard import finite_copy
+from ..parameters import Variant
 from ..registry import register
 from ..rule import Context, Plan, Reason, Rule, State, average_of
 from ..stack import Dense, Joined, Updates
@@ -56,7 +57,7 @@ class FLDetector(Rule):
     window: int = 10
     clusters: int = 7
     momentum: float = 0.0
-    variant: str = "paper"
+    variant: Variant = "paper"
     remember: int = ROWS
     history: ClassVar[bool] = True
     by_client: ClassVar[bool] = True
@@ -69,8 +70,6 @@ class FLDetector(Rule):
         super().__post_init__()
         if self.window < 1 or self.clusters < 2 or not 0 <= self.momentum < 1:
             raise ValueError(f"window >= 1, clusters >= 2 and 0 <= momentum < 1 are needed, got {self!r}")
-        if self.variant not in ("paper", "official"):
-            raise ValueError(f'variant is "paper" or "official", got {self.variant!r}')
         check_remember(self.remember)
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:

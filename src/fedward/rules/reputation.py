@@ -11,7 +11,7 @@ from torch import Tensor
 from ..mixers import clip_factors
 from ..registry import register
 from ..rule import Context, Plan, Reason, Rule, State
-from ..stack import Gram, SqNorms, Statistic, Updates, cosines
+from ..stack import Gram, SqNorms, Statistic, Updates, cosines, evened
 from .memory import NUMBERS, ROWS, Offset, check_remember, key, recall, remember, remember_rows, unit, updated
 
 
@@ -158,10 +158,9 @@ class RFFL(Rule):
 def _cosines(plan: Plan) -> Tensor:
     """Of the rows with the weighted sum of them: (n,), 0 with a zero row or sum."""
     assert plan.weights is not None
-    small = unit(plan.updates) ** 2  # sums of products of the longest rows would be infinite
-    gram, norms = small * plan.updates.gram(), unit(plan.updates) * plan.updates.norms()
+    gram, _ = evened(plan.updates.gram())
     products = gram @ plan.weights
-    lengths = norms * (plan.weights @ products).clamp_min(0).sqrt()
+    lengths = gram.diagonal().clamp_min(0).sqrt() * (plan.weights @ products).clamp_min(0).sqrt()
     return torch.where(lengths > 0, products / lengths, 0.0)
 
 
