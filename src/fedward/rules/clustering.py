@@ -154,7 +154,7 @@ class FLAME(_FromAngles):
         weights[kept] = clip_factors(norms, S)[kept] / len(kept)
         stack = updates
         if self.noise > 0:
-            drawn = torch.randn(updates.d, generator=context.generator("noise"))
+            drawn = torch.randn(updates.d, generator=context.generator("noise"), dtype=torch.float32)
             stack = updates.anchored(drawn.to(updates.device))
             weights = torch.cat([weights, torch.tensor([self.noise * S], dtype=torch.float64)])
         scores = {"cosine": cos[:, kept].mean(1), "norm": norms}
