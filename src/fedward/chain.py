@@ -14,6 +14,7 @@ from typing import ClassVar, overload
 import torch
 from torch import Tensor
 
+from .guard import finite_copy
 from .rule import BoundError, Component, Context, Plan, Rule, State
 from .stack import Statistic, Updates
 
@@ -220,7 +221,7 @@ class Chain(Rule):
 
     def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
         after = self.rule.advance(state, plan, output, context.fold("rule"))
-        return {**after, _PREVIOUS: output.clone()} if self.mixer.history else after
+        return {**after, _PREVIOUS: finite_copy(output)} if self.mixer.history else after
 
     def _before(self, state: State, context: Context) -> Context:
         return replace(context.fold("mixer"), previous=state.get(_PREVIOUS))

@@ -59,7 +59,7 @@ def copod_scores(matrix: Tensor) -> Tensor:
     # The first and the last place of the values that are equal to the one at each place.
     first = torch.where(torch.cat([edge, steps]), place, 0).cummax(0).values
     last = torch.where(torch.cat([steps, edge]), place, n - 1).flip(0).cummin(0).values.flip(0)
-    left, right = -((last + 1) / n).double().log(), -((n - first) / n).double().log()
+    left, right = -((last + 1).double() / n).log(), -((n - first).double() / n).log()
     side = _skewness(ranked.gather(0, first))
     tail = torch.where(side > 0, right, torch.where(side < 0, left, left + right))
     outlying = torch.maximum(tail, (left + right) / 2)

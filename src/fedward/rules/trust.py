@@ -108,7 +108,7 @@ class Zeno(Rule):
 
 def _nothing(updates: Updates) -> Updates:
     """One row of zeros: the server stays where it is."""
-    return Dense(torch.zeros(1, updates.d, device=updates.device))
+    return Dense(torch.zeros(1, updates.d, dtype=torch.float32, device=updates.device))
 
 
 Measures = dict[str, Callable[[Updates], Tensor]]

@@ -19,6 +19,7 @@ from ..aggregator import Result, judge
 from ..attacks import Attack, NoAttack, View
 from ..clients import Answer, Client, Gradient
 from ..evaluator import Evaluator
+from ..guard import full_precision
 from ..rule import BoundError, Context, Plan, Rule, State, apply, stumbled
 from ..stack import Dense, Layers, Updates, materialise
 from .backends import Backend
@@ -253,6 +254,7 @@ class Simulation:
     def _said(self, client: int, messages: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         return self.attack.say(messages, context.fold("attack")) if client in self.byzantine else messages
 
+    @full_precision()
     def _forge(
         self,
         ids: Sequence[Hashable],
