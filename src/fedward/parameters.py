@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from math import isnan
 from numbers import Integral, Real
@@ -50,7 +50,9 @@ def check_parameters(component: Any) -> None:
 
 @lru_cache(maxsize=1024)
 def types_of(cls: type) -> Mapping[str, Any]:
-    """The types of a dataclass's parameters, by name."""
+    """The types of a dataclass's parameters, by name; of a class that is none, nothing is known."""
+    if not is_dataclass(cls):
+        return {}
     return {parameter.name: _annotation(cls, parameter.name) for parameter in fields(cls) if parameter.init}
 
 

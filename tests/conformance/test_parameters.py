@@ -180,6 +180,14 @@ def test_a_class_that_forgets_the_check_is_checked_where_it_is_used(
         use(Forgetful(**wrong))
 
 
+def test_a_rule_that_is_no_dataclass_has_no_parameters_to_check() -> None:
+    class Mine(fw.Rule):
+        def decide(self, updates: fw.Updates, state: fw.State, context: fw.Context) -> fw.Plan:
+            return fw.average_of(updates, torch.arange(updates.n))
+
+    fw.Aggregator(mixers.NNM(f=1) >> rules.Delayed(base=Mine(), start=0))(torch.ones(3, 2))
+
+
 def test_names_that_only_a_type_checker_knows_are_taken_on_trust() -> None:
     assert types_of(Forgetful)["unknown"] is Any
     assert types_of(Forgetful)["f"] is int

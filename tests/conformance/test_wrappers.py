@@ -18,7 +18,6 @@ from fedward.stack import Dense
 from fedward.testing import check_wrapper
 from fedward.testing.probes import PROBES
 
-
 CHEAP = {"maximise": {"candidates": 2, "zooms": 0}}
 
 
