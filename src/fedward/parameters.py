@@ -173,7 +173,22 @@ def components_in(annotation: Any) -> tuple[type, ...]:
 
 def takes_numbers(annotation: Any) -> bool:
     """Whether a parameter of this type takes any number."""
-    return annotation is float or float in get_args(annotation)
+    return float in _choices(annotation)
+
+
+def takes_none(annotation: Any) -> bool:
+    """Whether a parameter of this type takes None."""
+    return NoneType in _choices(annotation)
+
+
+def takes_several(annotation: Any) -> bool:
+    """Whether a parameter of this type takes a list, a tuple or a mapping."""
+    origins = [get_origin(choice) for choice in _choices(annotation)]
+    return any(_is_class(origin, Sequence) or _is_class(origin, Mapping) for origin in origins)
+
+
+def _choices(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
 
 
 # --- what to say --------------------------------------------------------------------------------------------
