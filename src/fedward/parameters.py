@@ -36,16 +36,25 @@ def check_parameters(component: Any) -> None:
     cls = type(component)
     for name, annotation in types_of(cls).items():  # type: ignore[arg-type]  # classes are hashable
         value = getattr(component, name)
-        try:
-            kept = _fitted(value, annotation)
-        except _MisfitError:
-            takes, remedy = _words(annotation), _remedy(value, annotation)
-            raise ValueError(f"{cls.__name__}: {name} is {takes}, got {value!r}{remedy}") from None
+        kept = check_value(cls.__name__, name, value, annotation)
         if kept is not value:
             object.__setattr__(component, name, kept)
     f = getattr(component, "f", 0)
     if isinstance(f, Integral) and f < 0:
         raise ValueError(f"{cls.__name__}: f counts byzantine clients, a whole number of at least 0, got {f!r}")
+
+
+def check_value(owner: str, name: str, value: Any, annotation: Any) -> Any:
+    """The value as it is kept where a type is due, as for `check_parameters`.
+
+    Raises:
+        ValueError: names the owner, the parameter, what it takes and what it got.
+    """
+    try:
+        return _fitted(value, annotation)
+    except _MisfitError:
+        takes, remedy = _words(annotation), _remedy(value, annotation)
+        raise ValueError(f"{owner}: {name} is {takes}, got {value!r}{remedy}") from None
 
 
 @lru_cache(maxsize=1024)
