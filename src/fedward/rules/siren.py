@@ -67,7 +67,7 @@ class SIREN(Rule):
         rollback: "recovered" or "printed".
         weighted: weigh benign rows by the samples that clients say they have, as `Mean` does. Anybody can say anything.
         variant: "paper" or "official".
-        rounds: that the authors' code plans for.
+        rounds: that the authors' code plans for; "paper" counts none.
 
     Raises:
         ValueError: parameters out of bounds, or no evaluator; weighted, and nobody says how many samples it has.
