@@ -62,7 +62,7 @@ class Deviation(_Directed):
 
     Args:
         gamma: how far, in lengths of p.
-        direction, ddof: of p.
+        direction, ddof: of p; only "std" has a divisor.
         knows: whose rows G are: "honest", "all" or "own".
     """
 
