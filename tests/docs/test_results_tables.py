@@ -1,0 +1,59 @@
+"""The tables of the READMEs are those of the figures that are committed."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = ROOT / "scripts"
+
+
+@pytest.fixture(scope="module")
+def tables() -> Iterator[ModuleType]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(SCRIPTS)
+        import results_tables
+
+        yield results_tables
+
+
+def test_every_page_has_the_tables_that_its_figures_make(tables: ModuleType) -> None:
+    for page in tables.PAGES:
+        assert (ROOT / page).read_text(encoding="utf-8") == tables.filled(page), (
+            f"{page} is out of date: python scripts/results_tables.py --write"
+        )
+
+
+def test_every_table_of_results_is_made_of_figures(tables: ModuleType) -> None:
+    pages = sorted(str(file.relative_to(ROOT)) for file in (ROOT / "results").glob("*/README.md"))
+    assert pages == sorted(set(tables.PAGES) - {"README.md"})
+    for page in pages:
+        rest = tables._BLOCK.sub("", (ROOT / page).read_text(encoding="utf-8"))
+        assert not re.search(r"^\|", rest, re.MULTILINE), f"{page} has a table that nothing makes"
+
+
+def test_a_changed_figure_changes_its_page(tables: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page, (folder, blocks) = "results/behaviour/README.md", tables.PAGES["results/behaviour/README.md"]
+    runs = json.loads((ROOT / "results" / folder / "runs.json").read_text())
+    runs["krum under alie"]["best_accuracy"] = 0.98765
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / "runs.json").write_text(json.dumps(runs))
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    assert set(blocks) == {"accuracy", "accepted", "losses"}
+    assert "98.8 / " in tables.filled(page)
+    (tmp_path / folder / "runs.json").write_text(json.dumps({k: v for k, v in runs.items() if k != "mean under alie"}))
+    assert "| Mean | 82.7 / 82.7 | ... |" in tables.filled(page)
+
+
+def test_halves_are_rounded_up(tables: ModuleType) -> None:
+    from tables.pieces import number
+
+    assert [number(100 * value) for value in (0.8085, 0.7805, 0.6685, 0.1)] == ["80.9", "78.1", "66.9", "10.0"]
+    assert number(-0.25, sign=True) == "-0.3"
+    assert number(None) == "..."
