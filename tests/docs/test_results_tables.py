@@ -57,3 +57,24 @@ def test_halves_are_rounded_up(tables: ModuleType) -> None:
     assert [number(100 * value) for value in (0.8085, 0.7805, 0.6685, 0.1)] == ["80.9", "78.1", "66.9", "10.0"]
     assert number(-0.25, sign=True) == "-0.3"
     assert number(None) == "..."
+
+
+def test_old_and_new_figures_are_set_beside_each_other(tables: ModuleType) -> None:
+    import compare_results
+
+    tree = compare_results.Tree()
+    signguard = compare_results.figures(tree, "signguard")
+    assert set(signguard["mean under no-attack"]) == {"best", "last", "byzantine", "honest"}
+    redteam = compare_results.figures(tree, "redteam")
+    assert set(redteam["krum:f=10"]) == {"worst", "without attack", "lowest"}
+    assert "accuracy" in compare_results.figures(tree, "flower")["fedward Median: none"]
+
+    old = {"a": {"best": "1", "last": "2"}, "gone": {"best": "3", "last": "3"}, "same": {"best": "0", "last": "0"}}
+    new = {"a": {"best": "1", "last": "5"}, "new | one": {"best": "4", "last": "4"}, "same": old["same"]}
+    said = compare_results.compared(old, new)
+    assert "| a | 1 | 2 -> 5 |" in said
+    assert "| gone | 3 -> - | 3 -> - |" in said
+    assert "| new \\| one | - -> 4 | - -> 4 |" in said
+    assert "| same" not in said
+    assert said.endswith("1 of 3 are as they were.")
+    assert compare_results.compared(new, new) == "All 3 are as they were."
