@@ -16,6 +16,7 @@ from . import compiled
 from .geometry import squared_distances
 from .kernels import weighted_sum
 from .layout import Layout
+from .reference import Agreed
 from .stats import Block, Gram, Sample, SignConcordance, SignCounts, SqNorms, Statistic
 
 R = TypeVar("R")
@@ -43,6 +44,8 @@ class Updates(ABC):
     device: torch.device
     ids: tuple[Hashable, ...]
     layout: Layout | None = None
+    agreed: Agreed | None = None
+    """What else came from the clients, where they were looked at one by one."""
     block_columns: int
 
     def __init__(self) -> None:
@@ -82,6 +85,10 @@ class Updates(ABC):
         loops = loops and compiled.available(self.n * min(self.block_columns, self.d), self.device)
         blocks = self.blocks(rows, times=compiled.BLOCKS if loops else 1)
         return (compiled.side_by_side if loops else map)(lambda block: (block, work(block)), blocks)
+
+    def sent_finite(self, row: int) -> bool:
+        """Whether every entry of a row is finite as it was sent: its squared norm may exceed float64 all the same."""
+        return all(bool(block.rows.isfinite().all()) for block in self.blocks(torch.tensor([row])))
 
     # --- statistics -----------------------------------------------------------------------------------------
 
