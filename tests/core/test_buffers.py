@@ -70,13 +70,13 @@ def test_running_statistics_do_not_vote(rule: fw.Rule, source: str, tmp_path: Pa
     for other in votes[1:]:
         assert torch.equal(other.output, votes[0].output)
         assert other.reasons == votes[0].reasons
-    if rule in (rules.MultiKrum(f=2), rules.DnC(f=2)):
-        assert votes[2].accepted.tolist() == [False, False, *[True] * 7]
+    if rule in (rules.MultiKrum(f=2), rules.DnC(f=2), rules.FLAME(noise=0.0)):
+        assert votes[2].accepted[:2].tolist() == [False, False]
 
 
 def test_they_are_the_mean_over_the_accepted() -> None:
     sent = states()
-    result = fw.Aggregator(rules.MultiKrum(f=2))(sent).state_dict()
+    result = fw.Aggregator(rules.DnC(f=2))(sent).state_dict()
     network().load_state_dict(result, strict=True)
     assert [*result] == [*sent[0]]
     for name in ("1.running_mean", "1.running_var"):
@@ -133,7 +133,7 @@ def test_which_they_are() -> None:
     assert Layout.of(named, buffers=None, integers="counters").buffers == ()
     with pytest.raises(TypeError, match=r"steps is torch.int64 of shape \(2,\): integers are no updates; dequantise"):
         Layout.of(named)
-    with pytest.raises(ValueError, match="buffers names 'emma', which is none of the tensors: ema, steps, 0.weight"):
+    with pytest.raises(ValueError, match=r"buffers names 'emma', which is none of the tensors: ema, steps, 0\.weight"):
         Layout.of(named, buffers=["emma"])
     for wrong in ("ema", "none"):
         with pytest.raises(ValueError, match=f"buffers is 'auto', a list of names, a module or None, got '{wrong}'"):
@@ -160,23 +160,23 @@ def test_whole_numbers_are_no_weights(dtype: torch.dtype, tmp_path: Path) -> Non
 
 def test_calls_from_several_threads_are_rounds_one_after_the_other() -> None:
     """Every call counts, and each decides on the memory that the one before it left."""
-    G = torch.randn(8, 3_000, generator=torch.Generator().manual_seed(0))
+    G = torch.randn(8, 500, generator=torch.Generator().manual_seed(0))
     aggregate, alone = (fw.Aggregator(rules.SignGuardSim(warmup=2), seed=1) for _ in range(2))
     found: list[Tensor] = []
 
     def work() -> None:
-        for _ in range(10):
+        for _ in range(6):
             result = aggregate(G)
             found.append(result.scores["positive"])
             aggregate.state_dict()
 
-    threads = [threading.Thread(target=work) for _ in range(8)]
+    threads = [threading.Thread(target=work) for _ in range(5)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert aggregate.round == 80
-    expected = [alone(G).scores["positive"] for _ in range(80)]  # columns are drawn anew in every round
+    assert aggregate.round == 30
+    expected = [alone(G).scores["positive"] for _ in range(30)]  # columns are drawn anew in every round
     assert sorted(map(tuple, torch.stack(found).tolist())) == sorted(map(tuple, torch.stack(expected).tolist()))
 
 
