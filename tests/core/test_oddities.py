@@ -489,3 +489,9 @@ def test_what_is_finite_is_not_called_nan(place: int) -> None:
         result = fw.Aggregator(RULES[1])(singles)
         assert result.reasons[place] is reason
         assert torch.equal(result.output, RULES[1](G.float()))
+    for value in (1e60, -1e300):  # of a float64 row among float32 ones, wherever it stands
+        singles[place] = torch.full((12,), value, dtype=torch.float64)
+        for rule in RULES:
+            result = fw.Aggregator(rule)(singles)
+            assert result.reasons[place] is Reason.OVERFLOW
+            assert torch.equal(result.output, rule(G.float()))
