@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from .evaluator import Evaluator
-from .rule import BoundError, Context, Outcome, Reason, Rule, State, apply
+from .parameters import check_parameters
+from .rule import EXAMPLES, BoundError, Context, Outcome, Reason, Rule, State, apply
 from .stack import (
     Buffers,
     Ids,
@@ -28,8 +29,6 @@ from .stack import (
     mean_of_running,
 )
 from .stack.reference import ROW, Agreed
-
-_EXAMPLES = "num-examples"
 
 A = TypeVar("A", Tensor, np.ndarray)
 
@@ -113,6 +112,7 @@ class Aggregator:
     def __init__(self, rule: Rule, *, seed: int = 0) -> None:
         if not isinstance(rule, Rule):
             raise TypeError(f"an Aggregator needs a rule, such as rules.Median(), got {rule!r}")
+        check_parameters(rule)  # once more for classes whose own __post_init__ leaves it out
         self.rule = rule
         self.seed = seed
         self.round = 0
@@ -319,7 +319,7 @@ def _heard(messages: Mapping[Hashable, Any], agreed: Agreed | None) -> Mapping[H
     heard = dict(messages)
     for name, examples in agreed.examples.items():
         said = heard.get(name)
-        heard[name] = {_EXAMPLES: examples, **(said if isinstance(said, Mapping) else {})}
+        heard[name] = {EXAMPLES: examples, **(said if isinstance(said, Mapping) else {})}
     return heard
 
 

@@ -171,7 +171,8 @@ class Simulation:
     def _next(self, now: Progress, evaluate: bool) -> Progress:
         """One round, from one state to the next."""
         clock = _Clock()
-        context = Context(round=now.round, seed=self.seed, evaluator=self._evaluator(now))
+        context = Context(now.round, self.seed, evaluator=self._evaluator(now))
+        context = replace(context, rounds_per_epoch=self._cohort.rounds_per_epoch)
         present, late = self._cohort.drawn(context, now)
         classes = self._cohort.classes_of(now.round, present)
         context = replace(context, group=classes[0] if classes else None)
@@ -182,14 +183,14 @@ class Simulation:
         honest = [i for i, c in enumerate(active) if c not in self.byzantine]
         with clock("attack"):
             attack_state = now.attack_state
+            said: dict[Hashable, Any] = {s.id: self._said(s.client, s.answer.messages, context) for s in sent}
+            context = replace(context, messages=said)
             for group in dict.fromkeys(s.group for s in sent):
                 about = replace(context, group=group)
                 theirs, own = ([i for i in rows if sent[i].group == group] for rows in (honest, byzantine))
                 attack_state = self._forge(ids, theirs, own, about, now, attack_state)
             # Made now that every row is what arrives: no attack can have asked this stack for anything.
             updates = Dense(self.rows, ids=ids) if sent else None
-            said: dict[Hashable, Any] = {s.id: self._said(s.client, s.answer.messages, context) for s in sent}
-            context = replace(context, messages=said)
             if len(classes) > 1:
                 context = replace(context, group={s.id: s.group for s in sent if s.group is not None})
         skipped, result, state = None, None, now.rule_state
@@ -270,7 +271,7 @@ class Simulation:
         view = View(
             honest=_stack_of(self._rows, honest, ids),
             own=Dense(own, ids=[ids[i] for i in byzantine]),
-            context=replace(context.fold("attack"), evaluator=None),
+            context=replace(context.fold("attack"), evaluator=None, messages={}),
             decide=partial(self._decide, now.rule_state, context.fold("rule")),
             previous=_as_sent(now.velocity, self.clients),
             state=before,

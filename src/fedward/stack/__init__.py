@@ -4,7 +4,7 @@ from .buffers import lower_median, mean_of_running
 from .election import ElectedMean, Floors
 from .files import Files
 from .gathered import Gathered
-from .geometry import cosines, squared_distances
+from .geometry import SAME_ROW, cosines, evened, squared_distances
 from .intake import Model, OnBad, Stack, as_updates
 from .layout import Buffers, Integers, Layout
 from .parts import one_mix, parts
@@ -15,6 +15,7 @@ from .stats import Block, Dots, Gram, Sample, SignConcordance, SignCounts, SqNor
 from .updates import Extended, Joined, Kernel, Rooted, Updates, View, materialise
 
 __all__ = [
+    "SAME_ROW",
     "Block",
     "Buffers",
     "Dense",
@@ -45,6 +46,7 @@ __all__ = [
     "View",
     "as_updates",
     "cosines",
+    "evened",
     "lower_median",
     "magnitude_of_rank",
     "materialise",
