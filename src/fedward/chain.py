@@ -14,8 +14,8 @@ from typing import ClassVar, overload
 import torch
 from torch import Tensor
 
-from .guard import finite_copy
 from .compound import Compound
+from .guard import finite_copy
 from .rule import BoundError, Component, Context, Plan, Rule, State
 from .stack import Statistic, Updates
 
