@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from .evaluator import Evaluator, Once
+from .guard import full_precision
 from .parameters import check_parameters
 from .stack import Kernel, SqNorms, Stack, Statistic, Updates, as_updates
 
@@ -241,6 +242,7 @@ class Outcome:
     state: State
 
 
+@full_precision()
 def apply(rule: Rule, updates: Updates, state: State, context: Context) -> Outcome:
     """Statistics, finite guard, decision, output: at most ``rule.passes`` passes over the data.
 

@@ -11,6 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ..guard import finite_copy
 from ..mixers import sequential_buckets
 from ..registry import register
 from ..rule import Context, Plan, Rule, State
@@ -171,7 +172,7 @@ class CenteredClipping(Rule):
         return _centred_plan(updates, stack, weights)
 
     def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
-        return {"previous": output.clone()}
+        return {"previous": finite_copy(output)}
 
 
 @register("sequential-centered-clipping", paper="Özfatura et al. 2023", complexity="O(n^2 d)", example={"radius": 10.0})
@@ -206,13 +207,13 @@ class SequentialCenteredClipping(Rule):
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         stack, weights = _from_previous(updates, state)
         gram = stack.gram()
-        alike = torch.zeros(updates.n) if stack is updates else cosines(gram)[: updates.n, -1]
+        alike = torch.zeros(updates.n, dtype=torch.float64) if stack is updates else cosines(gram)[: updates.n, -1]
         for bucket in sequential_buckets(alike, self.s, context.generator("buckets")):
             weights = _clipped_step(gram, weights, bucket, self.radius)
         return _centred_plan(updates, stack, weights)
 
     def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
-        return {"previous": output.clone()}
+        return {"previous": finite_copy(output)}
 
 
 def _beside_previous(state: State) -> tuple[Statistic, ...]:

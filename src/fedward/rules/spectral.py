@@ -63,7 +63,7 @@ class DnC(Rule):
         samples = self.samples(context)
         grams = updates.compute(*(Gram(sample) for sample in samples))
         scores = [outlier_scores(gram, sample.size(updates.d)) for gram, sample in zip(grams, samples, strict=True)]
-        votes = torch.zeros(updates.n)
+        votes = torch.zeros(updates.n, dtype=torch.int64)
         for gram, row in zip(grams, scores, strict=True):
             votes[smallest(row, keep, gram.diagonal())] += 1
         kept = (votes == len(scores)).nonzero().flatten()
