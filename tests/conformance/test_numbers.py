@@ -91,6 +91,11 @@ def test_the_geometric_median_of_two_halves_is_between_them() -> None:
     np.testing.assert_array_equal(rules.GeometricMedian()(np.concatenate([X, X[:1]])), X[0])
 
 
+def test_a_median_that_is_a_row_is_found_beside_rows_of_1e30() -> None:
+    G = torch.tensor([[0.0, 0.0], [3.0, 1.0], [1.0, 0.1], [1e30, 0.0], [-1e30, 0.0], [1e30, 1e29], [-1e30, -1e29]])
+    assert torch.equal(rules.GeometricMedian()(G.double()), G[2].double())
+
+
 # --- powers of inner products -------------------------------------------------------------------------------
 
 
@@ -202,7 +207,7 @@ def test_of_values_equally_far_from_the_middle_the_smaller_counts_first_however_
     noise = torch.tensor([1.0, 1 + 2e-16, 1 - 2e-16, 1 + 4e-16, 1 - 4e-16], dtype=torch.float64)
     low, high = a * noise, b * noise
     i, j = (part.flatten() for part in torch.meshgrid(torch.arange(5), torch.arange(5), indexing="ij"))
-    block = torch.stack([low[i], low[j], high[i], high[j]]).repeat(1, 2000)  # enough to be worth compiled loops
+    block = torch.stack([low[i], low[j], high[i], high[j]]).repeat(1, 4000)  # enough to be worth compiled loops
     found = columns.mean_around_trimmed_mean(block, f=1)
     torch.testing.assert_close(found, torch.full_like(found, (2 * a + b) / 3))
 
