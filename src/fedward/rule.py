@@ -283,7 +283,7 @@ def stumbled(rule: Rule, error: Exception) -> str:
 
 
 def smallest(scores: Tensor, k: int, *then: Tensor) -> Tensor:
-    """Indices of the k smallest scores, best first; of equal ones the smallest by ``then``, in turn; then the first row.
+    """Indices of the k smallest scores, best first; of equal ones those smallest by ``then``, or else the first rows.
 
     Numbers within 1e-12 of their size of the next are equal: rounding must not decide between identical rows.
     """

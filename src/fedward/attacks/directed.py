@@ -90,7 +90,7 @@ class FangTrimmedMean(Attack):
     al. 2020, section 4.3.
 
     Args:
-        b: how far beyond, at least 1.
+        b: how far beyond, at least 1; partial knowledge has its 3 and 4 standard deviations instead.
         knows: "honest" for full knowledge, "own" for partial.
     """
 

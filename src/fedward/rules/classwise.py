@@ -67,7 +67,12 @@ class ClassWise(Wrapped):
         check_remember(self.remember)
 
     @property
-    def history(self) -> bool:  # type: ignore[override]  # class variables elsewhere
+    def passes(self) -> int | None:  # type: ignore[override]  # class variables elsewhere
+        """One more than the base rule's: in rounds of several classes, what came of each is worked out once more."""
+        return None if self.base.passes is None else self.base.passes + 1
+
+    @property
+    def history(self) -> bool:  # type: ignore[override]
         return True
 
     @property
@@ -76,7 +81,7 @@ class ClassWise(Wrapped):
 
     @property
     def properties(self) -> frozenset[str]:  # type: ignore[override]
-        return frozenset({"permutation", "scale", "columns"}) & self.base.properties
+        return frozenset({"permutation", "scale", "columns"}) & super().properties
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         return self.base.statistics(_of_base(state), context.fold("base"))

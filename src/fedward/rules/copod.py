@@ -47,9 +47,9 @@ class CopodDOS(Rule):
 def copod_scores(matrix: Tensor) -> Tensor:
     """COPOD's outlier score of each row of a matrix, (n, m) to (n,).
 
-    With the shares F_l(x) of a column that are at most x and F_r(x) that are at least x, u = -ln F: the sum over columns
-    of max(u_s, (u_l + u_r) / 2), where u_s is u_l in a column skewed to the left, u_r in one skewed to the right, and
-    u_l + u_r in one without skewness.
+    With the shares F_l(x) of a column that are at most x and F_r(x) that are at least x, u = -ln F: the sum over all
+    columns of max(u_s, (u_l + u_r) / 2), where u_s is u_l in a column skewed to the left, u_r in one skewed to the
+    right, and u_l + u_r in one without skewness.
     """
     n = len(matrix)
     ranked, order = matrix.sort(0)

@@ -257,7 +257,7 @@ class SignGuardDist(_WithReference):
     def extra_feature(self, updates: Updates, state: State, context: Context) -> Tensor:
         reference = self.reference(state, context)
         near = self._central(updates) if reference is None else self._near(updates, reference)
-        return _FEATURE * (~near).double()
+        return (~near).double() * _FEATURE
 
     def _central(self, updates: Updates) -> Tensor:
         """Which rows are closer than most to the rows around them."""

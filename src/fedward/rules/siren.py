@@ -71,8 +71,8 @@ class SIREN(Rule):
         rollback: "recovered" or "printed".
         weighted: weigh benign rows by the samples that clients say they have, as `Mean` does. Anybody can say anything.
         variant: "paper" or "official".
-        rounds: that the authors' code plans for.
         remember: of how many ids, those seen last, at least 1; those of a round are always remembered until the next.
+        rounds: that the authors' code plans for; "paper" counts none.
 
     Raises:
         ValueError: parameters out of bounds, or no evaluator; weighted, and nobody says how many samples it has.

@@ -92,7 +92,7 @@ def top_eigenpair(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     if 2 * rank >= len(matrix):
         values, vectors = torch.linalg.eigh(matrix)
         return values[-1], vectors[:, -1]
-    lower, pivots, found, _ = dpstrf(matrix.numpy(), lower=1)
+    lower, pivots, found, _ = dpstrf(matrix.numpy().T, lower=1)
     factor = np.zeros((len(matrix), found))
     factor[pivots - 1] = np.tril(lower[:, :found])
     L = torch.from_numpy(factor)

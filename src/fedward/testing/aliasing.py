@@ -1,35 +1,34 @@
-"""What is remembered must be nobody else's: whoever holds the rows may write to them."""
+"""What a rule hands out is the caller's: writing into it changes no later round."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-from ..attacks import Attack, View
-from ..rule import Context, State
-from ..stack import Dense, materialise
+from ..aggregator import Aggregator
+from ..rule import Rule
+from .compare import close
+from .hostile import next_round
+from .stacks import random_stack
 
 _ROUNDS = 4
 
 
-def check_attack_keeps_copies(attack: Attack, honest: Tensor, own: Tensor) -> None:
-    """Raise AssertionError if what an attack remembers changes with the rows, the sent ones, or the server's step."""
-    state: State = {}
-    previous: Tensor | None = None
+def check_result_is_the_callers(rule: Rule) -> None:
+    """what the caller writes into a result, or into the rows after the call, changes no later round"""
+    if not rule.history:
+        return
+    left_alone, written_into = Aggregator(rule, seed=1), Aggregator(rule, seed=1)
     for round in range(_ROUNDS):
-        rows, mine = honest + round, own - round
-        view = View(Dense(rows), Dense(mine), Context(round=round, seed=1), None, previous, state)
-        sent = materialise(attack.forge(view))
-        state, step = attack.advance(view, sent), rows.mean(0)
-        unwritten(state, [rows, mine, sent, *([] if previous is None else [previous])], f"in round {round}")
-        previous = step
+        G = random_stack(rule, seed=round, d=24)
+        rows = G.clone()
+        expected, result = next_round(left_alone, G), next_round(written_into, rows)
+        close(result.output, expected.output, rtol=0)
+        written: list[Tensor] = [result.output, rows, *result.scores.values()]
+        if result.weights is not None:
+            written.append(result.weights)
+        for tensor in written:
+            tensor.fill_(torch.pi)
 
 
-def unwritten(state: State, others: list[Tensor], when: str) -> None:
-    """Write to tensors of other holders, and see that none of it is in the state."""
-    before = {name: value.clone() for name, value in state.items()}
-    for tensor in others:
-        if tensor.is_floating_point():
-            tensor.fill_(-77.0)
-    for name, value in before.items():
-        same = bool(((state[name] == value) | (value != value)).all())
-        assert same, f"it remembers {name} by a tensor that others write to, {when}: copy it"
+CHECKS = (check_result_is_the_callers,)

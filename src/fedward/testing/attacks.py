@@ -10,8 +10,8 @@ from ..attacks import Attack, Batch, View
 from ..rule import Context, Plan, State
 from ..rules import Mean
 from ..stack import Dense, Updates, materialise
-from .aliasing import check_attack_keeps_copies
 from .compare import Named, close
+from .copies import check_attack_keeps_copies
 from .stacks import COLUMNS
 
 _ROUNDS = 4
@@ -58,7 +58,7 @@ def _check_rows(attack: Attack, honest: Tensor, own: Tensor) -> None:
 
 
 def _check_knowledge(attack: Attack, honest: Tensor, own: Tensor) -> None:
-    knows, context = getattr(attack, "knows", "all"), Context(round=1, seed=2)
+    knows, context = attack.knows, Context(round=1, seed=2)
     forged = attack(honest, own, context=context)
     if knows == "own":
         assert _equal(forged, attack(3 - 2 * honest, own, context=context)), "it looks at honest rows"

@@ -17,7 +17,7 @@ from fedward.clients.momentum import ClassMomentum
 from fedward.rule import State
 from fedward.stack import Updates
 from fedward.testing import check_attack
-from fedward.testing.aliasing import unwritten
+from fedward.testing.copies import unwritten
 
 CLASSES = 3
 
