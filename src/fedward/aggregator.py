@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .evaluator import Evaluator
+from .parameters import check_parameters
 from .rule import Context, Outcome, Reason, Rule, State, apply
 from .stack import Layers, Layout, Stack, Updates, as_updates
 
@@ -83,6 +84,7 @@ class Aggregator:
     def __init__(self, rule: Rule, *, seed: int = 0) -> None:
         if not isinstance(rule, Rule):
             raise TypeError(f"an Aggregator needs a rule, such as rules.Median(), got {rule!r}")
+        check_parameters(rule)  # once more for classes whose own __post_init__ leaves it out
         self.rule = rule
         self.seed = seed
         self.round = 0

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from math import isnan
-from numbers import Integral, Real
 from typing import Any, ClassVar, overload
 from zlib import crc32
 
@@ -21,10 +19,14 @@ import torch
 from torch import Tensor
 
 from .evaluator import Evaluator, Once
+from .parameters import check_parameters
 from .stack import Kernel, SqNorms, Stack, Statistic, Updates, as_updates
 
 State = Mapping[str, Tensor]
 """What a rule remembers between rounds."""
+
+Messages = Mapping[Hashable, Any]
+"""What clients say besides their rows, by id."""
 
 
 class Reason(StrEnum):
@@ -42,6 +44,7 @@ class Reason(StrEnum):
     INACCURATE = "inaccurate"
     FALSE_ALARM = "false-alarm"
     NO_ALARM = "no-alarm"
+    NO_EXAMPLES = "no-examples"
     BANNED = "banned"
     FAR = "far"
     NOT_SELECTED = "not-selected"
@@ -63,7 +66,7 @@ class Context:
 
     round: int = 0
     seed: int = 0
-    messages: Mapping[Hashable, Any] = field(default_factory=dict)
+    messages: Messages = field(default_factory=dict)
     path: tuple[str, ...] = ()
     evaluator: Evaluator | None = None
     previous: Tensor | None = None
@@ -132,31 +135,13 @@ class Bound:
         return self.per_f * f + self.plus
 
 
-def _whole(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def _number(value: object, annotation: str) -> bool:
-    return isinstance(value, Real) or (value is None and "None" in annotation)
-
-
 class Component(ABC):
     """What rules, mixers and attacks share: a place in the catalogue, and parameters checked when made."""
 
     kind: ClassVar[str]
 
     def __post_init__(self) -> None:
-        for parameter in fields(self):  # type: ignore[arg-type]  # components are dataclasses
-            value = getattr(self, parameter.name)
-            if parameter.name != "f" and parameter.type in ("int", int) and not _whole(value):
-                raise ValueError(f"{parameter.name} is a whole number, got {value!r}")
-            if parameter.type in ("float", float, "float | None") and not _number(value, str(parameter.type)):
-                raise ValueError(f"{parameter.name} is a number, got {value!r}")
-            if isinstance(value, float) and isnan(value):
-                raise ValueError(f"{parameter.name} must be a number, got nan")
-        f = getattr(self, "f", 0)
-        if not _whole(f) or f < 0:
-            raise ValueError(f"f counts byzantine clients, a whole number of at least 0, got {f!r}")
+        check_parameters(self)
 
 
 class Rule(Component):
@@ -204,18 +189,33 @@ class Rule(Component):
         return state
 
     @overload
-    def __call__(self, G: np.ndarray, *, evaluator: Evaluator | None = ...) -> np.ndarray: ...
+    def __call__(
+        self, G: np.ndarray, *, messages: Messages | None = ..., evaluator: Evaluator | None = ...
+    ) -> np.ndarray: ...
     @overload
-    def __call__(self, G: Tensor | Sequence[Any] | Updates, *, evaluator: Evaluator | None = ...) -> Tensor: ...
-    def __call__(self, G: Stack, *, evaluator: Evaluator | None = None) -> Tensor | np.ndarray:
+    def __call__(
+        self,
+        G: Tensor | Sequence[Any] | Updates,
+        *,
+        messages: Messages | None = ...,
+        evaluator: Evaluator | None = ...,
+    ) -> Tensor: ...
+    def __call__(
+        self, G: Stack, *, messages: Messages | None = None, evaluator: Evaluator | None = None
+    ) -> Tensor | np.ndarray:
         """Aggregate once, without memory: (n, d) in, (d,) out; NumPy in, NumPy out.
+
+        Args:
+            G: the stack.
+            messages: what clients sent besides their rows, by id; rows without names are 0 to n - 1.
+            evaluator: the server's own data, for rules that judge by it.
 
         Raises:
             BoundError: too few (finite) rows.
             ValueError, TypeError: not a stack of updates; see `fedward.stack.as_updates`.
             ValueError: the rule needs root data and no evaluator is given.
         """
-        output = apply(self, as_updates(G), {}, Context(evaluator=evaluator)).output
+        output = apply(self, as_updates(G), {}, Context(messages=messages or {}, evaluator=evaluator)).output
         return output.numpy() if isinstance(G, np.ndarray) else output
 
 

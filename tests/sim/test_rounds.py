@@ -224,7 +224,7 @@ def test_what_clients_say_reaches_the_rule_and_byzantine_ones_say_what_their_att
         assert set(messages) == set(ids)
         assert group is None
         for client, message in messages.items():
-            assert message["samples"] == len(DATA.shards[client])
+            assert message["num-examples"] == len(DATA.shards[client])
             assert isinstance(message["alarm"], bool)
             assert client != 2 or message["alarm"]
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..rule import Component, Context, State
+from ..rules.messages import EXAMPLES
 from .model import LocalModel
 
 Poison = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -202,7 +203,7 @@ def carry_out(algorithm: Client, model: LocalModel, task: Task) -> Answer:
 
 def introduced(answer: Answer, task: Task) -> Answer:
     """The answer with what every client says: its number of samples."""
-    return replace(answer, messages={"samples": len(task.shard), **answer.messages})
+    return replace(answer, messages={EXAMPLES: len(task.shard), **answer.messages})
 
 
 def prefixed(name: str, state: State) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from torch import Tensor
 
@@ -11,8 +12,6 @@ from ..registry import register
 from .base import Answer, Client, Samples, Task, prefixed, within
 from .local import Gradient, check_batch_size
 from .model import LocalModel
-
-ORDERS = ("usual", "printed")
 
 
 def _check_beta(beta: float) -> None:
@@ -101,15 +100,13 @@ class ClassMomentum(Client):
 
     batch_size: int
     beta: float = 0.9
-    order: str = "usual"
+    order: Literal["usual", "printed"] = "usual"
     classes: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_batch_size(self.batch_size)
         _check_beta(self.beta)
-        if self.order not in ORDERS:
-            raise ValueError(f"order is one of {', '.join(ORDERS)}, got {self.order!r}")
         if self.classes < 1:
             raise ValueError(f"a round has at least one class, got classes = {self.classes}")
 

@@ -74,7 +74,7 @@ def play(rule: Rule, attack: Attack, captured: Sequence[Captured], byzantine: in
         stack, own = Dense(now.rows), torch.arange(byzantine)
         honest, rows = stack.take(torch.arange(byzantine, stack.n)), now.rows.clone()
         context = Context(number, seed)
-        within = Context(number, seed, evaluator=now.evaluator).fold("rule")
+        within = Context(number, seed, now.messages, evaluator=now.evaluator).fold("rule")
         if attacks:
             decide = partial(_decide, rule, rule_state, within)
             view = View(honest, stack.take(own), context.fold("attack"), decide, now.previous, attack_state)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from ..registry import register
 from ..rule import Context, Plan, Reason, Rule, State, average_of, median
 from ..stack import Gram, SqNorms, Statistic, Updates, cosines
 
-_LINKAGES = ("single", "complete", "average")
+Linkage = Literal["single", "complete", "average"]
 
 
 class _FromAngles(Rule):
@@ -40,15 +40,10 @@ class CosineClustering(_FromAngles):
         ValueError: another linkage.
     """
 
-    linkage: str = "single"
+    linkage: Linkage = "single"
     properties: ClassVar[frozenset[str]] = frozenset(
         {"permutation", "scale", "columns", "rotation", "unanimity", "box"}
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.linkage not in _LINKAGES:
-            raise ValueError(f"linkage is one of {', '.join(_LINKAGES)}, got {self.linkage!r}")
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         cos = cosines(updates.gram())
@@ -92,14 +87,9 @@ class ClippedClustering(_FromAngles):
         linkage: as for `CosineClustering`.
     """
 
-    linkage: str = "average"
+    linkage: Linkage = "average"
     history: ClassVar[bool] = True
     properties: ClassVar[frozenset[str]] = frozenset({"permutation", "scale", "columns", "rotation", "unanimity"})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.linkage not in _LINKAGES:
-            raise ValueError(f"linkage is one of {', '.join(_LINKAGES)}, got {self.linkage!r}")
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         norms, cos = updates.norms(), cosines(updates.gram())

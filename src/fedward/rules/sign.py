@@ -13,6 +13,7 @@ from sklearn.cluster import MeanShift
 from torch import Tensor
 
 from ..mixers import clip_factors
+from ..parameters import Variant
 from ..registry import register
 from ..rule import Context, Plan, Reason, Rule, State, median
 from ..stack import Dots, Gram, Sample, SignCounts, SqNorms, Statistic, Updates
@@ -55,7 +56,7 @@ class SignGuard(Rule):
     fraction: float = 0.1
     clip: bool = True
     cluster: bool = True
-    variant: str = "paper"
+    variant: Variant = "paper"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -63,8 +64,6 @@ class SignGuard(Rule):
             raise ValueError(f"0 <= lower <= upper is needed, got lower={self.lower} and upper={self.upper}")
         if not 0 < self.fraction <= 1:
             raise ValueError(f"0 < fraction <= 1 is needed, got fraction={self.fraction}")
-        if self.variant not in ("paper", "official"):
-            raise ValueError(f'variant is "paper" or "official", got {self.variant!r}')
 
     @property
     def official(self) -> bool:

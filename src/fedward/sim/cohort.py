@@ -12,6 +12,7 @@ from torch import Tensor
 from ..attacks import Attack, Batch
 from ..clients import Answer, Client, Shard, Task
 from ..rule import Context, State
+from ..rules.messages import EXAMPLES
 from .backends import Backend
 from .data import FederatedData
 from .progress import Progress
@@ -113,7 +114,7 @@ class Cohort:
             c: replace(a, row=a.row.clone(), loss=float(a.loss)) for c, a in delayed.items() if a.row is not None
         }
         nothing = torch.zeros_like(now.parameters)
-        waiting = {c: Answer(nothing, nan, messages={"samples": len(self.shards[c])}) for c in spared} | dict(now.late)
+        waiting = {c: Answer(nothing, nan, messages={EXAMPLES: len(self.shards[c])}) for c in spared} | dict(now.late)
         arrived = waiting | {c: a for c, a in done.items() if c not in late}
         arrived = {c: arrived[c] for c in sorted(arrived)}
         states = {**now.client_states, **{c: a.state for c, a in done.items() if a.state}}

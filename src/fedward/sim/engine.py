@@ -183,13 +183,13 @@ class Simulation:
         updates = Dense(self._rows[: len(sent)], ids=ids) if sent else None
         with clock("attack"):
             attack_state = now.attack_state
+            said: dict[Hashable, Any] = {s.id: self._said(s.client, s.answer.messages, context) for s in sent}
+            context = replace(context, messages=said)
             for group in dict.fromkeys(s.group for s in sent):
                 about = replace(context, group=group)
                 theirs, own = ([i for i in rows if sent[i].group == group] for rows in (honest, byzantine))
                 assert updates is not None
                 attack_state = self._forge(updates, theirs, own, about, now, attack_state)
-            said: dict[Hashable, Any] = {s.id: self._said(s.client, s.answer.messages, context) for s in sent}
-            context = replace(context, messages=said)
             if len(classes) > 1:
                 context = replace(context, group={s.id: s.group for s in sent if s.group is not None})
         skipped, result, state = None, None, now.rule_state
@@ -260,7 +260,7 @@ class Simulation:
         view = View(
             honest=rows.take(torch.tensor(honest)),
             own=rows.take(own),
-            context=replace(context.fold("attack"), evaluator=None),
+            context=replace(context.fold("attack"), evaluator=None, messages={}),
             decide=lambda updates: self.rule.decide(updates, now.rule_state, context.fold("rule")),
             previous=_as_sent(now.velocity, self.clients),
             state=before,
