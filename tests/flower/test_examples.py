@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from flwr.app import Context, Message
 from flwr.serverapp.strategy import FedAvg
 
@@ -118,7 +117,7 @@ def test_examples_do_not_count_twice(rule: fw.Rule) -> None:
     assert not goes_by_examples(Wrapped(inner=(rules.Median(), rules.Mean())))
 
 
-BY_COLUMNS = ["median", "trimmed-mean:f=2", "mea-med:f=1", "clip-norm >> median", "ties", "bulyan:f=1"]
+BY_COLUMNS = ["median", "trimmed-mean:f=2", "mea-med:f=1", "clip-norm:radius=median >> median", "ties", "bulyan:f=1"]
 
 
 @pytest.mark.parametrize("rule", BY_COLUMNS)
@@ -135,9 +134,7 @@ def test_the_trial_finds_those_that_weigh_rows() -> None:
 
 
 def test_a_rule_that_goes_by_columns_only_later_costs_rounds_and_not_the_run() -> None:
-    rule = rules.Delayed(base=rules.Median(), warmup=1) if "warmup" in rules.Delayed.__dataclass_fields__ else None
-    assert rule is not None
-    strategy = quiet(rule, trust_examples=True)
+    strategy = quiet(rules.Delayed(base=rules.Median(), start=1), trust_examples=True)
     strategy.start(InProcess(Quadratic().app), model(), num_rounds=2)
     first, second = (audit.skipped for audit in strategy.audits)
     assert first is None
@@ -148,4 +145,3 @@ def test_a_rule_that_goes_by_columns_only_later_costs_rounds_and_not_the_run() -
 def test_trust_is_yes_or_no() -> None:
     with pytest.raises(TypeError, match="trust_examples is True or False, got 'no'"):
         quiet("mean", trust_examples="no")
-    assert torch.is_tensor(torch.ones(1))

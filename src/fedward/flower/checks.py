@@ -22,7 +22,7 @@ from ..aggregator import Aggregator
 from ..rule import BoundError, Component, Rule
 
 _AGGREGATING = (Bulyan, FedMedian, FedTrimmedAvg, FedXgbBagging, FedXgbCyclic, Krum, MultiKrum, QFedAvg)
-_MOST = 1 << 14  # rows of a trial
+_MOST = 1 << 12  # rows of a trial
 
 
 def check_strategy(strategy: FedAvg) -> None:

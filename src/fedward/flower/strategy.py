@@ -23,6 +23,7 @@ from ..aggregator import Result as Judgement
 from ..evaluator import Evaluator
 from ..notation import describe, parse
 from ..rule import BoundError, Rule, State
+from ..rules.messages import EXAMPLES
 from ..stack.layout import Buffers, Integers
 from .algorithms import CLASS
 from .audit import Audit, AuditFile, Verdict, verdicts
@@ -32,9 +33,6 @@ from .metrics import summarise
 from .model import Model, finite, fixed
 from .replies import Deltas, Drop, Fault, Reply, screen
 from .screened import Screened, log_audit, logger, take_back, told
-
-_EXAMPLES = "num-examples"
-"""The name by which rules know the number of examples, whatever the strategy's ``weighted_by_key`` is."""
 
 MetricsFunction = Callable[[list[RecordDict], str], MetricRecord]
 
@@ -267,7 +265,7 @@ class Robust(Screened):
     def _heard(self, reply: Reply) -> dict[str, Any]:
         """What a rule is told of a node: all that it says, and its examples by the name that rules know."""
         said = dict(reply.metrics)
-        return {**said, _EXAMPLES: said[self.weighted_by_key]} if self.weighted_by_key in said else said
+        return {**said, EXAMPLES: said[self.weighted_by_key]} if self.weighted_by_key in said else said
 
     def _trusted(self, result: Judgement[Tensor], sound: list[Reply], deltas: Deltas) -> Tensor:
         """The rule's weights times the number of examples, with the sum that they had."""
@@ -319,7 +317,8 @@ class Robust(Screened):
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
         """Metrics of the nodes whose replies are sound."""
-        sound, drops = screen(replies, self._asked_to_evaluate, None, self._claims())
+        trusted = self.weighted_by_key if self.trust_examples else None
+        sound, drops = screen(replies, self._asked_to_evaluate, None, trusted)
         for drop in drops:
             logger.log(INFO, "\t> left out the evaluation of node %s: %s: %s", drop.node, drop.fault, drop.detail)
         return self._summary(self._evaluate_metrics, sound) if sound else None
