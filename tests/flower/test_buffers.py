@@ -190,12 +190,16 @@ REFUSED = {
 @pytest.mark.parametrize("kind", REFUSED)
 def test_what_is_no_update_is_refused_before_anybody_is_asked(kind: str) -> None:
     array, text = REFUSED[kind]
-    asked: list[Message] = []
+    asked: list[object] = []
 
     class Silent(InProcess):
         def send_and_receive(self, messages: Any, *, timeout: float | None = None) -> list[Message]:
             asked.extend(messages)
             return []
+
+        def get_node_ids(self) -> list[int]:  # a strategy waits here until there are enough nodes
+            asked.append("who is there")
+            return super().get_node_ids()
 
     with pytest.raises(TypeError, match=text):
         quiet("mean").start(Silent(Quadratic().app), model(**{"head.q": array}), num_rounds=1)
