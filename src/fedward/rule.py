@@ -28,12 +28,17 @@ State = Mapping[str, Tensor]
 Messages = Mapping[Hashable, Any]
 """What clients say besides their rows, by id."""
 
+EXAMPLES = "num-examples"
+"""Under what name a client says how many samples it has, as in Flower."""
+
 
 class Reason(StrEnum):
     """Why a client was accepted or not."""
 
     ACCEPTED = "accepted"
     NONFINITE = "nonfinite"
+    OVERFLOW = "overflow"
+    MALFORMED = "malformed"
     NORM_TOO_SMALL = "norm-too-small"
     NORM_TOO_LARGE = "norm-too-large"
     SIGN_OUTLIER = "sign-outlier"
@@ -61,7 +66,8 @@ class Context:
     Random choices come from `generator`, which starts afresh at every call: deciding twice gives the same plan,
     and every rank of a distributed run draws the same numbers. ``previous`` is the last aggregate, for mixers; rules
     keep what they need in their state. ``group`` is the class that this round is about, where rounds have one (DeSGD);
-    for rounds of several, the class of each row by its id.
+    for rounds of several, the class of each row by its id. ``rounds_per_epoch`` is how many rounds go through the
+    samples of a client that takes part in them, where that is known.
     """
 
     round: int = 0
@@ -71,6 +77,7 @@ class Context:
     evaluator: Evaluator | None = None
     previous: Tensor | None = None
     group: int | Mapping[Hashable, int] | None = None
+    rounds_per_epoch: float | None = None
 
     def fold(self, name: str) -> Context:
         """The same context with random streams of its own, for a part of a composition."""
@@ -157,7 +164,8 @@ class Rule(Component):
     """Passes over the data at most: one for the statistics, one for the output. None where it grows with n."""
     properties: ClassVar[frozenset[str]] = frozenset({"permutation", "scale"})
     """Claims that `fedward.testing.check_rule` tries: permutation, translation, scale, columns, rotation,
-    unanimity, mean (equal to Mean when f = 0), box (output within the range of each column)."""
+    unanimity, mean (equal to Mean when f = 0), box (output within the range of each column), breakdown (colluders up to
+    `withstands`, whatever they send, leave the output near the others)."""
     history: ClassVar[bool] = False
     """Whether decisions depend on earlier rounds."""
     root_data: ClassVar[bool] = False
@@ -175,6 +183,10 @@ class Rule(Component):
         if n < self.bound.minimum(f):
             formula = f"{self.bound} = " if self.bound.per_f else "n >= "
             raise BoundError(f"{self!r} needs {formula}{self.bound.minimum(f)} clients, got {n}")
+
+    def withstands(self, n: int) -> int:
+        """How many of n rows may be anything while the output stays near the others, by the claim "breakdown"."""
+        return getattr(self, "f", 0)
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         """The statistics that `decide` will ask for."""
@@ -250,7 +262,9 @@ def apply(rule: Rule, updates: Updates, state: State, context: Context) -> Outco
     if kept < updates.n:
         lost = f"{kept} of {updates.n} clients sent finite rows"
         if kept == 0:
-            raise BoundError(f"every one of the {updates.n} clients sent NaN or Inf: keep the previous model")
+            raise BoundError(
+                f"every one of the {updates.n} clients sent NaN or Inf, or a norm beyond 1e154: keep the previous model"
+            )
         try:
             rule.check(kept)
         except BoundError as error:
@@ -261,17 +275,29 @@ def apply(rule: Rule, updates: Updates, state: State, context: Context) -> Outco
     return Outcome(plan, output, finite, rule.advance(state, plan, output, context))
 
 
-def smallest(scores: Tensor, k: int) -> Tensor:
-    """Indices of the k smallest scores, best first; of equal ones the first row comes first.
+def stumbled(rule: Rule, error: Exception) -> str:
+    """Why a round was skipped that made its rule raise something unforeseen."""
+    return f"{rule!r} raised {type(error).__name__}: {error}"
 
-    Scores within 1e-12 of their size of the next are equal: rounding must not decide between identical rows.
+
+def smallest(scores: Tensor, k: int, *then: Tensor) -> Tensor:
+    """Indices of the k smallest scores, best first; of equal ones the smallest by ``then``, in turn; then the first row.
+
+    Numbers within 1e-12 of their size of the next are equal: rounding must not decide between identical rows.
     """
-    values, order = scores.double().sort(stable=True)
-    slack = torch.where(values.isfinite(), 1e-12 * values.abs(), 0.0)
-    gaps = values[1:] > values[:-1] + slack[1:].minimum(slack[:-1])
+    order = torch.arange(len(scores))
+    for key in reversed((scores, *then)):
+        order = order[levels(key)[order].argsort(stable=True)]
+    return order[:k]
+
+
+def levels(values: Tensor) -> Tensor:
+    """The rank of each number among those that differ, 0 for the smallest, as `smallest` tells them apart: (n,)."""
+    ranked, order = values.double().sort(stable=True)
+    slack = torch.where(ranked.isfinite(), 1e-12 * ranked.abs(), 0.0)
+    gaps = ranked[1:] > ranked[:-1] + slack[1:].minimum(slack[:-1])
     level = torch.cat([torch.zeros(1, dtype=torch.int64), gaps.long().cumsum(0)])
-    rank = torch.empty_like(level).index_copy_(0, order, level)
-    return rank.argsort(dim=0, stable=True)[:k]
+    return torch.empty_like(level).index_copy_(0, order, level)
 
 
 def average_of(

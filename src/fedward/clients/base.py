@@ -15,8 +15,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..rule import Component, Context, State
-from ..rules.messages import EXAMPLES
+from ..rule import EXAMPLES, Component, Context, State
 from .model import LocalModel
 
 Poison = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -188,6 +187,15 @@ class Client(Component):
     def fresh(self) -> Client:
         """The algorithm without its memory: what the server does with data of its own."""
         return self
+
+    def epochs_per_round(self, shard: Shard) -> float | None:
+        """How many times it goes through its samples in a round, such as 1/20; None where that is not known."""
+        return None
+
+
+def share_of(count: int, shard: Shard) -> float:
+    """A batch of so many samples as a share of the client's; a shard that is smaller is one batch."""
+    return min(count / max(len(shard), 1), 1.0)
 
 
 def carry_out(algorithm: Client, model: LocalModel, task: Task) -> Answer:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..registry import register
-from .base import Answer, Client, Samples, Task
+from .base import Answer, Client, Samples, Shard, Task, share_of
 from .model import LocalModel
 
 
@@ -44,6 +44,9 @@ class Gradient(Client):
     @property
     def sends(self) -> str:
         return "gradient"
+
+    def epochs_per_round(self, shard: Shard) -> float:
+        return share_of(self.batch_size, shard)
 
     def asks(self, task: Task) -> list[Samples]:
         return [(task.shard, next(task.batches(self.batch_size, 1)))]
@@ -96,6 +99,11 @@ class LocalSGD(Client):
     @property
     def sends(self) -> str:
         return "delta"
+
+    def epochs_per_round(self, shard: Shard) -> float:
+        if self.steps is None:
+            return float(self.epochs or 1)
+        return self.steps * share_of(self.batch_size, shard)
 
     def work(self, model: LocalModel, task: Task) -> Answer:
         count = self.steps or (self.epochs or 1) * max(len(task.shard) // self.batch_size, 1)

@@ -9,7 +9,7 @@ from typing import Literal
 from torch import Tensor
 
 from ..registry import register
-from .base import Answer, Client, Samples, Task, prefixed, within
+from .base import Answer, Client, Samples, Shard, Task, prefixed, within
 from .local import Gradient, check_batch_size
 from .model import LocalModel
 
@@ -54,6 +54,9 @@ class WorkerMomentum(Client):
 
     def fresh(self) -> Client:
         return self.inner.fresh()
+
+    def epochs_per_round(self, shard: Shard) -> float | None:
+        return self.inner.epochs_per_round(shard)
 
     def asks(self, task: Task) -> Sequence[Samples] | None:
         return self.inner.asks(self._within(task))
@@ -123,6 +126,11 @@ class ClassMomentum(Client):
 
     def fresh(self) -> Client:
         return Gradient(batch_size=self.batch_size)
+
+    def epochs_per_round(self, shard: Shard) -> float:
+        # A batch of each class that it holds: classes may have done after more or fewer rounds, so their mean counts.
+        parts = shard.by_class().values()
+        return sum(min(self.batch_size, len(part)) for part in parts) / max(len(shard), 1)
 
     def asks(self, task: Task) -> list[Samples]:
         if task.context.group is None:

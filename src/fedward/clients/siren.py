@@ -61,6 +61,9 @@ class Siren(Client):
     def fresh(self) -> Client:
         return self.inner.fresh()
 
+    def epochs_per_round(self, shard: Shard) -> float | None:
+        return self.inner.epochs_per_round(shard.part(torch.arange(len(shard) - self._held_out(len(shard)))))
+
     def work(self, model: LocalModel, task: Task) -> Answer:
         training, test = self._split(task)
         alarm = "own" in task.state and self._alarmed(model, task, test)
@@ -80,7 +83,7 @@ class Siren(Client):
     def _split(self, task: Task) -> tuple[Shard, Shard]:
         """What it trains on, and what it tests on."""
         size = len(task.shard)
-        count = ceil(round(self.held_out * size, 6))
+        count = self._held_out(size)
         if count >= size:
             raise ValueError(
                 f"client {task.client} has {size} samples and is to hold out {count} of them, which leaves none to "
@@ -89,6 +92,9 @@ class Siren(Client):
         generator = replace(task.context, round=0).generator(f"held out by client {task.client}")
         order = torch.randperm(size, generator=generator)
         return task.shard.part(order[count:].sort().values), task.shard.part(order[:count])
+
+    def _held_out(self, size: int) -> int:
+        return ceil(round(self.held_out * size, 6))
 
     def _alarmed(self, model: LocalModel, task: Task, test: Shard) -> bool:
         inputs, labels = test.take()

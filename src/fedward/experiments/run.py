@@ -68,7 +68,7 @@ def execute(
     run = simulation.run(spec.rounds, evaluate_every=spec.evaluate_every, checkpoint=folder.checkpoint)
     with closing(run) as rounds:  # however this ends, the last round is saved by then
         first = next(rounds, None)  # here an old checkpoint is refused, before anything in the folder has changed
-        folder.describe(spec, simulation)
+        folder.describe(spec, simulation, done=len(simulation.records) - (first is not None))
         folder.write_records(simulation.records)
         if first is not None:
             _tell(on_record, first)

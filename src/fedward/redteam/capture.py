@@ -9,9 +9,8 @@ from torch import Tensor
 from ..attacks import NoAttack, View
 from ..evaluator import Evaluator
 from ..experiments.spec import RunSpec
-from ..rule import Context, Messages
+from ..rule import EXAMPLES, Context, Messages
 from ..rules import Mean
-from ..rules.messages import EXAMPLES
 from ..sim.root import BackendEvaluator, root_split
 from ..stack import Updates
 

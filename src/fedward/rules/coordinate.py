@@ -78,7 +78,10 @@ class Median(Rule):
     Yin et al. 2018, Definition 1. Some published code takes the lower of the two.
     """
 
-    properties: ClassVar[frozenset[str]] = _COLUMNWISE
+    properties: ClassVar[frozenset[str]] = _COLUMNWISE | {"breakdown"}
+
+    def withstands(self, n: int) -> int:
+        return (n - 1) // 2
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         return Plan(updates, kernel=columns.median)
@@ -94,7 +97,7 @@ class TrimmedMean(Rule):
 
     f: int
     bound: ClassVar[Bound] = Bound(2, 1)
-    properties: ClassVar[frozenset[str]] = _COLUMNWISE | {"mean"}
+    properties: ClassVar[frozenset[str]] = _COLUMNWISE | {"mean", "breakdown"}
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         return Plan(updates, kernel=partial(columns.trimmed_mean, f=self.f))
@@ -111,7 +114,7 @@ class MeaMed(Rule):
 
     f: int
     bound: ClassVar[Bound] = Bound(2, 1)
-    properties: ClassVar[frozenset[str]] = _COLUMNWISE | {"mean"}
+    properties: ClassVar[frozenset[str]] = _COLUMNWISE | {"mean", "breakdown"}
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         return Plan(updates, kernel=partial(columns.mean_around_median, count=updates.n - self.f))
@@ -128,7 +131,7 @@ class Phocas(Rule):
 
     f: int
     bound: ClassVar[Bound] = Bound(2, 1)
-    properties: ClassVar[frozenset[str]] = _COLUMNWISE | {"mean"}
+    properties: ClassVar[frozenset[str]] = _COLUMNWISE | {"mean", "breakdown"}
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         return Plan(updates, kernel=partial(columns.mean_around_trimmed_mean, f=self.f))

@@ -11,10 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..rule import Context
-
-EXAMPLES = "num-examples"
-"""Under what name a client says how many samples it has, as in Flower."""
+from ..rule import EXAMPLES, Context
 
 _SPELLINGS = (EXAMPLES, "num_examples", "samples")  # of several the first
 

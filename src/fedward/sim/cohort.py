@@ -11,8 +11,7 @@ from torch import Tensor
 
 from ..attacks import Attack, Batch
 from ..clients import Answer, Client, Shard, Task
-from ..rule import Context, State
-from ..rules.messages import EXAMPLES
+from ..rule import EXAMPLES, Context, State
 from .backends import Backend
 from .data import FederatedData
 from .progress import Progress
@@ -54,6 +53,7 @@ class Cohort:
         train = data.dataset.train
         inputs, labels = train.inputs.to(device), train.labels.to(device)
         self.shards = [Shard(inputs, labels, places, device) for places in data.shards]
+        self.rounds_per_epoch = rounds_per_epoch(clients, self.shards)
 
     @property
     def fewest(self) -> int:
@@ -153,6 +153,17 @@ class Cohort:
             shard = shard.poisoned(poison)
         own = now.client_states.get(client, {})
         return Task(client, now.parameters, shard, replace(context, evaluator=None), own, now.buffers)
+
+
+def rounds_per_epoch(clients: Client, shards: Sequence[Shard]) -> float | None:
+    """How many rounds of a client go through as many samples as a client has on average; None if that is not known."""
+    seen = 0.0
+    for shard in shards:
+        epochs = clients.epochs_per_round(shard)
+        if epochs is None:
+            return None
+        seen += epochs * len(shard)
+    return sum(map(len, shards)) / seen if seen > 0 else None
 
 
 def _part(share: float, count: int) -> int:

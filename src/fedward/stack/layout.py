@@ -32,6 +32,7 @@ class Layout:
         shapes, dtypes: of those.
         buffers: floating-point tensors without columns: running statistics.
         counters: integer and boolean tensors.
+        order: all of these as the state dict has them.
     """
 
     names: tuple[str, ...]
@@ -39,6 +40,7 @@ class Layout:
     dtypes: tuple[torch.dtype, ...]
     buffers: tuple[str, ...] = ()
     counters: tuple[str, ...] = ()
+    order: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, tensors: Mapping[str, Tensor], *, buffers: Buffers = "auto", integers: Integers = "refuse") -> Layout:
@@ -72,6 +74,7 @@ class Layout:
             dtypes=tuple(t.dtype for t in rows.values()),
             buffers=tuple(name for name in floats if name in aside),
             counters=tuple(others),
+            order=tuple(tensors),
         )
 
     @property

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 import torch
@@ -14,11 +13,11 @@ from torch import Tensor
 
 from ..aggregator import Aggregator, Result
 from ..chain import Chain
-from ..rule import BoundError, Context, Messages, Reason, Rule, State, apply
-from ..rules.messages import EXAMPLES
+from ..rule import EXAMPLES, BoundError, Context, Messages, Reason, Rule, State, apply
 from ..stack import Dense, Layers, Updates
 from .compare import Named, Raises, close, same
-from .stacks import COLUMNS, QuadraticEvaluator, example_stacks, fewest, random_stack
+from .shared import check_shared
+from .stacks import COLUMNS, example_stacks, fewest, random_stack, root_data, said
 
 Oracle = Callable[[np.ndarray], np.ndarray]
 
@@ -48,16 +47,6 @@ def check_rule(rule: Rule, *, oracle: Oracle | None = None) -> None:
             PROPERTIES[claim](rule, random_stack(rule))
 
 
-def root_data(rule: Rule, d: int) -> QuadraticEvaluator | None:
-    """The server's own data, for rules that need it."""
-    return QuadraticEvaluator(d) if rule.root_data else None
-
-
-def said(ids: Iterable[Any]) -> Messages:
-    """What clients say besides their rows: how many samples they have."""
-    return {client: {EXAMPLES: 1 + crc32(repr(client).encode()) % 99} for client in ids}
-
-
 def go_on(
     aggregator: Aggregator, G: Any, ids: Sequence[Any] | None = None, messages: Messages | None = None
 ) -> Result[Tensor]:
@@ -65,7 +54,7 @@ def go_on(
     n, d = (G.n, G.d) if isinstance(G, Updates) else G.shape
     if messages is None:
         messages = said(range(n) if ids is None else ids)
-    result: Result[Tensor] = aggregator(G, ids, messages, root_data(aggregator.rule, d))
+    result: Result[Tensor] = aggregator(G, ids, messages, evaluator=root_data(aggregator.rule, d))
     return result
 
 
@@ -112,6 +101,7 @@ def _check_pure(rule: Rule) -> None:
     before = G.clone()
     context = Context(round=1, seed=3, messages=said(range(len(G))), evaluator=root_data(rule, COLUMNS))
     first = rule.decide(Dense(G), {}, context)
+    assert torch.equal(G, before), "the input was modified"
     second = rule.decide(Dense(G), {}, context)
     close(first.execute(), second.execute(), rtol=0)
     state: State = {}
@@ -247,10 +237,10 @@ def _check_no_byzantine(rule: Rule) -> None:
 
 
 CHECKS: tuple[Callable[[Rule], None], ...] = (
+    _check_pure,  # first: one that writes into its input makes the others fail for reasons that tell less
     _check_bound,
     _check_weights,
     _check_blocks,
-    _check_pure,
     _check_passes,
     _check_resume,
     _check_nonfinite,
@@ -259,6 +249,7 @@ CHECKS: tuple[Callable[[Rule], None], ...] = (
     _check_ties,
     _check_dtypes,
     _check_no_byzantine,
+    check_shared,
 )
 
 
