@@ -45,3 +45,27 @@ def test_who_sends_another_type_is_dropped_and_decides_nothing(sent: str, odd: t
             assert {v.node for v in strategy.audits[0].dropped} == wrong
             assert all(v.reason == "wrong-dtype" for v in strategy.audits[0].dropped)
             assert {name: str(array.numpy().dtype) for name, array in result.arrays.items()} == types
+
+
+def far(values: dict[int, float]) -> Any:
+    """A mod whose nodes send nothing but one number."""
+
+    def mod(message: Message, context: Context, call_next: Any) -> Message:
+        reply = call_next(message, context)
+        value = values.get(int(context.node_config["partition-id"]))
+        if value is not None:
+            reply.content["arrays"]["a"] = Array(np.full(3, value))
+        return reply
+
+    return mod
+
+
+def test_finite_numbers_that_are_too_large_are_not_called_infinite() -> None:
+    mod = far({0: 1e200, 1: np.inf})
+    for rule, judged in (("median", True), ("krum:f=4", False)):  # krum needs 11
+        strategy = Robust(FedAvg(fraction_evaluate=0.0), rule=rule)
+        strategy.start(InProcess(Quadratic([mod]).app), typed(a="float64"), num_rounds=1)
+        first, second, *others = strategy.audits[0].verdicts
+        assert (first.reason, second.reason) == ("overflow" if judged else "round-skipped", "nonfinite")
+        assert "squared norm exceeds float64" in first.detail or not judged
+        assert {v.reason for v in others} == {"accepted" if judged else "round-skipped"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from io import BytesIO
 from math import isfinite, prod
@@ -78,9 +78,9 @@ class Reply:
         """How many examples the node says that it has."""
         return float(self.metrics[key])
 
-    def finite(self, model: Model) -> bool:
-        """Whether what the rule would weigh, reply minus model, is finite."""
-        return all(bool((t - own).isfinite().all()) for t, own in zip(self.tensors, model.row, strict=True))
+    def finite(self) -> bool:
+        """Whether what a rule would weigh is."""
+        return all(bool(tensor.isfinite().all()) for tensor in self.tensors)
 
 
 class Deltas(Layers):
@@ -88,7 +88,8 @@ class Deltas(Layers):
 
     def __init__(self, replies: Sequence[Reply], model: Model) -> None:
         self.nodes = [reply.node for reply in replies]
-        super().__init__([list(reply.tensors) for reply in replies], layout=model.layout, ids=self.nodes)
+        columns = replace(model.layout, buffers=(), counters=())  # the rest of a reply is the model's own business
+        super().__init__([list(reply.tensors) for reply in replies], layout=columns, ids=self.nodes)
         self._model = Layers([model.row])
 
     def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:

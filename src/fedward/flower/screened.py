@@ -164,7 +164,7 @@ def _finite(sound: list[Reply], drops: list[Drop]) -> list[Reply]:
     """Those without NaN or Inf."""
     finite = []
     for reply in sound:
-        if all(bool(tensor.isfinite().all()) for tensor in reply.tensors):
+        if reply.finite():
             finite.append(reply)
         else:
             drops.append(Drop(reply.node, Fault.NONFINITE, "NaN or Inf"))

@@ -22,8 +22,7 @@ from ..aggregator import Aggregator
 from ..aggregator import Result as Judgement
 from ..evaluator import Evaluator
 from ..notation import describe, parse
-from ..rule import BoundError, Rule, State
-from ..rules.messages import EXAMPLES
+from ..rule import EXAMPLES, BoundError, Rule, State
 from ..stack.layout import Buffers, Integers
 from .algorithms import CLASS
 from .audit import Audit, AuditFile, Verdict, verdicts
@@ -218,7 +217,7 @@ class Robust(Screened):
             if not isinstance(error, Exception):
                 raise
             skipped = str(error) if isinstance(error, _KeptError | BoundError) else told(error)
-            found = verdicts([*drops, *_unused(sound, model)])
+            found = verdicts([*drops, *_unused(sound)])
             audit = Audit(number, self._rule, found, skipped, perf_counter() - start)
             numbers = audit.metrics()
         metrics = self._summary(self._train_metrics, [r for r in sound if r.node in set(audit.kept)])
@@ -362,7 +361,7 @@ def _same_arrays(one: ArrayRecord, other: ArrayRecord) -> bool:
     return {k: tuple(a.shape) for k, a in one.items()} == {k: tuple(a.shape) for k, a in other.items()}
 
 
-def _unused(sound: Sequence[Reply], model: Model) -> list[Drop]:
+def _unused(sound: Sequence[Reply]) -> list[Drop]:
     """The nodes of a round in which the rule did not decide."""
-    found = [(reply.node, reply.finite(model)) for reply in sound]
+    found = [(reply.node, reply.finite()) for reply in sound]
     return [Drop(node, Fault.UNUSED if ok else Fault.NONFINITE, "" if ok else "NaN or Inf") for node, ok in found]
