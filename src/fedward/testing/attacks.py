@@ -56,7 +56,7 @@ def _check_rows(attack: Attack, honest: Tensor, own: Tensor) -> None:
 
 
 def _check_knowledge(attack: Attack, honest: Tensor, own: Tensor) -> None:
-    knows, context = getattr(attack, "knows", "all"), Context(round=1, seed=2)
+    knows, context = attack.knows, Context(round=1, seed=2)
     forged = attack(honest, own, context=context)
     if knows == "own":
         assert _equal(forged, attack(3 - 2 * honest, own, context=context)), "it looks at honest rows"
