@@ -54,7 +54,7 @@ def copod_scores(matrix: Tensor) -> Tensor:
     n = len(matrix)
     ranked, order = matrix.sort(0)
     place = torch.arange(n)[:, None].expand_as(ranked)
-    steps = ranked[1:] > ranked[:-1] * (1 + _SLACK)
+    steps = ranked[1:] > ranked[:-1] + _SLACK * ranked[:-1].abs()
     edge = torch.ones(1, matrix.shape[1], dtype=torch.bool)
     # The first and the last place of the values that are equal to the one at each place.
     first = torch.where(torch.cat([edge, steps]), place, 0).cummax(0).values

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 
 import torch
@@ -20,10 +20,10 @@ FAR = 100.0
 """An output longer than this many times the longest honest row is none of honest size."""
 
 
-def next_round(aggregator: Aggregator, G: Tensor) -> Result[Tensor]:
+def next_round(aggregator: Aggregator, G: Tensor, ids: Sequence[int] | None = None) -> Result[Tensor]:
     """The next round of an aggregator, with data of the server's own if its rule needs them."""
-    evaluator = root_data(aggregator.rule, G.shape[1])
-    result: Result[Tensor] = aggregator(G, messages=said(range(len(G))), evaluator=evaluator)
+    evaluator, messages = root_data(aggregator.rule, G.shape[1]), said(range(len(G)))
+    result: Result[Tensor] = aggregator(G, ids, messages, evaluator=evaluator)
     return result
 
 
