@@ -27,8 +27,10 @@ Attacks that look at rows take `knows`: the honest clients' (`honest`), those an
 only their own (`own`). Attacks made of attacks nest: `schedule:attacks=(0: no-attack | 50: min-max)`,
 `random-schedule:attacks=(no-attack | alie),every=20`, `maximise:attack=ipm,over=epsilon,bounds=(0, 10)`.
 
-Where a paper and its code differ, the default is the paper, and the docstring (`help(fw.rules.SignGuard)`) names the
-variant.
+Where a paper and its code differ, the docstring (`help(fw.rules.SignGuard)`) says how, and `variant="official"` or an
+argument of its own is the other one. The default is the paper, but where the paper's print does not do what its text
+says (SIREN's alarms and rollback, the order of DeSGD's momentum: `printed` is the print); where versions of a paper
+differ, the docstring says which one it is.
 """
 
 OUT_OF_SCOPE = """## Out of scope

@@ -265,7 +265,8 @@ def _aside(updates: Updates, accepted: Tensor) -> dict[str, Any]:
     agreed = updates.agreed
     chosen = [tensors for tensors, ok in zip(agreed.tensors, accepted.tolist(), strict=True) if ok]
     aside = dict(agreed.kept)
-    for name in (*updates.layout.buffers, *updates.layout.counters):
+    names = (*updates.layout.buffers, *updates.layout.counters)
+    for name in (name for name in names if name in agreed.model):
         value, due = None, agreed.model[name]
         if agreed.form == ROW:
             value = due
@@ -313,7 +314,7 @@ def _applied(rule: Rule, updates: Updates, state: State, context: Context) -> Ou
 
 
 def _heard(messages: Mapping[Hashable, Any], agreed: Agreed | None) -> Mapping[Hashable, Any]:
-    """Messages, with the numbers of examples that came with updates, unless the message says how many."""
+    """Messages, with the numbers of examples that came with updates, unless a message has that key itself."""
     if not agreed or not agreed.examples:
         return messages
     heard = dict(messages)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from .evaluator import Evaluator, Once
+from .guard import full_precision
 from .parameters import check_parameters
 from .stack import Kernel, SqNorms, Stack, Statistic, Updates, as_updates
 
@@ -241,6 +242,7 @@ class Outcome:
     state: State
 
 
+@full_precision()
 def apply(rule: Rule, updates: Updates, state: State, context: Context) -> Outcome:
     """Statistics, finite guard, decision, output: at most ``rule.passes`` passes over the data.
 
@@ -281,7 +283,7 @@ def stumbled(rule: Rule, error: Exception) -> str:
 
 
 def smallest(scores: Tensor, k: int, *then: Tensor) -> Tensor:
-    """Indices of the k smallest scores, best first; of equal ones the smallest by ``then``, in turn; then the first row.
+    """Indices of the k smallest scores, best first; of equal ones those smallest by ``then``, or else the first rows.
 
     Numbers within 1e-12 of their size of the next are equal: rounding must not decide between identical rows.
     """

@@ -19,6 +19,7 @@ from tests.oracles.rules import (
     Selection,
     Vector,
     as_rows,
+    central_scores,
     check_f,
     cosine,
     fedavg,
@@ -193,7 +194,7 @@ def copod_scores(M: ArrayLike) -> Vector:
     """A20 (COPOD): row scores, sum over columns of max(u_s, (u_l + u_r) / 2) with u = -ln of the empirical CDFs.
 
     F_l(x) = share of the column <= x, F_r(x) = share >= x; u_s = u_l for negative skewness, u_r for positive
-    skewness, u_l + u_r for none (a constant column included).
+    skewness, u_l + u_r for none (a constant column included). Values are equal within `TIE`.
     """
     values = as_rows(M)
     n, columns = values.shape
@@ -203,11 +204,11 @@ def copod_scores(M: ArrayLike) -> Vector:
         centre = sum(column) / n
         m2 = sum((x - centre) ** 2 for x in column) / n
         m3 = sum((x - centre) ** 3 for x in column) / n
-        constant = min(column) == max(column)
+        constant = max(column) - min(column) <= TIE * max(abs(x) for x in column)
         skewness = 0.0 if constant else m3 / m2**1.5
         for i in range(n):
-            u_l = -math.log(sum(y <= column[i] for y in column) / n)
-            u_r = -math.log(sum(y >= column[i] for y in column) / n)
+            u_l = -math.log(sum(y <= column[i] + TIE * abs(column[i]) for y in column) / n)
+            u_r = -math.log(sum(y >= column[i] - TIE * abs(column[i]) for y in column) / n)
             u_s = u_l + u_r
             if skewness < -TIE:
                 u_s = u_l
@@ -225,7 +226,7 @@ def copod_dos(X: ArrayLike) -> tuple[Vector, Vector]:
     for i in range(n):
         for j in range(i + 1, n):
             E[i, j] = E[j, i] = math.sqrt(squared_distance(rows[i], rows[j]))
-    r = copod_scores(E) + copod_scores(cosine_distances(rows))
+    r = copod_scores(E) + copod_scores(np.round(cosine_distances(rows), 12))
     raw = [math.exp(min(r) - r_i) for r_i in r]
     weights = np.array(raw) / math.fsum(raw)
     return fedavg(rows, weights), weights
@@ -235,15 +236,19 @@ def copod_dos(X: ArrayLike) -> tuple[Vector, Vector]:
 
 
 def faba(X: ArrayLike, f: int) -> Selection:
-    """A22: f times drop the row farthest from the mean of the remaining ones; mean of the rest."""
+    """A22: f times drop the row farthest from the mean of the remaining ones; mean of the rest.
+
+    Of equally far rows, as the last two are, the one that is less central among all, and of two rows alone the longer.
+    """
     rows = as_rows(X)
     check_fewer_than_all(rows.shape[0], f)
+    central = central_scores(rows)
     kept = list(range(rows.shape[0]))
     for _ in range(f):
         centre = mean_of(rows, kept)
         distances = [norm(rows[i] - centre) for i in kept]
-        farthest = next(i for i, far in zip(kept, distances, strict=True) if far >= max(distances) * (1.0 - TIE))
-        kept.remove(farthest)
+        tied = [i for i, far in zip(kept, distances, strict=True) if far >= max(distances) * (1.0 - TIE)]
+        kept.remove(max(tied, key=lambda i: (central[i], norm(rows[i]))))
     return mean_of(rows, kept), kept
 
 

@@ -276,10 +276,11 @@ def test_copod_dos() -> None:
 
 def test_faba_by_hand() -> None:
     X = np.array([[0.0], [1.0], [2.0], [9.0], [-3.0]])
-    # mean 1.8 drops 9; mean 0 drops -3; mean 1 drops 0 (tie with 2)
-    assert [geo.faba(X, f)[1] for f in range(4)] == [[0, 1, 2, 3, 4], [0, 1, 2, 4], [0, 1, 2], [1, 2]]
-    assert geo.faba(X, 3)[0].tolist() == [1.5]
-    assert geo.faba([[0.1, 0.3], [0.7, 0.9]], 1)[1] == [1]  # of two rows the first goes, whatever the rounding
+    # mean 1.8 drops 9; mean 0 drops -3; mean 1 drops 2, which ties with 0 and is as central, but longer
+    assert [geo.faba(X, f)[1] for f in range(4)] == [[0, 1, 2, 3, 4], [0, 1, 2, 4], [0, 1, 2], [0, 1]]
+    assert geo.faba(X, 3)[0].tolist() == [0.5]
+    for X in ([[0.1, 0.3], [0.7, 0.9]], [[0.7, 0.9], [0.1, 0.3]]):  # of two rows the longer goes
+        assert geo.faba(X, 1)[0].tolist() == [0.1, 0.3]
 
 
 def test_mda_monna_cge_by_hand() -> None:

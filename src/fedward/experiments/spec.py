@@ -121,7 +121,7 @@ class RunSpec(BaseModel):
         if name not in PARTITIONS:
             raise ValueError(unknown("partition", name, PARTITIONS))
         try:
-            arguments = {k: float(v) for k, v in (item.split("=") for item in rest.split(",") if item)}
+            arguments = {k: _number(v) for k, v in (item.split("=") for item in rest.split(",") if item)}
             return PARTITIONS[name](**arguments)
         except (TypeError, ValueError) as error:
             raise ValueError(f"partition {self.partition!r}: {error}; write it like s-fraction:s=0.5") from error
@@ -202,3 +202,8 @@ def load_spec(path: Path, **overrides: Any) -> RunSpec:
         return make_spec({**values, **overrides})
     except SpecError as error:
         raise SpecError(f"{path}: {error}") from None
+
+
+def _number(text: str) -> int | float:
+    """Whole numbers stay whole: classes are counted."""
+    return int(text) if text.strip().lstrip("+-").isdecimal() else float(text)

@@ -108,15 +108,25 @@ class ClippedClustering(_FromAngles):
 
     tau = median of the norms of this and every earlier round; mean over the larger group of x_i min(1, tau / |x_i|).
     Li, Ngai & Voigt, "An experimental study of Byzantine-robust aggregation schemes in federated learning", IEEE
-    Transactions on Big Data 2024. The memory grows by n numbers a round.
+    Transactions on Big Data 2024. "Ever" is the last ``remember`` norms here, or those of this round if they are more.
 
     Args:
         linkage: as for `CosineClustering`.
+        remember: how many norms, at least 1.
+
+    Raises:
+        ValueError: parameters out of these bounds.
     """
 
     linkage: Linkage = "average"
+    remember: int = 100_000
     history: ClassVar[bool] = True
     properties: ClassVar[frozenset[str]] = frozenset({"permutation", "scale", "columns", "rotation", "unanimity"})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.remember < 1:
+            raise ValueError(f"remember counts norms that are kept in memory, at least 1, got {self.remember}")
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         norms, cos = updates.norms(), cosines(updates.gram())
@@ -127,7 +137,10 @@ class ClippedClustering(_FromAngles):
         return Plan(updates, weights, scores=scores, reasons=[Reason.DIRECTION_OUTLIER] * updates.n)
 
     def _norms(self, updates: Updates, state: State) -> Tensor:
-        return torch.cat([state["norms"].cpu(), updates.norms()]) if "norms" in state else updates.norms()
+        """The last ones, in order of size within a round, so that the order of clients does not say which are kept."""
+        now = updates.norms().sort().values
+        past = state["norms"].cpu() if "norms" in state else now[:0]
+        return torch.cat([past, now])[-max(self.remember, updates.n) :]
 
     def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
         return {"norms": self._norms(plan.updates, state)}

@@ -19,6 +19,8 @@ from ..aggregator import Result, judge
 from ..attacks import Attack, NoAttack, View
 from ..clients import Answer, Client, Gradient
 from ..evaluator import Evaluator
+from ..guard import full_precision
+from ..parameters import check_value
 from ..rule import BoundError, Context, Plan, Rule, State, apply, stumbled
 from ..stack import Dense, Layers, Updates, materialise
 from .backends import Backend
@@ -85,6 +87,18 @@ class Simulation:
         device: torch.device | str = "cpu",
         threads: int | None = None,
     ) -> None:
+        for name, value, due in (
+            ("rule", rule, Rule),
+            ("attack", attack, Attack | None),
+            ("clients", clients, Client | None),
+            ("server", server, ServerSGD | None),
+            ("participation", participation, float),
+            ("dropout", dropout, float),
+            ("late", late, float),
+            ("root", root, int),
+            ("seed", seed, int),
+        ):
+            check_value("Simulation", name, value, due)
         self.data, self.rule, self.attack = data, rule, attack or NoAttack()
         self.clients = clients or Gradient(batch_size=60)
         self.server = server or ServerSGD(lr=1.0 if self.clients.sends == "delta" else 0.1)
@@ -253,6 +267,7 @@ class Simulation:
     def _said(self, client: int, messages: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         return self.attack.say(messages, context.fold("attack")) if client in self.byzantine else messages
 
+    @full_precision()
     def _forge(
         self,
         ids: Sequence[Hashable],

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 import torch
@@ -16,9 +15,10 @@ from ..aggregator import Aggregator, Result
 from ..chain import Chain
 from ..rule import EXAMPLES, BoundError, Context, Messages, Reason, Rule, State, apply
 from ..stack import Dense, Layers, Updates
+from . import aliasing, hostile, order
 from .compare import Named, Raises, close, same
 from .shared import check_shared
-from .stacks import COLUMNS, example_stacks, fewest, random_stack, root_data
+from .stacks import COLUMNS, example_stacks, fewest, random_stack, root_data, said
 
 Oracle = Callable[[np.ndarray], np.ndarray]
 
@@ -46,11 +46,6 @@ def check_rule(rule: Rule, *, oracle: Oracle | None = None) -> None:
         assert claim in PROPERTIES, f"unknown property {claim!r}; valid: {', '.join(PROPERTIES)}"
         with Named(f"claimed property {claim}"):
             PROPERTIES[claim](rule, random_stack(rule))
-
-
-def said(ids: Iterable[Any]) -> Messages:
-    """What clients say besides their rows: how many samples they have."""
-    return {client: {EXAMPLES: 1 + crc32(repr(client).encode()) % 99} for client in ids}
 
 
 def go_on(
@@ -255,6 +250,9 @@ CHECKS: tuple[Callable[[Rule], None], ...] = (
     _check_ties,
     _check_dtypes,
     _check_no_byzantine,
+    *hostile.CHECKS,
+    *aliasing.CHECKS,
+    *order.CHECKS,
     check_shared,
 )
 
@@ -317,4 +315,5 @@ PROPERTIES: Mapping[str, Callable[[Rule, Tensor], None]] = {
     "unanimity": _unanimity,
     "mean": _mean,
     "box": _box,
+    "breakdown": hostile.breakdown,
 }

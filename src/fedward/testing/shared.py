@@ -8,7 +8,7 @@ from ..aggregator import Aggregator
 from ..rule import Rule
 from ..stack import Dense, Gram, Joined, Rooted, SignConcordance, SignCounts, SqNorms, materialise
 from .compare import same
-from .stacks import random_stack, root_data
+from .stacks import random_stack, root_data, said
 
 
 def check_shared(rule: Rule) -> None:
@@ -22,5 +22,6 @@ def check_shared(rule: Rule) -> None:
     sent = Joined(honest.mix(turned), honest)
     sent.compute(SqNorms(), Gram())
     arrived, fresh = Rooted(sent, tuple(range(len(G)))), Dense(materialise(sent))
-    evaluator = root_data(rule, G.shape[1])
-    same(Aggregator(rule)(arrived, evaluator=evaluator), Aggregator(rule)(fresh, evaluator=evaluator))
+    evaluator, messages = root_data(rule, G.shape[1]), said(range(len(G)))
+    verdicts = [Aggregator(rule)(stack, messages=messages, evaluator=evaluator) for stack in (arrived, fresh)]
+    same(*verdicts)
