@@ -91,9 +91,11 @@ def test_the_geometric_median_of_two_halves_is_between_them() -> None:
     np.testing.assert_array_equal(rules.GeometricMedian()(np.concatenate([X, X[:1]])), X[0])
 
 
-def test_a_median_that_is_a_row_is_found_beside_rows_of_1e30() -> None:
-    G = torch.tensor([[0.0, 0.0], [3.0, 1.0], [1.0, 0.1], [1e30, 0.0], [-1e30, 0.0], [1e30, 1e29], [-1e30, -1e29]])
-    assert torch.equal(rules.GeometricMedian()(G.double()), G[2].double())
+@pytest.mark.parametrize("size", [1e15, 1e16, 1e17, 1e30])
+def test_a_median_that_is_a_row_is_found_beside_rows_of_any_size(size: float) -> None:
+    G = torch.tensor([[0.0, 0.0], [3.0, 1.0], [1.0, 0.1]], dtype=torch.float64)
+    away = size * torch.tensor([[1.0, 0.0], [-1.0, 0.0], [1.0, 0.1], [-1.0, -0.1]], dtype=torch.float64)
+    assert torch.equal(rules.GeometricMedian()(torch.cat([G, away / 3])), G[2])
 
 
 # --- powers of inner products -------------------------------------------------------------------------------
