@@ -113,7 +113,7 @@ class NeverForgets(Mean):
         (SaysItWithstands(), "claimed property breakdown: the output is"),
         (FourthPowers(), "colluders of every number and size.*not finite"),
         (DividesBySpread(), "rows that are nearly alike.*not finite"),
-        (TakesTheFirstOfANearestPair(), "the output for few clients does not depend on their order"),
+        (TakesTheFirstOfANearestPair(), "claimed property permutation: differ by"),
         (RemembersTheOutputItself(), "what the caller writes into a result"),
         (RemembersSquares(), "colluders of every number and size.*the memory 'fourth' is not finite"),
         (NeverForgets(), "colluders of every number and size.*is not honest"),
