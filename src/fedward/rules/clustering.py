@@ -182,7 +182,9 @@ class FLAME(_FromAngles):
         stack = updates
         if self.noise > 0:
             drawn = torch.randn(updates.d, generator=context.generator("noise"), dtype=torch.float32)
-            stack = updates.anchored(drawn.to(updates.device))
+            # As wide as the rows: the noise beside float64 rows may be longer than float32 has numbers for.
+            wide = torch.promote_types(updates.dtype, torch.float32)
+            stack = updates.anchored(drawn.to(updates.device, wide))
             weights = torch.cat([weights, torch.tensor([self.noise * S], dtype=torch.float64)])
         scores = {"cosine": cos[:, kept].mean(1), "norm": norms}
         return Plan(stack, weights, scores=scores, reasons=[Reason.DIRECTION_OUTLIER] * updates.n, judged=updates)
