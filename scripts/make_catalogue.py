@@ -23,6 +23,10 @@ Write a rule as text the way the first column has it, with arguments after a col
 - **Passes**: over the data at most, the one that writes the output included.
 - **Needs**: f; *memory* of earlier rounds; *root data*, samples of the server's own.
 
+Memory by client is of the `remember` ids seen last, and a client that was forgotten is as a new one: where clients may
+choose their ids, nothing that goes by ids holds. `fldetector` gives all the weight to a single client that sends the
+same row in every round, which is predicted without error (`repeat`; `fedward redteam --captured 14` shows it).
+
 Attacks that look at rows take `knows`: the honest clients' (`honest`), those and the byzantine clients' own (`all`), or
 only their own (`own`). Attacks made of attacks nest: `schedule:attacks=(0: no-attack | 50: min-max)`,
 `random-schedule:attacks=(no-attack | alie),every=20`, `maximise:attack=ipm,over=epsilon,bounds=(0, 10)`.

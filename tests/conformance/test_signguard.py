@@ -74,7 +74,10 @@ def test_clusters_do_not_change_with_the_scale_of_the_points() -> None:
             assert mean_shift(np.ldexp(points, power)).tolist() == expected, (seed, power)
         for spread in (1e-3, 1e-6, 1e-9, 1e-12, 1e-150, 1e-300):
             beside = np.column_stack([np.zeros(len(points)), spread * points])
-            assert mean_shift(beside).tolist() == mean_shift(points).tolist(), (seed, spread)
+            assert mean_shift(beside).tolist() == expected, (seed, spread)
+            beside[:, 0] = 0.5
+            if spread < 1e-8:
+                assert mean_shift(beside).tolist() == expected, (seed, spread)
 
 
 @pytest.mark.parametrize("spread", [10.0**-k for k in (0, 3, 6, 8, 9, 12, 15, 16, 17, 100, 200, 300)])
@@ -102,6 +105,29 @@ def test_no_finite_points_are_too_much() -> None:
         assert labels.max() >= 0
         order = rng.permutation(n)
         assert mean_shift(points[order]).tolist() == labels[order].tolist()
+
+
+def test_points_with_a_cell_each_are_the_seeds() -> None:
+    compared = 0
+    for seed in range(120):
+        points = np.random.default_rng(seed).normal(size=(4 + seed % 3, 4))
+        h = oracle.estimate_bandwidth(points)
+        if len(np.unique(np.round(points / h), axis=0)) == len(points) and oracle.deciding_gap(points, h) > 1e-9:
+            compared += 1
+            assert mean_shift(points).tolist() == oracle.mean_shift_labels(points, h), seed
+    assert compared > 50
+
+
+def test_the_bandwidth_is_that_of_the_points_in_any_order() -> None:
+    for seed in range(30):
+        points = features(seed)
+        assert bandwidth(points[np.random.default_rng(seed).permutation(len(points))]) == bandwidth(points)
+
+
+def test_points_that_differ_by_nothing_beside_the_others_are_one_cluster() -> None:
+    noise = 1e-200 * np.random.default_rng(0).normal(size=12)
+    labels = mean_shift(np.append(noise, np.ones(10))[:, None])
+    assert labels.tolist() == [0] * 12 + [1] * 10
 
 
 def test_two_tight_groups_far_apart_are_two_clusters() -> None:
@@ -159,7 +185,7 @@ def rows_of_length(*lengths: float) -> torch.Tensor:
     return torch.tensor(lengths, dtype=torch.float64)[:, None] * torch.tensor([1.0, -1.0, 1.0, -1.0]).double() / 2
 
 
-@pytest.mark.parametrize("median", [1.0, 0.7, 30.0, 1e-3])
+@pytest.mark.parametrize("median", [1.0, 0.7, 30.0, 1e-3, 0.1, 0.3, 1.1, 7.7, 0.07, 1 / 3])
 @pytest.mark.parametrize("cls", FAMILY)
 def test_a_norm_on_a_bound_is_inside_in_the_paper_and_outside_in_its_code(cls: type, median: float) -> None:
     ratios = torch.tensor([0.1, 3.0, 0.1 - 1e-9, 3.0 + 1e-9, *[1.0] * 7], dtype=torch.float64)
@@ -216,6 +242,16 @@ def test_rows_that_are_one_row_have_one_distance_feature_whatever_the_blocks() -
         for block in (7, 64, 1000):
             feature = rule.decide(Dense(G, block=block), state, context).scores["feature"]
             assert len(set(feature[2:].tolist())) == 1
+
+
+def test_rows_at_one_distance_have_one_distance_feature_whatever_rounding_says() -> None:
+    rule = rules.SignGuardDist(cluster=False)
+    state, context = {"reference": torch.full((301,), 0.3)}, fw.Context(round=9)
+    for seed in range(5):
+        generator = torch.Generator().manual_seed(seed)
+        row = torch.randn(301, generator=generator, dtype=torch.float64)
+        G = torch.stack([0.9 * row, 0.9 * row, *(row[torch.randperm(301, generator=generator)] for _ in range(7))])
+        assert rule.decide(Dense(G), state, context).scores["feature"].tolist() == [0, 0, *[0.2] * 7]
 
 
 def test_the_distance_feature_of_the_longest_rows_is_a_number() -> None:
@@ -300,6 +336,8 @@ SINCE = [
     (rules.SignGuardSim(warmup="0.5 epochs"), 20.0, 10),
     (rules.SignGuardSim(warmup="3 epochs"), 1 / 3, 1),
     (rules.SignGuardSim(), 1 / 5, 1),
+    (rules.SignGuardSim(warmup="0.14 epochs"), 50.0, 7),  # 7.000000000000001, as floats have it
+    (rules.SignGuardSim(warmup="1 epoch"), 1e-9, 1),
 ]
 
 

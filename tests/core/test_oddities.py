@@ -423,6 +423,9 @@ def test_numbers_of_examples_are_messages() -> None:
     G = honest_rows()[:3]
     pairs = [(5, state(G[0])), (state(G[1]), 7), ("many", state(G[2]))]
     fw.Aggregator(Listens())(pairs, ids=["a", "b", "c"], messages={"b": {"alarm": True}, "c": {"num-examples": 3}})
+    weights = fw.Aggregator(rules.Mean(weighted=True))([(1, G[0]), (3, G[1]), (0, G[2])]).weights
+    assert weights.tolist() == [0.25, 0.75, 0]
+    torch.testing.assert_close(rules.Mean(weighted=True)([(1, G[0]), (3, G[1])]), (G[0] + 3 * G[1]) / 4)
     assert heard == [
         {"a": {"num-examples": 5}, "b": {"num-examples": 7, "alarm": True}, "c": {"num-examples": 3}},
     ]

@@ -206,6 +206,9 @@ VALUES = {
     ("schedule", "attacks"): st.deferred(
         lambda: st.dictionaries(st.integers(0, 999), components("attack"), min_size=1, max_size=3)
     ),
+    ("groups", "attacks"): st.deferred(
+        lambda: st.lists(components("attack").filter(lambda attack: not attack.protocol), min_size=1, max_size=3)
+    ),
     ("maximise", "attack"): st.deferred(lambda: components("attack", "deviation")),
     ("maximise", "over"): st.just("gamma"),
     ("maximise", "bounds"): st.tuples(st.floats(-9, 0), st.floats(1, 99)),

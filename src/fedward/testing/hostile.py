@@ -27,20 +27,21 @@ def next_round(aggregator: Aggregator, G: Tensor, ids: Sequence[int] | None = No
     return result
 
 
-def most_colluders(rule: Rule, n: int) -> int:
-    """How many colluders a rule is tried with: as many as it says it withstands, or else any minority."""
-    return rule.withstands(n) or (n - 1) // 2
+def numbers_of_colluders(rule: Rule, n: int) -> Sequence[int]:
+    """How many colluders a rule is tried with: all that it says it withstands; else one, and the largest minority."""
+    withstood = rule.withstands(n)
+    return range(1, withstood + 1) if withstood else sorted({1, (n - 1) // 2})
 
 
-def colluding_stacks(rule: Rule, n: int, most: int) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """A name, n rows and the honest ones among them, for every number of colluders up to ``most`` and every size.
+def colluding_stacks(rule: Rule, n: int, numbers: Sequence[int]) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """A name, n rows and the honest ones among them, for each of these numbers of colluders and every size.
 
     Colluders send one row, or each another one. They come last: a rule may trust the first client by name.
     """
     generator = torch.Generator().manual_seed(0)
     rows = random_stack(rule, seed=7, extra=n - fewest(rule), d=D)
     for dtype, sizes in SIZES.items():
-        for m, size, same in product(range(1, most + 1), sizes, (True, False)):
+        for m, size, same in product(numbers, sizes, (True, False)):
             evil = size * (2 * torch.rand(1 if same else m, D, generator=generator, dtype=torch.float64) - 1)
             G = torch.cat([rows[: n - m], evil.expand(m, -1)]).to(dtype)
             kind = "one row" if same else "rows of their own"
@@ -60,7 +61,7 @@ def check_colluders(rule: Rule) -> None:
     """colluders of every number and size leave output and memory finite, and honest rounds after them honest outputs"""
     f = getattr(rule, "f", 0)
     n = max(fewest(rule), 2 * f + 1) if f else fewest(rule) + 6
-    for name, hostile, honest in colluding_stacks(rule, n, most_colluders(rule, n)):
+    for name, hostile, honest in colluding_stacks(rule, n, numbers_of_colluders(rule, n)):
         aggregator, given_in = Aggregator(rule), False
         longest = float(honest.double().norm(dim=1).max())
         rounds = (False, True, True, False) if rule.history else (True,)
@@ -96,7 +97,7 @@ def check_alike(rule: Rule) -> None:
 def breakdown(rule: Rule, G: Tensor) -> None:
     """Claim: m <= withstands(n) colluders leave the output within 2 (n - m) / (n - 2m) diameters of the honest mean."""
     for n in {fewest(rule), max(fewest(rule), 3), len(G)}:
-        for name, stack, honest in colluding_stacks(rule, n, rule.withstands(n)):
+        for name, stack, honest in colluding_stacks(rule, n, range(1, rule.withstands(n) + 1)):
             output, honest = next_round(Aggregator(rule), stack).output.double(), honest.double()
             diameter = float(torch.cdist(honest, honest).max())
             off, most = float((output - honest.mean(0)).norm()), 2 * len(honest) / (2 * len(honest) - n) * diameter
