@@ -1,16 +1,8 @@
 """fedward keeps federated training on course when some of the clients lie."""
 
+from importlib import import_module as _import_module
 from importlib.metadata import version as _version
-
-from . import attacks, clients, mixers, rules, sim, testing
-from .aggregator import Aggregator, Result
-from .chain import Mixer, ScalingMixer
-from .evaluator import Evaluator, RootEvaluator
-from .notation import describe, parse
-from .registry import build, catalogue, register
-from .rule import Bound, BoundError, Context, Plan, Reason, Rule, State, average_of, smallest
-from .sim import ServerSGD, Simulation
-from .stack import Updates
+from typing import TYPE_CHECKING
 
 __version__ = _version("fedward")
 
@@ -45,3 +37,43 @@ __all__ = [
     "smallest",
     "testing",
 ]
+
+if TYPE_CHECKING:
+    from . import attacks, clients, mixers, rules, sim, testing
+    from .aggregator import Aggregator, Result
+    from .chain import Mixer, ScalingMixer
+    from .evaluator import Evaluator, RootEvaluator
+    from .notation import describe, parse
+    from .registry import build, catalogue, register
+    from .rule import Bound, BoundError, Context, Plan, Reason, Rule, State, average_of, smallest
+    from .sim import ServerSGD, Simulation
+    from .stack import Updates
+else:  # Loaded when first asked for: whoever wants the version or the command's help need not wait for PyTorch.
+    _HOMES = {
+        "aggregator": ("Aggregator", "Result"),
+        "chain": ("Mixer", "ScalingMixer"),
+        "evaluator": ("Evaluator", "RootEvaluator"),
+        "notation": ("describe", "parse"),
+        "registry": ("build", "catalogue", "register"),
+        "rule": ("Bound", "BoundError", "Context", "Plan", "Reason", "Rule", "State", "average_of", "smallest"),
+        "sim": ("ServerSGD", "Simulation"),
+        "stack": ("Updates",),
+    }
+    _HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+    def __getattr__(name):
+        """A public name, or a module of the package, loaded now."""
+        if name in _HOME:
+            found = getattr(_import_module(f".{_HOME[name]}", __name__), name)
+            globals()[name] = found
+            return found
+        try:
+            if not name.startswith("_"):
+                return _import_module(f".{name}", __name__)
+        except ModuleNotFoundError as error:
+            if error.name != f"{__name__}.{name}":
+                raise
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__():
+        return sorted({*globals(), *__all__})

@@ -84,6 +84,8 @@ def _parse_one(text: str, known: Mapping[str, Any]) -> Any:
         key, equals, value = item.partition("=")
         if not equals:
             raise ValueError(f"{item!r} in {text!r} is not of the form argument=value")
+        if key.strip() in arguments:
+            raise ValueError(f"{key.strip()!r} is given twice in {text!r}")
         arguments[key.strip()] = _value(key.strip(), value.strip(), known)
     return _build(name, arguments, known)
 

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from .evaluator import Evaluator, Once
+from .failures import MendableError
 from .stack import Kernel, SqNorms, Stack, Statistic, Updates, as_updates
 
 State = Mapping[str, Tensor]
@@ -47,7 +48,7 @@ class Reason(StrEnum):
     NOT_SELECTED = "not-selected"
 
 
-class BoundError(ValueError):
+class BoundError(MendableError, ValueError):
     """Too few clients for what a rule claims to withstand."""
 
 
