@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # One thread a process: work is spread over processes, and more threads than cores stand in each other's way.
 export OMP_NUM_THREADS = 1
 
-.PHONY: demo test install lint types check bench clean
+.PHONY: demo test install lint types check bench results clean
 .DEFAULT_GOAL := test
 
 demo: install
@@ -35,6 +35,10 @@ check: install
 # BENCH=--quick for a small one; the peers get an environment of their own, .bench-venv.
 bench: install
 	$(BIN)/python -m benchmarks.speed $(BENCH)
+
+# ONLY="behaviour signguard" for some folders, in this order; JOBS=4 for as many processes. Stop it at will: it goes on.
+results: install
+	$(BIN)/python scripts/results.py $(ONLY) $(if $(JOBS),--jobs $(JOBS))
 
 clean:
 	rm -rf $(VENV) .bench-venv demo runs .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -13,7 +13,6 @@ import argparse
 import json
 import logging
 import os
-import platform
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -35,6 +34,7 @@ from signguard_app import client, task
 from fedward import attacks
 from fedward.flower import RobustFedAvg, hostile
 from fedward.flower.testing import InProcess
+from fedward.versions import versions
 
 NODES, BYZANTINE, LAST = 10, 2, 5
 CONFIG = {"nodes": NODES, "byzantine": 0, "attack": "no-attack", "lr": 0.03, "batch-size": 50}
@@ -148,9 +148,9 @@ def main() -> None:
         if one["error"]:
             print(f"{one['strategy']}, {one['attack']}: {one['error'][:200]}")
     if given.json:
-        versions = {"flwr": flwr.__version__, "torch": torch.__version__, "python": platform.python_version()}
+        made_by = {"flwr": flwr.__version__, **versions("flower")}
         given.json.parent.mkdir(parents=True, exist_ok=True)
-        given.json.write_text(json.dumps({"rounds": given.rounds, "versions": versions, "runs": runs}, indent=1) + "\n")
+        given.json.write_text(json.dumps({"rounds": given.rounds, "versions": made_by, "runs": runs}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ def collected(folder: Path) -> dict[str, Any]:
     run = {
         "config": {k: v for k, v in head["config"].items() if k != "data_path"},
         "versions": head["versions"],
+        **({"earlier": head["earlier"]} if "earlier" in head else {}),
         "rounds": len(records),
         "best_accuracy": max(curve.values(), default=None),
         "final_accuracy": list(curve.values())[-1] if curve else None,

@@ -1,4 +1,4 @@
-"""Draw the accuracy curves of a runs.json: a panel for each attack, a line for each run.
+"""Draw the accuracy curves of a runs.json: a panel for each attack, or one for all; a line for each run.
 
 ``python scripts/draw_runs.py results/fedseca/runs.json -o results/fedseca/accuracy.svg --match '^(rules|others)/'``
 """
@@ -17,6 +17,8 @@ import matplotlib
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
 
+plt.rcParams["svg.hashsalt"] = "fedward"  # the same runs make the same file
+NO_DATE = {"Date": None}
 ACROSS = 3
 
 
@@ -24,13 +26,21 @@ def label(name: str, run: dict[str, Any], several: bool) -> str:
     """The rule, after the folder that the run is in if there are several."""
     rule = run["config"]["rule"].removeprefix("class-wise:base=")
     rule = re.sub(r":(radius=.*|f=4|momentum=0.5)$", "", rule)
-    return f"{name.split('/')[0]}: {rule}" if several else rule
+    return f"{group(name)}: {rule}" if several else rule
 
 
-def draw(runs: dict[str, dict[str, Any]], out: Path) -> None:
+def group(name: str) -> str:
+    """The part of a run's name that tells groups apart; empty where there are none."""
+    return name.partition(" under ")[0].rpartition("/")[0]
+
+
+def draw(runs: dict[str, dict[str, Any]], out: Path, together: bool = False) -> None:
     """One figure."""
+    if together:
+        draw_together(runs, out)
+        return
     attacks = list(dict.fromkeys(run["config"]["attack"] for run in runs.values()))
-    several = len({name.split("/")[0] for name in runs}) > 1
+    several = len({group(name) for name in runs}) > 1
     names = list(dict.fromkeys(label(name, run, several) for name, run in runs.items()))
     colours = plt.get_cmap("tab10" if len(names) <= 10 else "tab20")
     down, across = ceil(len(attacks) / ACROSS), min(ACROSS, len(attacks))
@@ -55,7 +65,23 @@ def draw(runs: dict[str, dict[str, Any]], out: Path) -> None:
     figure.legend([lines[n] for n in wanted], wanted, loc="upper center", ncol=min(4, len(wanted)), fontsize=8)
     rows = ceil(len(wanted) / 4)
     figure.tight_layout(rect=(0, 0, 1, 1 - (0.1 + 0.2 * rows) / (3 * down)))
-    figure.savefig(out)
+    figure.savefig(out, metadata=NO_DATE)
+
+
+def draw_together(runs: dict[str, dict[str, Any]], out: Path) -> None:
+    """All runs in one panel; those without attack are dashed."""
+    figure, axis = plt.subplots(figsize=(8, 4.5))
+    for name, run in runs.items():
+        curve = {int(k): 100 * v for k, v in run["accuracy_by_round"].items()}
+        honest = run["config"]["attack"] == "no-attack"
+        text = label(name, run, several=False) + ", no attack" * honest
+        axis.plot(list(curve), list(curve.values()), label=text, linewidth=1.2, linestyle="--" if honest else "-")
+    axis.set_xlabel("round")
+    axis.set_ylabel("accuracy, %")
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(out, metadata=NO_DATE)
 
 
 def main() -> None:
@@ -63,9 +89,10 @@ def main() -> None:
     parser.add_argument("runs", type=Path)
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--match", default="", help="a regular expression: of the runs' names")
+    parser.add_argument("--together", action="store_true", help="one panel for all attacks")
     given = parser.parse_args()
     runs = json.loads(given.runs.read_text(encoding="utf-8"))
-    draw({name: run for name, run in runs.items() if re.search(given.match, name)}, given.out)
+    draw({name: run for name, run in runs.items() if re.search(given.match, name)}, given.out, given.together)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from fedward import versions
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -64,4 +66,6 @@ def machine(threads: int) -> dict[str, Any]:
         "threads": threads,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "commit": _commit(),
+        "code": versions.code(),
+        "numba": versions.versions()["numba"],
     }

@@ -81,7 +81,7 @@ class RootEvaluator:
 
     def _try(self, steps: Updates) -> tuple[Tensor, Tensor]:
         parameters = {k: p.detach() for k, p in self.model.named_parameters() if p.requires_grad}
-        layout = Layout.of(parameters)
+        layout = Layout.of(parameters, buffers=None)
         training = self.model.training
         self.model.eval()
         results = []

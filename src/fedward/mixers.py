@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -31,13 +31,11 @@ class ClipNorm(ScalingMixer):
         ValueError: a radius that is neither positive nor "median".
     """
 
-    radius: float | str
+    radius: float | Literal["median"]
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.radius, str) != (self.radius == "median") or (
-            not isinstance(self.radius, str) and not self.radius > 0
-        ):
+        if self.radius != "median" and not self.radius > 0:
             raise ValueError(f'the radius is a positive number or "median", got {self.radius!r}')
 
     def statistics(self, context: Context) -> tuple[Statistic, ...]:
@@ -45,7 +43,7 @@ class ClipNorm(ScalingMixer):
 
     def factors(self, updates: Updates, context: Context) -> Tensor:
         norms = updates.norms()
-        radius = median(norms) if isinstance(self.radius, str) else self.radius
+        radius = median(norms) if self.radius == "median" else self.radius
         return clip_factors(norms, radius)
 
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from .chain import Mixer
 from .naming import unknown
+from .parameters import check_parameters
 from .rule import Component, Context, Rule
 from .stack import Statistic
 
@@ -155,7 +156,9 @@ def build(name: str, **arguments: Any) -> Any:
         example = {**entry.example, "f": 2}.get(missing[0], 2)
         raise ValueError(f"{entry.name} needs {', '.join(missing)}, for example {entry.name}:{missing[0]}={example}")
     try:
-        return entry.cls(**arguments)
+        made = entry.cls(**arguments)
+        check_parameters(made)  # once more for classes whose own __post_init__ leaves it out
+        return made
     except TypeError as error:  # a comparison inside found text where a number belongs
         raise ValueError(f"{entry.name} cannot take {arguments}: {error}") from error
 

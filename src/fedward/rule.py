@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from math import isnan
-from numbers import Integral, Real
 from typing import Any, ClassVar, overload
 from zlib import crc32
 
@@ -22,10 +20,17 @@ from torch import Tensor
 
 from .evaluator import Evaluator, Once
 from .failures import MendableError
+from .parameters import check_parameters
 from .stack import Kernel, SqNorms, Stack, Statistic, Updates, as_updates
 
 State = Mapping[str, Tensor]
 """What a rule remembers between rounds."""
+
+Messages = Mapping[Hashable, Any]
+"""What clients say besides their rows, by id."""
+
+EXAMPLES = "num-examples"
+"""Under what name a client says how many samples it has, as in Flower."""
 
 
 class Reason(StrEnum):
@@ -33,6 +38,8 @@ class Reason(StrEnum):
 
     ACCEPTED = "accepted"
     NONFINITE = "nonfinite"
+    OVERFLOW = "overflow"
+    MALFORMED = "malformed"
     NORM_TOO_SMALL = "norm-too-small"
     NORM_TOO_LARGE = "norm-too-large"
     SIGN_OUTLIER = "sign-outlier"
@@ -43,6 +50,7 @@ class Reason(StrEnum):
     INACCURATE = "inaccurate"
     FALSE_ALARM = "false-alarm"
     NO_ALARM = "no-alarm"
+    NO_EXAMPLES = "no-examples"
     BANNED = "banned"
     FAR = "far"
     NOT_SELECTED = "not-selected"
@@ -59,16 +67,18 @@ class Context:
     Random choices come from `generator`, which starts afresh at every call: deciding twice gives the same plan,
     and every rank of a distributed run draws the same numbers. ``previous`` is the last aggregate, for mixers; rules
     keep what they need in their state. ``group`` is the class that this round is about, where rounds have one (DeSGD);
-    for rounds of several, the class of each row by its id.
+    for rounds of several, the class of each row by its id. ``rounds_per_epoch`` is how many rounds go through the
+    samples of a client that takes part in them, where that is known.
     """
 
     round: int = 0
     seed: int = 0
-    messages: Mapping[Hashable, Any] = field(default_factory=dict)
+    messages: Messages = field(default_factory=dict)
     path: tuple[str, ...] = ()
     evaluator: Evaluator | None = None
     previous: Tensor | None = None
     group: int | Mapping[Hashable, int] | None = None
+    rounds_per_epoch: float | None = None
 
     def fold(self, name: str) -> Context:
         """The same context with random streams of its own, for a part of a composition."""
@@ -133,31 +143,13 @@ class Bound:
         return self.per_f * f + self.plus
 
 
-def _whole(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def _number(value: object, annotation: str) -> bool:
-    return isinstance(value, Real) or (value is None and "None" in annotation)
-
-
 class Component(ABC):
     """What rules, mixers and attacks share: a place in the catalogue, and parameters checked when made."""
 
     kind: ClassVar[str]
 
     def __post_init__(self) -> None:
-        for parameter in fields(self):  # type: ignore[arg-type]  # components are dataclasses
-            value = getattr(self, parameter.name)
-            if parameter.name != "f" and parameter.type in ("int", int) and not _whole(value):
-                raise ValueError(f"{parameter.name} is a whole number, got {value!r}")
-            if parameter.type in ("float", float, "float | None") and not _number(value, str(parameter.type)):
-                raise ValueError(f"{parameter.name} is a number, got {value!r}")
-            if isinstance(value, float) and isnan(value):
-                raise ValueError(f"{parameter.name} must be a number, got nan")
-        f = getattr(self, "f", 0)
-        if not _whole(f) or f < 0:
-            raise ValueError(f"f counts byzantine clients, a whole number of at least 0, got {f!r}")
+        check_parameters(self)
 
 
 class Rule(Component):
@@ -173,7 +165,8 @@ class Rule(Component):
     """Passes over the data at most: one for the statistics, one for the output. None where it grows with n."""
     properties: ClassVar[frozenset[str]] = frozenset({"permutation", "scale"})
     """Claims that `fedward.testing.check_rule` tries: permutation, translation, scale, columns, rotation,
-    unanimity, mean (equal to Mean when f = 0), box (output within the range of each column)."""
+    unanimity, mean (equal to Mean when f = 0), box (output within the range of each column), breakdown (colluders up to
+    `withstands`, whatever they send, leave the output near the others)."""
     history: ClassVar[bool] = False
     """Whether decisions depend on earlier rounds."""
     root_data: ClassVar[bool] = False
@@ -192,6 +185,10 @@ class Rule(Component):
             formula = f"{self.bound} = " if self.bound.per_f else "n >= "
             raise BoundError(f"{self!r} needs {formula}{self.bound.minimum(f)} clients, got {n}")
 
+    def withstands(self, n: int) -> int:
+        """How many of n rows may be anything while the output stays near the others, by the claim "breakdown"."""
+        return getattr(self, "f", 0)
+
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         """The statistics that `decide` will ask for."""
         return ()
@@ -205,18 +202,33 @@ class Rule(Component):
         return state
 
     @overload
-    def __call__(self, G: np.ndarray, *, evaluator: Evaluator | None = ...) -> np.ndarray: ...
+    def __call__(
+        self, G: np.ndarray, *, messages: Messages | None = ..., evaluator: Evaluator | None = ...
+    ) -> np.ndarray: ...
     @overload
-    def __call__(self, G: Tensor | Sequence[Any] | Updates, *, evaluator: Evaluator | None = ...) -> Tensor: ...
-    def __call__(self, G: Stack, *, evaluator: Evaluator | None = None) -> Tensor | np.ndarray:
+    def __call__(
+        self,
+        G: Tensor | Sequence[Any] | Updates,
+        *,
+        messages: Messages | None = ...,
+        evaluator: Evaluator | None = ...,
+    ) -> Tensor: ...
+    def __call__(
+        self, G: Stack, *, messages: Messages | None = None, evaluator: Evaluator | None = None
+    ) -> Tensor | np.ndarray:
         """Aggregate once, without memory: (n, d) in, (d,) out; NumPy in, NumPy out.
+
+        Args:
+            G: the stack.
+            messages: what clients sent besides their rows, by id; rows without names are 0 to n - 1.
+            evaluator: the server's own data, for rules that judge by it.
 
         Raises:
             BoundError: too few (finite) rows.
             ValueError, TypeError: not a stack of updates; see `fedward.stack.as_updates`.
             ValueError: the rule needs root data and no evaluator is given.
         """
-        output = apply(self, as_updates(G), {}, Context(evaluator=evaluator)).output
+        output = apply(self, as_updates(G), {}, Context(messages=messages or {}, evaluator=evaluator)).output
         return output.numpy() if isinstance(G, np.ndarray) else output
 
 
@@ -251,7 +263,9 @@ def apply(rule: Rule, updates: Updates, state: State, context: Context) -> Outco
     if kept < updates.n:
         lost = f"{kept} of {updates.n} clients sent finite rows"
         if kept == 0:
-            raise BoundError(f"every one of the {updates.n} clients sent NaN or Inf: keep the previous model")
+            raise BoundError(
+                f"every one of the {updates.n} clients sent NaN or Inf, or a norm beyond 1e154: keep the previous model"
+            )
         try:
             rule.check(kept)
         except BoundError as error:
@@ -262,17 +276,29 @@ def apply(rule: Rule, updates: Updates, state: State, context: Context) -> Outco
     return Outcome(plan, output, finite, rule.advance(state, plan, output, context))
 
 
-def smallest(scores: Tensor, k: int) -> Tensor:
-    """Indices of the k smallest scores, best first; of equal ones the first row comes first.
+def stumbled(rule: Rule, error: Exception) -> str:
+    """Why a round was skipped that made its rule raise something unforeseen."""
+    return f"{rule!r} raised {type(error).__name__}: {error}"
 
-    Scores within 1e-12 of their size of the next are equal: rounding must not decide between identical rows.
+
+def smallest(scores: Tensor, k: int, *then: Tensor) -> Tensor:
+    """Indices of the k smallest scores, best first; of equal ones the smallest by ``then``, in turn; then the first row.
+
+    Numbers within 1e-12 of their size of the next are equal: rounding must not decide between identical rows.
     """
-    values, order = scores.double().sort(stable=True)
-    slack = torch.where(values.isfinite(), 1e-12 * values.abs(), 0.0)
-    gaps = values[1:] > values[:-1] + slack[1:].minimum(slack[:-1])
+    order = torch.arange(len(scores))
+    for key in reversed((scores, *then)):
+        order = order[levels(key)[order].argsort(stable=True)]
+    return order[:k]
+
+
+def levels(values: Tensor) -> Tensor:
+    """The rank of each number among those that differ, 0 for the smallest, as `smallest` tells them apart: (n,)."""
+    ranked, order = values.double().sort(stable=True)
+    slack = torch.where(ranked.isfinite(), 1e-12 * ranked.abs(), 0.0)
+    gaps = ranked[1:] > ranked[:-1] + slack[1:].minimum(slack[:-1])
     level = torch.cat([torch.zeros(1, dtype=torch.int64), gaps.long().cumsum(0)])
-    rank = torch.empty_like(level).index_copy_(0, order, level)
-    return rank.argsort(dim=0, stable=True)[:k]
+    return torch.empty_like(level).index_copy_(0, order, level)
 
 
 def average_of(

@@ -23,7 +23,7 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
         for cls in (attacks.ALIE, attacks.IPM, attacks.MinMax, attacks.MinSum, attacks.Deviation)
     ),
     *(
-        (lambda cls=cls: cls(knows="all"), '"honest".*"own".*got \'all\'')
+        (lambda cls=cls: cls(knows="all"), "knows is one of honest, own, got 'all'")
         for cls in (attacks.FangKrum, attacks.FangTrimmedMean)
     ),
     # directions and deviations
@@ -47,10 +47,10 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: attacks.Random(std=-1.0), r"std.*-1\.0"),
     (lambda: attacks.Gaussian(std=-1.0), r"std.*-1\.0"),
     (lambda: attacks.Noise(std=-1.0), r"std.*-1\.0"),
-    (lambda: attacks.NonFinite(value="5"), "nan, inf or -inf, got 5; Constant sends finite ones"),
+    (lambda: attacks.NonFinite(value="5"), "value is one of nan, inf, -inf, got '5'"),
     # not numbers, or without bound
     *(
-        (lambda cls=cls, name=name: cls(**{name: nan}), f"{name} must be a number, got nan")
+        (lambda cls=cls, name=name: cls(**{name: nan}), f"{name} is a number.*, got nan")
         for cls, name in (
             (attacks.ALIE, "z"),
             (attacks.IPM, "epsilon"),
@@ -122,12 +122,15 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     # searches
     (lambda: attacks.Maximise(attacks.ALIE, over="x"), "ALIE has no number 'x' to search over, only z"),
     (lambda: attacks.Maximise(attacks.ALIE, over="knows"), "knows"),
-    (lambda: attacks.Maximise(attacks.Deviation, objective="harm", **GAMMA), "distance, regress, got 'harm'"),
+    (
+        lambda: attacks.Maximise(attacks.Deviation, objective="harm", **GAMMA),
+        "objective is one of accepted, distance, regress, got 'harm'",
+    ),
     (lambda: attacks.Maximise(attacks.Deviation, bounds=(3, 1), **GAMMA), r"low < high.*bounds=\(3, 1\)"),
     (lambda: attacks.Maximise(attacks.Deviation, bounds=(1, 1), **GAMMA), r"low < high.*bounds=\(1, 1\)"),
-    (lambda: attacks.Maximise(attacks.Deviation, bounds=(0, nan), **GAMMA), r"bounds=\(0, nan\)"),
+    (lambda: attacks.Maximise(attacks.Deviation, bounds=(0, nan), **GAMMA), r"bounds .*got \(0, nan\)"),
     (lambda: attacks.Maximise(attacks.Deviation, bounds=(0, inf), **GAMMA), r"bounds=\(0, inf\)"),
-    (lambda: attacks.Maximise(attacks.Deviation, bounds=(0, 1, 2), **GAMMA), r"bounds=\(0, 1, 2\)"),
+    (lambda: attacks.Maximise(attacks.Deviation, bounds=(0, 1, 2), **GAMMA), r"bounds .*got \(0, 1, 2\)"),
     (lambda: attacks.Maximise(attacks.Scaling, over="factor", bounds=(-1, 1)), "at least 0"),
     (lambda: attacks.Maximise(attacks.Deviation, candidates=1, **GAMMA), "candidates >= 2.*candidates=1"),
     (lambda: attacks.Maximise(attacks.Deviation, candidates=2.5, **GAMMA), "candidates is a whole number, got 2.5"),
@@ -166,7 +169,7 @@ def test_refused_when_made(make: Callable[[], object], words: str) -> None:
     ],
 )
 def test_text_with_something_else_where_a_number_or_an_attack_belongs(text: str) -> None:
-    with pytest.raises(ValueError, match=r"high|[Mm]edian|median|clip-norm|ClipNorm|round|schedule"):
+    with pytest.raises(ValueError, match=r"high|[Mm]edian|median|clip-norm|ClipNorm|Schedule: attacks is"):
         parse(text, kind="attack")
 
 
@@ -185,7 +188,7 @@ def test_a_search_without_a_defence_does_what_its_docstring_says() -> None:
         with pytest.raises(ValueError, match="defence"):
             attack.forge(View(H, H))
     else:
-        torch.testing.assert_close(materialise(attack.forge(View(H, H)))[0], -2 * H.G.mean(0))
+        torch.testing.assert_close(materialise(attack.forge(View(H, H)))[0], -2 * materialise(H).mean(0))
 
 
 # --- text ---------------------------------------------------------------------------------------------------

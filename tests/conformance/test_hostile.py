@@ -401,7 +401,7 @@ def test_only_who_can_be_blamed_for_an_infinite_loss_is(first: float) -> None:
     "make",
     [
         lambda: rules.RFA(nu=float("nan")),
-        lambda: rules.GeometricMedian(nu=float("nan")),
+        lambda: rules.GeometricMedian(tolerance=float("nan")),
         lambda: rules.Huber(threshold=float("nan")),
         lambda: rules.CenteredClipping(radius=float("nan")),
         lambda: rules.SequentialCenteredClipping(radius=float("nan")),

@@ -269,7 +269,7 @@ BROKEN = [
     (GoesByTheFirstBlock(), "block size and layer split do not change the decision"),
     (GoesByNumbersOfClients(), "rows with NaN or Inf are left out, as if they had not been sent"),
     (DividesByZero(), "identical rows, zero rows and a single column are no trouble"),
-    (UsesTheGlobalGenerator(), "block size and layer split do not change the decision"),
+    (UsesTheGlobalGenerator(), "decide is pure, and the input is not modified"),
     (TellsRoundingApart(), "block size and layer split do not change the decision"),
     (ScoresSomeRows(), "weights @ G equals the output: score norm has shape"),
     (IgnoresNoByzantine(f=1), "f = 0 works"),
@@ -375,7 +375,7 @@ class LooksAtBlocks(Echo):
     ("attack", "message"),
     [
         (ChangesHonestRows(), "honest rows were modified"),
-        (ChangesOwnRows(), "own rows were modified"),
+        (ChangesOwnRows(), r"own rows were modified|written to after"),
         (OneRowForAll(), r"forged rows have shape \(1, 203\), expected \(4, 203\)"),
         (NeverTheSame(), "two calls with one seed differ"),
         (LooksAtBlocks(), "differ by"),

@@ -259,7 +259,7 @@ class Listens(fw.Rule):
 def test_the_rule_hears_what_byzantine_clients_say(attack: attacks.Attack, alarms: Mapping[int, Any]) -> None:
     heard: list[Mapping[Any, Any]] = []
     list(simulation(attack=attack, byzantine=[1, 6], rule=Listens(heard=heard)).run(3))
-    assert all(said["samples"] > 0 for round in heard for said in round.values())
+    assert all(said["num-examples"] > 0 for round in heard for said in round.values())
     alarming = [{c: {"alarm": said["alarm"]} for c, said in round.items() if "alarm" in said} for round in heard]
     assert alarming == [alarms] * 3
 

@@ -84,7 +84,7 @@ def test_pure_and_repeatable(name: str) -> None:
         assert torch.equal(now.parameters, before)
         assert all(torch.equal(state[k], v) for k, v in saved.items())
         assert torch.equal(torch.get_rng_state(), generator)
-        assert first.messages["samples"] == 23
+        assert first.messages["num-examples"] == 23
         buffer = io.BytesIO()
         torch.save(dict(first.state), buffer)
         buffer.seek(0)
@@ -214,7 +214,7 @@ def test_class_momentum_is_its_oracle_s(order: str) -> None:
 def test_siren_s_client_alarms_at_a_poisoned_model_and_goes_on_from_its_own() -> None:
     algorithm, model = Siren(inner=LocalSGD(batch_size=10, epochs=20, lr=0.3), held_out=0.2), LocalModel(net())
     first = carry_out(algorithm, model, task(200))
-    assert first.messages == {"samples": 200, "alarm": False}
+    assert first.messages == {"num-examples": 200, "alarm": False}
     own = first.state["own"]
     torch.testing.assert_close(own - task().parameters, first.row)
     poisoned = -3 * own
@@ -262,7 +262,7 @@ def test_running_statistics_follow_the_batches_or_stay() -> None:
         (lambda: Gradient(batch_size=0), "batch_size >= 1 is needed, got 0"),
         (lambda: LocalSGD(batch_size=5, epochs=1, steps=2), "in epochs or in steps, got 1 and 2"),
         (lambda: LocalSGD(batch_size=5, epochs=0), "epochs is a whole number of at least 1, got 0"),
-        (lambda: LocalSGD(batch_size=5, steps=1.5), "steps is a whole number of at least 1, got 1.5"),
+        (lambda: LocalSGD(batch_size=5, steps=1.5), "steps is a whole number or None, got 1.5"),
         (lambda: LocalSGD(batch_size=5, optimizer="lion"), "one of sgd, adam, adamw, got 'lion'"),
         (lambda: LocalSGD(batch_size=5, lr=0), "lr > 0"),
         (lambda: LocalSGD(batch_size=5, optimizer="adam", momentum=0.9), "adam has its own"),

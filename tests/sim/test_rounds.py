@@ -151,9 +151,9 @@ def test_a_late_answer_arrives_a_round_later_from_a_client_that_did_nothing_else
         computed.append({t.client: a.row.clone() for t, a in zip(tasks, answers, strict=True)})
         return answers
 
-    def forging(rows, *more):
-        sent.append({c: rows.G[i].clone() for i, c in enumerate(rows.ids)})
-        return forge(rows, *more)
+    def forging(ids, *more):
+        sent.append({c: sim.rows[i].clone() for i, c in enumerate(ids)})
+        return forge(ids, *more)
 
     sim.backend.messages, sim._forge = computing, forging
     before: set[int] = set()
@@ -224,7 +224,7 @@ def test_what_clients_say_reaches_the_rule_and_byzantine_ones_say_what_their_att
         assert set(messages) == set(ids)
         assert group is None
         for client, message in messages.items():
-            assert message["samples"] == len(DATA.shards[client])
+            assert message["num-examples"] == len(DATA.shards[client])
             assert isinstance(message["alarm"], bool)
             assert client != 2 or message["alarm"]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from math import isfinite, isnan, sqrt
-from numbers import Real
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from ..parameters import takes_numbers, types_of
 from ..registry import register
 from ..rule import BoundError, Plan
 from ..stack import Updates, parts
@@ -97,7 +98,7 @@ class Maximise(Around):
     attack: Attack | type[Attack]
     over: str = field(kw_only=True)
     bounds: tuple[float, float] = field(default=(0.0, 10.0), kw_only=True)
-    objective: str = field(default="distance", kw_only=True)
+    objective: Literal["accepted", "distance", "regress"] = field(default="distance", kw_only=True)
     candidates: int = field(default=20, kw_only=True)
     zooms: int = field(default=2, kw_only=True)
 
@@ -105,8 +106,6 @@ class Maximise(Around):
         if isinstance(self.attack, type) and issubclass(self.attack, Attack):
             object.__setattr__(self, "attack", self.attack())
         super().__post_init__()
-        if self.objective not in OBJECTIVES:
-            raise ValueError(f"objective is one of {', '.join(OBJECTIVES)}, got {self.objective!r}")
         if self.candidates < 2 or self.zooms < 0:
             raise ValueError(
                 f"candidates >= 2 and zooms >= 0 are needed, got candidates={self.candidates} and zooms={self.zooms}"
@@ -114,18 +113,14 @@ class Maximise(Around):
         self._check_range()
 
     def _check_range(self) -> None:
-        parameters = fields(self.inner)  # type: ignore[arg-type]  # attacks are dataclasses
-        numbers = [parameter.name for parameter in parameters if str(parameter.type).startswith("float")]
+        numbers = [name for name, annotation in types_of(type(self.inner)).items() if takes_numbers(annotation)]
         if self.over not in numbers:
             valid = ", ".join(numbers) or "none"
             raise ValueError(f"{type(self.inner).__name__} has no number {self.over!r} to search over, only {valid}")
-        bounds = tuple(self.bounds) if isinstance(self.bounds, tuple | list) else ()
-        if not (
-            len(bounds) == 2 and all(isinstance(b, Real) and isfinite(b) for b in bounds) and bounds[0] < bounds[1]
-        ):
+        low, high = self.bounds
+        if not (isfinite(low) and isfinite(high) and low < high):
             raise ValueError(f"bounds are two finite numbers (low, high) with low < high, got bounds={self.bounds!r}")
-        object.__setattr__(self, "bounds", bounds)
-        for bound in bounds:
+        for bound in self.bounds:
             self._with(bound)  # what the attack cannot take, it says now and not in the middle of a run
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import sqrt
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -16,11 +17,6 @@ from .base import Attack, View, copies
 from .optimised import mean_sign
 
 _LEAST = 1e-5  # the search for lambda ends here
-
-
-def _check_partial(knows: str) -> None:
-    if knows not in ("honest", "own"):
-        raise ValueError(f'knows is "honest" (full knowledge) or "own" (partial), got {knows!r}')
 
 
 @register("fang-krum", paper="Fang et al. 2020", complexity="O(n^2 d)")
@@ -38,11 +34,7 @@ class FangKrum(Attack):
         knows: "honest" for full knowledge, "own" for partial.
     """
 
-    knows: str = "honest"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_partial(self.knows)
+    knows: Literal["honest", "own"] = "honest"
 
     def forge(self, view: View) -> Updates:
         m = view.own.n
@@ -103,11 +95,10 @@ class FangTrimmedMean(Attack):
     """
 
     b: float = 2.0
-    knows: str = "honest"
+    knows: Literal["honest", "own"] = "honest"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_partial(self.knows)
         if not self.b >= 1:
             raise ValueError(f"b >= 1 is needed, got {self.b}")
 

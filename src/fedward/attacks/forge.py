@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..registry import register
 from ..stack import Joined, Kernel, Updates
-from .base import Around, Attack, View, check_knowledge, check_spread, copies, mean_of
+from .base import Around, Attack, Knowledge, View, check_spread, copies, mean_of
 
 
 @register("alie", paper="Baruch et al. 2019")
@@ -34,11 +34,10 @@ class ALIE(Attack):
 
     z: float | None = 0.3
     ddof: int = 0
-    knows: str = "honest"
+    knows: Knowledge = "honest"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_knowledge(self.knows)
         check_spread(self.ddof)
 
     def forge(self, view: View) -> Updates:
@@ -86,11 +85,7 @@ class IPM(Attack):
     """
 
     epsilon: float = 0.1
-    knows: str = "honest"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_knowledge(self.knows)
+    knows: Knowledge = "honest"
 
     def forge(self, view: View) -> Updates:
         stack = view.known(self.knows)

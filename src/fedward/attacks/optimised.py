@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from ..registry import register
 from ..stack import Kernel, Updates, squared_distances
-from .base import Attack, View, check_knowledge, check_spread, copies, mean_of
+from .base import Attack, Knowledge, View, check_spread, copies, mean_of
 from .forge import spread
 
 
@@ -31,16 +32,13 @@ class _Directed(Attack):
     -p joins the known rows as one more row, computed as they are read.
     """
 
-    direction: str = "std"
+    direction: Literal["std", "unit", "sign"] = "std"
     ddof: int = 0
-    knows: str = "honest"
+    knows: Knowledge = "honest"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_knowledge(self.knows)
         check_spread(self.ddof)
-        if self.direction not in ("std", "unit", "sign"):
-            raise ValueError(f"direction is one of std, unit, sign, got {self.direction!r}")
 
     def _stack(self, view: View) -> tuple[Updates, float]:
         """The known rows with -p below them, and what -p is to be divided by."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from numbers import Integral
 from typing import Any, ClassVar
 
 import torch
@@ -14,7 +13,7 @@ from torch import Tensor
 from ..registry import register
 from ..rule import Context, State
 from ..stack import Joined, Updates
-from .base import Around, Attack, Batch, View, check_attacks
+from .base import Around, Attack, Batch, View, check_some
 from .forge import ALIE
 from .optimised import MinMax
 from .simple import NoAttack
@@ -101,12 +100,10 @@ class Schedule(_Composite):
     def __post_init__(self) -> None:
         super().__post_init__()
         pairs = self.attacks.items() if isinstance(self.attacks, Mapping) else self.attacks
-        if not all(isinstance(pair, tuple) and len(pair) == 2 for pair in pairs):
-            raise ValueError(f"a schedule has attacks by their first round, such as (0: alie | 50: zero), got {pairs}")
+        check_some(pairs)
         starts = [start for start, _ in pairs]
-        if not all(isinstance(s, Integral) and s >= 0 for s in starts) or len(set(starts)) < len(starts):
+        if min(starts) < 0 or len(set(starts)) < len(starts):
             raise ValueError(f"a schedule has attacks by their first round, 0 or later, each once, got {starts}")
-        check_attacks(*(attack for _, attack in pairs))
         object.__setattr__(self, "attacks", tuple(sorted(pairs, key=lambda pair: pair[0])))
 
     def _pairs(self) -> tuple[tuple[int, Attack], ...]:
@@ -141,8 +138,7 @@ class RandomSchedule(_Composite):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "attacks", tuple(self.attacks))
-        check_attacks(*self.attacks)
+        check_some(self.attacks)
         if self.every < 1:
             raise ValueError(f"every >= 1 is needed, in rounds, got every={self.every}")
 
@@ -174,8 +170,7 @@ class Groups(Attack):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "attacks", tuple(self.attacks))
-        check_attacks(*self.attacks)
+        check_some(self.attacks)
         for attack in self.attacks:
             if attack.protocol:
                 raise ValueError(

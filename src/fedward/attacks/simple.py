@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -132,13 +133,12 @@ class NonFinite(Attack):
         ValueError: another value.
     """
 
-    value: str = "nan"
+    value: Literal["nan", "inf", "-inf"] = "nan"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "value", str(self.value))
+        if isinstance(self.value, float):  # as text they are read as numbers
+            object.__setattr__(self, "value", str(self.value))
         super().__post_init__()
-        if self.value not in ("nan", "inf", "-inf"):
-            raise ValueError(f"value is nan, inf or -inf, got {self.value}; Constant sends finite ones")
 
     def forge(self, view: View) -> Updates:
         return _same(view, float(self.value))

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..rule import Component, Context, State
+from ..rule import EXAMPLES, Component, Context, State
 from .model import LocalModel
 
 Poison = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -188,6 +188,15 @@ class Client(Component):
         """The algorithm without its memory: what the server does with data of its own."""
         return self
 
+    def epochs_per_round(self, shard: Shard) -> float | None:
+        """How many times it goes through its samples in a round, such as 1/20; None where that is not known."""
+        return None
+
+
+def share_of(count: int, shard: Shard) -> float:
+    """A batch of so many samples as a share of the client's; a shard that is smaller is one batch."""
+    return min(count / max(len(shard), 1), 1.0)
+
 
 def carry_out(algorithm: Client, model: LocalModel, task: Task) -> Answer:
     """One round of one client, what is random in the model itself (dropout) included; global generators are kept."""
@@ -202,7 +211,7 @@ def carry_out(algorithm: Client, model: LocalModel, task: Task) -> Answer:
 
 def introduced(answer: Answer, task: Task) -> Answer:
     """The answer with what every client says: its number of samples."""
-    return replace(answer, messages={"samples": len(task.shard), **answer.messages})
+    return replace(answer, messages={EXAMPLES: len(task.shard), **answer.messages})
 
 
 def prefixed(name: str, state: State) -> dict[str, Tensor]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from ..registry import register
-from .base import Answer, Client, Samples, Task
+from .base import Answer, Client, Samples, Shard, Task, share_of
 from .model import LocalModel
-
-OPTIMIZERS = ("sgd", "adam", "adamw")
 
 
 def check_batch_size(batch_size: int) -> None:
@@ -46,6 +45,9 @@ class Gradient(Client):
     def sends(self) -> str:
         return "gradient"
 
+    def epochs_per_round(self, shard: Shard) -> float:
+        return share_of(self.batch_size, shard)
+
     def asks(self, task: Task) -> list[Samples]:
         return [(task.shard, next(task.batches(self.batch_size, 1)))]
 
@@ -76,7 +78,7 @@ class LocalSGD(Client):
     batch_size: int
     epochs: int | None = None
     steps: int | None = None
-    optimizer: str = "sgd"
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
     lr: float = 0.01
     momentum: float = 0.0
     weight_decay: float = 0.0
@@ -87,10 +89,8 @@ class LocalSGD(Client):
         if self.epochs is not None and self.steps is not None:
             raise ValueError(f"local training is counted in epochs or in steps, got {self.epochs} and {self.steps}")
         for name, count in (("epochs", self.epochs), ("steps", self.steps)):
-            if count is not None and (not isinstance(count, int) or count < 1):
+            if count is not None and count < 1:
                 raise ValueError(f"{name} is a whole number of at least 1, got {count!r}")
-        if self.optimizer not in OPTIMIZERS:
-            raise ValueError(f"optimizer is one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}")
         if not (self.lr > 0 and 0 <= self.momentum < 1 and self.weight_decay >= 0):
             raise ValueError(f"lr > 0, 0 <= momentum < 1 and weight_decay >= 0 are needed, got {self!r}")
         if self.momentum and self.optimizer != "sgd":
@@ -99,6 +99,11 @@ class LocalSGD(Client):
     @property
     def sends(self) -> str:
         return "delta"
+
+    def epochs_per_round(self, shard: Shard) -> float:
+        if self.steps is None:
+            return float(self.epochs or 1)
+        return self.steps * share_of(self.batch_size, shard)
 
     def work(self, model: LocalModel, task: Task) -> Answer:
         count = self.steps or (self.epochs or 1) * max(len(task.shard) // self.batch_size, 1)

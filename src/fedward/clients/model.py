@@ -60,12 +60,12 @@ class LocalModel:
         self.shares_generator = True
         """Whether the model may draw from PyTorch's own generator: then one client works at a time."""
         named = {k: p for k, p in self.module.named_parameters() if p.requires_grad}
-        self.layout = Layout.of(named)
+        self.layout = Layout.of(named, buffers=None)
         self.parameters = list(named.values())
         # Convolutions over small channels are up to twice as fast on the CPU with channels last.
         self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
         running = {k: b for k, b in self.module.named_buffers() if b.is_floating_point()}
-        self.buffer_layout = Layout.of(running) if running else None
+        self.buffer_layout = Layout.of(running, buffers=None) if running else None
         self._running = list(running.values())
         self._counters = [(b, b.clone()) for b in self.module.buffers() if not b.is_floating_point()]
         self.initial, self.initial_buffers = self.read(), self.read_buffers()

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from torch import Tensor
 
 from ..registry import register
-from .base import Answer, Client, Samples, Task, prefixed, within
+from .base import Answer, Client, Samples, Shard, Task, prefixed, within
 from .local import Gradient, check_batch_size
 from .model import LocalModel
-
-ORDERS = ("usual", "printed")
 
 
 def _check_beta(beta: float) -> None:
@@ -55,6 +54,9 @@ class WorkerMomentum(Client):
 
     def fresh(self) -> Client:
         return self.inner.fresh()
+
+    def epochs_per_round(self, shard: Shard) -> float | None:
+        return self.inner.epochs_per_round(shard)
 
     def asks(self, task: Task) -> Sequence[Samples] | None:
         return self.inner.asks(self._within(task))
@@ -101,15 +103,13 @@ class ClassMomentum(Client):
 
     batch_size: int
     beta: float = 0.9
-    order: str = "usual"
+    order: Literal["usual", "printed"] = "usual"
     classes: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_batch_size(self.batch_size)
         _check_beta(self.beta)
-        if self.order not in ORDERS:
-            raise ValueError(f"order is one of {', '.join(ORDERS)}, got {self.order!r}")
         if self.classes < 1:
             raise ValueError(f"a round has at least one class, got classes = {self.classes}")
 
@@ -126,6 +126,11 @@ class ClassMomentum(Client):
 
     def fresh(self) -> Client:
         return Gradient(batch_size=self.batch_size)
+
+    def epochs_per_round(self, shard: Shard) -> float:
+        # A batch of each class that it holds: classes may have done after more or fewer rounds, so their mean counts.
+        parts = shard.by_class().values()
+        return sum(min(self.batch_size, len(part)) for part in parts) / max(len(shard), 1)
 
     def asks(self, task: Task) -> list[Samples]:
         if task.context.group is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
 import torch
 
@@ -13,7 +13,8 @@ from .base import Answer, Client, Shard, Task, prefixed, within
 from .local import LocalSGD
 from .model import LocalModel
 
-VARIANTS = ("tolerant", "printed", "official")
+AlarmVariant = Literal["tolerant", "printed", "official"]
+VARIANTS = get_args(AlarmVariant)
 
 
 @register("siren-client", paper="Guo et al. 2021", example={"inner": LocalSGD(batch_size=60)})
@@ -43,7 +44,7 @@ class Siren(Client):
     inner: Client
     tolerance: float = 0.04
     held_out: float = 0.1
-    variant: str = "tolerant"
+    variant: AlarmVariant = "tolerant"
     talks: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -52,8 +53,6 @@ class Siren(Client):
             raise ValueError(f"a model of its own comes of local training, such as local-sgd, not of {self.inner!r}")
         if not 0 <= self.tolerance <= 1 or not 0 < self.held_out < 1:
             raise ValueError(f"0 <= tolerance <= 1 and 0 < held_out < 1 are needed, got {self!r}")
-        if self.variant not in VARIANTS:
-            raise ValueError(f"variant is one of {', '.join(VARIANTS)}, got {self.variant!r}")
 
     @property
     def sends(self) -> str:
@@ -61,6 +60,9 @@ class Siren(Client):
 
     def fresh(self) -> Client:
         return self.inner.fresh()
+
+    def epochs_per_round(self, shard: Shard) -> float | None:
+        return self.inner.epochs_per_round(shard.part(torch.arange(len(shard) - self._held_out(len(shard)))))
 
     def work(self, model: LocalModel, task: Task) -> Answer:
         training, test = self._split(task)
@@ -81,7 +83,7 @@ class Siren(Client):
     def _split(self, task: Task) -> tuple[Shard, Shard]:
         """What it trains on, and what it tests on."""
         size = len(task.shard)
-        count = ceil(round(self.held_out * size, 6))
+        count = self._held_out(size)
         if count >= size:
             raise ValueError(
                 f"client {task.client} has {size} samples and is to hold out {count} of them, which leaves none to "
@@ -90,6 +92,9 @@ class Siren(Client):
         generator = replace(task.context, round=0).generator(f"held out by client {task.client}")
         order = torch.randperm(size, generator=generator)
         return task.shard.part(order[count:].sort().values), task.shard.part(order[:count])
+
+    def _held_out(self, size: int) -> int:
+        return ceil(round(self.held_out * size, 6))
 
     def _alarmed(self, model: LocalModel, task: Task, test: Shard) -> bool:
         inputs, labels = test.take()

@@ -6,6 +6,7 @@ A piece of work that fails costs nobody else anything: its outcome is a `Failed`
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -14,6 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.synchronize import Event
+from threading import Thread
 from typing import Any, TypeVar
 
 import torch
@@ -41,6 +43,7 @@ def carry_out(
     *,
     workers: int | None = None,
     on_tick: Callable[[], None] | None = None,
+    on_done: Callable[[K, R | Failed], None] | None = None,
 ) -> dict[K, R | Failed]:
     """Do ``work(*arguments)`` for every job, in processes of their own.
 
@@ -49,6 +52,7 @@ def carry_out(
         jobs: arguments by key; outcomes come back by the same keys.
         workers: processes; all cores if None.
         on_tick: called twice a second.
+        on_done: called with each key and what came of it, as soon as it is there.
     """
     context = multiprocessing.get_context("spawn")
     count = min(workers or cores(), len(jobs))
@@ -64,7 +68,10 @@ def carry_out(
             while waiting:
                 finished, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
                 for future in finished:
-                    done[futures[future]] = _outcome(future)
+                    key = futures[future]
+                    done[key] = _outcome(future)
+                    if on_done is not None:
+                        on_done(key, done[key])
                 if on_tick is not None:
                     on_tick()
         except BaseException:
@@ -118,7 +125,14 @@ def _set_up(stop: Event) -> None:
     global _stop
     _stop = stop
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
     torch.set_num_threads(1)
+
+
+def _end_with(parent: Any) -> None:
+    """End this worker when its parent has been killed: nobody would tell it to, and it might write beside a new one."""
+    multiprocessing.connection.wait([parent.sentinel])
+    os._exit(1)
 
 
 def cores() -> int:

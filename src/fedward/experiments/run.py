@@ -79,7 +79,7 @@ def execute(
     run = simulation.run(spec.rounds, evaluate_every=spec.evaluate_every, checkpoint=folder.checkpoint)
     with closing(run) as rounds:  # however this ends, the last round is saved by then
         first = _begun(rounds, folder)  # an old checkpoint is refused here, before anything in the folder has changed
-        folder.describe(spec, simulation)
+        folder.describe(spec, simulation, done=len(simulation.records) - (first is not None))
         folder.write_records(simulation.records)
         if first is not None:
             _tell(on_record, first)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 from collections.abc import Iterable
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from .. import __version__
 from ..sim import Record, Simulation
+from ..versions import versions
 from .spec import RunSpec
 
 _FORMAT = 1
@@ -39,7 +36,7 @@ class RunFolder:
     @property
     def files(self) -> tuple[Path, ...]:
         """All that a run writes."""
-        return self.path / "run.json", self.records, self.checkpoint
+        return self.head, self.records, self.checkpoint
 
     def holdings(self) -> str:
         """What is there of an earlier run, in words."""
@@ -52,17 +49,46 @@ class RunFolder:
         for file in self.files:
             file.unlink(missing_ok=True)
 
-    def describe(self, spec: RunSpec, simulation: Simulation) -> None:
-        """Write down what the run is."""
+    @property
+    def head(self) -> Path:
+        """What the run is, as JSON."""
+        return self.path / "run.json"
+
+    def describe(self, spec: RunSpec, simulation: Simulation, done: int) -> None:
+        """Write down what the run is, and by which code its rounds are made.
+
+        ``versions`` are those of the last rounds. Where earlier rounds were made by another code, ``earlier`` says
+        by which, and up to which round.
+
+        Args:
+            spec: what is run.
+            simulation: the run.
+            done: rounds that were there already, made by the code that the folder names.
+        """
+        made = self._made()
+        if done >= spec.rounds and made:  # nothing is added: it stays what another code has made
+            now, earlier = made["versions"], made.get("earlier", [])
+        else:
+            now, earlier = versions(), _earlier(made, done)
         head: dict[str, Any] = {
             "format": _FORMAT,
             "name": self.path.name,
             "config": spec.resolved(),
             "byzantine_ids": sorted(simulation.byzantine),
-            "versions": {"fedward": __version__, "torch": torch.__version__, "python": platform.python_version()},
+            "versions": now,
         }
+        if earlier:
+            head["earlier"] = earlier
         self.path.mkdir(parents=True, exist_ok=True)
-        write_whole(self.path / "run.json", json.dumps(head, indent=1) + "\n")
+        write_whole(self.head, json.dumps(head, indent=1) + "\n")
+
+    def _made(self) -> dict[str, Any]:
+        """What the folder says already; nothing where it says nothing."""
+        try:
+            made = json.loads(self.head.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return made if isinstance(made, dict) and "versions" in made else {}
 
     def write_records(self, records: Iterable[Record]) -> None:
         """Write all records anew."""
@@ -72,6 +98,20 @@ class RunFolder:
         """Add one record."""
         file.write(_line(record))
         file.flush()
+
+
+def _earlier(made: dict[str, Any], done: int) -> list[dict[str, Any]]:
+    """By which other code the rounds so far were made; nothing where all code is the same.
+
+    A run that was killed may go on from a checkpoint of fewer rounds than the folder speaks of.
+    """
+    parts: list[dict[str, Any]] = []
+    for part in [*made.get("earlier", []), {"rounds": done, "versions": made.get("versions")}]:
+        if not parts or parts[-1]["rounds"] < done:
+            parts.append({**part, "rounds": min(part["rounds"], done)})
+    while parts and (parts[-1]["versions"] == versions() or not parts[-1]["rounds"]):
+        parts.pop()
+    return parts
 
 
 def _line(record: Record) -> str:

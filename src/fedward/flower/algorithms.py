@@ -61,7 +61,7 @@ def train_with(
         model.load(start + (answer.row if algorithm.sends == "delta" else -lr * answer.row), answer.buffers)
         arrays = ArrayRecord({k: Array(v.cpu().numpy()) for k, v in model.module.state_dict().items()})
         said = {name: int(value) for name, value in answer.messages.items()}
-        metrics = MetricRecord({"num-examples": len(shard), "loss": float(answer.loss), **said})
+        metrics = MetricRecord({"loss": float(answer.loss), **said})
         return Message(RecordDict({"arrays": arrays, "metrics": metrics}), reply_to=message)
 
     return train

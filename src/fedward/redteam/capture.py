@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from ..attacks import NoAttack, View
 from ..evaluator import Evaluator
 from ..experiments.spec import RunSpec
-from ..rule import Context
+from ..rule import EXAMPLES, Context, Messages
 from ..rules import Mean
 from ..sim.root import BackendEvaluator, root_split
 from ..stack import Updates
@@ -23,11 +23,13 @@ class Captured:
         rows: what every client sent, (n, d).
         previous: the server's last step, (d,); None in the first round of all.
         evaluator: the server's data, at the parameters of this round.
+        messages: what clients say besides, by their number.
     """
 
     rows: Tensor
     previous: Tensor | None
     evaluator: Evaluator
+    messages: Messages = field(default_factory=dict)
 
 
 class _Spy(NoAttack):
@@ -58,6 +60,7 @@ def capture(spec: RunSpec, warmup: int, rounds: int) -> list[Captured]:
             evaluator = BackendEvaluator(
                 simulation.backend, simulation.clients, root, parameters, simulation.server.lr, record.round
             )
-            captured.append(Captured(simulation.rows.clone(), spy.previous, evaluator))
+            said: Messages = {client: {EXAMPLES: len(shard)} for client, shard in enumerate(simulation.data.shards)}
+            captured.append(Captured(simulation.rows.clone(), spy.previous, evaluator, said))
         parameters = simulation.progress.parameters
     return captured

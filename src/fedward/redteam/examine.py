@@ -13,6 +13,7 @@ from ..experiments.spec import RunSpec
 from ..experiments.store import lines_in, write_whole
 from ..failures import MendableError
 from ..notation import describe, parse
+from ..versions import versions
 from .arsenal import EVERYTHING, family
 from .capture import capture
 from .play import Finding, play
@@ -33,11 +34,14 @@ class Examination:
         settings: the training that it was examined on.
         findings: one for each attack and strength, in the order played.
         untouched: accuracy of the short training run without attack.
+        versions: what made them, first to last; more than one where the examination was gone on with under other code,
+            None where a file does not say.
     """
 
     settings: Mapping[str, Any]
     findings: tuple[Finding, ...]
     untouched: float | None
+    versions: tuple[Mapping[str, Any] | None, ...] = ()
 
     @property
     def rule(self) -> str:
@@ -67,6 +71,7 @@ class Examination:
         return {
             "settings": dict(self.settings),
             "untouched": self.untouched,
+            "versions": list(self.versions),
             "findings": list(map(asdict, self.findings)),
         }
 
@@ -163,7 +168,8 @@ def load_examination(file: Path) -> Examination:
     lines = list(_lines(file))
     if not lines or "settings" not in lines[0]:
         raise RedTeamError(f"{file}: no examination; `fedward redteam` writes one")
-    return _assembled(lines[0]["settings"], lines[1:])
+    results = [line for line in lines[1:] if _VERSIONS not in line]
+    return _assembled(lines[0]["settings"], results, list(_made_by(lines)))
 
 
 def _work(spec: RunSpec, file: Path, options: Mapping[str, Any]) -> Examination:
@@ -171,6 +177,7 @@ def _work(spec: RunSpec, file: Path, options: Mapping[str, Any]) -> Examination:
 
 
 _TRAINED = "trained under"
+_VERSIONS = "versions"
 
 
 class _Log:
@@ -178,9 +185,10 @@ class _Log:
 
     def __init__(self, file: Path, settings: Mapping[str, Any]) -> None:
         self.file, self.settings = file, json.loads(json.dumps(settings))
-        head = {"format": _FORMAT, "settings": self.settings}
+        self.versions = versions("redteam")
+        head = {"format": _FORMAT, "settings": self.settings, "versions": self.versions}
         lines = list(_lines(file)) or [head]
-        if lines[0] != head:
+        if any(lines[0].get(key) != head[key] for key in ("format", "settings")):
             other = lines[0].get("settings", {})
             differ = [k for k in {**other, **self.settings} if other.get(k) != self.settings.get(k)]
             raise RedTeamError(
@@ -189,24 +197,35 @@ class _Log:
             )
         self.file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(self.file, "".join(map(_text, lines)))  # without a line that was cut off
-        self.results: dict[Any, dict[str, Any]] = {_name(line): line for line in lines[1:]}
+        self.made_by = list(_made_by(lines))
+        self.results: dict[Any, dict[str, Any]] = {_name(line): line for line in lines[1:] if _VERSIONS not in line}
 
     def add(self, line: dict[str, Any]) -> None:
-        """Keep a result."""
+        """Keep a result; where other code has made those before, which one makes it."""
+        new = [line] if self.made_by[-1] == self.versions else [{_VERSIONS: self.versions}, line]
         with self.file.open("a", encoding="utf-8") as file:
-            file.write(_text(line))
+            file.write("".join(map(_text, new)))
+        self.made_by += [line[_VERSIONS] for line in new[:-1]]
         self.results[_name(line)] = line
 
     def examination(self) -> Examination:
         """What there is so far."""
-        return _assembled(self.settings, list(self.results.values()))
+        return _assembled(self.settings, list(self.results.values()), self.made_by)
 
 
-def _assembled(settings: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> Examination:
+def _assembled(
+    settings: Mapping[str, Any], lines: Sequence[Mapping[str, Any]], made_by: Sequence[Mapping[str, Any] | None]
+) -> Examination:
     trained = {line[_TRAINED]: line["accuracy"] for line in lines if _TRAINED in line}
     findings = [Finding(**line) for line in lines if _TRAINED not in line]
     found = tuple(replace(f, accuracy=trained.get(f.attack)) for f in findings)
-    return Examination(settings, found, trained.get(NONE))
+    return Examination(settings, found, trained.get(NONE), tuple(made_by))
+
+
+def _made_by(lines: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any] | None]:
+    """The versions that made the results of a file, in turn; None where the file does not say."""
+    yield lines[0].get(_VERSIONS)
+    yield from (line[_VERSIONS] for line in lines[1:] if _VERSIONS in line)
 
 
 def _name(line: Mapping[str, Any]) -> Any:

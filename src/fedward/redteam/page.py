@@ -58,6 +58,8 @@ def _lead(examinations: Sequence[Examination]) -> str:
     facts = [count(len(examinations), "rule"), count(len(examinations[0].findings), "attack")]
     facts += [str(s["data"]), str(s["model"]), str(s["partition"])]
     facts += [f"{s['clients']} clients, {s['byzantine']} byzantine", f"trained for {s['rounds']} rounds"]
+    made_by = {str((v or {}).get("code", "unknown")) for e in examinations for v in e.versions}
+    facts += [f"code {', '.join(sorted(made_by))}"] if made_by else []
     return " &middot; ".join(map(escape, facts))
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..aggregator import judge
 from ..attacks import Attack, View
 from ..notation import describe
-from ..rule import BoundError, Context, Plan, Rule, State, apply
+from ..rule import BoundError, Context, Plan, Rule, State, apply, stumbled
 from ..stack import Dense, Updates, materialise
 from .capture import Captured
 
@@ -31,7 +31,7 @@ class Finding:
         progress: <output, mean> / |mean|^2 with the honest mean; 1 without harm, below 0 the model moves back.
         byzantine_accepted: share of the byzantine rows that got weight.
         honest_accepted: share of the honest ones.
-        refused: rounds in which the rule had too few finite rows; the server stays where it is.
+        refused: rounds in which the rule had too few finite rows, or raised; the server stays where it is.
         accuracy: after a short training run under the attack, where one was made.
     """
 
@@ -74,7 +74,7 @@ def play(rule: Rule, attack: Attack, captured: Sequence[Captured], byzantine: in
         stack, own = Dense(now.rows), torch.arange(byzantine)
         honest, rows = stack.take(torch.arange(byzantine, stack.n)), now.rows.clone()
         context = Context(number, seed)
-        within = Context(number, seed, evaluator=now.evaluator).fold("rule")
+        within = Context(number, seed, now.messages, evaluator=now.evaluator).fold("rule")
         if attacks:
             decide = partial(_decide, rule, rule_state, within)
             view = View(honest, stack.take(own), context.fold("attack"), decide, now.previous, attack_state)
@@ -95,7 +95,12 @@ def play(rule: Rule, attack: Attack, captured: Sequence[Captured], byzantine: in
 
 def _decide(rule: Rule, state: State, context: Context, updates: Updates) -> Plan:
     """The rule's decision, with the memory and the streams of a round."""
-    return rule.decide(updates, state, context)
+    try:
+        return rule.decide(updates, state, context)
+    except BoundError:
+        raise
+    except Exception as error:
+        raise BoundError(stumbled(rule, error)) from error
 
 
 def _aggregate(rule: Rule, updates: Dense, honest: Updates, state: State, context: Context) -> tuple[_Round, State]:
@@ -104,7 +109,7 @@ def _aggregate(rule: Rule, updates: Dense, honest: Updates, state: State, contex
     m = updates.n - honest.n
     try:
         outcome = apply(rule, updates, state, context)
-    except BoundError:
+    except Exception:  # too few finite rows, or rows that the rule stumbles over
         return _Round(*_harm(torch.zeros_like(mean), mean, honest), 0.0, 0.0, True), state
     accepted = judge(updates, outcome).accepted.double()
     shares = float(accepted[:m].mean()) if m else 0.0, float(accepted[m:].mean())

@@ -2,8 +2,9 @@
 
 from .center import RFA, CenteredClipping, GeometricMedian, Huber, SequentialCenteredClipping
 from .classwise import ClassWise
-from .clustering import FLAME, ClippedClustering, CopodDOS, CosineClustering
+from .clustering import FLAME, ClippedClustering, CosineClustering
 from .coordinate import ClipMean, MeaMed, Mean, Median, Phocas, TrimmedMean
+from .copod import CopodDOS
 from .distance import Bulyan, Krum, MultiKrum
 from .election import TIES, FedSECA, SignMajority
 from .fldetector import FLDetector

@@ -5,7 +5,6 @@ Every distance from a mix of rows follows from the Gram matrix, so no iteration 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,7 +14,8 @@ from torch import Tensor
 from ..mixers import sequential_buckets
 from ..registry import register
 from ..rule import Context, Plan, Rule, State
-from ..stack import Dots, Gram, Statistic, Updates, cosines, squared_distances
+from ..stack import Dots, Gram, Statistic, Updates, cosines
+from .weiszfeld import Reweighting, geometric_median
 
 
 class _FromGram(Rule):
@@ -25,41 +25,43 @@ class _FromGram(Rule):
         return (Gram(),)
 
 
-@register("geometric-median", paper="Pillutla et al. 2022", complexity="O(n^2 d)")
+@register("geometric-median", paper="Weiszfeld 1937", complexity="O(n^2 d)")
 @dataclass(frozen=True, kw_only=True)
 class GeometricMedian(_FromGram):
-    """The point with the least sum of distances to all rows, by Weiszfeld's iteration from the mean.
+    """The point with the least sum of distances to all rows.
 
-    w_i = 1 / max(|x_i - v|, nu), v = sum_i w_i x_i / sum_i w_i, until no weight changes any more, at most
-    ``iterations`` times; Weiszfeld 1937, as in the author package of RFA (Pillutla et al. 2022), which stops by the
-    sum of distances: one row of 1e30 in it hides every change that matters.
+    argmin_v sum_i |x_i - v|, whose unit vectors towards the rows cancel. If that is a row, it is found as one. Else by
+    Weiszfeld's iteration, w_i = 1 / |x_i - v|, v = sum_i w_i x_i / sum_i w_i, with Anderson's acceleration, from
+    weights 1 / r_i^2, where r_i is the distance within which row i has more than half of the rows: neither colluders nor
+    the order of rows move that start. m < n/2 of n rows, whatever they are, move the median by at most
+    2 (n - m) / (n - 2m) times the distance of the others from their own. Where several points have the least sum (two
+    clients, or an even number on a line) it is one between them. Weiszfeld, "Sur le point pour lequel la somme des
+    distances de n points donnés est minimum", Tohoku Mathematical Journal 1937; in federated learning Pillutla et al.
+    2022, whose budget of a few steps from zero is `RFA`.
 
     Args:
-        iterations: at most this many steps.
-        nu: floor of the distances, in units of the rows.
-        tolerance: relative change of the weights at which to stop.
+        iterations: at most this many steps; ten to a hundred are common, and the last point is taken if they are not
+            enough.
+        tolerance: stop when no distance from v changes by a larger share in a step, or by more than float64 can tell;
+            the unit vectors then add up to at most n times that.
     """
 
-    iterations: int = 100
-    nu: float = 1e-6
-    tolerance: float = 1e-12
+    iterations: int = 1000
+    tolerance: float = 1e-9
     properties: ClassVar[frozenset[str]] = frozenset(
-        {"permutation", "translation", "columns", "rotation", "unanimity", "box"}
+        {"permutation", "translation", "scale", "columns", "rotation", "unanimity", "box", "breakdown"}
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.iterations < 1 or self.nu <= 0 or self.tolerance < 0:
-            raise ValueError(f"iterations >= 1, nu > 0 and tolerance >= 0 are needed, got {self!r}")
+        if self.iterations < 1 or self.tolerance < 0:
+            raise ValueError(f"iterations >= 1 and tolerance >= 0 are needed, got {self!r}")
+
+    def withstands(self, n: int) -> int:
+        return (n - 1) // 2
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        uniform = torch.full((updates.n,), 1 / updates.n, dtype=torch.float64)
-        search = _Reweighting(updates.gram(), lambda dists: 1 / dists.clamp_min(self.nu))
-
-        def settled(before: Tensor, after: Tensor) -> bool:
-            return bool(((after - before).abs() <= self.tolerance * after).all())
-
-        weights, dists = search.run(uniform, self.iterations, settled)
+        weights, dists = geometric_median(updates.gram(), self.iterations, self.tolerance)
         return Plan(updates, weights, scores={"distance": dists})
 
 
@@ -87,8 +89,8 @@ class RFA(_FromGram):
             raise ValueError(f"iterations >= 1 and nu > 0 are needed, got {self!r}")
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        search = _Reweighting(updates.gram(), lambda dists: 1 / dists.clamp_min(self.nu))
-        weights, dists = search.run(None, self.iterations)
+        search = Reweighting(updates.gram())
+        weights, dists = search.run(lambda dists: 1 / dists.clamp_min(self.nu), self.iterations)
         return Plan(updates, weights, scores={"distance": dists})
 
 
@@ -119,49 +121,16 @@ class Huber(_FromGram):
             raise ValueError(f"threshold > 0, tolerance >= 0 and iterations >= 1 are needed, got {self!r}")
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        search = _Reweighting(updates.gram(), lambda dists: (self.threshold / dists.clamp_min(1e-6)).clamp_max(1))
+        search = Reweighting(updates.gram())
+
+        def weigh(dists: Tensor) -> Tensor:
+            return (self.threshold / dists.clamp_min(1e-6)).clamp_max(1)
 
         def settled(before: Tensor, after: Tensor) -> bool:
             return search.length(after - before) < self.tolerance
 
-        weights, dists = search.run(None, self.iterations, settled)
+        weights, dists = search.run(weigh, self.iterations, settled)
         return Plan(updates, weights, scores={"distance": dists})
-
-
-class _Reweighting:
-    """Repeat v = sum_i w_i x_i / sum_i w_i with weights that are a function of the distances |x_i - v|."""
-
-    def __init__(self, gram: Tensor, weigh: Callable[[Tensor], Tensor]) -> None:
-        self.gram, self.weigh = gram, weigh
-        # Measured from a central row, products are of the size of the spread, not of the rows. Differences of the
-        # Gram matrix, unlike halved distances, stay right for a row of 1e30 once its weight is 1e-30.
-        o = int(squared_distances(gram).median(1).values.argmin())
-        self.K = gram - gram[:, o, None] - gram[None, o, :] + gram[o, o]
-
-    def distances(self, weights: Tensor | None) -> Tensor:
-        """Distances of the rows from the mix with these weights, which add up to 1, or from zero: (n,)."""
-        if weights is None:
-            return self.gram.diagonal().clamp_min(0).sqrt()
-        Kw = self.K @ weights
-        return (self.K.diagonal() - 2 * Kw + weights @ Kw).clamp_min(0).sqrt()
-
-    def length(self, weights: Tensor) -> float:
-        """Norm of the mix with these weights, which add up to 0."""
-        return float((weights @ self.K @ weights).clamp_min(0).sqrt())
-
-    def run(
-        self, start: Tensor | None, steps: int, settled: Callable[[Tensor, Tensor], bool] | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Weights after at most so many steps, and the distances of the rows from that mix."""
-        weights, dists = start, self.distances(start)
-        for _ in range(steps):
-            before, weights = weights, self.weigh(dists)
-            weights = weights / weights.sum()
-            dists = self.distances(weights)
-            if settled is not None and before is not None and settled(before, weights):
-                break
-        assert weights is not None
-        return weights, dists
 
 
 @register("centered-clipping", paper="Karimireddy et al. 2021", complexity="O(n^2 d)", example={"radius": 10.0})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -51,14 +52,14 @@ class ClassWise(Wrapped):
 
     decay: float = 0.9
     gamma: float = 0.5
-    divisor: int | str = "available"
+    divisor: int | Literal["available"] = "available"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 <= self.decay <= 1 or not 0 <= self.gamma < 1:
             raise ValueError(f"0 <= decay <= 1 and 0 <= gamma < 1 are needed, got {self!r}")
-        if self.divisor != "available" and not (isinstance(self.divisor, int) and self.divisor >= 1):
-            raise ValueError(f"divisor is 'available' or the number of classes, got {self.divisor!r}")
+        if self.divisor != "available" and self.divisor < 1:
+            raise ValueError(f"divisor counts classes, at least 1, got {self.divisor}")
 
     @property
     def history(self) -> bool:  # type: ignore[override]  # class variables elsewhere

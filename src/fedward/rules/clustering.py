@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from ..registry import register
 from ..rule import Context, Plan, Reason, Rule, State, average_of, median
 from ..stack import Gram, SqNorms, Statistic, Updates, cosines
 
-_LINKAGES = ("single", "complete", "average")
+Linkage = Literal["single", "complete", "average"]
 
 
 class _FromAngles(Rule):
@@ -40,15 +40,10 @@ class CosineClustering(_FromAngles):
         ValueError: another linkage.
     """
 
-    linkage: str = "single"
+    linkage: Linkage = "single"
     properties: ClassVar[frozenset[str]] = frozenset(
         {"permutation", "scale", "columns", "rotation", "unanimity", "box"}
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.linkage not in _LINKAGES:
-            raise ValueError(f"linkage is one of {', '.join(_LINKAGES)}, got {self.linkage!r}")
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         cos = cosines(updates.gram())
@@ -92,14 +87,9 @@ class ClippedClustering(_FromAngles):
         linkage: as for `CosineClustering`.
     """
 
-    linkage: str = "average"
+    linkage: Linkage = "average"
     history: ClassVar[bool] = True
     properties: ClassVar[frozenset[str]] = frozenset({"permutation", "scale", "columns", "rotation", "unanimity"})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.linkage not in _LINKAGES:
-            raise ValueError(f"linkage is one of {', '.join(_LINKAGES)}, got {self.linkage!r}")
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         norms, cos = updates.norms(), cosines(updates.gram())
@@ -167,40 +157,3 @@ def majority_cluster(cos: Tensor) -> Tensor:
     joined = tree[tree[:, 3] > n // 2][0]
     labels = fcluster(tree, joined[2], "distance")
     return torch.from_numpy(np.flatnonzero(labels == np.bincount(labels).argmax()))
-
-
-@register("copoddos", paper="Alkhunaizi et al. 2022", complexity="O(n^2 d)")
-@dataclass(frozen=True, kw_only=True)
-class CopodDOS(_FromAngles):
-    """Weights that fall off with how much of an outlier a row is among all distances and angles.
-
-    E = distances and C = 1 - cos between all rows; r = COPOD(E) + COPOD(C), where COPOD scores the rows of a matrix by
-    how far out in the tails of its columns they lie; weights = softmax(-r). Alkhunaizi, Kamzolov, Takáč & Nandakumar,
-    "Suppressing poisoning attacks on federated learning for medical imaging", MICCAI 2022. Li et al., "COPOD:
-    copula-based outlier detection", ICDM 2020, as pyod has it: ``pip install fedward[outliers]``.
-
-    Raises:
-        ImportError: pyod is not installed.
-    """
-
-    properties: ClassVar[frozenset[str]] = frozenset(
-        {"permutation", "scale", "columns", "rotation", "unanimity", "box"}
-    )
-
-    def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        angles = (1 - cosines(updates.gram())).round(decimals=12).fill_diagonal_(0)
-        scores = copod_scores(updates.sq_dists().sqrt()) + copod_scores(angles)
-        return Plan(updates, torch.softmax(-scores, 0), scores={"copod": scores})
-
-
-def copod_scores(matrix: Tensor) -> Tensor:
-    """COPOD's outlier score of each row of a square matrix: (n,)."""
-    try:
-        from pyod.models.copod import COPOD
-    except ImportError as error:
-        raise ImportError("CopodDOS needs pyod, which is not installed: pip install fedward[outliers]") from error
-    if len(matrix) == 1:
-        return torch.zeros(1, dtype=torch.float64)
-    # Ranks do not change with the scale, and the cubes in a skewness must not overflow.
-    scaled = (matrix + matrix.T) / matrix.amax().clamp_min(torch.finfo(torch.float64).tiny)
-    return torch.from_numpy(COPOD().fit(scaled.numpy()).decision_scores_)

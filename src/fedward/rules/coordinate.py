@@ -10,10 +10,10 @@ import torch
 
 from ..mixers import clip_factors
 from ..registry import register
-from ..rule import Bound, Context, Plan, Rule, State, median
+from ..rule import Bound, Context, Plan, Reason, Rule, State, median
 from ..stack import SqNorms, Statistic, Updates
 from ..stack import kernels as columns
-from .messages import by_samples
+from .messages import by_examples
 
 _COLUMNWISE = frozenset({"permutation", "translation", "scale", "columns", "unanimity", "box"})
 
@@ -27,16 +27,28 @@ class Mean(Rule):
     averaging, McMahan et al. 2017). Anybody can say anything, so that nothing is weighted by default.
 
     Args:
-        weighted: by the samples that clients say they have; those that say nothing sensible count for nothing, and
-            all alike if nobody does.
+        weighted: by the samples that clients say they have (``messages={id: {"num-examples": 250}}``, as in Flower;
+            ``num_examples`` and ``samples`` are read as well). Those that say nothing sensible while others do have
+            weight 0, with `Reason.NO_EXAMPLES`.
+
+    Raises:
+        ValueError: weighted, and nobody says anything sensible.
     """
 
     weighted: bool = False
-    properties: ClassVar[frozenset[str]] = _COLUMNWISE | {"rotation", "mean"}
+
+    @property
+    def by_client(self) -> bool:  # type: ignore[override]  # class variables elsewhere
+        return self.weighted
+
+    @property
+    def properties(self) -> frozenset[str]:  # type: ignore[override]
+        return _COLUMNWISE | ({"rotation"} if self.weighted else {"rotation", "mean"})
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         if self.weighted:
-            return Plan(updates, by_samples(updates.ids, context))
+            weights = by_examples(updates.ids, context)
+            return Plan(updates, weights, reasons=[Reason.NO_EXAMPLES] * updates.n)
         return Plan(updates, torch.full((updates.n,), 1 / updates.n, dtype=torch.float64))
 
 
@@ -66,7 +78,10 @@ class Median(Rule):
     Yin et al. 2018, Definition 1. Some published code takes the lower of the two.
     """
 
-    properties: ClassVar[frozenset[str]] = _COLUMNWISE
+    properties: ClassVar[frozenset[str]] = _COLUMNWISE | {"breakdown"}
+
+    def withstands(self, n: int) -> int:
+        return (n - 1) // 2
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         return Plan(updates, kernel=columns.median)
@@ -82,7 +97,7 @@ class TrimmedMean(Rule):
 
     f: int
     bound: ClassVar[Bound] = Bound(2, 1)
-    properties: ClassVar[frozenset[str]] = _COLUMNWISE | {"mean"}
+    properties: ClassVar[frozenset[str]] = _COLUMNWISE | {"mean", "breakdown"}
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         return Plan(updates, kernel=partial(columns.trimmed_mean, f=self.f))
@@ -99,7 +114,7 @@ class MeaMed(Rule):
 
     f: int
     bound: ClassVar[Bound] = Bound(2, 1)
-    properties: ClassVar[frozenset[str]] = _COLUMNWISE | {"mean"}
+    properties: ClassVar[frozenset[str]] = _COLUMNWISE | {"mean", "breakdown"}
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         return Plan(updates, kernel=partial(columns.mean_around_median, count=updates.n - self.f))
@@ -116,7 +131,7 @@ class Phocas(Rule):
 
     f: int
     bound: ClassVar[Bound] = Bound(2, 1)
-    properties: ClassVar[frozenset[str]] = _COLUMNWISE | {"mean"}
+    properties: ClassVar[frozenset[str]] = _COLUMNWISE | {"mean", "breakdown"}
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         return Plan(updates, kernel=partial(columns.mean_around_trimmed_mean, f=self.f))

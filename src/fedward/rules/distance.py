@@ -24,6 +24,21 @@ def krum_scores(sq_dists: Tensor, neighbours: int) -> Tensor:
     return others.sort(1).values[:, : min(k, len(others) - 1)].sum(1)
 
 
+def central_scores(sq_dists: Tensor, neighbours: int = 0) -> Tensor:
+    """The Krum scores that decide between equal ones: of the nearest half of all rows, and of one neighbour more: (n,).
+
+    Two rows that are each other's nearest have the same score by one neighbour. By more they have not, and no minority
+    of colluders is among the nearest half.
+    """
+    return krum_scores(sq_dists, max(neighbours + 1, len(sq_dists) // 2))
+
+
+def lowest_scores(sq_dists: Tensor, neighbours: int, m: int) -> tuple[Tensor, Tensor]:
+    """Krum scores, (n,), and the m rows with the lowest ones, (m,)."""
+    scores = krum_scores(sq_dists, neighbours)
+    return scores, smallest(scores, m, central_scores(sq_dists, neighbours))
+
+
 class _FromDistances(Rule):
     """A rule that needs the distances between all rows."""
 
@@ -37,16 +52,17 @@ class Krum(_FromDistances):
     """The row that is closest to its n - f - 2 nearest other rows, in sum of squared distances.
 
     score_i = sum over the n - f - 2 nearest j != i of |x_i - x_j|^2; Blanchard et al. 2017, section 4. Some code sums
-    plain distances, or n - f - 1 of them.
+    plain distances, or n - f - 1 of them. Of rows with equal scores, such as the nearest two of three for f = 0, the one
+    whose next neighbours are nearer; where the paper takes the smaller identifier, this holds only for identical rows.
     """
 
     f: int
     bound: ClassVar[Bound] = Bound(2, 3)
-    properties: ClassVar[frozenset[str]] = _ROWWISE
+    properties: ClassVar[frozenset[str]] = _ROWWISE | {"breakdown"}
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        scores = krum_scores(updates.sq_dists(), updates.n - self.f - 2)
-        return average_of(updates, smallest(scores, 1), scores={"krum": scores}, reason=Reason.FAR)
+        scores, chosen = lowest_scores(updates.sq_dists(), updates.n - self.f - 2, 1)
+        return average_of(updates, chosen, scores={"krum": scores}, reason=Reason.FAR)
 
 
 @register("multi-krum", paper="Blanchard et al. 2017", complexity="O(n^2 d)")
@@ -55,13 +71,17 @@ class MultiKrum(_FromDistances):
     """Average of the m rows with the lowest Krum scores.
 
     Scores are computed once. m = n - f - 2 unless given (the SignGuard experiments' choice); m = 1 is Krum, and
-    m = n - f another common choice.
+    m = n - f another common choice. Equal scores are told apart as by `Krum`.
     """
 
     f: int
     m: int | None = None
     bound: ClassVar[Bound] = Bound(2, 3)
-    properties: ClassVar[frozenset[str]] = _ROWWISE
+
+    @property
+    def properties(self) -> frozenset[str]:  # type: ignore[override]  # a class variable elsewhere
+        # More than n - f rows would let colluders in.
+        return _ROWWISE | {"breakdown"} if self.m is None else _ROWWISE
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -74,9 +94,9 @@ class MultiKrum(_FromDistances):
             raise BoundError(f"{self!r} averages m = {self.m} rows, got {n} clients: lower m")
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        scores = krum_scores(updates.sq_dists(), updates.n - self.f - 2)
         m = self.m if self.m is not None else updates.n - self.f - 2
-        return average_of(updates, smallest(scores, m), scores={"krum": scores}, reason=Reason.FAR)
+        scores, chosen = lowest_scores(updates.sq_dists(), updates.n - self.f - 2, m)
+        return average_of(updates, chosen, scores={"krum": scores}, reason=Reason.FAR)
 
 
 @register("bulyan", paper="El Mhamdi et al. 2018", complexity="O(n^2 d + n^3)")
@@ -85,18 +105,15 @@ class Bulyan(_FromDistances):
     """Krum picks n - 2f rows one by one; then each column averages the n - 4f picked values closest to its median.
 
     Rows are scored afresh after each pick, among those left, with (left - f - 2) neighbours, at least 1.
-    El Mhamdi et al. 2018, Algorithm 1. Much code scores only once.
+    El Mhamdi et al. 2018, Algorithm 1. Much code scores only once. With f of 1 or 2 the last picks score rows by one
+    neighbour, and two that are each other's nearest tie: the one that is nearer to the nearest half of all rows wins.
     """
 
     f: int
     bound: ClassVar[Bound] = Bound(4, 3)
-
-    @property
-    def properties(self) -> frozenset[str]:  # type: ignore[override]  # a class variable elsewhere
-        # With f of 1 or 2 the last picks score rows by one neighbour: two rows that are each other's nearest tie,
-        # and the first one wins.
-        always = frozenset({"translation", "scale", "columns", "unanimity", "box", "mean"})
-        return always if self.f in (1, 2) else always | {"permutation"}
+    properties: ClassVar[frozenset[str]] = frozenset(
+        {"permutation", "translation", "scale", "columns", "unanimity", "box", "mean", "breakdown"}
+    )
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         picked, scores = bulyan_picks(updates.sq_dists(), self.f)
@@ -119,13 +136,14 @@ def bulyan_picks(sq_dists: Tensor, f: int) -> tuple[Tensor, Tensor]:
     ranked = sq_dists.gather(1, order)
     left = torch.ones(n, dtype=torch.bool)
     scores = torch.zeros(n, dtype=sq_dists.dtype)
+    central = central_scores(sq_dists)
     picks = []
     for remaining in range(n, 2 * f, -1):
         alive = left[order]
         counted = alive & (alive.cumsum(1) <= max(remaining - f - 2, 1))
         current = torch.where(counted, ranked, 0.0).sum(1)
         scores[left] = current[left]
-        best = left.nonzero().flatten()[smallest(current[left], 1)]
+        best = left.nonzero().flatten()[smallest(current[left], 1, central[left])]
         left[best] = False
         picks.append(best)
     return torch.cat(picks), scores

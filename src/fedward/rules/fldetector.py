@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..parameters import Variant
 from ..registry import register
 from ..rule import Context, Plan, Reason, Rule, State, average_of
 from ..stack import Dense, Joined, Updates
@@ -49,7 +50,7 @@ class FLDetector(Rule):
     window: int = 10
     clusters: int = 7
     momentum: float = 0.0
-    variant: str = "paper"
+    variant: Variant = "paper"
     history: ClassVar[bool] = True
     by_client: ClassVar[bool] = True
     passes: ClassVar[int] = 4
@@ -61,8 +62,6 @@ class FLDetector(Rule):
         super().__post_init__()
         if self.window < 1 or self.clusters < 2 or not 0 <= self.momentum < 1:
             raise ValueError(f"window >= 1, clusters >= 2 and 0 <= momentum < 1 are needed, got {self!r}")
-        if self.variant not in ("paper", "official"):
-            raise ValueError(f'variant is "paper" or "official", got {self.variant!r}')
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         deviations = self._deviations(updates, state)

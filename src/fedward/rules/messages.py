@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..rule import Context
+from ..rule import EXAMPLES, Context
+
+_SPELLINGS = (EXAMPLES, "num_examples", "samples")  # of several the first
 
 
 def _said(context: Context, client: Any, what: str) -> Any:
@@ -25,10 +27,11 @@ def alarms(ids: Sequence[Any], context: Context) -> Tensor:
     return torch.tensor([isinstance(a, bool | int | np.bool_) and bool(a) for a in said], dtype=torch.bool)
 
 
-def samples(ids: Sequence[Any], context: Context) -> Tensor:
+def examples(ids: Sequence[Any], context: Context) -> Tensor:
     """How many samples each says it has, 0 where it says nothing sensible: (n,) float64."""
-    said = [_said(context, client, "samples") for client in ids]
-    return torch.tensor([_positive(value) for value in said], dtype=torch.float64)
+    said = [[_said(context, client, spelling) for spelling in _SPELLINGS] for client in ids]
+    first = [next((value for value in values if value is not None), None) for values in said]
+    return torch.tensor([_positive(value) for value in first], dtype=torch.float64)
 
 
 def _positive(value: Any) -> float:
@@ -41,9 +44,27 @@ def _positive(value: Any) -> float:
     return number if isfinite(number) and number > 0 else 0.0
 
 
-def by_samples(ids: Sequence[Any], context: Context) -> Tensor:
-    """Weights in proportion to the samples that clients say they have, equal if nobody says: (n,), sum 1."""
-    counts = samples(ids, context)
-    greatest = float(counts.max()) if len(counts) else 0.0
-    shares = counts / greatest if greatest > 0 else torch.ones_like(counts)
-    return shares / shares.sum()
+def by_examples(ids: Sequence[Any], context: Context, among: Tensor | None = None) -> Tensor:
+    """Weights in proportion to the samples that clients say they have: (n,), sum 1.
+
+    Who says nothing sensible among others who do has weight 0.
+
+    Args:
+        ids: of the clients.
+        context: with what they said.
+        among: (n,) bool, whose weights are asked for; the others get 0, and if none of these said anything, all do.
+
+    Raises:
+        ValueError: nobody says anything sensible.
+    """
+    counts = examples(ids, context)
+    if not bool((counts > 0).any()):
+        raise ValueError(
+            f"weighted=True goes by the samples that clients say they have, and none of the {len(counts)} clients "
+            f"says a positive number: pass messages={{id: {{{EXAMPLES!r}: 250}}, ...}} "
+            f"({' and '.join(_SPELLINGS[1:])} are read as well), or leave weighted out"
+        )
+    if among is not None:
+        counts = torch.where(among, counts, 0.0)
+    shares = counts / counts.max().clamp_min(torch.finfo(counts.dtype).tiny)  # sums of great numbers stay finite
+    return shares / shares.sum().clamp_min(1)

@@ -36,10 +36,9 @@ class RobustTailor(Rule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "rules", tuple(self.rules))
         p = self.probabilities
-        if not self.rules or not all(isinstance(rule, Rule) for rule in self.rules):
-            raise ValueError(f"RobustTailor draws from at least one rule, got {self.rules!r}")
+        if not self.rules:
+            raise ValueError("RobustTailor draws from at least one rule, got none")
         if p is not None and not (len(p) == len(self.rules) and min(p) >= 0 and abs(sum(p) - 1) <= 1e-9):
             raise ValueError(f"{len(self.rules)} rules need as many probabilities that add up to 1, got {p}")
 

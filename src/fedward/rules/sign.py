@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-import warnings
+import re
 from dataclasses import dataclass
+from math import ceil
 from typing import ClassVar
 
 import numpy as np
 import torch
-from scipy.spatial.distance import cdist
-from sklearn.cluster import MeanShift
 from torch import Tensor
 
 from ..mixers import clip_factors
+from ..parameters import Variant
 from ..registry import register
 from ..rule import Context, Plan, Reason, Rule, State, median
 from ..stack import Dots, Gram, Sample, SignCounts, SqNorms, Statistic, Updates
 from .distance import krum_scores
+from .meanshift import mean_shift
 
 # The distance feature of a row that is farther than the median, and the greatest similarity feature.
 _FEATURE = 0.2
+# A norm this close to a bound, relative to it, is on the bound; so is a sum of distances.
+_SLACK = 1e-12
+# A squared distance to a reference is known up to this share of both squared lengths.
+_ROUNDING = 1e-14
+# Similarities in memory at once.
+_ROOM = 2**24
 
 
 @register("sign-guard", paper="Xu et al. 2022")
@@ -35,12 +42,18 @@ class SignGuard(Rule):
     Xu, Huang, Song & Lan, "Byzantine-robust Federated Learning through Collaborative Malicious Gradient Filtering",
     ICDCS 2022, Algorithm 2; the arXiv version's pseudo-code does not clip (``clip=False``). It does not use f.
 
+    The default is the paper. What it leaves open is as in the authors' code: clusters as scikit-learn's MeanShift finds
+    them, with the bandwidth that its `estimate_bandwidth` gives at quantile 0.5. A norm that is on a bound but for
+    rounding is on it.
+
     ``variant="official"`` is what the authors' code does instead: strict inequalities in step 1; one contiguous run of
     columns; shares divided by their maximum; the clip radius is the lower median; at most 50 rows, from a fixed
-    seed, set the clusters' bandwidth; and in -Sim and -Dist the differences stated there.
+    seed, set the clusters' bandwidth, so that with more clients their order counts; and in -Sim and -Dist the
+    differences stated there.
 
     Args:
-        lower, upper: bounds on the norm in units of the median norm; 0 and inf switch the filter off.
+        lower, upper: bounds on the norm in units of the median norm; 0 and inf switch the filter off (but for zero
+            rows in the official variant, whose bounds are strict).
         fraction: share of the columns whose signs are counted.
         clip: whether rows are clipped to the median norm before they are averaged.
         cluster: whether to cluster; off, only norms decide (the paper's ablation).
@@ -55,7 +68,7 @@ class SignGuard(Rule):
     fraction: float = 0.1
     clip: bool = True
     cluster: bool = True
-    variant: str = "paper"
+    variant: Variant = "paper"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -63,13 +76,21 @@ class SignGuard(Rule):
             raise ValueError(f"0 <= lower <= upper is needed, got lower={self.lower} and upper={self.upper}")
         if not 0 < self.fraction <= 1:
             raise ValueError(f"0 < fraction <= 1 is needed, got fraction={self.fraction}")
-        if self.variant not in ("paper", "official"):
-            raise ValueError(f'variant is "paper" or "official", got {self.variant!r}')
 
     @property
     def official(self) -> bool:
         """Whether to do as the authors' code does."""
         return self.variant == "official"
+
+    @property
+    def sample(self) -> int | None:
+        """How many rows at most set the clusters' bandwidth; all if None."""
+        return 50 if self.official else None
+
+    @property
+    def properties(self) -> frozenset[str]:  # type: ignore[override]  # a class variable elsewhere
+        # Which rows are in the sample hangs on their order.
+        return frozenset({"permutation", "scale"} if self.sample is None else {"scale"})
 
     def signs(self, context: Context) -> SignCounts:
         """The sign counts that this rule reads in this round."""
@@ -99,7 +120,7 @@ class SignGuard(Rule):
         if extra is not None:
             # Rounding in a similarity must not tell identical rows apart.
             features = torch.cat([features, extra.round(decimals=12)[:, None]], 1)
-        inlier = largest_cluster(features, official=self.official) if self.cluster else torch.ones(updates.n).bool()
+        inlier = largest_cluster(features, self.sample) if self.cluster else torch.ones(updates.n).bool()
         trusted = inlier & ~too_small & ~too_large
 
         radius = float(norms.median()) if self.official else M  # torch.median is the lower median
@@ -121,25 +142,32 @@ class SignGuard(Rule):
             return torch.zeros_like(norms).bool(), norms > 0
         ratio = norms / M
         if self.official:
-            return ratio <= self.lower, ratio >= self.upper
-        return ratio < self.lower, ratio > self.upper
+            return ratio <= self.lower * (1 + _SLACK), ratio >= self.upper * (1 - _SLACK)
+        return ratio < self.lower * (1 - _SLACK), ratio > self.upper * (1 + _SLACK)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _WithReference(SignGuard):
     """SignGuard with a feature relative to the previous aggregate, or to all rows while there is none."""
 
-    warmup: int = 3
+    warmup: int | str | None = None
     history: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.warmup < 1:
-            raise ValueError(f"the first round has no previous aggregate, so warmup >= 1, got {self.warmup}")
+        if self.warmup is not None:
+            warmup_rounds(self.warmup, None)
+
+    @property
+    def usual_warmup(self) -> int | str:
+        """The warm-up where none is given."""
+        return "3 epochs"
 
     def reference(self, state: State, context: Context) -> Tensor | None:
         """The previous aggregate, after the warm-up."""
-        return state.get("reference") if context.round >= self.warmup else None
+        warmup = self.usual_warmup if self.warmup is None else self.warmup
+        late = context.round >= warmup_rounds(warmup, context.rounds_per_epoch)
+        return state.get("reference") if late else None
 
     def extra_statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         reference = self.reference(state, context)
@@ -147,6 +175,24 @@ class _WithReference(SignGuard):
 
     def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
         return {"reference": output.clone()}  # the caller may do with the output as it likes
+
+
+def warmup_rounds(warmup: int | str, rounds_per_epoch: float | None) -> int:
+    """A warm-up in rounds: a number of them, or "3 epochs"; an epoch is one round where that is all one knows.
+
+    Raises:
+        ValueError: anything else, or none at all: the first round has no previous aggregate.
+    """
+    if isinstance(warmup, int) and not isinstance(warmup, bool) and warmup >= 1:
+        return warmup
+    epochs = re.fullmatch(r"(\d+(?:\.\d+)?) *epochs?", warmup.strip()) if isinstance(warmup, str) else None
+    if epochs is None or float(epochs[1]) == 0:
+        raise ValueError(
+            f"warmup is a number of rounds, a whole number of at least 1, or of epochs, above 0 and written like "
+            f'"3 epochs", got {warmup!r}'
+        )
+    rounds = float(epochs[1]) * (1 if rounds_per_epoch is None else rounds_per_epoch)
+    return max(ceil(round(rounds, 6)), 1)  # 3 epochs of a third of a round each are 1 round, whatever floats say
 
 
 @register("sign-guard-sim", paper="Xu et al. 2022", complexity="O(n d), O(n^2 d) in the warm-up")
@@ -160,27 +206,25 @@ class SignGuardSim(_WithReference):
     ``variant="official"``: in the warm-up the lower median over all j, with 0 for j = i.
 
     Args:
-        warmup: rounds without a reference. The paper has 3 epochs, which are 60 of its rounds.
+        warmup: how long there is no reference: a number of rounds, or a text such as "3 epochs". Epochs are those of
+            the clients' samples where they are known, as in a `Simulation`: there 3 epochs of 1,200 samples a client,
+            60 a round, are 60 rounds. Elsewhere (`Aggregator`, Flower) an epoch counts as one round: give the number
+            of rounds. None is "3 epochs", the paper's and the authors' code's.
+
+    Raises:
+        ValueError: parameters out of these bounds.
     """
 
     def extra_feature(self, updates: Updates, state: State, context: Context) -> Tensor:
         norms, reference = updates.norms(), self.reference(state, context)
         if reference is None:
-            cosines = _cosines(updates.gram(), norms, norms)
-            s = self._typical(cosines)
+            s = typical_cosines(updates.gram(), norms, official=self.official)
         else:
             s = _cosines(updates.compute(Dots(reference))[0], norms, reference.double().norm().cpu()[None])[:, 0]
         m = float(s.median()) if self.official else median(s)
         if m <= 0:
             return torch.zeros_like(s)
         return s.clamp(0, m) / (5 * m + (1e-8 if self.official else 0))
-
-    def _typical(self, cosines: Tensor) -> Tensor:
-        if self.official:
-            return cosines.clone().fill_diagonal_(0).median(1).values
-        n = len(cosines)
-        others = cosines[~torch.eye(n, dtype=torch.bool)].reshape(n, n - 1)
-        return torch.tensor([median(row) if n > 1 else 1.0 for row in others], dtype=torch.float64)
 
 
 @register("sign-guard-dist", paper="Xu et al. 2022", complexity="O(n d), O(n^2 d) in the warm-up")
@@ -191,25 +235,61 @@ class SignGuardDist(_WithReference):
     score_i = |x_i - previous aggregate|, in the warm-up the sum of squared distances to the max(1, floor(n / 2) - 1)
     nearest rows; the feature is 0 if score_i < the median score, else 0.2. Xu et al. 2022, section IV.
 
-    ``variant="official"``: warm-up in the first round only, with plain distances; 0.2 from 1.1 times the lower median.
+    ``variant="official"``: plain distances in the warm-up; 0.2 from 1.1 times the lower median; every row sets the
+    clusters' bandwidth.
 
     Args:
-        warmup: rounds without a reference. The paper has 3 epochs, which are 60 of its rounds.
+        warmup: as for `SignGuardSim`; None is "3 epochs" as in the paper, and "1 epoch" in the official variant.
+
+    Raises:
+        ValueError: parameters out of these bounds.
     """
 
-    def reference(self, state: State, context: Context) -> Tensor | None:
-        return state.get("reference") if context.round >= (1 if self.official else self.warmup) else None
+    @property
+    def usual_warmup(self) -> int | str:
+        return "1 epoch" if self.official else "3 epochs"
+
+    @property
+    def sample(self) -> int | None:
+        return None
 
     def extra_feature(self, updates: Updates, state: State, context: Context) -> Tensor:
         reference = self.reference(state, context)
-        if reference is None:
-            sq_dists = updates.sq_dists()
-            score = krum_scores(sq_dists.sqrt() if self.official else sq_dists, updates.n // 2 - 1)
-        else:
-            squares = updates.norms().square() + reference.double().square().sum().cpu()
-            score = (squares - 2 * updates.compute(Dots(reference))[0][:, 0]).clamp_min(0).sqrt()
-        near = score < 1.1 * float(score.median()) if self.official else score < median(score)
+        near = self._central(updates) if reference is None else self._near(updates, reference)
         return torch.where(near, 0.0, _FEATURE).double()
+
+    def _central(self, updates: Updates) -> Tensor:
+        """Which rows are closer than most to the rows around them."""
+        sq_dists = updates.sq_dists()
+        score = krum_scores(sq_dists.sqrt() if self.official else sq_dists, updates.n // 2 - 1)
+        bound = 1.1 * float(score.median()) if self.official else median(score)
+        return score < bound * (1 - _SLACK)
+
+    def _near(self, updates: Updates, reference: Tensor) -> Tensor:
+        """Which rows are closer than most to the reference; by squares, whose rounding is known."""
+        # Quarters, so that lengths up to the largest float64 can be added.
+        lengths = (updates.norms() / 2).square() + (reference.double() / 2).square().sum().cpu()
+        squares = (lengths - updates.compute(Dots(reference))[0][:, 0] / 2).clamp_min(0)
+        bound = 1.1**2 * float(squares.median()) if self.official else median(squares)
+        return squares < bound - _ROUNDING * lengths
+
+
+def typical_cosines(gram: Tensor, norms: Tensor, *, official: bool = False) -> Tensor:
+    """Median over the other rows of the cosine with each: (n,), 1 for a lone row.
+
+    ``official``: the lower median over all rows, with 0 for the row itself.
+    """
+    n = len(norms)
+    if n == 1 and not official:
+        return torch.ones(1, dtype=torch.float64)
+    count = n if official else n - 1
+    middle = [(count - 1) // 2, (count - 1) // 2 if official else count // 2]
+    typical = []
+    for rows in torch.arange(n).chunk(n * n // _ROOM + 1):
+        cosines = _cosines(gram[rows], norms[rows], norms)
+        cosines[torch.arange(len(rows)), rows] = 0.0 if official else torch.inf  # the last of all, so not in the middle
+        typical.append(np.partition(cosines.numpy(), middle, axis=1)[:, middle].mean(1))
+    return torch.from_numpy(np.concatenate(typical))
 
 
 def _cosines(dots: Tensor, norms: Tensor, others: Tensor) -> Tensor:
@@ -218,32 +298,8 @@ def _cosines(dots: Tensor, norms: Tensor, others: Tensor) -> Tensor:
     return torch.where(scale > 0, dots / scale.clamp_min(torch.finfo(torch.float64).tiny), 0.0)
 
 
-def largest_cluster(features: Tensor, *, official: bool = False) -> Tensor:
-    """Which rows are in the most populous Mean-Shift cluster: (n,) bool.
-
-    scikit-learn's Mean-Shift with a flat kernel, binned seeds, no forced members, and `bandwidth`. Clusters of the same
-    size: the denser one, then the one of larger coordinates. If the bandwidth is 0, equal rows are a cluster.
-    """
-    points = features.numpy()
-    few = official and len(points) > 50
-    h = bandwidth(points[np.random.RandomState(0).permutation(len(points))[:50]] if few else points)
-    if h == 0:
-        _, groups = np.unique(points, axis=0, return_inverse=True)
-        labels = groups.max() - groups.reshape(-1)
-    else:
-        with warnings.catch_warnings():  # every point a bin of its own: then the points are the seeds, as is right
-            warnings.filterwarnings("ignore", message="Binning data failed")
-            labels = MeanShift(bandwidth=h, bin_seeding=True, cluster_all=False).fit(points).labels_
-    members = np.bincount(labels[labels >= 0], minlength=1)
+def largest_cluster(features: Tensor, sample: int | None = None) -> Tensor:
+    """Which rows are in the most populous cluster: (n,) bool. Of clusters of one size the first, see `mean_shift`."""
+    labels = mean_shift(features.numpy(), sample)
+    members = np.bincount(labels[labels >= 0])
     return torch.from_numpy(labels == members.argmax())
-
-
-def bandwidth(points: np.ndarray) -> float:
-    """Mean distance of the points to their floor(n / 2)-th nearest point, at least the first, which is itself.
-
-    What scikit-learn's `estimate_bandwidth` with quantile 0.5 is up to rounding; from differences, so that points that
-    coincide have distance 0.
-    """
-    k = max(len(points) // 2, 1)
-    chunks = np.array_split(points, len(points) // 1000 + 1)
-    return float(np.concatenate([np.partition(cdist(c, points), k - 1, axis=1)[:, k - 1] for c in chunks]).mean())

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
+from ..parameters import Variant
 from ..registry import register
 from ..rule import Context, Plan, Reason, Rule, State, smallest
 from ..stack import Gram, Statistic, Updates
 from .memory import recall, remember
-from .messages import alarms, by_samples
+from .messages import alarms, by_examples
 
 NO_ALARM, FALSE, TRUE = "no alarm", "false alarms", "true alarms"
 DIVERGENT, SINGLE = "divergent alarms", "single alarm"
-VARIANTS, ROLLBACKS = ("paper", "official"), ("recovered", "printed")
 
 _COUNT, _BANNED, _BACK, _STREAK = "malicious index", "banned", "way back", "streak of rollbacks"
 _SLACK = 1e-9  # accuracies are fractions of few samples: a difference of exactly 10 points must not hang on rounding
@@ -65,20 +65,20 @@ class SIREN(Rule):
         penalty: C_p as a share of the clients of the round.
         award: C_a.
         rollback: "recovered" or "printed".
-        weighted: weigh benign rows by the samples that clients say they have. Anybody can say anything.
+        weighted: weigh benign rows by the samples that clients say they have, as `Mean` does. Anybody can say anything.
         variant: "paper" or "official".
         rounds: that the authors' code plans for.
 
     Raises:
-        ValueError: parameters out of bounds, or no evaluator.
+        ValueError: parameters out of bounds, or no evaluator; weighted, and nobody says how many samples it has.
     """
 
     threshold: float = 0.1
     penalty: float = 0.45
     award: float = 0.5
-    rollback: str = "recovered"
+    rollback: Literal["recovered", "printed"] = "recovered"
     weighted: bool = False
-    variant: str = "paper"
+    variant: Variant = "paper"
     rounds: int = 40
     passes: ClassVar[int | None] = 3
     properties: ClassVar[frozenset[str]] = frozenset({"permutation"})
@@ -91,9 +91,6 @@ class SIREN(Rule):
         super().__post_init__()
         if not 0 <= self.threshold <= 1 or not (self.penalty >= 0 and self.award >= 0) or self.rounds < 1:
             raise ValueError(f"0 <= threshold <= 1, penalty >= 0, award >= 0 and rounds >= 1 are needed, got {self!r}")
-        for value, valid in ((self.variant, VARIANTS), (self.rollback, ROLLBACKS)):
-            if value not in valid:
-                raise ValueError(f"{value!r} is not one of {', '.join(valid)}")
 
     @property
     def official(self) -> bool:
@@ -113,15 +110,15 @@ class SIREN(Rule):
         used = case.benign & ~banned
         weights = torch.zeros(updates.n, dtype=torch.float64)
         if bool(used.any()):
-            chosen = used.nonzero().flatten()
-            ids = [updates.ids[i] for i in chosen.tolist()]
-            weights[chosen] = by_samples(ids, context) if self.weighted else 1 / len(chosen)
+            weights = by_examples(updates.ids, context, used) if self.weighted else used.double() / used.sum()
         rolled_back = case.branch in (TRUE, DIVERGENT)
         if self.official:
             rolled_back = rolled_back and int(state.get(_STREAK, 0)) % 2 == 0
         counts, barred = self._book(recall(state, _COUNT, updates.ids, 0), case.benign, banned, used)
         scores = {_COUNT: counts, "accuracy": case.accuracy}
-        reasons = [Reason.BANNED if ok else why for ok, why in zip(case.benign.tolist(), case.reasons, strict=True)]
+        excused = [Reason.NO_EXAMPLES if ok else Reason.BANNED for ok in used.tolist()]
+        verdicts = zip(case.benign.tolist(), excused, case.reasons, strict=True)
+        reasons = [excuse if ok else why for ok, excuse, why in verdicts]
         stack = updates
         if rolled_back and _BACK in state:
             stack = updates.anchored(state[_BACK])

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from ..registry import register
 from ..rule import Bound, BoundError, Context, Plan, Reason, Rule, State, average_of, smallest
-from ..stack import Gram, SqNorms, Statistic, Updates
+from ..stack import Gram, SqNorms, Statistic, Updates, evened
+from .distance import central_scores
 
 _ROWWISE = frozenset({"permutation", "translation", "scale", "columns", "rotation", "unanimity", "box", "mean"})
 
@@ -52,21 +53,31 @@ class FABA(_FromDistances):
 
     Xia, Tao, Hao & Li, "FABA: an algorithm for fast aggregation against Byzantine attacks in distributed neural
     networks", IJCAI 2019, Algorithm 1. The row with the largest sum of squared distances to those left is the farthest
-    from their mean, so no mean is formed.
+    from their mean, so no mean is formed. The last two are equally far from theirs: the one that is farther from the
+    nearest half of all rows goes; of two clients alone, the longer one.
     """
 
     f: int
     bound: ClassVar[Bound] = Bound(1, 1)
-    properties: ClassVar[frozenset[str]] = _ROWWISE
+
+    @property
+    def properties(self) -> frozenset[str]:  # type: ignore[override]  # a class variable elsewhere
+        # No rule can tell one of two rows from the other in a way that neither order nor a shift of both changes.
+        claims = _ROWWISE | {"breakdown"}
+        return claims - {"translation"} if self.f == 1 else claims
+
+    def withstands(self, n: int) -> int:
+        return min(self.f, (n - 1) // 2)
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         dists, left = updates.sq_dists(), torch.arange(updates.n)
+        central, norms = central_scores(dists), updates.norms()
         scores = torch.zeros(updates.n, dtype=torch.float64)
         for _ in range(self.f):
             # Summed afresh each time: subtracting the distances of a row of 1e30 would leave nothing but rounding.
             sums = dists[left][:, left].sum(1)
             scores[left] = sums / len(left)
-            worst = smallest(-sums, 1)
+            worst = smallest(-sums, 1, -central[left], -norms[left])
             left = left[torch.arange(len(left)) != worst]
         return average_of(updates, left, scores={"distance": scores.sqrt()}, reason=Reason.FAR)
 
@@ -90,7 +101,7 @@ class MoNNA(_FromDistances):
     pivot: Hashable = 0
     by_client: ClassVar[bool] = True
     bound: ClassVar[Bound] = Bound(2, 1)
-    properties: ClassVar[frozenset[str]] = _ROWWISE - {"permutation"}
+    properties: ClassVar[frozenset[str]] = (_ROWWISE - {"permutation"}) | {"breakdown"}
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         if self.pivot not in updates.ids:
@@ -126,7 +137,7 @@ class MDA(_FromDistances):
     limit: int = 200_000
     bound: ClassVar[Bound] = Bound(2, 1)
     # The two rows farthest apart set the diameter; others can be exchanged for rows left out, and row order decides.
-    properties: ClassVar[frozenset[str]] = _ROWWISE - {"permutation"}
+    properties: ClassVar[frozenset[str]] = (_ROWWISE - {"permutation"}) | {"breakdown"}
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         dists = updates.sq_dists()
@@ -224,7 +235,7 @@ class SMEA(_FromDistances):
     f: int
     limit: int = 100_000
     bound: ClassVar[Bound] = Bound(2, 1)
-    properties: ClassVar[frozenset[str]] = _ROWWISE
+    properties: ClassVar[frozenset[str]] = _ROWWISE | {"breakdown"}
 
     def check(self, n: int) -> None:
         super().check(n)
@@ -240,13 +251,14 @@ class SMEA(_FromDistances):
         subsets = combinations(range(updates.n), size)
         while chunk := list(islice(subsets, 256)):
             rows = torch.tensor(chunk)
-            inner = gram[rows[:, :, None], rows[:, None, :]]
+            inner, unit = evened(gram[rows[:, :, None], rows[:, None, :]])
             centred = (
                 inner - inner.mean(1, keepdim=True) - inner.mean(2, keepdim=True) + inner.mean((1, 2), keepdim=True)
             )
             top = torch.linalg.eigvalsh((centred + centred.mT) / 2)[:, -1]
             # Rows that are all the same leave nothing but rounding.
             top = torch.where(top <= 1e-13 * inner.diagonal(dim1=1, dim2=2).sum(1), 0.0, top)
+            top = top * unit
             first = smallest(top, 1)
             if float(top[first]) < best * (1 - 1e-12):
                 best, kept = float(top[first]), rows[first[0]]

@@ -168,11 +168,23 @@ class _Rejection(Rule):
                 kept[smallest(-impact, self.f)] = False
                 scores[name] = impact
         survivors = kept.nonzero().flatten()
-        reasons = [Reason.HARMFUL] * updates.n
         if len(survivors) == 0:
             return average_of(updates, survivors, scores=scores, reason=Reason.HARMFUL)
         plan = self.base.decide(updates.take(survivors), {}, below)
-        return Plan(plan.updates, plan.weights, plan.kernel, scores, reasons, judged=updates)
+        judged = _rows_judged(plan, updates)
+        for name, score in plan.scores.items():
+            scores[name] = torch.where(judged >= 0, score.double().cpu()[judged.clamp_min(0)], torch.nan)
+        within = plan.reasons or [Reason.NOT_SELECTED] * len(judged)
+        reasons = [within[i] if i >= 0 else Reason.HARMFUL for i in judged.tolist()]
+        return Plan(plan.updates, plan.weights, plan.kernel, scores, reasons, judged=updates, note=plan.note)
+
+
+def _rows_judged(plan: Plan, updates: Updates) -> Tensor:
+    """Which row of those that a plan speaks of stands for each row of the stack, -1 for none: (n,)."""
+    rows, theirs = updates.owner(), (plan.judged or plan.updates).owner()
+    judged = torch.full((updates.n,), -1)
+    judged[rows[rows >= 0]] = theirs[rows >= 0]
+    return judged
 
 
 @register("error-rate-rejection", paper="Fang et al. 2020", complexity="O(n^2 d)")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..attacks import Attack, Batch
 from ..clients import Answer, Client, Shard, Task
-from ..rule import Context, State
+from ..rule import EXAMPLES, Context, State
 from .backends import Backend
 from .data import FederatedData
 from .progress import Progress
@@ -53,6 +53,7 @@ class Cohort:
         train = data.dataset.train
         inputs, labels = train.inputs.to(device), train.labels.to(device)
         self.shards = [Shard(inputs, labels, places, device) for places in data.shards]
+        self.rounds_per_epoch = rounds_per_epoch(clients, self.shards)
 
     @property
     def fewest(self) -> int:
@@ -113,7 +114,7 @@ class Cohort:
             c: replace(a, row=a.row.clone(), loss=float(a.loss)) for c, a in delayed.items() if a.row is not None
         }
         nothing = torch.zeros_like(now.parameters)
-        waiting = {c: Answer(nothing, nan, messages={"samples": len(self.shards[c])}) for c in spared} | dict(now.late)
+        waiting = {c: Answer(nothing, nan, messages={EXAMPLES: len(self.shards[c])}) for c in spared} | dict(now.late)
         arrived = waiting | {c: a for c, a in done.items() if c not in late}
         arrived = {c: arrived[c] for c in sorted(arrived)}
         states = {**now.client_states, **{c: a.state for c, a in done.items() if a.state}}
@@ -162,6 +163,17 @@ def drawn_in_round(clients: int, participation: float) -> int:
 def fewest_answers(drawn: int, dropout: float, late: float) -> int:
     """Answers in time at least, where so many clients take part."""
     return drawn - _part(dropout, drawn) - _part(late, drawn)
+
+
+def rounds_per_epoch(clients: Client, shards: Sequence[Shard]) -> float | None:
+    """How many rounds of a client go through as many samples as a client has on average; None if that is not known."""
+    seen = 0.0
+    for shard in shards:
+        epochs = clients.epochs_per_round(shard)
+        if epochs is None:
+            return None
+        seen += epochs * len(shard)
+    return sum(map(len, shards)) / seen if seen > 0 else None
 
 
 def _part(share: float, count: int) -> int:

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,15 @@ from ..aggregator import Result, judge
 from ..attacks import Attack, NoAttack, View
 from ..clients import Answer, Client, Gradient
 from ..evaluator import Evaluator
-from ..rule import BoundError, Context, Rule, State, apply
-from ..stack import Dense, materialise
+from ..rule import BoundError, Context, Plan, Rule, State, apply, stumbled
+from ..stack import Dense, Layers, Updates, materialise
 from .backends import Backend
 from .checkpoint import load_checkpoint, save_checkpoint
 from .cohort import Cohort
 from .data import FederatedData, Split
 from .parallel import Parallel
 from .progress import SAVED, Progress
-from .record import Record, Shares, share
+from .record import Record, Shares, by_client, reasons_of, share
 from .root import BackendEvaluator, root_split
 from .server import ServerSGD
 
@@ -171,7 +171,8 @@ class Simulation:
     def _next(self, now: Progress, evaluate: bool) -> Progress:
         """One round, from one state to the next."""
         clock = _Clock()
-        context = Context(round=now.round, seed=self.seed, evaluator=self._evaluator(now))
+        context = Context(now.round, self.seed, evaluator=self._evaluator(now))
+        context = replace(context, rounds_per_epoch=self._cohort.rounds_per_epoch)
         present, late = self._cohort.drawn(context, now)
         classes = self._cohort.classes_of(now.round, present)
         context = replace(context, group=classes[0] if classes else None)
@@ -180,16 +181,16 @@ class Simulation:
         active, ids, self._sent = [s.client for s in sent], [s.id for s in sent], len(sent)
         byzantine = [i for i, c in enumerate(active) if c in self.byzantine]
         honest = [i for i, c in enumerate(active) if c not in self.byzantine]
-        updates = Dense(self._rows[: len(sent)], ids=ids) if sent else None
         with clock("attack"):
             attack_state = now.attack_state
+            said: dict[Hashable, Any] = {s.id: self._said(s.client, s.answer.messages, context) for s in sent}
+            context = replace(context, messages=said)
             for group in dict.fromkeys(s.group for s in sent):
                 about = replace(context, group=group)
                 theirs, own = ([i for i in rows if sent[i].group == group] for rows in (honest, byzantine))
-                assert updates is not None
-                attack_state = self._forge(updates, theirs, own, about, now, attack_state)
-            said: dict[Hashable, Any] = {s.id: self._said(s.client, s.answer.messages, context) for s in sent}
-            context = replace(context, messages=said)
+                attack_state = self._forge(ids, theirs, own, about, now, attack_state)
+            # Made now that every row is what arrives: no attack can have asked this stack for anything.
+            updates = Dense(self.rows, ids=ids) if sent else None
             if len(classes) > 1:
                 context = replace(context, group={s.id: s.group for s in sent if s.group is not None})
         skipped, result, state = None, None, now.rule_state
@@ -202,6 +203,8 @@ class Simulation:
                 result, state = judge(updates, outcome), outcome.state
             except BoundError as error:
                 skipped = str(error)  # too many non-finite rows: the model stays, the run goes on
+            except Exception as error:  # what clients sent made the rule stumble: they must not end the run with it
+                skipped = stumbled(self.rule, error)
         if result is not None:
             with clock("update"):
                 gradient = -result.output if self.clients.sends == "delta" else result.output
@@ -221,8 +224,8 @@ class Simulation:
             train_loss=sum(float(sent[i].answer.loss) for i in honest) / max(len(honest), 1),
             byzantine_accepted=share([accepted[i] for i in byzantine]),
             honest_accepted=share([accepted[i] for i in honest]),
-            accepted=_by_client(self.data.n, active, accepted),
-            reasons=_reasons(active, result),
+            accepted=by_client(self.data.n, active, accepted),
+            reasons=reasons_of(active, result),
             signs=signs,
             confidence=confidence,
             seconds=clock.seconds,
@@ -251,29 +254,47 @@ class Simulation:
         return self.attack.say(messages, context.fold("attack")) if client in self.byzantine else messages
 
     def _forge(
-        self, rows: Dense, honest: list[int], byzantine: list[int], context: Context, now: Progress, before: State
+        self,
+        ids: Sequence[Hashable],
+        honest: list[int],
+        byzantine: list[int],
+        context: Context,
+        now: Progress,
+        before: State,
     ) -> State:
         """Put forged rows in the place of the byzantine clients' own; what the attack remembers of it."""
         if not (honest and byzantine):
             return before
-        own = torch.tensor(byzantine)
+        # The attack sees a copy of the byzantine clients' own rows, since their places are written to below, and of
+        # the others stacks that know nothing of these places.
+        own = self._rows[torch.tensor(byzantine)]
         view = View(
-            honest=rows.take(torch.tensor(honest)),
-            own=rows.take(own),
-            context=replace(context.fold("attack"), evaluator=None),
-            decide=lambda updates: self.rule.decide(updates, now.rule_state, context.fold("rule")),
+            honest=_stack_of(self._rows, honest, ids),
+            own=Dense(own, ids=[ids[i] for i in byzantine]),
+            context=replace(context.fold("attack"), evaluator=None, messages={}),
+            decide=partial(self._decide, now.rule_state, context.fold("rule")),
             previous=_as_sent(now.velocity, self.clients),
             state=before,
         )
         forged = self.attack.forge(view)
+        places = self._rows.data  # the same memory; the stack of honest rows need not mind what happens beside them
         if not self.attack.history:
-            for block in forged.blocks():  # what a block is made of is in the same columns, so it can be overwritten
-                rows.G[own, block.start : block.stop] = block.rows.to(rows.dtype)
+            for block in forged.blocks():
+                places[byzantine, block.start : block.stop] = block.rows.to(places.dtype)
             return before
-        sent = materialise(forged).to(rows.dtype)
+        sent = materialise(forged).to(places.dtype)
         state = self.attack.advance(view, sent)
-        rows.G[own] = sent
+        places[byzantine] = sent
         return state
+
+    def _decide(self, state: State, context: Context, updates: Updates) -> Plan:
+        """What the rule would say of these rows: a rule that stumbles over them does not decide, in a search too."""
+        try:
+            return self.rule.decide(updates, state, context)
+        except BoundError:
+            raise
+        except Exception as error:
+            raise BoundError(stumbled(self.rule, error)) from error
 
     def _confidence(self, parameters: Tensor, buffers: Tensor | None) -> float | None:
         """Of the attack's success, where it is after some samples."""
@@ -358,18 +379,13 @@ def _checksum(*tensors: Tensor) -> str:
     return f"{crc:08x}"
 
 
-def _by_client(n: int, active: list[int], accepted: list[bool]) -> tuple[bool | None, ...]:
-    verdicts: list[bool | None] = [None] * n
-    for client, ok in zip(active, accepted, strict=True):
-        verdicts[client] = ok and verdicts[client] is not False  # of several rows, all
-    return tuple(verdicts)
-
-
-def _reasons(active: list[int], result: Result[Tensor] | None) -> dict[int, Any]:
-    if result is None:
-        return {}
-    verdicts = zip(active, result.reasons, result.accepted.tolist(), strict=True)
-    return {client: reason for client, reason, ok in verdicts if not ok}
+def _stack_of(rows: Tensor, places: list[int], ids: Sequence[Hashable]) -> Updates:
+    """A stack of some of the rows, read where they lie: of one piece if they are."""
+    theirs = [ids[i] for i in places]
+    first, last = places[0], places[-1]
+    if last - first + 1 == len(places):
+        return Dense(rows[first : last + 1], ids=theirs)
+    return Layers([[rows[i]] for i in places], ids=theirs)
 
 
 def _as_sent(velocity: Tensor | None, clients: Client) -> Tensor | None:

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..parameters import check_parameters
+
 __all__ = ["IID", "PARTITIONS", "Degree", "Dirichlet", "KClasses", "Partition", "SFraction"]
 
 
@@ -69,7 +71,7 @@ class SFraction:
     s: float
 
     def __post_init__(self) -> None:
-        # `not ... <=` rather than `<` or `>`, so that NaN is refused as well.
+        check_parameters(self)
         if not 0.0 <= self.s <= 1.0:
             raise ValueError(f"SFraction: s is the IID share and must lie in [0, 1], got {self.s}")
 
@@ -111,6 +113,7 @@ class Degree:
     p: float
 
     def __post_init__(self) -> None:
+        check_parameters(self)
         if not 0.0 <= self.p <= 1.0:
             raise ValueError(f"Degree: p is a probability and must lie in [0, 1], got {self.p}")
 
@@ -146,6 +149,7 @@ class Dirichlet:
     alpha: float = 1.0
 
     def __post_init__(self) -> None:
+        check_parameters(self)
         if not 0.0 < self.alpha < math.inf:
             raise ValueError(f"Dirichlet: alpha must be above 0, got {self.alpha}")
 
@@ -188,13 +192,14 @@ class KClasses:
     k: int
 
     def __post_init__(self) -> None:
-        if not self.k >= 1 or self.k != int(self.k):
+        check_parameters(self)
+        if self.k < 1:
             raise ValueError(f"KClasses: k counts classes and must be a whole number of at least 1, got {self.k}")
 
     def split(self, labels: Tensor, clients: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         """See `Partition.split`."""
         _check(labels, clients)
-        k, classes = int(self.k), int(labels.max()) + 1
+        k, classes = self.k, int(labels.max()) + 1
         if k > classes or clients * k < classes:
             raise ValueError(
                 f"KClasses: {clients} clients with k = {k} classes each cannot share {classes} classes; k must lie "

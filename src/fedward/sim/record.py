@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from torch import Tensor
+
+from ..aggregator import Result
 from ..rule import Reason
 
 Shares = tuple[float, float, float]
@@ -68,3 +71,19 @@ class Record:
 def share(accepted: list[bool]) -> float | None:
     """Share of the accepted; None of nobody."""
     return sum(accepted) / len(accepted) if accepted else None
+
+
+def by_client(n: int, active: Sequence[int], accepted: Sequence[bool]) -> tuple[bool | None, ...]:
+    """Verdicts in the order of all clients; None for those that did not take part."""
+    verdicts: list[bool | None] = [None] * n
+    for client, ok in zip(active, accepted, strict=True):
+        verdicts[client] = ok and verdicts[client] is not False  # of several rows, all
+    return tuple(verdicts)
+
+
+def reasons_of(active: Sequence[int], result: Result[Tensor] | None) -> dict[int, Reason]:
+    """Why clients were not accepted, by client."""
+    if result is None:
+        return {}
+    verdicts = zip(active, result.reasons, result.accepted.tolist(), strict=True)
+    return {client: reason for client, reason, ok in verdicts if not ok}

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ..parameters import check_parameters
+
 
 @dataclass(frozen=True, kw_only=True)
 class ServerSGD:
@@ -23,6 +25,7 @@ class ServerSGD:
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
+        check_parameters(self)
         if not (self.lr > 0 and 0 <= self.momentum < 1 and self.weight_decay >= 0):
             raise ValueError(f"lr > 0, 0 <= momentum < 1 and weight_decay >= 0 are needed, got {self!r}")
 

@@ -1,18 +1,23 @@
 """The lazy stack of client updates: the only code that touches data."""
 
+from .buffers import lower_median, mean_of_running
 from .election import ElectedMean, Floors
 from .files import Files
 from .gathered import Gathered
-from .geometry import cosines, squared_distances
-from .layout import Layout
+from .geometry import SAME_ROW, cosines, evened, squared_distances
+from .intake import Model, OnBad, Stack, as_updates
+from .layout import Buffers, Integers, Layout
 from .parts import one_mix, parts
 from .ranks import MagnitudeCounts, magnitude_of_rank
-from .sources import Dense, Layers, Stack, as_updates
+from .reference import Ids
+from .sources import Dense, Layers
 from .stats import Block, Dots, Gram, Sample, SignConcordance, SignCounts, SqNorms, Statistic
 from .updates import Extended, Joined, Kernel, Rooted, Updates, View, materialise
 
 __all__ = [
+    "SAME_ROW",
     "Block",
+    "Buffers",
     "Dense",
     "Dots",
     "ElectedMean",
@@ -21,11 +26,15 @@ __all__ = [
     "Floors",
     "Gathered",
     "Gram",
+    "Ids",
+    "Integers",
     "Joined",
     "Kernel",
     "Layers",
     "Layout",
     "MagnitudeCounts",
+    "Model",
+    "OnBad",
     "Rooted",
     "Sample",
     "SignConcordance",
@@ -37,8 +46,11 @@ __all__ = [
     "View",
     "as_updates",
     "cosines",
+    "evened",
+    "lower_median",
     "magnitude_of_rank",
     "materialise",
+    "mean_of_running",
     "one_mix",
     "parts",
     "squared_distances",

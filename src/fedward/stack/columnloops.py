@@ -13,6 +13,7 @@ from .loops import Bits, Floats, Wide
 STRIP = 64  # columns that are sorted at a time: n of them stay in the first-level cache
 TILE = 1 << 18  # bytes of all rows that are fetched at a time: memory streams, and they stay in the second-level cache
 WIDE = 256  # columns that elect at a time
+TIE = 1e-12  # of values: those whose distances from a middle differ by less are equally far, see `kernels`
 LINE = 16  # entries that keep the rows of a tile from competing for the same lines of the cache
 
 
@@ -82,7 +83,8 @@ def rank_means(
                 for i in range(n - count):
                     low, high = buffer[i], buffer[i + count]
                     for j in range(STRIP):
-                        start[j] += np.float64(high[j]) - centre[j] < centre[j] - np.float64(low[j])
+                        down, up = np.float64(low[j]), np.float64(high[j])
+                        start[j] += up - centre[j] < centre[j] - down - (TIE * abs(down) + TIE * abs(up))
                 for i in range(n):
                     value = buffer[i]
                     for j in range(STRIP):

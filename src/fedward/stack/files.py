@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Iterable
+from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
 
 from torch import Tensor
 
-from .sources import Layers, from_state_dicts
+from .entries import UnfitError
+from .intake import Due, Model, OnBad, agreement
+from .layout import Buffers, Integers
+from .reference import STATE_DICT, Ids, Sent, client_names, read_entries
+from .sources import Layers
 
 
 class Files(Layers):
@@ -21,37 +26,57 @@ class Files(Layers):
     Args:
         paths: one file a client.
         ids: names of the clients; the names of the files without what follows the last dot if not given.
+        like, buffers, integers, on_bad: as `as_updates` has them. A file that is absent or damaged counts as something
+            that cannot be used, too.
         block: columns at a time; as many as suit the cache if None.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a file is damaged or no safetensors file, or files differ in names or shapes of tensors.
+        ValueError, TypeError: a file is damaged or no safetensors file, or files differ in names or shapes of tensors.
     """
 
     def __init__(
         self,
-        paths: Sequence[str | PathLike[str]],
+        paths: Iterable[str | PathLike[str]],
         *,
-        ids: Sequence[Hashable] | None = None,
+        ids: Ids = None,
+        like: Model | None = None,
+        buffers: Buffers = "auto",
+        integers: Integers = "refuse",
+        on_bad: OnBad = "raise",
         block: int | None = None,
     ) -> None:
-        if not paths:
+        files = [fspath(path) for path in paths]
+        if not files:
             raise ValueError("a stack needs at least one row, got no files: no client sent an update")
-        names = [Path(path).stem for path in paths] if ids is None else list(ids)
-        if len(names) != len(paths):
-            raise ValueError(f"{len(paths)} files need {len(paths)} ids, got {len(names)}")
-        rows, layout, counters = from_state_dicts([_mapped(fspath(path)) for path in paths], names)
-        super().__init__(rows, layout=layout, counters=counters, ids=names, block=block)
+        if ids is None:
+            ids = [Path(path).stem for path in files]
+        names, due = client_names(ids, len(files)), Due(like, buffers, integers)
+        agreed, layout = agreement([_read(path, due) for path in files], names, due, on_bad)
+        super().__init__(agreed, layout=layout, block=block)
+
+
+def _read(path: str, due: Due) -> Sent:
+    """What a file holds, of which nothing is read yet."""
+    try:
+        tensors = _mapped(path)
+    except UnfitError as error:
+        return Sent(STATE_DICT, {}, error)
+    return replace(read_entries(STATE_DICT, tensors), source=path)
 
 
 def _mapped(path: str) -> dict[str, Tensor]:
-    """The tensors of a file, of which nothing is read yet."""
     try:
-        from safetensors import SafetensorError, safe_open
+        from safetensors import safe_open
     except ImportError:
         raise ImportError("rows in files need the package safetensors: pip install 'fedward[files]'") from None
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no dict
-    except SafetensorError as error:
-        raise ValueError(f"{path} is damaged or no safetensors file ({error}): leave this client out") from None
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no dict
+            # Of a tensor with two names, `safetensors.torch.save_model` stores one, and which the other is.
+            tied = {name: other for name, other in (file.metadata() or {}).items() if other in tensors}
+            return {**{name: tensors[other] for name, other in tied.items()}, **tensors}
+    except FileNotFoundError:
+        raise UnfitError(FileNotFoundError, f"there is no file {path}") from None
+    except Exception as error:  # whatever a file that is none makes its reader stumble over
+        raise UnfitError(ValueError, f"{path} is damaged or no safetensors file ({error})") from None

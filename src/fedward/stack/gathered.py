@@ -21,6 +21,10 @@ class Gathered(View):
         self.views = tuple(views)
         self.dtype = max((view.dtype for view in views), key=lambda dtype: dtype.itemsize)
 
+    def check_unwritten(self) -> None:
+        for view in self.views:
+            view.check_unwritten()
+
     def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
         block = torch.cat([view.read(start, stop).to(self.dtype) for view in self.views])
         return block if rows is None else block[rows]

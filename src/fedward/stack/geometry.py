@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-# Two rows closer than this share of their squared norms are the same row.
-_SAME_ROW = 1e-13
+SAME_ROW = 1e-13
+"""Rows whose squared distance is a smaller share of their squared norms are one row."""
 
 
 def squared_distances(gram: Tensor) -> Tensor:
@@ -19,9 +19,22 @@ def squared_distances(gram: Tensor) -> Tensor:
     scale = half[:, None] + half[None, :]
     dists = scale - gram
     # A NaN or Inf stays one: the row it comes from is not the same as any other.
-    same = (dists <= _SAME_ROW * scale) & scale.isfinite()
+    same = (dists <= SAME_ROW * scale) & scale.isfinite()
     dists = torch.where(same, torch.zeros_like(dists), 2 * dists).fill_diagonal_(0)
     return _merged(dists, dists)
+
+
+def evened(gram: Tensor) -> tuple[Tensor, Tensor]:
+    """The Gram matrix of the rows shortened by a power of 2 so that none is longer than 2, and their unit squared.
+
+    For (m, n, n) each of m matrices on its own. Whatever is to take powers of inner products, which are squares
+    already, takes them of these: exact, and out of the reach of rows of 1e78, whose fourth powers overflow.
+    """
+    exponent = torch.frexp(gram.diagonal(dim1=-2, dim2=-1).amax(-1)).exponent
+    half = torch.div(exponent - 1, 2, rounding_mode="floor").to(gram.dtype)
+    unit = torch.exp2(2 * half)
+    # In two steps: the inverse of the largest unit is no normal number.
+    return gram * torch.exp2(-half)[..., None, None] * torch.exp2(-half)[..., None, None], unit
 
 
 def cosines(gram: Tensor) -> Tensor:

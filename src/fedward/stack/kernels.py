@@ -19,6 +19,9 @@ from . import columnloops, compiled
 
 Network = tuple[tuple[int, int], ...]
 
+# Values whose distances differ by a smaller share of themselves are equally far: rounding does not choose between them.
+TIE = columnloops.TIE
+
 # Beyond this many rows the network's n log^2 n steps cost more than torch.sort's n log n.
 _MAX_NETWORK = 192
 MAX_COMPILED = 1024
@@ -143,7 +146,8 @@ def _closest(ranked: Tensor, middle: Tensor, count: int) -> Tensor:
     """Mean of the ``count`` values of each sorted column that are closest to a value between its ends."""
     # In a sorted column the closest values are neighbours. Their window moves up as long as the value it would take
     # in is strictly closer than the one it would let go; once it is not, it never is again.
-    moves = ranked[count:] - middle < middle - ranked[: len(ranked) - count]  # in float64, as the middle is
+    low, high = ranked[: len(ranked) - count].double(), ranked[count:].double()
+    moves = high - middle < middle - low - (TIE * low.abs() + TIE * high.abs())
     start = moves.sum(0)
     rows = start[None] + torch.arange(count, device=ranked.device)[:, None]
     return _mean(list(ranked.gather(0, rows))).to(ranked.dtype)

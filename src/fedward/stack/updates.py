@@ -16,6 +16,7 @@ from . import compiled
 from .geometry import squared_distances
 from .kernels import weighted_sum
 from .layout import Layout
+from .reference import Agreed
 from .stats import Block, Gram, Sample, SignConcordance, SignCounts, SqNorms, Statistic
 
 R = TypeVar("R")
@@ -32,6 +33,9 @@ class Updates(ABC):
     statistics from those of the stack beneath, without reading a column where that is possible.
 
     Statistics live on the CPU, whatever the device of the rows: they are small, and decisions are made there.
+
+    A stack never changes after it was made, or what it knows of its rows would no longer be true: it has no tensor to
+    assign into, and says so (RuntimeError) when the memory that it reads was written to by others meanwhile.
     """
 
     n: int
@@ -40,6 +44,8 @@ class Updates(ABC):
     device: torch.device
     ids: tuple[Hashable, ...]
     layout: Layout | None = None
+    agreed: Agreed | None = None
+    """What else came from the clients, where they were looked at one by one."""
     block_columns: int
 
     def __init__(self) -> None:
@@ -55,6 +61,10 @@ class Updates(ABC):
         calculated come as float64, so that no sign is lost to rounding.
         """
 
+    @abstractmethod
+    def check_unwritten(self) -> None:
+        """Raise RuntimeError if rows were written to after the stack was made."""
+
     @property
     @abstractmethod
     def columns_read(self) -> float:
@@ -65,6 +75,7 @@ class Updates(ABC):
 
     def blocks(self, rows: Tensor | None = None, times: int = 1) -> Iterator[Block]:
         """All columns, a cache-sized block, or several, at a time."""
+        self.check_unwritten()
         step = self.block_columns * times
         for start in range(0, self.d, step):
             yield Block(start, self.read(start, min(start + step, self.d), rows))
@@ -75,10 +86,15 @@ class Updates(ABC):
         blocks = self.blocks(rows, times=compiled.BLOCKS if loops else 1)
         return (compiled.side_by_side if loops else map)(lambda block: (block, work(block)), blocks)
 
+    def sent_finite(self, row: int) -> bool:
+        """Whether every entry of a row is finite as it was sent: its squared norm may exceed float64 all the same."""
+        return all(bool(block.rows.isfinite().all()) for block in self.blocks(torch.tensor([row])))
+
     # --- statistics -----------------------------------------------------------------------------------------
 
     def compute(self, *statistics: Statistic) -> tuple[Tensor, ...]:
         """The values of the given statistics: those not known yet are computed together in one pass."""
+        self.check_unwritten()
         for statistic in statistics:
             if statistic not in self._statistics:
                 derived = self._derive(statistic)
@@ -198,6 +214,9 @@ class View(Updates):
         self.dtype, self.device, self.layout = base.dtype, base.device, base.layout
         self.block_columns = base.block_columns
         self.ids = tuple(range(n))  # a mixed row is nobody's: its number is its name
+
+    def check_unwritten(self) -> None:
+        self.base.check_unwritten()
 
     @property
     def columns_read(self) -> float:
@@ -328,6 +347,10 @@ class Joined(_Longer):
             raise ValueError(f"stacks to join need the same columns, got d = {base.d} and d = {below.d}")
         super().__init__(base, base.n + below.n)
         self.below = below
+
+    def check_unwritten(self) -> None:
+        self.base.check_unwritten()
+        self.below.check_unwritten()
 
     def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
         block = _stacked(self.base.read(start, stop), self.below.read(start, stop))

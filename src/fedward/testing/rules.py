@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -13,10 +13,11 @@ from torch import Tensor
 
 from ..aggregator import Aggregator, Result
 from ..chain import Chain
-from ..rule import BoundError, Context, Reason, Rule, State, apply
+from ..rule import EXAMPLES, BoundError, Context, Messages, Reason, Rule, State, apply
 from ..stack import Dense, Layers, Updates
 from .compare import Named, Raises, close, same
-from .stacks import COLUMNS, QuadraticEvaluator, example_stacks, fewest, random_stack
+from .shared import check_shared
+from .stacks import COLUMNS, example_stacks, fewest, random_stack, root_data, said
 
 Oracle = Callable[[np.ndarray], np.ndarray]
 
@@ -46,26 +47,25 @@ def check_rule(rule: Rule, *, oracle: Oracle | None = None) -> None:
             PROPERTIES[claim](rule, random_stack(rule))
 
 
-def root_data(rule: Rule, d: int) -> QuadraticEvaluator | None:
-    """The server's own data, for rules that need it."""
-    return QuadraticEvaluator(d) if rule.root_data else None
-
-
-def go_on(aggregator: Aggregator, G: Any, **more: Any) -> Result[Tensor]:
+def go_on(
+    aggregator: Aggregator, G: Any, ids: Sequence[Any] | None = None, messages: Messages | None = None
+) -> Result[Tensor]:
     """The next round of an aggregator."""
-    d = G.d if isinstance(G, Updates) else G.shape[1]
-    result: Result[Tensor] = aggregator(G, evaluator=root_data(aggregator.rule, d), **more)
+    n, d = (G.n, G.d) if isinstance(G, Updates) else G.shape
+    if messages is None:
+        messages = said(range(n) if ids is None else ids)
+    result: Result[Tensor] = aggregator(G, ids, messages, evaluator=root_data(aggregator.rule, d))
     return result
 
 
-def verdict(rule: Rule, G: Any) -> Result[Tensor]:
+def verdict(rule: Rule, G: Any, messages: Messages | None = None) -> Result[Tensor]:
     """The first round of a rule."""
-    return go_on(Aggregator(rule), G)
+    return go_on(Aggregator(rule), G, messages=messages)
 
 
 def output_of(rule: Rule, G: Any) -> Any:
     """The first output of a rule, of the kind of its input."""
-    return rule(G, evaluator=root_data(rule, G.shape[1]))
+    return rule(G, messages=said(range(len(G))), evaluator=root_data(rule, G.shape[1]))
 
 
 # --- checks every rule must pass ----------------------------------------------------------------------------
@@ -99,16 +99,14 @@ def _check_pure(rule: Rule) -> None:
     """decide is pure, and the input is not modified"""
     G = random_stack(rule)
     before = G.clone()
-    context = Context(round=1, seed=3, evaluator=root_data(rule, COLUMNS))
+    context = Context(round=1, seed=3, messages=said(range(len(G))), evaluator=root_data(rule, COLUMNS))
     first = rule.decide(Dense(G), {}, context)
+    assert torch.equal(G, before), "the input was modified"
     second = rule.decide(Dense(G), {}, context)
     close(first.execute(), second.execute(), rtol=0)
     state: State = {}
     for round in range(_ROUNDS):
-        context, saved = (
-            Context(round=round, evaluator=root_data(rule, COLUMNS)),
-            {k: v.clone() for k, v in state.items()},
-        )
+        context, saved = replace(context, round=round, seed=0), {k: v.clone() for k, v in state.items()}
         outcome = apply(rule, Dense(G), state, context)
         assert state.keys() == saved.keys(), "the state was modified"
         unchanged = (torch.equal(state[k].nan_to_num(), v.nan_to_num()) for k, v in saved.items())
@@ -124,7 +122,8 @@ def _check_passes(rule: Rule) -> None:
     state: State = {}
     for round in range(_ROUNDS):
         updates = Dense(random_stack(rule, seed=round), block=64)
-        state = apply(rule, updates, state, Context(round=round, evaluator=root_data(rule, COLUMNS))).state
+        context = Context(round=round, messages=said(updates.ids), evaluator=root_data(rule, COLUMNS))
+        state = apply(rule, updates, state, context).state
         passes = updates.columns_read / updates.d
         assert passes <= rule.passes, f"{passes:g} passes in round {round}, declared: {rule.passes}"
 
@@ -150,11 +149,12 @@ def _check_nonfinite(rule: Rule) -> None:
         hostile = torch.cat([G[:2], G[:1], G[2:], G[:1]])
         hostile[2, 5 % G.shape[1]] = bad
         hostile[-1] = bad
-        result = verdict(rule, hostile)
+        alike: Messages = {row: {EXAMPLES: 10} for row in range(len(hostile))}  # rows move, and their numbers with them
+        result = verdict(rule, hostile, alike)
         for row in (2, len(hostile) - 1):
             assert result.reasons[row] is Reason.NONFINITE, f"a row with {bad} got reason {result.reasons[row]}"
             assert not result.accepted[row], f"a row with {bad} was accepted"
-        clean = verdict(rule, G)
+        clean = verdict(rule, G, alike)
         close(result.output, clean.output, rtol=1e-9)
     with Raises(BoundError):
         verdict(rule, torch.full_like(G, torch.nan))
@@ -237,10 +237,10 @@ def _check_no_byzantine(rule: Rule) -> None:
 
 
 CHECKS: tuple[Callable[[Rule], None], ...] = (
+    _check_pure,  # first: one that writes into its input makes the others fail for reasons that tell less
     _check_bound,
     _check_weights,
     _check_blocks,
-    _check_pure,
     _check_passes,
     _check_resume,
     _check_nonfinite,
@@ -249,6 +249,7 @@ CHECKS: tuple[Callable[[Rule], None], ...] = (
     _check_ties,
     _check_dtypes,
     _check_no_byzantine,
+    check_shared,
 )
 
 

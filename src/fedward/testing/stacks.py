@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+from zlib import crc32
+
 import torch
 from torch import Tensor
 
 from ..evaluator import rows_of
-from ..rule import BoundError, Rule
+from ..rule import EXAMPLES, BoundError, Messages, Rule
 from ..stack import Updates
 
 COLUMNS = 203  # not a multiple of any block size tried
@@ -72,3 +76,13 @@ class QuadraticEvaluator:
     def error_rates(self, steps: Updates) -> Tensor:
         """loss / (1 + loss) of each row: (n,)."""
         return 1 - 1 / (1 + self.losses(steps))
+
+
+def root_data(rule: Rule, d: int) -> QuadraticEvaluator | None:
+    """The server's own data, for rules that need it."""
+    return QuadraticEvaluator(d) if rule.root_data else None
+
+
+def said(ids: Iterable[Any]) -> Messages:
+    """What clients say besides their rows: how many samples they have."""
+    return {client: {EXAMPLES: 1 + crc32(repr(client).encode()) % 99} for client in ids}

@@ -110,12 +110,14 @@ def load_run(folder: str | Path) -> RunData:
     if diverged:
         more = f" and {len(diverged) - 1} more" if len(diverged) > 1 else ""
         notes.append(f"The training loss is not finite in round {diverged[0]}{more}.")
+    for part in head.get("earlier", []):
+        notes.append(f"Rounds up to {part['rounds']} were made by other code than the last ones: {part['versions']}.")
     return RunData(
         name=head["name"],
         config=head["config"],
         byzantine_ids=byzantine,
         records=tuple(records),
-        versions={str(key): str(value) for key, value in head.get("versions", {}).items()},
+        versions={str(key): str(value) for key, value in head.get("versions", {}).items() if value is not None},
         folder=folder.resolve().name,
         notes=tuple(notes),
     )
@@ -152,12 +154,20 @@ def _read_head(file: Path) -> dict[str, Any]:
             "config": isinstance(head.get("config"), dict),
             "byzantine_ids": isinstance(ids, list) and all(type(i) is int for i in ids),
             "versions": isinstance(head.get("versions", {}), dict),
+            "earlier": _parts(head.get("earlier", [])),
         }.items()
         if not valid
     ]
     if wrong:
         raise ReportError(f"{file}: {', '.join(wrong)} missing or of the wrong type; restore the file or run again")
     return head
+
+
+def _parts(earlier: Any) -> bool:
+    """Whether these are rounds with the versions that they were made by."""
+    if not isinstance(earlier, list):
+        return False
+    return all(isinstance(part, dict) and {"rounds", "versions"} <= part.keys() for part in earlier)
 
 
 def _read_records(file: Path) -> tuple[list[Record], list[str]]:

@@ -1,0 +1,128 @@
+"""Which folders of results are older than the code that made them.
+
+``python scripts/ages.py`` prints a line for each folder that is.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+from experiments import RESULTS, Experiment, names, read
+
+from fedward.versions import BESIDE, PACKAGE, code, git
+
+_SHOWN = 6  # of the files that have changed
+
+
+@dataclass(frozen=True)
+class Part:
+    """Figures of a folder that were made together.
+
+    Attributes:
+        code: the digest of what made them; None where they do not say.
+        commit: the commit, with a plus sign where the sources differed from it; None where they do not say.
+        first: the name of the first of them.
+        count: how many.
+    """
+
+    code: str | None
+    commit: str | None
+    first: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is to be said of a folder: nothing of one that this code has made, else older, unknown or wrong."""
+
+    kind: str
+    text: str = ""
+
+
+def parts(experiment: Experiment) -> list[Part]:
+    """What made the figures of a folder, by code."""
+    found: dict[tuple[str | None, str | None], list[str]] = {}
+    for name, versions in _recorded(experiment):
+        found.setdefault((versions.get("code"), versions.get("commit")), []).append(name)
+    return [Part(code, commit, names[0], len(names)) for (code, commit), names in found.items()]
+
+
+def _recorded(experiment: Experiment) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """By name of a run, a rule or a line all versions that made it; an empty table where it does not say."""
+    if experiment.script:
+        file = experiment.folder / f"{experiment.name}.json"
+        measured = json.loads(file.read_text(encoding="utf-8"))
+        whole = measured.get("versions") or measured.get("machine") or {}
+        for line in measured.get("lines") or measured.get("rows") or measured.get("runs") or [{}]:
+            yield str(line.get("rule", experiment.name)), line.get("made", whole)
+        return
+    for file in sorted(experiment.folder.glob("findings/*.jsonl")):
+        lines = map(json.loads, file.read_text(encoding="utf-8").splitlines())
+        for number, line in enumerate(lines):
+            if number == 0 or "versions" in line:
+                yield file.stem, line.get("versions") or {}
+    file = experiment.folder / "runs.json"
+    if file.exists():
+        for name, run in json.loads(file.read_text(encoding="utf-8")).items():
+            for versions in (run["versions"], *(part["versions"] for part in run.get("earlier", []))):
+                yield name, versions or {}
+
+
+def verdict(experiment: Experiment) -> Verdict:
+    """Whether a folder is of one code, and of this one."""
+    found = parts(experiment)
+    remedy = f'make results ONLY="{experiment.name}"'
+    if not found:
+        return Verdict("wrong", f"results/{experiment.name} has no figures: {remedy}")
+    known = [part for part in found if part.code is not None]
+    if not known:
+        return Verdict("unknown", f"results/{experiment.name} does not say which code made it: {remedy}")
+    unknown = [part for part in found if part.code is None or part.commit is None]
+    if unknown:
+        first = unknown[0]
+        return Verdict(
+            "wrong", f"results/{experiment.name}: {first.count}, such as {first.first}, lack code or commit: {remedy}"
+        )
+    now = code(*experiment.decided_by)
+    # Times and memory are measured line by line; what trains models is made whole.
+    if len({part.code for part in known}) > 1 and not experiment.alone:
+        codes = ", ".join(f"{part.count} of {part.commit} (code {part.code})" for part in known)
+        return Verdict("wrong", f"results/{experiment.name} is of several codes: {codes}: {remedy}")
+    old = [part for part in known if part.code != now]
+    if not old:
+        return Verdict("")
+    since = "; ".join(
+        f"{part.count} made at {part.commit} (code {part.code}, now {now}), {changed(part.commit, experiment)}"
+        for part in old
+    )
+    return Verdict("older", f"results/{experiment.name} is older than the code: {since}: {remedy}")
+
+
+def changed(commit: str | None, experiment: Experiment) -> str:
+    """Which files that decide its figures have changed since a commit, as far as git knows."""
+    given = (commit or "").removesuffix("+")
+    told = git("diff", "--name-only", "--relative", given, "--", ".") if given else None
+    if told is None:
+        return "git does not know what has changed since"
+    beside = BESIDE - frozenset(experiment.decided_by)
+    files = [file for file in told.splitlines() if file.endswith(".py") and Path(file).parts[0] not in beside]
+    if not files:
+        return "with files that differed from that commit"
+    more = f" and {len(files) - _SHOWN} more" if len(files) > _SHOWN else ""
+    return f"changed since: {', '.join(files[:_SHOWN])}{more} in {PACKAGE.name}/"
+
+
+def main() -> None:
+    for name in names(RESULTS):
+        if text := verdict(read(name)).text:
+            print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""What each folder of results is made of: the reading of ``results/NAME/experiment.toml``.
+
+``[all]`` has what its runs have in common, each ``[[runs]]`` some of them; keys are those of ``fedward run``. Several
+rules or attacks make a grid. ``[redteam]`` examines rules, ``[script]`` calls a benchmark, ``[[pictures]]`` are drawn
+from the runs. ``python scripts/experiments.py NAME`` prints the runs as commands.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import fedward as fw
+from fedward.experiments.spec import RunSpec, SpecError, file_name, make_spec
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "results"
+KEYS = frozenset({"all", "runs", "redteam", "script", "pictures"})
+GRID = ("attack", "rule")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run, or the examination of one rule.
+
+    Attributes:
+        experiment: the folder of results that it belongs to.
+        name: its key in ``runs.json``, or the text of the rule that is examined.
+        spec: the run, or the training that the rule is examined on.
+        options: of an examination; None for a run.
+    """
+
+    experiment: str
+    name: str
+    spec: RunSpec
+    options: Mapping[str, Any] | None = None
+
+    def place(self, work: Path) -> Path:
+        """The folder of the run, or the file of the examination."""
+        parts = [file_name(part) for part in self.name.split("/")]
+        if self.options is None:
+            return work.joinpath(self.experiment, *parts)
+        return work / self.experiment / f"{file_name(self.spec.resolved()['rule'])}.jsonl"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A folder of results.
+
+    Attributes:
+        folder: where it is.
+        jobs: its runs and examinations.
+        pictures: how each is drawn.
+        script: what writes its JSON file, where neither runs nor examinations do.
+        refused: rules that cannot be examined in this setting, and why.
+    """
+
+    folder: Path
+    jobs: tuple[Job, ...] = ()
+    pictures: tuple[Mapping[str, Any], ...] = ()
+    script: Mapping[str, Any] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def decided_by(self) -> tuple[str, ...]:
+        """Folders of the package that decide its figures besides what decides a run."""
+        if any(job.options is not None for job in self.jobs):
+            return ("redteam",)
+        return tuple(self.script.get("decided_by", ()))
+
+    @property
+    def alone(self) -> bool:
+        """Whether it measures time or memory, so that nothing else may run."""
+        return bool(self.script.get("alone", False))
+
+
+def names(results: Path = RESULTS) -> list[str]:
+    """All folders of results."""
+    return sorted(file.parent.name for file in results.glob("*/experiment.toml"))
+
+
+def read(name: str, results: Path = RESULTS) -> Experiment:
+    """The experiment of a folder.
+
+    Raises:
+        SpecError: no such folder, an unknown key, two runs of the same name, or a specification that cannot be run.
+    """
+    file = results / name / "experiment.toml"
+    if not file.exists():
+        raise SpecError(f"no results are called {name!r}; there are {', '.join(names(results))}")
+    table = tomllib.loads(file.read_text(encoding="utf-8"))
+    if unknown := table.keys() - KEYS:
+        raise SpecError(f"{file}: unknown {', '.join(sorted(unknown))}; there are {', '.join(sorted(KEYS))}")
+    common = table.get("all", {})
+    jobs = [Job(name, key, make_spec(values)) for key, values in _runs(common, table.get("runs", []))]
+    refused: dict[str, str] = {}
+    if "redteam" in table:
+        jobs += _examinations(name, common, table["redteam"], refused)
+    places = [job.place(Path()) for job in jobs]
+    if twice := {str(place) for place in places if places.count(place) > 1}:
+        raise SpecError(f"{file}: several runs are called {', '.join(sorted(twice))}; give one a group of its own")
+    pictures = tuple(table.get("pictures", ()))
+    return Experiment(file.parent, tuple(jobs), pictures, table.get("script", {}), refused)
+
+
+def _runs(common: Mapping[str, Any], groups: list[Mapping[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The name and the keys of every run."""
+    for group in groups:
+        values = {**common, **group}
+        prefix = f"{values.pop('group')}/" if "group" in values else ""
+        for attack, rule in product(*(_listed(values.get(key, _default(key))) for key in GRID)):
+            yield f"{prefix}{rule} under {attack}", {**values, "rule": rule, "attack": attack}
+
+
+def _examinations(
+    name: str, common: Mapping[str, Any], table: Mapping[str, Any], refused: dict[str, str]
+) -> Iterator[Job]:
+    options = {key: table[key] for key in ("warmup", "rounds", "worst", "attacks") if key in table}
+    for text in table["rules"]:
+        for rule in _catalogue(common.get("byzantine", _default("byzantine"))) if text == "all" else [text]:
+            try:
+                spec = make_spec({**common, "rule": rule, "attack": "no-attack"})
+            except SpecError as error:
+                if text != "all":
+                    raise
+                refused[rule] = str(error)
+                continue
+            yield Job(name, rule, spec, options)
+
+
+def _catalogue(f: int) -> list[str]:
+    own = (entry for entry in fw.catalogue("rule") if entry.cls.__module__.startswith("fedward."))
+    return [fw.describe(entry.build(f=f) if entry.needs_f else entry.build()) for entry in own]
+
+
+def _default(key: str) -> Any:
+    return RunSpec.model_fields[key].default
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def commands(name: str, results: Path = RESULTS) -> Iterator[str]:
+    """The runs of an experiment as commands of the shell."""
+    table = tomllib.loads((results / name / "experiment.toml").read_text(encoding="utf-8"))
+    for group in table.get("runs", []):
+        values = {**table.get("all", {}), **group}
+        out = values.pop("group", name)
+        grid = " ".join(f"--{key} {shlex.quote(str(v))}" for key in GRID for v in _listed(values.pop(key, [])))
+        rest = " ".join(f"--{key.replace('_', '-')} {shlex.quote(str(v))}" for key, v in values.items())
+        yield f"fedward run {rest} {grid} --out {out}"
+    if "redteam" in table:
+        settings = {**table.get("all", {})}
+        rest = " ".join(f"--{key.replace('_', '-')} {shlex.quote(str(v))}" for key, v in settings.items())
+        yield f"fedward redteam {rest} {' '.join(f'--rule {shlex.quote(r)}' for r in table['redteam']['rules'])}"
+    if "script" in table:
+        yield f"python {table['script']['command']}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="+")
+    for name in parser.parse_args().names:
+        print("\n".join(commands(name)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,241 @@
+"""Make the folders of results: every run of their ``experiment.toml``, then their JSON files, pictures and tables.
+
+    make results                             # all of them: hours
+    make results ONLY="behaviour signguard"  # these, in this order
+    make results JOBS=4                      # as many processes; all cores if not given
+
+It can be stopped at any time, killed too: the same command goes on. Runs that this code has finished are kept, those of
+other code are made anew. A folder is written when all of its runs are there, so that it never holds a part. Folders
+that measure time or memory are made only where ``ONLY`` names them, after the others, on a machine that must be quiet.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+import ages
+import collect_runs
+from experiments import RESULTS, ROOT, Experiment, Job, names, read
+
+from fedward.experiments.pool import StoppedError, carry_out, cores, go_on
+from fedward.experiments.run import execute
+from fedward.experiments.spec import SpecError
+from fedward.experiments.store import RunFolder, lines_in, write_whole
+from fedward.redteam import EVERYTHING, examination_steps, examine, load_examination
+from fedward.versions import code, commit
+
+WORK = ROOT / "runs" / "results"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a job: seconds, what there is to say of it, and whether it failed."""
+
+    seconds: float
+    text: str
+    failed: bool = False
+
+
+# --- one job ------------------------------------------------------------------------------------------------
+
+
+def finished(job: Job, work: Path) -> bool:
+    """Whether this code has finished it."""
+    place = job.place(work)
+    if job.options is not None:
+        return _ours(job, work) and lines_in(place) > examination_steps(
+            job.options.get("attacks", EVERYTHING), job.options.get("worst", 3)
+        )
+    return _ours(job, work) and lines_in(RunFolder(place).records) == job.spec.rounds
+
+
+def _ours(job: Job, work: Path) -> bool:
+    """Whether all that is there was made by this code, of this specification."""
+    place = job.place(work)
+    try:
+        if job.options is not None:
+            found = load_examination(place)
+            same = all(found.settings.get(key) == value for key, value in _plain(job).items() if key != "attack")
+            return same and {(v or {}).get("code") for v in found.versions} == {code("redteam")}
+        head = json.loads(RunFolder(place).head.read_text(encoding="utf-8"))
+        return bool(head["config"] == _plain(job) and "earlier" not in head and head["versions"].get("code") == code())
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _plain(job: Job) -> dict[str, Any]:
+    """The specification as a file gives it back."""
+    plain: dict[str, Any] = json.loads(json.dumps(job.spec.resolved()))
+    return plain
+
+
+def carried_out(job: Job, work: Path, expected: str) -> Outcome:
+    """A run or an examination, gone on with or made anew; what it raises is told, and ends no other."""
+    start = time.perf_counter()
+    place = job.place(work)
+    try:
+        if code("redteam") != expected:
+            raise RuntimeError("the code has changed since the others were begun: start the same command again")
+        if not _ours(job, work):
+            _clear(place)
+        if job.options is not None:
+            worst = examine(job.spec, place, **job.options).worst()[0][1]
+            return Outcome(time.perf_counter() - start, f"worst {worst.attack}, kappa {worst.kappa:.3g}")
+        go_on()
+        found = execute(job.spec, place, on_record=lambda record: go_on())
+        best, last = found.best_accuracy or 0.0, found.final_accuracy or 0.0
+        return Outcome(time.perf_counter() - start, f"best {best:.2%}, last {last:.2%}")
+    except StoppedError:
+        raise
+    except Exception as error:  # one of many: the others go on, and the same command tries it again
+        return Outcome(time.perf_counter() - start, f"FAILED: {type(error).__name__}: {error}", failed=True)
+
+
+def _clear(place: Path) -> None:
+    if place.is_file():
+        place.unlink()
+    elif place.exists():
+        RunFolder(place).clear()
+
+
+# --- all of them --------------------------------------------------------------------------------------------
+
+
+def make(experiments: Sequence[Experiment], work: Path, workers: int) -> list[str]:
+    """Carry out what is missing, write each folder as soon as it is complete; what has failed."""
+    expected = code("redteam")
+    jobs = {job.place(work): job for e in experiments for job in longest_first(e)}
+    missing = {place: job for place, job in jobs.items() if not finished(job, work)}
+    open_ = {e.name: sum(job.experiment == e.name for job in missing.values()) for e in experiments if e.jobs}
+    tell(f"{len(missing)} of {len(jobs)} to do on {workers} processes; commit {commit()}, code {code()}")
+    failures: list[str] = []
+    by_name = {e.name: e for e in experiments}
+    for name, count in open_.items():
+        if not count:
+            write(by_name[name], work)
+    done = 0
+
+    def told(place: Path, outcome: Outcome) -> None:
+        nonlocal done
+        job, done = missing[place], done + 1
+        tell(f"{done}/{len(missing)} {job.experiment}: {job.name}: {outcome.text} ({outcome.seconds:.0f} s)")
+        if outcome.failed:
+            failures.append(f"{job.experiment}: {job.name}: {outcome.text}")
+        open_[job.experiment] -= 1
+        if not open_[job.experiment]:
+            if any(text.startswith(f"{job.experiment}: ") for text in failures):
+                tell(f"{job.experiment} is not written: runs have failed")
+            else:
+                write(by_name[job.experiment], work)
+
+    if missing:
+        carry_out(
+            carried_out,
+            {place: (job, work, expected) for place, job in missing.items()},
+            workers=workers,
+            on_done=told,
+        )
+    return failures
+
+
+def longest_first(experiment: Experiment) -> list[Job]:
+    """Jobs in the order in which they are begun, so that no core waits long for the last: those not timed yet first."""
+    known = _seconds(experiment)
+    return sorted(experiment.jobs, key=lambda job: -known.get(job.name, float("inf")))
+
+
+def _seconds(experiment: Experiment) -> dict[str, float]:
+    """What each run took when the folder was made."""
+    file = experiment.folder / "runs.json"
+    if not file.exists():
+        return {}
+    runs = json.loads(file.read_text(encoding="utf-8"))
+    return {name: run["seconds"] for name, run in runs.items() if "seconds" in run}
+
+
+def write(experiment: Experiment, work: Path) -> None:
+    """The folder's JSON files and pictures."""
+    if any(job.options is not None for job in experiment.jobs):
+        findings = experiment.folder / "findings"
+        shutil.rmtree(findings, ignore_errors=True)  # rules that are gone, or are called otherwise now
+        findings.mkdir()
+        for job in experiment.jobs:
+            shutil.copy(job.place(work), findings)
+    else:
+        text = collect_runs.dumped({job.name: collect_runs.collected(job.place(work)) for job in experiment.jobs})
+        file = experiment.folder / "runs.json"
+        if file.exists() and file.read_text(encoding="utf-8") == text:
+            tell(f"{experiment.name} is up to date")
+            return
+        write_whole(file, text)
+    for picture in experiment.pictures:
+        call(*_drawing(experiment, picture))
+    tell(f"{experiment.name} is written")
+
+
+def _drawing(experiment: Experiment, picture: Mapping[str, Any]) -> list[str]:
+    command = ["scripts/draw_runs.py", str(experiment.folder / "runs.json")]
+    command += ["-o", str(experiment.folder / picture["file"])]
+    command += ["--match", picture["match"]] if "match" in picture else []
+    return command + ["--together"] * picture.get("together", False)
+
+
+def run_script(experiment: Experiment) -> None:
+    """What a benchmark measures, unless this code has measured it."""
+    if [part.code for part in ages.parts(experiment)] == [code(*experiment.decided_by)]:
+        tell(f"{experiment.name} is up to date")
+        return
+    tell(f"{experiment.name}: {experiment.script['command']}")
+    call(*experiment.script["command"].split())
+    tell(f"{experiment.name} is written")
+
+
+def call(*arguments: str) -> None:
+    """A Python script of this checkout."""
+    subprocess.run([sys.executable, *arguments], cwd=ROOT, check=True)
+
+
+def tell(text: str) -> None:
+    """A line with the time; a log shows it at once."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
+
+def _terminated(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="folders of results, the most urgent first; all if none is named")
+    parser.add_argument("--jobs", type=int, default=cores(), help="processes (default: %(default)s)")
+    parser.add_argument("--work", type=Path, default=WORK, help="where runs are until they are complete")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="the folders (default: %(default)s)")
+    given = parser.parse_args()
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        experiments = [read(name, given.results) for name in given.names or names(given.results)]
+        failures = make([e for e in experiments if e.jobs], given.work, given.jobs)
+        for experiment in experiments:
+            if experiment.script and (given.names or not experiment.alone):
+                run_script(experiment)
+    except SpecError as error:
+        raise SystemExit(str(error)) from None
+    except KeyboardInterrupt:
+        raise SystemExit("Stopped; what was done is kept. The same command goes on from there.") from None
+    if failures:
+        raise SystemExit("\n".join(["failed:", *failures]))
+
+
+if __name__ == "__main__":
+    main()

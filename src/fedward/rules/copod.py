@@ -1,0 +1,75 @@
+"""Weights from how far out among all distances and angles a row lies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ..registry import register
+from ..rule import Context, Plan, Rule, State
+from ..stack import Gram, SqNorms, Statistic, Updates, cosines, squared_distances
+
+# Values closer than this share of their size, and skewness closer to none, are what rounding makes of equal ones.
+_SLACK = 1e-12
+
+
+@register("copoddos", paper="Alkhunaizi et al. 2022", complexity="O(n^2 d)")
+@dataclass(frozen=True, kw_only=True)
+class CopodDOS(Rule):
+    """Weights that fall off with how much of an outlier a row is among all distances and angles.
+
+    E = distances and C = 1 - cos between all rows; r = COPOD(E) + COPOD(C), where COPOD scores the rows of a matrix by
+    how far out in the tails of its columns they lie; weights = softmax(-r). Alkhunaizi, Kamzolov, Takáč & Nandakumar,
+    "Suppressing poisoning attacks on federated learning for medical imaging", MICCAI 2022. Li et al., "COPOD:
+    copula-based outlier detection", ICDM 2020, with the tails as pyod, which the authors use, has them; but values that
+    differ by rounding alone are equal here, and so is a skewness of nothing but rounding none.
+    """
+
+    properties: ClassVar[frozenset[str]] = frozenset(
+        {"permutation", "scale", "columns", "rotation", "unanimity", "box"}
+    )
+
+    def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
+        return (SqNorms(), Gram())
+
+    def decide(self, updates: Updates, state: State, context: Context) -> Plan:
+        gram = updates.gram()
+        # Of halved rows: twice the largest length may be too long for float64, and ranks do not change with the scale.
+        dists = squared_distances(gram / 4).sqrt()
+        angles = (1 - cosines(gram)).round(decimals=12).fill_diagonal_(0)
+        scores = copod_scores(dists) + copod_scores(angles)
+        return Plan(updates, torch.softmax(-scores, 0), scores={"copod": scores})
+
+
+def copod_scores(matrix: Tensor) -> Tensor:
+    """COPOD's outlier score of each row of a matrix, (n, m) to (n,).
+
+    With the shares F_l(x) of a column that are at most x and F_r(x) that are at least x, u = -ln F: the sum over columns
+    of max(u_s, (u_l + u_r) / 2), where u_s is u_l in a column skewed to the left, u_r in one skewed to the right, and
+    u_l + u_r in one without skewness.
+    """
+    n = len(matrix)
+    ranked, order = matrix.sort(0)
+    place = torch.arange(n)[:, None].expand_as(ranked)
+    steps = ranked[1:] > ranked[:-1] * (1 + _SLACK)
+    edge = torch.ones(1, matrix.shape[1], dtype=torch.bool)
+    # The first and the last place of the values that are equal to the one at each place.
+    first = torch.where(torch.cat([edge, steps]), place, 0).cummax(0).values
+    last = torch.where(torch.cat([steps, edge]), place, n - 1).flip(0).cummin(0).values.flip(0)
+    left, right = -((last + 1) / n).double().log(), -((n - first) / n).double().log()
+    side = _skewness(ranked.gather(0, first))
+    tail = torch.where(side > 0, right, torch.where(side < 0, left, left + right))
+    outlying = torch.maximum(tail, (left + right) / 2)
+    return torch.zeros_like(outlying).scatter_(0, order, outlying).sum(1)
+
+
+def _skewness(columns: Tensor) -> Tensor:
+    """The sign of each column's skewness, 0 where it is nothing but rounding: (n, m) to (m,)."""
+    greatest = columns.abs().amax(0)
+    scaled = columns / torch.where(greatest > 0, greatest, 1.0)  # the cubes must not overflow
+    apart = scaled - scaled.mean(0)
+    second, third = apart.square().mean(0), apart.pow(3).mean(0)
+    return torch.where(third.abs() > _SLACK * second.pow(1.5), third.sign(), 0.0)

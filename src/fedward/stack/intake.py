@@ -1,0 +1,221 @@
+"""What users hand over, in any of its forms, as a stack."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from os import PathLike
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .entries import UnfitError, as_tensor, widest
+from .layout import Buffers, Integers, Layout
+from .reference import LAYERS, ROW, STATE_DICT, WHOLE, Agreed, Ids, Sent, agree, client_names, read_entries
+from .sources import Dense, Layers
+from .updates import Rooted, Updates, View
+
+Model = Tensor | np.ndarray | Mapping[str, Any] | Sequence[Tensor] | Sequence[np.ndarray]
+"""What clients should send, by an example: a state dict, a (d,) row or a list of layers."""
+Stack = Tensor | np.ndarray | Iterable[Any] | Mapping[Any, Any] | Updates
+"""What counts as a stack of updates, see `as_updates`."""
+OnBad = Literal["raise", "drop"]
+
+_FORMS = (
+    "a stack is an (n, d) tensor or array, Updates, or for each client a (d,) row, a state dict or a list of layers, "
+    "in a list, from an iterator or as {id: row}"
+)
+
+
+def as_updates(
+    G: Stack,
+    ids: Ids = None,
+    *,
+    like: Model | None = None,
+    buffers: Buffers = "auto",
+    integers: Integers = "refuse",
+    on_bad: OnBad = "raise",
+) -> Updates:
+    """Any accepted form of a stack as `Updates`, without copying it.
+
+    Takes an (n, d) tensor or array, `Updates`, or one thing for each client, in a list, from an iterator or as a
+    mapping of ids: a (d,) tensor or array, a state dict, a list of layers, or a pair of a number of examples and one
+    of these. What is sparse is read as it is.
+
+    Names, shapes and types are those of ``like``, else those that more than half of the clients sent; there has to be
+    such a majority. A floating-point type that differs from them is converted as it is read. Nothing depends on which
+    client comes first.
+
+    Args:
+        G: as above.
+        ids: names of the clients, distinct; 0 to n - 1, or the keys of a mapping, if not given.
+        like: a state dict, a (d,) row or a list of layers: what clients should send. A state dict gives names to rows
+            and to lists of layers too.
+        buffers, integers: which tensors of state dicts have no columns, see `Layout.of`.
+        on_bad: "raise" where a client sent something else; or "drop" it, see `Agreed.malformed`.
+
+    Raises:
+        TypeError: not one of these forms, or entries that are not floating point.
+        ValueError: no rows, rows of different shape or keys, or ids that do not match the rows.
+    """
+    if isinstance(G, Updates):
+        if ids is not None:
+            raise ValueError("ids belong to the stack: give them to Dense(...) or Layers(...), not to the call")
+        if like is not None or buffers != "auto" or integers != "refuse":
+            raise ValueError("like, buffers and integers belong to the stack: give them to Files(...), not to the call")
+        return Rooted(G) if isinstance(G, View) else G
+    due = Due(like, buffers, integers)
+    if isinstance(G, np.ndarray) or (isinstance(G, Tensor) and not G.is_nested):
+        return _whole(G, ids, due)
+    names, clients = _clients(G, ids)
+    try:
+        agreed, layout = agreement([_read(client, due) for client in clients], names, due, on_bad)
+        return Layers(agreed, layout=layout)
+    except (TypeError, ValueError) as error:
+        if isinstance(G, Mapping) and all(isinstance(client, Tensor | np.ndarray) for client in clients):
+            raise type(error)(f"{error}. A mapping is {{id: row}}; one client's state dict goes into a list") from None
+        raise
+
+
+class Due:
+    """What the caller says that clients should send.
+
+    Raises:
+        TypeError, ValueError: ``like`` is no example of an update.
+    """
+
+    def __init__(self, like: Model | None, buffers: Buffers, integers: Integers) -> None:
+        self.buffers, self.integers = buffers, integers
+        self.kept: dict[Any, Any] = {}
+        self.sent: Sent | None = None
+        if like is None:
+            return
+        if isinstance(like, Mapping):
+            self.kept = {key: v for key, v in like.items() if not isinstance(v, Tensor | np.ndarray | np.generic)}
+        self.sent = _read(like, self)
+        if self.sent.fault:
+            raise self.sent.fault.error(f"like is an example of what clients send: {self.sent.fault.text}")
+
+    @property
+    def named(self) -> Mapping[Any, Tensor]:
+        """Tensors by name, where ``like`` has names."""
+        return self.sent.tensors if self.sent and self.sent.form == STATE_DICT else {}
+
+    def layout(self, model: Mapping[Any, Tensor]) -> Layout:
+        """Where the tensors of a model lie.
+
+        Raises:
+            ValueError: none of them has a column.
+        """
+        layout = Layout.of(model, buffers=self.buffers, integers=self.integers)
+        if not layout.names:
+            raise ValueError(
+                f"rows need at least one floating-point tensor that has columns, got none in {list(model)}"
+            )
+        return layout
+
+    def flat(self) -> tuple[Sent | None, Layout | None]:
+        """What clients should send who send flat rows."""
+        if not self.named:
+            return self.sent, None
+        layout = self.layout(self.named)
+        row = torch.empty(layout.d, dtype=widest(layout.dtypes), device="meta")
+        return Sent(ROW, {WHOLE: row}), layout
+
+
+def agreement(
+    sent: Sequence[Sent], names: Sequence[Hashable], due: Due, on_bad: OnBad = "raise"
+) -> tuple[Agreed, Layout | None]:
+    """What clients agree on, and where its tensors lie, where they have names."""
+    examples = {name: s.examples for name, s in zip(names, sent, strict=True) if s.examples is not None}
+    if 2 * sum(s.form == ROW for s in sent) > len(sent):
+        like, layout = due.flat()
+        agreed = agree(sent, names, like=like, on_bad=on_bad)
+        agreed = replace(agreed, model={**due.named, **agreed.model})
+    else:
+        agreed = agree(sent, names, like=due.sent, on_bad=on_bad)
+        layout = due.layout(agreed.model)
+    return replace(agreed, examples=examples, kept=due.kept), layout
+
+
+def _whole(G: Tensor | np.ndarray, ids: Ids, due: Due) -> Updates:
+    """An (n, d) tensor or array, whose rows are known to agree."""
+    try:
+        rows = as_tensor(G)
+    except UnfitError as error:
+        raise error.error(f"the stack {error.text}") from None
+    rows = rows if rows.layout == torch.strided else rows.to_dense()
+    like, layout = due.flat()
+    if like is None:
+        return Dense(rows, ids=ids)
+    stack = Dense(rows, ids=ids)
+    sent = [Sent(ROW, {WHOLE: row}) for row in rows]
+    agreed = agree(sent, stack.ids, like=like)
+    agreed = replace(agreed, model={**due.named, **agreed.model}, kept=due.kept)
+    dtype = agreed.model[WHOLE].dtype
+    if isinstance(G, np.ndarray) and (dtype == torch.bfloat16 or dtype.itemsize == 1):
+        raise TypeError(f"like is {dtype}, which no array can be: hand over a tensor, torch.from_numpy(G)")
+    if dtype != stack.dtype:
+        return Layers(agreed, layout=layout)
+    stack.layout, stack.agreed = layout, agreed
+    return stack
+
+
+def _clients(G: object, ids: Ids) -> tuple[tuple[Hashable, ...], list[object]]:
+    """Who sent something, and what each sent."""
+    if isinstance(G, Tensor):
+        G = G.unbind()  # nested
+    if isinstance(G, Mapping):
+        if ids is not None:
+            raise ValueError("ids are the keys of the mapping: leave out the argument")
+        G, ids = list(G.values()), list(G)
+    kind = type(G).__name__
+    if isinstance(G, nn.Module):
+        raise TypeError(f"{_FORMS}; got {kind}, of which state_dict() is what a client sends")
+    if hasattr(G, "to_numpy"):
+        raise TypeError(f"{_FORMS}; got {kind}: hand over its to_numpy()")
+    if isinstance(G, set | frozenset):
+        raise TypeError(f"{_FORMS}; got {kind}, which has no order: hand over a list")
+    if not isinstance(G, Iterable) or isinstance(G, str | bytes):
+        raise TypeError(f"{_FORMS}; got {kind}")
+    clients = list(G)
+    if not clients:
+        raise ValueError("a stack needs at least one row, got an empty list: no client sent an update")
+    return client_names(ids, len(clients)), clients
+
+
+def _read(client: object, due: Due) -> Sent:
+    """What one client sent."""
+    if isinstance(client, tuple | list) and len(client) == 2 and _is_body(client[0]) != _is_body(client[1]):
+        body, examples = client if _is_body(client[0]) else reversed(client)
+        return replace(_read(body, due), examples=examples)
+    if isinstance(client, Mapping):
+        return read_entries(STATE_DICT, {key: v for key, v in client.items() if key not in due.kept})
+    if isinstance(client, list | tuple) and client:
+        names = list(due.named)
+        layers = {names[k] if k < len(names) else str(k): layer for k, layer in enumerate(client)}
+        return read_entries(STATE_DICT if names else LAYERS, layers)
+    if not isinstance(client, Tensor | np.ndarray):
+        return Sent("", {}, UnfitError(TypeError, _what_instead(client)))
+    sent = read_entries(ROW, {WHOLE: client})
+    if not sent.fault and client.ndim != 1:
+        text = f"the row has shape {tuple(client.shape)}, rows are (d,): flatten it"
+        return replace(sent, fault=UnfitError(ValueError, text))
+    return sent
+
+
+def _is_body(part: object) -> bool:
+    return isinstance(part, Tensor | np.ndarray | Mapping | list | tuple)
+
+
+def _what_instead(client: object) -> str:
+    text = f"expected a row, a state dict or a list of layers, got {type(client).__name__}"
+    if isinstance(client, nn.Module):
+        return f"{text}: send its state_dict()"
+    if isinstance(client, str | PathLike):
+        return f"{text}: rows in files are fedward.stack.Files(paths)"
+    if hasattr(client, "__array__"):
+        return f"{text}: send numpy.asarray(...) of it"
+    return f"{text}; numbers are numpy.asarray(numbers, dtype='float32')" if isinstance(client, float | int) else text

@@ -1,0 +1,124 @@
+"""Runs and examinations say which code made them, also where they were gone on with under other code."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedward import versions as made
+from fedward.experiments import store
+from fedward.experiments.report.runs import load_run
+from fedward.experiments.run import execute
+from fedward.experiments.spec import make_spec
+from fedward.redteam import examine, load_examination
+
+TINY: dict[str, Any] = {
+    "data": "fashion-mnist-subset",
+    "model": "linear",
+    "clients": 8,
+    "byzantine": 1,
+    "batch_size": 4,
+    "rule": "krum",
+    "evaluate_every": 2,
+}
+
+
+def of_code(name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Let everything be made by code of this name."""
+    versions = {**made.versions(), "code": name}
+    for module in ("fedward.experiments.store", "fedward.redteam.examine"):
+        monkeypatch.setattr(sys.modules[module], "versions", lambda *more: versions)
+    return versions
+
+
+def head(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "run.json").read_text())
+    return found
+
+
+def test_a_run_says_which_code_made_which_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tmp_path / "run"
+
+    def until(rounds: int) -> dict[str, Any]:
+        execute(make_spec({**TINY, "rounds": rounds}), run)
+        return head(run)
+
+    first = of_code("first", monkeypatch)
+    assert until(2)["versions"] == first
+    assert until(3)["versions"] == first
+    assert "earlier" not in head(run)
+    second = of_code("second", monkeypatch)
+    assert until(3)["versions"] == first  # nothing was added
+    assert "earlier" not in head(run)
+    assert until(4)["versions"] == second
+    assert head(run)["earlier"] == [{"rounds": 3, "versions": first}]
+    third = of_code("third", monkeypatch)
+    assert until(6)["versions"] == third
+    assert head(run)["earlier"] == [{"rounds": 3, "versions": first}, {"rounds": 4, "versions": second}]
+    assert any("up to 3 were made by other code" in note for note in load_run(run).notes)
+    (run / "run.json").unlink()
+    assert until(7)["earlier"] == [{"rounds": 6, "versions": None}]
+
+
+def test_rounds_that_a_kill_has_undone_are_nobodys() -> None:
+    first, second, now = {"code": "first"}, {"code": "second"}, made.versions()
+
+    def earlier(done: int, *parts: tuple[int, Any], last: Any) -> list[tuple[int, Any]]:
+        head = {"versions": last, "earlier": [{"rounds": r, "versions": v} for r, v in parts]}
+        return [(part["rounds"], part["versions"]) for part in store._earlier(head, done)]
+
+    assert earlier(40, (40, first), last=second) == [(40, first)]  # second had not come to a checkpoint
+    assert earlier(30, (40, first), last=second) == [(30, first)]
+    assert earlier(40, last=now) == []
+    assert earlier(40, (20, first), last=now) == [(20, first)]
+    assert earlier(0, last=first) == []
+
+
+def test_an_examination_says_which_code_made_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "krum.jsonl"
+    spec = make_spec({**TINY, "rounds": 2, "attack": "no-attack"})
+    options: dict[str, Any] = {"warmup": 0, "rounds": 2, "worst": 1, "attacks": ("no-attack", "alie")}
+    first = of_code("first", monkeypatch)
+    whole = examine(spec, file, **options)
+    assert whole.versions == (first,)
+    lines = file.read_text().splitlines(keepends=True)
+    second = of_code("second", monkeypatch)
+    assert examine(spec, file, **options).versions == (first,)
+    file.write_text("".join(lines[:2]))
+    mixed = examine(spec, file, **options)
+    assert mixed.versions == load_examination(file).versions == (first, second)
+    assert mixed.findings == whole.findings
+    file.write_text("".join([json.dumps({"format": 1, "settings": json.loads(lines[0])["settings"]}) + "\n", lines[1]]))
+    assert examine(spec, file, **options).versions == (None, second)
+
+
+def test_only_statements_count(tmp_path: Path) -> None:
+    def digest(source: str) -> str:
+        (tmp_path / "rule.py").write_text(source)
+        return made.digest(tmp_path)
+
+    one = digest('"""A rule."""\n\nimport math\n\n\ndef f(x):\n    """What."""\n    return x + 1\n')
+    assert digest('import math\n\n# why\ndef f(x):\n    """What\n    else."""\n    return x + 1  # or not\n') == one
+    assert digest("import math\n\ndef f(x):\n    return x + 2\n") != one
+    assert digest("import math\n\ndef f(x):\n    return '# x'\n") != digest(
+        "import math\n\ndef f(x):\n    return '# y'\n"
+    )
+    (tmp_path / "other.py").write_text("")
+    assert digest('"""A rule."""\n\nimport math\n\n\ndef f(x):\n    """What."""\n    return x + 1\n') != one
+    (tmp_path / "shown").mkdir()
+    (tmp_path / "shown" / "page.py").write_text("")
+    assert made.digest(tmp_path, frozenset({"shown", "other.py"})) == one
+
+
+def test_what_does_not_decide_figures_is_there_to_be_left_out() -> None:
+    assert all((made.PACKAGE / name).exists() for name in made.BESIDE - {"cli", "cli.py"})
+    assert (made.PACKAGE / "cli.py").exists() or (made.PACKAGE / "cli").exists()
+    assert made.code() != made.code("redteam")
+
+
+def test_no_commit_outside_of_a_checkout(tmp_path: Path) -> None:
+    assert made.git("rev-parse", "HEAD", folder=tmp_path) is None

@@ -1,0 +1,144 @@
+"""Results are of one code, and say which; those that are older than the code are named."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from fedward.versions import code, versions
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = ROOT / "scripts"
+
+# Made before runs recorded the code that made them. A folder that is made again goes off this list.
+UNKNOWN = frozenset(
+    {
+        "behaviour",
+        "desgd",
+        "fedseca",
+        "flower",
+        "memory",
+        "redteam",
+        "signguard",
+        "siren",
+        "speed",
+        "time-varying",
+    }
+)
+
+TINY = """
+[all]
+data = "fashion-mnist-subset"
+model = "linear"
+clients = 10
+byzantine = 2
+batch_size = 4
+evaluate_every = 5
+rounds = {rounds}
+
+[[runs]]
+rule = ["mean", "krum"]
+attack = "sign-flip"
+"""
+
+
+@pytest.fixture(scope="module")
+def ages() -> Iterator[ModuleType]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(SCRIPTS)
+        import ages
+
+        yield ages
+
+
+def names() -> list[str]:
+    return sorted(folder.name for folder in (ROOT / "results").iterdir() if folder.is_dir())
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_folder_of_results_is_of_this_code(name: str, ages: ModuleType) -> None:
+    verdict = ages.verdict(ages.read(name))
+    assert verdict.kind != "wrong", verdict.text
+    if verdict.kind == "unknown":
+        assert name in UNKNOWN, verdict.text
+        pytest.skip(verdict.text)
+    assert name not in UNKNOWN, f"{name} says what made it: take it off the list above"
+    if verdict.kind == "older":
+        pytest.skip(verdict.text)
+
+
+def written(folder: Path, *made_by: dict[str, Any] | None) -> Path:
+    """A folder of results whose runs were made by these versions."""
+    (folder / "tiny").mkdir(parents=True)
+    (folder / "tiny" / "experiment.toml").write_text(TINY.format(rounds=4))
+    runs = {f"run {k}": {"versions": v, "seconds": 1.0} for k, v in enumerate(made_by)}
+    (folder / "tiny" / "runs.json").write_text(json.dumps(runs))
+    return folder
+
+
+def test_what_is_said_of_the_age_of_a_folder(ages: ModuleType, tmp_path: Path) -> None:
+    now = versions()
+    old = {**now, "code": "0123456789ab", "commit": "0" * 12}
+
+    def said(name: str, *made_by: dict[str, Any] | None) -> tuple[str, str]:
+        found = ages.verdict(ages.read("tiny", written(tmp_path / name, *made_by)))
+        return found.kind, found.text
+
+    assert said("now", {**now, "commit": "f" * 12}) == ("", "")
+    kind, text = said("old", old, old)
+    assert kind == "older"
+    assert f"2 made at {'0' * 12} (code 0123456789ab, now {code()})" in text
+    assert 'make results ONLY="tiny"' in text
+    assert said("mixed", {**now, "commit": "f" * 12}, old)[0] == "wrong"
+    assert said("without commit", {**now, "commit": None})[0] == "wrong"
+    assert said("some unknown", {**now, "commit": "f" * 12}, {"fedward": "0.1.0"})[0] == "wrong"
+    assert said("unknown", {"fedward": "0.1.0"}, None)[0] == "unknown"
+    assert said("nothing")[0] == "wrong"
+
+
+def test_a_run_that_other_code_has_gone_on_with_is_of_several_codes(ages: ModuleType, tmp_path: Path) -> None:
+    now = {**versions(), "commit": "f" * 12}
+    folder = written(tmp_path, now)
+    file = folder / "tiny" / "runs.json"
+    run = json.loads(file.read_text())
+    run["run 0"]["earlier"] = [{"rounds": 3, "versions": {**now, "code": "0123456789ab"}}]
+    file.write_text(json.dumps(run))
+    assert ages.verdict(ages.read("tiny", folder)).kind == "wrong"
+
+
+def test_results_survive_a_kill_and_are_made_once(tmp_path: Path) -> None:
+    folder, work = tmp_path / "results", tmp_path / "work"
+    (folder / "tiny").mkdir(parents=True)
+    (folder / "tiny" / "experiment.toml").write_text(TINY.format(rounds=400))
+    command = [sys.executable, str(SCRIPTS / "results.py"), "--results", str(folder), "--work", str(work)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
+    first = subprocess.Popen([*command, "--jobs", "1"], env=environment, stdout=subprocess.DEVNULL)
+    records = work / "tiny" / "mean-under-sign-flip" / "records.jsonl"
+    deadline = time.monotonic() + 60
+    while not (records.exists() and records.read_bytes().count(b"\n") > 20) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    assert not (folder / "tiny" / "runs.json").exists()
+    time.sleep(0.5)
+    before = records.read_text().splitlines()
+    time.sleep(0.5)
+    assert records.read_text().splitlines() == before, "a worker outlives the process that it works for"
+    said = subprocess.run([*command, "--jobs", "1"], env=environment, capture_output=True, text=True, check=True).stdout
+    assert "2 of 2 to do" in said
+    assert "tiny is written" in said
+    assert records.read_text().splitlines()[:15] == before[:15]
+    runs = json.loads((folder / "tiny" / "runs.json").read_text())
+    assert [run["rounds"] for run in runs.values()] == [400, 400]
+    assert {run["versions"]["code"] for run in runs.values()} == {code()}
+    assert not any("earlier" in run for run in runs.values())
