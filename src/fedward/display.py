@@ -56,7 +56,8 @@ def notes(summaries: Sequence[Summary]) -> Iterator[str]:
         if s.rounds > s.asked:
             yield f"{s.folder} held {s.rounds} rounds, more than the {s.asked} asked for: they are kept and shown"
         if s.skipped:
-            yield f"{s.rule} under {s.attack}: the model diverged; {s.skipped} rounds had too few finite rows"
+            count = f"{s.skipped} of {s.rounds} rounds"
+            yield f"{s.rule} under {s.attack}: {count} left the model as it was: {s.skipped_why}"
 
 
 def examination_table(examinations: Sequence[Examination]) -> Table:

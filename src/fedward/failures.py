@@ -23,6 +23,10 @@ class MendableError(Exception):
     """What the command line adds."""
 
 
+class ContractError(MendableError, TypeError):
+    """A rule or an attack returned something that it must not; the message says what it must."""
+
+
 def sentence(error: BaseException) -> str:
     """What an error means to whoever gave the command.
 
@@ -41,7 +45,11 @@ def sentence(error: BaseException) -> str:
     said = " ".join(str(error).split())
     what = f"{type(error).__name__}: {said}" if said else type(error).__name__
     file, line, function = _origin(error)
-    whose = "" if file is None or not _installed(Path(file)) else ", which is a fault of fedward: please report it"
+    whose = (
+        ""
+        if file is None or not _installed(Path(file))
+        else "; unless a rule or an attack of your own is at work, a fault of fedward: please report it"
+    )
     place = "" if file is None else f" (in {function}, {file}, line {line}{whose}; {TRACEBACK}=1 shows the way there)"
     return what + place
 

@@ -29,6 +29,7 @@ class Summary:
     honest_accepted: float | None
     seconds_per_round: float
     skipped: int
+    skipped_why: str | None
 
     @classmethod
     def of(cls, spec: RunSpec, folder: Path, records: Sequence[Record]) -> Summary:
@@ -47,6 +48,7 @@ class Summary:
             honest_accepted=_mean([r.honest_accepted for r in records]),
             seconds_per_round=fmean(sum(r.seconds.values()) for r in records),
             skipped=sum(r.skipped is not None for r in records),
+            skipped_why=next((r.skipped for r in reversed(records) if r.skipped is not None), None),
         )
 
 

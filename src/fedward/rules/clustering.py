@@ -7,8 +7,6 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from scipy.cluster.hierarchy import cut_tree, fcluster, linkage
-from scipy.spatial.distance import squareform
 from torch import Tensor
 
 from ..mixers import clip_factors
@@ -55,6 +53,8 @@ def larger_group(cos: Tensor, method: str) -> Tensor:
     """Row numbers of the larger of two groups of rows, by agglomeration on 1 - cos."""
     if len(cos) == 1:
         return torch.arange(1)
+    from scipy.cluster.hierarchy import cut_tree, linkage
+
     labels = cut_tree(linkage(_condensed(cos), method), 2)[:, 0]
     groups = [torch.from_numpy(np.flatnonzero(labels == k)) for k in (0, 1)]
 
@@ -69,6 +69,8 @@ def larger_group(cos: Tensor, method: str) -> Tensor:
 
 def _condensed(cos: Tensor) -> np.ndarray:
     """The distances 1 - cos as scipy has them; rounding must not tell equal angles apart."""
+    from scipy.spatial.distance import squareform
+
     distances = (1 - cos).round(decimals=12).clamp_min(0).fill_diagonal_(0)
     condensed: np.ndarray = squareform(((distances + distances.T) / 2).numpy(), checks=False)
     return condensed
@@ -153,6 +155,8 @@ def majority_cluster(cos: Tensor) -> Tensor:
     n = len(cos)
     if n == 1:
         return torch.arange(1)
+    from scipy.cluster.hierarchy import fcluster, linkage
+
     tree = linkage(_condensed(cos), "single")
     joined = tree[tree[:, 3] > n // 2][0]
     labels = fcluster(tree, joined[2], "distance")
