@@ -1,10 +1,6 @@
 """fedward keeps federated training on course when some of the clients lie."""
 
-from importlib import import_module as _import_module
-from importlib.metadata import version as _version
-from typing import TYPE_CHECKING
-
-__version__ = _version("fedward")
+TYPE_CHECKING = False  # true for type checkers; even `typing` takes its time to load
 
 __all__ = [
     "Aggregator",
@@ -39,6 +35,8 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    __version__: str
+
     from . import attacks, clients, mixers, rules, sim, testing
     from .aggregator import Aggregator, Result
     from .chain import Mixer, ScalingMixer
@@ -63,13 +61,17 @@ else:  # Loaded when first asked for: whoever wants the version or the command's
 
     def __getattr__(name):
         """A public name, or a module of the package, loaded now."""
+        from importlib import import_module, metadata
+
+        if name == "__version__":
+            return metadata.version("fedward")
         if name in _HOME:
-            found = getattr(_import_module(f".{_HOME[name]}", __name__), name)
+            found = getattr(import_module(f".{_HOME[name]}", __name__), name)
             globals()[name] = found
             return found
         try:
             if not name.startswith("_"):
-                return _import_module(f".{name}", __name__)
+                return import_module(f".{name}", __name__)
         except ModuleNotFoundError as error:
             if error.name != f"{__name__}.{name}":
                 raise

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 
-from .failures import missing_extra
 from .terminal import leave_when_interrupted, write_anything
 
 
@@ -14,6 +13,8 @@ def main() -> None:
     leave_when_interrupted()
     write_anything(sys.stdout)
     write_anything(sys.stderr)
+    from .failures import missing_extra
+
     try:
         from .cli import app
     except ModuleNotFoundError as error:

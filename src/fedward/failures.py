@@ -43,6 +43,8 @@ def sentence(error: BaseException) -> str:
         reason = error.strerror or str(error) or type(error).__name__
         return f"{error.filename}: {reason}" if error.filename is not None else reason
     said = " ".join(str(error).split())
+    if isinstance(error, MemoryError) or ("memory" in said and "allocate" in said):
+        return "there is not enough memory for this: take fewer clients, or a smaller model"
     what = f"{type(error).__name__}: {said}" if said else type(error).__name__
     file, line, function = _origin(error)
     whose = (

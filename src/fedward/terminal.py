@@ -6,8 +6,11 @@ import codecs
 import os
 import signal
 from io import TextIOWrapper
-from types import FrameType
 from unicodedata import combining, normalize
+
+TYPE_CHECKING = False  # true for type checkers; this is loaded before Ctrl-C is seen to, so it loads little
+if TYPE_CHECKING:
+    from types import FrameType
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
