@@ -38,7 +38,7 @@ class RunSpec(BaseModel):
 
     An f that the rule needs and is not given is the number of byzantine clients. Where only some of the clients answer
     in a round (participation, dropout), it is the number of byzantine answers that at most one round in a hundred
-    exceeds; if the rule cannot take so many of the fewest answers that a round has, the most that it can take, but
+    exceeds (P(X <= f) >= 0.99 for X hypergeometric); if the rule cannot take so many of the fewest answers that a round has, the most that it can take, but
     never less than an average round has: then the specification is refused. `warning` says how often f is exceeded.
 
     lr, momentum and weight_decay are the server's: 0.1, 0.9 and 5e-4 where clients send gradients; where they send
