@@ -7,8 +7,9 @@ so that imports and lazy initialisation are not counted; memory that the allocat
 Extra is the high-water mark during a call minus the resident set just before it, minus what the state has grown by:
 what a rule keeps between rounds is in a column of its own, but a second copy of it during a call is extra. Both the
 first round and the third are measured, the third because rules with history then have one. Every round has new rows.
+Of a rule that does something else later than in its first rounds, both are measured, see `benchmarks.modes`.
 
-    python benchmarks/memory.py [--threads 1] [--rules krum flame] [--json memory.json] [--columns 1117396]
+    python benchmarks/memory.py [--threads 1] [--rules krum flame] [--json memory.json] [--columns 1117396] [--merge]
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import fedward as fw
-from benchmarks.speed.machine import machine
+from benchmarks.modes import Mode, modes
+from benchmarks.speed.machine import machine, made_by
 from benchmarks.speed.worker import fill, peak_of
 from fedward.evaluator import rows_of
 from fedward.stack import Dense, Updates
@@ -56,18 +58,18 @@ class Streamed(QuadraticEvaluator):
         return torch.stack([(row.double() - self.target).square_().mean() / 2 for row in rows_of(steps)])
 
 
-def contenders() -> Iterator[tuple[str, str, str]]:
-    """Name in the catalogue, the rule as text, and a note, for all that is measured."""
+def contenders() -> Iterator[tuple[str, str, str, Mode]]:
+    """Name in the catalogue, the rule as text, a note, and which of its rounds, for all that is measured."""
     for entry in fw.catalogue():
         if entry.kind not in ("rule", "mixer"):
             continue
         arguments, note = INSTEAD.get(entry.name, ({"f": F} if entry.needs_f else {}, ""))
-        made = entry.build(**arguments)
         if entry.kind == "rule":
-            yield entry.name, fw.describe(made), note
+            for mode in modes(entry.name):
+                yield entry.name, fw.describe(entry.build(**arguments | dict(mode.arguments))), note, mode
         else:
             for then in (fw.rules.Mean(), fw.rules.Krum(f=F)):
-                yield entry.name, fw.describe(made >> then), note
+                yield entry.name, fw.describe(entry.build(**arguments) >> then), note, Mode()
 
 
 def state_bytes(aggregator: fw.Aggregator) -> int:
@@ -76,8 +78,8 @@ def state_bytes(aggregator: fw.Aggregator) -> int:
     return sum({s.data_ptr(): s.nbytes() for s in storages}.values())
 
 
-def measure(spec: str, columns: int, threads: int) -> dict[str, Any]:
-    """The first and the third round of a rule; to be run in a fresh process."""
+def measure(spec: str, columns: int, threads: int, before: int = 0) -> dict[str, Any]:
+    """The first and the third round of a rule, after those that go before; to be run in a fresh process."""
     torch.set_num_threads(threads)
     rule = fw.parse(spec)
     for d in (SMALL, columns):
@@ -85,6 +87,9 @@ def measure(spec: str, columns: int, threads: int) -> dict[str, Any]:
         evaluator = Streamed(d) if rule.root_data else None
         aggregator = fw.Aggregator(rule, seed=0)
         sums, rounds = [], []
+        for k in range(before):
+            fill(G, 3 + k, F)
+            aggregator(Dense(G), evaluator=evaluator)
         for k in range(3):
             fill(G, k, F)
             for _ in range(3):
@@ -129,16 +134,36 @@ def shown(row: dict[str, Any]) -> list[str]:
 HEADER = ["rule", "extra 1st, MB", "extra 3rd, MB", "state, MB", "within", "passes", "seconds", "x G.sum()"]
 
 
+def merged(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """An earlier file with the rows of this one in the place of its own; they say what measured them.
+
+    Raises:
+        SystemExit: another stack or processor, whose figures are no part of the same table.
+    """
+    for key in ("n", "d"):
+        if before[key] != now[key]:
+            raise SystemExit(f"{key} was {before[key]}, is {now[key]}: measure all rules anew")
+    for key in ("processor", "cores", "threads"):
+        if before["machine"][key] != now["machine"][key]:
+            raise SystemExit(f"{key} was {before['machine'][key]}, is {now['machine'][key]}: measure all rules anew")
+    new = [{**row, "made": made_by(now["machine"])} for row in now["rows"]]
+    names = {row["name"] for row in new}
+    order = list(dict.fromkeys(name for name, *_ in contenders()))
+    rows = [*(row for row in before["rows"] if row["name"] not in names), *new]
+    return {**before, "rows": sorted(rows, key=lambda row: order.index(row["name"]) if row["name"] in order else -1)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rules", nargs="+", metavar="NAME", help="names of the catalogue; all if not given")
     parser.add_argument("--columns", type=int, default=D)
     parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--merge", action="store_true", help="put these rules into the file that is there")
     given = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(given.threads)
     chosen = [c for c in contenders() if given.rules is None or c[0] in given.rules]
-    unknown = set(given.rules or ()) - {name for name, _, _ in chosen}
+    unknown = set(given.rules or ()) - {name for name, *_ in chosen}
     if unknown:
         parser.error(f"not rules or mixers of the catalogue: {', '.join(sorted(unknown))}")
     stack = 4 * N * given.columns
@@ -148,12 +173,12 @@ def main() -> None:
     console.print(f"n = {N}, d = {given.columns:,}, float32: {stack / 1e6:.0f} MB; bound {bound / 1e6:.0f} MB")
     table = Table(*HEADER)
     with Live(table, console=console, vertical_overflow="visible"):
-        for name, spec, note in chosen:
-            row: dict[str, Any] = {"name": name, "rule": spec, "note": note}
+        for name, spec, note, mode in chosen:
+            row: dict[str, Any] = {"name": name, "rule": mode.named(spec), "note": note}
             # A pool for each, so that a process that is killed takes no other line with it.
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
                 try:
-                    row |= pool.submit(measure, spec, given.columns, given.threads).result()
+                    row |= pool.submit(measure, spec, given.columns, given.threads, mode.rounds).result()
                     row["within"] = max(row[k]["extra_bytes"] for k in ("first", "third")) <= bound
                 except Exception as error:
                     row |= {"error": f"{type(error).__name__}: {error}", "within": False}
@@ -165,7 +190,10 @@ def main() -> None:
     if given.json:
         setting = {"n": N, "d": given.columns, "dtype": "float32", "stack_bytes": stack, "bound_bytes": bound}
         given.json.parent.mkdir(parents=True, exist_ok=True)
-        given.json.write_text(json.dumps({"machine": machine(given.threads), **setting, "rows": rows}, indent=1) + "\n")
+        measured = {"machine": machine(given.threads), **setting, "rows": rows}
+        if given.merge:
+            measured = merged(json.loads(given.json.read_text()), measured)
+        given.json.write_text(json.dumps(measured, indent=1) + "\n")
 
 
 if __name__ == "__main__":

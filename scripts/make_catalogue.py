@@ -23,12 +23,18 @@ Write a rule as text the way the first column has it, with arguments after a col
 - **Passes**: over the data at most, the one that writes the output included.
 - **Needs**: f; *memory* of earlier rounds; *root data*, samples of the server's own.
 
+Memory by client is of the `remember` ids seen last, and a client that was forgotten is as a new one: where clients may
+choose their ids, nothing that goes by ids holds. `fldetector` gives all the weight to a single client that sends the
+same row in every round, which is predicted without error (`repeat`; `fedward redteam --captured 14` shows it).
+
 Attacks that look at rows take `knows`: the honest clients' (`honest`), those and the byzantine clients' own (`all`), or
 only their own (`own`). Attacks made of attacks nest: `schedule:attacks=(0: no-attack | 50: min-max)`,
 `random-schedule:attacks=(no-attack | alie),every=20`, `maximise:attack=ipm,over=epsilon,bounds=(0, 10)`.
 
-Where a paper and its code differ, the default is the paper, and the docstring (`help(fw.rules.SignGuard)`) names the
-variant.
+Where a paper and its code differ, the docstring (`help(fw.rules.SignGuard)`) says how, and `variant="official"` or an
+argument of its own is the other one. The default is the paper, but where the paper's print does not do what its text
+says (SIREN's alarms and rollback, the order of DeSGD's momentum: `printed` is the print); where versions of a paper
+differ, the docstring says which one it is.
 """
 
 OUT_OF_SCOPE = """## Out of scope

@@ -124,14 +124,14 @@ def make(experiments: Sequence[Experiment], work: Path, workers: int) -> list[st
     for name, count in open_.items():
         if not count:
             write(by_name[name], work)
-    done = 0
+    ended = 0
 
     def told(place: Path, outcome: Outcome | Failed) -> None:
-        nonlocal done
+        nonlocal ended
         if isinstance(outcome, Failed):
             outcome = Outcome(0.0, f"FAILED: {outcome.why}", failed=True)
-        job, done = missing[place], done + 1
-        tell(f"{done}/{len(missing)} {job.experiment}: {job.name}: {outcome.text} ({outcome.seconds:.0f} s)")
+        job, ended = missing[place], ended + 1
+        tell(f"{ended}/{len(missing)} {job.experiment}: {job.name}: {outcome.text} ({outcome.seconds:.0f} s)")
         if outcome.failed:
             failures.append(f"{job.experiment}: {job.name}: {outcome.text}")
         open_[job.experiment] -= 1
@@ -183,7 +183,7 @@ def write(experiment: Experiment, work: Path) -> None:
         write_whole(file, text)
     for picture in experiment.pictures:
         call(*_drawing(experiment, picture))
-    tell(f"{experiment.name} is written")
+    done(experiment)
 
 
 def _drawing(experiment: Experiment, picture: Mapping[str, Any]) -> list[str]:
@@ -200,6 +200,13 @@ def run_script(experiment: Experiment) -> None:
         return
     tell(f"{experiment.name}: {experiment.script['command']}")
     call(*experiment.script["command"].split())
+    done(experiment)
+
+
+def done(experiment: Experiment) -> None:
+    """The tables of its README, and a line."""
+    if experiment.folder.parent == RESULTS:
+        call("scripts/results_tables.py", "--write", experiment.name)
     tell(f"{experiment.name} is written")
 
 

@@ -3,6 +3,7 @@
     make bench                                       # about 20 minutes on two cores, most of it the largest stack
     make bench BENCH=--quick                         # less than two
     python -m benchmarks.speed --rules krum median   # some lines only
+    python -m benchmarks.speed --rules krum --merge  # some lines into the file that is there, which say when
 
 Writes a JSON file, ``docs/speed.md`` and its plot; ``--page`` writes the last two anew from the file.
 """
@@ -23,7 +24,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from benchmarks.speed import judge, peerenv, plot, report
-from benchmarks.speed.machine import cores, machine, memory
+from benchmarks.speed.machine import cores, machine, made_by, memory
 from benchmarks.speed.measure import Bench, Options, Size
 from benchmarks.speed.process import ROOT, Worker, environment
 from benchmarks.speed.rules import lines
@@ -58,6 +59,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--no-peers", action="store_true", help="ours alone; nothing is installed")
     parser.add_argument("--only-rules", action="store_true", help="no rounds, no search, no ResNet-18, no files")
     parser.add_argument("--disk", type=float, help="gigabytes of the rows that stay on disk (2.2, quick 0.2)")
+    parser.add_argument("--merge", action="store_true", help="only these rules, into the file that is there")
     parser.add_argument("--json", type=Path, default=RESULT, metavar="FILE")
     parser.add_argument("--docs", type=Path, default=ROOT / "docs", metavar="FOLDER", help="where the page goes")
     parser.add_argument("--page", action="store_true", help="measure nothing, write the page from the file")
@@ -71,6 +73,12 @@ def main() -> None:
     if given.page:
         write(json.loads(given.json.read_text()), given)
         return
+    if given.merge:
+        if not given.rules:
+            raise SystemExit("--merge is for some --rules")
+        given.only_rules = True
+        if not given.sizes:  # all that the file has
+            given.sizes = [f"{n}x{d}" for n, d in json.loads(given.json.read_text())["settings"]["sizes"]]
     theirs = not given.no_peers and install(console)
     data: dict[str, Any] = {}
     given.json.parent.mkdir(parents=True, exist_ok=True)
@@ -79,10 +87,33 @@ def main() -> None:
     except BaseException:  # Ctrl-C too: half an hour is not lost, nor are the results of an earlier run
         given.json.with_suffix(".partial.json").write_text(json.dumps(data, indent=1) + "\n")
         raise
+    if given.merge:
+        data = merged(json.loads(given.json.read_text()), data)
     given.json.write_text(json.dumps(data, indent=1) + "\n")
     show(data, console)
     write(data, given)
     console.print(f"{given.json}, {given.docs / 'speed.md'}")
+
+
+def merged(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """An earlier run with the lines of this one in the place of its own; they say what measured them.
+
+    Raises:
+        SystemExit: another processor or number of threads, whose times are no part of the same table.
+    """
+    for key in ("processor", "cores", "threads"):
+        if before["machine"][key] != now["machine"][key]:
+            raise SystemExit(f"{key} was {before['machine'][key]}, is {now['machine'][key]}: measure all lines anew")
+    new = {(line["name"], line["n"], line["d"]): {**line, "made": made_by(now["machine"])} for line in now["lines"]}
+    kept = [line for line in before["lines"] if (line["name"], line["n"], line["d"]) not in new]
+    sizes = [tuple(size) for size in before["settings"]["sizes"]]
+    order = {line.name: k for k, line in enumerate(lines(judge.REFERENCE[0]))}
+    last = len(order)
+
+    def place(line: dict[str, Any]) -> tuple[int, int]:
+        return sizes.index((line["n"], line["d"])), order.get(line["name"], last)
+
+    return {**before, "lines": sorted([*kept, *new.values()], key=place)}
 
 
 def install(console: Console) -> bool:

@@ -52,6 +52,11 @@ def memory() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
+def made_by(on: dict[str, Any]) -> dict[str, Any]:
+    """What a line has to say that was measured apart from the others, out of `machine`."""
+    return {key: on[key] for key in ("processor", "threads", "date", "commit", "code")}
+
+
 def machine(threads: int) -> dict[str, Any]:
     """Processor, memory, versions, date and commit."""
     return {

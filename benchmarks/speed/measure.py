@@ -115,9 +115,10 @@ class Bench:
         try:
             taken.worker.hold(n=n, d=d, f=byzantine(n), seed=SEED)
             out = str(self._file(taken, d))
-            taken.first = taken.worker.ask(
-                "first", self.options.limit, key=taken.key, what=taken.key, f=line.f, out=out
-            )
+            asked = {"key": taken.key, "what": taken.key, "f": line.f}
+            if line.before and taken.peer is None:
+                taken.worker.ask("before", line.before * self.options.limit, **asked, rounds=line.before)
+            taken.first = taken.worker.ask("first", self.options.limit, **asked, out=out)
         except StoppedError as why:
             taken.stopped = str(why)
             self.slow.setdefault(who, []).append((n, d))

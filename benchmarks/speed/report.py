@@ -23,7 +23,7 @@ NONE = ""
 
 HEAD = """# Speed and memory
 
-Written by `make bench` from `{source}`; every figure on this page is of one run on one machine.
+Written by `make bench` from `{source}`; every figure on this page is of one run on one machine{apart}.
 
 {machine}
 
@@ -48,7 +48,9 @@ RULES = """
 
 n = 50. *Floor* is the multiple of the rule's floor at the largest d; *extra* the peak memory beyond the stack and what
 a rule keeps between rounds; *in n* and *in d* are the fitted exponents of growth, of n with d = 57,620 and of d with
-n = 50. Rules with memory are timed in later rounds than the first.
+n = 50. Rules with memory are timed in later rounds than the first. Where a rule does something else in its first
+rounds, those are a line of their own, with their name in brackets: SignGuardSim and -Dist compare rows pairwise in
+their warm-up and with the previous aggregate after it.
 """
 
 ROWS = """
@@ -307,7 +309,7 @@ def page(data: Data, source: str) -> str:
     smaller = "" if d > 10**7 else " This was a quick run: the budget is meant for d = 11,173,962."
     heads = [f"d = {each:,}" for each in columns(data)]
     parts = [
-        HEAD.format(source=source, machine=machine_text(data), **settings),
+        HEAD.format(source=source, machine=machine_text(data), apart=_apart(data), **settings),
         PLOT,
         BUDGET.format(n=n, d=d, size=4 * n * d / 1e9, smaller=smaller),
         "\n" + markdown(["what", "allowed", "found", ""], budget_rows(data)) + "\n",
@@ -323,6 +325,16 @@ def page(data: Data, source: str) -> str:
     if data.get("rounds"):
         parts += [ROUNDS, markdown(["", "a round", "rounds a second", "plain loop / this"], round_rows(data)), "\n"]
     return "".join(parts) + _resnet(data) + (FILES if data.get("disk") else "")
+
+
+def _apart(data: Data) -> str:
+    """Which lines are of another run on the same machine."""
+    runs: dict[str, list[str]] = {}
+    for line in data["lines"]:
+        if "made" in line:
+            runs.setdefault(f"{line['made']['date']}, commit {line['made']['commit']}", []).append(line["name"])
+    said = (f"{', '.join(dict.fromkeys(lines))} ({run})" for run, lines in runs.items())
+    return "".join(f", but for these lines: {text}" for text in ["; ".join(said)] if text)
 
 
 def _missed(data: Data) -> str:

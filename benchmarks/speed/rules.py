@@ -13,6 +13,7 @@ from torch import Tensor
 
 import fedward as fw
 from benchmarks.memory import INSTEAD, Streamed
+from benchmarks.modes import Mode, modes
 from benchmarks.speed.worker import Bench, Call, Handler, serve
 from fedward import attacks, stack
 from fedward.attacks.adaptive import OBJECTIVES, Trial
@@ -27,12 +28,13 @@ class Line:
     """A rule as it is measured with n clients.
 
     Attributes:
-        name: the same for every n; of a mixer, with the rule after it.
+        name: the same for every n; of a mixer, with the rule after it; of a mode, with that.
         rule: as text.
         f: the number of byzantine clients that it is told of, or that there are.
         note: where it is not what the name says, why.
         gram_needed: whether it needs the products of all rows, so that its floor is ``gram + read`` and not ``read``.
         history: whether it remembers earlier rounds.
+        before: rounds that go before the first one that is measured.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Line:
     note: str
     gram_needed: bool
     history: bool
+    before: int = 0
 
 
 def byzantine(n: int) -> int:
@@ -51,31 +54,41 @@ def byzantine(n: int) -> int:
 def lines(n: int) -> Iterator[Line]:
     """Every rule of the catalogue, and every mixer before Mean and before Krum."""
     for entry in fw.catalogue("rule"):
-        yield _line(entry, n, None)
+        for mode in modes(entry.name):
+            yield _line(entry, n, None, mode)
     for entry in fw.catalogue("mixer"):
         for then in ("mean", "krum"):
-            yield _line(entry, n, then)
+            yield _line(entry, n, then, Mode())
 
 
-def _line(entry: Entry, n: int, then: str | None) -> Line:
-    name = entry.name if then is None else f"{entry.name} >> {then}"
+def _line(entry: Entry, n: int, then: str | None, mode: Mode) -> Line:
+    name = mode.named(entry.name) if then is None else f"{entry.name} >> {then}"
     instead, note = INSTEAD.get(entry.name, ({}, ""))
     if "f" in instead:  # what is tried here anyway, for every number of clients
         instead, note = {}, ""
     for f in range(byzantine(n), -1, -1):
-        rule = _built(entry, then, f, instead)
+        rule = _built(entry, then, f, {**instead, **mode.arguments})
         try:
             rule.check(n)
         except BoundError:
             continue
         if f < byzantine(n) and not note:
             note = f"f = {f}, with more it refuses"
-        gram = any(statistic.name == "gram" for statistic in rule.statistics({}, Context()))
-        return Line(name, fw.describe(rule), f, note, gram, rule.history)
+        gram = "gram" in statistics_in(rule, n, mode.rounds)
+        return Line(name, fw.describe(rule), f, note, gram, rule.history, mode.rounds)
     raise ValueError(f"{name} cannot do with {n} clients")
 
 
-def _built(entry: Entry, then: str | None, f: int, instead: dict[str, int]) -> Rule:
+def statistics_in(rule: Rule, n: int, rounds: int) -> set[str]:
+    """The names of the statistics that a rule asks for after so many rounds."""
+    aggregator, evaluator = fw.Aggregator(rule), Streamed(4) if rule.root_data else None
+    for _ in range(rounds):
+        rows = torch.randn(n, 4, generator=torch.Generator().manual_seed(aggregator.round))
+        aggregator(rows, evaluator=evaluator)
+    return {statistic.name for statistic in rule.statistics(aggregator.state, Context(aggregator.round))}
+
+
+def _built(entry: Entry, then: str | None, f: int, instead: dict[str, Any]) -> Rule:
     made: Any = entry.build(**({"f": f} if entry.needs_f else {}) | instead)
     if then is None:
         return made  # type: ignore[no-any-return]  # an entry of kind rule

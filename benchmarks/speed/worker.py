@@ -88,13 +88,24 @@ class Bench:
 
     def first(self, key: str, what: str, f: int, out: str) -> dict[str, Any]:
         """Call a new contender once; its memory is measured, its output written to a file."""
-        n, d = self.G.shape
-        # Imports, compilations and lazy initialisation are no part of what a rule costs.
-        self.make(what, n, f).prepare(self.G[:, : min(d // 4, 20_000)].clone())()
-        contender = self.live[key] = self.make(what, n, f)
+        contender = self.live.get(key) or self._new(key, what, f)
         peak, seconds, output = self._peak(contender)
         np.save(out, np.asarray(output, dtype=np.float32).reshape(-1))
         return {"seconds": seconds, "extra_bytes": peak, "state_bytes": contender.state_bytes()}
+
+    def before(self, key: str, what: str, f: int, rounds: int) -> dict[str, Any]:
+        """Call a new contender in the rounds that are not measured."""
+        contender = self._new(key, what, f)
+        for _ in range(rounds):
+            contender.prepare(self.G)()
+        return {}
+
+    def _new(self, key: str, what: str, f: int) -> Contender:
+        """A new contender; imports, compilations and lazy initialisation are no part of what a rule costs."""
+        n, d = self.G.shape
+        self.make(what, n, f).prepare(self.G[:, : min(d // 4, 20_000)].clone())()
+        self.live[key] = self.make(what, n, f)
+        return self.live[key]
 
     def again(self, key: str) -> dict[str, Any]:
         """The next call of a contender."""
@@ -133,6 +144,7 @@ class Bench:
         """What can be asked."""
         return {
             "stack": self.stack,
+            "before": self.before,
             "first": self.first,
             "again": self.again,
             "last": self.last,

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .evaluator import Evaluator
 from .parameters import check_parameters
-from .rule import EXAMPLES, BoundError, Context, Outcome, Reason, Rule, State, apply
+from .rule import BoundError, Context, Outcome, Reason, Rule, State, apply, heard
 from .stack import (
     Buffers,
     Ids,
@@ -38,7 +38,7 @@ class Result(Generic[A]):
     """An aggregate and the verdict on each client, in the order and of the kind (tensor or array) of the input.
 
     Attributes:
-        output: (d,), dtype and device of the input.
+        output: (d,), of the dtype and on the device that most clients' rows have, or in the dtype of ``like``.
         weights: (n,) float64 with ``output == weights @ G``; None for coordinate-wise rules. Where a rule adds
             something of the server's own (`Rule.server_rows`: a previous aggregate, noise), that comes on top.
         accepted: (n,) bool, weight > 0; for coordinate-wise rules, rows that took part at all.
@@ -192,9 +192,8 @@ class Aggregator:
             ValueError, TypeError: not a stack of updates, or no evaluator for a rule that needs one.
         """
         updates = as_updates(G, ids, like=like, buffers=buffers, integers=integers, on_bad=on_bad)
-        heard = _heard(messages or {}, updates.agreed)
         with self._lock:
-            context = Context(self.round, self.seed, heard, evaluator=evaluator, group=group)
+            context = Context(self.round, self.seed, heard(messages or {}, updates), evaluator=evaluator, group=group)
             outcome = _applied(self.rule, updates, self.state, context)
             result = judge(updates, outcome)
             self.state, self.round = outcome.state, self.round + 1
@@ -265,7 +264,8 @@ def _aside(updates: Updates, accepted: Tensor) -> dict[str, Any]:
     agreed = updates.agreed
     chosen = [tensors for tensors, ok in zip(agreed.tensors, accepted.tolist(), strict=True) if ok]
     aside = dict(agreed.kept)
-    for name in (*updates.layout.buffers, *updates.layout.counters):
+    names = (*updates.layout.buffers, *updates.layout.counters)
+    for name in (name for name in names if name in agreed.model):
         value, due = None, agreed.model[name]
         if agreed.form == ROW:
             value = due
@@ -310,17 +310,6 @@ def _applied(rule: Rule, updates: Updates, state: State, context: Context) -> Ou
         (name, fault), n = next(iter(updates.agreed.malformed.items())), len(updates.agreed.sent)
         lost = f"{updates.n} of {n} clients sent well-formed updates; client {name!r}: {fault}"
         raise BoundError(f"{error} ({lost})") from None
-
-
-def _heard(messages: Mapping[Hashable, Any], agreed: Agreed | None) -> Mapping[Hashable, Any]:
-    """Messages, with the numbers of examples that came with updates, unless the message says how many."""
-    if not agreed or not agreed.examples:
-        return messages
-    heard = dict(messages)
-    for name, examples in agreed.examples.items():
-        said = heard.get(name)
-        heard[name] = {EXAMPLES: examples, **(said if isinstance(said, Mapping) else {})}
-    return heard
 
 
 def _to_numpy(result: Result[Tensor]) -> Result[np.ndarray]:

@@ -14,6 +14,8 @@ from typing import ClassVar, overload
 import torch
 from torch import Tensor
 
+from .compound import Compound
+from .guard import finite_copy
 from .rule import BoundError, Component, Context, Plan, Rule, State
 from .stack import Statistic, Updates
 
@@ -157,7 +159,7 @@ class Mixers(Mixer):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chain(Rule):
+class Chain(Compound):
     """A rule on mixed rows: ``mixer >> rule``."""
 
     mixer: Mixer
@@ -175,6 +177,10 @@ class Chain(Rule):
         return f"{self.mixer!r} >> {self.rule!r}"
 
     @property
+    def parts(self) -> tuple[Rule, ...]:
+        return (self.rule,)
+
+    @property
     def passes(self) -> int | None:  # type: ignore[override]  # as `Mixers.diagonal`
         if self.rule.passes is None:
             return None
@@ -184,27 +190,11 @@ class Chain(Rule):
 
     @property
     def history(self) -> bool:  # type: ignore[override]
-        return self.rule.history or self.mixer.history
-
-    @property
-    def by_client(self) -> bool:  # type: ignore[override]
-        return self.rule.by_client
-
-    @property
-    def root_data(self) -> bool:  # type: ignore[override]
-        return self.rule.root_data
-
-    @property
-    def server_rows(self) -> bool:  # type: ignore[override]
-        return self.rule.server_rows
-
-    @property
-    def recorded(self) -> tuple[str, ...]:  # type: ignore[override]
-        return self.rule.recorded
+        return super().history or self.mixer.history
 
     @property
     def properties(self) -> frozenset[str]:  # type: ignore[override]
-        return frozenset({"columns"}) & self.rule.properties
+        return frozenset({"columns"}) & super().properties
 
     def check(self, n: int) -> None:
         self.mixer.check(n)
@@ -220,7 +210,7 @@ class Chain(Rule):
 
     def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
         after = self.rule.advance(state, plan, output, context.fold("rule"))
-        return {**after, _PREVIOUS: output.clone()} if self.mixer.history else after
+        return {**after, _PREVIOUS: finite_copy(output)} if self.mixer.history else after
 
     def _before(self, state: State, context: Context) -> Context:
         return replace(context.fold("mixer"), previous=state.get(_PREVIOUS))

@@ -12,13 +12,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .chain import Chain, Mixer, Mixers
+from .parameters import components_in, takes_none, takes_several, types_of
 from .registry import build, catalogue, find, name_of
 from .rule import Component, Rule
 
 Spec = str | Mapping[str, Any]
-
-_PARTS = ("inner", "base", "attack")  # arguments that are components
-_LISTS = ("rules", "attacks")  # and those that are several
 
 _NUMBERED = re.compile(r"\s*(\d+)\s*:\s*(.*)", re.DOTALL)
 
@@ -39,7 +37,9 @@ def parse(spec: Spec, kind: str | None = None, **known: Any) -> Any:
     if isinstance(spec, Mapping):
         if "name" not in spec:
             raise ValueError(f"a table needs a name, got only {', '.join(spec) or 'nothing'}")
-        made = _build(str(spec["name"]), {k: _value(k, v, known) for k, v in spec.items() if k != "name"}, known)
+        name = str(spec["name"])
+        given = {k: v for k, v in spec.items() if k != "name"}
+        made = _build(name, {k: _value(_type(name, k), v, known) for k, v in given.items()}, known)
     else:
         *mixers, made = (_parse_one(part.strip(), known) for part in _split(spec, ">>"))
         for mixer in reversed(mixers):
@@ -84,10 +84,16 @@ def _parse_one(text: str, known: Mapping[str, Any]) -> Any:
         key, equals, value = item.partition("=")
         if not equals:
             raise ValueError(f"{item!r} in {text!r} is not of the form argument=value")
-        if key.strip() in arguments:
-            raise ValueError(f"{key.strip()!r} is given twice in {text!r}")
-        arguments[key.strip()] = _value(key.strip(), value.strip(), known)
+        key = key.strip()
+        if key in arguments:
+            raise ValueError(f"{key} is given more than once in {text!r}: which of them is meant?")
+        arguments[key] = _value(_type(name.strip(), key), value.strip(), known)
     return _build(name, arguments, known)
+
+
+def _type(name: str, argument: str) -> Any:
+    """What the argument takes; anything if there is none of that name, which `fedward.build` complains of."""
+    return types_of(find(name).cls).get(argument, Any)
 
 
 def _split(text: str, separator: str) -> list[str]:
@@ -106,12 +112,21 @@ def _build(name: str, arguments: dict[str, Any], known: Mapping[str, Any]) -> An
     return build(name, **arguments, **{k: known[k] for k in missing & known.keys()})
 
 
-def _value(key: str, value: Any, known: Mapping[str, Any]) -> Any:
+def _value(annotation: Any, value: Any, known: Mapping[str, Any]) -> Any:
     """A component where one belongs, a literal where the text is one, else the text."""
-    if key in _LISTS and isinstance(value, str | list | tuple | Mapping):
-        return _several(value, known)
-    if isinstance(value, Mapping) or (key in _PARTS and isinstance(value, str)):
-        return parse(_bare(value) if isinstance(value, str) else value, **known)
+    if not components_in(annotation):
+        return _literal(value)
+    if isinstance(value, str) and value.lower() == "none" and takes_none(annotation):
+        return None
+    if takes_several(annotation):
+        return _several(value, known) if isinstance(value, str | list | tuple | Mapping) else value
+    return (
+        parse(_bare(value) if isinstance(value, str) else value, **known) if isinstance(value, str | Mapping) else value
+    )
+
+
+def _literal(value: Any) -> Any:
+    """What the text is a literal of, else the text."""
     if not isinstance(value, str):
         return value
     if value.lower() in _WORDS:
@@ -159,7 +174,7 @@ def _text(value: Any) -> str:
         return f"({' | '.join(map(describe, value))})"
     if isinstance(value, tuple) and value and isinstance(value[0], tuple):
         return f"({' | '.join(f'{start}: {describe(item)}' for start, item in value)})"
-    if isinstance(value, str) and _value("", value, {}) != value:
+    if isinstance(value, str) and _literal(value) != value:
         return repr(value)  # text that would be read as a number or a word
     text = describe(value) if isinstance(value, Component) else str(value)
     needs = any(mark in text for mark in (",", ">>", "|"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from math import isnan
 from numbers import Integral, Real
@@ -36,11 +36,7 @@ def check_parameters(component: Any) -> None:
     cls = type(component)
     for name, annotation in types_of(cls).items():  # type: ignore[arg-type]  # classes are hashable
         value = getattr(component, name)
-        try:
-            kept = _fitted(value, annotation)
-        except _MisfitError:
-            takes, remedy = _words(annotation), _remedy(value, annotation)
-            raise ValueError(f"{cls.__name__}: {name} is {takes}, got {value!r}{remedy}") from None
+        kept = check_value(cls.__name__, name, value, annotation)
         if kept is not value:
             object.__setattr__(component, name, kept)
     f = getattr(component, "f", 0)
@@ -48,9 +44,24 @@ def check_parameters(component: Any) -> None:
         raise ValueError(f"{cls.__name__}: f counts byzantine clients, a whole number of at least 0, got {f!r}")
 
 
+def check_value(owner: str, name: str, value: Any, annotation: Any) -> Any:
+    """The value as it is kept where a type is due, as for `check_parameters`.
+
+    Raises:
+        ValueError: names the owner, the parameter, what it takes and what it got.
+    """
+    try:
+        return _fitted(value, annotation)
+    except _MisfitError:
+        takes, remedy = _words(annotation), _remedy(value, annotation)
+        raise ValueError(f"{owner}: {name} is {takes}, got {value!r}{remedy}") from None
+
+
 @lru_cache(maxsize=1024)
 def types_of(cls: type) -> Mapping[str, Any]:
-    """The types of a dataclass's parameters, by name."""
+    """The types of a dataclass's parameters, by name; of a class that is none, nothing is known."""
+    if not is_dataclass(cls):
+        return {}
     return {parameter.name: _annotation(cls, parameter.name) for parameter in fields(cls) if parameter.init}
 
 
@@ -171,7 +182,22 @@ def components_in(annotation: Any) -> tuple[type, ...]:
 
 def takes_numbers(annotation: Any) -> bool:
     """Whether a parameter of this type takes any number."""
-    return annotation is float or float in get_args(annotation)
+    return float in _choices(annotation)
+
+
+def takes_none(annotation: Any) -> bool:
+    """Whether a parameter of this type takes None."""
+    return NoneType in _choices(annotation)
+
+
+def takes_several(annotation: Any) -> bool:
+    """Whether a parameter of this type takes a list, a tuple or a mapping."""
+    origins = [get_origin(choice) for choice in _choices(annotation)]
+    return any(_is_class(origin, Sequence) or _is_class(origin, Mapping) for origin in origins)
+
+
+def _choices(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
 
 
 # --- what to say --------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ single pass, keeps rows with NaN or Inf away from it, and carries out its plan i
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, ClassVar, overload
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from .evaluator import Evaluator, Once
 from .failures import ContractError, MendableError
+from .guard import full_precision
 from .parameters import check_parameters
 from .stack import Kernel, SqNorms, Stack, Statistic, Updates, as_updates
 
@@ -202,13 +203,13 @@ class Rule(Component):
         return state
 
     @overload
-    def __call__(
+    def __call__(  # type: ignore[overload-overlap]  # an array is an iterable as well
         self, G: np.ndarray, *, messages: Messages | None = ..., evaluator: Evaluator | None = ...
     ) -> np.ndarray: ...
     @overload
     def __call__(
         self,
-        G: Tensor | Sequence[Any] | Updates,
+        G: Tensor | Iterable[Any] | Updates,
         *,
         messages: Messages | None = ...,
         evaluator: Evaluator | None = ...,
@@ -228,8 +229,21 @@ class Rule(Component):
             ValueError, TypeError: not a stack of updates; see `fedward.stack.as_updates`.
             ValueError: the rule needs root data and no evaluator is given.
         """
-        output = apply(self, as_updates(G), {}, Context(messages=messages or {}, evaluator=evaluator)).output
+        updates = as_updates(G)
+        context = Context(messages=heard(messages or {}, updates), evaluator=evaluator)
+        output = apply(self, updates, {}, context).output
         return output.numpy() if isinstance(G, np.ndarray) else output
+
+
+def heard(messages: Messages, updates: Updates) -> Messages:
+    """Messages, with the numbers of examples that came with updates, unless a message has that key itself."""
+    if not updates.agreed or not updates.agreed.examples:
+        return messages
+    all_said = dict(messages)
+    for name, examples in updates.agreed.examples.items():
+        said = all_said.get(name)
+        all_said[name] = {EXAMPLES: examples, **(said if isinstance(said, Mapping) else {})}
+    return all_said
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,6 +256,7 @@ class Outcome:
     state: State
 
 
+@full_precision()
 def apply(rule: Rule, updates: Updates, state: State, context: Context) -> Outcome:
     """Statistics, finite guard, decision, output: at most ``rule.passes`` passes over the data.
 
@@ -288,7 +303,7 @@ def stumbled(rule: Rule, error: Exception) -> str:
 
 
 def smallest(scores: Tensor, k: int, *then: Tensor) -> Tensor:
-    """Indices of the k smallest scores, best first; of equal ones the smallest by ``then``, in turn; then the first row.
+    """Indices of the k smallest scores, best first; of equal ones those smallest by ``then``, or else the first rows.
 
     Numbers within 1e-12 of their size of the next are equal: rounding must not decide between identical rows.
     """

@@ -194,7 +194,7 @@ def test_caught(name: str) -> None:
 
 
 def remembered(state: State, forged: Tensor) -> State:
-    return {"rounds": state.get("rounds", torch.tensor(0)) + 1, "last": forged[0]}
+    return {"rounds": state.get("rounds", torch.tensor(0)) + 1, "last": forged[0].clone()}
 
 
 @pytest.mark.parametrize(

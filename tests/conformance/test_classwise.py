@@ -150,7 +150,7 @@ def test_every_rule_of_the_catalogue_can_be_inside(entry: object) -> None:
     [
         ({"decay": 1.1}, "0 <= decay <= 1"),
         ({"gamma": 1.0}, "gamma < 1"),
-        ({"divisor": "all"}, "'available' or the number of classes, got 'all'"),
+        ({"divisor": "all"}, "divisor is a whole number or 'available', got 'all'"),
         ({"divisor": 0}, "got 0"),
     ],
 )

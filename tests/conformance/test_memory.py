@@ -86,7 +86,7 @@ def test_rffl(seed: int, decay: float, clip: float | None, warmup: int) -> None:
 
 
 def test_rffl_never_removes_everybody() -> None:
-    aggregate, reference = fw.Aggregator(rules.RFFL(decay=0.0, warmup=0)), memory.RFFL(0.0, None, 0)
+    aggregate, reference = fw.Aggregator(rules.RFFL(decay=0.0, clip=None, warmup=0)), memory.RFFL(0.0, None, 0)
     rng = np.random.default_rng(0)
     for t in range(15):
         ids = list(rng.permutation(4)[:2].tolist())

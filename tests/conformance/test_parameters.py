@@ -180,6 +180,33 @@ def test_a_class_that_forgets_the_check_is_checked_where_it_is_used(
         use(Forgetful(**wrong))
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"rule": "krum"}, r"Simulation: rule is a rule, got 'krum'; fedward\.parse\('krum'\) makes one of text"),
+        ({"rule": Forgetful(size="one")}, "Forgetful: size is a number, got 'one'"),  # type: ignore[arg-type]
+        ({"rule": rules.Mean(), "attack": "alie"}, "Simulation: attack is an attack or None, got 'alie'"),
+        ({"rule": rules.Mean(), "attack": rules.Mean()}, "Simulation: attack is an attack or None, got Mean"),
+        ({"rule": rules.Mean(), "clients": 5}, "Simulation: clients is a client algorithm or None, got 5"),
+        ({"rule": rules.Mean(), "server": 0.1}, "Simulation: server is ServerSGD or None, got 0.1"),
+        ({"rule": rules.Mean(), "participation": "all"}, "Simulation: participation is a number, got 'all'"),
+        ({"rule": rules.Mean(), "seed": 0.5}, "Simulation: seed is a whole number, got 0.5"),
+        ({"rule": rules.Mean(), "root": True}, "Simulation: root is a whole number, got True"),
+    ],
+)
+def test_a_simulation_checks_what_it_is_made_of(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        fw.Simulation(model=None, data=None, **wrong)  # type: ignore[arg-type]
+
+
+def test_a_rule_that_is_no_dataclass_has_no_parameters_to_check() -> None:
+    class Mine(fw.Rule):
+        def decide(self, updates: fw.Updates, state: fw.State, context: fw.Context) -> fw.Plan:
+            return fw.average_of(updates, torch.arange(updates.n))
+
+    fw.Aggregator(mixers.NNM(f=1) >> rules.Delayed(base=Mine(), start=0))(torch.ones(3, 2))
+
+
 def test_names_that_only_a_type_checker_knows_are_taken_on_trust() -> None:
     assert types_of(Forgetful)["unknown"] is Any
     assert types_of(Forgetful)["f"] is int

@@ -59,7 +59,7 @@ def test_results_are_those_of_state_dicts_in_memory(folder: Path, rule: fw.Rule,
 
 def test_clients_have_the_names_that_are_given(folder: Path) -> None:
     assert Files([str(path) for path in paths(folder)], ids=range(9)).ids == tuple(range(9))
-    with pytest.raises(ValueError, match="9 files need 9 ids, got 2"):
+    with pytest.raises(ValueError, match="9 rows need 9 ids, got 2"):
         Files(paths(folder), ids=["a", "b"])
     (folder / "more").mkdir()
     save_file(state(0), folder / "more" / "client-3.safetensors")

@@ -3,7 +3,7 @@
 import inspect
 import itertools
 import re
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 
 import pytest
 import torch
@@ -193,6 +193,8 @@ VALUES = {
     ("scaling", "factor"): st.none() | st.floats(0, 1e9),
     ("fang-krum", "knows"): st.sampled_from(["honest", "own"]),
     ("fang-trimmed-mean", "knows"): st.sampled_from(["honest", "own"]),
+    ("sign-guard-sim", "warmup"): st.none() | st.integers(1, 99) | st.sampled_from(["3 epochs", "1 epoch"]),
+    ("sign-guard-dist", "warmup"): st.none() | st.integers(1, 99) | st.sampled_from(["3 epochs", "1 epoch"]),
     ("label-flip", "source"): st.none(),  # source and target go together
     ("label-flip", "target"): st.none(),
     ("targeted-poisoning", "source"): st.integers(4, 9),
@@ -203,6 +205,9 @@ VALUES = {
     ("non-finite", "value"): st.sampled_from(["nan", "inf", "-inf"]),
     ("schedule", "attacks"): st.deferred(
         lambda: st.dictionaries(st.integers(0, 999), components("attack"), min_size=1, max_size=3)
+    ),
+    ("groups", "attacks"): st.deferred(
+        lambda: st.lists(components("attack").filter(lambda attack: not attack.protocol), min_size=1, max_size=3)
     ),
     ("maximise", "attack"): st.deferred(lambda: components("attack", "deviation")),
     ("maximise", "over"): st.just("gamma"),
@@ -354,6 +359,37 @@ def test_a_chain_of_mixers_is_the_same_chain_however_it_is_put_together():
     assert repr(one) != repr(other) or torch.equal(one(G), other(G))
 
 
+def test_arguments_of_any_name_that_take_components_are_parsed_as_such(monkeypatch):
+    monkeypatch.setattr(registry, "_ENTRIES", dict(registry._ENTRIES))
+
+    @fw.register("test-only-pair", paper="-")
+    @dataclass(frozen=True, kw_only=True)
+    class Pair(fw.Rule):
+        """One rule, then others; ``base`` is a number here, and ``table`` a table."""
+
+        first: fw.Rule
+        then: tuple[fw.Rule, ...] = ()
+        last: fw.Rule | None = None
+        by_round: dict[int, fw.Rule] | tuple[tuple[int, fw.Rule], ...] = ()
+        base: float = 1.0
+        table: dict[str, int] = field(default_factory=dict, hash=False)
+
+        def decide(self, updates, state, context):
+            return self.first.decide(updates, state, context)
+
+    made = Pair(first=rules.Krum(f=2), then=(rules.Median(), rules.Mean()), last=rules.Mean(), base=2.5)
+    assert fw.describe(made) == "test-only-pair:first=krum:f=2,then=(median | mean),last=mean,base=2.5"
+    assert fw.parse(fw.describe(made)) == made
+    assert fw.parse("test-only-pair:first=median,last=none") == Pair(first=rules.Median())
+    assert fw.parse("test-only-pair:first=median,by_round=(3: mean)").by_round == ((3, rules.Mean()),)
+    assert fw.parse({"name": "test-only-pair", "first": "median", "table": {"a": 1}}).table == {"a": 1}
+    assert fw.parse({"name": "test-only-pair", "first": {"name": "krum", "f": 2}}).first == rules.Krum(f=2)
+    with pytest.raises(ValueError, match="Pair: first is a rule, got 3"):
+        fw.parse({"name": "test-only-pair", "first": 3})
+    with pytest.raises(ValueError, match="Pair: first is a rule, got ALIE"):
+        fw.parse("test-only-pair:first=alie")
+
+
 def test_text():
     clip = mixers.ClipNorm
     made = fw.parse("clip-norm:radius=median >> krum:f=2")
@@ -403,6 +439,8 @@ def test_attacks_within_attacks(text, inner, split):
         ("krum", "krum needs f, for example krum:f=2"),
         ("krum:2", "'2' in 'krum:2' is not of the form argument=value"),
         ("krum:f=two", "got 'two'"),
+        ("krum:f=1,f=2", "f is given more than once in 'krum:f=1,f=2'"),
+        ("delayed:base=(krum:f=1,f=1)", "f is given more than once"),
         ("krum:f=1 >> median", "krum:f=1 stands before '>>'"),
         ("", "unknown name ''"),
         ("clip-norm:radius=1 >>", "unknown name ''"),

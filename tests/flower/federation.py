@@ -50,6 +50,16 @@ def vector(record: ArrayRecord) -> np.ndarray:
     return np.concatenate([array.reshape(-1) for array in arrays if array.dtype.kind == "f"])
 
 
+def weights(record: ArrayRecord) -> np.ndarray:
+    """What a rule weighs: without the running statistics."""
+    return vector(ArrayRecord({name: array for name, array in record.items() if "running" not in name}))
+
+
+def running(record: ArrayRecord) -> np.ndarray:
+    """The running statistics."""
+    return vector(ArrayRecord({name: array for name, array in record.items() if "running" in name}))
+
+
 def liars(*partitions: int) -> Callable[[Context], bool]:
     return lambda context: context.node_config["partition-id"] in partitions
 

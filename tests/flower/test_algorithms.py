@@ -116,8 +116,10 @@ def test_bad_arguments() -> None:
         siren_mod(lambda arrays, context: 1.0, tolerance=2)
     with pytest.raises(ValueError, match="'loud'"):
         siren_mod(lambda arrays, context: 1.0, variant="loud")
-    with pytest.raises(ValueError, match="classes >= 1"):
+    with pytest.raises(ValueError, match="classes, a whole number of at least 1"):
         RobustFedAvg(rule="mean", classes=0)
+    with pytest.raises(ValueError, match=r"got 2\.5"):
+        RobustFedAvg(rule="mean", classes=2.5)  # type: ignore[arg-type]
 
 
 # --- SIREN --------------------------------------------------------------------------------------------------

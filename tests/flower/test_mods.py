@@ -11,14 +11,14 @@ from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 from fedward import attacks
 from fedward.flower import RobustFedAvg, hostile, momentum_mod
 
-from .federation import NODES, InProcess, Quadratic, floats, liars, model, vector
+from .federation import NODES, InProcess, Quadratic, floats, liars, model, vector, weights
 
 
 def sent(grid: InProcess, arrays: Any, round: int = 1) -> dict[int, np.ndarray]:
     """What each node's reply adds to the model."""
     strategy = RobustFedAvg(rule="mean", fraction_evaluate=0.0)
     replies = grid.send_and_receive(strategy.configure_train(round, arrays, ConfigRecord(), grid))
-    return {r.metadata.src_node_id: vector(r.content["arrays"]) - vector(arrays) for r in replies}
+    return {r.metadata.src_node_id: weights(r.content["arrays"]) - weights(arrays) for r in replies}
 
 
 def test_momentum_is_a_moving_average_of_updates() -> None:

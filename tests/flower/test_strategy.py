@@ -30,7 +30,7 @@ from fedward import attacks, mixers, rules
 from fedward.flower import Robust, RobustFedAvg, Screened, hostile
 from fedward.sim import CheckpointError
 
-from .federation import NODES, Images, InProcess, Quadratic, arrays_of, floats, liars, model, vector
+from .federation import NODES, Images, InProcess, Quadratic, arrays_of, floats, liars, model, running, vector, weights
 
 
 def quiet(rule: fw.Rule | str, **arguments: Any) -> RobustFedAvg:
@@ -42,7 +42,7 @@ def deltas(strategy: Any, grid: InProcess) -> tuple[torch.Tensor, list[int]]:
     messages = strategy.configure_train(1, model(), ConfigRecord(), grid)
     replies = {m.metadata.src_node_id: m for m in grid.send_and_receive(messages)}
     nodes = sorted(replies)
-    rows = [vector(replies[node].content["arrays"]) - vector(model()) for node in nodes]
+    rows = [weights(replies[node].content["arrays"]) - weights(model()) for node in nodes]
     return torch.tensor(np.stack(rows)), nodes
 
 
@@ -68,7 +68,7 @@ def test_a_round_is_the_rule_on_what_the_nodes_changed(rule: fw.Rule | str) -> N
     expected = fw.Aggregator(made, seed=3)(rows, ids=nodes)
     strategy = quiet(rule, seed=3)
     result = strategy.start(InProcess(app, shuffle=1), model(), num_rounds=1)
-    np.testing.assert_array_equal(vector(result.arrays), vector(model()) + expected.output.numpy())
+    np.testing.assert_array_equal(weights(result.arrays), weights(model()) + expected.output.numpy())
     (audit,) = strategy.audits
     assert [v.node for v in audit.verdicts] == nodes
     assert [v.accepted for v in audit.verdicts] == expected.accepted.tolist()
@@ -80,7 +80,7 @@ class Guess:
     """Root data that likes every update alike."""
 
     def update(self) -> torch.Tensor:
-        return torch.ones(25)
+        return torch.ones(17)
 
     def losses(self, steps: fw.Updates) -> torch.Tensor:
         return torch.ones(steps.n, dtype=torch.float64)
@@ -124,17 +124,8 @@ def test_integer_buffers_stay_and_do_not_count() -> None:
     assert counter == 7
     # Nodes add 100 and more to the counter every round: a distance that saw it would see nothing else.
     rows, _ = deltas(quiet("mean"), InProcess(Quadratic().app))
-    assert rows.shape[1] == 12 + 4 + 4 + 5
+    assert rows.shape[1] == 12 + 5
     assert float(rows.abs().max()) < 1
-
-
-def test_running_variances_stay_non_negative() -> None:
-    def negative(how: Any) -> InProcess:
-        return InProcess(Quadratic([hostile.update_mod(attacks.Constant(value=-100), liars(*range(6)))]).app)
-
-    result = quiet("median").start(negative(None), model(), num_rounds=1)
-    assert float(result.arrays["a.running_mean"].numpy().max()) < -99
-    np.testing.assert_array_equal(result.arrays["a.running_var"].numpy(), np.zeros(4, np.float32))
 
 
 def test_claims_about_examples_count_for_nothing() -> None:
@@ -186,7 +177,7 @@ def test_every_way_to_break_a_reply_is_tried() -> None:
 
 @pytest.mark.parametrize(("how", "reason"), DROPPED.items())
 def test_a_broken_reply_is_dropped_with_a_reason_and_the_others_go_on(how: str, reason: str) -> None:
-    app = Quadratic([hostile.reply_mod(how, liars(2, 5))]).app
+    app = Quadratic([hostile.reply_mod(how, liars(2, 5))], spread=0.01).app
     strategy = quiet("sign-guard:cluster=false")
     result = strategy.start(InProcess(app), model(), num_rounds=3)
     for audit in strategy.audits:
@@ -194,19 +185,19 @@ def test_a_broken_reply_is_dropped_with_a_reason_and_the_others_go_on(how: str, 
         assert result.train_metrics_clientapp[audit.round][f"fedward-dropped-{reason}"] == [NODES[2], NODES[5]]
     assert len(result.train_metrics_clientapp) == 3
     expected = quiet("sign-guard:cluster=false").start(
-        InProcess(Quadratic().app, lost=lambda node, _: node in (NODES[2], NODES[5])), model(), num_rounds=3
+        InProcess(Quadratic(spread=0.01).app, lost=lambda node, _: node in (NODES[2], NODES[5])), model(), num_rounds=3
     )
     if how == "huge":  # these the rule saw, so the median norm it clips to is another
-        assert 1 < vector(result.arrays).mean() < 2
+        assert 0.8 < weights(result.arrays).mean() < 1.2
     else:
         np.testing.assert_allclose(vector(result.arrays), vector(expected.arrays), rtol=1e-6)
 
 
 @pytest.mark.parametrize("how", HARMLESS)
 def test_what_only_metrics_say_changes_nothing(how: str) -> None:
-    app = Quadratic([hostile.reply_mod(how, liars(2, 5))]).app
+    app = Quadratic([hostile.reply_mod(how, liars(2, 5))], spread=0.01).app
     result = quiet("sign-guard:cluster=false").start(InProcess(app), model(), num_rounds=3)
-    expected = quiet("sign-guard:cluster=false").start(InProcess(Quadratic().app), model(), num_rounds=3)
+    expected = quiet("sign-guard:cluster=false").start(InProcess(Quadratic(spread=0.01).app), model(), num_rounds=3)
     np.testing.assert_array_equal(vector(result.arrays), vector(expected.arrays))
     metrics = result.train_metrics_clientapp[3]
     assert 3 <= float(metrics["loss"]) <= 6
@@ -422,7 +413,10 @@ def test_with_the_mean_every_optimiser_is_what_it_was(cls: type[FedAvg]) -> None
 
     flowers = made(cls).start(InProcess(Quadratic([same]).app), floats(), num_rounds=1)
     ours = Robust(made(cls), rule="mean").start(InProcess(Quadratic([same]).app), floats(), num_rounds=1)
-    np.testing.assert_allclose(vector(ours.arrays), vector(flowers.arrays), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(weights(ours.arrays), weights(flowers.arrays), rtol=1e-5, atol=1e-6)
+    # Flower's optimisers adapt running statistics too; they are means, whatever the optimiser.
+    means = FedAvg(fraction_evaluate=0.0).start(InProcess(Quadratic([same]).app), floats(), num_rounds=1)
+    np.testing.assert_allclose(running(ours.arrays), running(means.arrays), rtol=1e-6)
 
 
 @pytest.mark.parametrize("cls", OPTIMISERS)
@@ -464,6 +458,7 @@ def test_the_screen_lets_flowers_own_strategies_go_on() -> None:
         strategy = Screened(MultiKrum(num_malicious_nodes=2, num_nodes_to_select=5))
         result = strategy.start(InProcess(app), model(), num_rounds=2)
         assert np.isfinite(vector(result.arrays)).all()
+        assert result.train_metrics_clientapp[2].pop("fedward-screened-skipped") == 0
         dropped = [k for k in result.train_metrics_clientapp[2] if k.startswith("fedward-screened-")]
         assert len(dropped) == 1
         assert result.train_metrics_clientapp[2][dropped[0]] == [NODES[0]]

@@ -19,6 +19,7 @@ from tests.oracles.rules import (
     Selection,
     Vector,
     as_rows,
+    central_scores,
     check_f,
     cosine,
     fedavg,
@@ -193,7 +194,7 @@ def copod_scores(M: ArrayLike) -> Vector:
     """A20 (COPOD): row scores, sum over columns of max(u_s, (u_l + u_r) / 2) with u = -ln of the empirical CDFs.
 
     F_l(x) = share of the column <= x, F_r(x) = share >= x; u_s = u_l for negative skewness, u_r for positive
-    skewness, u_l + u_r for none (a constant column included).
+    skewness, u_l + u_r for none (a constant column included). Values are equal within `TIE`.
     """
     values = as_rows(M)
     n, columns = values.shape
@@ -203,11 +204,11 @@ def copod_scores(M: ArrayLike) -> Vector:
         centre = sum(column) / n
         m2 = sum((x - centre) ** 2 for x in column) / n
         m3 = sum((x - centre) ** 3 for x in column) / n
-        constant = min(column) == max(column)
+        constant = max(column) - min(column) <= TIE * max(abs(x) for x in column)
         skewness = 0.0 if constant else m3 / m2**1.5
         for i in range(n):
-            u_l = -math.log(sum(y <= column[i] for y in column) / n)
-            u_r = -math.log(sum(y >= column[i] for y in column) / n)
+            u_l = -math.log(sum(y <= column[i] + TIE * abs(column[i]) for y in column) / n)
+            u_r = -math.log(sum(y >= column[i] - TIE * abs(column[i]) for y in column) / n)
             u_s = u_l + u_r
             if skewness < -TIE:
                 u_s = u_l
@@ -225,7 +226,7 @@ def copod_dos(X: ArrayLike) -> tuple[Vector, Vector]:
     for i in range(n):
         for j in range(i + 1, n):
             E[i, j] = E[j, i] = math.sqrt(squared_distance(rows[i], rows[j]))
-    r = copod_scores(E) + copod_scores(cosine_distances(rows))
+    r = copod_scores(E) + copod_scores(np.round(cosine_distances(rows), 12))
     raw = [math.exp(min(r) - r_i) for r_i in r]
     weights = np.array(raw) / math.fsum(raw)
     return fedavg(rows, weights), weights
@@ -235,15 +236,19 @@ def copod_dos(X: ArrayLike) -> tuple[Vector, Vector]:
 
 
 def faba(X: ArrayLike, f: int) -> Selection:
-    """A22: f times drop the row farthest from the mean of the remaining ones; mean of the rest."""
+    """A22: f times drop the row farthest from the mean of the remaining ones; mean of the rest.
+
+    Of equally far rows, as the last two are, the one that is less central among all, and of two rows alone the longer.
+    """
     rows = as_rows(X)
     check_fewer_than_all(rows.shape[0], f)
+    central = central_scores(rows)
     kept = list(range(rows.shape[0]))
     for _ in range(f):
         centre = mean_of(rows, kept)
         distances = [norm(rows[i] - centre) for i in kept]
-        farthest = next(i for i, far in zip(kept, distances, strict=True) if far >= max(distances) * (1.0 - TIE))
-        kept.remove(farthest)
+        tied = [i for i, far in zip(kept, distances, strict=True) if far >= max(distances) * (1.0 - TIE)]
+        kept.remove(max(tied, key=lambda i: (central[i], norm(rows[i]))))
     return mean_of(rows, kept), kept
 
 
@@ -346,27 +351,55 @@ def mean_inner_cosine(C: Matrix, group: Sequence[int]) -> float:
     return math.fsum(pairs) / len(pairs) if pairs else 1.0
 
 
-def cosine_bipartition(X: ArrayLike, linkage: str = "single") -> tuple[list[int], list[int]]:
-    """A23: agglomerate 1 - cos down to two clusters; (kept, other), kept the larger one.
+def cosine_groups(X: ArrayLike, linkage: str = "single") -> list[list[int]]:
+    """A23: agglomerate 1 - cos to one cluster; the clusters before the first merge at the distance of the last.
 
-    Equal distances: the pair with the lowest first members.  Equal sizes: larger mean inner cosine, then the
-    cluster that holds the lowest index.  A single row: ([0], []).
+    Two, unless several merges tie for the last. Zero rows are at distance 0 from each other. Equal distances: the pair
+    with the lowest first members. A single row: [[0]].
     """
-    C = cosine_distances(X)
+    rows, C = as_rows(X), cosine_distances(X)
+    zero = [i for i in range(len(rows)) if norm(rows[i]) == 0.0]
+    for i in zero:
+        for j in zero:
+            C[i, j] = 0.0
     clusters = [[i] for i in range(C.shape[0])]
-    while len(clusters) > 2:
+    steps: list[tuple[float, list[list[int]]]] = []
+    while len(clusters) > 1:
         pairs = list(combinations(range(len(clusters)), 2))
         distances = [linkage_distance(C, clusters[a], clusters[b], linkage) for a, b in pairs]
         a, b = next(p for p, far in zip(pairs, distances, strict=True) if far <= min(distances) + TIE)
-        clusters[a] = sorted(clusters[a] + clusters[b])
-        del clusters[b]
-    if len(clusters) == 1:
-        return clusters[0], []
-    first, second = clusters
-    if len(first) != len(second):
-        return (first, second) if len(first) > len(second) else (second, first)
-    gain = mean_inner_cosine(C, second) - mean_inner_cosine(C, first)
-    return (second, first) if gain > TIE else (first, second)
+        steps.append((min(distances), clusters))
+        merged = sorted(clusters[a] + clusters[b])
+        clusters = [*clusters[:a], merged, *clusters[a + 1 : b], *clusters[b + 1 :]]
+    return next((before for height, before in steps if height > steps[-1][0] - TIE), clusters)
+
+
+def cosine_bipartition(X: ArrayLike, linkage: str = "single") -> tuple[list[int], list[int]]:
+    """A23: (kept, other) of the groups of `cosine_groups`.
+
+    Two groups: the larger, of one size that of larger mean inner cosine (0 for zero rows); more: one with more than
+    half of the rows. All rows where that does not decide: Sattler et al. do not say, and the order of clients must not.
+    """
+    rows = as_rows(X)
+    n = len(rows)
+    groups = cosine_groups(X, linkage)
+    C = cosine_distances(X)
+
+    def alike(group: list[int]) -> float:
+        return 0.0 if all(norm(rows[i]) == 0.0 for i in group) else mean_inner_cosine(C, group)
+
+    kept = list(range(n))
+    for group in groups:
+        others = [g for g in groups if g is not group]
+        if len(groups) == 2 and len(group) == len(others[0]):
+            wins = alike(group) > alike(others[0]) + TIE
+        elif len(groups) == 2:
+            wins = len(group) > len(others[0])
+        else:
+            wins = 2 * len(group) > n
+        if wins:
+            kept = group
+    return kept, [i for i in range(n) if i not in kept]
 
 
 def clustering(X: ArrayLike, linkage: str = "single") -> Selection:

@@ -60,9 +60,10 @@ def lmed(values: Sequence[float] | Vector) -> float:
     return ordered[(len(ordered) - 1) // 2]
 
 
-def lowest(scores: Sequence[float], count: int) -> list[int]:
-    """Indices of the ``count`` lowest scores, lowest first; equal scores in index order."""
-    return sorted(range(len(scores)), key=lambda i: (scores[i], i))[:count]
+def lowest(scores: Sequence[float], count: int, then: Sequence[float] | None = None) -> list[int]:
+    """Indices of the ``count`` lowest scores, lowest first; equal ones by ``then``, if given, then in index order."""
+    second = [0.0] * len(scores) if then is None else then
+    return sorted(range(len(scores)), key=lambda i: (scores[i], second[i], i))[:count]
 
 
 def mean_of(X: Matrix, kept: Sequence[int]) -> Vector:
@@ -156,11 +157,13 @@ def geomed_objective(X: ArrayLike, v: Vector, weights: Sequence[float] | Vector 
 def geomed(
     X: ArrayLike,
     weights: Sequence[float] | Vector | None = None,
-    nu: float = 1e-6,
-    max_iter: int = 100,
-    ftol: float = 1e-20,
+    nu: float = 1e-12,
+    max_iter: int = 20_000,
+    ftol: float = 0.0,
 ) -> Vector:
-    """A4 (Pillutla et al., author package): Weiszfeld iteration for argmin_v sum_i w_i norm(x_i - v).
+    """A4: Weiszfeld iteration for argmin_v sum_i w_i norm(x_i - v), run to the end.
+
+    The author package of Pillutla et al. has nu = 1e-6, 100 rounds and ftol = 1e-20: too few where it is slow.
 
     v0 = weighted mean; beta_i = w_i / max(norm(x_i - v), nu); v = sum beta_i x_i / sum beta_i; stop after
     ``max_iter`` rounds or when the weighted mean distance changes by <= ftol * its new value.
@@ -203,10 +206,18 @@ def krum_scores(X: ArrayLike, f: int, neighbours: int | None = None, squared: bo
     return scores
 
 
+def central_scores(X: ArrayLike) -> list[float]:
+    """What decides between equal Krum scores: those of the nearest n // 2 rows, at least 2.
+
+    fedward's choice; the paper takes the smaller identifier, but the order of rows must decide nothing.
+    """
+    return krum_scores(X, 0, neighbours=max(len(as_rows(X)) // 2, 2))
+
+
 def krum(X: ArrayLike, f: int, neighbours: int | None = None, squared: bool = True) -> Selection:
     """A5: the row with the lowest Krum score, and its index in a list."""
     rows = as_rows(X)
-    best = lowest(krum_scores(rows, f, neighbours, squared), 1)
+    best = lowest(krum_scores(rows, f, neighbours, squared), 1, central_scores(rows))
     return rows[best[0]].copy(), best
 
 
@@ -219,7 +230,7 @@ def multi_krum(
     count = max(1, n - f - 2) if m is None else m
     if not 1 <= count <= n:
         raise ValueError("m must lie in 1..n")
-    kept = sorted(lowest(krum_scores(rows, f, neighbours, squared), count))
+    kept = sorted(lowest(krum_scores(rows, f, neighbours, squared), count, central_scores(rows)))
     return mean_of(rows, kept), kept
 
 
@@ -235,15 +246,16 @@ def multi_krum_repo(X: ArrayLike, f: int) -> Selection:
 def bulyan_picks(X: ArrayLike, f: int) -> list[int]:
     """A7 step 1: theta = n - 2f Krum picks in order, scores recomputed on the rows not yet picked.
 
-    Each pass uses (rows remaining) - f - 2 neighbours, floored at 1.
+    Each pass uses (rows remaining) - f - 2 neighbours, floored at 1. Of equal scores the most central of all rows.
     """
     rows = as_rows(X)
     check_f(f)
+    central = central_scores(rows)
     remaining = list(range(rows.shape[0]))
     picks: list[int] = []
     for _ in range(rows.shape[0] - 2 * f):
         scores = krum_scores(rows[remaining], f)
-        chosen = remaining[lowest(scores, 1)[0]]
+        chosen = remaining[lowest(scores, 1, [central[i] for i in remaining])[0]]
         picks.append(chosen)
         remaining.remove(chosen)
     return picks

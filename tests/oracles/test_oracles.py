@@ -185,7 +185,7 @@ def test_krum_family_by_hand() -> None:
     assert rules.krum_scores([[5.0]], 0) == [0.0]
     out, kept = rules.krum(X, 1)
     assert (out.tolist(), kept) == ([1.0], [1])
-    assert rules.krum(X, 4)[1] == [0]  # scores 1 and 1: lowest index
+    assert rules.krum(X, 4)[1] == [1]  # scores 1 and 1: by two neighbours 10 and 5
     assert rules.krum(np.ones((4, 2)), 1)[1] == [0]
     out, kept = rules.multi_krum(X, 1)  # m = 2
     assert (out.tolist(), kept) == ([0.5], [0, 1])
@@ -223,11 +223,11 @@ def test_bulyan_rescores_after_every_pick() -> None:
 
 
 def test_bulyan_ties_by_construction_when_f_is_at_most_two() -> None:
-    """The last picks use one neighbour, so the closest pair ties, lowest index first: no P for f <= 2."""
+    """The last picks use one neighbour, so the closest pair ties: of it the more central one, in any order of rows."""
     X = np.array([[0.0], [1.0], [10.0]])
     assert rules.krum_scores(X, 1)[0] == rules.krum_scores(X, 1)[1]
-    assert rules.bulyan_picks(X, 1) == [0]
-    assert rules.bulyan_picks(X[[1, 0, 2]], 1) == [0]  # now the row of value 1
+    assert rules.bulyan_picks(X, 1) == [1]
+    assert rules.bulyan_picks(X[[1, 0, 2]], 1) == [0]
 
 
 def test_dnc_by_hand() -> None:

@@ -276,10 +276,11 @@ def test_copod_dos() -> None:
 
 def test_faba_by_hand() -> None:
     X = np.array([[0.0], [1.0], [2.0], [9.0], [-3.0]])
-    # mean 1.8 drops 9; mean 0 drops -3; mean 1 drops 0 (tie with 2)
-    assert [geo.faba(X, f)[1] for f in range(4)] == [[0, 1, 2, 3, 4], [0, 1, 2, 4], [0, 1, 2], [1, 2]]
-    assert geo.faba(X, 3)[0].tolist() == [1.5]
-    assert geo.faba([[0.1, 0.3], [0.7, 0.9]], 1)[1] == [1]  # of two rows the first goes, whatever the rounding
+    # mean 1.8 drops 9; mean 0 drops -3; mean 1 drops 2, which ties with 0 and is as central, but longer
+    assert [geo.faba(X, f)[1] for f in range(4)] == [[0, 1, 2, 3, 4], [0, 1, 2, 4], [0, 1, 2], [0, 1]]
+    assert geo.faba(X, 3)[0].tolist() == [0.5]
+    for X in ([[0.1, 0.3], [0.7, 0.9]], [[0.7, 0.9], [0.1, 0.3]]):  # of two rows the longer goes
+        assert geo.faba(X, 1)[0].tolist() == [0.1, 0.3]
 
 
 def test_mda_monna_cge_by_hand() -> None:
@@ -353,13 +354,22 @@ def test_bipartition_by_hand() -> None:
     Y = circle(0, 20, 41, 63, 86)
     assert geo.cosine_bipartition(Y, "single") == ([0, 1, 2, 3], [4])
     assert geo.cosine_bipartition(Y, "complete") == ([2, 3, 4], [0, 1])
-    # equal sizes: the tighter one; equally tight: the one with the lowest index; two rows: row 0
+    # equal sizes: the tighter one; equally tight, as any two rows: nothing decides, so all
     assert geo.cosine_bipartition(circle(0, 20, 90, 100)) == ([2, 3], [0, 1])
-    assert geo.cosine_bipartition(circle(0, 90, 10, 100)) == ([0, 2], [1, 3])
-    assert geo.cosine_bipartition(circle(0, 90)) == ([0], [1])
+    assert geo.cosine_bipartition(circle(0, 90, 10, 100)) == ([0, 1, 2, 3], [])
+    assert geo.cosine_bipartition(circle(0, 90)) == ([0, 1], [])
     assert geo.cosine_bipartition(circle(5)) == ([0], [])
-    # zero rows: cosine 0 to all; all distances 1: merged by lowest index
-    assert geo.cosine_bipartition(np.zeros((4, 2))) == ([0, 1, 2], [3])
+    # zero rows: cosine 0 to all others, and one row among themselves
+    assert geo.cosine_bipartition(np.zeros((4, 2))) == ([0, 1, 2, 3], [])
+    assert geo.cosine_bipartition(np.vstack([np.zeros((3, 2)), circle(0, 10, 20, 30)])) == ([3, 4, 5, 6], [0, 1, 2])
+    assert geo.cosine_bipartition(np.vstack([np.zeros((1, 2)), circle(5)])) == ([1], [0])
+    # three groups at one distance, of which one has most of the rows, or none has
+    assert geo.cosine_bipartition(np.array([[1.0, 0, 0], [2.0, 0, 0], [3.0, 0, 0], [0, 1, 0], [0, 0, 1]]))[0] == [
+        0,
+        1,
+        2,
+    ]
+    assert geo.cosine_bipartition(np.eye(3)) == ([0, 1, 2], [])
     scaled = Y * np.array([[3.0], [0.1], [7.0], [1.0], [90.0]])
     assert geo.clustering(scaled, "complete")[1] == [2, 3, 4]
     np.testing.assert_allclose(geo.clustering(scaled, "complete")[0], scaled[2:].mean(axis=0))

@@ -5,7 +5,7 @@ from .base import Attack, Batch, View
 from .data import Backdoor, LabelFlip, TargetedPoisoning
 from .directed import FangKrum, FangTrimmedMean
 from .forge import ALIE, IPM, ByzMean
-from .memory import ROP, Mimic, PoisonedFL
+from .memory import ROP, Mimic, PoisonedFL, Repeat
 from .optimised import Deviation, MinMax, MinSum
 from .schedule import FalseAlarms, Groups, RandomSchedule, Schedule, SilentAlarms, Sybils
 from .simple import Constant, FreeRider, Gaussian, NoAttack, Noise, NonFinite, Random, Scaling, SignFlip, Zero
@@ -37,6 +37,7 @@ __all__ = [
     "PoisonedFL",
     "Random",
     "RandomSchedule",
+    "Repeat",
     "Scaling",
     "Schedule",
     "SignFlip",

@@ -14,7 +14,7 @@ from ..parameters import takes_numbers, types_of
 from ..registry import register
 from ..rule import BoundError, Plan
 from ..stack import Updates, parts
-from .base import Around, Attack, View
+from .base import Around, Attack, Knowledge, View, joint_knowledge
 from .optimised import Deviation
 
 
@@ -127,6 +127,10 @@ class Maximise(Around):
     def inner(self) -> Attack:  # type: ignore[override]  # an attribute elsewhere
         """The attack that is searched."""
         return self.attack  # type: ignore[return-value]  # no class any more, and checked
+
+    @property
+    def knows(self) -> Knowledge:
+        return joint_knowledge(self.inner.knows, "honest")
 
     def forge(self, view: View) -> Updates:
         return self.best(view)[0].forged(view)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from math import isfinite
 from typing import Any, ClassVar, Literal, overload
@@ -13,11 +13,15 @@ import torch
 from torch import Tensor
 
 from ..failures import ContractError
+from ..guard import full_precision
 from ..rule import Component, Context, Plan, State
 from ..stack import Extended, Joined, Kernel, Rooted, Updates, as_updates, materialise, one_mix, parts
 
 Knowledge = Literal["honest", "all", "own"]
-"""What rows an attack goes by: those of the honest clients; those and the byzantine clients' own; only their own."""
+"""What rows an attack goes by: those of the honest clients; those and the byzantine clients' own; only their own.
+
+Where it is "honest", a simulation spares byzantine clients the work whose outcome nobody would look at.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +102,11 @@ class Attack(Component):
             if isinstance(value, float) and not isfinite(value):
                 raise ValueError(f"{parameter.name} must be finite, got {value}; NonFinite sends what is not")
 
+    @property
+    def knows(self) -> Knowledge:
+        """Whose rows it goes by."""
+        return "all"
+
     @abstractmethod
     def forge(self, view: View) -> Updates:
         """The rows that the byzantine clients send instead of their own, lazily: one for each of their own."""
@@ -142,6 +151,7 @@ class Attack(Component):
     def __call__(self, honest: np.ndarray, own: np.ndarray, *, context: Context | None = ...) -> np.ndarray: ...
     @overload
     def __call__(self, honest: Tensor, own: Tensor, *, context: Context | None = ...) -> Tensor: ...
+    @full_precision()
     def __call__(
         self, honest: Tensor | np.ndarray, own: Tensor | np.ndarray, *, context: Context | None = None
     ) -> Tensor | np.ndarray:
@@ -157,18 +167,40 @@ class Attack(Component):
         return rows.numpy() if isinstance(honest, np.ndarray) else rows
 
 
-class Around(Attack):
+class Compound(Attack):
+    """An attack made of others: it has every trait that one of its parts has, and is after what the first one is.
+
+    It goes by honest rows alone if all of its parts do, by own rows alone likewise, else by all.
+    """
+
+    @abstractmethod
+    def parts(self) -> Sequence[Attack]:
+        """Every attack that it is made of."""
+
+    @property
+    def history(self) -> bool:  # type: ignore[override]  # class variables elsewhere; here they depend on the parts
+        return any(attack.history for attack in self.parts())
+
+    @property
+    def protocol(self) -> bool:  # type: ignore[override]
+        return any(attack.protocol for attack in self.parts())
+
+    @property
+    def knows(self) -> Knowledge:
+        return joint_knowledge(*(attack.knows for attack in self.parts()))
+
+    def aim(self, inputs: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor] | None:
+        targets = (attack.aim(inputs, labels, classes) for attack in self.parts())
+        return next((target for target in targets if target is not None), None)
+
+
+class Around(Compound):
     """An attack around another one, ``inner``, which sees, poisons, speaks and remembers as it would alone."""
 
     inner: Attack
 
-    @property
-    def history(self) -> bool:  # type: ignore[override]  # class variables elsewhere; here they depend on the parts
-        return self.inner.history
-
-    @property
-    def protocol(self) -> bool:  # type: ignore[override]
-        return self.inner.protocol
+    def parts(self) -> Sequence[Attack]:
+        return (self.inner,)
 
     def forge(self, view: View) -> Updates:
         return self.inner.forged(view)
@@ -185,8 +217,10 @@ class Around(Attack):
     def present(self, context: Context) -> bool:
         return self.inner.present(context)
 
-    def aim(self, inputs: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor] | None:
-        return self.inner.aim(inputs, labels, classes)
+
+def joint_knowledge(*known: Knowledge) -> Knowledge:
+    """What one knows who knows all of this."""
+    return known[0] if len(set(known)) == 1 else "all"
 
 
 def check_some(attacks: Collection[Any]) -> None:

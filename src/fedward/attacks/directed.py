@@ -55,7 +55,7 @@ class FangKrum(Attack):
         """Halve the size until Krum picks one of ``count`` forged copies above the known rows."""
         known = stack.n - 1
         M = torch.zeros(count + known, stack.n, dtype=torch.float64)
-        M[count:, :known] = torch.eye(known)
+        M[count:, :known] = torch.eye(known, dtype=torch.float64)
         while True:
             M[:count, known] = -size
             picked = Krum(f=f).decide(stack.mix(M), {}, Context()).weights
@@ -90,7 +90,7 @@ class FangTrimmedMean(Attack):
     al. 2020, section 4.3.
 
     Args:
-        b: how far beyond, at least 1.
+        b: how far beyond, at least 1; partial knowledge has its 3 and 4 standard deviations instead.
         knows: "honest" for full knowledge, "own" for partial.
     """
 

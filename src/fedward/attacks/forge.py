@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..registry import register
 from ..stack import Joined, Kernel, Updates
-from .base import Around, Attack, Knowledge, View, check_spread, copies, mean_of
+from .base import Around, Attack, Knowledge, View, check_spread, copies, joint_knowledge, mean_of
 
 
 @register("alie", paper="Baruch et al. 2019")
@@ -112,6 +112,10 @@ class ByzMean(Around):
         super().__post_init__()
         if not 0 <= self.split <= 1:
             raise ValueError(f"split is a share between 0 and 1, got {self.split}")
+
+    @property
+    def knows(self) -> Knowledge:
+        return joint_knowledge(self.inner.knows, "honest")
 
     def forge(self, view: View) -> Updates:
         h, m = view.honest.n, view.own.n

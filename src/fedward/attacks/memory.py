@@ -1,4 +1,4 @@
-"""Attacks that go by earlier rounds: Mimic, PoisonedFL and ROP."""
+"""Attacks that go by earlier rounds: Mimic, PoisonedFL, Repeat and ROP."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from zlib import crc32
 import torch
 from torch import Tensor
 
+from ..guard import finite_copy
 from ..registry import register
 from ..rule import State
-from ..stack import Dense, Updates
+from ..stack import Dense, Updates, materialise
 from .base import Attack, View, copies, mean_of
 from .forge import z_or_greatest
 
@@ -53,8 +54,8 @@ class Mimic(Attack):
         target, stack, mean, direction = self._learn(view)
         return {
             "rounds": torch.tensor(_rounds(view) + 1),
-            "mean": stack.combine(mean),
-            "direction": stack.combine(direction),
+            "mean": finite_copy(stack.combine(mean)),
+            "direction": finite_copy(stack.combine(direction)),
             "target": torch.tensor(_name(view.honest.ids[target])),
         }
 
@@ -72,7 +73,7 @@ class Mimic(Attack):
         t, h = _rounds(view), view.honest.n
         if t == 0:
             generator = replace(view.context, round=0).generator("direction")
-            z = torch.randn(view.honest.d, generator=generator).to(view.honest.device)
+            z = torch.randn(view.honest.d, generator=generator, dtype=torch.float32).to(view.honest.device)
             below = torch.stack([torch.zeros_like(z), z])
         else:
             below = torch.stack([view.state["mean"], view.state["direction"]])
@@ -137,15 +138,17 @@ class PoisonedFL(Attack):
         H = view.previous
         if H is None:
             return torch.zeros(view.own.d, dtype=view.own.dtype, device=view.own.device)
+        unit = _unit(H)
+        H = H / unit
         size = H.norm()
         if "sent" in view.state and float(view.state["sent"].norm()) > 0:
-            sent = view.state["sent"]
+            sent = view.state["sent"] / _unit(view.state["sent"])
             v = (H - sent * (size / sent.norm())).abs()
             v = v / v.norm() if float(v.norm()) > 0 else v
         else:
             v = torch.full_like(H, 1 / sqrt(len(H)))
         row: Tensor = float(view.state.get("c", self.c)) * size * v * self._signs(view).to(H)
-        return row
+        return finite_copy(row * unit)
 
     def _signs(self, view: View) -> Tensor:
         generator = replace(view.context, round=0).generator("signs")
@@ -167,9 +170,53 @@ class PoisonedFL(Attack):
         return {
             "sent": self._row(view),
             "c": torch.tensor(c, dtype=torch.float64),
-            "moved": moved,
+            "moved": finite_copy(moved),
             "rounds": torch.tensor(rounds),
         }
+
+
+def _unit(row: Tensor) -> float:
+    """The power of two next to the greatest entry: divided by it, exactly, no square overflows or vanishes."""
+    return float(torch.frexp(row.abs().amax()).exponent.double().exp2())
+
+
+@register("repeat", paper="-")
+@dataclass(frozen=True, kw_only=True)
+class Repeat(Attack):
+    """Some byzantine clients send the same row in every round; the others behave.
+
+    It is the row that the first of them would have sent when it first took part. No single round shows anything. But
+    what never changes is predicted without error: `FLDetector`, which suspects whom it cannot predict, keeps such a
+    client and leaves everybody else out.
+
+    Args:
+        clients: how many, the first ones, at least 1.
+
+    Raises:
+        ValueError: clients below 1.
+    """
+
+    clients: int = 1
+    history: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.clients < 1:
+            raise ValueError(f"at least one client repeats itself, got clients = {self.clients}")
+
+    def forge(self, view: View) -> Updates:
+        m = view.own.n
+        who = torch.arange(m)
+        who[: self.clients] = m
+        return view.own.anchored(self._row(view)).take(who)
+
+    def advance(self, view: View, forged: Tensor) -> State:
+        return view.state if "row" in view.state else {"row": self._row(view)}
+
+    def _row(self, view: View) -> Tensor:
+        if "row" in view.state:
+            return view.state["row"]
+        return finite_copy(materialise(view.own.take(torch.arange(1)))[0])
 
 
 @register("rop", paper="Ozfatura et al. 2023")

@@ -58,11 +58,12 @@ class Deviation(_Directed):
     """The mean of the known rows, gamma away from it along a direction.
 
     mean(G) + gamma p, p = -sd(G), -mean(G) / |mean(G)| or -sgn(mean(G)) for ``direction`` "std", "unit" and "sign".
-    With ``Maximise(Deviation, over="gamma")`` these are the three adaptive families of the SignGuard experiments.
+    With ``Maximise(Deviation, over="gamma")`` these are the three adaptive families in the repository of SignGuard's
+    authors; the paper has none.
 
     Args:
         gamma: how far, in lengths of p.
-        direction, ddof: of p.
+        direction, ddof: of p; only "std" has a divisor.
         knows: whose rows G are: "honest", "all" or "own".
     """
 

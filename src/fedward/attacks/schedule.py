@@ -13,31 +13,19 @@ from torch import Tensor
 from ..registry import register
 from ..rule import Context, State
 from ..stack import Joined, Updates
-from .base import Around, Attack, Batch, View, check_some
+from .base import Around, Attack, Batch, Compound, View, check_some
 from .forge import ALIE
 from .optimised import MinMax
 from .simple import NoAttack
 
 
 @dataclass(frozen=True)
-class _Composite(Attack):
+class _Composite(Compound):
     """An attack that is another one in each round; every part keeps a memory and random streams of its own."""
 
     @abstractmethod
     def part(self, context: Context) -> tuple[str, Attack]:
         """The name and the attack of this round."""
-
-    @property
-    def history(self) -> bool:  # type: ignore[override]  # class variables elsewhere; here they depend on the parts
-        return any(attack.history for attack in self.parts())
-
-    @property
-    def protocol(self) -> bool:  # type: ignore[override]
-        return any(attack.protocol for attack in self.parts())
-
-    @abstractmethod
-    def parts(self) -> Sequence[Attack]:
-        """Every attack that there is."""
 
     def _within(self, view: View) -> tuple[str, Attack, View]:
         name, attack = self.part(view.context)
@@ -63,10 +51,6 @@ class _Composite(Attack):
         name, attack = self.part(context)
         return attack.present(context.fold(name))
 
-    def aim(self, inputs: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor] | None:
-        targets = (attack.aim(inputs, labels, classes) for attack in self.parts())
-        return next((target for target in targets if target is not None), None)
-
 
 def narrowed(view: View, name: str) -> View:
     """The view of a part: its own memory and random streams, the same rows."""
@@ -78,6 +62,9 @@ def widened(state: State, name: str, part: State) -> State:
     """The memory of the whole, with that of a part in it."""
     others = {k: v for k, v in state.items() if not k.startswith(f"{name}/")}
     return {**others, **{f"{name}/{k}": v for k, v in part.items()}}
+
+
+_BEFORE = NoAttack()  # what is played before a schedule begins
 
 
 @register("schedule", paper="-", example={"attacks": {0: NoAttack(), 50: MinMax()}})
@@ -111,11 +98,12 @@ class Schedule(_Composite):
         return self.attacks
 
     def parts(self) -> Sequence[Attack]:
-        return [attack for _, attack in self._pairs()]
+        before = [] if self._pairs()[0][0] == 0 else [_BEFORE]
+        return [*before, *(attack for _, attack in self._pairs())]
 
     def part(self, context: Context) -> tuple[str, Attack]:
         begun = [(str(start), attack) for start, attack in self._pairs() if start <= context.round]
-        return begun[-1] if begun else ("before", NoAttack())
+        return begun[-1] if begun else ("before", _BEFORE)
 
 
 @register("random-schedule", paper="Xu et al. 2022", example={"attacks": (NoAttack(), ALIE())})
@@ -153,7 +141,7 @@ class RandomSchedule(_Composite):
 
 @register("groups", paper="-", example={"attacks": (ALIE(), NoAttack())})
 @dataclass(frozen=True)
-class Groups(Attack):
+class Groups(Compound):
     """A different attack for each group of byzantine clients, at the same time.
 
     The m byzantine clients of a round are dealt to the groups in order, near-equally, the first ones larger. A group
@@ -178,9 +166,8 @@ class Groups(Attack):
                     "around the groups"
                 )
 
-    @property
-    def history(self) -> bool:  # type: ignore[override]
-        return any(attack.history for attack in self.attacks)
+    def parts(self) -> Sequence[Attack]:
+        return self.attacks
 
     def _members(self, m: int) -> list[Tensor]:
         return [part for part in torch.tensor_split(torch.arange(m), len(self.attacks)) if len(part)]
@@ -211,10 +198,6 @@ class Groups(Attack):
                 poisoned = attack.poison(place, context.fold(str(k)))
                 return replace(poisoned, member=batch.member, members=batch.members)
         return batch
-
-    def aim(self, inputs: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor] | None:
-        targets = (attack.aim(inputs, labels, classes) for attack in self.attacks)
-        return next((target for target in targets if target is not None), None)
 
 
 @register("sybils", paper="Fung et al. 2020")

@@ -89,7 +89,8 @@ class LocalModel:
 
     def read_buffers(self) -> Tensor:
         """Its running statistics: a new (b,) row; b is 0 for a model without any."""
-        return torch.cat([torch.zeros(0, device=self.device), *(b.detach().reshape(-1) for b in self._running)])
+        nothing = torch.zeros(0, dtype=torch.float32, device=self.device)  # for a model without any
+        return torch.cat([nothing, *(b.detach().reshape(-1) for b in self._running)])
 
     def stream(self, seed: int) -> torch.Generator:
         """A random stream for dropout; `streams` are those of the parts of a batch."""

@@ -75,7 +75,9 @@ class WorkerMomentum(Client):
         momentum = answer.row.mul(1 - self.beta)
         if "momentum" in task.state:
             momentum.add_(task.state["momentum"].to(momentum), alpha=self.beta)
-        return replace(answer, row=momentum, state={**prefixed("inner", answer.state), "momentum": momentum})
+        # Whoever gets the row may write to it.
+        kept = {**prefixed("inner", answer.state), "momentum": momentum.clone()}
+        return replace(answer, row=momentum, state=kept)
 
 
 @register("class-momentum", paper="DeSGD", example={"batch_size": 50})
@@ -122,7 +124,7 @@ class ClassMomentum(Client):
         return self.classes
 
     def row_of(self, answer: Answer, group: int) -> Tensor | None:
-        return answer.state.get(f"momentum of {group}")
+        return _copied(answer.state.get(f"momentum of {group}"))
 
     def fresh(self) -> Client:
         return Gradient(batch_size=self.batch_size)
@@ -145,9 +147,15 @@ class ClassMomentum(Client):
             f"momentum of {c}": self._blend(gradient, task.state.get(f"momentum of {c}"))
             for c, gradient in zip(task.shard.by_class(), gradients, strict=True)
         }
-        return Answer(state.get(f"momentum of {task.context.group}"), sum(losses) / len(losses), state)
+        sent = _copied(state.get(f"momentum of {task.context.group}"))
+        return Answer(sent, sum(losses) / len(losses), state)
 
     def _blend(self, gradient: Tensor, momentum: Tensor | None) -> Tensor:
         new, old = (self.beta, 1 - self.beta) if self.order == "printed" else (1 - self.beta, self.beta)
         blended = gradient * new
         return blended if momentum is None else blended.add_(momentum.to(blended), alpha=old)
+
+
+def _copied(momentum: Tensor | None) -> Tensor | None:
+    """To send: whoever gets it may write to it."""
+    return None if momentum is None else momentum.clone()

@@ -51,6 +51,8 @@ class Siren(Client):
         super().__post_init__()
         if self.inner.sends != "delta":
             raise ValueError(f"a model of its own comes of local training, such as local-sgd, not of {self.inner!r}")
+        if self.inner.by_class:
+            raise ValueError(f"{self.inner!r} answers for the class of the round, and a model of its own is for all")
         if not 0 <= self.tolerance <= 1 or not 0 < self.held_out < 1:
             raise ValueError(f"0 <= tolerance <= 1 and 0 < held_out < 1 are needed, got {self!r}")
 

@@ -38,8 +38,9 @@ class RunSpec(BaseModel):
 
     An f that the rule needs and is not given is the number of byzantine clients. Where only some of the clients answer
     in a round (participation, dropout), it is the number of byzantine answers that at most one round in a hundred
-    exceeds (P(X <= f) >= 0.99 for X hypergeometric); if the rule cannot take so many of the fewest answers that a round has, the most that it can take, but
-    never less than an average round has: then the specification is refused. `warning` says how often f is exceeded.
+    exceeds: the least f with P(X <= f) >= 0.99, X hypergeometric. If the rule cannot take so many of the fewest answers
+    that a round has, it is the most that it can take, but never less than an average round has: then the specification
+    is refused. `warning` says how often f is exceeded.
 
     lr, momentum and weight_decay are the server's: 0.1, 0.9 and 5e-4 where clients send gradients; where they send
     deltas 1, 0 and 0, which adds the aggregate to the model.
@@ -169,7 +170,7 @@ class RunSpec(BaseModel):
             raise ValueError(unknown("partition", name, PARTITIONS))
         try:
             pairs = [item.split("=") for item in rest.split(",") if item]
-            arguments = {key: float(value) for key, value in pairs}
+            arguments = {key: _number(value) for key, value in pairs}
             if len(arguments) < len(pairs):
                 raise ValueError("an argument is given twice")
             return PARTITIONS[name](**arguments)
@@ -305,3 +306,8 @@ def load_spec(path: Path, **overrides: Any) -> RunSpec:
         return make_spec({**values, **overrides})
     except SpecError as error:
         raise SpecError(f"{path}: {error}") from None
+
+
+def _number(text: str) -> int | float:
+    """Whole numbers stay whole: classes are counted."""
+    return int(text) if text.strip().lstrip("+-").isdecimal() else float(text)

@@ -10,10 +10,11 @@ except ModuleNotFoundError as error:
 
 from .algorithms import siren_mod, train_with
 from .audit import Audit, Verdict
+from .fedavg import RobustFedAvg
 from .mods import momentum_mod
 from .replies import Fault
 from .screened import Screened
-from .strategy import Robust, RobustFedAvg
+from .strategy import Robust
 
 __all__ = [
     "Audit",

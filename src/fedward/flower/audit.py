@@ -28,7 +28,7 @@ class Verdict:
         node: its id.
         accepted: whether its update took part in the aggregate.
         reason: a `fedward.rule.Reason` where the rule judged it, else a `Fault`.
-        detail: what exactly was wrong with a reply that the rule never saw.
+        detail: what exactly was wrong with a reply, where the reason does not say it.
         weight: of its row in the aggregate; None where the rule gives none.
         scores: what the rule looked at.
     """
@@ -124,7 +124,8 @@ def verdicts(drops: Sequence[Drop], result: Result[Tensor] | Sequence[Drop] = ()
         for i, node in enumerate(result.ids):
             assert isinstance(node, int)
             of_node = {name: values[i] for name, values in scores.items()}
-            found.append(Verdict(node, bool(result.accepted[i]), result.reasons[i], weight=weights[i], scores=of_node))
+            accepted, detail = bool(result.accepted[i]), result.details.get(node, "")
+            found.append(Verdict(node, accepted, result.reasons[i], detail, weights[i], of_node))
     return tuple(sorted(found, key=lambda v: v.node))
 
 

@@ -63,6 +63,13 @@ def restore(strategy: FedAvg, optimiser: Mapping[str, Any]) -> None:
             setattr(strategy, name, [_array(tensor) for tensor in value])
 
 
+def finite_memory(strategy: FedAvg) -> bool:
+    """Whether all that a strategy's optimiser remembers is finite."""
+    kept = [getattr(strategy, name, None) for name in (*_BY_NAME, _BY_PLACE)]
+    arrays = [a for value in kept if value for a in (value.values() if isinstance(value, Mapping) else value)]
+    return all(bool(np.isfinite(array).all()) for array in arrays)
+
+
 def _optimiser(strategy: FedAvg) -> dict[str, Any]:
     state: dict[str, Any] = {}
     for name in _BY_NAME:

@@ -13,19 +13,24 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, Context, Message
 from flwr.clientapp.typing import ClientAppCallable, Mod
 
+from ..stack.layout import Buffers
+from .model import Model
+
 _MOMENTUM = "fedward-momentum"
 
 
-def momentum_mod(beta: float = 0.9) -> Mod:
+def momentum_mod(beta: float = 0.9, *, buffers: Buffers = "auto") -> Mod:
     """Worker momentum: a node sends a moving average of its updates instead of the last one.
 
     m = beta m + (1 - beta) (w - w0), where w0 is the model that came and w what training made of it; in a node's first
-    round, and in the first after it was restarted, m = w - w0. The node sends w0 + m. Honest rows come closer together,
-    which is what distances go by. Karimireddy, He & Jaggi, "Learning from history for Byzantine robust optimization",
-    ICML 2021, algorithm 1, on updates where the paper has gradients.
+    round, and in the first after it was restarted, m = w - w0. The node sends w0 + m; running statistics and integer
+    arrays as training left them. Honest rows come closer together, which is what distances go by. Karimireddy, He &
+    Jaggi, "Learning from history for Byzantine robust optimization", ICML 2021, algorithm 1, on updates where the paper
+    has gradients.
 
     Args:
         beta: at least 0 and below 1; 0 changes nothing.
+        buffers: which arrays are running statistics, as the strategy is told.
 
     Raises:
         ValueError: another beta.
@@ -41,7 +46,7 @@ def momentum_mod(beta: float = 0.9) -> Mod:
             context.state[_MOMENTUM] = ArrayRecord({k: Array(v) for k, v in new.items()})
             return new
 
-        return changed_update(message, context, call_next, averaged)
+        return changed_update(message, context, call_next, averaged, buffers)
 
     return mod
 
@@ -51,20 +56,23 @@ def changed_update(
     context: Context,
     call_next: ClientAppCallable,
     change: Callable[[dict[str, np.ndarray]], Mapping[str, np.ndarray]],
+    buffers: Buffers = "auto",
 ) -> Message:
     """Let the app train, then send model + change(update) in the place of model + update.
 
-    Floating-point arrays alone; other messages than for training, and errors, pass as they are.
+    What a rule weighs alone: running statistics and integer arrays are sent as training left them. Other messages than
+    for training, and errors, pass as they are.
     """
     if not training(message):
         return call_next(message, context)
-    model = {k: array.numpy() for k, array in only_arrays(message).items()}
+    sent_out = Model(only_arrays(message), buffers, integers="counters")
+    model = {k: sent_out.tensors[k].numpy() for k in sent_out.layout.names}
     reply = call_next(message, context)
     if reply.has_error():
         return reply
     record = only_arrays(reply)
     sent = {k: array.numpy() for k, array in record.items()}
-    update = {k: w - model[k] for k, w in sent.items() if w.dtype.kind == "f" and k in model}
+    update = {k: w - model[k] for k, w in sent.items() if k in model}
     for name, value in change(update).items():
         record[name] = Array(np.asarray(model[name] + value, dtype=sent[name].dtype))
     return reply

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from io import BytesIO
 from math import isfinite, prod
@@ -15,7 +15,8 @@ import torch
 from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
 from torch import Tensor
 
-from ..stack import Layers, Layout
+from ..stack import Layers
+from .model import Model
 
 _SHOWN = 200  # characters of a client's text in a log
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -63,55 +64,23 @@ class Reply:
         node: who sent it.
         content: what it holds, as it came.
         metrics: the entries of its one MetricRecord.
-        tensors: its floating-point arrays in the order of the model's layout, read where they lie; none in evaluation.
+        tensors: what the rule weighs, in the order of the model's layout, read where it lies; none in evaluation.
+        buffers: its running statistics, in the order of the layout's buffers.
     """
 
     node: int
     content: RecordDict
     metrics: Mapping[str, Any]
     tensors: Sequence[Tensor] = ()
+    buffers: Sequence[Tensor] = ()
 
     def examples(self, key: str) -> float:
         """How many examples the node says that it has."""
         return float(self.metrics[key])
 
-
-class Model:
-    """The server's model as it was sent out, which every reply is held against."""
-
-    def __init__(self, arrays: ArrayRecord) -> None:
-        self.arrays = arrays
-        self.tensors = {name: torch.from_numpy(array.numpy()) for name, array in arrays.items()}
-        self.layout = Layout.of(self.tensors)
-        self.types = {name: (_numpy_dtype(t), tuple(t.shape)) for name, t in self.tensors.items()}
-
-    @property
-    def row(self) -> list[Tensor]:
-        """The floating-point tensors, in the order of the layout."""
-        return [self.tensors[name] for name in self.layout.names]
-
-    def moved(self, output: Tensor) -> dict[str, Tensor] | None:
-        """The model plus an aggregate of updates, (d,); None where that is not finite. Integers stay as they are."""
-        steps = self.layout.unflatten(output)
-        moved = {name: t + steps[name] if name in steps else t for name, t in self.tensors.items()}
-        return moved if all(bool(moved[name].isfinite().all()) for name in steps) else None
-
-    def settled(self, arrays: ArrayRecord) -> ArrayRecord:
-        """Arrays that an optimiser made, as a model that clients can load.
-
-        In the dtypes that the model had; integer arrays (counters of batches) are the server's own; running variances
-        are at least 0.
-        """
-        settled = {}
-        for name, own in self.tensors.items():
-            if not own.is_floating_point():
-                settled[name] = self.arrays[name]
-                continue
-            value = arrays[name].numpy().astype(self.types[name][0], copy=False)
-            if name.endswith(("running_var", "moving_variance")):
-                value = np.maximum(value, 0)
-            settled[name] = Array(np.ascontiguousarray(value).reshape(self.types[name][1]))
-        return ArrayRecord(settled)
+    def finite(self) -> bool:
+        """Whether what a rule would weigh is."""
+        return all(bool(tensor.isfinite().all()) for tensor in self.tensors)
 
 
 class Deltas(Layers):
@@ -119,7 +88,8 @@ class Deltas(Layers):
 
     def __init__(self, replies: Sequence[Reply], model: Model) -> None:
         self.nodes = [reply.node for reply in replies]
-        super().__init__([list(reply.tensors) for reply in replies], layout=model.layout, ids=self.nodes)
+        columns = replace(model.layout, buffers=(), counters=())  # the rest of a reply is the model's own business
+        super().__init__([list(reply.tensors) for reply in replies], layout=columns, ids=self.nodes)
         self._model = Layers([model.row])
 
     def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
@@ -172,8 +142,8 @@ def _examined(message: Message, model: Model | None, examples: str | None) -> Re
         raise _ReplyError(Fault.WRONG_RECORDS, f"{len(metrics)} MetricRecords where 1 is due")
     if examples is not None:
         _check_examples(metrics[0], examples)
-    tensors = [] if model is None else _read(arrays[0], model)
-    return Reply(message.metadata.src_node_id, content, dict(metrics[0]), tensors)
+    tensors, buffers = ([], []) if model is None else _read(arrays[0], model)
+    return Reply(message.metadata.src_node_id, content, dict(metrics[0]), tensors, buffers)
 
 
 def _check_examples(metrics: MetricRecord, key: str) -> None:
@@ -182,13 +152,13 @@ def _check_examples(metrics: MetricRecord, key: str) -> None:
         raise _ReplyError(Fault.WRONG_EXAMPLES, f"{key} is {shown(value)} where a positive number is due")
 
 
-def _read(record: ArrayRecord, model: Model) -> list[Tensor]:
-    """The floating-point arrays of a reply; integer ones must be there and fit, and are not looked at."""
+def _read(record: ArrayRecord, model: Model) -> tuple[list[Tensor], list[Tensor]]:
+    """What a rule weighs in a reply, and its running statistics; counters must be there and fit, no more."""
     lacking, extra = model.types.keys() - record.keys(), record.keys() - model.types.keys()
     if lacking or extra:
         raise _ReplyError(Fault.WRONG_KEYS, f"lacks {shown(sorted(lacking))} and adds {shown(sorted(extra))}")
     found = {name: _array(name, record[name], *model.types[name]) for name in model.types}
-    return [found[name] for name in model.layout.names]
+    return [found[name] for name in model.layout.names], [found[name] for name in model.layout.buffers]
 
 
 def _array(name: str, array: Array, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Tensor:
@@ -219,12 +189,8 @@ def _array(name: str, array: Array, dtype: np.dtype[Any], shape: tuple[int, ...]
         return torch.from_numpy(values.reshape(shape, order="F" if fortran else "C"))
 
 
-def _numpy_dtype(tensor: Tensor) -> np.dtype[Any]:
-    return np.dtype(str(tensor.dtype).removeprefix("torch."))
-
-
-def shown(value: object) -> str:
+def shown(value: object, limit: int = _SHOWN) -> str:
     """What a client sent, as text that cannot break a log: one line, not too long."""
     text = value if isinstance(value, str) else repr(value)
     text = "".join(c if c.isprintable() else "?" for c in text)
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+    return text if len(text) <= limit else text[:limit] + "..."

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from logging import INFO, WARNING, getLogger
 from time import perf_counter
+from typing import Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
@@ -13,9 +14,11 @@ from flwr.serverapp.strategy import Strategy
 
 from ..rule import Reason
 from .audit import PREFIX, Audit, Verdict, verdicts
-from .replies import Drop, Fault, Model, Reply, screen, shown
+from .model import Model
+from .replies import Drop, Fault, Reply, screen, shown
 
 logger = getLogger("flwr")
+_REASON = 500  # characters of an error in an audit
 
 
 class Screened(Strategy):
@@ -23,7 +26,8 @@ class Screened(Strategy):
 
     Flower's own strategies raise, and end the run, when one node sends an array of the wrong shape or one record too
     many. Here every reply is held against the model that was sent out and dropped with a reason if it does not fit;
-    the strategy goes on with the others. Values are not judged: that is what `Robust` is for.
+    the strategy goes on with the others. If it raises all the same, the round is as if it had not been. Values are not
+    judged: that is what `Robust` is for.
 
     Put it around differential privacy, which looks into replies before any rule does:
     ``Screened(DifferentialPrivacyServerSideFixedClipping(RobustFedAvg(rule=...), ...))``.
@@ -51,8 +55,9 @@ class Screened(Strategy):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Remember the model and who is asked: replies hold neither."""
+        model = self._model_of(arrays)  # first: one that cannot be used is refused before any node is asked for
         messages = list(self.strategy.configure_train(server_round, arrays, config, grid))
-        self._model = Model(arrays)
+        self._model = model
         self._asked = [message.metadata.dst_node_id for message in messages]
         return messages
 
@@ -66,16 +71,27 @@ class Screened(Strategy):
         sound = _alike(_finite(_ordered(sound, drops, model), drops), drops)
         passed = {reply.node for reply in sound}
         found = (*verdicts(drops), *(Verdict(node, True, Reason.ACCEPTED) for node in passed))
-        skipped = None if passed else "no node sent a sound reply"
+        arrays, metrics = None, None
+        skipped: str | None = "no node sent a sound reply"
+        before = dict(vars(self.strategy))
+        try:
+            if passed:
+                arrays, metrics = self.strategy.aggregate_train(server_round, _of(messages, passed))
+                skipped = None
+        except Exception as error:  # what one of Flower's makes of what nodes sent must not end the run
+            arrays, metrics, skipped = None, None, told(error)
+            take_back(self.strategy, before)
         audit = Audit(server_round, "screened", found, skipped, perf_counter() - start)
         log_audit(audit)
-        arrays, metrics = None, None
-        if passed:
-            arrays, metrics = self.strategy.aggregate_train(server_round, _of(messages, passed))
         metrics = MetricRecord() if metrics is None else metrics
+        metrics[f"{PREFIX}screened-skipped"] = int(skipped is not None)
         for reason in dict.fromkeys(v.reason for v in audit.dropped):
             metrics[f"{PREFIX}screened-{reason}"] = [v.node for v in audit.dropped if v.reason == reason]
         return arrays, metrics
+
+    def _model_of(self, arrays: ArrayRecord) -> Model:
+        """All floating-point arrays alike: the strategy inside sees to what it aggregates."""
+        return Model(arrays, buffers=None, integers="counters")
 
     def _sent_model(self) -> Model:
         if self._model is None:
@@ -100,7 +116,23 @@ class Screened(Strategy):
         for drop in drops:
             logger.log(INFO, "\t> left out the evaluation of node %s: %s: %s", drop.node, drop.fault, drop.detail)
         passed = {reply.node for reply in sound}
-        return self.strategy.aggregate_evaluate(server_round, _of(messages, passed)) if passed else None
+        try:
+            return self.strategy.aggregate_evaluate(server_round, _of(messages, passed)) if passed else None
+        except Exception as error:  # as in training
+            logger.log(WARNING, "no evaluation in this round: %r", error)
+            return None
+
+
+def told(error: Exception) -> str:
+    """What was raised, for the audit; the log gets all of it."""
+    logger.log(WARNING, "aggregate_train: what decides about the round raised an error", exc_info=error)
+    return f"{type(error).__name__}: {shown(str(error), _REASON)}"
+
+
+def take_back(strategy: Strategy, before: Mapping[str, Any]) -> None:
+    """Give a strategy the attributes that it had, of which it keeps none that are changed in place."""
+    vars(strategy).clear()
+    vars(strategy).update(before)
 
 
 def log_audit(audit: Audit) -> None:
@@ -132,7 +164,7 @@ def _finite(sound: list[Reply], drops: list[Drop]) -> list[Reply]:
     """Those without NaN or Inf."""
     finite = []
     for reply in sound:
-        if all(bool(tensor.isfinite().all()) for tensor in reply.tensors):
+        if reply.finite():
             finite.append(reply)
         else:
             drops.append(Drop(reply.node, Fault.NONFINITE, "NaN or Inf"))

@@ -1,30 +1,20 @@
-"""`RobustFedAvg` and `Robust`: a rule of fedward's between the nodes of a Flower federation and its model."""
+"""`Robust`: a rule of fedward's between the nodes of a Flower federation and its model."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from logging import INFO, WARNING
 from pathlib import Path
 from time import perf_counter
 from typing import Any, cast
 
+import numpy as np
 import torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
-from flwr.serverapp.strategy import (
-    Bulyan,
-    FedAvg,
-    FedAvgM,
-    FedMedian,
-    FedTrimmedAvg,
-    FedXgbBagging,
-    FedXgbCyclic,
-    Krum,
-    MultiKrum,
-    QFedAvg,
-    Result,
-)
+from flwr.serverapp.strategy import FedAvg, FedAvgM, Result
 from flwr.serverapp.strategy.strategy_utils import aggregate_metricrecords
 from torch import Tensor
 
@@ -32,28 +22,45 @@ from ..aggregator import Aggregator
 from ..aggregator import Result as Judgement
 from ..evaluator import Evaluator
 from ..notation import describe, parse
-from ..rule import BoundError, Rule
+from ..rule import EXAMPLES, BoundError, Rule, State
+from ..stack.layout import Buffers, Integers
 from .algorithms import CLASS
-from .audit import Audit, AuditFile, verdicts
-from .memory import load, restore, save
+from .audit import Audit, AuditFile, Verdict, verdicts
+from .checks import check_rule, check_strategy, goes_by_examples
+from .memory import finite_memory, load, restore, save
 from .metrics import summarise
-from .replies import Deltas, Drop, Fault, Model, Reply, screen
-from .screened import Screened, log_audit, logger
-
-_AGGREGATING = (Bulyan, FedMedian, FedTrimmedAvg, FedXgbBagging, FedXgbCyclic, Krum, MultiKrum, QFedAvg)
+from .model import Model, finite, fixed
+from .replies import Deltas, Drop, Fault, Reply, screen
+from .screened import Screened, log_audit, logger, take_back, told
 
 MetricsFunction = Callable[[list[RecordDict], str], MetricRecord]
+
+
+class _KeptError(Exception):
+    """The model stays as it was, for a reason to tell. It never leaves this module."""
+
+
+@dataclass(frozen=True)
+class _Remembered:
+    """What a round changes, as it was before."""
+
+    round: int
+    state: State
+    optimiser: Mapping[str, Any]
 
 
 class Robust(Screened):
     """A Flower strategy whose mean of the replies is replaced by a rule.
 
     1. Every reply is held against the model that was sent out; one that does not fit is dropped with a reason.
-    2. The rule aggregates what the others changed, ``reply - model``, rows in the order of node ids. Integer arrays
-       (BatchNorm's counter) have no columns and stay as the server has them.
-    3. The strategy makes its step from model + aggregate: FedAvg takes it, FedAdam adapts, and so on.
+    2. The rule aggregates what the others changed, ``reply - model``, rows in the order of node ids. Counters (of
+       BatchNorm's batches) and running statistics have no columns.
+    3. The strategy makes its step from model + aggregate: FedAvg takes it, FedAdam adapts, and so on. Counters stay as
+       the server has them; running statistics become the mean of those of accepted nodes, whatever the strategy.
 
-    A round with too few replies for the rule keeps the model. ``Robust(FedAdam(eta=0.01), rule=rules.Krum(f=2))``.
+    A round that cannot be judged keeps the model: too few replies for the rule, an error in the rule, the evaluator or
+    the strategy's step, a model that would not be finite. Audit and log say why. Rule and optimiser remember nothing of
+    such a round, and the rule does not count it. ``Robust(FedAdam(eta=0.01), rule=rules.Krum(f=2))``.
 
     Metrics of the nodes come together as medians of those kept, or by the strategy's own ``train_metrics_aggr_fn`` and
     ``evaluate_metrics_aggr_fn``, which see only replies that are sound, with what nodes claim in them.
@@ -68,7 +75,12 @@ class Robust(Screened):
         classes: for rules that go class by class (`rules.ClassWise`): round r, counted from 0, is about class r modulo
             this many; nodes are told in the configuration, as ``fedward-class``. One class if None.
         trust_examples: whether a row counts by the number of examples that its node claims, after the rule has chosen,
-            and metrics likewise; for federations whose nodes cannot lie about that.
+            and metrics likewise; for federations whose nodes cannot lie about that. A rule that goes by examples itself
+            (``rules.Mean(weighted=True)``) is told of them in any case, so it is not to be said beside one.
+        buffers: which arrays are running statistics: "auto", those called running_mean and running_var; names, these
+            too; None, none at all, so that the rule weighs every floating-point array.
+        integers: "refuse" integer arrays that are no counters (without dimensions, or called num_batches_tracked), for
+            quantised weights would never move; or take them for "counters", which stay as the server has them.
 
     Attributes:
         round: rounds completed, those before a restart included.
@@ -91,16 +103,15 @@ class Robust(Screened):
         evaluator: Callable[[Mapping[str, Tensor]], Evaluator] | None = None,
         classes: int | None = None,
         trust_examples: bool = False,
+        buffers: Buffers = "auto",
+        integers: Integers = "refuse",
     ) -> None:
-        _check_strategy(strategy)
-        if classes is not None and classes < 1:
-            raise ValueError(f"classes >= 1 is needed, or None, got {classes}")
+        check_strategy(strategy)
+        if classes is not None and (not isinstance(classes, int) or classes < 1):
+            raise ValueError(f"classes, a whole number of at least 1, is needed, or None, got {classes!r}")
         made = cast(Rule, parse(rule, "rule")) if isinstance(rule, str) else rule
         self.aggregator = Aggregator(made, seed=seed)
-        if made.root_data and evaluator is None:
-            raise ValueError(f"{made!r} judges nodes by data of the server's own: pass evaluator=...")
-        if made.server_rows and trust_examples:
-            raise ValueError(f"{made!r} adds rows of the server's own, which have no examples: trust_examples=False")
+        check_rule(made, evaluator, trust_examples)
         own = copy.copy(strategy)  # its metric functions are called here, so not once more in there
         super().__init__(own)
         self._optimiser = own
@@ -108,6 +119,10 @@ class Robust(Screened):
         self._evaluate_metrics = _taken(own, "evaluate_metrics_aggr_fn")
         self.weighted_by_key: str = strategy.weighted_by_key
         self.trust_examples, self.evaluator, self.classes = trust_examples, evaluator, classes
+        self._by_examples = trust_examples or goes_by_examples(made)
+        self._buffers = fixed(buffers)
+        self._integers = integers
+        self._rule = describe(made)
         self.audits: list[Audit] = []
         self._file = None if audit is None else AuditFile(audit)
         self._checkpoint = None if checkpoint is None else Path(checkpoint)
@@ -119,13 +134,13 @@ class Robust(Screened):
 
     def summary(self) -> None:
         """Log the rule and the strategy's settings."""
-        logger.log(INFO, "\t├──> Rule: %s (rows by %s)", describe(self.aggregator.rule), self._weighting())
+        logger.log(INFO, "\t├──> Rule: %s (rows by %s)", self._rule, self._weighting())
         if self.round:
             logger.log(INFO, "\t├──> Going on after round %d", self.round)
         super().summary()
 
     def _weighting(self) -> str:
-        return f"claimed '{self.weighted_by_key}'" if self.trust_examples else "node, whatever examples they claim"
+        return f"claimed '{self.weighted_by_key}'" if self._by_examples else "node, whatever examples they claim"
 
     # --- a run ----------------------------------------------------------------------------------------------
 
@@ -148,8 +163,11 @@ class Robust(Screened):
         done = self._before = self.round
         evaluate = None if evaluate_fn is None else lambda number, arrays: evaluate_fn(number + done, arrays)
         first = initial_arrays if self.arrays is None else self.arrays
-        left = max(num_rounds - done, 0)
+        left, seen = max(num_rounds - done, 0), len(self.audits)
         result = super().start(grid, first, left, timeout, train_config, evaluate_config, evaluate)
+        if kept := [audit for audit in self.audits[seen:] if audit.skipped is not None]:
+            text = "%d of %d rounds left the model as it was, the last because: %s"
+            logger.log(WARNING, text, len(kept), left, kept[-1].skipped)
         if not result.arrays:
             result.arrays = first  # no round changed it
         for name in ("train_metrics_clientapp", "evaluate_metrics_clientapp", "evaluate_metrics_serverapp"):
@@ -186,50 +204,72 @@ class Robust(Screened):
         messages = list(replies)
         if not messages and not self._asked:
             return None, None  # fraction_train is 0
-        sound, drops = screen(messages, self._asked, model, self._trusted_key())
-        number, rule = self._before + server_round, describe(self.aggregator.rule)
-        found, target, skipped = self._judge(number, sound, model)
-        audit = Audit(number, rule, verdicts(drops, found), skipped, perf_counter() - start)
+        sound, drops = screen(messages, self._asked, model, self._claims())
+        number, before = self._before + server_round, self._remembered()
+        arrays: ArrayRecord | None = None
+        try:
+            found, arrays = self._judge(number, sound, drops, messages, model)
+            audit = Audit(number, self._rule, found, None, perf_counter() - start)
+            numbers = audit.metrics()
+        except BaseException as error:
+            arrays = None
+            self._go_back(before)
+            if not isinstance(error, Exception):
+                raise
+            skipped = str(error) if isinstance(error, _KeptError | BoundError) else told(error)
+            found = verdicts([*drops, *_unused(sound)])
+            audit = Audit(number, self._rule, found, skipped, perf_counter() - start)
+            numbers = audit.metrics()
         metrics = self._summary(self._train_metrics, [r for r in sound if r.node in set(audit.kept)])
-        arrays = None
-        if target is not None:
-            arrays = model.settled(self._step(number, target, next(m for m in messages if m.has_content())))
         self._keep(audit, arrays, model)
-        metrics.update(audit.metrics())
-        return arrays, metrics
+        return arrays, MetricRecord({**metrics, **numbers})
 
-    def _trusted_key(self) -> str | None:
-        return self.weighted_by_key if self.trust_examples else None
+    def _model_of(self, arrays: ArrayRecord) -> Model:
+        return Model(arrays, self._buffers, self._integers)
+
+    def _claims(self) -> str | None:
+        """The metric that every reply must have, where rows go by it."""
+        return self.weighted_by_key if self._by_examples else None
 
     def _class(self, number: int) -> int | None:
         """The class that a round, counted from 1, is about."""
         return None if self.classes is None else (number - 1) % self.classes
 
     def _judge(
-        self, number: int, sound: list[Reply], model: Model
-    ) -> tuple[Judgement[Tensor] | list[Drop], dict[str, Tensor] | None, str | None]:
-        """What became of each, the model that the aggregate leads to, and why the model stays, if it does."""
-        if not sound:
-            return [], None, "no node sent a sound reply"
-        deltas = Deltas(sound, model)
-        before = self.aggregator.round, self.aggregator.state
-        evaluator = None if self.evaluator is None else self.evaluator(model.tensors)
-        try:
-            result = self.aggregator(
-                deltas, messages={r.node: r.metrics for r in sound}, evaluator=evaluator, group=self._class(number)
-            )
-        except BoundError as error:
-            return _unused(deltas), None, str(error)
-        moved = model.moved(self._by_examples(result, sound, deltas) if self.trust_examples else result.output)
-        if moved is None:
-            self.aggregator.round, self.aggregator.state = before
-            return _unused(deltas), None, "the aggregate is not finite"
-        return result, moved, None
+        self, number: int, sound: list[Reply], drops: list[Drop], messages: Sequence[Message], model: Model
+    ) -> tuple[tuple[Verdict, ...], ArrayRecord]:
+        """What became of each node, and the model after this round.
 
-    def _by_examples(self, result: Judgement[Tensor], sound: list[Reply], deltas: Deltas) -> Tensor:
+        Raises:
+            _KeptError, BoundError: the model stays as it was, for a reason that is no fault of the rule's.
+            Exception: whatever the rule, the evaluator and the strategy's step raise.
+        """
+        if not sound:
+            raise _KeptError("no node sent a sound reply")
+        deltas = Deltas(sound, model)
+        evaluator = None if self.evaluator is None else self.evaluator(model.tensors)
+        said: dict[Hashable, Any] = {reply.node: self._heard(reply) for reply in sound}
+        result = self.aggregator(deltas, messages=said, evaluator=evaluator, group=self._class(number))
+        target = model.moved(self._trusted(result, sound, deltas) if self.trust_examples else result.output)
+        if target is None:
+            raise _KeptError("the aggregate is not finite")
+        arrays = self._step(number, target, next(m for m in messages if m.has_content()))
+        accepted = [reply for reply, ok in zip(sound, result.accepted.tolist(), strict=True) if ok]
+        weights = [reply.examples(self.weighted_by_key) if self._by_examples else 1.0 for reply in accepted]
+        settled = model.settled(arrays, [reply.buffers for reply in accepted], weights)
+        if not (finite(settled) and finite_memory(self._optimiser)):
+            raise _KeptError(f"{type(self._optimiser).__name__}'s step or memory is not finite")
+        return verdicts(drops, result), settled
+
+    def _heard(self, reply: Reply) -> dict[str, Any]:
+        """What a rule is told of a node: all that it says, and its examples by the name that rules know."""
+        said = dict(reply.metrics)
+        return {**said, EXAMPLES: said[self.weighted_by_key]} if self.weighted_by_key in said else said
+
+    def _trusted(self, result: Judgement[Tensor], sound: list[Reply], deltas: Deltas) -> Tensor:
         """The rule's weights times the number of examples, with the sum that they had."""
         if result.weights is None:
-            raise ValueError(f"{self.aggregator.rule!r} goes by columns and weighs no rows: trust_examples=False")
+            raise _KeptError(f"{self.aggregator.rule!r} goes by columns and weighs no rows: trust_examples=False")
         examples = torch.tensor([reply.examples(self.weighted_by_key) for reply in sound], dtype=torch.float64)
         weights = result.weights * (examples / examples.max())
         total = weights.sum()
@@ -242,9 +282,18 @@ class Robust(Screened):
             return moved
         reply = copy.copy(message)
         reply.content = RecordDict({"arrays": moved, "metrics": MetricRecord({self.weighted_by_key: 1.0})})
-        arrays, _ = self._optimiser.aggregate_train(number, [reply])
+        with np.errstate(over="ignore", invalid="ignore"):  # what comes of that is looked at
+            arrays, _ = self._optimiser.aggregate_train(number, [reply])
         assert arrays is not None  # of one reply
         return arrays
+
+    def _remembered(self) -> _Remembered:
+        return _Remembered(self.aggregator.round, self.aggregator.state, dict(vars(self._optimiser)))
+
+    def _go_back(self, before: _Remembered) -> None:
+        """As if the round had not been: the next one draws what this one would have drawn."""
+        self.aggregator.round, self.aggregator.state = before.round, before.state
+        take_back(self._optimiser, before.optimiser)
 
     def _keep(self, audit: Audit, arrays: ArrayRecord | None, model: Model) -> None:
         """The round is done: log it, write it down."""
@@ -267,7 +316,8 @@ class Robust(Screened):
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
         """Metrics of the nodes whose replies are sound."""
-        sound, drops = screen(replies, self._asked_to_evaluate, None, self._trusted_key())
+        trusted = self.weighted_by_key if self.trust_examples else None
+        sound, drops = screen(replies, self._asked_to_evaluate, None, trusted)
         for drop in drops:
             logger.log(INFO, "\t> left out the evaluation of node %s: %s: %s", drop.node, drop.fault, drop.detail)
         return self._summary(self._evaluate_metrics, sound) if sound else None
@@ -278,8 +328,8 @@ class Robust(Screened):
             weights = [reply.examples(key) for reply in replies] if self.trust_examples else None
             return summarise([reply.metrics for reply in replies], key, weights)
         try:
-            return function([reply.content for reply in replies], self.weighted_by_key)
-        except Exception as error:  # the user's function met what a node made up; the run must not end for that
+            return MetricRecord(dict(function([reply.content for reply in replies], self.weighted_by_key)))
+        except Exception as error:  # the user's function met what a node made up, or gave back no metrics
             logger.log(WARNING, "no metrics in this round: %s raised %r", function, error)
             return MetricRecord()
 
@@ -289,6 +339,7 @@ class Robust(Screened):
         return {
             "rule": repr(self.aggregator.rule),
             "seed": self.aggregator.seed,
+            "buffers": self._buffers,
             "strategy": type(self._optimiser).__name__,
         }
 
@@ -297,53 +348,6 @@ class Robust(Screened):
         self.round, self.arrays = saved.round, saved.arrays
         self.aggregator.load_state_dict(saved.aggregator)
         restore(self._optimiser, saved.optimiser)
-
-
-class RobustFedAvg(Robust):
-    """Federated averaging with a rule in the place of the mean.
-
-    ``RobustFedAvg(rule=rules.SignGuardSim(), fraction_train=0.5)``: `Robust` around Flower's FedAvg.
-
-    Args:
-        rule, seed, audit, checkpoint, evaluator, classes, trust_examples: see `Robust`.
-        fedavg: all arguments of ``flwr.serverapp.strategy.FedAvg``, by name.
-    """
-
-    def __init__(
-        self,
-        *,
-        rule: Rule | str,
-        seed: int = 0,
-        audit: str | Path | None = None,
-        checkpoint: str | Path | None = None,
-        evaluator: Callable[[Mapping[str, Tensor]], Evaluator] | None = None,
-        classes: int | None = None,
-        trust_examples: bool = False,
-        **fedavg: Any,
-    ) -> None:
-        super().__init__(
-            FedAvg(**fedavg),
-            rule=rule,
-            seed=seed,
-            audit=audit,
-            checkpoint=checkpoint,
-            evaluator=evaluator,
-            classes=classes,
-            trust_examples=trust_examples,
-        )
-
-
-def _check_strategy(strategy: FedAvg) -> None:
-    if isinstance(strategy, Robust) or not isinstance(strategy, FedAvg):
-        raise TypeError(
-            f"a FedAvg or one derived from it is needed, got {strategy!r}; differential privacy goes around: "
-            "Screened(DifferentialPrivacyServerSideFixedClipping(RobustFedAvg(rule=...), ...))"
-        )
-    if isinstance(strategy, _AGGREGATING):
-        raise ValueError(
-            f"{type(strategy).__name__} aggregates by itself; the rule takes that place: give FedAvg or an optimiser "
-            "such as FedAdam"
-        )
 
 
 def _taken(strategy: Any, name: str) -> MetricsFunction | None:
@@ -357,10 +361,7 @@ def _same_arrays(one: ArrayRecord, other: ArrayRecord) -> bool:
     return {k: tuple(a.shape) for k, a in one.items()} == {k: tuple(a.shape) for k, a in other.items()}
 
 
-def _unused(deltas: Deltas) -> list[Drop]:
+def _unused(sound: Sequence[Reply]) -> list[Drop]:
     """The nodes of a round in which the rule did not decide."""
-    finite = deltas.norms().isfinite().tolist()
-    return [
-        Drop(reply, Fault.UNUSED if ok else Fault.NONFINITE, "" if ok else "NaN or Inf")
-        for reply, ok in zip(deltas.nodes, finite, strict=True)
-    ]
+    found = [(reply.node, reply.finite()) for reply in sound]
+    return [Drop(node, Fault.UNUSED if ok else Fault.NONFINITE, "" if ok else "NaN or Inf") for node, ok in found]

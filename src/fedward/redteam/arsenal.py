@@ -24,6 +24,7 @@ ARSENAL: tuple[str, ...] = (
     *(f"mimic:warmup={w}" for w in (0, 5)),
     "zero",
     "free-rider",
+    *(f"repeat:clients={c}" for c in (1, 10)),
     *(f"poisonedfl:c={c}" for c in (1.0, 8.0)),
     "groups:attacks=(alie:z=1.0 | sign-flip)",
     *(f"non-finite:value={v}" for v in ("nan", "inf")),

@@ -11,6 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ..guard import finite_copy
 from ..mixers import sequential_buckets
 from ..registry import register
 from ..rule import Context, Plan, Rule, State
@@ -32,9 +33,9 @@ class GeometricMedian(_FromGram):
 
     argmin_v sum_i |x_i - v|, whose unit vectors towards the rows cancel. If that is a row, it is found as one. Else by
     Weiszfeld's iteration, w_i = 1 / |x_i - v|, v = sum_i w_i x_i / sum_i w_i, with Anderson's acceleration, from
-    weights 1 / r_i^2, where r_i is the distance within which row i has more than half of the rows: neither colluders nor
-    the order of rows move that start. m < n/2 of n rows, whatever they are, move the median by at most
-    2 (n - m) / (n - 2m) times the distance of the others from their own. Where several points have the least sum (two
+    weights 1 / r_i^2, where r_i is the distance within which row i has more than half of the rows: neither colluders
+    nor the order of rows move that start. Whatever m < n/2 of n rows are, the median is at most 2 (n - m) / (n - 2m)
+    times as far from the mean of the others as the farthest of those is. Where several points have the least sum (two
     clients, or an even number on a line) it is one between them. Weiszfeld, "Sur le point pour lequel la somme des
     distances de n points donnés est minimum", Tohoku Mathematical Journal 1937; in federated learning Pillutla et al.
     2022, whose budget of a few steps from zero is `RFA`.
@@ -72,7 +73,9 @@ class RFA(_FromGram):
 
     v = 0; ``iterations`` times: w_i = (1/n) / max(|x_i - v|, nu), v = sum_i w_i x_i / sum_i w_i. Pillutla, Kakade &
     Harchaoui, "Robust aggregation for federated learning", 2022, Algorithm 2. nu = 0.1 with 3 steps is ByzFL's
-    choice, with 8 that of epfml; FedSECA's experiments have nu = 1e-6 and 3 steps.
+    choice, with 8 that of epfml; FedSECA's experiments have nu = 1e-6 and 3 steps. The budget is the published rule: of
+    colluders of any size it leaves about their share of the honest rows' lengths, not of their spread;
+    `GeometricMedian` goes on to the end.
 
     Args:
         nu: floor of the distances, in units of the rows.
@@ -169,7 +172,7 @@ class CenteredClipping(Rule):
         return _centred_plan(updates, stack, weights)
 
     def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
-        return {"previous": output.clone()}
+        return {"previous": finite_copy(output)}
 
 
 @register("sequential-centered-clipping", paper="Özfatura et al. 2023", complexity="O(n^2 d)", example={"radius": 10.0})
@@ -204,13 +207,13 @@ class SequentialCenteredClipping(Rule):
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         stack, weights = _from_previous(updates, state)
         gram = stack.gram()
-        alike = torch.zeros(updates.n) if stack is updates else cosines(gram)[: updates.n, -1]
+        alike = torch.zeros(updates.n, dtype=torch.float64) if stack is updates else cosines(gram)[: updates.n, -1]
         for bucket in sequential_buckets(alike, self.s, context.generator("buckets")):
             weights = _clipped_step(gram, weights, bucket, self.radius)
         return _centred_plan(updates, stack, weights)
 
     def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
-        return {"previous": output.clone()}
+        return {"previous": finite_copy(output)}
 
 
 def _beside_previous(state: State) -> tuple[Statistic, ...]:

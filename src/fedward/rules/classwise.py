@@ -9,13 +9,15 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ..guard import finite_copy
 from ..registry import register
 from ..rule import BoundError, Context, Plan, Reason, State
 from ..stack import Gathered, Statistic, Updates
 from .coordinate import TrimmedMean
+from .memory import ROWS, check_remember, key, updated
 from .wrapped import Wrapped
 
-_BUFFER = "class momentum of "
+_BUFFER = "class momentum"
 _BASE = "base/"
 
 
@@ -45,6 +47,7 @@ class ClassWise(Wrapped):
         gamma: the compensation coefficient, at least 0 and below 1.
         divisor: "available" to average over the classes received so far; or the number of classes, as the paper
             prints it. The same once all classes were received.
+        remember: of how many classes, those received last, at least 1; memory is a row each.
 
     Raises:
         ValueError: parameters out of these bounds.
@@ -53,6 +56,7 @@ class ClassWise(Wrapped):
     decay: float = 0.9
     gamma: float = 0.5
     divisor: int | Literal["available"] = "available"
+    remember: int = ROWS
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -60,9 +64,15 @@ class ClassWise(Wrapped):
             raise ValueError(f"0 <= decay <= 1 and 0 <= gamma < 1 are needed, got {self!r}")
         if self.divisor != "available" and self.divisor < 1:
             raise ValueError(f"divisor counts classes, at least 1, got {self.divisor}")
+        check_remember(self.remember)
 
     @property
-    def history(self) -> bool:  # type: ignore[override]  # class variables elsewhere
+    def passes(self) -> int | None:  # type: ignore[override]  # class variables elsewhere
+        """One more than the base rule's: in rounds of several classes, what came of each is worked out once more."""
+        return None if self.base.passes is None else self.base.passes + 1
+
+    @property
+    def history(self) -> bool:  # type: ignore[override]
         return True
 
     @property
@@ -71,7 +81,7 @@ class ClassWise(Wrapped):
 
     @property
     def properties(self) -> frozenset[str]:  # type: ignore[override]
-        return frozenset({"permutation", "scale", "columns"}) & self.base.properties
+        return frozenset({"permutation", "scale", "columns"}) & super().properties
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         return self.base.statistics(_of_base(state), context.fold("base"))
@@ -80,7 +90,7 @@ class ClassWise(Wrapped):
         inner = self._by_class(updates, state, context)
         plan, average = _mean_of(list(inner.values())), self._average(state)
         fresh = 1 - self.gamma
-        stack = plan.updates.anchored(torch.zeros(updates.d, device=updates.device) if average is None else average)
+        stack = plan.updates.anchored(_zeros(updates) if average is None else average)
         weights, kernel = None, None
         if plan.weights is not None:
             added = torch.tensor([self.gamma], dtype=torch.float64)
@@ -112,28 +122,29 @@ class ClassWise(Wrapped):
 
     def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
         assert isinstance(plan, _Compensated)
-        buffers = {k: v * self.decay for k, v in state.items() if k.startswith(_BUFFER)}
+        buffers = {k: v * self.decay if _is_buffer(k) else v for k, v in state.items() if not k.startswith(_BASE)}
         after: State = _of_base(state)
         for c, inner in plan.inner.items():
             fresh = self._fresh(plan, inner, output)
-            buffers[f"{_BUFFER}{c}"] = fresh
+            buffers[key(_BUFFER, c)] = fresh
             within = replace(context.fold("base"), group=c if isinstance(context.group, Mapping) else context.group)
             after = self.base.advance(after, inner, fresh.to(output.dtype), within)
+        buffers = updated(buffers, {}, list(plan.inner), self.remember)
         return {**buffers, **{f"{_BASE}{k}": v for k, v in after.items()}}
 
     def _fresh(self, plan: _Compensated, inner: Plan, output: Tensor) -> Tensor:
         """What the base rule made of the rows of one class: of a single one, it is in the output."""
         wide = torch.promote_types(output.dtype, torch.float32)
         if len(plan.inner) > 1:
-            return inner.execute().to(wide)
+            return finite_copy(inner.execute().to(wide))
         fresh = output.to(wide, copy=True)
         if plan.average is not None:
             fresh.sub_(plan.average.to(fresh), alpha=self.gamma)
-        return fresh.div_(1 - self.gamma)
+        return finite_copy(fresh.div_(1 - self.gamma))
 
     def _average(self, state: State) -> Tensor | None:
         """The average of the class buffers: (d,); None before the first."""
-        buffers = [v for k, v in state.items() if k.startswith(_BUFFER)]
+        buffers = [v for k, v in state.items() if _is_buffer(k)]
         if not buffers:
             return None
         count = len(buffers) if self.divisor == "available" else int(self.divisor)
@@ -141,6 +152,14 @@ class ClassWise(Wrapped):
         for buffer in buffers[1:]:
             total += buffer
         return total / count
+
+
+def _zeros(updates: Updates) -> Tensor:
+    return torch.zeros(updates.d, dtype=torch.float32, device=updates.device)
+
+
+def _is_buffer(name: str) -> bool:
+    return name.startswith(f"{_BUFFER} of ")
 
 
 def _of_base(state: State) -> dict[str, Tensor]:

@@ -15,6 +15,8 @@ from ..rule import Context, Plan, Reason, Rule, State, average_of, median
 from ..stack import Gram, SqNorms, Statistic, Updates, cosines
 
 Linkage = Literal["single", "complete", "average"]
+# Distances 1 - cos are rounded to twelve places, and their averages are as good.
+_SAME_HEIGHT = 1e-11
 
 
 class _FromAngles(Rule):
@@ -29,7 +31,8 @@ class CosineClustering(_FromAngles):
 
     The split minimises the largest cosine between the groups: single linkage on 1 - cos, cut into two. Sattler, Müller,
     Wiegand & Samek, "On the Byzantine robustness of clustered federated learning", ICASSP 2020. Of groups of one size
-    the more alike is kept, then the one with the first row.
+    the more alike is kept; where the split is not unique, the group with more than half of the rows; all rows where
+    that does not decide. Zero rows are alike, and like no other row.
 
     Args:
         linkage: "single", the paper's criterion; "complete", as in the authors' notebook; or "average".
@@ -45,34 +48,58 @@ class CosineClustering(_FromAngles):
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         cos = cosines(updates.gram())
-        kept = larger_group(cos, self.linkage)
+        kept = larger_group(cos, updates.norms(), self.linkage)
         return average_of(updates, kept, scores={"cosine": cos[:, kept].mean(1)}, reason=Reason.DIRECTION_OUTLIER)
 
 
-def larger_group(cos: Tensor, method: str) -> Tensor:
-    """Row numbers of the larger of two groups of rows, by agglomeration on 1 - cos."""
-    if len(cos) == 1:
+def larger_group(cos: Tensor, norms: Tensor, method: str) -> Tensor:
+    """Row numbers of the larger of two groups of rows, by agglomeration on 1 - cos.
+
+    Of two groups of one size the one whose rows are more alike. More than two groups equally far apart: the one that
+    has most of the rows. All rows where that does not decide, so that their order never does.
+    """
+    n = len(cos)
+    if n == 1:
         return torch.arange(1)
-    from scipy.cluster.hierarchy import cut_tree, linkage
+    groups = _top_groups(cos, norms, method)
+    merits = [_merit(group, cos) for group in groups]
+    best = max(merits)
+    clear = merits.count(best) == 1 and (len(groups) == 2 or best[0] > n // 2)
+    return groups[merits.index(best)].nonzero().flatten() if clear else torch.arange(n)
 
-    labels = cut_tree(linkage(_condensed(cos), method), 2)[:, 0]
-    groups = [torch.from_numpy(np.flatnonzero(labels == k)) for k in (0, 1)]
 
-    def merit(rows: Tensor) -> tuple[int, float, int]:
-        inner = cos[rows][:, rows]
-        pairs = len(rows) * (len(rows) - 1)
-        alike = float(inner.sum() - inner.diagonal().sum()) / pairs if pairs else 1.0
-        return len(rows), round(alike, 12), -int(rows[0])
+def _top_groups(cos: Tensor, norms: Tensor, method: str) -> list[Tensor]:
+    """The groups that the last merge joins, and those before it at the same distance: (n,) bool each."""
+    from scipy.cluster.hierarchy import fcluster, linkage
 
-    return max(groups, key=merit)
+    n = len(cos)
+    # What comes first is merged first where distances are equal: by length, then by how alike a row is to the others.
+    order = torch.from_numpy(np.lexsort((cos.sum(1).numpy().round(9), norms.numpy())))
+    ranked = cos[order][:, order]
+    zeros = int((norms == 0).sum())
+    ranked[:zeros, :zeros] = 1  # they have no direction, and all the same one
+    tree = linkage(_condensed(ranked), method)
+    last = int((tree[:, 2] > tree[-1, 2] - _SAME_HEIGHT).sum())
+    tree[:, 2] = np.arange(n - 1)  # to undo so many merges, whatever their distances
+    labels = torch.empty(n, dtype=torch.int64)
+    labels[order] = torch.from_numpy(fcluster(tree, n - 1.5 - last, "distance").astype(np.int64))
+    return [labels == k for k in range(1, last + 2)]
+
+
+def _merit(group: Tensor, cos: Tensor) -> tuple[int, float]:
+    """What makes a group of rows preferable: its size, and how alike its rows are."""
+    member, size = group.double(), int(group.sum())
+    own = cos.diagonal() @ member
+    alike = (member @ cos @ member - own) / (size * (size - 1)) if size > 1 else own
+    return size, round(float(alike), 12)
 
 
 def _condensed(cos: Tensor) -> np.ndarray:
     """The distances 1 - cos as scipy has them; rounding must not tell equal angles apart."""
     from scipy.spatial.distance import squareform
 
-    distances = (1 - cos).round(decimals=12).clamp_min(0).fill_diagonal_(0)
-    condensed: np.ndarray = squareform(((distances + distances.T) / 2).numpy(), checks=False)
+    distances = (1 - cos).round_(decimals=12).clamp_min_(0).fill_diagonal_(0)
+    condensed: np.ndarray = squareform((distances + distances.T).div_(2).numpy(), checks=False)
     return condensed
 
 
@@ -83,26 +110,39 @@ class ClippedClustering(_FromAngles):
 
     tau = median of the norms of this and every earlier round; mean over the larger group of x_i min(1, tau / |x_i|).
     Li, Ngai & Voigt, "An experimental study of Byzantine-robust aggregation schemes in federated learning", IEEE
-    Transactions on Big Data 2024. The memory grows by n numbers a round.
+    Transactions on Big Data 2024. "Ever" is the last ``remember`` norms here, or those of this round if they are more.
 
     Args:
         linkage: as for `CosineClustering`.
+        remember: how many norms, at least 1.
+
+    Raises:
+        ValueError: parameters out of these bounds.
     """
 
     linkage: Linkage = "average"
+    remember: int = 100_000
     history: ClassVar[bool] = True
     properties: ClassVar[frozenset[str]] = frozenset({"permutation", "scale", "columns", "rotation", "unanimity"})
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.remember < 1:
+            raise ValueError(f"remember counts norms that are kept in memory, at least 1, got {self.remember}")
+
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         norms, cos = updates.norms(), cosines(updates.gram())
-        kept = larger_group(cos, self.linkage)
+        kept = larger_group(cos, norms, self.linkage)
         weights = torch.zeros(updates.n, dtype=torch.float64)
         weights[kept] = clip_factors(norms, median(self._norms(updates, state)))[kept] / len(kept)
         scores = {"cosine": cos[:, kept].mean(1), "norm": norms}
         return Plan(updates, weights, scores=scores, reasons=[Reason.DIRECTION_OUTLIER] * updates.n)
 
     def _norms(self, updates: Updates, state: State) -> Tensor:
-        return torch.cat([state["norms"].cpu(), updates.norms()]) if "norms" in state else updates.norms()
+        """The last ones, in order of size within a round, so that the order of clients does not say which are kept."""
+        now = updates.norms().sort().values
+        past = state["norms"].cpu() if "norms" in state else now[:0]
+        return torch.cat([past, now])[-max(self.remember, updates.n) :]
 
     def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
         return {"norms": self._norms(plan.updates, state)}
@@ -143,7 +183,7 @@ class FLAME(_FromAngles):
         weights[kept] = clip_factors(norms, S)[kept] / len(kept)
         stack = updates
         if self.noise > 0:
-            drawn = torch.randn(updates.d, generator=context.generator("noise"))
+            drawn = torch.randn(updates.d, generator=context.generator("noise"), dtype=torch.float32)
             stack = updates.anchored(drawn.to(updates.device))
             weights = torch.cat([weights, torch.tensor([self.noise * S], dtype=torch.float64)])
         scores = {"cosine": cos[:, kept].mean(1), "norm": norms}

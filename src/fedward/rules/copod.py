@@ -47,19 +47,19 @@ class CopodDOS(Rule):
 def copod_scores(matrix: Tensor) -> Tensor:
     """COPOD's outlier score of each row of a matrix, (n, m) to (n,).
 
-    With the shares F_l(x) of a column that are at most x and F_r(x) that are at least x, u = -ln F: the sum over columns
-    of max(u_s, (u_l + u_r) / 2), where u_s is u_l in a column skewed to the left, u_r in one skewed to the right, and
-    u_l + u_r in one without skewness.
+    With the shares F_l(x) of a column that are at most x and F_r(x) that are at least x, u = -ln F: the sum over all
+    columns of max(u_s, (u_l + u_r) / 2), where u_s is u_l in a column skewed to the left, u_r in one skewed to the
+    right, and u_l + u_r in one without skewness.
     """
     n = len(matrix)
     ranked, order = matrix.sort(0)
     place = torch.arange(n)[:, None].expand_as(ranked)
-    steps = ranked[1:] > ranked[:-1] * (1 + _SLACK)
+    steps = ranked[1:] > ranked[:-1] + _SLACK * ranked[:-1].abs()
     edge = torch.ones(1, matrix.shape[1], dtype=torch.bool)
     # The first and the last place of the values that are equal to the one at each place.
     first = torch.where(torch.cat([edge, steps]), place, 0).cummax(0).values
     last = torch.where(torch.cat([steps, edge]), place, n - 1).flip(0).cummin(0).values.flip(0)
-    left, right = -((last + 1) / n).double().log(), -((n - first) / n).double().log()
+    left, right = -((last + 1).double() / n).log(), -((n - first).double() / n).log()
     side = _skewness(ranked.gather(0, first))
     tail = torch.where(side > 0, right, torch.where(side < 0, left, left + right))
     outlying = torch.maximum(tail, (left + right) / 2)

@@ -24,19 +24,21 @@ def krum_scores(sq_dists: Tensor, neighbours: int) -> Tensor:
     return others.sort(1).values[:, : min(k, len(others) - 1)].sum(1)
 
 
-def central_scores(sq_dists: Tensor, neighbours: int = 0) -> Tensor:
-    """The Krum scores that decide between equal ones: of the nearest half of all rows, and of one neighbour more: (n,).
+def central_scores(sq_dists: Tensor) -> Tensor:
+    """Krum scores of the nearest half of all rows, which decide between equal ones of fewer: (n,).
 
     Two rows that are each other's nearest have the same score by one neighbour. By more they have not, and no minority
     of colluders is among the nearest half.
     """
-    return krum_scores(sq_dists, max(neighbours + 1, len(sq_dists) // 2))
+    return krum_scores(sq_dists, max(len(sq_dists) // 2, 2))
 
 
 def lowest_scores(sq_dists: Tensor, neighbours: int, m: int) -> tuple[Tensor, Tensor]:
     """Krum scores, (n,), and the m rows with the lowest ones, (m,)."""
     scores = krum_scores(sq_dists, neighbours)
-    return scores, smallest(scores, m, central_scores(sq_dists, neighbours))
+    # Scores by several neighbours are equal for identical rows alone.
+    central = (central_scores(sq_dists),) if neighbours == 1 else ()
+    return scores, smallest(scores, m, *central)
 
 
 class _FromDistances(Rule):
@@ -52,8 +54,9 @@ class Krum(_FromDistances):
     """The row that is closest to its n - f - 2 nearest other rows, in sum of squared distances.
 
     score_i = sum over the n - f - 2 nearest j != i of |x_i - x_j|^2; Blanchard et al. 2017, section 4. Some code sums
-    plain distances, or n - f - 1 of them. Of rows with equal scores, such as the nearest two of three for f = 0, the one
-    whose next neighbours are nearer; where the paper takes the smaller identifier, this holds only for identical rows.
+    plain distances, or n - f - 1 of them. Of rows with equal scores, such as the nearest two of three for f = 0, the
+    one whose next neighbours are nearer; the paper takes the smaller identifier, which here decides among identical
+    rows alone.
     """
 
     f: int

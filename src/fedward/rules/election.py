@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from ..guard import finite_copy
 from ..mixers import clip_factors
 from ..parameters import Variant
 from ..registry import register
@@ -116,7 +117,7 @@ class FedSECA(Rule):
             n=updates.n,
             factors=clip_factors(norms, radius) if self.clip else torch.ones_like(norms),
             floors=row_floors(updates, self.sparsity, strict=not self.official),
-            votes=torch.ones(updates.n) if self.vote == "count" else "mass" if self.vote == "mass" else None,
+            votes=_alike(updates) if self.vote == "count" else "mass" if self.vote == "mass" else None,
             unscaled=self.official,
             clamp=("lower" if self.official else "median") if self.clamp else None,
             by_kept=self.official,
@@ -130,11 +131,17 @@ class FedSECA(Rule):
             scores = {"concordance": agreeing / updates.n, **scores}
         stack = updates
         if self.momentum > 0:
-            stack = updates.anchored(state.get("momentum", torch.zeros(updates.d, device=updates.device)))
+            nothing = torch.zeros(updates.d, dtype=torch.float32, device=updates.device)
+            stack = updates.anchored(state.get("momentum", nothing))
         return Plan(stack, kernel=kernel, scores=scores, judged=updates)
 
     def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
-        return {"momentum": output.clone()} if self.momentum > 0 else state
+        return {"momentum": finite_copy(output)} if self.momentum > 0 else state
+
+
+def _alike(updates: Updates) -> Tensor:
+    """One vote, or a factor of 1, for each row: (n,)."""
+    return torch.ones(updates.n, dtype=torch.float64)
 
 
 def concordant(concordance: Tensor) -> Tensor:
@@ -195,9 +202,9 @@ class TIES(Rule):
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         kernel = ElectedMean(
             n=updates.n,
-            factors=torch.ones(updates.n),
+            factors=_alike(updates),
             floors=row_floors(updates, self.sparsity, strict=False),
-            votes=torch.ones(updates.n) if self.elect == "count" else "mass",
+            votes=_alike(updates) if self.elect == "count" else "mass",
             by_kept=True,
         )
         return Plan(updates, kernel=kernel)

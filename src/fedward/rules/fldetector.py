@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..guard import finite_copy
 from ..parameters import Variant
 from ..registry import register
 from ..rule import Context, Plan, Reason, Rule, State, average_of
 from ..stack import Dense, Joined, Updates
-from .memory import Offset, key, remember_rows
+from .memory import ROWS, Offset, check_remember, key, remember_rows, unit, updated
 
 _FLOOR = 1e-12  # of sums of squares, before their logarithm
 
@@ -35,12 +36,18 @@ class FLDetector(Rule):
     they are left out round by round. Clients without an earlier update have no score, and are kept.
 
     Steps are taken as -lr times the aggregate with the server's momentum; a constant lr cancels in H v. Memory: one
-    row a client, and up to 2 (window + 1) aggregates.
+    row a client, of the ``remember`` clients seen last, and up to 2 (window + 1) aggregates.
+
+    What repeats itself is predicted best. A single client that sends one and the same row in every round ends up alone
+    in the lower cluster: everybody else is left out, and its row is the output, from the first round that detects.
+    `attacks.Repeat` does that. And a client that was forgotten has no score, as a new one, and is kept: who may choose
+    ids is never detected, and with more new ids than ``remember`` he has the scores of others forgotten.
 
     Args:
         window: the paper's N.
         clusters: the most that the gap statistic tries.
         momentum: of the server that the model's steps follow from.
+        remember: how many ids, at least 1; those of a round are always remembered until the next.
         variant: "paper"; "official" has ln mean W* for mean ln W* in the gap statistic, as the authors' code.
 
     Raises:
@@ -51,6 +58,7 @@ class FLDetector(Rule):
     clusters: int = 7
     momentum: float = 0.0
     variant: Variant = "paper"
+    remember: int = ROWS
     history: ClassVar[bool] = True
     by_client: ClassVar[bool] = True
     passes: ClassVar[int] = 4
@@ -62,6 +70,7 @@ class FLDetector(Rule):
         super().__post_init__()
         if self.window < 1 or self.clusters < 2 or not 0 <= self.momentum < 1:
             raise ValueError(f"window >= 1, clusters >= 2 and 0 <= momentum < 1 are needed, got {self!r}")
+        check_remember(self.remember)
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         deviations = self._deviations(updates, state)
@@ -84,7 +93,7 @@ class FLDetector(Rule):
         expected = [state.get(key("row", client)) for client in updates.ids]
         known = torch.tensor([row is not None for row in expected])
         change = predicted_change(state["aggregates"], state.get("steps"))
-        distances = Offset(updates, expected, factor=-1.0, shift=-change).norms()
+        distances = Offset(updates, expected, factor=-1.0, shift=-change, unit=unit(updates)).norms()
         total = distances[known].sum()
         return torch.where(known, distances / total if total > 0 else 0 * distances, nobody)
 
@@ -97,15 +106,16 @@ class FLDetector(Rule):
         return table.nanmean(1)
 
     def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
-        updates = plan.updates
+        updates, aggregate = plan.updates, finite_copy(output)
         past = state.get("aggregates", output.new_empty(0, len(output)))
-        new = {**state, "aggregates": torch.cat([past[-self.window :], output[None]])}
+        new = {"aggregates": torch.cat([past[-self.window :], aggregate[None]])}
         new["pairs"] = torch.tensor(int(state.get("pairs", 0)) + (len(past) > 0))
         if self.momentum > 0:
             steps = state.get("steps", past)
-            step = output + self.momentum * steps[-1] if len(steps) else output
+            step = finite_copy(aggregate + self.momentum * steps[-1]) if len(steps) else aggregate
             new["steps"] = torch.cat([steps[-self.window :], step[None]])
-        return {**new, **self._remembered_scores(plan, state), **remember_rows("row", updates)}
+        new |= {**self._remembered_scores(plan, state), **remember_rows("row", updates)}
+        return updated(state, new, updates.ids, self.remember)
 
     def _remembered_scores(self, plan: Plan, state: State) -> dict[str, Tensor]:
         deviations = dict(zip(plan.updates.ids, plan.scores["deviation"].tolist(), strict=True))
@@ -126,7 +136,8 @@ def predicted_change(aggregates: Tensor, steps: Tensor | None) -> Tensor:
 
     H v = sigma v - [sigma S, Y] inv([[sigma S'S, L], [L', -D]]) [sigma S'v; Y'v], sigma = y.s / s.s of the last pair,
     L = strict lower part of S'Y, D = diag(S'Y); Zhang et al. 2022, Algorithm 1. It is a mix of the given rows, so it
-    follows from their Gram matrix. Without steps of their own, the aggregates are the steps.
+    follows from their Gram matrix. Without steps of their own, the aggregates are the steps. It is zero where float64
+    does not hold the numbers: nothing is expected to change then.
     """
     k = len(aggregates)
     rows: Updates = Dense(aggregates) if steps is None else Joined(Dense(steps), Dense(aggregates))
@@ -141,12 +152,15 @@ def predicted_change(aggregates: Tensor, steps: Tensor | None) -> Tensor:
     lengths = SS.diagonal().sqrt().repeat(2)
     scale = torch.where(lengths > 0, 1 / lengths, 1.0)
     scaled = scale[:, None] * middle * scale
+    nothing = torch.zeros(rows.n, dtype=torch.float64)
+    if not all(bool(numbers.isfinite().all()) for numbers in (middle, scaled, right)):
+        return rows.combine(nothing)
     if int(torch.linalg.matrix_rank(scaled)) == len(scaled):
         solution = scale * torch.linalg.solve(scaled, scale * right)
     else:
         solution = torch.linalg.pinv(middle, rtol=len(middle) * torch.finfo(torch.float64).eps) @ right
     weights = sigma * v - (sigma * S).T @ solution[: k - 1] - Y.T @ solution[k - 1 :]
-    return rows.combine(weights)
+    return finite_copy(rows.combine(weights if bool(weights.isfinite().all()) else nothing))
 
 
 def suspicious(scores: np.ndarray, most: int, references: np.ndarray, official: bool) -> np.ndarray:

@@ -70,6 +70,8 @@ class LASA(Rule):
 
 def z_scores(values: Tensor) -> Tensor:
     """Distance from the median of each column in standard deviations, 0 where all are the same: (n, L)."""
+    # By a power of 2, exactly: the squares of norms of 1e153 would overflow, and nothing stick out.
+    values = values * torch.exp2(-torch.frexp(values.abs().amax(0)).exponent.double())
     centre = torch.tensor([median(column) for column in values.T], dtype=values.dtype)
     spread = values.std(0, correction=0)
     # Rows that are all the same leave nothing but rounding.

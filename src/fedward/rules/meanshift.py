@@ -19,8 +19,6 @@ _SLACK = 1e-10
 _ARRIVED, _MOVES = 1e-3, 300
 # Columns this many times farther from 0 than half the points' spread are measured from their least value.
 _FAR = 2.0**20
-# Grid lines can be told apart as far as this many cells from 0.
-_CELLS = 2.0**40
 # Coordinates below this share of the points' spread are 0: their squares would be.
 _NOTHING = 1e-120
 # Distances in memory at once.
@@ -90,9 +88,7 @@ def _to_scale(points: Points) -> Points:
 def _centres(places: Points, counts: Whole, h: float) -> Points:
     """Where seeds end up, no two of them within h, the densest first: (c, k)."""
     centres, density = _climbed(places, counts, h)
-    # Coordinates that differ by rounding alone are equal.
-    ranked = np.round(centres / h, 9)
-    order = np.lexsort((*ranked.T[::-1], density))[::-1]
+    order = np.lexsort((*centres.T[::-1], density))[::-1]
     left, kept = centres[order], []
     while len(left):
         kept.append(left[0])
@@ -124,11 +120,8 @@ def _climbed(places: Points, counts: Whole, h: float) -> tuple[Points, Whole]:
 
 
 def _seeds(places: Points, counts: Whole, h: float) -> Points:
-    """Corners of the grid next to a point; the points, if each has a corner to itself or the grid is too fine."""
-    corners = np.round(places / h) + 0.0  # no negative zero, which would be a corner of its own
-    if abs(corners).max() >= _CELLS:
-        return places
-    corners = np.unique(corners, axis=0)
+    """Corners of the grid next to a point; the points, if each has a corner to itself."""
+    corners = np.unique(np.round(places / h) + 0.0, axis=0)  # no negative zero, which would be a corner of its own
     return places if len(corners) == counts.sum() else corners * h
 
 

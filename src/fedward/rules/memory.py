@@ -1,4 +1,8 @@
-"""Memory per client: what rules keep between rounds under a client's id, as clients come and go."""
+"""Memory per client: what rules keep between rounds under a client's id, as clients come and go.
+
+Whoever may choose ids could fill the server with it. So a rule remembers the ids seen last, up to a number of them,
+and forgets the others: `updated` is the one place where that happens.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +12,49 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..guard import most
 from ..rule import State
 from ..stack import Updates, View
+
+ROWS = 1000
+"""How many ids a rule remembers by default where that takes a row each: as much as a stack of so many clients."""
+NUMBERS = 10_000
+"""The same where it takes a few numbers each."""
+
+_BETWEEN = " of "
+_SEEN = "last seen"
 
 
 def key(name: str, client: Hashable) -> str:
     """Where a state keeps this about this client: 3 and "3" are different clients."""
     plain = client.item() if isinstance(client, np.generic) else client  # np.int64(3) is client 3
-    return f"{name} of {plain!r}"
+    return f"{name}{_BETWEEN}{plain!r}"
+
+
+def check_remember(limit: int) -> None:
+    """Raise ValueError unless a rule can remember so many ids."""
+    if limit < 1:
+        raise ValueError(f"remember counts ids that are kept in memory, at least 1, got {limit}")
+
+
+def updated(state: State, entries: State, clients: Sequence[Hashable], limit: int) -> dict[str, Tensor]:
+    """The state with new entries, of the ``limit`` clients seen last.
+
+    Those of this round, ``clients``, are always kept. Of the others, who was seen longest ago is forgotten first, with
+    everything that the state has under that id; of those seen last in the same round, in the order of their names.
+    """
+    times = {k: int(v) for k, v in state.items() if k.startswith(f"{_SEEN}{_BETWEEN}")}
+    now = {key(_SEEN, client): torch.tensor(1 + max(times.values(), default=0)) for client in clients}
+    merged = {**state, **entries, **now}
+    absent = sorted(times.keys() - now.keys(), key=lambda name: (times[name], name))
+    surplus = absent[: max(len(absent) + len(now) - limit, 0)]
+    forgotten = {_owner(name) for name in surplus}
+    return {k: v for k, v in merged.items() if _owner(k) not in forgotten} if forgotten else merged
+
+
+def _owner(name: str) -> str:
+    """Whose entry of a state this is; empty for what is of no client."""
+    return name.partition(_BETWEEN)[2]
 
 
 def recall(state: State, name: str, clients: Sequence[Hashable], default: float) -> Tensor:
@@ -31,16 +70,30 @@ def remember(name: str, clients: Sequence[Hashable], values: Tensor) -> dict[str
 def remember_rows(name: str, updates: Updates) -> dict[str, Tensor]:
     """A copy of each client's row, at least in float32, as entries of a state; one pass over the data."""
     dtype = torch.promote_types(updates.dtype, torch.float32)
-    greatest = torch.finfo(dtype).max  # sums of finite rows stay finite
+    limit = most(dtype)
     rows = [torch.empty(updates.d, dtype=dtype, device=updates.device) for _ in updates.ids]
     for block in updates.blocks():
-        for row, values in zip(rows, block.rows.clamp(-greatest, greatest), strict=True):
+        for row, values in zip(rows, block.rows.clamp(-limit, limit), strict=True):
             row[block.start : block.stop] = values
     return {key(name, client): row for client, row in zip(updates.ids, rows, strict=True)}
 
 
+def unit(updates: Updates) -> float:
+    """What to multiply rows by so that the squares of sums of two of them are finite: 1, but for rows beyond 1e120.
+
+    A power of two, so that nothing is rounded.
+    """
+    return 1.0 if float(updates.norms().amax()) < _LARGE else 1 / _LARGE
+
+
+_LARGE = 2.0**400
+
+
 class Offset(View):
-    """The rows plus one remembered row each, times a factor, plus one row for all; a client without memory has 0s."""
+    """The rows plus one remembered row each, times a factor, plus one row for all; a client without memory has 0s.
+
+    All of it times ``unit``.
+    """
 
     def __init__(
         self,
@@ -48,10 +101,11 @@ class Offset(View):
         remembered: Sequence[Tensor | None],
         factor: float = 1.0,
         shift: Tensor | None = None,
+        unit: float = 1.0,
     ) -> None:
         super().__init__(base, base.n)
         self.ids = base.ids
-        self.remembered, self.factor, self.shift = remembered, factor, shift
+        self.remembered, self.factor, self.shift, self.unit = remembered, factor, shift, unit
 
     def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
         block = self.base.read(start, stop, rows).double().clone()  # two float32 rows may add up to Inf
@@ -60,4 +114,5 @@ class Offset(View):
             memory = self.remembered[i]
             if memory is not None:
                 row.add_(memory[start:stop].to(row), alpha=self.factor)
-        return block if self.shift is None else block.add_(self.shift[start:stop].to(block))
+        block = block if self.shift is None else block.add_(self.shift[start:stop].to(block))
+        return block if self.unit == 1 else block.mul_(self.unit)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..compound import Compound
 from ..registry import register
 from ..rule import Context, Plan, Rule, State
 from ..stack import Statistic, Updates
@@ -16,7 +17,7 @@ from .coordinate import Median
 
 @register("robust-tailor", paper="Xie et al. 2022", example={"rules": (Median(), GeometricMedian())})
 @dataclass(frozen=True, kw_only=True)
-class RobustTailor(Rule):
+class RobustTailor(Compound):
     """Aggregate by a rule that is drawn anew every round, so that no attack can be made to measure.
 
     With probabilities p, rule k aggregates the round with probability p_k. Xie, Pethick, Ramezani-Kebrya & Cevher,
@@ -43,33 +44,12 @@ class RobustTailor(Rule):
             raise ValueError(f"{len(self.rules)} rules need as many probabilities that add up to 1, got {p}")
 
     @property
-    def passes(self) -> int | None:  # type: ignore[override]  # class variables elsewhere; here they depend on the rules
-        known = [rule.passes for rule in self.rules if rule.passes is not None]
-        return max(known) if len(known) == len(self.rules) else None
+    def parts(self) -> tuple[Rule, ...]:
+        return self.rules
 
     @property
-    def history(self) -> bool:  # type: ignore[override]
-        return any(rule.history for rule in self.rules)
-
-    @property
-    def by_client(self) -> bool:  # type: ignore[override]
-        return any(rule.by_client for rule in self.rules)
-
-    @property
-    def root_data(self) -> bool:  # type: ignore[override]
-        return any(rule.root_data for rule in self.rules)
-
-    @property
-    def server_rows(self) -> bool:  # type: ignore[override]
-        return any(rule.server_rows for rule in self.rules)
-
-    @property
-    def properties(self) -> frozenset[str]:  # type: ignore[override]
-        return frozenset.intersection(*(rule.properties for rule in self.rules)) - {"mean"}
-
-    def check(self, n: int) -> None:
-        for rule in self.rules:
-            rule.check(n)
+    def properties(self) -> frozenset[str]:  # type: ignore[override]  # a class variable elsewhere
+        return super().properties - {"mean"}
 
     def drawn(self, context: Context) -> int:
         """Which rule aggregates this round."""

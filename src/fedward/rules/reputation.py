@@ -11,8 +11,8 @@ from torch import Tensor
 from ..mixers import clip_factors
 from ..registry import register
 from ..rule import Context, Plan, Reason, Rule, State
-from ..stack import Gram, SqNorms, Statistic, Updates, cosines
-from .memory import Offset, key, recall, remember, remember_rows
+from ..stack import Gram, SqNorms, Statistic, Updates, cosines, evened
+from .memory import NUMBERS, ROWS, Offset, check_remember, key, recall, remember, remember_rows, unit, updated
 
 
 @register("fools-gold", paper="Fung et al. 2020", complexity="O(n^2 d)")
@@ -26,13 +26,21 @@ class FoolsGold(Rule):
 
     Fung, Yoon & Beschastnikh, "The limitations of federated learning in Sybil settings", RAID 2020, Algorithm 1, whose
     sum over clients is a mean here. It needs clients with different data: honest ones that agree are taken for Sybils.
-    Memory: one row a client.
+    Memory: one row a client, of the ``remember`` clients seen last.
+
+    Who is forgotten starts anew: with few rounds behind it, its sum is its last update. Who may choose ids gets rid of
+    his past by a new one in any case; with more new ids than ``remember`` he also makes the rule forget others.
 
     Args:
         confidence: the paper's kappa.
+        remember: how many ids, at least 1; those of a round are always remembered until the next.
+
+    Raises:
+        ValueError: parameters out of bounds.
     """
 
     confidence: float = 1.0
+    remember: int = ROWS
     history: ClassVar[bool] = True
     by_client: ClassVar[bool] = True
     passes: ClassVar[int] = 4
@@ -42,19 +50,21 @@ class FoolsGold(Rule):
         super().__post_init__()
         if not self.confidence > 0:
             raise ValueError(f"confidence > 0 is needed, got {self.confidence}")
+        check_remember(self.remember)
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        alpha = foolsgold_weights(cosines(_history(updates, state).gram()), self.confidence)
+        alpha = foolsgold_weights(cosines(_history(updates, state, unit(updates)).gram()), self.confidence)
         reasons = [Reason.DISTRUSTED] * updates.n
         return Plan(updates, alpha / updates.n, scores={"trust": alpha}, reasons=reasons)
 
     def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
-        return {**state, **remember_rows("sum", _history(plan.updates, state))}
+        sums = remember_rows("sum", _history(plan.updates, state))
+        return updated(state, sums, plan.updates.ids, self.remember)
 
 
-def _history(updates: Updates, state: State) -> Updates:
-    """The sum of each client's updates, this round's included."""
-    return Offset(updates, [state.get(key("sum", client)) for client in updates.ids])
+def _history(updates: Updates, state: State, unit: float = 1.0) -> Updates:
+    """The sum of each client's updates, this round's included, times a unit."""
+    return Offset(updates, [state.get(key("sum", client)) for client in updates.ids], unit=unit)
 
 
 def foolsgold_weights(cos: Tensor, confidence: float) -> Tensor:
@@ -83,18 +93,26 @@ class RFFL(Rule):
     mechanism is all you need: collaborative fairness and adversarial robustness in federated learning", 2021,
     Algorithm 1, without the part in which clients download less than the whole update.
 
+    Without a clip the longest row decides alone where the aggregate points, whom it goes well with, and in the end who
+    is removed. The default is the paper's for MNIST; choose it to the length of honest rows.
+
+    A client that was forgotten comes back as a new one, with the average reputation, even if it was removed. Who may
+    choose ids needs no such thing: a new id is a new client.
+
     Args:
         decay: how much of a reputation stays (the paper's alpha).
-        clip: rows are clipped to this norm, as the paper's clients do; None for no bound. The paper has 0.5 on MNIST.
+        clip: rows are clipped to this norm, as the paper's clients do; None for no bound.
         warmup: rounds in which nobody is removed.
+        remember: of how many ids, those seen last, at least 1; those of a round are always remembered until the next.
 
     Raises:
         ValueError: parameters out of bounds.
     """
 
     decay: float = 0.95
-    clip: float | None = None
+    clip: float | None = 0.5
     warmup: int = 10
+    remember: int = NUMBERS
     history: ClassVar[bool] = True
     by_client: ClassVar[bool] = True
     properties: ClassVar[frozenset[str]] = frozenset({"permutation", "columns", "rotation"})
@@ -103,6 +121,7 @@ class RFFL(Rule):
         super().__post_init__()
         if not 0 <= self.decay < 1 or self.warmup < 0 or not (self.clip is None or self.clip > 0):
             raise ValueError(f"0 <= decay < 1, warmup >= 0 and clip > 0 are needed, got {self!r}")
+        check_remember(self.remember)
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         return (SqNorms(), Gram())
@@ -119,25 +138,30 @@ class RFFL(Rule):
         return recall(state, "reputation", updates.ids, sum(alive) / len(alive) if alive else 1.0)
 
     def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
-        updates, before, weights = plan.updates, self._reputations(plan.updates, state), plan.weights
-        assert weights is not None
+        updates, before = plan.updates, self._reputations(plan.updates, state)
         present = before >= 0
         if not bool(present.any()):
-            return state
-        Gw = updates.gram() @ weights
-        lengths = updates.norms() * (weights @ Gw).clamp_min(0).sqrt()
-        cosine = torch.where(lengths > 0, Gw / lengths, 0.0)
-        after = (self.decay * _shares(before) + (1 - self.decay) * cosine).clamp_min(0) * present
+            return updated(state, {}, updates.ids, self.remember)
+        after = (self.decay * _shares(before) + (1 - self.decay) * _cosines(plan)).clamp_min(0) * present
         if not bool((after > 0).any()):
             after = present.double()
         after = torch.where(present, after / after.sum() * before[present].sum(), _REMOVED)
-        merged = {**state, **remember("reputation", updates.ids, after)}
+        merged = updated(state, remember("reputation", updates.ids, after), updates.ids, self.remember)
         alive = _alive(merged)
         if context.round >= self.warmup and sum(alive) > 0:
             bad = present & (after / sum(alive) < (1 / 3) / len(alive))
             if int(bad.sum()) < len(alive):
                 merged |= remember("reputation", updates.ids, torch.where(bad, _REMOVED, after))
         return merged
+
+
+def _cosines(plan: Plan) -> Tensor:
+    """Of the rows with the weighted sum of them: (n,), 0 with a zero row or sum."""
+    assert plan.weights is not None
+    gram, _ = evened(plan.updates.gram())
+    products = gram @ plan.weights
+    lengths = gram.diagonal().clamp_min(0).sqrt() * (plan.weights @ products).clamp_min(0).sqrt()
+    return torch.where(lengths > 0, products / lengths, 0.0)
 
 
 _REMOVED = -1.0  # the reputation of a client that was removed

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..guard import finite_copy
 from ..mixers import clip_factors
 from ..parameters import Variant
 from ..registry import register
@@ -174,7 +175,7 @@ class _WithReference(SignGuard):
         return (Gram(),) if reference is None else (Dots(reference),)
 
     def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
-        return {"reference": output.clone()}  # the caller may do with the output as it likes
+        return {"reference": finite_copy(output)}
 
 
 def warmup_rounds(warmup: int | str, rounds_per_epoch: float | None) -> int:
@@ -256,7 +257,7 @@ class SignGuardDist(_WithReference):
     def extra_feature(self, updates: Updates, state: State, context: Context) -> Tensor:
         reference = self.reference(state, context)
         near = self._central(updates) if reference is None else self._near(updates, reference)
-        return torch.where(near, 0.0, _FEATURE).double()
+        return (~near).double() * _FEATURE
 
     def _central(self, updates: Updates) -> Tensor:
         """Which rows are closer than most to the rows around them."""

@@ -8,17 +8,18 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from ..guard import finite_copy
 from ..parameters import Variant
 from ..registry import register
 from ..rule import Context, Plan, Reason, Rule, State, smallest
 from ..stack import Gram, Statistic, Updates
-from .memory import recall, remember
+from .memory import NUMBERS, check_remember, recall, remember, updated
 from .messages import alarms, by_examples
 
 NO_ALARM, FALSE, TRUE = "no alarm", "false alarms", "true alarms"
 DIVERGENT, SINGLE = "divergent alarms", "single alarm"
 
-_COUNT, _BANNED, _BACK, _STREAK = "malicious index", "banned", "way back", "streak of rollbacks"
+_COUNT, _BANNED, _BACK, _STREAK = "malicious index", "banned", "way back", "rollbacks in a row"
 _SLACK = 1e-9  # accuracies are fractions of few samples: a difference of exactly 10 points must not hang on rounding
 
 
@@ -26,8 +27,8 @@ _SLACK = 1e-9  # accuracies are fractions of few samples: a difference of exactl
 class _Verdict(Plan):
     """A plan, and what it means for the next round."""
 
-    counts: Tensor = field(default_factory=lambda: torch.empty(0))
-    banned: Tensor = field(default_factory=lambda: torch.empty(0))
+    counts: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float64))
+    banned: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float64))
     rolled_back: bool = False
 
 
@@ -60,6 +61,9 @@ class SIREN(Rule):
     back; steps back are as printed, in every other round of a streak of them; bans are for good, from an index of
     int(penalty rounds) on; any client whose row is used gets the award.
 
+    A client that was forgotten is as a new one, its ban included. Who may choose ids is never banned for long: a new
+    id is a new client; with more new ids than ``remember`` he has the bans of others forgotten as well.
+
     Args:
         threshold: the paper's server threshold C_s.
         penalty: C_p as a share of the clients of the round.
@@ -67,7 +71,8 @@ class SIREN(Rule):
         rollback: "recovered" or "printed".
         weighted: weigh benign rows by the samples that clients say they have, as `Mean` does. Anybody can say anything.
         variant: "paper" or "official".
-        rounds: that the authors' code plans for.
+        remember: of how many ids, those seen last, at least 1; those of a round are always remembered until the next.
+        rounds: that the authors' code plans for; "paper" counts none.
 
     Raises:
         ValueError: parameters out of bounds, or no evaluator; weighted, and nobody says how many samples it has.
@@ -80,6 +85,7 @@ class SIREN(Rule):
     weighted: bool = False
     variant: Variant = "paper"
     rounds: int = 40
+    remember: int = NUMBERS
     passes: ClassVar[int | None] = 3
     properties: ClassVar[frozenset[str]] = frozenset({"permutation"})
     history: ClassVar[bool] = True
@@ -91,6 +97,7 @@ class SIREN(Rule):
         super().__post_init__()
         if not 0 <= self.threshold <= 1 or not (self.penalty >= 0 and self.award >= 0) or self.rounds < 1:
             raise ValueError(f"0 <= threshold <= 1, penalty >= 0, award >= 0 and rounds >= 1 are needed, got {self!r}")
+        check_remember(self.remember)
 
     @property
     def official(self) -> bool:
@@ -140,13 +147,14 @@ class SIREN(Rule):
         assert plan.judged is not None
         ids = plan.judged.ids
         books = {**remember(_COUNT, ids, plan.counts), **remember(_BANNED, ids, plan.banned.double())}
+        new = updated(state, books, ids, self.remember)
         if not self.server_rows:
-            return {**state, **books}
-        back = output.to(torch.promote_types(output.dtype, torch.float32), copy=True)
+            return new
+        back = finite_copy(output.to(torch.promote_types(output.dtype, torch.float32)))
         if plan.rolled_back and _BACK in state:  # the model that was stepped back from counts as never reached
-            back += state[_BACK].to(back)
+            back = finite_copy(back + state[_BACK].to(back))
         streak = int(state.get(_STREAK, 0)) + 1 if plan.note in (TRUE, DIVERGENT) else 0
-        return {**state, **books, _BACK: back, _STREAK: torch.tensor(streak)}
+        return {**new, _BACK: back, _STREAK: torch.tensor(streak)}
 
 
 def _raised(client: object, context: Context) -> bool:

@@ -62,7 +62,7 @@ class DnC(Rule):
         samples = self.samples(context)
         grams = updates.compute(*(Gram(sample) for sample in samples))
         scores = [outlier_scores(gram, sample.size(updates.d)) for gram, sample in zip(grams, samples, strict=True)]
-        votes = torch.zeros(updates.n)
+        votes = torch.zeros(updates.n, dtype=torch.int64)
         for gram, row in zip(grams, scores, strict=True):
             votes[smallest(row, keep, gram.diagonal())] += 1
         kept = (votes == len(scores)).nonzero().flatten()
@@ -93,7 +93,7 @@ def top_eigenpair(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
         return values[-1], vectors[:, -1]
     from scipy.linalg.lapack import dpstrf
 
-    lower, pivots, found, _ = dpstrf(matrix.numpy(), lower=1)
+    lower, pivots, found, _ = dpstrf(matrix.numpy().T, lower=1)
     factor = np.zeros((len(matrix), found))
     factor[pivots - 1] = np.tril(lower[:, :found])
     L = torch.from_numpy(factor)

@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ..compound import Compound
 from ..evaluator import Evaluator
 from ..registry import register
 from ..rule import Bound, Context, Plan, Reason, Rule, State, average_of, smallest
@@ -108,29 +109,29 @@ class Zeno(Rule):
 
 def _nothing(updates: Updates) -> Updates:
     """One row of zeros: the server stays where it is."""
-    return Dense(torch.zeros(1, updates.d, device=updates.device))
+    return Dense(torch.zeros(1, updates.d, dtype=torch.float32, device=updates.device))
 
 
 Measures = dict[str, Callable[[Updates], Tensor]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Rejection(Rule):
+class _Rejection(Compound):
     """Leave out the f clients without whom the base rule's aggregate would do best on the server's data."""
 
     f: int
     base: Rule = field(default_factory=Mean)
     bound: ClassVar[Bound] = Bound(1, 1)
-    passes: ClassVar[int | None] = None
+    passes: ClassVar[int | None] = None  # one aggregate for each client
     root_data: ClassVar[bool] = True
 
     @property
-    def properties(self) -> frozenset[str]:  # type: ignore[override]  # class variables elsewhere
-        return frozenset({"permutation", "mean"}) & self.base.properties
+    def parts(self) -> tuple[Rule, ...]:
+        return (self.base,)
 
     @property
-    def by_client(self) -> bool:  # type: ignore[override]
-        return self.base.by_client
+    def properties(self) -> frozenset[str]:  # type: ignore[override]  # a class variable elsewhere
+        return frozenset({"permutation", "mean"}) & super().properties
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -138,7 +139,7 @@ class _Rejection(Rule):
             raise ValueError(f"the base rule must decide from one round alone, got {self.base!r}")
 
     def check(self, n: int) -> None:
-        super().check(n)
+        Rule.check(self, n)
         self.base.check(n - max(self.f, 1) if n > 1 else n)
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:

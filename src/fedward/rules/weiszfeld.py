@@ -146,5 +146,5 @@ def accelerated(
 def _combined(points: list[tuple[Tensor, Tensor]]) -> Tensor:
     """The affine combination of the steps whose change is smallest in length, applied to where they led."""
     afters, changes = (torch.stack(column, 1) for column in zip(*points, strict=True))
-    by = torch.linalg.lstsq(changes.diff(dim=1), changes[:, -1:], driver="gelsd").solution
+    by: Tensor = torch.linalg.lstsq(changes.diff(dim=1), changes[:, -1:], driver="gelsd").solution
     return (afters[:, -1:] - afters.diff(dim=1) @ by)[:, 0]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ..compound import Compound
 from ..registry import register
 from ..rule import Context, Plan, Rule, State
 from ..stack import Statistic, Updates
@@ -13,37 +14,14 @@ from .coordinate import Mean, Median
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wrapped(Rule):
+class Wrapped(Compound):
     """What a rule has from the rule inside of it, unless it says otherwise."""
 
     base: Rule
 
     @property
-    def passes(self) -> int | None:  # type: ignore[override]  # class variables elsewhere; here it is as the base has it
-        return self.base.passes
-
-    @property
-    def history(self) -> bool:  # type: ignore[override]
-        return self.base.history
-
-    @property
-    def by_client(self) -> bool:  # type: ignore[override]
-        return self.base.by_client
-
-    @property
-    def root_data(self) -> bool:  # type: ignore[override]
-        return self.base.root_data
-
-    @property
-    def server_rows(self) -> bool:  # type: ignore[override]
-        return self.base.server_rows
-
-    @property
-    def recorded(self) -> tuple[str, ...]:  # type: ignore[override]
-        return self.base.recorded
-
-    def check(self, n: int) -> None:
-        self.base.check(n)
+    def parts(self) -> tuple[Rule, ...]:
+        return (self.base,)
 
 
 @register("delayed", paper="-", example={"base": Median()})
@@ -69,8 +47,8 @@ class Delayed(Wrapped):
             raise ValueError(f"start counts rounds from 0, got {self.start}")
 
     @property
-    def properties(self) -> frozenset[str]:  # type: ignore[override]
-        return Mean().properties & self.base.properties
+    def properties(self) -> frozenset[str]:  # type: ignore[override]  # a class variable elsewhere
+        return Mean().properties & super().properties
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         return () if context.round < self.start else self.base.statistics(state, context)

@@ -104,7 +104,7 @@ class Cohort:
         Byzantine clients whose attack goes by honest rows alone are spared their work.
         """
         members = [c for c in (*present, *now.late) if c in self.byzantine]
-        idle = getattr(self.attack, "knows", "") == "honest" and not self.clients.talks
+        idle = self.attack.knows == "honest" and not self.clients.talks
         spared = {c for c in members if idle and c not in late and c not in now.late}
         working = sorted((c for c in present if c not in spared), key=lambda c: (c in late, c))
         tasks = [self._task(c, members, context, now) for c in working]

@@ -20,6 +20,8 @@ from ..attacks import Attack, NoAttack, View
 from ..clients import Answer, Client, Gradient
 from ..evaluator import Evaluator
 from ..failures import ContractError
+from ..guard import full_precision
+from ..parameters import check_value
 from ..rule import BoundError, Context, Plan, Rule, State, apply, stumbled
 from ..stack import Dense, Layers, Updates, materialise
 from .backends import Backend
@@ -86,6 +88,18 @@ class Simulation:
         device: torch.device | str = "cpu",
         threads: int | None = None,
     ) -> None:
+        for name, value, due in (
+            ("rule", rule, Rule),
+            ("attack", attack, Attack | None),
+            ("clients", clients, Client | None),
+            ("server", server, ServerSGD | None),
+            ("participation", participation, float),
+            ("dropout", dropout, float),
+            ("late", late, float),
+            ("root", root, int),
+            ("seed", seed, int),
+        ):
+            check_value("Simulation", name, value, due)
         self.data, self.rule, self.attack = data, rule, attack or NoAttack()
         self.clients = clients or Gradient(batch_size=60)
         self.server = server or ServerSGD(lr=1.0 if self.clients.sends == "delta" else 0.1)
@@ -256,6 +270,7 @@ class Simulation:
     def _said(self, client: int, messages: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         return self.attack.say(messages, context.fold("attack")) if client in self.byzantine else messages
 
+    @full_precision()
     def _forge(
         self,
         ids: Sequence[Hashable],

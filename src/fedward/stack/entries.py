@@ -50,10 +50,26 @@ def as_tensor(value: object) -> Tensor:
         raise UnfitError(TypeError, f"is {value.dtype}; {remedy(value)}")
     if value.is_floating_point() and value.dtype not in _BY_PRECISION:
         raise UnfitError(TypeError, f"is {value.dtype}, which cannot be read; convert it with .float()")
-    value = value.detach()
-    if value.layout == torch.strided or value.layout == torch.sparse_coo:
-        return value
-    return value.to_dense() if str(value.layout) == "torch._mkldnn" else value.to_sparse_coo()  # type: ignore[no-untyped-call]
+    return value.detach() if value.layout == torch.strided else _sparse(value.detach())
+
+
+def _sparse(tensor: Tensor) -> Tensor:
+    """A tensor of any other memory layout as coordinates and values, which are known to be within its shape."""
+    try:
+        if tensor.layout in (torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc):
+            by_row = tensor.layout in (torch.sparse_csr, torch.sparse_bsr)
+            ends = tensor.crow_indices() if by_row else tensor.ccol_indices()
+            places = tensor.col_indices() if by_row else tensor.row_indices()
+            # PyTorch checks none of this on its own, and reads whatever memory a wrong index points to.
+            tensor = torch.sparse_compressed_tensor(
+                ends, places, tensor.values(), tensor.shape, layout=tensor.layout, check_invariants=True
+            ).to_sparse_coo()  # type: ignore[no-untyped-call]
+        if tensor.layout != torch.sparse_coo:
+            return tensor.to_dense()
+        return torch.sparse_coo_tensor(tensor._indices(), tensor._values(), tensor.shape, check_invariants=True)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UnfitError(ValueError, f"is a {tensor.layout} tensor that cannot be read ({reason})") from None
 
 
 def _from_numpy(array: np.ndarray) -> Tensor:

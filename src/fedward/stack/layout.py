@@ -140,4 +140,4 @@ def _set_aside(buffers: Buffers, tensors: Mapping[str, Tensor]) -> set[str]:
 
 
 def _last(name: object) -> str:
-    return str(name).rpartition(".")[2]
+    return str(name).replace("/", ".").rpartition(".")[2]

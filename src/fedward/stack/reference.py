@@ -166,10 +166,7 @@ def _majority(
         raise _summary(faults, len(sent), _LEAVE_OUT if on_bad == "raise" else _NO_MAJORITY)
     first, second = (signatures.index(signature) for signature in ranked[:2])
     difference = _difference(sent[second], sent[first], f"client {names[first]!r}'s")
-    raise ValueError(
-        f"no model was sent by more than half of the {len(sent)} clients; say with like= which one is meant. "
-        f"Client {names[second]!r}: {difference.text}"
-    )
+    raise difference.error(f"client {names[second]!r}: {difference.text}; {_NO_MAJORITY}")
 
 
 def _summary(faults: Mapping[Hashable, UnfitError], n: int, remedy: str) -> Exception:

@@ -212,7 +212,7 @@ class Gram(Statistic):
 
     def mixed(self, value: Tensor, M: Tensor) -> Tensor:
         mixed = M @ value @ M.T
-        return (mixed + mixed.T) / 2
+        return mixed / 2 + mixed.T / 2
 
     def anchored(self, compute: Compute, anchors: Tensor) -> Tensor | None:
         if self.sample is not None:

@@ -123,7 +123,7 @@ class Updates(ABC):
         for statistic, total in zip(statistics, sums, strict=True):
             total = total.cpu()
             # Rounding must not break ties between a row's view of another and the other's of it.
-            yield (total + total.T) / 2 if statistic.axes == 2 else total
+            yield total / 2 + total.T / 2 if statistic.axes == 2 else total  # the sum of two may be infinite
 
     def _derive(self, statistic: Statistic) -> Tensor | None:
         """The statistic from those of the stack beneath a view; None where the columns must be read."""

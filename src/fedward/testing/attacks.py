@@ -11,6 +11,7 @@ from ..rule import Context, Plan, State
 from ..rules import Mean
 from ..stack import Dense, Updates, materialise
 from .compare import Named, close
+from .copies import check_attack_keeps_copies
 from .stacks import COLUMNS
 
 _ROUNDS = 4
@@ -36,6 +37,7 @@ def check_attack(attack: Attack) -> None:
             _check_knowledge(attack, honest, own)
         with Named("several rounds"):
             _check_rounds(attack, honest, own)
+            check_attack_keeps_copies(attack, honest, own)
     with Named("data"):
         _check_poison(attack, generator)
 
@@ -56,7 +58,7 @@ def _check_rows(attack: Attack, honest: Tensor, own: Tensor) -> None:
 
 
 def _check_knowledge(attack: Attack, honest: Tensor, own: Tensor) -> None:
-    knows, context = getattr(attack, "knows", "all"), Context(round=1, seed=2)
+    knows, context = attack.knows, Context(round=1, seed=2)
     forged = attack(honest, own, context=context)
     if knows == "own":
         assert _equal(forged, attack(3 - 2 * honest, own, context=context)), "it looks at honest rows"

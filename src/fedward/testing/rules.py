@@ -15,6 +15,7 @@ from ..aggregator import Aggregator, Result
 from ..chain import Chain
 from ..rule import EXAMPLES, BoundError, Context, Messages, Reason, Rule, State, apply
 from ..stack import Dense, Layers, Updates
+from . import aliasing, hostile, order
 from .compare import Named, Raises, close, same
 from .shared import check_shared
 from .stacks import COLUMNS, example_stacks, fewest, random_stack, root_data, said
@@ -249,6 +250,9 @@ CHECKS: tuple[Callable[[Rule], None], ...] = (
     _check_ties,
     _check_dtypes,
     _check_no_byzantine,
+    *hostile.CHECKS,
+    *aliasing.CHECKS,
+    *order.CHECKS,
     check_shared,
 )
 
@@ -311,4 +315,5 @@ PROPERTIES: Mapping[str, Callable[[Rule, Tensor], None]] = {
     "unanimity": _unanimity,
     "mean": _mean,
     "box": _box,
+    "breakdown": hostile.breakdown,
 }

@@ -36,7 +36,7 @@ def random_stack(rule: Rule, seed: int = 0, extra: int = 5, d: int = COLUMNS) ->
 
 
 def example_stacks(rule: Rule) -> dict[str, Tensor]:
-    """Stacks of different kinds, by name: random, heavy-tailed, colluding, sparse and tiny."""
+    """Stacks of different kinds, by name: random, heavy-tailed, colluding, sparse, tiny and on bounds."""
     G = random_stack(rule)
     f = max(getattr(rule, "f", 1), 1)
     heavy = random_stack(rule, seed=1)
@@ -52,7 +52,21 @@ def example_stacks(rule: Rule) -> dict[str, Tensor]:
         "colluding": colluding,
         "sparse": sparse,
         "tiny": random_stack(rule, seed=4, extra=0, d=7),
+        "on bounds": on_bounds(rule),
     }
+
+
+def on_bounds(rule: Rule) -> Tensor:
+    """Rows of one direction, so that all that is compared is equal or a round multiple: (fewest + 5, d) float64.
+
+    Lengths are 3 and a tenth of the median length, which float64 has exactly, twice that, and that.
+    """
+    n = fewest(rule) + 5
+    row = torch.zeros(COLUMNS, dtype=torch.float64)
+    row[:64] = 1.25  # of length 10
+    factors = torch.ones(n, dtype=torch.float64)
+    factors[1], factors[2], factors[n - 1] = 3.0, 0.1, 2.0
+    return factors[:, None] * row
 
 
 class QuadraticEvaluator:

@@ -1,0 +1,57 @@
+"""Rules that do something else in their first rounds than later: each of the two is measured as a line of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+NEVER = 10**6  # a round that no measurement comes to
+
+
+@dataclass(frozen=True)
+class Mode:
+    """What a rule does in some of its rounds.
+
+    Attributes:
+        label: which ones, in words; nothing for what it does in the long run.
+        arguments: that keep the rule in this mode.
+        rounds: that go before the first one that is measured.
+    """
+
+    label: str = ""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    rounds: int = 0
+
+    def named(self, name: str) -> str:
+        """The name of the line."""
+        return f"{name} ({self.label})" if self.label else name
+
+
+_WARMUP = (Mode("warm-up", {"warmup": NEVER}), Mode("", {"warmup": 1}, rounds=1))
+
+MODES: Mapping[str, tuple[Mode, ...]] = {
+    "delayed": (Mode("before its start", {"start": NEVER}), Mode("", {"start": 0})),
+    "fldetector": (Mode("first rounds", rounds=1), Mode("", rounds=12)),  # then its window of 10 is full
+    "rffl": (Mode("nobody removed", {"warmup": NEVER}, rounds=1), Mode("", {"warmup": 1}, rounds=2)),
+    "sign-guard-dist": _WARMUP,
+    "sign-guard-sim": _WARMUP,
+}
+
+# They remember earlier rounds and do the same in every one, the first left aside.
+SAME = frozenset(
+    {
+        "centered-clipping",
+        "class-wise",
+        "clipped-clustering",
+        "fools-gold",
+        "sequential-bucketing",
+        "sequential-centered-clipping",
+        "siren",  # as long as nobody alarms, as here
+    }
+)
+
+
+def modes(name: str) -> tuple[Mode, ...]:
+    """The modes of a rule or mixer of the catalogue, the first rounds first."""
+    return MODES.get(name, (Mode(),))

@@ -1,0 +1,129 @@
+"""The tables that are made of findings and of benchmarks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from fedward.redteam import family, label, load_examination
+
+from .pieces import PENDING, table
+
+_BESIDE = "\\|"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", _BESIDE)
+
+
+def _kappa(value: float) -> str:
+    return f"{value:.3g}"
+
+
+def _per_cent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _rules(folder: Path) -> str:
+    """Every rule with its worst attack, those that are moved least first."""
+    found = [load_examination(file) for file in folder.glob("findings/*.jsonl")]
+    head = ["rule", "worst attack", "kappa", "without", "progress", "byzantine accepted"]
+    rows = []
+    for e in sorted(found, key=lambda e: (e.worst()[0][1].kappa, e.rule)):
+        worst, trained = e.worst()[0][1], e.trained[:1]
+        rows.append(
+            [
+                _cell(e.rule),
+                _cell(label(worst.attack)),
+                _kappa(worst.kappa),
+                _kappa(e.baseline.kappa) if e.baseline else PENDING,
+                f"{worst.progress:.2f}",
+                f"{worst.byzantine_accepted:.0%}".replace("%", " %"),
+                _per_cent(e.untouched),
+                _per_cent(trained[0].accuracy) if trained else "-",
+                _cell(label(trained[0].attack)) if trained else "-",
+            ]
+        )
+    return table([*head, "accuracy without", "lowest", "under"], rows)
+
+
+def _played(folder: Path) -> str:
+    """How many attacks, of how many kinds."""
+    found = [load_examination(file) for file in sorted(folder.glob("findings/*.jsonl"))]
+    attacks = found[0].settings["attacks"]
+    kinds = {family(text) for text in attacks}
+    searches = sum(text.startswith("maximise:") for text in attacks)
+    return (
+        f"{len(found)} rules; {len(attacks)} attacks of {len(kinds)} kinds, no attack among them, "
+        f"{searches} of them searches against the rule itself."
+    )
+
+
+REDTEAM = {"played": _played, "rules": _rules}
+
+
+_CLEAN = "none"
+_LAST = 5  # rounds that a cell of Flower's table is the mean of
+
+
+def _strategies(folder: Path) -> str:
+    runs = json.loads((folder / "flower.json").read_text(encoding="utf-8"))["runs"]
+    columns = list(dict.fromkeys(run["strategy"] for run in runs))
+    cells = {(run["attack"], run["strategy"]): _end(run) for run in runs}
+    attacks = dict.fromkeys(run["attack"] for run in runs)
+    head = ["2 of 10 nodes send", *columns]
+    names = {_CLEAN: "none of this"}
+    return table(head, ([names.get(a, a), *(cells[a, c] for c in columns)] for a in attacks))
+
+
+def _end(run: dict[str, Any]) -> str:
+    if run["error"] is not None:
+        return f"ended in round {len(run['accuracies'])}"  # the first accuracy is that of the initial model
+    return f"{100 * fmean(run['accuracies'][-_LAST:]):.1f}"
+
+
+def _losses(folder: Path) -> str:
+    """How far the runs with fedward stay behind their clean ones."""
+    runs = json.loads((folder / "flower.json").read_text(encoding="utf-8"))["runs"]
+    ours = [run for run in runs if run["strategy"].startswith("fedward ")]
+    clean = {run["strategy"]: run["accuracies"] for run in ours if run["attack"] == _CLEAN}
+    rows = []
+    for strategy, own in clean.items():
+        theirs = [r for r in ours if r["strategy"] == strategy and r["attack"] != _CLEAN]
+        means = {r["attack"]: fmean(own[-_LAST:]) - fmean(r["accuracies"][-_LAST:]) for r in theirs}
+        lasts = {r["attack"]: own[-1] - r["accuracies"][-1] for r in theirs}
+        ended = sum(r["error"] is not None for r in theirs)
+        cells = [f"{100 * max(d.values()):.1f} ({max(d, key=lambda a: d[a])})" for d in (means, lasts)]
+        rows.append([strategy, *cells, str(ended)])
+    head = ["strategy", "lost at most, last five rounds", "last round alone", "runs ended by an exception"]
+    return table(head, rows)
+
+
+FLOWER = {"strategies": _strategies, "losses": _losses}
+
+
+def _memory(folder: Path) -> str:
+    measured = json.loads((folder / "memory.json").read_text(encoding="utf-8"))
+    head = ["rule", "extra 1st, MB", "extra 3rd, MB", "state, MB", "within", "passes", "seconds", "x `G.sum()`"]
+    rows = []
+    for row in measured["rows"]:
+        first, third = row["first"], row["third"]
+        rows.append(
+            [
+                _cell(row["rule"]) + " \\*" * bool(row["note"]),
+                f"{first['extra_bytes'] / 1e6:.0f}",
+                f"{third['extra_bytes'] / 1e6:.0f}",
+                f"{third['state_bytes'] / 1e6:.1f}",
+                "yes" if row["within"] else "NO",
+                f"{first['passes']:.2f}, {third['passes']:.2f}",
+                f"{first['seconds']:.2f}, {third['seconds']:.2f}",
+                f"{first['sums']:.0f}, {third['sums']:.0f}",
+            ]
+        )
+    within = sum(row["within"] for row in measured["rows"])
+    return f"{within} of {len(rows)} are within the bound.\n\n{table(head, rows)}"
+
+
+MEMORY = {"rules": _memory}

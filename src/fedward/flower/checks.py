@@ -1,0 +1,91 @@
+"""Which strategies and rules go together, found out before a federation starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+
+import torch
+from flwr.serverapp.strategy import (
+    Bulyan,
+    FedAvg,
+    FedMedian,
+    FedTrimmedAvg,
+    FedXgbBagging,
+    FedXgbCyclic,
+    Krum,
+    MultiKrum,
+    QFedAvg,
+)
+
+from ..aggregator import Aggregator
+from ..rule import BoundError, Component, Rule
+
+_AGGREGATING = (Bulyan, FedMedian, FedTrimmedAvg, FedXgbBagging, FedXgbCyclic, Krum, MultiKrum, QFedAvg)
+_MOST = 1 << 12  # rows of a trial
+
+
+def check_strategy(strategy: FedAvg) -> None:
+    """Raise a TypeError or ValueError for a strategy that a rule cannot go into."""
+    if not isinstance(strategy, FedAvg):
+        raise TypeError(
+            f"a FedAvg or one derived from it is needed, got {strategy!r}; differential privacy goes around: "
+            "Screened(DifferentialPrivacyServerSideFixedClipping(RobustFedAvg(rule=...), ...))"
+        )
+    if isinstance(strategy, _AGGREGATING):
+        raise ValueError(
+            f"{type(strategy).__name__} aggregates by itself; the rule takes that place: give FedAvg or an optimiser "
+            "such as FedAdam"
+        )
+
+
+def check_rule(rule: Rule, evaluator: object, trust_examples: bool) -> None:
+    """Raise a TypeError or ValueError for a rule that cannot be used with these arguments."""
+    if rule.root_data and evaluator is None:
+        raise ValueError(f"{rule!r} judges nodes by data of the server's own: pass evaluator=...")
+    if not isinstance(trust_examples, bool):
+        raise TypeError(f"trust_examples is True or False, got {trust_examples!r}")
+    if not trust_examples:
+        return
+    if rule.server_rows:
+        raise ValueError(f"{rule!r} adds rows of the server's own, which have no examples: trust_examples=False")
+    if goes_by_examples(rule):
+        raise ValueError(f"{rule!r} goes by examples itself, which would count twice: trust_examples=False")
+    if not weighs_rows(rule):
+        raise ValueError(f"{rule!r} goes by columns and weighs no rows: trust_examples=False")
+
+
+def goes_by_examples(rule: Rule) -> bool:
+    """Whether the rule, or one inside it, weighs clients by the examples that they claim."""
+    return any(getattr(part, "weighted", False) is True for part in _parts(rule))
+
+
+def weighs_rows(rule: Rule) -> bool:
+    """Whether the rule gives rows weights, as a trial on made-up rows tells; also where it needs more than rows."""
+    n = 4
+    while n < _MOST and not _enough(rule, n):
+        n *= 2
+    rows = torch.randn(n, 8, generator=torch.Generator().manual_seed(0))
+    try:
+        return Aggregator(rule)(rows).weights is not None
+    except Exception:  # a rule may ask for names of clients, layers or data of the server's
+        return True
+
+
+def _enough(rule: Rule, n: int) -> bool:
+    try:
+        rule.check(n)
+    except BoundError:
+        return False
+    return True
+
+
+def _parts(value: object) -> Iterator[Component]:
+    """A component and all those among its parameters."""
+    if isinstance(value, tuple | list):
+        for entry in value:
+            yield from _parts(entry)
+    elif isinstance(value, Component):
+        yield value
+        for parameter in fields(value):  # type: ignore[arg-type]  # components are dataclasses
+            yield from _parts(getattr(value, parameter.name))

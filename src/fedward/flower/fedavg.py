@@ -1,0 +1,53 @@
+"""`RobustFedAvg`: federated averaging with a rule in the place of the mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from flwr.serverapp.strategy import FedAvg
+from torch import Tensor
+
+from ..evaluator import Evaluator
+from ..rule import Rule
+from ..stack.layout import Buffers, Integers
+from .strategy import Robust
+
+
+class RobustFedAvg(Robust):
+    """Federated averaging with a rule in the place of the mean.
+
+    ``RobustFedAvg(rule=rules.SignGuardSim(), fraction_train=0.5)``: `Robust` around Flower's FedAvg.
+
+    Args:
+        rule, seed, audit, checkpoint, evaluator, classes, trust_examples, buffers, integers: see `Robust`.
+        fedavg: all arguments of ``flwr.serverapp.strategy.FedAvg``, by name.
+    """
+
+    def __init__(
+        self,
+        *,
+        rule: Rule | str,
+        seed: int = 0,
+        audit: str | Path | None = None,
+        checkpoint: str | Path | None = None,
+        evaluator: Callable[[Mapping[str, Tensor]], Evaluator] | None = None,
+        classes: int | None = None,
+        trust_examples: bool = False,
+        buffers: Buffers = "auto",
+        integers: Integers = "refuse",
+        **fedavg: Any,
+    ) -> None:
+        super().__init__(
+            FedAvg(**fedavg),
+            rule=rule,
+            seed=seed,
+            audit=audit,
+            checkpoint=checkpoint,
+            evaluator=evaluator,
+            classes=classes,
+            trust_examples=trust_examples,
+            buffers=buffers,
+            integers=integers,
+        )

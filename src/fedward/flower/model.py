@@ -1,0 +1,116 @@
+"""The server's model as it was sent out, and how it moves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from flwr.app import Array, ArrayRecord
+from torch import Tensor, nn
+
+from ..stack import Layout, mean_of_running
+from ..stack.layout import Buffers, Integers, is_counter, is_variance
+
+
+class Model:
+    """The server's model as it was sent out, which every reply is held against.
+
+    Args:
+        arrays: the model.
+        buffers, integers: see `Layout.of`; integer arrays stay as the server has them.
+
+    Attributes:
+        tensors: all arrays, by name.
+        layout: which of them a rule weighs, which are running statistics and which count something.
+        types: dtype and shape of every array.
+
+    Raises:
+        TypeError: an integer array that may be a quantised weight, or one whose entries PyTorch has no type for.
+        ValueError: there is nothing that a rule could weigh, or ``buffers`` names arrays that are not there.
+    """
+
+    def __init__(self, arrays: ArrayRecord, buffers: Buffers = "auto", integers: Integers = "refuse") -> None:
+        self.arrays = arrays
+        self.tensors = {name: _tensor(name, array) for name, array in arrays.items()}
+        if integers == "refuse":
+            _refuse_integers(self.tensors)
+        self.layout = Layout.of(self.tensors, buffers=buffers, integers="counters")
+        self.types = {name: (_numpy_dtype(t), tuple(t.shape)) for name, t in self.tensors.items()}
+        if not self.layout.d:
+            raise ValueError(
+                f"the model has nothing that a rule could weigh: {len(self.layout.buffers)} running statistics, "
+                f"{len(self.layout.counters)} integer arrays, no floating-point entries besides"
+            )
+
+    @property
+    def row(self) -> list[Tensor]:
+        """The tensors that a rule weighs, in the order of the layout."""
+        return [self.tensors[name] for name in self.layout.names]
+
+    def moved(self, output: Tensor) -> dict[str, Tensor] | None:
+        """The model plus an aggregate of updates, (d,); None where that is not finite. All else stays as it is."""
+        steps = self.layout.unflatten(output)
+        moved = {name: t + steps[name] if name in steps else t for name, t in self.tensors.items()}
+        return moved if all(bool(moved[name].isfinite().all()) for name in steps) else None
+
+    def settled(self, arrays: ArrayRecord, sent: Sequence[Sequence[Tensor]], weights: Sequence[float]) -> ArrayRecord:
+        """Arrays that an optimiser made, as a model that clients can load.
+
+        In the dtypes that the model had; counters are the server's own, running statistics the mean of those sent,
+        which no optimiser adapts.
+
+        Args:
+            arrays: what the optimiser made of the model.
+            sent: running statistics of the accepted nodes, each in the order of the layout's buffers.
+            weights: of these nodes.
+        """
+        running = {name: [row[k] for row in sent] for k, name in enumerate(self.layout.buffers)}
+        settled = {}
+        for name, own in self.tensors.items():
+            if name in running:
+                mean = mean_of_running(name, running[name], own.dtype, weights)
+                settled[name] = self.arrays[name] if mean is None else Array(mean.numpy())
+            elif not own.is_floating_point():
+                settled[name] = self.arrays[name]
+            else:
+                value = arrays[name].numpy().astype(self.types[name][0], copy=False)
+                value = np.maximum(value, 0) if is_variance(name) else value
+                settled[name] = Array(np.ascontiguousarray(value).reshape(self.types[name][1]))
+        return ArrayRecord(settled)
+
+
+def fixed(buffers: Buffers) -> str | list[str] | None:
+    """Running statistics as text or names, to hold a checkpoint against: a generator of names is used up only once."""
+    if buffers is None or isinstance(buffers, str):
+        return buffers
+    return sorted(name for name, _ in buffers.named_buffers()) if isinstance(buffers, nn.Module) else sorted(buffers)
+
+
+def finite(arrays: ArrayRecord) -> bool:
+    """Whether all floating-point entries are."""
+    values = (array.numpy() for array in arrays.values())
+    return all(bool(np.isfinite(v).all()) for v in values if v.dtype.kind == "f")
+
+
+def _tensor(name: str, array: Array) -> Tensor:
+    values = array.numpy()
+    try:
+        return torch.from_numpy(values)
+    except (TypeError, ValueError):  # of big-endian entries, text, extended precision, ...
+        raise TypeError(f"the model's {name} is an array of {values.dtype}: send one of float32 instead") from None
+
+
+def _refuse_integers(tensors: Mapping[str, Tensor]) -> None:
+    for name, t in tensors.items():
+        if not (t.is_floating_point() or t.is_complex() or is_counter(name, t)):
+            raise TypeError(
+                f"the model's {name} is {t.dtype} of shape {tuple(t.shape)}: integers are no updates. Dequantise it "
+                "first, scale * (q - zero_point), or say integers='counters' if it is no weight: it stays as the "
+                "server has it then"
+            )
+
+
+def _numpy_dtype(tensor: Tensor) -> np.dtype[Any]:
+    return np.dtype(str(tensor.dtype).removeprefix("torch."))

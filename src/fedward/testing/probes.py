@@ -1,0 +1,313 @@
+"""Parts to put into a wrapper: each has one trait that the plain one has not, and behaves accordingly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+from zlib import crc32
+
+import torch
+from torch import Tensor
+
+from ..attacks import Attack, Batch, View
+from ..chain import Mixer
+from ..clients import Answer, Client, Samples, Task
+from ..rule import Component, Context, Plan, Rule, State
+from ..stack import Updates
+
+# --- rules --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainRule(Rule):
+    """The mean: no trait at all."""
+
+    def decide(self, updates: Updates, state: State, context: Context) -> Plan:
+        return Plan(updates, torch.full((updates.n,), 1 / updates.n, dtype=torch.float64))
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnColumns(PlainRule):
+    """A kernel over columns in the place of weights."""
+
+    def decide(self, updates: Updates, state: State, context: Context) -> Plan:
+        return Plan(updates, kernel=lambda block: block.mean(0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remembering(PlainRule):
+    """Counts rounds, and gives the rows less and less weight."""
+
+    history: ClassVar[bool] = True
+
+    def decide(self, updates: Updates, state: State, context: Context) -> Plan:
+        plan = super().decide(updates, state, context)
+        assert plan.weights is not None
+        return replace(plan, weights=plan.weights / (1 + int(state.get("rounds", 0))))
+
+    def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
+        return {"rounds": torch.tensor(int(state.get("rounds", 0)) + 1)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddingItsOwn(PlainRule):
+    """Adds a row of the server's own."""
+
+    server_rows: ClassVar[bool] = True
+
+    def decide(self, updates: Updates, state: State, context: Context) -> Plan:
+        weights = torch.full((updates.n + 1,), 1 / updates.n, dtype=torch.float64)
+        own = torch.ones(updates.d, dtype=updates.dtype, device=updates.device)
+        return Plan(updates.anchored(own), weights, judged=updates)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnowingClients(PlainRule):
+    """Weighs clients by their names."""
+
+    by_client: ClassVar[bool] = True
+
+    def decide(self, updates: Updates, state: State, context: Context) -> Plan:
+        names = [1 + crc32(repr(client).encode()) % 9 for client in updates.ids]
+        weights = torch.tensor(names, dtype=torch.float64)
+        return Plan(updates, weights / weights.sum())
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskingRootData(PlainRule):
+    """Asks the server's data."""
+
+    root_data: ClassVar[bool] = True
+
+    def decide(self, updates: Updates, state: State, context: Context) -> Plan:
+        assert context.evaluator is not None, "a rule that needs root data was asked without"
+        context.evaluator.update()
+        return super().decide(updates, state, context)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnRecord(PlainRule):
+    """Has scores for the record."""
+
+    recorded: ClassVar[tuple[str, ...]] = ("probe",)
+
+    def decide(self, updates: Updates, state: State, context: Context) -> Plan:
+        return replace(super().decide(updates, state, context), scores={"probe": torch.arange(updates.n)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadingAgain(PlainRule):
+    """Reads the data twice more than others."""
+
+    passes: ClassVar[int | None] = 4
+
+    def decide(self, updates: Updates, state: State, context: Context) -> Plan:
+        for _ in range(2):
+            for block in updates.blocks():
+                block.rows.sum()
+        return super().decide(updates, state, context)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadingOnAndOn(PlainRule):
+    """Reads the data more often the more clients there are."""
+
+    passes: ClassVar[int | None] = None
+
+    def decide(self, updates: Updates, state: State, context: Context) -> Plan:
+        for _ in range(updates.n):
+            for block in updates.blocks():
+                block.rows.sum()
+        return super().decide(updates, state, context)
+
+
+# --- mixers -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainMixer(Mixer):
+    """Means of neighbouring rows: nobody's any more."""
+
+    def matrix(self, updates: Updates, context: Context) -> Tensor:
+        eye = torch.eye(updates.n, dtype=torch.float64)
+        return (eye + eye.roll(1, 0)) / 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeepingClients(PlainMixer):
+    """Rows stay those of their clients."""
+
+    keeps_clients: ClassVar[bool] = True
+
+    def matrix(self, updates: Updates, context: Context) -> Tensor:
+        return torch.eye(updates.n, dtype=torch.float64) * 0.75 + 0.25 / updates.n
+
+
+@dataclass(frozen=True, kw_only=True)
+class RememberingMixer(PlainMixer):
+    """Looks at the previous aggregate."""
+
+    history: ClassVar[bool] = True
+
+    def matrix(self, updates: Updates, context: Context) -> Tensor:
+        return super().matrix(updates, context) * (1.0 if context.previous is None else 0.5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagonal(PlainMixer):
+    """Scales rows, and nothing else."""
+
+    diagonal: ClassVar[bool] = True
+    keeps_clients: ClassVar[bool] = True
+
+    def matrix(self, updates: Updates, context: Context) -> Tensor:
+        return 0.5 * torch.eye(updates.n, dtype=torch.float64)
+
+
+# --- attacks ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainAttack(Attack):
+    """Goes by all rows, and does nothing but send rows; ``gamma`` is for wrappers that search over a number."""
+
+    gamma: float = 1.0
+
+    def forge(self, view: View) -> Updates:
+        known = view.known(self.knows)
+        row = torch.full((known.n,), -self.gamma / known.n, dtype=torch.float64)
+        return known.mix(row.expand(view.own.n, -1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByHonestRows(PlainAttack):
+    """Goes by the honest rows alone."""
+
+    @property
+    def knows(self) -> Any:
+        return "honest"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByOwnRows(PlainAttack):
+    """Goes by its clients' own rows alone."""
+
+    @property
+    def knows(self) -> Any:
+        return "own"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RememberingAttack(PlainAttack):
+    """Counts rounds."""
+
+    history: ClassVar[bool] = True
+
+    def advance(self, view: View, forged: Tensor) -> State:
+        return {"rounds": torch.tensor(int(view.state.get("rounds", 0)) + 1)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speaking(PlainAttack):
+    """Says something of its own, and stays away in every other round."""
+
+    protocol: ClassVar[bool] = True
+
+    def say(self, messages: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        return {**messages, "probe": True}
+
+    def present(self, context: Context) -> bool:
+        return context.round % 2 == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Poisoning(PlainAttack):
+    """Relabels every sample, and is after the samples of one class."""
+
+    def poison(self, batch: Batch, context: Context) -> Batch:
+        return replace(batch, labels=torch.zeros_like(batch.labels))
+
+    def aim(self, inputs: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor] | None:
+        return inputs[labels == 1], labels[labels == 1] * 0
+
+
+# --- client algorithms --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainClient(Client):
+    """Sends the gradient on its first sample."""
+
+    @property
+    def sends(self) -> str:
+        return "gradient"
+
+    def asks(self, task: Task) -> Sequence[Samples] | None:
+        return [(task.shard, torch.arange(1))]
+
+    def answer(self, task: Task, gradients: Sequence[Tensor], losses: Sequence[float | Tensor]) -> Answer:
+        return Answer(gradients[0], losses[0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class SendingDeltas(PlainClient):
+    """Sends what it calls a change of the parameters."""
+
+    @property
+    def sends(self) -> str:
+        return "delta"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Talking(SendingDeltas):
+    """Says something besides its number of samples."""
+
+    talks: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class TalkingOfGradients(PlainClient):
+    """The same of one that sends gradients."""
+
+    talks: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByClass(SendingDeltas):
+    """Answers for the class of the round."""
+
+    by_class: ClassVar[int] = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientsByClass(PlainClient):
+    """The same of one that sends gradients."""
+
+    by_class: ClassVar[int] = 1
+
+
+PROBES: Mapping[str, tuple[Component, ...]] = {
+    "rule": (
+        PlainRule(),
+        OnColumns(),
+        Remembering(),
+        AddingItsOwn(),
+        KnowingClients(),
+        AskingRootData(),
+        OnRecord(),
+        ReadingAgain(),
+        ReadingOnAndOn(),
+    ),
+    "mixer": (PlainMixer(), KeepingClients(), RememberingMixer(), Diagonal()),
+    "attack": (PlainAttack(), ByHonestRows(), ByOwnRows(), RememberingAttack(), Speaking(), Poisoning()),
+    "client": (
+        PlainClient(),
+        SendingDeltas(),
+        TalkingOfGradients(),
+        Talking(),
+        GradientsByClass(),
+        ByClass(),
+    ),
+}
+"""Parts of every kind to try a wrapper with, plain ones first."""

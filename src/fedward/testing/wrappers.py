@@ -1,0 +1,176 @@
+"""What every wrapper must do: a rule around rules, an attack around attacks, and so on, has the traits of its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..aggregator import Aggregator
+from ..attacks import Attack, Batch, View
+from ..chain import Mixer
+from ..clients import Client
+from ..rule import Component, Context, Plan, Rule, State
+from ..rules import Mean
+from ..stack import Dense, Updates, materialise
+from .compare import Named, close
+from .probes import PROBES
+from .stacks import QuadraticEvaluator, fewest
+
+Make = Callable[[Any], Component]
+
+_ROUNDS = 16  # enough to leave a warm-up behind, and for every part of a schedule to have its turn
+_TRAITS = {
+    "rule": ("history", "root_data", "by_client", "server_rows"),
+    "mixer": ("history",),
+    "attack": ("history", "protocol"),
+    "client": ("talks",),
+}
+
+
+def check_wrapper(make: Make, kind: str = "rule") -> None:
+    """Put parts of every kind into a wrapper, and see whether the whole says and does what follows from the part.
+
+    ``check_wrapper(lambda rule: rules.Delayed(base=rule))``. A trait of the whole is one that the part has, or that the
+    wrapper has around a plain part. A part may be refused instead, by a ValueError that names it.
+
+    Args:
+        make: from a part to the whole; of several parts the others should be plain.
+        kind: of the part: "rule", "mixer", "attack" or "client".
+
+    Raises:
+        AssertionError: a trait is lost, or claimed without ground; the message names the part and the trait.
+    """
+    made = {part: whole for part in PROBES[kind] if (whole := _made(make, part)) is not None}
+    assert made, f"not one {kind} is taken"
+    bare = next(iter(made.values()))
+    for part, whole in made.items():
+        with Named(f"around {part!r}"):
+            for trait in _TRAITS[kind]:
+                _check_trait(trait, whole, bare, part)
+            _check_more(whole, bare, part)
+
+
+def _made(make: Make, part: Component) -> Component | None:
+    """The whole, None if it refuses the part."""
+    try:
+        return make(part)
+    except ValueError as error:
+        if type(part).__name__ not in str(error):
+            raise AssertionError(f"{part!r} was refused without being named: {error}") from error
+        return None
+
+
+def _check_trait(trait: str, whole: Component, bare: Component, part: Component) -> None:
+    expected = getattr(bare, trait) or getattr(part, trait)
+    found = getattr(whole, trait)
+    assert found == expected, f"{trait} is {found}, and the part's is {getattr(part, trait)}"
+
+
+def _check_more(whole: Component, bare: Component, part: Component) -> None:
+    """What is no matter of a flag."""
+    if isinstance(part, Client):
+        assert isinstance(whole, Client)
+        assert whole.by_class == part.by_class, f"by_class is {whole.by_class}, and the part's is {part.by_class}"
+        assert whole.sends == part.sends, f"it sends a {whole.sends}, and its part a {part.sends}"
+    elif isinstance(whole, Attack):
+        assert isinstance(bare, Attack)
+        assert isinstance(part, Attack)
+        _check_knowledge(whole, part)
+        _check_hooks(whole, bare, part)
+    elif isinstance(whole, Mixer):
+        assert isinstance(part, Mixer)
+        # What it is only if every part is: the others are those of the plain one's whole.
+        others = [other for other in getattr(bare, "parts", ()) if other not in PROBES["mixer"]]
+        for trait in ("keeps_clients", "diagonal"):
+            expected = getattr(part, trait) and all(getattr(other, trait) for other in others)
+            assert getattr(whole, trait) == expected, f"{trait} is {getattr(whole, trait)}"
+    else:
+        assert isinstance(whole, Rule)
+        recorded = {*getattr(bare, "recorded", ()), *getattr(part, "recorded", ())}
+        assert set(whole.recorded) == recorded, f"recorded is {whole.recorded}, expected {sorted(recorded)}"
+        if getattr(part, "passes", 0) is None:
+            assert whole.passes is None, f"passes is {whole.passes}, and the part's grows with n"
+        _check_play(whole)
+
+
+# --- rules --------------------------------------------------------------------------------------------------
+
+
+def _check_play(rule: Rule) -> None:
+    """Some rounds, held against what it says of itself."""
+    n, d = fewest(rule) + 5, 23
+    aggregator, ids = Aggregator(rule), [f"client {i}" for i in range(n)]
+    seen: set[str] = set()
+    for round in range(_ROUNDS):
+        generator = torch.Generator().manual_seed(round)
+        G = 1 + torch.randn(n, d, generator=generator, dtype=torch.float64)
+        updates = Dense(G, ids=ids, block=8)
+        result = aggregator(updates, evaluator=QuadraticEvaluator(d) if rule.root_data else None)
+        assert rule.history or not aggregator.state, "it remembers, and does not say so: history"
+        if result.weights is not None and not rule.server_rows:
+            close(result.weights @ G, result.output)
+        if rule.passes is not None:
+            passes = updates.columns_read / d
+            assert passes <= rule.passes, f"{passes:g} passes in round {round}, declared: {rule.passes}"
+        seen |= result.scores.keys()
+    assert seen >= set(rule.recorded), f"scores {sorted(set(rule.recorded) - seen)} are to be recorded, and never given"
+
+
+# --- attacks ------------------------------------------------------------------------------------------------
+
+
+def _check_knowledge(whole: Attack, part: Attack) -> None:
+    """It goes by the rows that it says, and says so where these are the honest ones alone."""
+    generator = torch.Generator().manual_seed(0)
+    honest = 1 + torch.randn(7, 11, generator=generator, dtype=torch.float64)
+    own = 1 + torch.randn(4, 11, generator=generator, dtype=torch.float64)
+    sent = _played(whole, honest, own)
+    by_honest = not _same(sent, _played(whole, 3 - 2 * honest, own))
+    by_own = not _same(sent, _played(whole, honest, 3 - 2 * own))
+    assert not (whole.knows == "own" and by_honest), "it knows own rows alone, and goes by honest ones"
+    assert not (whole.knows == "honest" and by_own), "it knows honest rows alone, and goes by its clients' own"
+    if part.knows == "honest" and not by_own:
+        assert whole.knows == "honest", f"it goes by honest rows alone, as its part does, and knows is {whole.knows!r}"
+
+
+def _played(attack: Attack, honest: Tensor, own: Tensor) -> list[Tensor]:
+    """What it sends in some rounds, with its memory."""
+    state: State = {}
+    sent = []
+    for round in range(_ROUNDS):
+        view = View(Dense(honest + round), Dense(own - round), Context(round=round), _mean, None, state)
+        rows = materialise(attack.forge(view))
+        after = attack.advance(view, rows)
+        assert attack.history or not after, "it remembers, and does not say so: history"
+        sent.append(rows)
+        state = after
+    return sent
+
+
+def _mean(updates: Updates) -> Plan:
+    return Mean().decide(updates, {}, Context())
+
+
+def _same(some: list[Tensor], others: list[Tensor]) -> bool:
+    return all(torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in zip(some, others, strict=True))
+
+
+def _check_hooks(whole: Attack, bare: Attack, part: Attack) -> None:
+    """What a part does besides sending rows is done by the whole, in some round at least."""
+    rounds = [Context(round=round) for round in range(_ROUNDS)]
+    labels = torch.arange(8) % 4
+    batch = Batch(torch.zeros(8, 1, 2, 2), labels, classes=4, member=3, members=4)
+
+    def differs(what: str, act: Callable[[Attack, Context], Any]) -> None:
+        alone = any(act(part, context) != act(PROBES["attack"][0], context) for context in rounds)  # type: ignore[arg-type]
+        within = any(act(whole, context) != act(bare, context) for context in rounds)
+        assert alone == within, f"{what}: {'lost' if alone else 'changed'}"
+
+    differs("what clients say", lambda attack, context: attack.say({}, context))
+    differs("whether clients are present", lambda attack, context: attack.present(context))
+    differs("poisoned data", lambda attack, context: attack.poison(replace(batch), context).labels.tolist())
+    differs("what it is after", lambda attack, context: attack.aim(batch.inputs, labels, 4) is None)
