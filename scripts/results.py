@@ -28,7 +28,7 @@ import ages
 import collect_runs
 from experiments import RESULTS, ROOT, Experiment, Job, names, read
 
-from fedward.experiments.pool import StoppedError, carry_out, cores, go_on
+from fedward.experiments.pool import Failed, StoppedError, carry_out, cores, go_on
 from fedward.experiments.run import execute
 from fedward.experiments.spec import SpecError
 from fedward.experiments.store import RunFolder, lines_in, write_whole
@@ -126,8 +126,10 @@ def make(experiments: Sequence[Experiment], work: Path, workers: int) -> list[st
             write(by_name[name], work)
     ended = 0
 
-    def told(place: Path, outcome: Outcome) -> None:
+    def told(place: Path, outcome: Outcome | Failed) -> None:
         nonlocal ended
+        if isinstance(outcome, Failed):
+            outcome = Outcome(0.0, f"FAILED: {outcome.why}", failed=True)
         job, ended = missing[place], ended + 1
         tell(f"{ended}/{len(missing)} {job.experiment}: {job.name}: {outcome.text} ({outcome.seconds:.0f} s)")
         if outcome.failed:

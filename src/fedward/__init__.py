@@ -1,18 +1,6 @@
 """fedward keeps federated training on course when some of the clients lie."""
 
-from importlib.metadata import version as _version
-
-from . import attacks, clients, mixers, rules, sim, testing
-from .aggregator import Aggregator, Result
-from .chain import Mixer, ScalingMixer
-from .evaluator import Evaluator, RootEvaluator
-from .notation import describe, parse
-from .registry import build, catalogue, register
-from .rule import Bound, BoundError, Context, Plan, Reason, Rule, State, average_of, smallest
-from .sim import ServerSGD, Simulation
-from .stack import Updates
-
-__version__ = _version("fedward")
+TYPE_CHECKING = False  # true for type checkers; even `typing` takes its time to load
 
 __all__ = [
     "Aggregator",
@@ -45,3 +33,49 @@ __all__ = [
     "smallest",
     "testing",
 ]
+
+if TYPE_CHECKING:
+    __version__: str
+
+    from . import attacks, clients, mixers, rules, sim, testing
+    from .aggregator import Aggregator, Result
+    from .chain import Mixer, ScalingMixer
+    from .evaluator import Evaluator, RootEvaluator
+    from .notation import describe, parse
+    from .registry import build, catalogue, register
+    from .rule import Bound, BoundError, Context, Plan, Reason, Rule, State, average_of, smallest
+    from .sim import ServerSGD, Simulation
+    from .stack import Updates
+else:  # Loaded when first asked for: whoever wants the version or the command's help need not wait for PyTorch.
+    _HOMES = {
+        "aggregator": ("Aggregator", "Result"),
+        "chain": ("Mixer", "ScalingMixer"),
+        "evaluator": ("Evaluator", "RootEvaluator"),
+        "notation": ("describe", "parse"),
+        "registry": ("build", "catalogue", "register"),
+        "rule": ("Bound", "BoundError", "Context", "Plan", "Reason", "Rule", "State", "average_of", "smallest"),
+        "sim": ("ServerSGD", "Simulation"),
+        "stack": ("Updates",),
+    }
+    _HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+    def __getattr__(name):
+        """A public name, or a module of the package, loaded now."""
+        from importlib import import_module, metadata
+
+        if name == "__version__":
+            return metadata.version("fedward")
+        if name in _HOME:
+            found = getattr(import_module(f".{_HOME[name]}", __name__), name)
+            globals()[name] = found
+            return found
+        try:
+            if not name.startswith("_"):
+                return import_module(f".{name}", __name__)
+        except ModuleNotFoundError as error:
+            if error.name != f"{__name__}.{name}":
+                raise
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__():
+        return sorted({*globals(), *__all__})

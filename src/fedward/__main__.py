@@ -5,17 +5,27 @@ from __future__ import annotations
 import os
 import sys
 
+from .terminal import leave_when_interrupted, write_anything
+
 
 def main() -> None:
     """Run the command line, or say what it needs."""
+    leave_when_interrupted()
+    write_anything(sys.stdout)
+    write_anything(sys.stderr)
+    from .failures import missing_extra
+
     try:
         from .cli import app
     except ModuleNotFoundError as error:
-        if error.name and error.name.partition(".")[0] in ("typer", "rich", "pydantic", "plotly"):
-            sys.exit(f"the fedward command needs {error.name}: pip install 'fedward[cli]'")
+        if needed := missing_extra(error):
+            sys.exit(needed)
         raise
     sys.path.append(os.getcwd())  # for rules of the user's own, by import path
-    app()
+    try:
+        app()
+    finally:
+        leave_when_interrupted()
 
 
 if __name__ == "__main__":

@@ -19,8 +19,14 @@ from .registry import Entry
 from .rule import Reason
 from .sim import Record
 
-out = Console()
-err = Console(stderr=True)
+# What is shown has names of the user's own in it, which are no markup.
+out = Console(markup=False, emoji=False)
+err = Console(stderr=True, markup=False, emoji=False)
+
+
+def say(text: str, console: Console = out) -> None:
+    """A line of text as it is: names may hold what would be markup."""
+    console.print(Text(text), soft_wrap=True)
 
 
 def percent(share: float | None, digits: int = 1) -> str:
@@ -47,8 +53,11 @@ def notes(summaries: Sequence[Summary]) -> Iterator[str]:
     seconds = sum(s.seconds_per_round * s.rounds for s in summaries) / sum(s.rounds for s in summaries)
     yield f"{' or '.join(map(str, rounds))} rounds, {seconds:.2f} s each"
     for s in summaries:
+        if s.rounds > s.asked:
+            yield f"{s.folder} held {s.rounds} rounds, more than the {s.asked} asked for: they are kept and shown"
         if s.skipped:
-            yield f"{s.rule} under {s.attack}: the model diverged; {s.skipped} rounds had too few finite rows"
+            count = f"{s.skipped} of {s.rounds} rounds"
+            yield f"{s.rule} under {s.attack}: {count} left the model as it was: {s.skipped_why}"
 
 
 def examination_table(examinations: Sequence[Examination]) -> Table:
@@ -113,7 +122,7 @@ class RunProgress:
             MofNCompleteColumn(table_column=Column(min_width=2 * len(str(spec.rounds)) + 1)),
             BarColumn(bar_width=10, table_column=Column(min_width=10)),
             TimeRemainingColumn(compact=True, table_column=Column(min_width=5)),
-            TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis")),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
             console=err,
             disable=not err.is_terminal,
         )
@@ -138,7 +147,7 @@ class RunProgress:
                 self._task = self._bar.add_task("", total=self.spec.rounds, completed=record.round - 1)
             self._bar.update(self._task, completed=record.round, description=text)
         elif record.accuracy is not None:
-            err.print(f"round {record.round}/{self.spec.rounds}  {text}", soft_wrap=True, highlight=False)
+            say(f"round {record.round}/{self.spec.rounds}  {text}", err)
 
 
 def most_common(reasons: Mapping[int, Reason]) -> str:
@@ -171,7 +180,7 @@ def examination_progress(rules: Sequence[str], steps: int) -> Iterator[Progress]
 
 def _bars() -> Progress:
     return Progress(
-        TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis")),
+        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeRemainingColumn(),

@@ -96,6 +96,14 @@ class Entry:
 
 
 _ENTRIES: dict[str, Entry] = {}
+_PACKAGED = ("rules", "mixers", "attacks", "clients")
+
+
+def _entries() -> dict[str, Entry]:
+    """All lines: what comes with fedward enters itself when it is loaded, which is now at the latest."""
+    for module in _PACKAGED:
+        importlib.import_module(f".{module}", __package__)
+    return _ENTRIES
 
 
 def register(
@@ -115,7 +123,8 @@ def register(
 
     def decorate(cls: C) -> C:
         key = _key(name)
-        taken = _ENTRIES.get(key)
+        known = _ENTRIES if _is_packaged(cls) else _entries()  # nobody takes the name of one that is not loaded yet
+        taken = known.get(key)
         if taken and (taken.cls.__module__, taken.cls.__qualname__) != (cls.__module__, cls.__qualname__):
             raise ValueError(f"the name {name!r} is taken by {taken.cls.__module__}.{taken.cls.__qualname__}")
         defaults = {"f": 1} if "f" in getattr(cls, "__dataclass_fields__", {}) else {}
@@ -127,7 +136,7 @@ def register(
 
 def catalogue(kind: str | None = None) -> tuple[Entry, ...]:
     """Every rule, mixer and attack, or those of one kind: name, paper, statistics, bound on f, complexity."""
-    found = [e for e in _ENTRIES.values() if kind in (None, e.kind)]
+    found = [e for e in _entries().values() if kind in (None, e.kind)]
     return tuple(sorted(found, key=lambda e: (("rule", "mixer", "attack", "client").index(e.kind), e.name)))
 
 
@@ -160,9 +169,8 @@ def name_of(component: Component) -> str | None:
     That is the registry name for what comes with fedward; for other classes the import path, if they have one.
     """
     cls = type(component)
-    registered = next((e.name for e in _ENTRIES.values() if e.cls is cls), None)
-    packaged = cls.__module__.partition(".")[0] == __name__.partition(".")[0]
-    if packaged or cls.__module__ == "__main__" or "<locals>" in cls.__qualname__:
+    registered = next((e.name for e in _entries().values() if e.cls is cls), None)
+    if _is_packaged(cls) or cls.__module__ == "__main__" or "<locals>" in cls.__qualname__:
         return registered
     return f"{cls.__module__}.{cls.__qualname__}"
 
@@ -175,7 +183,7 @@ def find(name: str) -> Entry:
     """
     if "." in name:
         return _imported(name)
-    entry = _ENTRIES.get(_key(name))
+    entry = _entries().get(_key(name))
     if entry is None:
         raise ValueError(unknown("name", name, [e.name for e in catalogue()]))
     return entry
@@ -185,12 +193,16 @@ def _imported(path: str) -> Entry:
     module, _, attribute = path.rpartition(".")
     try:
         cls = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # whatever is wrong with the module
         raise ValueError(f"cannot import {path!r}: {error}; write it like package.module.Class") from error
     if not (isinstance(cls, type) and issubclass(cls, Component) and is_dataclass(cls)):
         raise ValueError(f"{path} is not a rule, mixer or attack: a dataclass derived from one of those is needed")
     example = {"f": 1} if "f" in cls.__dataclass_fields__ else {}
     return Entry(path, cls.kind, cls, "-", "", example)
+
+
+def _is_packaged(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] == __name__.partition(".")[0]
 
 
 def _key(name: str) -> str:

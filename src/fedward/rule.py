@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from .evaluator import Evaluator, Once
+from .failures import ContractError, MendableError
 from .guard import full_precision
 from .parameters import check_parameters
 from .stack import Kernel, SqNorms, Stack, Statistic, Updates, as_updates
@@ -56,7 +57,7 @@ class Reason(StrEnum):
     NOT_SELECTED = "not-selected"
 
 
-class BoundError(ValueError):
+class BoundError(MendableError, ValueError):
     """Too few clients for what a rule claims to withstand."""
 
 
@@ -262,6 +263,7 @@ def apply(rule: Rule, updates: Updates, state: State, context: Context) -> Outco
     Raises:
         BoundError: too few rows, or too few without NaN or Inf.
         ValueError: the rule needs root data and the context has no evaluator.
+        ContractError: the rule decided on something that is no plan.
     """
     rule.check(updates.n)
     if rule.root_data and context.evaluator is None:
@@ -286,6 +288,11 @@ def apply(rule: Rule, updates: Updates, state: State, context: Context) -> Outco
             raise BoundError(f"{error} ({lost})") from None
         updates = updates.take(finite.nonzero().flatten())
     plan = rule.decide(updates, state, context)
+    if not isinstance(plan, Plan):
+        raise ContractError(
+            f"the rule {rule!r} decided on {type(plan).__name__}; it must return fedward.Plan(updates, weights), or "
+            "fedward.average_of(updates, rows)"
+        )
     output = plan.execute()
     return Outcome(plan, output, finite, rule.advance(state, plan, output, context))
 

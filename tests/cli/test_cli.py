@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from fedward import cli
+from fedward import cli, commands, display
 from fedward.experiments.store import RunFolder
 
 QUICK = [
@@ -29,13 +29,21 @@ QUICK = [
     "--batch-size",
     "8",
 ]
+
+
+def quick(option: str, value: str) -> list[str]:
+    """The same with another value of one of them: no option may be given twice."""
+    place = QUICK.index(option) + 1
+    return [*QUICK[:place], value, *QUICK[place + 1 :]]
+
+
 NOTHING_TO_DOWNLOAD = {"FEDWARD_DATA": "", "XDG_CACHE_HOME": ""}
 
 
 @pytest.fixture(autouse=True)
 def _empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli.display.out, "width", 100)
+    monkeypatch.setattr(display.out, "width", 100)
 
 
 def invoke(*arguments: str, code: int = 0) -> str:
@@ -123,19 +131,19 @@ def test_a_finished_run_is_shown_again_and_can_be_made_longer_or_anew() -> None:
     assert (Path("one") / "mine.txt").exists()
 
 
-def _heed_interrupts() -> None:
+def heed_interrupts() -> None:
     """Shells start background jobs, and what they start, with the interrupt ignored."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_ctrl_c_loses_nothing() -> None:
-    options = ["--rounds", "400", "--evaluate-every", "50", "--rule", "sign-guard-sim", "--model", "mlp"]
-    invoke("run", *QUICK, *options, "--out", "whole")
-    command = [sys.executable, "-m", "fedward", "run", *QUICK, *options, "--out", "broken"]
+    options = ["--rounds", "400", "--evaluate-every", "50", "--rule", "sign-guard-sim", *quick("--model", "mlp")]
+    invoke("run", *options, "--out", "whole")
+    command = [sys.executable, "-m", "fedward", "run", *options, "--out", "broken"]
     file = Path("broken/records.jsonl")
     for k in range(2):
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=_heed_interrupts
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
         )
         wanted = 20 + 40 * k
         until = time.monotonic() + 60
@@ -248,7 +256,7 @@ def test_a_truncated_data_file_is_named() -> None:
             (Path("data") / file.name).write_bytes(file.read_bytes())
     images = Path("data/train-images-idx3-ubyte.gz")
     images.write_bytes(images.read_bytes()[:100_000])
-    text = failure("run", *QUICK, "--data", "fashion-mnist", "--data-path", "data")
+    text = failure("run", *quick("--data", "fashion-mnist"), "--data-path", "data")
     assert "train-images-idx3-ubyte.gz" in text
     assert "delete or replace this file" in text
 
@@ -259,7 +267,7 @@ def test_a_run_of_another_configuration_is_refused_and_left_alone() -> None:
     text = failure("run", *QUICK, "--rounds", "4", "--lr", "0.2", "--out", "one")
     assert "server was 'ServerSGD(lr=0.1, " in text
     assert "now 'ServerSGD(lr=0.2, " in text
-    assert "(--out), or start anew (--fresh)" in text
+    assert "such as --out one-2. (--fresh would delete run.json, records.jsonl, checkpoint.pt in one (2 rounds)" in text
     assert {p.name: p.read_bytes() for p in Path("one").iterdir()} == before
 
 
@@ -300,7 +308,7 @@ def test_listed_rules_say_what_they_need() -> None:
 
 
 def test_demo_makes_a_table_and_a_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "DEMO", {**cli.DEMO, "rounds": 2, "model": "linear", "evaluate_every": 2})
+    monkeypatch.setattr(commands, "DEMO", {**commands.DEMO, "rounds": 2, "model": "linear", "evaluate_every": 2})
     text = invoke("demo", "--out", "shown")
     for rule in ("mean", "median", "multi-krum:f=10", "sign-guard"):
         assert text.count(f" {rule} ") == 2

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fedward import cli
+from fedward import commands, display
 from fedward.notation import parse
 from tests.cli.test_cli import QUICK, failure, invoke
 
@@ -17,7 +17,7 @@ SHORT = [*QUICK, "--rounds", "2", "--warmup", "1", "--captured", "1", "--worst",
 @pytest.fixture(autouse=True)
 def _empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli.display.out, "width", 100)
+    monkeypatch.setattr(display.out, "width", 100)
 
 
 def test_one_rule() -> None:
@@ -30,19 +30,24 @@ def test_one_rule() -> None:
 
 def test_several_rules_as_json_and_again_from_what_is_there() -> None:
     command = ["redteam", "--rule", "median", "--rule", "smea", "--attack", "alie", *SHORT, "--out", "here", "--json"]
+    place = command.index("--worst") + 1
+    none_trained = [*command[:place], "0", *command[place + 1 :]]
     found = json.loads(invoke(*command))
     assert [e["settings"]["rule"] for e in found["examinations"]] == ["median", "smea:f=2"]
     assert found["report"] == "here/report.html"
     before = Path("here/median.jsonl").read_text()
     assert json.loads(invoke(*command)) == found
     assert Path("here/median.jsonl").read_text() == before
-    assert "another worst" in failure(*command[:-1], "--worst", "0")
-    invoke(*command, "--fresh", "--worst", "0")
+    told = json.loads(invoke(*none_trained, code=1).partition("Error")[0])
+    assert list(told["failed"]) == ["here/median.jsonl", "here/smea-f=2.jsonl"]
+    assert "another worst; choose another folder, such as --out here-2" in told["failed"]["here/median.jsonl"]
+    assert Path("here/median.jsonl").read_text() == before
+    invoke(*none_trained, "--fresh")
 
 
 def test_all_means_every_rule_that_fits() -> None:
-    jobs, refused = cli._examined(["all"], None, {"clients": 50, "byzantine": 10}, Path("there"))
-    rules = {entry.name for entry in cli.catalogue("rule") if entry.cls.__module__.startswith("fedward.")}
+    jobs, refused = commands._examined(["all"], None, {"clients": 50, "byzantine": 10}, Path("there"))
+    rules = {entry.name for entry in commands.catalogue("rule") if entry.cls.__module__.startswith("fedward.")}
     named = [spec.rule for spec in jobs.values()] + list(refused)
     assert rules <= {text.partition(":")[0] for text in named}
     assert list(refused) == ["smea:f=10"]

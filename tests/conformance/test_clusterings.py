@@ -82,6 +82,12 @@ def test_flame_adds_the_same_noise_whatever_the_default_type() -> None:
     assert torch.equal(found, expected)
 
 
+def test_flame_adds_noise_to_rows_longer_than_float32_has_numbers_for() -> None:
+    G = torch.randn(8, 50, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    output = rules.FLAME(noise=0.3)(1e78 * G)
+    torch.testing.assert_close(output / 1e78, rules.FLAME(noise=0.3)(G), rtol=1e-6, atol=0)
+
+
 FAMILY = [
     *(
         cls(variant=v)

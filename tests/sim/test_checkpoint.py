@@ -258,7 +258,7 @@ def test_a_damaged_checkpoint_is_refused_and_left_alone(path, damage):
     content = DAMAGED[damage](path.read_bytes())
     path.write_bytes(content)
     sim = simulation()
-    with pytest.raises(CheckpointError, match="move it away to start afresh") as caught:
+    with pytest.raises(CheckpointError, match="move it away, or give this run another place") as caught:
         list(sim.run(ROUNDS, checkpoint=path))
     assert str(path) in str(caught.value)
     assert path.read_bytes() == content

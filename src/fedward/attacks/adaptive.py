@@ -133,7 +133,7 @@ class Maximise(Around):
         return joint_knowledge(self.inner.knows, "honest")
 
     def forge(self, view: View) -> Updates:
-        return self.best(view)[0].forge(view)
+        return self.best(view)[0].forged(view)
 
     def best(self, view: View) -> tuple[Attack, float, float]:
         """The attack to play, its parameter's value, and what the objective says of it: NaN if the rule is unknown."""
@@ -157,7 +157,7 @@ class Maximise(Around):
 
     def _score(self, view: View, value: float) -> float:
         assert view.decide is not None
-        stack = view.sent(self._with(value).forge(view))
+        stack = view.sent(self._with(value).forged(view))
         try:
             plan = view.decide(stack)
         except BoundError:

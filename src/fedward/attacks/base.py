@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..failures import ContractError
 from ..guard import full_precision
 from ..rule import Component, Context, Plan, State
 from ..stack import Extended, Joined, Kernel, Rooted, Updates, as_updates, materialise, one_mix, parts
@@ -110,6 +111,22 @@ class Attack(Component):
     def forge(self, view: View) -> Updates:
         """The rows that the byzantine clients send instead of their own, lazily: one for each of their own."""
 
+    def forged(self, view: View) -> Updates:
+        """What `forge` returns.
+
+        Raises:
+            ContractError: that is not what it must be.
+        """
+        rows = self.forge(view)
+        wanted = f"{view.own.n} rows of {view.own.d} columns, one for each row of view.own, as fedward.Updates"
+        if not isinstance(rows, Updates):
+            raise ContractError(f"the attack {self!r} forged {type(rows).__name__}; it must return {wanted}")
+        if (rows.n, rows.d) != (view.own.n, view.own.d):
+            raise ContractError(
+                f"the attack {self!r} forged {rows.n} rows of {rows.d} columns; it must return {wanted}"
+            )
+        return rows
+
     def advance(self, view: View, forged: Tensor) -> State:
         """What to remember, after the rows (m, d) were sent."""
         return view.state
@@ -146,7 +163,7 @@ class Attack(Component):
         view = View(as_updates(honest), as_updates(own), context or Context())
         if view.honest.d != view.own.d:
             raise ValueError(f"honest rows have {view.honest.d} columns, own rows {view.own.d}; they must agree")
-        rows = materialise(self.forge(view)).to(view.own.dtype)
+        rows = materialise(self.forged(view)).to(view.own.dtype)
         return rows.numpy() if isinstance(honest, np.ndarray) else rows
 
 
@@ -186,7 +203,7 @@ class Around(Compound):
         return (self.inner,)
 
     def forge(self, view: View) -> Updates:
-        return self.inner.forge(view)
+        return self.inner.forged(view)
 
     def advance(self, view: View, forged: Tensor) -> State:
         return self.inner.advance(view, forged)

@@ -121,7 +121,7 @@ class ByzMean(Around):
         h, m = view.honest.n, view.own.n
         m1 = min(floor(self.split * m), m - 1)
         m2 = m - m1
-        stack = Joined(view.honest, self.inner.forge(view))
+        stack = Joined(view.honest, self.inner.forged(view))
         M = torch.zeros(m, stack.n, dtype=torch.float64)
         M[:m1, h] = 1
         M[m1:, :h] = -1 / m2

@@ -9,7 +9,6 @@ from typing import ClassVar
 from zlib import crc32
 
 import torch
-from scipy.stats import binom
 from torch import Tensor
 
 from ..guard import finite_copy
@@ -161,6 +160,8 @@ class PoisonedFL(Attack):
         rounds, c = _rounds(view) + 1, float(view.state.get("c", self.c))
         moved = view.state.get("moved", torch.zeros_like(view.previous)) + view.previous
         if rounds % self.every == 0:
+            from scipy.stats import binom
+
             along = int((moved.sign() == self._signs(view).to(moved)).sum())
             if along < binom.ppf(0.99, len(moved), 0.5) and 0.7 * c >= 0.5:
                 c *= 0.7

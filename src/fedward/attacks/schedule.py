@@ -33,7 +33,7 @@ class _Composite(Compound):
 
     def forge(self, view: View) -> Updates:
         _, attack, within = self._within(view)
-        return attack.forge(within)
+        return attack.forged(within)
 
     def advance(self, view: View, forged: Tensor) -> State:
         name, attack, within = self._within(view)
@@ -180,7 +180,7 @@ class Groups(Compound):
         return groups
 
     def forge(self, view: View) -> Updates:
-        first, *others = [attack.forge(part) for _, attack, part, _ in self._views(view)]
+        first, *others = [attack.forged(part) for _, attack, part, _ in self._views(view)]
         for rows in others:
             first = Joined(first, rows)
         return first

@@ -1,4 +1,7 @@
-"""Many pieces of work at once: one process a core, one thread each, and Ctrl-C that loses nothing."""
+"""Many pieces of work at once: one process a core, one thread each, and Ctrl-C that loses nothing.
+
+A piece of work that fails costs nobody else anything: its outcome is a `Failed` that says why.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,18 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing.synchronize import Event
 from threading import Thread
 from typing import Any, TypeVar
 
 import torch
+
+from ..failures import sentence
 
 K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
@@ -22,14 +30,21 @@ class StoppedError(Exception):
     """A piece of work ended because the whole did; what it had saved is there."""
 
 
+@dataclass(frozen=True)
+class Failed:
+    """The outcome of a piece of work that failed."""
+
+    why: str
+
+
 def carry_out(
     work: Callable[..., R],
     jobs: Mapping[K, tuple[Any, ...]],
     *,
     workers: int | None = None,
     on_tick: Callable[[], None] | None = None,
-    on_done: Callable[[K, R], None] | None = None,
-) -> dict[K, R]:
+    on_done: Callable[[K, R | Failed], None] | None = None,
+) -> dict[K, R | Failed]:
     """Do ``work(*arguments)`` for every job, in processes of their own.
 
     Args:
@@ -38,23 +53,23 @@ def carry_out(
         workers: processes; all cores if None.
         on_tick: called twice a second.
         on_done: called with each key and what came of it, as soon as it is there.
-
-    Raises:
-        Exception: what the first failing job raised; the others end when they next call `go_on`.
     """
     context = multiprocessing.get_context("spawn")
     count = min(workers or cores(), len(jobs))
-    done: dict[K, R] = {}
+    done: dict[K, R | Failed] = {}
     stop = context.Event()
     with ProcessPoolExecutor(count, mp_context=context, initializer=_set_up, initargs=(stop,)) as pool:
-        futures: dict[Future[R], K] = {pool.submit(work, *arguments): key for key, arguments in jobs.items()}
+        with _uninterrupted():  # workers inherit it: not one of them answers Ctrl-C, even while it is starting
+            futures: dict[Future[R | Failed], K] = {
+                pool.submit(_attempted, work, arguments): key for key, arguments in jobs.items()
+            }
         waiting = set(futures)
         try:
             while waiting:
                 finished, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
                 for future in finished:
                     key = futures[future]
-                    done[key] = future.result()
+                    done[key] = _outcome(future)
                     if on_done is not None:
                         on_done(key, done[key])
                 if on_tick is not None:
@@ -64,6 +79,36 @@ def carry_out(
             pool.shutdown(cancel_futures=True)
             raise
     return {key: done[key] for key in jobs}
+
+
+def _attempted(work: Callable[..., R], arguments: tuple[Any, ...]) -> R | Failed:
+    """In a worker. An error becomes text there, for not every exception survives the way to another process."""
+    try:
+        return work(*arguments)
+    except StoppedError:
+        raise
+    except Exception as error:
+        return Failed(sentence(error))
+
+
+def _outcome(future: Future[R | Failed]) -> R | Failed:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        return Failed("its process was ended from outside, perhaps because memory ran out; what it had saved is there")
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits until this is over, where the system can make it wait."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def go_on() -> None:

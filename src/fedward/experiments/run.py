@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from ..sim import Record
-from .pool import carry_out, go_on
+from ..sim import CheckpointError, Record
+from .pool import Failed, carry_out, go_on
 from .spec import RunSpec
 from .store import RunFolder, lines_in
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What came of a run."""
+    """What came of a run. It has more rounds than were asked for if its folder held them already."""
 
     folder: str
     rule: str
     attack: str
+    asked: int
     rounds: int
     best_accuracy: float | None
     final_accuracy: float | None
@@ -28,6 +29,7 @@ class Summary:
     honest_accepted: float | None
     seconds_per_round: float
     skipped: int
+    skipped_why: str | None
 
     @classmethod
     def of(cls, spec: RunSpec, folder: Path, records: Sequence[Record]) -> Summary:
@@ -38,6 +40,7 @@ class Summary:
             folder=str(folder),
             rule=config["rule"],
             attack=config["attack"],
+            asked=spec.rounds,
             rounds=len(records),
             best_accuracy=max(accuracies, default=None),
             final_accuracy=accuracies[-1] if accuracies else None,
@@ -45,11 +48,17 @@ class Summary:
             honest_accepted=_mean([r.honest_accepted for r in records]),
             seconds_per_round=fmean(sum(r.seconds.values()) for r in records),
             skipped=sum(r.skipped is not None for r in records),
+            skipped_why=next((r.skipped for r in reversed(records) if r.skipped is not None), None),
         )
 
 
 def execute(
-    spec: RunSpec, path: Path, *, on_record: Callable[[Record], None] | None = None, threads: int = 1
+    spec: RunSpec,
+    path: Path,
+    *,
+    on_record: Callable[[Record], None] | None = None,
+    threads: int = 1,
+    fresh: bool = False,
 ) -> Summary:
     """Run a specification in a folder, or go on with it there.
 
@@ -58,16 +67,20 @@ def execute(
         path: the run's folder; an unfinished run of the same specification in it is gone on from.
         on_record: called after each round.
         threads: clients that are worked at at once; results do not depend on it.
+        fresh: delete an earlier run in the folder, once it is certain that this one can begin.
 
     Raises:
+        SpecError: the specification does not fit its data.
         CheckpointError: the folder holds a run of another specification; it is left as it is.
         DataError: data files are missing or damaged.
     """
     folder = RunFolder(path)
     simulation = spec.simulation(threads=threads)
+    if fresh:
+        folder.clear()
     run = simulation.run(spec.rounds, evaluate_every=spec.evaluate_every, checkpoint=folder.checkpoint)
     with closing(run) as rounds:  # however this ends, the last round is saved by then
-        first = next(rounds, None)  # here an old checkpoint is refused, before anything in the folder has changed
+        first = _begun(rounds, folder)  # an old checkpoint is refused here, before anything in the folder has changed
         folder.describe(spec, simulation, done=len(simulation.records) - (first is not None))
         folder.write_records(simulation.records)
         if first is not None:
@@ -83,32 +96,42 @@ def run_grid(
     jobs: Mapping[Path, RunSpec],
     *,
     workers: int | None = None,
+    fresh: bool = False,
     on_progress: Callable[[Mapping[Path, int]], None] | None = None,
-) -> dict[Path, Summary]:
-    """Run many specifications, one process a core with one thread each.
+) -> dict[Path, Summary | Failed]:
+    """Run many specifications, one process a core with one thread each; one that fails stops no other.
 
     Args:
         jobs: specifications by folder.
         workers: processes; all cores if None.
+        fresh: as in `execute`.
         on_progress: called twice a second with the rounds completed in each folder.
-
-    Raises:
-        Exception: what the first failing run raised; the others end after their current round and can be resumed.
     """
 
     def tell() -> None:
         if on_progress is not None:
             on_progress({path: lines_in(RunFolder(path).records) for path in jobs})
 
-    return carry_out(_work, {path: (spec, path) for path, spec in jobs.items()}, workers=workers, on_tick=tell)
+    work = {path: (spec, path, fresh) for path, spec in jobs.items()}
+    return carry_out(_work, work, workers=workers, on_tick=tell)
 
 
-def _work(spec: RunSpec, path: Path) -> Summary:
+def _begun(rounds: Iterator[Record], folder: RunFolder) -> Record | None:
+    """The first round; if an earlier run is in the way, what the user can do about it."""
+    try:
+        return next(rounds, None)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{error}, such as --out {folder.path}-2. (--fresh would delete {folder.holdings()}, and start anew there.)"
+        ) from error
+
+
+def _work(spec: RunSpec, path: Path, fresh: bool) -> Summary:
     def watched(record: Record) -> None:
         go_on()
 
     go_on()
-    return execute(spec, path, on_record=watched)
+    return execute(spec, path, on_record=watched, fresh=fresh)
 
 
 def _tell(listener: Callable[[Record], None] | None, record: Record) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -9,26 +10,37 @@ from pathlib import Path
 from typing import Any, Literal
 from zlib import crc32
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..attacks import Attack
 from ..clients import Client
+from ..failures import MendableError
 from ..naming import unknown
 from ..notation import describe, parse
-from ..rule import Rule
-from ..sim import MODELS, PARTITIONS, ServerSGD, Simulation, build_model, federate, load
+from ..rule import BoundError, Rule
+from ..sim import MODELS, PARTITIONS, Dataset, ServerSGD, Simulation, build_model, federate, load
 from ..sim.data import names
 from ..sim.partition import Partition
+from .expected import Answers
 
-_LONGEST = 120  # characters of a file name; file systems take 255 bytes
+_LONGEST = 160  # bytes of a file name; file systems take 255
+_SAME_RUN = ("rounds", "evaluate_every", "data_path")
+"""Keys that do not change what happens in a round. (Other data in another place are told apart by their checksum.)"""
 
 
-class SpecError(ValueError):
+class SpecError(MendableError, ValueError):
     """A specification that cannot be run; says which key, why, and what is valid."""
 
 
 class RunSpec(BaseModel):
     """One run. Defaults are the SignGuard paper's setting on Fashion-MNIST, under ALIE.
+
+    An f that the rule needs and is not given is the number of byzantine clients. Where only some of the clients answer
+    in a round (participation, dropout), it is the number of byzantine answers that at most one round in a hundred
+    exceeds: the least f with P(X <= f) >= 0.99, X hypergeometric. If the rule cannot take so many of the fewest answers
+    that a round has, it is the most that it can take, but never less than an average round has: then the specification
+    is refused. `warning` says how often f is exceeded.
 
     lr, momentum and weight_decay are the server's: 0.1, 0.9 and 5e-4 where clients send gradients; where they send
     deltas 1, 0 and 0, which adds the aggregate to the model.
@@ -41,7 +53,10 @@ class RunSpec(BaseModel):
     model: str = "signguard-cnn"
     clients: int = Field(50, ge=1)
     byzantine: int = Field(10, ge=0)
-    rule: str = "sign-guard"
+    participation: float = Field(1.0, gt=0, le=1)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    late: float = Field(0.0, ge=0, lt=1)
+    rule: str = "sign-guard"  # after all that a table's f depends on
     attack: str = "alie"
     rounds: int = Field(1200, ge=1)
     batch_size: int = Field(60, ge=1)
@@ -51,9 +66,6 @@ class RunSpec(BaseModel):
     weight_decay: float | None = Field(None, ge=0)
     partition: str = "iid"
     byzantine_data: Literal["own", "all"] = "own"
-    participation: float = Field(1.0, gt=0, le=1)
-    dropout: float = Field(0.0, ge=0, lt=1)
-    late: float = Field(0.0, ge=0, lt=1)
     batch_norm: Literal["mean", "frozen"] = "mean"
     root: int = Field(100, ge=1)
     evaluate_every: int = Field(20, ge=1)
@@ -72,10 +84,14 @@ class RunSpec(BaseModel):
     @classmethod
     def _as_text(cls, value: Any, info: Any) -> Any:
         """A table is as good as text: it becomes text."""
-        # Declared before; missing only if they are wrong themselves.
-        known = {"f": info.data.get("byzantine", 0), "batch_size": info.data.get("batch_size", 1)}
+        if not isinstance(value, Mapping):
+            return value
         kind = "client" if info.field_name == "algorithm" else info.field_name
-        return describe(parse(value, kind, **known)) if isinstance(value, Mapping) else value
+        before = info.data  # what is declared before; missing only if it is wrong itself
+        shares = ("clients", "byzantine", "participation", "dropout", "late")
+        if kind == "rule" and before.keys() >= set(shares):
+            return describe(_rule(value, Answers.of(*(before[key] for key in shares))))
+        return describe(parse(value, kind, f=before.get("byzantine", 0), batch_size=before.get("batch_size", 1)))
 
     @model_validator(mode="after")
     def _parts_exist(self) -> RunSpec:
@@ -89,14 +105,46 @@ class RunSpec(BaseModel):
             raise ValueError(f"dropout and late together must stay below 1, got {self.dropout} and {self.late}")
         self.make_attack()
         self.make_partition()
-        self.make_algorithm()
-        self.make_rule().check(self.clients)
+        if self.make_algorithm().by_class and self.late:
+            raise ValueError(f"{self.algorithm} answers for the class of a round, so no answer can be late: late = 0")
+        self._check_rule()
+        _check_device(self.device)
         return self
 
+    def _check_rule(self) -> None:
+        answers = self.answers
+        try:
+            self.make_rule().check(answers.fewest)
+        except BoundError as error:
+            if not answers.partial:
+                raise
+            raise ValueError(
+                f"{error}: of {answers.clients} clients, {answers.byzantine} of them byzantine, no more than "
+                f"{answers.fewest} are sure to answer in a round; let more of them take part, or give a smaller f "
+                "and take it that it is exceeded"
+            ) from None
+
+    @property
+    def answers(self) -> Answers:
+        """How many clients answer in a round."""
+        return Answers.of(self.clients, self.byzantine, self.participation, self.dropout, self.late)
+
+    @property
+    def warning(self) -> str:
+        """How often more clients are byzantine than the rule expects; nothing where everybody answers, or never."""
+        answers, rule = self.answers, describe(self.make_rule())
+        expected = [int(f) for f in re.findall(r"\bf=(\d+)", rule)]
+        often = answers.exceeding(min(expected)) if expected and answers.partial else 0.0
+        if not often:
+            return ""
+        return (
+            f"{rule}: {answers.most} of {answers.clients} clients answer in a round; in {100 * often:.2g} % of the "
+            f"rounds more than f = {min(expected)} of them are byzantine, and the rule promises nothing."
+        )
+
     def make_rule(self) -> Rule:
-        """The rule; an f that is not given is the number of byzantine clients, as the papers have it."""
-        rule: Rule = parse(self.rule, "rule", f=self.byzantine)
-        return rule
+        """The rule, with the f of this specification if it needs one and none is given."""
+        return _rule(self.rule, self.answers)
 
     def make_attack(self) -> Attack:
         """The attack."""
@@ -121,7 +169,10 @@ class RunSpec(BaseModel):
         if name not in PARTITIONS:
             raise ValueError(unknown("partition", name, PARTITIONS))
         try:
-            arguments = {k: _number(v) for k, v in (item.split("=") for item in rest.split(",") if item)}
+            pairs = [item.split("=") for item in rest.split(",") if item]
+            arguments = {key: _number(value) for key, value in pairs}
+            if len(arguments) < len(pairs):
+                raise ValueError("an argument is given twice")
             return PARTITIONS[name](**arguments)
         except (TypeError, ValueError) as error:
             raise ValueError(f"partition {self.partition!r}: {error}; write it like s-fraction:s=0.5") from error
@@ -129,9 +180,22 @@ class RunSpec(BaseModel):
     def simulation(
         self, rule: Rule | None = None, attack: Attack | None = None, threads: int | None = None
     ) -> Simulation:
-        """The simulation that this describes, data loaded; with another rule or attack if given."""
-        all_holding = range(self.byzantine) if self.byzantine_data == "all" else ()
+        """The simulation that this describes, data loaded; with another rule or attack if given.
+
+        Raises:
+            DataError: data files are missing or damaged.
+            SpecError: the data do not suffice for the partition or the clients.
+        """
         dataset = load(self.data, self.data_path)
+        try:
+            return self._simulation(dataset, rule, attack, threads)
+        except ValueError as error:  # a partition that these data cannot be dealt by
+            raise SpecError(str(error)) from error
+
+    def _simulation(
+        self, dataset: Dataset, rule: Rule | None, attack: Attack | None, threads: int | None
+    ) -> Simulation:
+        all_holding = range(self.byzantine) if self.byzantine_data == "all" else ()
         data = federate(dataset, self.clients, self.make_partition(), self.seed, all_holding)
         return Simulation(
             model=lambda: build_model(self.model),
@@ -158,15 +222,55 @@ class RunSpec(BaseModel):
         return {**self.model_dump(), **asdict(self.make_server()), **parts}
 
     def name(self) -> str:
-        """A folder name that tells runs apart at a glance."""
-        parts = [self.data, describe(self.make_rule()), describe(self.make_attack())]
-        return file_name("__".join([*parts, f"seed{self.seed}"]))
+        """A folder name that tells runs apart at a glance: data, rule, attack, seed, and whatever is not the default.
+
+        Runs that differ in `_SAME_RUN` alone share a folder: one goes on from the other.
+        """
+        config, usual = self.resolved(), self._usual()
+        parts = [self.data, config["rule"], config["attack"], f"seed{self.seed}"]
+        others = config.keys() - {"data", "rule", "attack", "seed", *_SAME_RUN}
+        parts += [f"{key}={config[key]}" for key in config if key in others and config[key] != usual[key]]
+        return file_name("__".join(parts))
+
+    def _usual(self) -> dict[str, Any]:
+        """What the keys are if they are not given, beside this algorithm and this batch size."""
+        defaults = {key: field.default for key, field in type(self).model_fields.items()}
+        server = asdict(self.model_copy(update=dict.fromkeys(("lr", "momentum", "weight_decay"))).make_server())
+        algorithm = describe(parse(defaults["algorithm"], "client", batch_size=self.batch_size))
+        return {**defaults, **server, "algorithm": algorithm}
+
+
+def _rule(text: Any, answers: Answers) -> Rule:
+    """A rule; an f that it needs and is not given is as `RunSpec` says."""
+    for f in range(answers.worst, answers.mean, -1):
+        try:
+            rule: Rule = parse(text, "rule", f=f)
+            rule.check(answers.fewest)
+        except ValueError:
+            continue  # if it is not for this f, the last attempt says what is wrong
+        return rule
+    least: Rule = parse(text, "rule", f=answers.mean)
+    return least
+
+
+def _check_device(device: str) -> None:
+    """Raise ValueError unless PyTorch can calculate there."""
+    if device == "cpu":
+        return
+    try:
+        float(torch.ones(1, device=device).sum())
+    except Exception as error:  # every kind of device has its own kind of error
+        why = str(error).partition("\n")[0].rstrip(".")
+        raise ValueError(f"device {device!r} cannot be used here: {why}; take --device cpu") from None
 
 
 def file_name(text: str) -> str:
     """Text as the name of a file: what files do not take becomes a hyphen, a long end a checksum."""
     name = "".join(c if c.isalnum() or c in "-_.=" else "-" for c in text)
-    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 9]}-{crc32(text.encode()):08x}"
+    if len(name.encode()) <= _LONGEST:
+        return name
+    checksum = crc32(text.encode(errors="surrogatepass"))
+    return f"{name.encode()[: _LONGEST - 9].decode(errors='ignore')}-{checksum:08x}"
 
 
 def make_spec(values: Mapping[str, Any]) -> RunSpec:

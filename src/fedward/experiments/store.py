@@ -33,9 +33,20 @@ class RunFolder:
         """One JSON object a round."""
         return self.path / "records.jsonl"
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All that a run writes."""
+        return self.head, self.records, self.checkpoint
+
+    def holdings(self) -> str:
+        """What is there of an earlier run, in words."""
+        names = [file.name for file in self.files if file.exists()]
+        rounds = lines_in(self.records)
+        return f"{', '.join(names)} in {self.path}" + (f" ({rounds} rounds)" if rounds else "")
+
     def clear(self) -> None:
         """Forget an earlier run in this folder, and nothing else that may lie there."""
-        for file in (self.checkpoint, self.records, self.head):
+        for file in self.files:
             file.unlink(missing_ok=True)
 
     @property

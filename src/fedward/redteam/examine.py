@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..experiments.pool import carry_out, go_on
+from ..experiments.pool import Failed, carry_out, go_on
 from ..experiments.spec import RunSpec
 from ..experiments.store import lines_in, write_whole
+from ..failures import MendableError
 from ..notation import describe, parse
 from ..versions import versions
 from .arsenal import EVERYTHING, family
@@ -21,7 +22,7 @@ _FORMAT = 1
 NONE = "no-attack"
 
 
-class RedTeamError(ValueError):
+class RedTeamError(MendableError, ValueError):
     """A file of findings that cannot be gone on from, or read."""
 
 
@@ -141,8 +142,8 @@ def examine_all(
     workers: int | None = None,
     on_progress: Callable[[Mapping[Path, int]], None] | None = None,
     **options: Any,
-) -> dict[Path, Examination]:
-    """Examine many rules, one process a core with one thread each.
+) -> dict[Path, Examination | Failed]:
+    """Examine many rules, one process a core with one thread each; one that fails stops no other.
 
     Args:
         jobs: specifications by file.
@@ -191,8 +192,8 @@ class _Log:
             other = lines[0].get("settings", {})
             differ = [k for k in {**other, **self.settings} if other.get(k) != self.settings.get(k)]
             raise RedTeamError(
-                f"{file} holds an examination with another {', '.join(differ) or 'format'}; "
-                "choose another folder (--out), or start anew (--fresh)."
+                f"{file} holds an examination with another {', '.join(differ) or 'format'}; choose another folder, "
+                f"such as --out {file.parent}-2. (--fresh would delete its {len(lines) - 1} results, and start anew.)"
             )
         self.file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(self.file, "".join(map(_text, lines)))  # without a line that was cut off

@@ -49,7 +49,7 @@ def write_page(
         lines = "".join(f"<li>{escape(rule)}: {escape(why)}</li>" for rule, why in refused.items())
         body += f"<h2>Not examined</h2>\n<ul>{lines}</ul>\n"
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(document(title, _lead(examinations), body), encoding="utf-8")
+    output.write_text(document(title, _lead(examinations), body), encoding="utf-8", errors="replace")
     return output
 
 

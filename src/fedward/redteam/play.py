@@ -80,7 +80,7 @@ def play(rule: Rule, attack: Attack, captured: Sequence[Captured], byzantine: in
         if attacks:
             decide = partial(_decide, rule, rule_state, within)
             view = View(honest, stack.take(own), context.fold("attack"), decide, now.previous, attack_state)
-            rows[:byzantine] = materialise(attack.forge(view)).to(rows.dtype)
+            rows[:byzantine] = materialise(attack.forged(view)).to(rows.dtype)
             attack_state = attack.advance(view, rows[:byzantine])
         outcome, rule_state = _aggregate(rule, Dense(rows), honest, rule_state, within)
         if attacks:

@@ -7,8 +7,6 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import squareform
 from torch import Tensor
 
 from ..mixers import clip_factors
@@ -72,6 +70,8 @@ def larger_group(cos: Tensor, norms: Tensor, method: str) -> Tensor:
 
 def _top_groups(cos: Tensor, norms: Tensor, method: str) -> list[Tensor]:
     """The groups that the last merge joins, and those before it at the same distance: (n,) bool each."""
+    from scipy.cluster.hierarchy import fcluster, linkage
+
     n = len(cos)
     # What comes first is merged first where distances are equal: by length, then by how alike a row is to the others.
     order = torch.from_numpy(np.lexsort((cos.sum(1).numpy().round(9), norms.numpy())))
@@ -96,6 +96,8 @@ def _merit(group: Tensor, cos: Tensor) -> tuple[int, float]:
 
 def _condensed(cos: Tensor) -> np.ndarray:
     """The distances 1 - cos as scipy has them; rounding must not tell equal angles apart."""
+    from scipy.spatial.distance import squareform
+
     distances = (1 - cos).round_(decimals=12).clamp_min_(0).fill_diagonal_(0)
     condensed: np.ndarray = squareform((distances + distances.T).div_(2).numpy(), checks=False)
     return condensed
@@ -182,7 +184,9 @@ class FLAME(_FromAngles):
         stack = updates
         if self.noise > 0:
             drawn = torch.randn(updates.d, generator=context.generator("noise"), dtype=torch.float32)
-            stack = updates.anchored(drawn.to(updates.device))
+            # As wide as the rows: the noise beside float64 rows may be longer than float32 has numbers for.
+            wide = torch.promote_types(updates.dtype, torch.float32)
+            stack = updates.anchored(drawn.to(updates.device, wide))
             weights = torch.cat([weights, torch.tensor([self.noise * S], dtype=torch.float64)])
         scores = {"cosine": cos[:, kept].mean(1), "norm": norms}
         return Plan(stack, weights, scores=scores, reasons=[Reason.DIRECTION_OUTLIER] * updates.n, judged=updates)
@@ -193,6 +197,8 @@ def majority_cluster(cos: Tensor) -> Tensor:
     n = len(cos)
     if n == 1:
         return torch.arange(1)
+    from scipy.cluster.hierarchy import fcluster, linkage
+
     tree = linkage(_condensed(cos), "single")
     joined = tree[tree[:, 3] > n // 2][0]
     labels = fcluster(tree, joined[2], "distance")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 
 Points = NDArray[np.float64]
 Whole = NDArray[np.int64]
@@ -50,6 +49,14 @@ def mean_shift(points: Points, sample: int | None = None) -> Whole:
     return labels[place_of.reshape(-1)]
 
 
+def _distances(some: Points, others: Points) -> Points:
+    """Euclidean, of all pairs."""
+    from scipy.spatial.distance import cdist  # SciPy takes as long to load as all of fedward
+
+    found: Points = cdist(some, others)
+    return found
+
+
 def bandwidth(points: Points) -> float:
     """Mean distance of the points to their floor(n / 2)-th nearest point, at least the first, which is itself.
 
@@ -58,7 +65,7 @@ def bandwidth(points: Points) -> float:
     """
     points = points[np.lexsort(points.T)]
     k = max(len(points) // 2, 1)
-    reach = [np.partition(cdist(some, points), k - 1, axis=1)[:, k - 1] for some in _chunks(points, len(points))]
+    reach = [np.partition(_distances(some, points), k - 1, axis=1)[:, k - 1] for some in _chunks(points, len(points))]
     return float(np.concatenate(reach).mean())
 
 
@@ -85,7 +92,7 @@ def _centres(places: Points, counts: Whole, h: float) -> Points:
     left, kept = centres[order], []
     while len(left):
         kept.append(left[0])
-        left = left[cdist(left[:1], left)[0] > h * (1 + _SLACK)]
+        left = left[_distances(left[:1], left)[0] > h * (1 + _SLACK)]
     return np.array(kept)
 
 
@@ -124,7 +131,7 @@ def _surroundings(seeds: Points, places: Points, counts: Whole, h: float) -> tup
     weighted = places * counts[:, None]
     start = 0
     for some in _chunks(seeds, len(places)):
-        inside = (cdist(some, places) <= h * (1 + _SLACK)).astype(np.float64)
+        inside = (_distances(some, places) <= h * (1 + _SLACK)).astype(np.float64)
         part = slice(start, start + len(some))
         within[part], sums[part] = inside @ counts, inside @ weighted
         start += len(some)
@@ -136,7 +143,7 @@ def _nearest(places: Points, centres: Points, h: float) -> Whole:
     """The centre that each place is nearest to, the first of those equally near; -1 if none is within h."""
     labels = []
     for some in _chunks(places, len(centres)):
-        distances = cdist(some, centres)
+        distances = _distances(some, centres)
         least = distances.min(1)
         first = (distances <= least[:, None] + h * _SLACK).argmax(1)
         labels.append(np.where(least <= h * (1 + _SLACK), first, -1))

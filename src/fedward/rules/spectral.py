@@ -8,7 +8,6 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from scipy.linalg.lapack import dpstrf
 from torch import Tensor
 
 from ..registry import register
@@ -92,6 +91,8 @@ def top_eigenpair(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     if 2 * rank >= len(matrix):
         values, vectors = torch.linalg.eigh(matrix)
         return values[-1], vectors[:, -1]
+    from scipy.linalg.lapack import dpstrf
+
     lower, pivots, found, _ = dpstrf(matrix.numpy().T, lower=1)
     factor = np.zeros((len(matrix), found))
     factor[pivots - 1] = np.tril(lower[:, :found])

@@ -10,11 +10,13 @@ from typing import Any
 
 import torch
 
+from ..failures import MendableError
+
 _FORMAT = 2
 _SHOWN = 80  # characters of a value in an error message
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(MendableError, RuntimeError):
     """A checkpoint that cannot be gone on from."""
 
 
@@ -44,15 +46,17 @@ def load_checkpoint(path: Path, identity: Mapping[str, Any], keys: Iterable[str]
     except Exception as error:  # torch.load raises whatever its unpickler stumbles over
         raise CheckpointError(
             f"{path} cannot be read as a checkpoint ({type(error).__name__}): it is damaged or something else; "
-            "move it away to start afresh"
+            "move it away, or give this run another place"
         ) from error
     if not isinstance(saved, dict) or saved.get("format") != _FORMAT:
         found = saved.get("format") if isinstance(saved, dict) else type(saved).__name__
         raise CheckpointError(
-            f"{path} has format {found!r}, this version reads {_FORMAT}; move it away to start afresh"
+            f"{path} has format {found!r}, this version reads {_FORMAT}; move it away, or give this run another place"
         )
     if lost := {"identity", *keys} - saved.keys():
-        raise CheckpointError(f"{path} lacks {', '.join(sorted(lost))}: it is damaged; move it away to start afresh")
+        raise CheckpointError(
+            f"{path} lacks {', '.join(sorted(lost))}: it is damaged; move it away, or give this run another place"
+        )
     before = saved["identity"]
     different = [k for k in {**before, **identity} if before.get(k) != identity.get(k)]
     if different:

@@ -49,7 +49,7 @@ class Cohort:
         self.data, self.backend, self.clients = data, backend, clients
         self.attack, self.byzantine = attack, byzantine
         participation, self.dropout, self.late = shares
-        self.active = ceil(round(participation * data.n, 6))  # 0.28 * 25 is 7, whatever floats say
+        self.active = drawn_in_round(data.n, participation)
         train = data.dataset.train
         inputs, labels = train.inputs.to(device), train.labels.to(device)
         self.shards = [Shard(inputs, labels, places, device) for places in data.shards]
@@ -58,7 +58,7 @@ class Cohort:
     @property
     def fewest(self) -> int:
         """Answers in a round at least, if every byzantine client is present."""
-        return self.active - _part(self.dropout, self.active) - _part(self.late, self.active)
+        return fewest_answers(self.active, self.dropout, self.late)
 
     @property
     def most(self) -> int:
@@ -153,6 +153,16 @@ class Cohort:
             shard = shard.poisoned(poison)
         own = now.client_states.get(client, {})
         return Task(client, now.parameters, shard, replace(context, evaluator=None), own, now.buffers)
+
+
+def drawn_in_round(clients: int, participation: float) -> int:
+    """How many clients take part in a round."""
+    return ceil(round(participation * clients, 6))  # 0.28 * 25 is 7, whatever floats say
+
+
+def fewest_answers(drawn: int, dropout: float, late: float) -> int:
+    """Answers in time at least, where so many clients take part."""
+    return drawn - _part(dropout, drawn) - _part(late, drawn)
 
 
 def rounds_per_epoch(clients: Client, shards: Sequence[Shard]) -> float | None:

@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..failures import MendableError
 from ..naming import unknown
 from .partition import IID, Partition
 
@@ -44,8 +45,10 @@ CHUNK = 1 << 20
 TIMEOUT = 30.0  # seconds without a byte
 
 
-class DataError(RuntimeError):
+class DataError(MendableError, RuntimeError):
     """A data set cannot be had: the message says which file, what is wrong with it and what to do."""
+
+    hint = "Or take the data that comes with fedward: --data fashion-mnist-subset."
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,7 @@ from ..aggregator import Result, judge
 from ..attacks import Attack, NoAttack, View
 from ..clients import Answer, Client, Gradient
 from ..evaluator import Evaluator
+from ..failures import ContractError
 from ..guard import full_precision
 from ..parameters import check_value
 from ..rule import BoundError, Context, Plan, Rule, State, apply, stumbled
@@ -215,6 +216,8 @@ class Simulation:
                     raise BoundError("no client answered: the model stays")
                 outcome = apply(self.rule, updates, state, context.fold("rule"))
                 result, state = judge(updates, outcome), outcome.state
+            except ContractError:
+                raise  # the rule is no rule: nothing that clients sent has made it so
             except BoundError as error:
                 skipped = str(error)  # too many non-finite rows: the model stays, the run goes on
             except Exception as error:  # what clients sent made the rule stumble: they must not end the run with it
@@ -291,7 +294,7 @@ class Simulation:
             previous=_as_sent(now.velocity, self.clients),
             state=before,
         )
-        forged = self.attack.forge(view)
+        forged = self.attack.forged(view)
         places = self._rows.data  # the same memory; the stack of honest rows need not mind what happens beside them
         if not self.attack.history:
             for block in forged.blocks():

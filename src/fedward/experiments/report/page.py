@@ -33,7 +33,7 @@ def write_report(runs: Sequence[str | Path], output: str | Path, title: str = TI
         raise ReportError(f"{output}: is a folder; name a file to write, such as {output / 'report.html'}")
     page = render([_load(Path(run)) for run in runs], title)
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(page, encoding="utf-8")
+    output.write_text(page, encoding="utf-8", errors="replace")  # names of files may hold what is no letter
     return output
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...failures import MendableError
+
 FORMAT = 1
 """The one version of the run folder that this code reads."""
 
@@ -16,7 +18,7 @@ Shares = tuple[float, float, float]
 """Shares of positive, zero and negative signs."""
 
 
-class ReportError(ValueError):
+class ReportError(MendableError, ValueError):
     """A run folder that cannot be read; the message names the file and the remedy."""
 
 

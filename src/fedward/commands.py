@@ -1,0 +1,263 @@
+"""What the commands of the command line do."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import torch
+import typer
+
+from . import catalogue, display
+from .experiments.pool import Failed, cores
+from .experiments.report import write_report
+from .experiments.run import Summary, execute, run_grid
+from .experiments.spec import RunSpec, SpecError, file_name, load_spec, make_spec
+from .failures import say_error
+from .notation import describe, parse
+from .redteam import EVERYTHING, Examination, examination_steps, examine, examine_all, write_page
+from .sim import MODELS
+from .sim.data import SOURCES
+
+DEMO: Mapping[str, Any] = {
+    "data": "fashion-mnist-subset",
+    "clients": 50,
+    "byzantine": 10,
+    "rounds": 120,
+    "batch_size": 20,
+    "evaluate_every": 10,
+    "lr": 0.05,
+}
+DEMO_RULES = ("mean", "median", "multi-krum", "sign-guard")
+DEMO_ATTACKS = ("alie", "min-max")
+
+
+RED_TEAM: Mapping[str, Any] = {
+    "data": "fashion-mnist-subset",
+    "rounds": 60,
+    "batch_size": 20,
+    "lr": 0.05,
+}
+
+
+def run(
+    config: Path | None, given: Mapping[str, Any], out: Path | None, fresh: bool, threads: int | None, as_json: bool
+) -> None:
+    """One run, or a grid of them."""
+    options = _spec_keys(given)
+    rules, attacks = options.pop("rule", []), options.pop("attack", [])
+    specs = [_spec(config, {**options, **choice}) for choice in _choices(rules, attacks)]
+    for warning in dict.fromkeys(spec.warning for spec in specs if spec.warning):
+        display.say(warning, display.err)
+    if len(specs) > 1:
+        outcomes = _grid(_places(specs, out or Path("runs")), fresh, threads)
+    else:
+        path = out or Path("runs") / specs[0].name()
+        outcomes = {path: _single(specs[0], path, fresh, threads)}
+    _show(outcomes, as_json)
+
+
+def demo(out: Path, fresh: bool, as_json: bool) -> None:
+    """The demonstration: a grid, and a report about it."""
+    specs = [make_spec({**DEMO, "attack": a, "rule": r}) for a, r in product(DEMO_ATTACKS, DEMO_RULES)]
+    jobs = {out / f"{spec.rule}-{spec.attack}": spec for spec in specs}
+    display.err.print(
+        f"{DEMO['clients']} clients train a CNN on 10,000 images of clothing for {DEMO['rounds']} rounds; "
+        f"{DEMO['byzantine']} of them lie."
+    )
+    outcomes = _grid(jobs, fresh)
+    done = [path for path, outcome in outcomes.items() if not isinstance(outcome, Failed)]
+    title = "fedward: four rules under two attacks"
+    page = write_report(done, out / "report.html", title=title) if done else None
+    _show(outcomes, as_json, page)
+
+
+def redteam(
+    rules: list[str],
+    attacks: list[str] | None,
+    config: Path | None,
+    given: Mapping[str, Any],
+    settings: Mapping[str, int],
+    out: Path,
+    fresh: bool,
+    as_json: bool,
+) -> None:
+    """Examine rules, and write the page about them."""
+    options = {key: value for key, value in _spec_keys(given).items() if key not in ("rule", "attack")}
+    chosen: dict[str, Any] = {"attacks": [_checked(text) for text in attacks]} if attacks else {}
+    jobs, refused = _examined(rules, config, options if config else {**RED_TEAM, **options}, out)
+    if fresh:
+        for file in jobs:
+            file.unlink(missing_ok=True)
+    outcomes = _examine(jobs, {**settings, **chosen})
+    examinations = [outcome for outcome in outcomes.values() if isinstance(outcome, Examination)]
+    failed = {str(file): outcome.why for file, outcome in outcomes.items() if isinstance(outcome, Failed)}
+    page = write_page(examinations, refused | failed, out / "report.html") if examinations else None
+    if as_json:
+        found = [e.to_json() for e in examinations]
+        told = {"examinations": found, "refused": refused, "failed": failed, "report": page and str(page)}
+        typer.echo(json.dumps(told, indent=1))
+    elif page:
+        display.out.print(display.examination_table(examinations))
+        for name, why in refused.items():
+            display.say(f"not examined: {name}: {why}")
+        display.say(f"Report: {page}")
+    _complain(failed)
+
+
+def report(runs: list[Path], out: Path, title: str) -> None:
+    """Write the page about runs."""
+    display.say(f"Report: {write_report(runs, out, title=title)}")
+
+
+def list_(what: str, as_json: bool) -> None:
+    """List one kind of what there is."""
+    if what == "data":
+        rows = [{"name": s.name, "source": "part of the package" if s.packaged else s.remedy()} for s in SOURCES]
+    elif what == "models":
+        counts = {name: sum(p.numel() for p in make().parameters()) for name, make in MODELS.items()}
+        rows = [{"name": name, "parameters": f"{count:,}"} for name, count in counts.items()]
+    else:
+        kind = what.removesuffix("s")
+        if not as_json:
+            display.out.print(display.catalogue_table(catalogue(kind)))
+            return
+        rows = [_entry_json(e) for e in catalogue(kind)]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        name, fact = row.values()
+        display.say(f"{name}: {fact}")
+
+
+def _spec_keys(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the options of a command, those that are keys of a specification and were given."""
+    return {key: value for key, value in given.items() if key in RunSpec.model_fields and value is not None}
+
+
+def _checked(attack: str) -> str:
+    try:
+        parse(attack, "attack")
+    except ValueError as error:
+        raise SpecError(f"attack: {error}") from None
+    return attack
+
+
+def _examined(
+    rules: list[str], config: Path | None, base: Mapping[str, Any], out: Path
+) -> tuple[dict[Path, RunSpec], dict[str, str]]:
+    """Specifications by file, and which of all rules cannot be examined in this setting, and why."""
+    jobs, refused = {}, {}
+    for rule in rules:
+        for text in _catalogue_rules(_spec(config, {**base, "rule": "mean"}).byzantine) if rule == "all" else [rule]:
+            try:
+                spec = _spec(config, {**base, "rule": text, "attack": "no-attack"})
+            except SpecError as error:
+                if rule != "all":
+                    raise
+                refused[text] = str(error)
+                continue
+            jobs[out / f"{file_name(spec.resolved()['rule'])}.jsonl"] = spec
+    return jobs, refused
+
+
+def _catalogue_rules(f: int) -> list[str]:
+    return [describe(e.build(f=f) if e.needs_f else e.build()) for e in catalogue("rule")]
+
+
+def _examine(jobs: Mapping[Path, RunSpec], options: Mapping[str, Any]) -> Mapping[Path, Examination | Failed]:
+    steps = examination_steps(options.get("attacks", EVERYTHING), options["worst"])
+    rules = [spec.resolved()["rule"] for spec in jobs.values()]
+    with display.examination_progress(rules, steps) as bar:
+        if len(jobs) == 1:
+            [(file, spec)] = jobs.items()
+            torch.set_num_threads(1)
+
+            def follow(what: str, done: int, total: int) -> None:
+                bar.update(bar.task_ids[0], completed=done, total=total, description=f"{rules[0]}: {what}")
+
+            return {file: examine(spec, file, on_progress=follow, **options)}
+
+        def show(results: Mapping[Path, int]) -> None:
+            for task, count in zip(bar.task_ids, results.values(), strict=True):
+                bar.update(task, completed=count)
+
+        return examine_all(jobs, on_progress=show, **options)
+
+
+def _entry_json(entry: Any) -> dict[str, Any]:
+    arguments = {k: None if v is ... else str(v) for k, v in entry.arguments.items()}
+    keys = ["name", "kind", "summary", "paper", "bound", "statistics", "passes", "complexity"]
+    keys += ["needs_f", "history", "root_data"]
+    return {**{key: getattr(entry, key) for key in keys}, "arguments": arguments}
+
+
+def _choices(rules: list[str], attacks: list[str]) -> Iterator[dict[str, str]]:
+    """Every attack with every rule; keys that were not given are left to the file and the defaults."""
+    by_attack = [{"attack": a} for a in attacks] or [{}]
+    by_rule = [{"rule": r} for r in rules] or [{}]
+    for attack, rule in product(by_attack, by_rule):
+        yield {**attack, **rule}
+
+
+def _spec(config: Path | None, values: Mapping[str, Any]) -> RunSpec:
+    return make_spec(values) if config is None else load_spec(config, **values)
+
+
+def _places(specs: Sequence[RunSpec], parent: Path) -> dict[Path, RunSpec]:
+    """A folder for each specification; one that is there twice is run once."""
+    jobs: dict[Path, RunSpec] = {}
+    for spec in specs:
+        path, number = parent / spec.name(), 1
+        while path in jobs and jobs[path].resolved() != spec.resolved():  # names that differ only in what files refuse
+            number += 1
+            path = parent / f"{spec.name()}-{number}"
+        jobs[path] = spec
+    return jobs
+
+
+def _single(spec: RunSpec, path: Path, fresh: bool, threads: int | None) -> Summary:
+    torch.set_num_threads(1)  # in each of the threads that clients are spread over
+    with display.RunProgress(spec) as progress:
+        return execute(spec, path, on_record=progress, threads=threads or cores(), fresh=fresh)
+
+
+def _grid(jobs: Mapping[Path, RunSpec], fresh: bool, workers: int | None = None) -> Mapping[Path, Summary | Failed]:
+    with display.grid_progress(jobs) as bar:
+
+        def show(rounds: Mapping[Path, int]) -> None:
+            for task, count in zip(bar.task_ids, rounds.values(), strict=True):
+                bar.update(task, completed=count)
+
+        return run_grid(jobs, workers=workers, fresh=fresh, on_progress=show)
+
+
+def _show(outcomes: Mapping[Path, Summary | Failed], as_json: bool, page: Path | None = None) -> None:
+    """The table of what was done, then what failed, with the exit status that goes with it."""
+    summaries = [outcome for outcome in outcomes.values() if isinstance(outcome, Summary)]
+    failed = {str(path): outcome.why for path, outcome in outcomes.items() if isinstance(outcome, Failed)}
+    failed |= {s.folder: f"no round changed the model: {s.skipped_why}" for s in summaries if s.skipped == s.rounds}
+    if as_json:
+        runs = [asdict(s) for s in summaries]
+        typer.echo(json.dumps({"runs": runs, "failed": failed, "report": page and str(page)}, indent=1))
+    elif summaries:
+        display.out.print(display.summary_table(summaries))
+        for note in display.notes(summaries):
+            display.say(note)
+        folders = " ".join(shlex.quote(s.folder) for s in summaries)
+        display.say(f"Report: {page}" if page else f"Pictures: fedward report {folders}")
+    _complain(failed)
+
+
+def _complain(failed: Mapping[str, str]) -> None:
+    """Say what failed of several, if anything, and leave with the status that says so."""
+    for place, why in failed.items():
+        say_error(f"{place}: {why}")
+    if failed:
+        raise typer.Exit(1)

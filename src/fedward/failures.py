@@ -1,0 +1,84 @@
+"""What goes wrong, as a sentence: who can mend it, and how. Loads nothing heavy."""
+
+from __future__ import annotations
+
+import os
+import sysconfig
+import traceback
+from pathlib import Path
+from typing import ClassVar
+
+TRACEBACK = "FEDWARD_TRACEBACK"
+"""Set this variable in the environment to see the traceback as well."""
+
+_EXTRAS = {"typer": "cli", "click": "cli", "rich": "cli", "pydantic": "cli", "plotly": "cli"}
+_OWN = Path(__file__).parent
+_INSTALLED = (_OWN, *(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")))
+
+
+class MendableError(Exception):
+    """An error whose message tells the user what to do."""
+
+    hint: ClassVar[str] = ""
+    """What the command line adds."""
+
+
+class ContractError(MendableError, TypeError):
+    """A rule or an attack returned something that it must not; the message says what it must."""
+
+
+def sentence(error: BaseException) -> str:
+    """What an error means to whoever gave the command.
+
+    Errors that the user can mend have their own words. Of all others it is said what they are and where they come from:
+    the user's own rules and attacks, or fedward.
+    """
+    if os.environ.get(TRACEBACK):
+        traceback.print_exception(error)
+    if isinstance(error, ModuleNotFoundError) and (missing := missing_extra(error)):
+        return missing
+    if isinstance(error, MendableError):
+        return f"{error} {error.hint}".rstrip()
+    if isinstance(error, OSError):
+        reason = error.strerror or str(error) or type(error).__name__
+        return f"{error.filename}: {reason}" if error.filename is not None else reason
+    said = " ".join(str(error).split())
+    if isinstance(error, MemoryError) or ("memory" in said and "allocate" in said):
+        return "there is not enough memory for this: take fewer clients, or a smaller model"
+    what = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    file, line, function = _origin(error)
+    whose = (
+        ""
+        if file is None or not _installed(Path(file))
+        else "; unless a rule or an attack of your own is at work, a fault of fedward: please report it"
+    )
+    place = "" if file is None else f" (in {function}, {file}, line {line}{whose}; {TRACEBACK}=1 shows the way there)"
+    return what + place
+
+
+def say_error(text: str) -> None:
+    """Write it on standard error."""
+    import typer
+
+    typer.echo(f"{typer.style('Error', fg='red', bold=True)} {text}", err=True)
+
+
+def missing_extra(error: ModuleNotFoundError) -> str:
+    """How to install what the command needs, if that is what is missing; else nothing."""
+    name = (error.name or "").partition(".")[0]
+    return f"the fedward command needs {name}: pip install 'fedward[{_EXTRAS[name]}]'" if name in _EXTRAS else ""
+
+
+def _origin(error: BaseException) -> tuple[str | None, int | None, str]:
+    """File, line and function: of the last frame that is the user's, else of the last one that is fedward's."""
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [f for f in frames if not _installed(Path(f.filename)) and not f.filename.startswith("<")]
+    ours = [f for f in frames if Path(f.filename).is_relative_to(_OWN)]
+    if not (theirs or ours):
+        return None, None, ""
+    last = (theirs or ours)[-1]
+    return last.filename, last.lineno, last.name
+
+
+def _installed(file: Path) -> bool:
+    return any(file.is_relative_to(place) for place in _INSTALLED)

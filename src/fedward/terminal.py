@@ -1,0 +1,49 @@
+"""The process as the terminal sees it: Ctrl-C before and after the work, and encodings that lack a letter."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import signal
+from io import TextIOWrapper
+from unicodedata import combining, normalize
+
+TYPE_CHECKING = False  # true for type checkers; this is loaded before Ctrl-C is seen to, so it loads little
+if TYPE_CHECKING:
+    from types import FrameType
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+
+
+def leave_when_interrupted() -> None:
+    """From now on Ctrl-C ends the process at once: nothing has begun, or all is done.
+
+    KeyboardInterrupt would be lost in modules that are just being loaded. Where Ctrl-C is ignored, it remains so.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _leave)
+
+
+def interrupts_raise() -> None:
+    """From now on Ctrl-C raises KeyboardInterrupt, so that what was done can be saved."""
+    if signal.getsignal(signal.SIGINT) is _leave:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    os.write(2, b"Stopped.\n")
+    os._exit(INTERRUPTED)
+
+
+def write_anything(stream: object) -> None:
+    """Let a stream write what its encoding lacks as the nearest plain letter, or a question mark."""
+    codecs.register_error("fedward-plain", _plain)
+    if isinstance(stream, TextIOWrapper):
+        stream.reconfigure(errors="fedward-plain")
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    letters = normalize("NFKD", error.object[error.start : error.end])
+    return "".join(c if c.isascii() else "?" for c in letters if not combining(c)), error.end

@@ -1,0 +1,166 @@
+"""The command as a process: what it loads, what terminals it writes to, and how it ends when it is interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from threading import Timer
+
+import pytest
+
+import fedward
+from tests.cli.test_cli import QUICK, heed_interrupts
+
+HEAVY = ("scipy", "sklearn", "pydantic", "plotly", "rich", "numba", "typer", "click", "pyod", "safetensors", "flwr")
+LOADED = "; import json, sys; print(json.dumps(sorted({m.partition('.')[0] for m in sys.modules})))"
+
+
+def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, capture_output=True, timeout=120, check=False, env={**os.environ, **environment})
+
+
+def loaded(code: str) -> set[str]:
+    done = python("-c", code + LOADED)
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+# --- what is loaded -------------------------------------------------------------------------------------------
+
+
+def test_the_library_loads_nothing_heavy_but_pytorch() -> None:
+    assert not loaded("import fedward") & {*HEAVY, "torch", "numpy"}
+    everything = "from fedward import *; import fedward.stack, fedward.clients; assert len(catalogue('rule')) > 30"
+    assert not loaded(everything) & set(HEAVY)
+
+
+def test_version_and_help_load_no_pytorch() -> None:
+    for option in ("--version", "--help"):
+        code = f"import sys; from fedward.__main__ import main; sys.argv = ['fedward', {option!r}]\n"
+        code += "try: main()\nexcept SystemExit: pass\nimport sys"
+        assert not loaded(code) & {"torch", "numpy", "pydantic", "plotly"}
+
+
+def test_public_names_are_there_and_no_others() -> None:
+    assert set(fedward.__all__) <= set(dir(fedward))
+    for name in fedward.__all__:
+        assert getattr(fedward, name) is not None
+    assert fedward.flower.RobustFedAvg
+    with pytest.raises(AttributeError, match="'fedward' has no attribute 'nothing'"):
+        fedward.nothing  # noqa: B018
+    with pytest.raises(ImportError):
+        from fedward import nothing  # noqa: F401
+
+
+def test_names_of_the_catalogue_are_taken_before_it_is_loaded() -> None:
+    code = """
+import dataclasses
+from fedward.registry import register
+from fedward.rule import Rule
+try:
+    @register("krum", paper="mine")
+    @dataclasses.dataclass(frozen=True)
+    class Mine(Rule):
+        def decide(self, updates, state, context): ...
+except ValueError as error:
+    print(error)
+"""
+    assert b"the name 'krum' is taken by fedward.rules.distance.Krum" in python("-c", code).stdout
+
+
+# --- terminals ------------------------------------------------------------------------------------------------
+
+PLAIN = {"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+
+
+@pytest.mark.parametrize("environment", [{"PYTHONIOENCODING": "gbk"}, PLAIN], ids=["gbk", "posix"])
+def test_other_encodings_get_what_they_can_write(environment: dict[str, str], tmp_path: Path) -> None:
+    """All that the commands write: lists, a run into a folder with a strange name, errors with strange words."""
+    code = f"""
+import os, sys
+from fedward.__main__ import main
+os.chdir({str(tmp_path)!r})
+name = os.fsdecode(b"Zo\\xc3\\xab-\\xe5\\x90\\x8d-\\x80")
+quick = {QUICK!r} + ["--rounds", "1", "--rule", "mean", "--out", name]
+for words in (
+    ["list", "rules"], ["list", "attacks"], ["list", "data"], ["list", "models"], ["run", "--help"], ["run", *quick],
+    ["report", name], ["run", "--rule", name], ["list", name], ["report", name + "x"],
+):
+    sys.argv = ["fedward", *words]
+    try:
+        main()
+    except SystemExit as end:
+        print("STATUS", end.code)
+"""
+    done = python("-c", code, **environment)
+    assert done.returncode == 0, done.stderr
+    status = [line.split()[1] for line in done.stdout.splitlines() if line.startswith(b"STATUS")]
+    assert status == [b"0"] * 7 + [b"1", b"2", b"1"], done.stderr
+    assert b"Traceback" not in done.stderr
+    assert b"Blanchard et al." in done.stdout
+
+
+def test_a_letter_that_an_encoding_lacks_becomes_the_nearest() -> None:
+    code = "import sys; from fedward.terminal import write_anything as w; w(sys.stdout); "
+    code += "print('M\\xfcller \\xe9 \\u540d \\udc80 \\u2500')"
+    assert python("-c", code, PYTHONIOENCODING="ascii").stdout.decode("ascii").split() == ["Muller", "e", "?", "?", "?"]
+    assert python("-c", code, PYTHONIOENCODING="utf-8").stdout.decode().split() == ["Müller", "é", "名", "?", "─"]
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fedward", "list", "rules"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait(60) in (0, 1)
+    process.stderr.close()
+
+
+# --- Ctrl-C ---------------------------------------------------------------------------------------------------
+
+ENDLESS = [*QUICK, "--rounds", "1000000", "--evaluate-every", "1000000"]
+
+
+@pytest.mark.parametrize(
+    ("module", "delay", "rules"),
+    [
+        ("fedward.terminal", 0.1, ["mean"]),
+        ("numpy", 0.0, ["mean"]),
+        ("torch._C", 0.0, ["mean"]),
+        ("pydantic", 0.0, ["mean"]),
+        ("fedward.redteam", 0.0, ["mean"]),
+        ("fedward.redteam", 2.0, ["mean", "median"]),
+    ],
+)
+def test_ctrl_c_while_starting(module: str, delay: float, rules: list[str], tmp_path: Path) -> None:
+    """Sent to all processes, as a terminal does, a while after this module was loaded."""
+    chosen = [word for rule in rules for word in ("--rule", rule)]
+    process = subprocess.Popen(
+        [sys.executable, "-X", "importtime", "-m", "fedward", "run", *ENDLESS, *chosen],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=heed_interrupts,
+    )
+    assert process.stderr is not None
+    patience = Timer(60, process.kill)
+    patience.start()
+    next(line for line in process.stderr if line.split("|")[-1].strip() == module)
+    time.sleep(delay)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate()
+    patience.cancel()
+    assert process.returncode == 130, errors
+    assert "Stopped" in errors
+    assert "Traceback" not in errors
