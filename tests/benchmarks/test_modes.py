@@ -11,7 +11,7 @@ import torch
 
 import fedward as fw
 from benchmarks import memory
-from benchmarks.modes import MODES, SAME, modes
+from benchmarks.modes import MODES, SAME, modes, packaged
 from benchmarks.speed import __main__ as speed
 from benchmarks.speed import measure, report, worker
 from benchmarks.speed.rules import Line, lines, statistics_in
@@ -20,18 +20,17 @@ from fedward.registry import find
 N, ROUNDS = 10, 14
 
 
-def own(kind: str) -> list[Any]:
-    return [entry for entry in fw.catalogue(kind) if entry.cls.__module__.startswith("fedward.")]
-
-
 def built(entry: Any) -> Any:
     return entry.build(f=2) if entry.needs_f else entry.build()
 
 
 def test_every_rule_that_remembers_says_whether_it_has_modes() -> None:
-    with_memory = {e.name for e in own("rule") if built(e).history} | {e.name for e in own("mixer") if e.history}
+    with_memory = {e.name for e in packaged("rule") if built(e).history} | {
+        e.name for e in packaged("mixer") if e.history
+    }
     assert with_memory - MODES.keys() - SAME == set()
-    assert MODES.keys() - {e.name for e in own("rule")} == SAME & MODES.keys() == set()
+    assert MODES.keys() <= {e.name for e in packaged("rule")}
+    assert MODES.keys().isdisjoint(SAME)
 
 
 @pytest.mark.parametrize("name", sorted(SAME - {"sequential-bucketing"}))

@@ -91,6 +91,20 @@ def test_the_geometric_median_of_two_halves_is_between_them() -> None:
     np.testing.assert_array_equal(rules.GeometricMedian()(np.concatenate([X, X[:1]])), X[0])
 
 
+@pytest.mark.parametrize("size", [1e12, 1e16, 1e17, 1e30])
+def test_a_median_that_is_a_row_is_found_beside_rows_of_any_size(size: float) -> None:
+    found = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        honest, away = rng.normal(size=(3, 3)), size * rng.normal(size=(1, 3))
+        middle = np.linalg.norm(honest[:, None] - honest, axis=2).sum(1).argmin()
+        if pulls(np.delete(honest, middle, 0), honest[middle]) < 0.9:  # those far away pull to both sides alike
+            found += 1
+            output = rules.GeometricMedian()(np.concatenate([honest, away, -away]))
+            np.testing.assert_array_equal(output, honest[middle])
+    assert found > 5
+
+
 # --- powers of inner products -------------------------------------------------------------------------------
 
 
@@ -202,7 +216,7 @@ def test_of_values_equally_far_from_the_middle_the_smaller_counts_first_however_
     noise = torch.tensor([1.0, 1 + 2e-16, 1 - 2e-16, 1 + 4e-16, 1 - 4e-16], dtype=torch.float64)
     low, high = a * noise, b * noise
     i, j = (part.flatten() for part in torch.meshgrid(torch.arange(5), torch.arange(5), indexing="ij"))
-    block = torch.stack([low[i], low[j], high[i], high[j]]).repeat(1, 2000)  # enough to be worth compiled loops
+    block = torch.stack([low[i], low[j], high[i], high[j]]).repeat(1, 4000)  # enough to be worth compiled loops
     found = columns.mean_around_trimmed_mean(block, f=1)
     torch.testing.assert_close(found, torch.full_like(found, (2 * a + b) / 3))
 

@@ -152,3 +152,23 @@ def test_what_an_attack_remembers_is_finite(attack: attacks.Attack, dtype: torch
         for name, value in state.items():
             assert bool(value.isfinite().all()), f"{name} is not finite after round {t}"
     assert bool(forged.isfinite().all())
+
+
+@pytest.mark.parametrize(
+    "rule", [rules.FoolsGold(), rules.FLDetector(window=2), rules.RFFL(), rules.RFFL(clip=None)], ids=repr
+)
+def test_rows_as_long_as_they_can_be_are_no_trouble_beside_a_memory(rule: fw.Rule) -> None:
+    aggregate = fw.Aggregator(rule)
+    for t in range(6):
+        G = honest(t)
+        # Squares of these are finite, and those of anything longer are not.
+        G[:3] = 0
+        G[:3, 0] = 1.3407807929942596e154 * (1 if isinstance(rule, rules.FoolsGold) else (-1) ** t)
+        result = go_on(aggregate, G, t)
+        assert result is not None
+        assert fw.Reason.NONFINITE not in result.reasons
+        assert bool(result.weights.isfinite().all())
+        assert not any(bool(score.isinf().any()) for score in result.scores.values())
+        if t and "deviation" in result.scores and t > 1:
+            assert not bool(result.scores["deviation"].isnan().any())
+        assert_finite(aggregate.state)
