@@ -220,7 +220,7 @@ rounds = 2
         (["--model", "signguard"], ["unknown model", "did you mean 'signguard-cnn'?"]),
         (["--partition", "s-fraction:s=2"], ["s-fraction:s=2", "0.5"]),
         (["--partition", "dirichle"], ["unknown partition", "did you mean 'dirichlet'?"]),
-        (["--partition", "degree:p=2"], ["degree:p=2", "must lie in [0, 1], got 2.0"]),
+        (["--partition", "degree:p=2"], ["degree:p=2", "must lie in [0, 1], got 2"]),
         (["--algorithm", "local-sg"], ["unknown name 'local-sg'", "did you mean 'local-sgd'?"]),
         (["--algorithm", "mean"], ["mean is a rule, a client is needed", "siren-client"]),
         (["--algorithm", "local-sgd:optimizer=lion"], ["one of sgd, adam, adamw, got 'lion'"]),

@@ -45,7 +45,6 @@ def check_attack(attack: Attack) -> None:
 def _check_rows(attack: Attack, honest: Tensor, own: Tensor) -> None:
     before, context = (honest.clone(), own.clone()), Context(round=2, seed=5)
     forged = attack(honest, own, context=context)
-    assert forged.shape == own.shape, f"forged rows have shape {tuple(forged.shape)}, expected {tuple(own.shape)}"
     assert _equal(forged, attack(honest, own, context=context)), "two calls with one seed differ"
     assert torch.equal(honest, before[0]), "honest rows were modified"
     assert torch.equal(own, before[1]), "own rows were modified"
