@@ -37,7 +37,7 @@ def lowest_scores(sq_dists: Tensor, neighbours: int, m: int) -> tuple[Tensor, Te
     """Krum scores, (n,), and the m rows with the lowest ones, (m,)."""
     scores = krum_scores(sq_dists, neighbours)
     # Scores by several neighbours are equal for identical rows alone.
-    central = (central_scores(sq_dists),) if neighbours == 1 else ()
+    central = (central_scores(sq_dists),) if neighbours <= 1 else ()  # fewer than one count as one
     return scores, smallest(scores, m, *central)
 
 
