@@ -1,4 +1,4 @@
-"""Checks of the reference election rules: hand-computed examples, invariances (table H), edge cases."""
+"""Checks of the reference election rules: hand-computed examples, invariances, edge cases."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def column(*values: float) -> np.ndarray:
     return np.array(values, dtype=np.float64)[:, None]
 
 
-# --- A11 by hand ----------------------------------------------------------------------------------------
+# --- by hand --------------------------------------------------------------------------------------------
 
 
 def test_sign_concordance() -> None:
@@ -164,7 +164,7 @@ def test_repo_cosine_of_signs_has_the_sign_of_omega() -> None:
         assert election.sign(cosine) == election.sign(election.sign_concordance(a, b))
 
 
-# --- A11 properties -------------------------------------------------------------------------------------
+# --- properties -----------------------------------------------------------------------------------------
 
 
 def fedseca_arrays(X: np.ndarray, gamma: float) -> np.ndarray:
@@ -286,7 +286,7 @@ def test_input_is_left_alone(name: str) -> None:
     np.testing.assert_array_equal(X, before)
 
 
-# --- A12, A24 -------------------------------------------------------------------------------------------
+# --- TIES and majority votes ----------------------------------------------------------------------------
 
 
 def test_ties_by_hand() -> None:
