@@ -120,14 +120,14 @@ def test_none_is_missing() -> None:
 @pytest.mark.parametrize("name", VIEWS)
 def test_a_view_of_a_stack(name: str) -> None:
     for statistic in STATISTICS:
-        check(VIEWS[name](Dense(rows(), block=5)), [statistic], "asked for alone")
-    check(VIEWS[name](Dense(rows(), block=5)), STATISTICS, "asked for together")
+        check(VIEWS[name](Dense(rows(), block=12)), [statistic], "asked for alone")
+    check(VIEWS[name](Dense(rows(), block=12)), STATISTICS, "asked for together")
     for statistic in STATISTICS:
         for known in STATISTICS:
-            base = Dense(rows(), block=5)
+            base = Dense(rows(), block=12)
             base.compute(known)
             check(VIEWS[name](base), [statistic], f"beside {known} of the stack")
-            view = VIEWS[name](Dense(rows(), block=5))
+            view = VIEWS[name](Dense(rows(), block=12))
             view.compute(known)
             check(view, [statistic], f"beside {known}")
 
@@ -135,9 +135,9 @@ def test_a_view_of_a_stack(name: str) -> None:
 @pytest.mark.parametrize("then", VIEWS)
 @pytest.mark.parametrize("first", VIEWS)
 def test_a_view_of_a_view(first: str, then: str) -> None:
-    base = VIEWS[first](Dense(rows(), block=5))
+    base = VIEWS[first](Dense(rows(), block=12))
     if base.n == 1:  # too few to take some of
-        base = Joined(base, Dense(rows(), block=5))
+        base = Joined(base, Dense(rows(), block=12))
     check(VIEWS[then](base), STATISTICS, f"of {then} after {first}")
     for statistic in STATISTICS:
         check(VIEWS[then](base), [statistic], f"of {then} after {first}, alone")
