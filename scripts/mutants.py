@@ -41,10 +41,11 @@ PATIENCE = 3  # a mutant whose tests take so many times as long as without it is
 INPUTS = "core/test_inputs.py core/test_oddities.py core/test_stack.py"
 VIEWS = "core/test_statistics.py core/test_views.py core/test_stack.py"
 MEMORY = "conformance/test_memory.py conformance/test_recovery.py conformance/test_forgetting.py"
+CHAINS = "conformance/test_chain.py conformance/test_mixers.py conformance/test_layers.py"
 NUMBERS = "conformance/test_numbers.py"
 # What is about a file, besides the tests of its rules in conformance/test_rules.py.
 TESTS = {
-    "chain.py": "conformance/test_chain.py conformance/test_mixers.py conformance/test_layers.py -k 'not before_every_rule'",
+    "chain.py": f"{CHAINS} -k 'not before_every_rule'",
     "rules/center.py": f"{NUMBERS} conformance/test_memory.py",
     "rules/classwise.py": "conformance/test_classwise.py",
     "rules/clustering.py": "conformance/test_clusterings.py conformance/test_memory.py conformance/test_forgetting.py",
