@@ -121,3 +121,10 @@ def test_neither_the_default_type_nor_autocast_changes_a_decision(rule: fw.Rule)
         for (output, scores), (found, its) in zip(expected, other, strict=True):
             assert torch.equal(output, found)
             assert all(torch.equal(scores[name], its[name]) for name in scores)
+
+
+def test_clipped_clustering_remembers_as_many_norms_as_it_says() -> None:
+    aggregate = fw.Aggregator(rules.ClippedClustering(remember=12))
+    for t in range(4):
+        aggregate(torch.randn(5, 7, generator=torch.Generator().manual_seed(t), dtype=torch.float64))
+        assert aggregate.state["norms"].numel() == min(5 * (t + 1), 12)
