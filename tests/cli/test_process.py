@@ -127,7 +127,7 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
 
 # --- Ctrl-C ---------------------------------------------------------------------------------------------------
 
-ENDLESS = [*QUICK, "--rounds", "1000000", "--evaluate-every", "1000000"]
+ENDLESS = [*QUICK, "--rounds", "1000000", "--evaluate-every", "1000000", "--threads", "1"]
 
 
 @pytest.mark.parametrize(
