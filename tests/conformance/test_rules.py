@@ -246,7 +246,7 @@ def test_conforms(rule: fw.Rule) -> None:
 
 
 @pytest.mark.parametrize(("rule", "run"), ORACLES)
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 10_000), extra=st.integers(0, 6), d=st.integers(2, 60))
 def test_equals_its_oracle_anywhere(rule: fw.Rule, run: Oracle, seed: int, extra: int, d: int) -> None:
     G = random_stack(rule, seed=seed, extra=extra, d=d)
@@ -266,7 +266,7 @@ def test_float32_is_close_to_its_oracle(rule: fw.Rule, run: Oracle) -> None:
 
 
 @pytest.mark.parametrize("rule", [entry.build() for entry in fw.catalogue("rule")], ids=repr)
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 10_000), data=st.data())
 def test_claimed_properties_hold_anywhere(rule: fw.Rule, seed: int, data: st.DataObject) -> None:
     claim = data.draw(st.sampled_from(sorted(rule.properties)))

@@ -84,7 +84,7 @@ def test_they_are_the_mean_over_the_accepted() -> None:
     assert int(result["1.num_batches_tracked"]) == 15
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.floats(width=32),
     st.sampled_from([torch.float16, torch.float32, torch.float64]),

@@ -94,7 +94,7 @@ def test_the_largest_and_the_smallest_numbers(dtype: torch.dtype) -> None:
     check(Dense(G, block=3), list(range(len(row))))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     seed=st.integers(0, 10_000),
     make=st.sampled_from(MAKERS),
@@ -155,7 +155,7 @@ def expected(X: np.ndarray, order: float, strict: bool) -> np.ndarray:
     return magnitude > bound if strict else magnitude >= bound
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     seed=st.integers(0, 10_000),
     make=st.sampled_from([ties, constant, zeros, normal, powers, wide]),

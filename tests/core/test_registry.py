@@ -296,7 +296,7 @@ def components(kind, *names):
     return st.sampled_from(entries).flatmap(lambda e: arguments(e).map(lambda given: fw.build(e.name, **given)))
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300)
 @given(st.sampled_from(sorted(ENTRIES)).flatmap(lambda name: st.tuples(st.just(name), arguments(ENTRIES[name]))))
 def test_what_is_built_is_parsed_from_its_description(case):
     name, given_arguments = case
@@ -331,7 +331,7 @@ def test_lists_of_rules_are_parsed():
     assert fw.parse({"name": "robust-tailor", "rules": ["median", "krum:f=1"]}).rules[1] == rules.Krum(f=1)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(st.lists(components("mixer"), min_size=1, max_size=3), components("rule"))
 def test_chains_are_parsed_as_python_reads_them(before, rule):
     assume(not rule.by_client or all(part.keeps_clients for part in before))

@@ -119,7 +119,7 @@ def check_view(view, G, B, seed):
     assert bool(((owner >= -1) & (owner < n)).all())
 
 
-@settings(max_examples=120, deadline=None, derandomize=True)
+@settings(max_examples=120)
 @given(
     st.lists(st.tuples(st.sampled_from(sorted(STEPS)), st.integers(0, 50)), min_size=1, max_size=4),
     st.integers(1, 6),
@@ -135,7 +135,7 @@ def test_nested_views_are_what_the_materialised_stack_is(steps, n, block, layers
     check_view(view, G, B, seed=len(steps))
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.sampled_from(["mix", "permute", "scale", "take"]), st.integers(0, 50)), max_size=5),
     st.integers(1, 6),

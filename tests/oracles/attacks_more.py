@@ -1,4 +1,4 @@
-"""Reference attacks B9 to B22 (model poisoning that works on the rows), float64 NumPy.
+"""Reference attacks beyond the SignGuard paper (model poisoning that works on the rows), float64 NumPy.
 
 ``G`` holds the rows the attacker knows; attacks return the (f, d) rows that are sent unless stated.
 Each docstring names its formula; random draws are always arguments.
@@ -34,19 +34,21 @@ def normalised(v: Vector) -> Vector:
     return v / size if size > 0 else np.zeros_like(v)
 
 
-# --- B9 IPM -------------------------------------------------------------------------------------------
+# --- IPM ----------------------------------------------------------------------------------------------
 
 
 def attack_ipm(G: ArrayLike, f: int, eps: float = 0.1) -> Matrix:
-    """B9: f copies of -eps mean(G)."""
+    """Xie et al. 2020: f copies of -eps mean(G)."""
     return copies(-eps * mean(G), f)
 
 
-# --- B10 Fang -----------------------------------------------------------------------------------------
+# --- Fang ---------------------------------------------------------------------------------------------
 
 
 def fang_krum_lambda_bound(G: ArrayLike, n: int, f: int, reference: ArrayLike | None = None) -> float:
-    """B10: min_i sum_{nearest n-f-2} norm(g_i - g_j) / ((n-2f-1) sqrt d) + max_i norm(g_i - ref) / sqrt d.
+    """min_i sum_{nearest n-f-2} norm(g_i - g_j) / ((n-2f-1) sqrt d) + max_i norm(g_i - ref) / sqrt d.
+
+    Fang et al. 2020, section 4.
 
     Plain distances among the honest rows; n - f - 2 is floored at 1; n - 2f - 1 must be at least 1.
     """
@@ -67,7 +69,9 @@ def fang_krum_lambda_bound(G: ArrayLike, n: int, f: int, reference: ArrayLike | 
 def fang_krum_search(
     honest: Matrix, count: int, f: int, reference: Vector, s: Vector, start: float, stop: float = 1e-5
 ) -> tuple[bool, float]:
-    """B10: halve lambda until Krum(f) on [count crafted copies, honest rows] picks a copy or lambda <= stop.
+    """Halve lambda until Krum(f) on [count crafted copies, honest rows] picks a copy or lambda <= stop.
+
+    Fang et al. 2020, section 4.
 
     Returns (whether a copy was picked, the last lambda tried).
     """
@@ -83,7 +87,7 @@ def fang_krum_search(
 def attack_fang_krum(
     G: ArrayLike, f: int, reference: ArrayLike | None = None, partial: bool = False
 ) -> tuple[Matrix, float]:
-    """B10 vs Krum: f copies of reference - lambda sgn(mean(G)), and lambda.
+    """Fang et al. 2020, section 4.2: f copies of reference - lambda sgn(mean(G)), and lambda.
 
     Full knowledge: G holds the honest rows, n = b + f, lambda starts at ``fang_krum_lambda_bound``.
     Partial: G holds the attackers' f own honest rows; k = 1..f-1 copies (1 if f = 1), Krum's f = k, lambda from 1.
@@ -109,14 +113,17 @@ def attack_fang_krum(
 
 
 def fang_interval(low: float, high: float, s: float, b: float) -> tuple[float, float]:
-    """B10 vs trimmed mean, full knowledge: the interval of one coordinate with honest range [low, high]."""
+    """The interval of one coordinate with honest range [low, high].
+
+    Fang et al. 2020, section 4.3, full knowledge.
+    """
     if s < 0:
         return (high, b * high) if high > 0 else (high, high / b)
     return (low / b, low) if low > 0 else (b * low, low)
 
 
 def attack_fang_trmean(G: ArrayLike, uniforms: ArrayLike, b: float = 2.0) -> Matrix:
-    """B10 vs trimmed mean / median: a draw beyond the honest range, against s_j = sgn(mean_j).
+    """Fang et al. 2020, section 4.3: a draw beyond the honest range, against s_j = sgn(mean_j).
 
     s_j = -1: [max, b max] if max > 0 else [max, max/b]; s_j = +1: [min/b, min] if min > 0 else [b min, min];
     s_j = 0: the honest mean.  ``uniforms`` (f, d) in [0, 1] place the draws, 0 at the lower end.
@@ -138,7 +145,10 @@ def attack_fang_trmean(G: ArrayLike, uniforms: ArrayLike, b: float = 2.0) -> Mat
 
 
 def attack_fang_trmean_partial(own: ArrayLike, uniforms: ArrayLike, ddof: int = 0) -> Matrix:
-    """B10 vs trimmed mean, partial: [mu+3sd, mu+4sd] if s_j = -1, [mu-4sd, mu-3sd] if s_j = +1, else mu."""
+    """[mu+3sd, mu+4sd] if s_j = -1, [mu-4sd, mu-3sd] if s_j = +1, else mu.
+
+    Fang et al. 2020, section 4.3, partial knowledge.
+    """
     rows, draws = as_rows(own), np.array(uniforms, dtype=np.float64)
     mu, sd = mean(rows), standard_deviation(rows, ddof)
     if draws.ndim != 2 or draws.shape[1] != rows.shape[1]:
@@ -155,17 +165,17 @@ def attack_fang_trmean_partial(own: ArrayLike, uniforms: ArrayLike, ddof: int = 
     return out
 
 
-# --- B11 Mimic ----------------------------------------------------------------------------------------
+# --- Mimic --------------------------------------------------------------------------------------------
 
 
 def mimic_fixed(G: ArrayLike, index: int) -> Vector:
-    """B11 (DeSGD): the message of honest client ``index``."""
+    """Karimireddy et al. 2022, section 3.2 (DeSGD): the message of honest client ``index``."""
     row: Vector = as_rows(G)[index]
     return row.copy()
 
 
 class Mimic:
-    """B11, learned target.  ``round(G)`` returns the index of the honest row to copy.
+    """Karimireddy et al. 2022, section 3.2, learned target.  ``round(G)`` returns the index of the honest row to copy.
 
     t = 0: mu = mean(G), z = normalised sum_i ((g_i - mu).z0)(g_i - mu).
     0 < t < warmup: mu <- (t mu + mean)/(1 + t); a = normalised sum_i ((g_i - mu).z)(g_i - mu) with the new mu;
@@ -185,7 +195,7 @@ class Mimic:
         self.target = 0
 
     def round(self, G: ArrayLike) -> int:
-        """One round of B11."""
+        """One round."""
         rows = as_rows(G)
         learning = self.t == 0 or self.t < self.warmup
         if learning:
@@ -203,40 +213,42 @@ class Mimic:
         return self.target
 
 
-# --- B13 to B15 ---------------------------------------------------------------------------------------
+# --- Constants and random rows ------------------------------------------------------------------------
 
 
 def attack_constant(f: int, d: int, c: float = 5.0) -> Matrix:
-    """B13: every entry is c."""
+    """DeSGD: every entry is c."""
     check_f(f)
     return np.full((f, d), float(c))
 
 
 def attack_gaussian(noise: ArrayLike, sigma: float = 2.0) -> Matrix:
-    """B14: N(0, sigma^2) per coordinate, as sigma * noise from standard normal draws ``noise`` (f, d)."""
+    """DeSGD: N(0, sigma^2) per coordinate, as sigma * noise from standard normal draws ``noise`` (f, d)."""
     return sigma * np.array(noise, dtype=np.float64)
 
 
 def attack_zero(f: int, d: int) -> Matrix:
-    """B15: zeros."""
+    """zeros."""
     return attack_constant(f, d, 0.0)
 
 
 def attack_nan(f: int, d: int) -> Matrix:
-    """B15: NaN everywhere."""
+    """NaN everywhere."""
     return attack_constant(f, d, math.nan)
 
 
 def attack_inf(f: int, d: int) -> Matrix:
-    """B15: +infinity everywhere."""
+    """+infinity everywhere."""
     return attack_constant(f, d, math.inf)
 
 
-# --- B18 and B19 --------------------------------------------------------------------------------------
+# --- Attacks tailored to a rule -----------------------------------------------------------------------
 
 
 def adaptive_repo_start(G_all: ArrayLike, kind: str) -> tuple[Vector, Vector, float]:
-    """B18: base = mean of all rows, p = -sd (unbiased) / -sgn(base) / -base/norm(base), gamma = 2 / 0.5 / 5 norm(base).
+    """Base = mean of all rows, p = -sd (unbiased) / -sgn(base) / -base/norm(base), gamma = 2 / 0.5 / 5 norm(base).
+
+    SignGuard, the authors' repository.
 
     ``kind`` is "std", "sign" or "uv".  Returns (base, p, gamma).
     """
@@ -258,7 +270,9 @@ def attack_adaptive_repo(
     full: float | None = None,
     max_trials: int = 1000,
 ) -> tuple[float, Vector]:
-    """B18 (released SignGuard code): the last gamma of the search, and the row base + gamma p.
+    """The last gamma of the search, and the row base + gamma p.
+
+    SignGuard, the authors' repository.
 
     step = gamma/2; while |best - gamma| > 0.01 and gamma > 0: if damage(base + gamma p) >= the highest so far
     (the first trial always is): best <- gamma, gamma -= step/2, and stop if the damage reached ``full``;
@@ -291,7 +305,9 @@ def agr_tailored_gamma(
     step: float = 5.0,
     tol: float = 1e-5,
 ) -> float:
-    """B19: B8's halving search where gamma succeeds if norm(mean(G) - aggregate(all rows)) exceeds the best so far.
+    """Min-Max's halving search, where gamma succeeds if norm(mean(G) - aggregate(all rows)) exceeds the best so far.
+
+    Shejwalkar & Houmansadr 2021.
 
     All rows: the f crafted rows first, then the honest ones.  The best damage starts at 0.
     """
@@ -320,16 +336,19 @@ def attack_agr_tailored(
     step: float = 5.0,
     tol: float = 1e-5,
 ) -> Matrix:
-    """B19: f copies of mean(G) + gamma p with the gamma of ``agr_tailored_gamma`` (0 if nothing succeeded)."""
+    """f copies of mean(G) + gamma p with the gamma of ``agr_tailored_gamma`` (0 if nothing succeeded).
+
+    Shejwalkar & Houmansadr 2021.
+    """
     best = agr_tailored_gamma(G, f, p, aggregate, gamma, step, tol)
     return copies(mean(G) + best * np.array(p, dtype=np.float64), f)
 
 
-# --- B20 PoisonedFL -----------------------------------------------------------------------------------
+# --- PoisonedFL ---------------------------------------------------------------------------------------
 
 
 class PoisonedFL:
-    """B20: rows c norm(H) v * s with fixed signs s; what is sent is a change of the model.
+    """Xie et al. 2025: rows c norm(H) v * s with fixed signs s; what is sent is a change of the model.
 
     H = last global model change, m = last malicious row, v = |H - m norm(H)/norm(m)| normalised.
     Without a non-zero m, v is the vector of ones normalised.
@@ -365,17 +384,23 @@ def binomial_half_quantile(d: int, level_percent: int = 99) -> int:
 
 
 def poisonedfl_adjust(c: float, moved_along: int, d: int) -> float:
-    """B20, every 50 rounds: 0.7c if fewer than the 99% quantile of coordinates moved along s and 0.7c >= 0.5."""
+    """0.7c if fewer than the 99% quantile of coordinates moved along s and 0.7c >= 0.5.
+
+    Xie et al. 2025, every 50 rounds.
+    """
     if moved_along < binomial_half_quantile(d) and 0.7 * c >= 0.5:
         return 0.7 * c
     return c
 
 
-# --- B21 and B22 --------------------------------------------------------------------------------------
+# --- Over time, and by class --------------------------------------------------------------------------
 
 
 def time_varying(draws: Sequence[float] | Vector, strategies: Sequence[Strategy]) -> list[Strategy]:
-    """B21: epoch e uses strategy number floor(u_e S) of the S strategies, u_e uniform in [0, 1) (1: the last)."""
+    """Epoch e uses strategy number floor(u_e S) of the S strategies, u_e uniform in [0, 1) (1: the last).
+
+    Xu et al. 2022, section V.
+    """
     chosen = []
     for u in draws:
         chosen.append(strategies[min(math.floor(float(u) * len(strategies)), len(strategies) - 1)])
@@ -385,11 +410,11 @@ def time_varying(draws: Sequence[float] | Vector, strategies: Sequence[Strategy]
 def attack_alie_classwise(
     G_by_class: Mapping[int, ArrayLike] | Sequence[ArrayLike], held_class: int, f: int, z: float = 1.0
 ) -> Matrix:
-    """B22: f copies of mean - z sd over the honest rows of class ``held_class`` only."""
+    """DeSGD: f copies of mean - z sd over the honest rows of class ``held_class`` only."""
     return attack_lie(G_by_class[held_class], f, z)
 
 
-# --- model replacement, free rider --------------------------------------------------------------------
+# --- Model replacement, free rider --------------------------------------------------------------------
 
 
 def attack_model_replacement(own: ArrayLike, honest_count: int, f: int, factor: float | None = None) -> Matrix:
@@ -438,7 +463,7 @@ def attack_rop(
     return copies(start + z * (math.sin(t) * p + math.cos(t) * u), f)
 
 
-# --- objectives of adaptive searches ------------------------------------------------------------------
+# --- Objectives of adaptive searches ------------------------------------------------------------------
 
 
 def deviation_ratio(output: ArrayLike, G: ArrayLike) -> float:

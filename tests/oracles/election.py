@@ -1,4 +1,4 @@
-"""Reference sign-election rules: FedSECA and its parts (A11), TIES (A12), signSGD (A24), MeaMed, Phocas, LASA.
+"""Reference sign-election rules: FedSECA and its parts, TIES, signSGD, MeaMed, Phocas, LASA.
 
 Row k of ``X`` (K, d) is the message of client k.  float64 NumPy, written for reading rather than speed.  Signs are
 -1.0, 0.0 or +1.0.  Quantiles interpolate linearly.
@@ -20,7 +20,7 @@ VOTES = ("crise", "count", "mass", "none")
 MERGES = ("roca", "mean")
 
 
-# --- small pieces ---------------------------------------------------------------------------------------
+# --- Small pieces ---------------------------------------------------------------------------------------
 
 
 def sign(value: float) -> float:
@@ -73,11 +73,11 @@ def mass_vote(X: ArrayLike) -> Vector:
     return np.array([sign(math.fsum(rows[:, j])) for j in range(rows.shape[1])])
 
 
-# --- A11 FedSECA ----------------------------------------------------------------------------------------
+# --- FedSECA ------------------------------------------------------------------------------------------
 
 
 def sign_concordance(a: ArrayLike, b: ArrayLike) -> float:
-    """A11 step 1: omega(a, b) = (1/d) sum_j sgn(a_j) sgn(b_j)."""
+    """FedSECA, CVPR 2025: omega(a, b) = (1/d) sum_j sgn(a_j) sgn(b_j)."""
     left, right = np.array(a, dtype=np.float64), np.array(b, dtype=np.float64)
     if left.ndim != 1 or left.shape != right.shape or left.size == 0:
         raise ValueError("expected two vectors of the same positive length")
@@ -85,7 +85,7 @@ def sign_concordance(a: ArrayLike, b: ArrayLike) -> float:
 
 
 def concordance_ratios(X: ArrayLike) -> Vector:
-    """A11 step 2: rho_k = max(0, (1/K) sum over all l, k included, of sgn(omega(g_k, g_l)))."""
+    """FedSECA, CVPR 2025: rho_k = max(0, (1/K) sum over all l, k included, of sgn(omega(g_k, g_l)))."""
     rows = as_rows(X)
     K = rows.shape[0]
     rho = np.zeros(K)
@@ -96,7 +96,7 @@ def concordance_ratios(X: ArrayLike) -> Vector:
 
 
 def crise(X: ArrayLike, rho: Sequence[float] | Vector) -> Vector:
-    """A11 step 3: s_j = sgn(sum_k rho_k sgn(g_kj)), 0 where |sum| < 1e-12."""
+    """FedSECA, CVPR 2025: s_j = sgn(sum_k rho_k sgn(g_kj)), 0 where |sum| < 1e-12."""
     rows = as_rows(X)
     K, d = rows.shape
     if len(rho) != K:
@@ -109,7 +109,7 @@ def crise(X: ArrayLike, rho: Sequence[float] | Vector) -> Vector:
 
 
 def vrs_gradients(X: ArrayLike, gamma: float | None, clip: bool = True, clamp: bool = True) -> Matrix:
-    """A11 step 4: clip to med norm, clamp to mu_j = med_k |ghat_kj|, keep where raw |g_kj| > q_gamma(|g_k|).
+    """FedSECA, CVPR 2025: clip to med norm, clamp to mu_j = med_k |ghat_kj|, keep where raw |g_kj| > q_gamma(|g_k|).
 
     ``gamma=None`` leaves out the sparsification, ``clip=False`` and ``clamp=False`` those steps.
     """
@@ -150,7 +150,7 @@ def merged(V: Matrix, s: Vector | None, merge: str) -> Vector:
 
 
 def roca(V: ArrayLike, s: ArrayLike) -> Vector:
-    """A11 step 5: out_j = mean of the v_kj with s_j v_kj > 0; 0 if there is none."""
+    """FedSECA, CVPR 2025: out_j = mean of the v_kj with s_j v_kj > 0; 0 if there is none."""
     rows = as_rows(V)
     elected = np.array(s, dtype=np.float64)
     if elected.shape != (rows.shape[1],):
@@ -159,7 +159,10 @@ def roca(V: ArrayLike, s: ArrayLike) -> Vector:
 
 
 def fedseca(X: ArrayLike, gamma: float | None = 0.9) -> Vector:
-    """A11 (FedSECA), without server momentum: roca(vrs_gradients(X), crise(X, concordance_ratios(X)))."""
+    """roca(vrs_gradients(X), crise(X, concordance_ratios(X))).
+
+    FedSECA, CVPR 2025, without server momentum.
+    """
     rows = as_rows(X)
     return roca(vrs_gradients(rows, gamma), crise(rows, concordance_ratios(rows)))
 
@@ -172,7 +175,7 @@ def fedseca_parts(
     vote: str = "crise",
     merge: str = "roca",
 ) -> Vector:
-    """A11 with its parts switched; the defaults are ``fedseca``.
+    """FedSECA, CVPR 2025 with its parts switched; the defaults are ``fedseca``.
 
     ``vote``: "crise"; "count", sgn(sum_k sgn(g_kj)) of the raw rows; "mass", sgn(sum_k v_kj); "none", every nonzero
     v_kj survives.  ``merge``: "roca", mean of the survivors; "mean", their sum divided by K.
@@ -192,7 +195,9 @@ def fedseca_parts(
 
 
 def fedseca_repo(X: ArrayLike, gamma: float = 0.9) -> Vector:
-    """A11 (released code): lower medians, clamp bound of clipped rows put on unclipped ones, keep >=, vote on V.
+    """Lower medians, clamp bound of clipped rows put on unclipped ones, keep >=, vote on V.
+
+    FedSECA, CVPR 2025 (released code).
 
     Both the concordance ratios and the vote use the signs after sparsification.
     """
@@ -207,11 +212,11 @@ def fedseca_repo(X: ArrayLike, gamma: float = 0.9) -> Vector:
     return roca(V, crise(V, concordance_ratios(V)))
 
 
-# --- A12 TIES-Merging, modified -------------------------------------------------------------------------
+# --- TIES-Merging, modified ---------------------------------------------------------------------------
 
 
 def ties_trim(X: ArrayLike, beta: float = 0.9) -> Matrix:
-    """A12 trim: zero the entries of row k with |value| < q_beta(|row k|)."""
+    """Yadav et al. 2023 trim: zero the entries of row k with |value| < q_beta(|row k|)."""
     rows = as_rows(X)
     T = rows.copy()
     for k in range(rows.shape[0]):
@@ -223,7 +228,7 @@ def ties_trim(X: ArrayLike, beta: float = 0.9) -> Matrix:
 
 
 def ties_modified(X: ArrayLike, beta: float = 0.9, elect: str = "count") -> Vector:
-    """A12: trim, elect sgn(sum_k sgn(t_kj)) ("count") or sgn(sum_k t_kj) ("mass"), merge with RoCA."""
+    """Yadav et al. 2023: trim, elect sgn(sum_k sgn(t_kj)) ("count") or sgn(sum_k t_kj) ("mass"), merge with RoCA."""
     T = ties_trim(X, beta)
     if elect == "count":
         return roca(T, count_vote(T))
@@ -232,11 +237,11 @@ def ties_modified(X: ArrayLike, beta: float = 0.9, elect: str = "count") -> Vect
     raise ValueError("unknown election")
 
 
-# --- A24 signSGD ----------------------------------------------------------------------------------------
+# --- SignSGD ------------------------------------------------------------------------------------------
 
 
 def signsgd_mv(X: ArrayLike) -> Vector:
-    """A24: sgn(sum_i sgn(x_i)), a tie giving 0."""
+    """Bernstein et al. 2019, Algorithm 1: sgn(sum_i sgn(x_i)), a tie giving 0."""
     return count_vote(X)
 
 

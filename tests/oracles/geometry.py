@@ -72,11 +72,14 @@ def cosine_distances(X: ArrayLike) -> Matrix:
     return C
 
 
-# --- A4, A15, A19 iterations around a centre ------------------------------------------------------------
+# --- Iterations around a centre -----------------------------------------------------------------------
 
 
 def rfa(X: ArrayLike, nu: float = 0.1, iterations: int = 3) -> Vector:
-    """A4 (smoothed Weiszfeld): v = 0; v <- sum_i beta_i x_i / sum_i beta_i, beta_i = (1/n) / max(nu, |x_i - v|)."""
+    """v = 0; v <- sum_i beta_i x_i / sum_i beta_i, beta_i = (1/n) / max(nu, |x_i - v|).
+
+    Pillutla et al. 2022, Algorithm 2 (smoothed Weiszfeld).
+    """
     rows = as_rows(X)
     n, d = rows.shape
     v: Vector = np.zeros(d)
@@ -87,7 +90,10 @@ def rfa(X: ArrayLike, nu: float = 0.1, iterations: int = 3) -> Vector:
 
 
 def centered_clipping(X: ArrayLike, v0: ArrayLike, tau: float, iters: int) -> Vector:
-    """A15: v <- v + (1/n) sum_i (x_i - v) min(1, tau / |x_i - v|), ``iters`` times from v0."""
+    """v <- v + (1/n) sum_i (x_i - v) min(1, tau / |x_i - v|), ``iters`` times from v0.
+
+    Karimireddy et al. 2021, equation 8.
+    """
     rows = as_rows(X)
     v: Vector = np.array(v0, dtype=np.float64)
     for _ in range(iters):
@@ -96,7 +102,10 @@ def centered_clipping(X: ArrayLike, v0: ArrayLike, tau: float, iters: int) -> Ve
 
 
 def huber_agg(X: ArrayLike, T: float) -> Vector:
-    """A19: c = 0; c <- sum w_i x_i / sum w_i, w_i = min(1, T / max(|x_i - c|, 1e-6)); stop at a move < 1e-3, or 100."""
+    """c = 0; c <- sum w_i x_i / sum w_i, w_i = min(1, T / max(|x_i - c|, 1e-6)); stop at a move < 1e-3, or 100.
+
+    Zhao et al. 2024.
+    """
     rows = as_rows(X)
     c: Vector = np.zeros(rows.shape[1])
     for _ in range(100):
@@ -107,11 +116,14 @@ def huber_agg(X: ArrayLike, T: float) -> Vector:
     return c
 
 
-# --- A16, A17, A18, E12, E13, E14 pre-aggregations ------------------------------------------------------
+# --- Pre-aggregations ---------------------------------------------------------------------------------
 
 
 def bucketing(X: ArrayLike, perm: Sequence[int], s: int) -> Matrix:
-    """A16: rows in the order ``perm``, cut into consecutive groups of s (the last may be short); their means."""
+    """Rows in the order ``perm``, cut into consecutive groups of s (the last may be short); their means.
+
+    Karimireddy et al. 2022, Algorithm 1.
+    """
     rows = as_rows(X)
     order = [int(i) for i in perm]
     if sorted(order) != list(range(rows.shape[0])):
@@ -122,7 +134,9 @@ def bucketing(X: ArrayLike, perm: Sequence[int], s: int) -> Matrix:
 
 
 def sequential_buckets(X: ArrayLike, v: ArrayLike, s: int, perms: Sequence[Sequence[int]]) -> list[list[int]]:
-    """A17: sort by cos(v, x_i) ascending, cut into s clusters of ceil(n/s), permute; bucket t = the t-th of each.
+    """Sort by cos(v, x_i) ascending, cut into s clusters of ceil(n/s), permute; bucket t = the t-th of each.
+
+    Özfatura et al. 2023.
 
     The members of cluster c in their new order are cluster[perms[c][0]], cluster[perms[c][1]], ...
     Clusters that stay empty need no permutation (or an empty one).
@@ -143,7 +157,10 @@ def sequential_buckets(X: ArrayLike, v: ArrayLike, s: int, perms: Sequence[Seque
 
 
 def cc_sequential_bucketing(X: ArrayLike, v: ArrayLike, tau: float, s: int, perms: Sequence[Sequence[int]]) -> Vector:
-    """A17: bucket after bucket, v <- centered clipping of the bucket's rows around the current v (one iteration)."""
+    """Bucket after bucket, v <- centered clipping of the bucket's rows around the current v (one iteration).
+
+    Özfatura et al. 2023.
+    """
     rows = as_rows(X)
     current: Vector = np.array(v, dtype=np.float64)
     for bucket in sequential_buckets(rows, v, s, perms):
@@ -152,7 +169,10 @@ def cc_sequential_bucketing(X: ArrayLike, v: ArrayLike, tau: float, s: int, perm
 
 
 def nnm(X: ArrayLike, f: int) -> Matrix:
-    """A18: x_i <- mean of the n - f rows nearest to x_i, itself included (squared distances)."""
+    """x_i <- mean of the n - f rows nearest to x_i, itself included (squared distances).
+
+    Allouah et al. 2023, Algorithm 2.
+    """
     rows = as_rows(X)
     n = rows.shape[0]
     check_fewer_than_all(n, f)
@@ -160,7 +180,10 @@ def nnm(X: ArrayLike, f: int) -> Matrix:
 
 
 def arc(X: ArrayLike, f: int) -> Matrix:
-    """E12: k = floor(2 (f/n) (n - f)); every row clipped to the norm of the (k+1)-th longest."""
+    """k = floor(2 (f/n) (n - f)); every row clipped to the norm of the (k+1)-th longest.
+
+    Allouah et al. 2025, Algorithm 2 (ARC).
+    """
     rows = as_rows(X)
     n = rows.shape[0]
     check_minority(n, f)
@@ -170,12 +193,15 @@ def arc(X: ArrayLike, f: int) -> Matrix:
 
 
 def normalize(X: ArrayLike) -> Matrix:
-    """E13: x_i / |x_i|; a zero row stays zero."""
+    """x_i / |x_i|; a zero row stays zero."""
     return np.array([x / norm(x) if norm(x) > 0.0 else x for x in as_rows(X)])
 
 
 def group_majority(X: ArrayLike, r: int) -> Matrix:
-    """E14 (DETOX, first stage): the most frequent row of every r consecutive ones, bitwise; tie: the first met."""
+    """The most frequent row of every r consecutive ones, bitwise; tie: the first met.
+
+    Rajput et al. 2019 (DETOX), first stage.
+    """
     rows = as_rows(X)
     if r < 1:
         raise ValueError("r must be positive")
@@ -187,11 +213,13 @@ def group_majority(X: ArrayLike, r: int) -> Matrix:
     return np.array(winners)
 
 
-# --- A20 COPOD-DOS --------------------------------------------------------------------------------------
+# --- COPOD-DOS ----------------------------------------------------------------------------------------
 
 
 def copod_scores(M: ArrayLike) -> Vector:
-    """A20 (COPOD): row scores, sum over columns of max(u_s, (u_l + u_r) / 2) with u = -ln of the empirical CDFs.
+    """Row scores, sum over columns of max(u_s, (u_l + u_r) / 2) with u = -ln of the empirical CDFs.
+
+    Li et al. 2020 (COPOD).
 
     F_l(x) = share of the column <= x, F_r(x) = share >= x; u_s = u_l for negative skewness, u_r for positive
     skewness, u_l + u_r for none (a constant column included). Values are equal within `TIE`.
@@ -219,7 +247,10 @@ def copod_scores(M: ArrayLike) -> Vector:
 
 
 def copod_dos(X: ArrayLike) -> tuple[Vector, Vector]:
-    """A20: r = copod(E) + copod(C), E_ij = |x_i - x_j|, C_ij = 1 - cos; weights softmax(-r); the weighted mean."""
+    """r = copod(E) + copod(C), E_ij = |x_i - x_j|, C_ij = 1 - cos; weights softmax(-r); the weighted mean.
+
+    Li et al. 2020 (COPOD).
+    """
     rows = as_rows(X)
     n = rows.shape[0]
     E = np.zeros((n, n))
@@ -232,11 +263,13 @@ def copod_dos(X: ArrayLike) -> tuple[Vector, Vector]:
     return fedavg(rows, weights), weights
 
 
-# --- A22, E3 to E7 selections by distance, norm and spread ----------------------------------------------
+# --- Selections by distance, norm and spread ----------------------------------------------------------
 
 
 def faba(X: ArrayLike, f: int) -> Selection:
-    """A22: f times drop the row farthest from the mean of the remaining ones; mean of the rest.
+    """f times drop the row farthest from the mean of the remaining ones; mean of the rest.
+
+    Xia et al. 2019, Algorithm 1.
 
     Of equally far rows, as the last two are, the one that is less central among all, and of two rows alone the longer.
     """
@@ -258,7 +291,10 @@ def diameter(X: Matrix) -> float:
 
 
 def mda(X: ArrayLike, f: int) -> Selection:
-    """E3: mean of the first subset of n - f rows, in lexicographic order, with the smallest diameter."""
+    """Mean of the first subset of n - f rows, in lexicographic order, with the smallest diameter.
+
+    El Mhamdi et al. 2018 (MDA).
+    """
     rows = as_rows(X)
     n = rows.shape[0]
     check_fewer_than_all(n, f)
@@ -268,7 +304,7 @@ def mda(X: ArrayLike, f: int) -> Selection:
 
 
 def monna(X: ArrayLike, f: int, pivot: int = 0) -> Vector:
-    """E4: mean of the n - f rows nearest to row ``pivot``, itself included."""
+    """Farhadkhani et al. 2022 (MoNNA): mean of the n - f rows nearest to row ``pivot``, itself included."""
     rows = as_rows(X)
     n = rows.shape[0]
     check_fewer_than_all(n, f)
@@ -278,7 +314,7 @@ def monna(X: ArrayLike, f: int, pivot: int = 0) -> Vector:
 
 
 def cge(X: ArrayLike, f: int) -> Vector:
-    """E5: mean of the n - f rows with the smallest norms."""
+    """Gupta & Vaidya 2020 (CGE): mean of the n - f rows with the smallest norms."""
     rows = as_rows(X)
     check_fewer_than_all(rows.shape[0], f)
     return mean_of(rows, lowest([norm(x) for x in rows], rows.shape[0] - f))
@@ -298,7 +334,9 @@ def top_eigenpair(X: Matrix, c: Sequence[float]) -> tuple[float, Vector, Vector]
 
 
 def caf(X: ArrayLike, f: int) -> Vector:
-    """E6: weigh rows down along the top eigenvector of their covariance; the mean with the smallest top eigenvalue.
+    """Weigh rows down along the top eigenvector of their covariance; the mean with the smallest top eigenvalue.
+
+    Allouah et al. 2025, Algorithm 2 (CAF).
 
     c_i = 1; while sum c > n - 2f: (lambda, v, mu); tau_i = ((x_i - mu).v)^2; c_i *= max(0, 1 - tau_i / taumax) with
     taumax over the rows with c_i > 0.
@@ -321,7 +359,10 @@ def caf(X: ArrayLike, f: int) -> Vector:
 
 
 def smea(X: ArrayLike, f: int) -> Selection:
-    """E7: mean of the first subset of n - f rows whose covariance has the smallest top eigenvalue."""
+    """Mean of the first subset of n - f rows whose covariance has the smallest top eigenvalue.
+
+    Allouah et al. 2023 (SMEA).
+    """
     rows = as_rows(X)
     n = rows.shape[0]
     check_minority(n, f)
@@ -330,7 +371,7 @@ def smea(X: ArrayLike, f: int) -> Selection:
     return mean_of(rows, best), best
 
 
-# --- A23, E9, E10 clusters of directions ----------------------------------------------------------------
+# --- Clusters of directions ---------------------------------------------------------------------------
 
 
 def linkage_distance(C: Matrix, a: Sequence[int], b: Sequence[int], linkage: str) -> float:
@@ -352,7 +393,9 @@ def mean_inner_cosine(C: Matrix, group: Sequence[int]) -> float:
 
 
 def cosine_groups(X: ArrayLike, linkage: str = "single") -> list[list[int]]:
-    """A23: agglomerate 1 - cos to one cluster; the clusters before the first merge at the distance of the last.
+    """Agglomerate 1 - cos to one cluster; the clusters before the first merge at the distance of the last.
+
+    Sattler et al. 2020.
 
     Two, unless several merges tie for the last. Zero rows are at distance 0 from each other. Equal distances: the pair
     with the lowest first members. A single row: [[0]].
@@ -375,7 +418,7 @@ def cosine_groups(X: ArrayLike, linkage: str = "single") -> list[list[int]]:
 
 
 def cosine_bipartition(X: ArrayLike, linkage: str = "single") -> tuple[list[int], list[int]]:
-    """A23: (kept, other) of the groups of `cosine_groups`.
+    """Sattler et al. 2020: (kept, other) of the groups of `cosine_groups`.
 
     Two groups: the larger, of one size that of larger mean inner cosine (0 for zero rows); more: one with more than
     half of the rows. All rows where that does not decide: Sattler et al. do not say, and the order of clients must not.
@@ -403,20 +446,26 @@ def cosine_bipartition(X: ArrayLike, linkage: str = "single") -> tuple[list[int]
 
 
 def clustering(X: ArrayLike, linkage: str = "single") -> Selection:
-    """A23 (Sattler et al.): mean of the larger of the two clusters."""
+    """Sattler et al. 2020: mean of the larger of the two clusters."""
     kept, _ = cosine_bipartition(X, linkage)
     return mean_of(as_rows(X), kept), kept
 
 
 def clipped_clustering(X: ArrayLike, past_norms: Sequence[float] = ()) -> Selection:
-    """E10: tau = med of all norms so far; clip the rows to tau; mean of the larger average-linkage cluster."""
+    """Tau = med of all norms so far; clip the rows to tau; mean of the larger average-linkage cluster.
+
+    Li et al. 2023 (ClippedClustering).
+    """
     rows = as_rows(X)
     tau = med([*past_norms, *(norm(x) for x in rows)])
     return clustering(np.array([clip_norm(x, tau) for x in rows]), "average")
 
 
 def flame_cluster(X: ArrayLike) -> list[int]:
-    """E9: the first component of {1 - cos <= threshold} with n//2 + 1 members as the threshold grows."""
+    """The first component of {1 - cos <= threshold} with n//2 + 1 members as the threshold grows.
+
+    Nguyen et al. 2022, Algorithm 1 (FLAME).
+    """
     C = cosine_distances(X)
     n = C.shape[0]
     for threshold in [-math.inf, *sorted({float(x) for x in C.flat})]:
@@ -433,7 +482,10 @@ def flame_cluster(X: ArrayLike) -> list[int]:
 
 
 def flame(X: ArrayLike, noise: ArrayLike | None = None, noise_lambda: float = 0.001) -> Vector:
-    """E9: S = med of all norms; mean over the admitted of x_i min(1, S / |x_i|), plus noise_lambda S noise."""
+    """S = med of all norms; mean over the admitted of x_i min(1, S / |x_i|), plus noise_lambda S noise.
+
+    Nguyen et al. 2022, Algorithm 1 (FLAME).
+    """
     rows = as_rows(X)
     S = med([norm(x) for x in rows])
     out = mean(np.array([clip_norm(rows[i], S) for i in flame_cluster(rows)]))

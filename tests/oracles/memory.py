@@ -1,4 +1,4 @@
-"""Reference rules with a memory or a root set (A14, A21, A25 to A27, FoolsGold), float64 NumPy.
+"""Reference rules with a memory or a root set (FLTrust, FLDetector, RFFL, Zeno, Fang, FoolsGold), float64 NumPy.
 
 Row i of ``X`` (n, d) is the message of client ``ids[i]``.  Classes keep what they remember under the client's
 id and count their rounds from 0.  Ties go to the lowest row index.
@@ -32,11 +32,14 @@ def check_ids(X: Matrix, ids: Sequence[Hashable]) -> list[Hashable]:
     return names
 
 
-# --- A14 FLTrust --------------------------------------------------------------------------------------
+# --- FLTrust ------------------------------------------------------------------------------------------
 
 
 def fltrust(X: ArrayLike, g0: ArrayLike) -> Vector:
-    """A14: ts_i = max(0, cos(x_i, g0)); sum ts_i (norm g0 / norm x_i) x_i / sum ts_i; zero if no ts_i > 0."""
+    """ts_i = max(0, cos(x_i, g0)); sum ts_i (norm g0 / norm x_i) x_i / sum ts_i; zero if no ts_i > 0.
+
+    Cao et al. 2021, Algorithm 2.
+    """
     rows = as_rows(X)
     root = np.array(g0, dtype=np.float64)
     total = np.zeros(rows.shape[1])
@@ -49,11 +52,11 @@ def fltrust(X: ArrayLike, g0: ArrayLike) -> Vector:
     return total / trust_sum if trust_sum > 0.0 else total
 
 
-# --- A21 FLDetector: the parts ------------------------------------------------------------------------
+# --- FLDetector: the parts ----------------------------------------------------------------------------
 
 
 def lbfgs_hvp(S: ArrayLike, Y: ArrayLike, v: ArrayLike) -> Vector:
-    """A21 step 2: H v = sigma v - [sigma S, Y] inv([[sigma S'S, L], [L', -D]]) [sigma S'v; Y'v].
+    """Zhang et al. 2022, Algorithm 1: H v = sigma v - [sigma S, Y] inv([[sigma S'S, L], [L', -D]]) [sigma S'v; Y'v].
 
     Columns of S and Y (d, N) are the difference pairs, newest last; sigma = y_last.s_last / s_last.s_last (0 if
     s_last = 0), L = strict lower part of S'Y, D = diag(S'Y).  Singularity is judged (numpy's matrix_rank) after
@@ -94,7 +97,7 @@ def lbfgs_hvp(S: ArrayLike, Y: ArrayLike, v: ArrayLike) -> Vector:
 
 
 def fldetector_distances(X: ArrayLike, previous: Sequence[Vector | None] | Matrix, hv: ArrayLike) -> Vector:
-    """A21 step 3: d_i = norm(previous_i + H v - x_i), divided by their sum; all 0 if the sum is 0.
+    """Zhang et al. 2022, Algorithm 1: d_i = norm(previous_i + H v - x_i), divided by their sum; all 0 if the sum is 0.
 
     A row whose ``previous`` is None or holds a NaN has no previous gradient: its entry is NaN, and the sum runs
     over the others.
@@ -115,7 +118,9 @@ def fldetector_distances(X: ArrayLike, previous: Sequence[Vector | None] | Matri
 
 
 def kmeans_1d(values: ArrayLike, k: int) -> tuple[NDArray[np.int64], float]:
-    """A21: exact k-means on the line by dynamic programming: labels in order of the centres, and W.
+    """Exact k-means on the line by dynamic programming: labels in order of the centres, and W.
+
+    Zhang et al. 2022, Algorithm 1.
 
     W = sum over clusters of the squared distances to the cluster's mean.  Equal values share a cluster, so with
     fewer than k distinct values there are fewer clusters (W = 0).  Partitions whose W agrees within 1e-12
@@ -170,7 +175,9 @@ def kmeans_1d(values: ArrayLike, k: int) -> tuple[NDArray[np.int64], float]:
 def gap_values(
     scores: ArrayLike, kmax: int, references: ArrayLike, official: bool = False
 ) -> tuple[list[float], list[float]]:
-    """A21 step 4: Gap(k) and s_k for k = 1..min(kmax, n - 1), of min-max normalised scores (not all equal).
+    """Gap(k) and s_k for k = 1..min(kmax, n - 1), of min-max normalised scores (not all equal).
+
+    Zhang et al. 2022, Algorithm 1.
 
     Gap(k) = mean_b ln W*_kb - ln W_k (``official``: ln mean_b W*_kb), s_k = sd_b(ln W*_kb) sqrt(1 + 1/B).
     """
@@ -193,7 +200,9 @@ def gap_values(
 
 
 def gap_statistic_k(scores: ArrayLike, kmax: int, references: ArrayLike, official: bool = False) -> tuple[int, bool]:
-    """A21 step 4: k* = first k < kmax with Gap(k) >= Gap(k+1) - s_{k+1}, else kmax; attack iff k* > 1.
+    """k* = first k < kmax with Gap(k) >= Gap(k+1) - s_{k+1}, else kmax; attack iff k* > 1.
+
+    Zhang et al. 2022, Algorithm 1.
 
     kmax is lowered to n - 1; equal scores, or a single one, give (1, False).
     """
@@ -214,7 +223,10 @@ def gap_statistic_k(scores: ArrayLike, kmax: int, references: ArrayLike, officia
 
 
 def fldetector_detect(scores: ArrayLike, kmax: int, references: ArrayLike, official: bool = False) -> Mask:
-    """A21 step 5: True for the members of the 2-means cluster with the larger mean; nobody without attack."""
+    """True for the members of the 2-means cluster with the larger mean; nobody without attack.
+
+    Zhang et al. 2022, Algorithm 1.
+    """
     raw = np.array(scores, dtype=np.float64)
     if not gap_statistic_k(raw, kmax, references, official)[1]:
         return np.zeros(len(raw), dtype=bool)
@@ -222,11 +234,13 @@ def fldetector_detect(scores: ArrayLike, kmax: int, references: ArrayLike, offic
     return labels == 1
 
 
-# --- A21 FLDetector: whole rounds ---------------------------------------------------------------------
+# --- FLDetector: whole rounds -------------------------------------------------------------------------
 
 
 class FLDetector:
-    """A21 in rounds: score every client against its predicted gradient, drop the suspicious cluster.
+    """Score every client against its predicted gradient, drop the suspicious cluster.
+
+    Zhang et al. 2022, Algorithm 1 in rounds.
 
     With g_t the output of round t: step into round t's model s_t = g_{t-1}, y_t = g_t - g_{t-1}.  Round t knows the
     pairs up to (s_{t-1}, y_{t-1}) and predicts x_i(last received) + H s_t.  The true step is -lr g_{t-1}; with a
@@ -366,7 +380,7 @@ class FoolsGold:
         return foolsgold(rows, np.array([self.history[name] for name in names]), self.confidence)
 
 
-# --- A25 RFFL -----------------------------------------------------------------------------------------
+# --- RFFL ---------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -390,7 +404,9 @@ def rffl_round(
     clip: float | None = None,
     warmup: int = 10,
 ) -> tuple[Vector, list[Hashable]]:
-    """A25: u = sum rho_i x_i with rho the reputations of the present alive, normalised to sum 1; and their ids.
+    """u = sum rho_i x_i with rho the reputations of the present alive, normalised to sum 1; and their ids.
+
+    Xu & Lyu 2021, Algorithm 1.
 
     A new client starts with the mean reputation of the alive known ones (1 if none).  Then
     r_i = max(0, alpha rho_i + (1 - alpha) cos(x_i, u)), uniform if all are 0, scaled to the sum that the
@@ -436,7 +452,7 @@ def rffl_round(
 
 
 class RFFL:
-    """A25 in rounds: ``rffl_round`` with its own state."""
+    """Xu & Lyu 2021, Algorithm 1 in rounds: ``rffl_round`` with its own state."""
 
     def __init__(self, alpha: float = 0.95, clip: float | None = None, warmup: int = 10) -> None:
         self.alpha = alpha
@@ -449,18 +465,18 @@ class RFFL:
         return rffl_round(X, ids, self.state, self.alpha, self.clip, self.warmup)
 
 
-# --- A26 Zeno -----------------------------------------------------------------------------------------
+# --- Zeno ---------------------------------------------------------------------------------------------
 
 
 def zeno_scores(X: ArrayLike, loss: Impact, rho: float) -> list[float]:
-    """A26: score_i = loss(0) - loss(x_i) - rho norm(x_i)^2, ``loss`` taking the server's step inside."""
+    """Xie et al. 2019: score_i = loss(0) - loss(x_i) - rho norm(x_i)^2, ``loss`` taking the server's step inside."""
     rows = as_rows(X)
     now = float(loss(np.zeros(rows.shape[1])))
     return [now - float(loss(x.copy())) - rho * norm(x) ** 2 for x in rows]
 
 
 def zeno(X: ArrayLike, loss: Impact, f: int, rho: float, keep: int | None = None) -> Selection:
-    """A26: mean of the n - f (or ``keep``) rows with the best scores; an equal score: the lower index."""
+    """Xie et al. 2019: mean of the n - f (or ``keep``) rows with the best scores; an equal score: the lower index."""
     rows = as_rows(X)
     check_f(f)
     count = rows.shape[0] - f if keep is None else keep
@@ -470,18 +486,21 @@ def zeno(X: ArrayLike, loss: Impact, f: int, rho: float, keep: int | None = None
     return mean_of(rows, kept), kept
 
 
-# --- A27 Fang -----------------------------------------------------------------------------------------
+# --- Fang ---------------------------------------------------------------------------------------------
 
 
 def fang_impacts(X: ArrayLike, base: Base, impact: Impact) -> list[float]:
-    """A27: impact_i = impact(base(all)) - impact(base(all without i)); needs two rows."""
+    """Fang et al. 2020, section 5: impact_i = impact(base(all)) - impact(base(all without i)); needs two rows."""
     rows = as_rows(X)
     with_all = float(impact(base(rows.copy())))
     return [with_all - float(impact(base(np.delete(rows, i, axis=0)))) for i in range(rows.shape[0])]
 
 
 def fang_kept(X: ArrayLike, f: int, base: Base, impact: Impact) -> list[int]:
-    """A27: sorted indices left after rejecting the f largest impacts, of equal ones the lower index first."""
+    """Sorted indices left after rejecting the f largest impacts, of equal ones the lower index first.
+
+    Fang et al. 2020, section 5.
+    """
     rows = as_rows(X)
     n = rows.shape[0]
     check_f(f)
@@ -494,14 +513,20 @@ def fang_kept(X: ArrayLike, f: int, base: Base, impact: Impact) -> list[int]:
 
 
 def fang_reject(X: ArrayLike, f: int, base: Base, impact: Impact) -> Selection:
-    """A27 (ERR with an error, LFR with a loss as ``impact``): base rule on the survivors, and their indices."""
+    """Base rule on the survivors, and their indices.
+
+    Fang et al. 2020, section 5 (ERR with an error, LFR with a loss as ``impact``).
+    """
     rows = as_rows(X)
     kept = fang_kept(rows, f, base, impact)
     return base(rows[kept]), kept
 
 
 def fang_union(X: ArrayLike, f: int, base: Base, error: Impact, loss: Impact) -> Selection:
-    """A27 (Union): base rule on the clients kept by both ERR and LFR; nobody left: the zero vector."""
+    """Base rule on the clients kept by both ERR and LFR; nobody left: the zero vector.
+
+    Fang et al. 2020, section 5 (Union).
+    """
     rows = as_rows(X)
     by_loss = fang_kept(rows, f, base, loss)
     kept = [i for i in fang_kept(rows, f, base, error) if i in by_loss]

@@ -1,4 +1,4 @@
-"""Reference aggregation rules (sections A1 to A8), float64 NumPy, written for reading rather than speed.
+"""Reference aggregation rules float64 NumPy, written for reading rather than speed.
 
 Row i of ``X`` (n, d) is the message of client i.  Plain rules return a vector (d,); selection rules return
 ``(vector, kept)`` with ``kept`` the sorted list of client indices.  Ties go to the lowest client index.
@@ -16,7 +16,7 @@ Matrix = NDArray[np.float64]
 Selection = tuple[Vector, list[int]]
 
 
-# --- small pieces shared by the reference functions ---------------------------------------------------
+# --- Small pieces shared by the reference functions ---------------------------------------------------
 
 
 def as_rows(X: ArrayLike) -> Matrix:
@@ -39,14 +39,14 @@ def squared_distance(a: Vector, b: Vector) -> float:
 
 
 def cosine(a: Vector, b: Vector) -> float:
-    """cos(a, b) = a.b / (norm a * norm b); 0 if either vector is zero (section 0)."""
+    """cos(a, b) = a.b / (norm a * norm b); 0 if either vector is zero."""
     if norm(a) == 0.0 or norm(b) == 0.0:
         return 0.0
     return float(np.sum(a * b)) / (norm(a) * norm(b))
 
 
 def med(values: Sequence[float] | Vector) -> float:
-    """Median; the mean of the two middle values for an even count (section 0)."""
+    """Median; the mean of the two middle values for an even count."""
     ordered = sorted(float(v) for v in values)
     half = len(ordered) // 2
     if len(ordered) % 2 == 1:
@@ -55,7 +55,7 @@ def med(values: Sequence[float] | Vector) -> float:
 
 
 def lmed(values: Sequence[float] | Vector) -> float:
-    """Lower median: order statistic floor((n-1)/2), counted from 0 (section 0)."""
+    """Lower median: order statistic floor((n-1)/2), counted from 0."""
     ordered = sorted(float(v) for v in values)
     return ordered[(len(ordered) - 1) // 2]
 
@@ -67,7 +67,7 @@ def lowest(scores: Sequence[float], count: int, then: Sequence[float] | None = N
 
 
 def mean_of(X: Matrix, kept: Sequence[int]) -> Vector:
-    """Mean of the rows ``kept``; the zero vector if there are none (section 0, empty selection)."""
+    """Mean of the rows ``kept``; the zero vector if there are none."""
     total = np.zeros(X.shape[1])
     for i in kept:
         total = total + X[i]
@@ -80,17 +80,17 @@ def check_f(f: int) -> None:
         raise ValueError("f must not be negative")
 
 
-# --- A1 mean, FedAvg, ClipMean ------------------------------------------------------------------------
+# --- Mean, FedAvg, ClipMean ---------------------------------------------------------------------------
 
 
 def mean(X: ArrayLike) -> Vector:
-    """A1: (1/n) sum_i x_i."""
+    """McMahan et al. 2017: (1/n) sum_i x_i."""
     rows = as_rows(X)
     return mean_of(rows, range(rows.shape[0]))
 
 
 def fedavg(X: ArrayLike, weights: Sequence[float] | Vector) -> Vector:
-    """A1 (FedAvg): sum_i w_i x_i / sum_i w_i, with w_i >= 0 and a positive sum."""
+    """FedAvg: sum_i w_i x_i / sum_i w_i, with w_i >= 0 and a positive sum."""
     rows = as_rows(X)
     w = [float(v) for v in weights]
     if len(w) != rows.shape[0]:
@@ -104,7 +104,7 @@ def fedavg(X: ArrayLike, weights: Sequence[float] | Vector) -> Vector:
 
 
 def clip_mean(X: ArrayLike) -> Vector:
-    """A1 (DeSGD): M = med_i norm(x_i); (1/n) sum_i x_i min(1, M / norm(x_i)); zero rows stay zero."""
+    """DeSGD: M = med_i norm(x_i); (1/n) sum_i x_i min(1, M / norm(x_i)); zero rows stay zero."""
     rows = as_rows(X)
     bound = med([norm(x) for x in rows])
     for i in range(rows.shape[0]):
@@ -114,11 +114,11 @@ def clip_mean(X: ArrayLike) -> Vector:
     return mean(rows)
 
 
-# --- A2, A3 coordinate-wise rules ---------------------------------------------------------------------
+# --- Coordinate-wise rules ----------------------------------------------------------------------------
 
 
 def trimmed_mean(X: ArrayLike, f: int) -> Vector:
-    """A2 (Yin et al.): per coordinate drop the f smallest and f largest values, average the n - 2f left."""
+    """Yin et al. 2018: per coordinate drop the f smallest and f largest values, average the n - 2f left."""
     rows = as_rows(X)
     n, d = rows.shape
     check_f(f)
@@ -133,22 +133,22 @@ def trimmed_mean(X: ArrayLike, f: int) -> Vector:
 
 
 def median(X: ArrayLike) -> Vector:
-    """A3: per-coordinate median, the mean of the two middle values for even n."""
+    """Yin et al. 2018: per-coordinate median, the mean of the two middle values for even n."""
     rows = as_rows(X)
     return np.array([med(rows[:, j]) for j in range(rows.shape[1])])
 
 
 def median_repo(X: ArrayLike) -> Vector:
-    """A3 (released SignGuard and FedSECA code): per-coordinate lower median."""
+    """Yin et al. 2018 (released SignGuard and FedSECA code): per-coordinate lower median."""
     rows = as_rows(X)
     return np.array([lmed(rows[:, j]) for j in range(rows.shape[1])])
 
 
-# --- A4 geometric median ------------------------------------------------------------------------------
+# --- Geometric median ---------------------------------------------------------------------------------
 
 
 def geomed_objective(X: ArrayLike, v: Vector, weights: Sequence[float] | Vector | None = None) -> float:
-    """A4: weighted mean distance sum_i w_i norm(x_i - v) / sum_i w_i."""
+    """Pillutla et al. 2022, Algorithm 2: weighted mean distance sum_i w_i norm(x_i - v) / sum_i w_i."""
     rows = as_rows(X)
     w = [1.0] * rows.shape[0] if weights is None else [float(u) for u in weights]
     return sum(w_i * norm(x - v) for w_i, x in zip(w, rows, strict=True)) / math.fsum(w)
@@ -161,7 +161,7 @@ def geomed(
     max_iter: int = 20_000,
     ftol: float = 0.0,
 ) -> Vector:
-    """A4: Weiszfeld iteration for argmin_v sum_i w_i norm(x_i - v), run to the end.
+    """Pillutla et al. 2022, Algorithm 2: Weiszfeld iteration for argmin_v sum_i w_i norm(x_i - v), run to the end.
 
     The author package of Pillutla et al. has nu = 1e-6, 100 rounds and ftol = 1e-20: too few where it is slow.
 
@@ -182,11 +182,11 @@ def geomed(
     return v
 
 
-# --- A5, A6 Krum and Multi-Krum -----------------------------------------------------------------------
+# --- Krum and Multi-Krum ------------------------------------------------------------------------------
 
 
 def krum_scores(X: ArrayLike, f: int, neighbours: int | None = None, squared: bool = True) -> list[float]:
-    """A5 (Blanchard et al.): sum of the squared distances from x_i to its k closest **other** rows.
+    """Blanchard et al. 2017, section 4: sum of the squared distances from x_i to its k closest **other** rows.
 
     k = n - f - 2 unless ``neighbours`` is given; k is floored at 1, and at most n - 1 rows exist.
     ``squared=False`` sums plain distances.
@@ -215,7 +215,7 @@ def central_scores(X: ArrayLike) -> list[float]:
 
 
 def krum(X: ArrayLike, f: int, neighbours: int | None = None, squared: bool = True) -> Selection:
-    """A5: the row with the lowest Krum score, and its index in a list."""
+    """Blanchard et al. 2017, section 4: the row with the lowest Krum score, and its index in a list."""
     rows = as_rows(X)
     best = lowest(krum_scores(rows, f, neighbours, squared), 1, central_scores(rows))
     return rows[best[0]].copy(), best
@@ -224,7 +224,10 @@ def krum(X: ArrayLike, f: int, neighbours: int | None = None, squared: bool = Tr
 def multi_krum(
     X: ArrayLike, f: int, m: int | None = None, neighbours: int | None = None, squared: bool = True
 ) -> Selection:
-    """A6: average of the m rows with the lowest scores (scored once); m = n - f - 2, floored at 1."""
+    """Average of the m rows with the lowest scores (scored once); m = n - f - 2, floored at 1.
+
+    Blanchard et al. 2017.
+    """
     rows = as_rows(X)
     n = rows.shape[0]
     count = max(1, n - f - 2) if m is None else m
@@ -235,16 +238,18 @@ def multi_krum(
 
 
 def multi_krum_repo(X: ArrayLike, f: int) -> Selection:
-    """A6 (released SignGuard code): n - f - 1 neighbours, squared distances, m = n - f - 2."""
+    """Blanchard et al. 2017 (released SignGuard code): n - f - 1 neighbours, squared distances, m = n - f - 2."""
     n = as_rows(X).shape[0]
     return multi_krum(X, f, m=max(1, n - f - 2), neighbours=n - f - 1)
 
 
-# --- A7 Bulyan ----------------------------------------------------------------------------------------
+# --- Bulyan -------------------------------------------------------------------------------------------
 
 
 def bulyan_picks(X: ArrayLike, f: int) -> list[int]:
-    """A7 step 1: theta = n - 2f Krum picks in order, scores recomputed on the rows not yet picked.
+    """Theta = n - 2f Krum picks in order, scores recomputed on the rows not yet picked.
+
+    El Mhamdi et al. 2018, Algorithm 1.
 
     Each pass uses (rows remaining) - f - 2 neighbours, floored at 1. Of equal scores the most central of all rows.
     """
@@ -262,7 +267,7 @@ def bulyan_picks(X: ArrayLike, f: int) -> list[int]:
 
 
 def bulyan(X: ArrayLike, f: int) -> Selection:
-    """A7 (El Mhamdi et al.): per coordinate the mean of the beta picked values closest to their median.
+    """El Mhamdi et al. 2018, Algorithm 1: per coordinate the mean of the beta picked values closest to their median.
 
     theta = n - 2f picks, beta = theta - 2f (an error below 1); at equal distance the smaller value first.
     Returns the vector and the sorted indices of the theta picks.
@@ -283,11 +288,13 @@ def bulyan(X: ArrayLike, f: int) -> Selection:
     return out, picks
 
 
-# --- A8 DnC -------------------------------------------------------------------------------------------
+# --- DnC ----------------------------------------------------------------------------------------------
 
 
 def dnc_pass(X: ArrayLike, coords: Sequence[int], drop: int) -> list[int]:
-    """A8, one pass: rows kept after dropping the ``drop`` highest squared projections.
+    """Rows kept after dropping the ``drop`` highest squared projections.
+
+    Shejwalkar & Houmansadr 2021, Algorithm 2, one pass.
 
     Sub-matrix of ``coords``, minus its mean row; v = top right singular vector (zero if all rows equal);
     s_i = (centred row i . v)^2.
@@ -303,7 +310,7 @@ def dnc_pass(X: ArrayLike, coords: Sequence[int], drop: int) -> list[int]:
 
 
 def dnc(X: ArrayLike, f: int, index_sets: Sequence[Sequence[int]], c: float | Fraction = 1.0) -> Selection:
-    """A8 (Shejwalkar and Houmansadr): mean of the full rows that every pass keeps.
+    """Shejwalkar & Houmansadr 2021, Algorithm 2: mean of the full rows that every pass keeps.
 
     One pass per set of distinct coordinates in ``index_sets``; each keeps the n - floor(c f) lowest
     scores.  The kept sets are intersected; an empty intersection gives the zero vector.

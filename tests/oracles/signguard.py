@@ -1,4 +1,4 @@
-"""Reference SignGuard (sections A9 and A10): Mean-Shift, features and the rule, float64 NumPy."""
+"""Reference SignGuard: Mean-Shift, features and the rule, float64 NumPy."""
 
 import math
 from collections.abc import Sequence
@@ -13,11 +13,13 @@ Indices = Sequence[int] | NDArray[np.int64]
 VARIANTS = ("plain", "sim", "dist")
 
 
-# --- A9 Mean-Shift ------------------------------------------------------------------------------------
+# --- Mean-Shift ---------------------------------------------------------------------------------------
 
 
 def estimate_bandwidth(F: ArrayLike, quantile: float = 0.5, sample_idx: Indices | None = None) -> float:
-    """A9 step 1: mean over points of the distance to the k-th nearest point, the point itself being first.
+    """Mean over points of the distance to the k-th nearest point, the point itself being first.
+
+    Mean-Shift as in scikit-learn.
 
     k = max(1, floor(n * quantile)).  With ``sample_idx`` only those points are used, n being their number.
     """
@@ -34,9 +36,9 @@ def estimate_bandwidth(F: ArrayLike, quantile: float = 0.5, sample_idx: Indices 
 
 
 def equal_row_labels(F: ArrayLike) -> list[int]:
-    """A9 edge case h = 0: one cluster per group of exactly equal rows.
+    """Mean-Shift as in scikit-learn edge case h = 0: one cluster per group of exactly equal rows.
 
-    Labels follow the order of step 4, (group size, coordinates) descending, so label 0 is a largest group.
+    Labels follow the order of centres, (group size, coordinates) descending, so label 0 is a largest group.
     """
     points = [tuple(float(v) + 0.0 for v in p) for p in as_rows(F)]  # + 0.0 turns -0 into 0
     groups = sorted(set(points), key=lambda p: (points.count(p), p), reverse=True)
@@ -44,7 +46,10 @@ def equal_row_labels(F: ArrayLike) -> list[int]:
 
 
 def mean_shift_seeds(F: ArrayLike, h: float) -> list[Vector]:
-    """A9 step 2: distinct cells round(p / h), ties to even, times h; the points if no cell is shared."""
+    """Distinct cells round(p / h), ties to even, times h; the points if no cell is shared.
+
+    Mean-Shift as in scikit-learn.
+    """
     points = as_rows(F)
     cells: list[tuple[float, ...]] = []
     for p in points:
@@ -59,7 +64,7 @@ def mean_shift_seeds(F: ArrayLike, h: float) -> list[Vector]:
 def climb(
     F: ArrayLike, seed: Vector, h: float, max_moves: int = 300, gaps: list[float] | None = None
 ) -> tuple[Vector, int]:
-    """A9 step 3: move to the mean of the points within h until the move is <= 1e-3 h.
+    """Mean-Shift as in scikit-learn: move to the mean of the points within h until the move is <= 1e-3 h.
 
     Returns the last position and the number of points averaged in the last move (0: nobody inside).
     ``gaps`` collects abs(distance - h) / h of every comparison.
@@ -87,7 +92,9 @@ def climb(
 
 
 def mean_shift_labels(F: ArrayLike, h: float, max_moves: int = 300, gaps: list[float] | None = None) -> list[int]:
-    """A9 steps 2 to 5: label of every point, -1 where no kept centre lies within h; h = 0 groups equal rows.
+    """Label of every point, -1 where no kept centre lies within h; h = 0 groups equal rows.
+
+    Mean-Shift as in scikit-learn.
 
     Centres are sorted by (intensity, coordinates) descending, and a centre within h of one already kept is
     dropped; a point takes its nearest kept centre, the lowest label if two are equally near.  ``gaps``
@@ -134,7 +141,7 @@ def mean_shift_labels(F: ArrayLike, h: float, max_moves: int = 300, gaps: list[f
 
 
 def deciding_gap(F: ArrayLike, h: float) -> float:
-    """Smallest relative margin of any comparison in A9 steps 2 to 5; +inf for h = 0.
+    """Smallest relative margin of any comparison that labels depend on; +inf for h = 0.
 
     Section 0 compares selections only where the deciding gaps exceed 1e-3.  Shares are multiples of
     1 / len(coords), so a distance can equal h exactly, and then rounding alone decides.
@@ -149,7 +156,10 @@ def deciding_gap(F: ArrayLike, h: float) -> float:
 
 
 def largest_cluster(labels: Sequence[int] | NDArray[np.int64]) -> list[int]:
-    """A9 step 6: indices of the cluster with most members (-1 is no cluster); tie: the lowest label."""
+    """Indices of the cluster with most members (-1 is no cluster); tie: the lowest label.
+
+    Mean-Shift as in scikit-learn.
+    """
     values = [int(v) for v in labels]
     best: list[int] = []
     for label in sorted(set(values) - {-1}):
@@ -159,11 +169,14 @@ def largest_cluster(labels: Sequence[int] | NDArray[np.int64]) -> list[int]:
     return best
 
 
-# --- A10 features -------------------------------------------------------------------------------------
+# --- Features -----------------------------------------------------------------------------------------
 
 
 def sign_features(X: ArrayLike, coords: Indices) -> Matrix:
-    """A10 step 2: columns p+, p0, p-, the shares of positive, zero and negative entries among ``coords``."""
+    """Columns p+, p0, p-, the shares of positive, zero and negative entries among ``coords``.
+
+    Xu et al. 2022, Algorithm 2.
+    """
     rows = as_rows(X)
     chosen = [int(j) for j in coords]
     if len(chosen) == 0:
@@ -189,7 +202,7 @@ def _cos(a: Vector, b: Vector) -> float:
 
 
 def similarity_feature(X: ArrayLike, ref: Vector | None = None) -> Vector:
-    """A10 -Sim column: clip(s_i, 0, m) / (5 m) with m = med(s), all zero if m <= 0.
+    """Xu et al. 2022, Algorithm 2 -Sim column: clip(s_i, 0, m) / (5 m) with m = med(s), all zero if m <= 0.
 
     s_i = med_{j != i} cos(x_i, x_j) without a reference (0 for a lone row), else cos(x_i, ref).
     """
@@ -209,7 +222,9 @@ def similarity_feature(X: ArrayLike, ref: Vector | None = None) -> Vector:
 
 
 def similarity_feature_repo(X: ArrayLike, ref: Vector | None = None) -> Vector:
-    """A10 -Sim column of the released code: lower medians, zero diagonal included, / (5 m + 1e-8).
+    """Lower medians, zero diagonal included, / (5 m + 1e-8).
+
+    Xu et al. 2022, Algorithm 2 -Sim column of the released code.
 
     A negative m makes the column constant, since the clip's upper end wins.
     """
@@ -226,14 +241,14 @@ def similarity_feature_repo(X: ArrayLike, ref: Vector | None = None) -> Vector:
 
 
 def _squared(a: Vector, b: Vector) -> float:
-    """Squared distance; a non-finite one counts as +infinity (section 0)."""
+    """Squared distance; a non-finite one counts as +infinity."""
     with np.errstate(all="ignore"):
         d2 = squared_distance(a, b)
     return d2 if math.isfinite(d2) else math.inf
 
 
 def distance_feature(X: ArrayLike, ref: Vector | None = None) -> Vector:
-    """A10 -Dist column: 0 if score < med(score), else 0.2.
+    """Xu et al. 2022, Algorithm 2 -Dist column: 0 if score < med(score), else 0.2.
 
     Score: norm(x_i - ref), or without a reference the sum of the max(1, floor(n/2) - 1) smallest squared
     distances to other rows.
@@ -252,7 +267,9 @@ def distance_feature(X: ArrayLike, ref: Vector | None = None) -> Vector:
 
 
 def distance_feature_repo(X: ArrayLike, ref: Vector | None = None) -> Vector:
-    """A10 -Dist column of the released code: plain distances, 0.2 if score >= 1.1 * lower median, else 0.
+    """Plain distances, 0.2 if score >= 1.1 * lower median, else 0.
+
+    Xu et al. 2022, Algorithm 2 -Dist column of the released code.
 
     Without a reference the score adds the n // 2 smallest entries of the distance row, its zero included.
     """
@@ -269,11 +286,11 @@ def distance_feature_repo(X: ArrayLike, ref: Vector | None = None) -> Vector:
     return np.array([0.2 if score >= bound else 0.0 for score in scores])
 
 
-# --- A10 the rule -------------------------------------------------------------------------------------
+# --- The rule -----------------------------------------------------------------------------------------
 
 
 def _without_nan(X: ArrayLike) -> tuple[Matrix, list[float]]:
-    """NaN entries -> 0 (step 1), and the row norms."""
+    """NaN entries -> 0, and the row norms."""
     rows = as_rows(X)
     rows[np.isnan(rows)] = 0.0
     with np.errstate(all="ignore"):
@@ -300,7 +317,7 @@ def signguard(
     threshold: bool = True,
     cluster: bool = True,
 ) -> Selection:
-    """A10 (SignGuard): rows inside the norm band and inside the largest feature cluster.
+    """Xu et al. 2022, Algorithm 2 (SignGuard): rows inside the norm band and inside the largest feature cluster.
 
     M = med norm; S1 = {i : L <= norm_i / M <= R}; S2 = largest Mean-Shift cluster of the features;
     output = mean over S1 n S2 of x_i min(1, M / norm x_i) (``clip=False``: of x_i).  ``threshold=False`` or
@@ -339,7 +356,9 @@ def signguard_repo(
     *,
     sample_idx: Indices | None = None,
 ) -> Selection:
-    """A10 as released: strict norm bounds around med, columns p+, p0, p- each divided by (maximum + 1e-8).
+    """Strict norm bounds around med, columns p+, p0, p- each divided by (maximum + 1e-8).
+
+    Xu et al. 2022, Algorithm 2 as released.
 
     The -Sim and -Dist columns are those of the ``_repo`` functions and are not divided again; rows are
     clipped to the **lower** median of the norms; an empty selection gives NaN.  ``coords`` should be the

@@ -1,4 +1,4 @@
-"""Checks of the reference attacks B9 to B22: hand-computed examples, properties, edge cases."""
+"""Checks of the reference attacks of attacks_more.py: hand-computed examples, properties, edge cases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of the reference election rules: hand-computed examples, invariances (table H), edge cases."""
+"""Checks of the reference election rules: hand-computed examples, invariances, edge cases."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def column(*values: float) -> np.ndarray:
     return np.array(values, dtype=np.float64)[:, None]
 
 
-# --- A11 by hand ----------------------------------------------------------------------------------------
+# --- By hand ------------------------------------------------------------------------------------------
 
 
 def test_sign_concordance() -> None:
@@ -164,7 +164,7 @@ def test_repo_cosine_of_signs_has_the_sign_of_omega() -> None:
         assert election.sign(cosine) == election.sign(election.sign_concordance(a, b))
 
 
-# --- A11 properties -------------------------------------------------------------------------------------
+# --- Properties ---------------------------------------------------------------------------------------
 
 
 def fedseca_arrays(X: np.ndarray, gamma: float) -> np.ndarray:
@@ -259,7 +259,7 @@ def test_huge_byzantine_rows(same: bool) -> None:
         assert error["ties"] > 1e4
 
 
-# --- all rules ------------------------------------------------------------------------------------------
+# --- All rules ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -286,7 +286,7 @@ def test_input_is_left_alone(name: str) -> None:
     np.testing.assert_array_equal(X, before)
 
 
-# --- A12, A24 -------------------------------------------------------------------------------------------
+# --- TIES and signSGD ---------------------------------------------------------------------------------
 
 
 def test_ties_by_hand() -> None:

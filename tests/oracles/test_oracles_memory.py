@@ -23,7 +23,7 @@ def uniform(B: int = 10):
     return lambda t, n: np.random.default_rng(1000 * t + n).uniform(size=(B, n))
 
 
-# --- A14 FLTrust --------------------------------------------------------------------------------------
+# --- FLTrust ------------------------------------------------------------------------------------------
 
 
 def test_fltrust_by_hand():
@@ -51,7 +51,7 @@ def test_fltrust_without_trust_is_zero():
     assert not memory.fltrust([[1.0, 0.0]], [0.0, 0.0]).any()
 
 
-# --- A21 the Hessian-vector product -------------------------------------------------------------------
+# --- The Hessian-vector product -----------------------------------------------------------------------
 
 
 def quadratic(seed: int, d: int = 8, N: int = 4) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -117,7 +117,7 @@ def test_distances_by_hand():
     assert np.isnan(memory.fldetector_distances([[1.0]], [None], [0.0])).all()
 
 
-# --- A21 k-means and the gap statistic ----------------------------------------------------------------
+# --- K-means and the gap statistic --------------------------------------------------------------------
 
 
 def test_kmeans_by_hand():
@@ -206,7 +206,7 @@ def test_gap_edges():
         memory.fldetector_detect([0.0, np.nan], 2, [[0.1, 0.2]])
 
 
-# --- A21 rounds ---------------------------------------------------------------------------------------
+# --- Rounds -------------------------------------------------------------------------------------------
 
 
 def test_fldetector_rounds_by_hand():
@@ -362,7 +362,7 @@ def test_foolsgold_memory():
         np.testing.assert_array_equal(alpha, expected[1])
 
 
-# --- A25 RFFL -----------------------------------------------------------------------------------------
+# --- RFFL ---------------------------------------------------------------------------------------------
 
 
 def test_rffl_by_hand():
@@ -434,7 +434,7 @@ def test_rffl_full_participation_is_a25(seed):
     assert 0 in rule.state.removed
 
 
-# --- A26 Zeno -----------------------------------------------------------------------------------------
+# --- Zeno ---------------------------------------------------------------------------------------------
 
 
 def test_zeno_by_hand():
@@ -452,7 +452,7 @@ def test_zeno_by_hand():
         memory.zeno(X, loss, 5, 0.5)
 
 
-# --- A27 Fang -----------------------------------------------------------------------------------------
+# --- Fang ---------------------------------------------------------------------------------------------
 
 
 def test_fang_by_hand():

@@ -36,7 +36,7 @@ def assert_exact_cover(parts: tuple[Tensor, ...], total: int, clients: int) -> N
     assert sorted(torch.cat(parts).tolist()) == list(range(total))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(problem=problems(most=1), seed=st.integers(0, 2**32))
 def test_iid_covers_and_sizes(problem: tuple[Tensor, int], seed: int) -> None:
     labels, clients = problem
@@ -46,7 +46,7 @@ def test_iid_covers_and_sizes(problem: tuple[Tensor, int], seed: int) -> None:
     assert [len(part) for part in parts] == [small + 1] * larger + [small] * (clients - larger)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(problem=problems(), s=st.floats(0, 1), seed=st.integers(0, 2**32))
 def test_s_fraction_covers_and_sizes(problem: tuple[Tensor, int], s: float, seed: int) -> None:
     labels, clients = problem
@@ -57,14 +57,14 @@ def test_s_fraction_covers_and_sizes(problem: tuple[Tensor, int], s: float, seed
     assert max(sizes) - min(sizes) <= 3
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(problem=problems(most=1), seed=st.integers(0, 2**32))
 def test_s_fraction_of_one_is_iid(problem: tuple[Tensor, int], seed: int) -> None:
     labels, clients = problem
     assert split(SFraction(s=1), labels, clients, seed) == split(IID(), labels, clients, seed)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(total=st.integers(1, 40), clients=st.integers(1, 40), s=st.floats(0, 1))
 def test_s_fraction_gives_everybody_data_or_refuses(total: int, clients: int, s: float) -> None:
     labels = torch.arange(total) % 3
