@@ -36,7 +36,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import fedward as fw
 from benchmarks.modes import Mode, modes, packaged
-from benchmarks.speed.machine import machine, made_by
+from benchmarks.speed.machine import SAME_MACHINE, machine, made_by, require_same
 from benchmarks.speed.worker import fill, peak_of
 from fedward.evaluator import rows_of
 from fedward.stack import Dense, Updates
@@ -76,8 +76,8 @@ def state_bytes(aggregator: fw.Aggregator) -> int:
     return sum({s.data_ptr(): s.nbytes() for s in storages}.values())
 
 
-def measure(spec: str, columns: int, threads: int, before: int = 0) -> dict[str, Any]:
-    """The first and the third round of a rule, after those that go before; to be run in a fresh process."""
+def measure(spec: str, columns: int, threads: int, skipped: int = 0) -> dict[str, Any]:
+    """The first and the third round of a rule after so many that are not measured; to be run in a fresh process."""
     torch.set_num_threads(threads)
     rule = fw.parse(spec)
     for d in (SMALL, columns):
@@ -85,7 +85,7 @@ def measure(spec: str, columns: int, threads: int, before: int = 0) -> dict[str,
         evaluator = Streamed(d) if rule.root_data else None
         aggregator = fw.Aggregator(rule, seed=0)
         sums, rounds = [], []
-        for k in range(before):
+        for k in range(skipped):
             fill(G, 3 + k, F)
             aggregator(Dense(G), evaluator=evaluator)
         for k in range(3):
@@ -116,9 +116,13 @@ def shown(row: dict[str, Any]) -> list[str]:
     """A line of the table."""
     if "error" in row:
         return [row["rule"], row["error"]]
+    return [row["rule"] + (f" ({row['note']})" if row["note"] else ""), *figures(row)]
+
+
+def figures(row: dict[str, Any]) -> list[str]:
+    """What was measured of a rule, in the order of `HEADER`."""
     first, third = row["first"], row["third"]
     return [
-        row["rule"] + (f" ({row['note']})" if row["note"] else ""),
         f"{first['extra_bytes'] / 1e6:.0f}",
         f"{third['extra_bytes'] / 1e6:.0f}",
         f"{third['state_bytes'] / 1e6:.1f}",
@@ -129,7 +133,7 @@ def shown(row: dict[str, Any]) -> list[str]:
     ]
 
 
-HEADER = ["rule", "extra 1st, MB", "extra 3rd, MB", "state, MB", "within", "passes", "seconds", "x G.sum()"]
+HEADER = ["rule", "extra 1st, MB", "extra 3rd, MB", "state, MB", "within", "passes", "seconds", "x `G.sum()`"]
 
 
 def merged(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
@@ -138,12 +142,8 @@ def merged(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
     Raises:
         SystemExit: another stack or processor, whose figures are no part of the same table.
     """
-    for key in ("n", "d"):
-        if before[key] != now[key]:
-            raise SystemExit(f"{key} was {before[key]}, is {now[key]}: measure all rules anew")
-    for key in ("processor", "cores", "threads"):
-        if before["machine"][key] != now["machine"][key]:
-            raise SystemExit(f"{key} was {before['machine'][key]}, is {now['machine'][key]}: measure all rules anew")
+    require_same(before, now, ("n", "d"))
+    require_same(before["machine"], now["machine"], SAME_MACHINE)
     new = [{**row, "made": made_by(now["machine"])} for row in now["rows"]]
     names = {row["name"] for row in new}
     order = list(dict.fromkeys(name for name, *_ in contenders()))

@@ -50,7 +50,7 @@ def parts(experiment: Experiment) -> list[Part]:
     found: dict[tuple[str | None, str | None], list[str]] = {}
     for name, versions in _recorded(experiment):
         found.setdefault((versions.get("code"), versions.get("commit")), []).append(name)
-    return [Part(code, commit, names[0], len(names)) for (code, commit), names in found.items()]
+    return [Part(*made_by, figures[0], len(figures)) for made_by, figures in found.items()]
 
 
 def _recorded(experiment: Experiment) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -96,7 +96,7 @@ def compared(old: Figures, new: Figures, everything: bool = False) -> str:
     for name in [*new, *(name for name in old if name not in new)]:
         before, after = old.get(name, {}), new.get(name, {})
         if everything or before != after:
-            rows.append([name.replace("|", "\\|"), *(_cell(before.get(t), after.get(t)) for t in titles)])
+            rows.append([name, *(_cell(before.get(t), after.get(t)) for t in titles)])
     same = sum(old.get(name) == new[name] for name in new)
     if not rows:
         return f"All {same} are as they were."
@@ -104,7 +104,7 @@ def compared(old: Figures, new: Figures, everything: bool = False) -> str:
 
 
 def _cell(before: str | None, after: str | None) -> str:
-    texts = ["-" if text is None else text.replace("|", "\\|") for text in (before, after)]
+    texts = ["-" if text is None else text for text in (before, after)]
     return texts[1] if texts[0] == texts[1] else " -> ".join(texts)
 
 

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for the benchmarks, whose tables these are as well
 sys.path.insert(0, str(Path(__file__).parent))
 from tables import others, runs
 

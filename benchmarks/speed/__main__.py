@@ -24,7 +24,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from benchmarks.speed import judge, peerenv, plot, report
-from benchmarks.speed.machine import cores, machine, made_by, memory
+from benchmarks.speed.machine import SAME_MACHINE, cores, machine, made_by, memory, require_same
 from benchmarks.speed.measure import Bench, Options, Size
 from benchmarks.speed.process import ROOT, Worker, environment
 from benchmarks.speed.rules import lines
@@ -101,9 +101,7 @@ def merged(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
     Raises:
         SystemExit: another processor or number of threads, whose times are no part of the same table.
     """
-    for key in ("processor", "cores", "threads"):
-        if before["machine"][key] != now["machine"][key]:
-            raise SystemExit(f"{key} was {before['machine'][key]}, is {now['machine'][key]}: measure all lines anew")
+    require_same(before["machine"], now["machine"], SAME_MACHINE)
     new = {(line["name"], line["n"], line["d"]): {**line, "made": made_by(now["machine"])} for line in now["lines"]}
     kept = [line for line in before["lines"] if (line["name"], line["n"], line["d"]) not in new]
     sizes = [tuple(size) for size in before["settings"]["sizes"]]

@@ -6,16 +6,11 @@ import datetime
 import os
 import platform
 import re
-import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
-from fedward import versions
-
-ROOT = Path(__file__).parents[2]
+from fedward.versions import versions
 
 
 def _processor() -> str:
@@ -33,15 +28,6 @@ def _caches() -> dict[str, str]:
     return found
 
 
-def _commit() -> str:
-    """The commit that is measured, with a plus sign if files differ from it."""
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True).stdout.strip()
-
-    return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
-
-
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -50,6 +36,17 @@ def cores() -> int:
 def memory() -> int:
     """Bytes that the machine has."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+SAME_MACHINE = ("processor", "cores", "threads")
+"""What must be the same for figures of two runs to stand in one table."""
+
+
+def require_same(before: dict[str, Any], now: dict[str, Any], keys: Iterable[str]) -> None:
+    """Raise SystemExit if figures measured now are no part of the same table as those measured before."""
+    for key in keys:
+        if before[key] != now[key]:
+            raise SystemExit(f"{key} was {before[key]}, is {now[key]}: measure everything anew")
 
 
 def made_by(on: dict[str, Any]) -> dict[str, Any]:
@@ -65,12 +62,7 @@ def machine(threads: int) -> dict[str, Any]:
         "caches": _caches(),
         "memory_gib": round(memory() / 2**30, 1),
         "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
         "threads": threads,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "commit": _commit(),
-        "code": versions.code(),
-        "numba": versions.versions()["numba"],
+        **versions(),
     }

@@ -7,15 +7,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from benchmarks.memory import HEADER, figures
 from fedward.redteam import family, label, load_examination
 
 from .pieces import PENDING, table
-
-_BESIDE = "\\|"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", _BESIDE)
 
 
 def _kappa(value: float) -> str:
@@ -35,15 +30,15 @@ def _rules(folder: Path) -> str:
         worst, trained = e.worst()[0][1], e.trained[:1]
         rows.append(
             [
-                _cell(e.rule),
-                _cell(label(worst.attack)),
+                e.rule,
+                label(worst.attack),
                 _kappa(worst.kappa),
                 _kappa(e.baseline.kappa) if e.baseline else PENDING,
                 f"{worst.progress:.2f}",
                 f"{worst.byzantine_accepted:.0%}".replace("%", " %"),
                 _per_cent(e.untouched),
                 _per_cent(trained[0].accuracy) if trained else "-",
-                _cell(label(trained[0].attack)) if trained else "-",
+                label(trained[0].attack) if trained else "-",
             ]
         )
     return table([*head, "accuracy without", "lowest", "under"], rows)
@@ -106,24 +101,9 @@ FLOWER = {"strategies": _strategies, "losses": _losses}
 
 def _memory(folder: Path) -> str:
     measured = json.loads((folder / "memory.json").read_text(encoding="utf-8"))
-    head = ["rule", "extra 1st, MB", "extra 3rd, MB", "state, MB", "within", "passes", "seconds", "x `G.sum()`"]
-    rows = []
-    for row in measured["rows"]:
-        first, third = row["first"], row["third"]
-        rows.append(
-            [
-                _cell(row["rule"]) + " \\*" * bool(row["note"]),
-                f"{first['extra_bytes'] / 1e6:.0f}",
-                f"{third['extra_bytes'] / 1e6:.0f}",
-                f"{third['state_bytes'] / 1e6:.1f}",
-                "yes" if row["within"] else "NO",
-                f"{first['passes']:.2f}, {third['passes']:.2f}",
-                f"{first['seconds']:.2f}, {third['seconds']:.2f}",
-                f"{first['sums']:.0f}, {third['sums']:.0f}",
-            ]
-        )
+    rows = [[row["rule"] + " \\*" * bool(row["note"]), *figures(row)] for row in measured["rows"]]
     within = sum(row["within"] for row in measured["rows"])
-    return f"{within} of {len(rows)} are within the bound.\n\n{table(head, rows)}"
+    return f"{within} of {len(rows)} are within the bound.\n\n{table(HEADER, rows)}"
 
 
 MEMORY = {"rules": _memory}

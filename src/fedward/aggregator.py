@@ -48,8 +48,8 @@ class Result(Generic[A]):
         note: how the whole round was decided, where a rule has several ways.
         details: what is wrong with what a client sent, by id, where a reason does not say it all.
         layout: names and shapes of what the output is made of, where the input had names.
-        aside: tensors without columns, by name: means of running statistics and lower medians of counters over the
-            accepted clients; what the server said of others.
+        aside: what has no columns, by name: means of running statistics and lower medians of counters over the accepted
+            clients, and entries of ``like`` that are no tensors.
     """
 
     output: A

@@ -122,7 +122,7 @@ def run(
     Defaults are the SignGuard paper's setting: Fashion-MNIST, 50 clients, 10 of them byzantine, 1200 rounds.
     Ctrl-C is safe, and the same command goes on from there. Several rules or attacks make a grid, run on all cores.
     """
-    given = {**locals()}
+    given = {**locals()}  # all options, as long as nothing else has a name here
     from . import commands
 
     commands.run(config, given, out, fresh, threads, as_json_)
@@ -171,7 +171,7 @@ def redteam(
     Kappa is the squared distance of the rule's output from the honest mean, in units of the honest updates' mean
     squared distance from it. Ctrl-C is safe, and the same command goes on from there.
     """
-    given = {**locals()}
+    given = {**locals()}  # all options, as long as nothing else has a name here
     from . import commands
 
     commands.redteam(

@@ -1,4 +1,4 @@
-"""What stands between one round and the next, and between a rule and the precision that its caller works in."""
+"""Guards: what is remembered is finite and nobody else's, and decisions are made in full precision, whoever asks."""
 
 from __future__ import annotations
 

@@ -98,6 +98,23 @@ def test_rounds_go_before_the_first_one_that_is_measured(tmp_path: Path) -> None
     assert bench.live["key"].calls == 1  # type: ignore[attr-defined]
 
 
+def test_memory_is_measured_after_the_rounds_that_go_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[fw.Aggregator] = []
+
+    class Kept(fw.Aggregator):
+        def __init__(self, rule: fw.Rule, *, seed: int = 0) -> None:
+            super().__init__(rule, seed=seed)
+            made.append(self)
+
+    monkeypatch.setattr(memory.fw, "Aggregator", Kept)
+    monkeypatch.setattr(memory, "SMALL", 30)
+    monkeypatch.setattr(memory, "peak_of", lambda call: (0, 1.0, call()))
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
+    found = memory.measure("centered-clipping:radius=10.0", 40, 1, 2)
+    assert [aggregator.round for aggregator in made] == [5, 5]  # on the small stack and on the one that counts
+    assert found["third"]["state_bytes"] == 160
+
+
 MACHINE = {"processor": "P", "cores": 2, "threads": 1, "date": "2001-01-01", "commit": "new", "code": "c2"}
 
 
@@ -124,7 +141,7 @@ def test_lines_that_are_measured_apart_say_so() -> None:
     assert report._apart(found) == ", but for these lines: mean, sign-guard-sim (warm-up) (2001-01-01, commit new)"
     assert report._apart(before) == ""
     other = {**now, "machine": {**MACHINE, "processor": "Q"}}
-    with pytest.raises(SystemExit, match="measure all lines anew"):
+    with pytest.raises(SystemExit, match="measure everything anew"):
         speed.merged(before, other)
 
 

@@ -10,7 +10,8 @@ import torch
 
 import fedward as fw
 from fedward import attacks, mixers, rules
-from fedward.testing import check_rule
+from fedward.testing import check_rule, random_stack
+from fedward.testing.stacks import root_data
 from tests.oracles import attacks_more, desgd, geometry
 from tests.oracles import rules as oracle
 
@@ -133,9 +134,6 @@ def test_conforms_around_any_rule(base: fw.Rule) -> None:
 
 @pytest.mark.parametrize("entry", [e for e in fw.catalogue("rule") if e.name != "class-wise"], ids=lambda e: e.name)
 def test_every_rule_of_the_catalogue_can_be_inside(entry: object) -> None:
-    from fedward.testing import random_stack
-    from fedward.testing.rules import root_data
-
     rule = rules.ClassWise(base=entry.build())
     aggregate = fw.Aggregator(rule)
     for t in range(4):

@@ -17,7 +17,7 @@ from fedward.clients.momentum import ClassMomentum
 from fedward.rule import State
 from fedward.stack import Updates
 from fedward.testing import check_attack
-from fedward.testing.copies import unwritten
+from fedward.testing.aliasing import check_owned
 
 CLASSES = 3
 
@@ -59,7 +59,7 @@ def test_a_client_remembers_copies(algorithm: Client, norm: bool) -> None:
         rows = [answer.row, *(algorithm.row_of(answer, c) for c in range(CLASSES) if algorithm.by_class)]
         held = [*rows, *gradients, parameters, buffers, answer.buffers, *worker.parameters]
         with torch.no_grad():
-            unwritten(answer.state, [tensor for tensor in held if tensor is not None], f"in round {t}")
+            check_owned(answer.state, [tensor for tensor in held if tensor is not None], f"in round {t}")
         state = dict(answer.state)
 
 
@@ -92,7 +92,7 @@ def test_the_server_s_velocity_is_its_own(momentum: float) -> None:
         gradient = torch.arange(4.0)
         new, after = server.step(parameters, gradient, velocity)
         kept = {"parameters": new, "velocity": after}
-        unwritten(kept, [gradient, parameters, *([] if velocity is None else [velocity])], "after a step")
+        check_owned(kept, [gradient, parameters, *([] if velocity is None else [velocity])], "after a step")
         parameters, velocity = new, after
 
 

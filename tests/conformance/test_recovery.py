@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from typing import Any
 
 import pytest
@@ -145,7 +146,7 @@ def test_what_an_attack_remembers_is_finite(attack: attacks.Attack, dtype: torch
         previous = honest(t + 20, dtype)[0]
         if t < 3:
             G[3:5] = hostile("some", 2, size, G)[:2]
-            previous = G[3] / (3 if size == size else 1)
+            previous = G[3] if isnan(size) else G[3] / 3
         view = View(Dense(G[3:]), Dense(G[:3] if t else G[3:6]), fw.Context(t), None, previous, state)
         forged = materialise(attack.forge(view))
         state = attack.advance(view, forged)

@@ -15,7 +15,7 @@ import fedward as fw
 from fedward import mixers, rules
 from fedward.stack import Dense
 from fedward.testing import PROPERTIES, QuadraticEvaluator, check_rule, example_stacks, random_stack
-from fedward.testing.rules import output_of
+from fedward.testing.rounds import output_of
 from tests.oracles import election, geometry, memory
 from tests.oracles import rules as oracle
 from tests.oracles import signguard as signguard_oracle

@@ -40,6 +40,10 @@ LOOPS = {"compiled loops": True, "torch alone": False}
 RULES = [
     *(entry.build() for entry in fw.catalogue("rule") if entry.cls.__module__.startswith("fedward.")),
     *(entry.build() >> rules.Mean() for entry in fw.catalogue("mixer")),  # type: ignore[operator]  # mixers
+    *(rules.CosineClustering(linkage=k) for k in ("complete", "average")),  # type: ignore[arg-type]  # words of a tuple
+    rules.FLAME(noise=0.3),
+    rules.SignGuard(variant="official"),
+    *(cls(variant=v, warmup=1) for cls in (rules.SignGuardSim, rules.SignGuardDist) for v in ("paper", "official")),
     rules.FedSECA(momentum=0.5, vote="count"),
     rules.FedSECA(vote="mass"),
     rules.SIREN(rollback="printed"),
@@ -106,7 +110,12 @@ def played(attack: attacks.Attack, surroundings: AbstractContextManager[Any]) ->
         return play(rules.Median(), attack, captured, 3)
 
 
-ATTACKS = [entry.build() for entry in fw.catalogue("attack") if entry.cls.__module__.startswith("fedward.")]
+SHORT = {"maximise": {"candidates": 3, "zooms": 1}}
+ATTACKS = [
+    entry.build(**SHORT.get(entry.name, {}))
+    for entry in fw.catalogue("attack")
+    if entry.cls.__module__.startswith("fedward.")
+]
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=repr)

@@ -168,9 +168,9 @@ class Attack(Component):
 
 
 class Compound(Attack):
-    """An attack made of others: it has every trait that one of its parts has, and is after what the first one is.
+    """An attack made of others: it has every trait that one of its parts has, and the target of the first that has one.
 
-    It goes by honest rows alone if all of its parts do, by own rows alone likewise, else by all.
+    It goes by honest rows alone if all of its parts do, by own rows alone if all do that, else by all.
     """
 
     @abstractmethod

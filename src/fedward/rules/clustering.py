@@ -1,4 +1,4 @@
-"""Rules that group rows by the angles between them, and rules that look for outliers among distances and angles."""
+"""Rules that group rows by the angles between them, and keep the largest group."""
 
 from __future__ import annotations
 

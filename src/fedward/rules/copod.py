@@ -24,8 +24,8 @@ class CopodDOS(Rule):
     E = distances and C = 1 - cos between all rows; r = COPOD(E) + COPOD(C), where COPOD scores the rows of a matrix by
     how far out in the tails of its columns they lie; weights = softmax(-r). Alkhunaizi, Kamzolov, Takáč & Nandakumar,
     "Suppressing poisoning attacks on federated learning for medical imaging", MICCAI 2022. Li et al., "COPOD:
-    copula-based outlier detection", ICDM 2020, with the tails as pyod, which the authors use, has them; but values that
-    differ by rounding alone are equal here, and so is a skewness of nothing but rounding none.
+    copula-based outlier detection", ICDM 2020, with the tails as pyod, which the authors use, has them. But values that
+    differ by rounding alone count as equal here, and a skewness that is nothing but rounding counts as none.
     """
 
     properties: ClassVar[frozenset[str]] = frozenset(

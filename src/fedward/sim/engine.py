@@ -295,7 +295,9 @@ class Simulation:
             state=before,
         )
         forged = self.attack.forged(view)
-        places = self._rows.data  # the same memory; the stack of honest rows need not mind what happens beside them
+        # The same memory, without PyTorch's count of writes, by which stacks notice that their rows were written to:
+        # the stack of honest rows watches this tensor, and what is written below is beside its rows.
+        places = self._rows.data
         if not self.attack.history:
             for block in forged.blocks():
                 places[byzantine, block.start : block.stop] = block.rows.to(places.dtype)

@@ -109,7 +109,6 @@ class Layers(_Source):
 
     Raises:
         ValueError, TypeError: rows differ in shapes, or are no updates.
-
     """
 
     def __init__(

@@ -45,7 +45,7 @@ class Updates(ABC):
     ids: tuple[Hashable, ...]
     layout: Layout | None = None
     agreed: Agreed | None = None
-    """What else came from the clients, where they were looked at one by one."""
+    """What clients sent besides columns, and who sent something else; None where they were not looked at one by one."""
     block_columns: int
 
     def __init__(self) -> None:

@@ -1,14 +1,18 @@
-"""What a rule hands out is the caller's: writing into it changes no later round."""
+"""Tensors and stacks that several hold: what one of them writes or asks changes nothing for the others."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from ..aggregator import Aggregator
-from ..rule import Rule
-from .compare import close
-from .hostile import next_round
+from ..attacks import Attack, View
+from ..rule import Context, Rule, State
+from ..stack import Dense, Gram, Joined, Rooted, SignConcordance, SignCounts, SqNorms, materialise
+from .compare import close, equal, same
+from .rounds import next_round, verdict
 from .stacks import random_stack
 
 _ROUNDS = 4
@@ -31,4 +35,42 @@ def check_result_is_the_callers(rule: Rule) -> None:
             tensor.fill_(torch.pi)
 
 
-CHECKS = (check_result_is_the_callers,)
+def check_shared(rule: Rule) -> None:
+    """decides on the rows that arrive, whatever an attack asked of the stack that it made them of"""
+    G = random_stack(rule, seed=7)
+    m = min(max(getattr(rule, "f", 1), 1), len(G) - 1)
+    before = Dense(G)
+    before.compute(SqNorms(), SignCounts(), Gram(), SignConcordance())
+    honest = before.take(torch.arange(m, len(G)))
+    turned = torch.full((m, honest.n), -10 / honest.n, dtype=torch.float64)
+    sent = Joined(honest.mix(turned), honest)
+    sent.compute(SqNorms(), Gram())
+    arrived, fresh = Rooted(sent, tuple(range(len(G)))), Dense(materialise(sent))
+    same(verdict(rule, arrived), verdict(rule, fresh))
+
+
+CHECKS = (check_result_is_the_callers, check_shared)
+
+
+def check_attack_keeps_copies(attack: Attack, honest: Tensor, own: Tensor) -> None:
+    """Raise AssertionError if what an attack remembers changes with the rows, the sent ones, or the server's step."""
+    state: State = {}
+    previous: Tensor | None = None
+    for round in range(_ROUNDS):
+        rows, mine = honest + round, own - round
+        view = View(Dense(rows), Dense(mine), Context(round=round, seed=1), None, previous, state)
+        sent = materialise(attack.forge(view))
+        state, step = attack.advance(view, sent), rows.mean(0)
+        check_owned(state, [rows, mine, sent, *([] if previous is None else [previous])], f"in round {round}")
+        previous = step
+
+
+def check_owned(state: State, others: Sequence[Tensor], when: str) -> None:
+    """Write to tensors that others hold; raise AssertionError if a memory changes by that."""
+    before = {name: value.clone() for name, value in state.items()}
+    for tensor in others:
+        if tensor.is_floating_point():
+            tensor.fill_(-77.0)
+    for name, value in before.items():
+        message = f"it remembers {name} by a tensor that others write to, {when}: copy it"
+        assert equal(state[name], value), message

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from ..attacks import Attack, Batch, View
-from ..rule import Context, Plan, State
-from ..rules import Mean
-from ..stack import Dense, Updates, materialise
-from .compare import Named, close
-from .copies import check_attack_keeps_copies
+from ..rule import Context, State
+from ..stack import Dense, materialise
+from .aliasing import check_attack_keeps_copies
+from .compare import Named, close, equal
+from .rounds import averaging
 from .stacks import COLUMNS
 
 _ROUNDS = 4
@@ -45,7 +45,7 @@ def check_attack(attack: Attack) -> None:
 def _check_rows(attack: Attack, honest: Tensor, own: Tensor) -> None:
     before, context = (honest.clone(), own.clone()), Context(round=2, seed=5)
     forged = attack(honest, own, context=context)
-    assert _equal(forged, attack(honest, own, context=context)), "two calls with one seed differ"
+    assert equal(forged, attack(honest, own, context=context)), "two calls with one seed differ"
     assert torch.equal(honest, before[0]), "honest rows were modified"
     assert torch.equal(own, before[1]), "own rows were modified"
     lazily = attack.forge(View(Dense(honest, block=3), Dense(own, block=3), context))
@@ -60,9 +60,9 @@ def _check_knowledge(attack: Attack, honest: Tensor, own: Tensor) -> None:
     knows, context = attack.knows, Context(round=1, seed=2)
     forged = attack(honest, own, context=context)
     if knows == "own":
-        assert _equal(forged, attack(3 - 2 * honest, own, context=context)), "it looks at honest rows"
+        assert equal(forged, attack(3 - 2 * honest, own, context=context)), "it looks at honest rows"
     if knows == "honest":
-        assert _equal(forged, attack(honest, 3 - 2 * own, context=context)), "it looks at the clients' own rows"
+        assert equal(forged, attack(honest, 3 - 2 * own, context=context)), "it looks at the clients' own rows"
 
 
 def _check_rounds(attack: Attack, honest: Tensor, own: Tensor) -> None:
@@ -72,7 +72,7 @@ def _check_rounds(attack: Attack, honest: Tensor, own: Tensor) -> None:
         for round in range(_ROUNDS):
             rows, mine = Dense(honest + round, block=7), Dense(own - round, block=7)
             saved = {k: v.clone() for k, v in state.items()}
-            view = View(rows, mine, Context(round=round, seed=1), _mean, previous, state)
+            view = View(rows, mine, Context(round=round, seed=1), averaging, previous, state)
             sent.append(materialise(attack.forge(view)))
             after = attack.advance(view, sent[-1])
             assert all(isinstance(v, Tensor) for v in after.values()), "its memory has something other than tensors"
@@ -82,7 +82,7 @@ def _check_rounds(attack: Attack, honest: Tensor, own: Tensor) -> None:
         return sent
 
     first, second = play(), play()
-    assert all(map(_equal, first, second)), "two runs with one seed differ"
+    assert all(map(equal, first, second)), "two runs with one seed differ"
 
 
 def _check_poison(attack: Attack, generator: torch.Generator) -> None:
@@ -93,17 +93,9 @@ def _check_poison(attack: Attack, generator: torch.Generator) -> None:
     again = attack.poison(Batch(inputs.clone(), labels.clone(), classes=4), context)
     assert torch.equal(batch.inputs, inputs), "inputs were modified in place"
     assert torch.equal(batch.labels, labels), "labels were modified in place"
-    assert _equal(poisoned.inputs, again.inputs), "two calls with one seed differ in inputs"
+    assert equal(poisoned.inputs, again.inputs), "two calls with one seed differ in inputs"
     assert torch.equal(poisoned.labels, again.labels), "two calls with one seed differ in labels"
     assert poisoned.inputs.shape == inputs.shape, f"inputs came back with shape {tuple(poisoned.inputs.shape)}"
     assert poisoned.labels.shape == labels.shape, f"labels came back with shape {tuple(poisoned.labels.shape)}"
     beyond = poisoned.labels[(poisoned.labels < 0) | (poisoned.labels >= 4)].tolist()
     assert not beyond, f"labels beyond the 4 classes: {beyond}"
-
-
-def _mean(updates: Updates) -> Plan:
-    return Mean().decide(updates, {}, Context())
-
-
-def _equal(a: Tensor, b: Tensor) -> bool:
-    return torch.equal(a.nan_to_num(), b.nan_to_num()) and torch.equal(a.isnan(), b.isnan())

@@ -24,6 +24,11 @@ def close(a: Tensor, b: Tensor, rtol: float = 1e-7) -> None:
     assert worst <= rtol * scale + 1e-300, f"differ by {worst:.3g}, {rtol * scale:.3g} is allowed"
 
 
+def equal(a: Tensor, b: Tensor) -> bool:
+    """Whether all entries are the same, NaN where NaN is."""
+    return torch.equal(a.isnan(), b.isnan()) and torch.equal(a.nan_to_num(), b.nan_to_num())
+
+
 class Named:
     """Puts the name of the check before the message of an AssertionError."""
 

@@ -11,20 +11,14 @@ from torch import Tensor
 from ..aggregator import Aggregator, Result
 from ..rule import Rule
 from .compare import Named, close
-from .stacks import fewest, random_stack, root_data, said
+from .rounds import next_round
+from .stacks import fewest, random_stack
 
 D = 24  # columns of these stacks: many are tried
 SIZES: dict[torch.dtype, tuple[float, ...]] = {torch.float32: (1e4, 1e38), torch.float64: (1e78, 1e150)}
 SPREADS = (1e-1, 1e-3, 1e-6, 1e-7, 1e-9, 1e-12)
 FAR = 100.0
 """An output longer than this many times the longest honest row is none of honest size."""
-
-
-def next_round(aggregator: Aggregator, G: Tensor, ids: Sequence[int] | None = None) -> Result[Tensor]:
-    """The next round of an aggregator, with data of the server's own if its rule needs them."""
-    evaluator, messages = root_data(aggregator.rule, G.shape[1]), said(range(len(G)))
-    result: Result[Tensor] = aggregator(G, ids, messages, evaluator=evaluator)
-    return result
 
 
 def numbers_of_colluders(rule: Rule, n: int) -> Sequence[int]:

@@ -13,11 +13,11 @@ from ..aggregator import Aggregator
 from ..attacks import Attack, Batch, View
 from ..chain import Mixer
 from ..clients import Client
-from ..rule import Component, Context, Plan, Rule, State
-from ..rules import Mean
-from ..stack import Dense, Updates, materialise
-from .compare import Named, close
+from ..rule import Component, Context, Rule, State
+from ..stack import Dense, materialise
+from .compare import Named, close, equal
 from .probes import PROBES
+from .rounds import averaging
 from .stacks import QuadraticEvaluator, fewest
 
 Make = Callable[[Any], Component]
@@ -131,8 +131,8 @@ def _check_knowledge(whole: Attack, part: Attack) -> None:
     honest = 1 + torch.randn(7, 11, generator=generator, dtype=torch.float64)
     own = 1 + torch.randn(4, 11, generator=generator, dtype=torch.float64)
     sent = _played(whole, honest, own)
-    by_honest = not _same(sent, _played(whole, 3 - 2 * honest, own))
-    by_own = not _same(sent, _played(whole, honest, 3 - 2 * own))
+    by_honest = not all(map(equal, sent, _played(whole, 3 - 2 * honest, own)))
+    by_own = not all(map(equal, sent, _played(whole, honest, 3 - 2 * own)))
     assert not (whole.knows == "own" and by_honest), "it knows own rows alone, and goes by honest ones"
     assert not (whole.knows == "honest" and by_own), "it knows honest rows alone, and goes by its clients' own"
     if part.knows == "honest" and not by_own:
@@ -144,21 +144,13 @@ def _played(attack: Attack, honest: Tensor, own: Tensor) -> list[Tensor]:
     state: State = {}
     sent = []
     for round in range(_ROUNDS):
-        view = View(Dense(honest + round), Dense(own - round), Context(round=round), _mean, None, state)
+        view = View(Dense(honest + round), Dense(own - round), Context(round=round), averaging, None, state)
         rows = materialise(attack.forge(view))
         after = attack.advance(view, rows)
         assert attack.history or not after, "it remembers, and does not say so: history"
         sent.append(rows)
         state = after
     return sent
-
-
-def _mean(updates: Updates) -> Plan:
-    return Mean().decide(updates, {}, Context())
-
-
-def _same(some: list[Tensor], others: list[Tensor]) -> bool:
-    return all(torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in zip(some, others, strict=True))
 
 
 def _check_hooks(whole: Attack, bare: Attack, part: Attack) -> None:
