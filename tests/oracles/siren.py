@@ -1,4 +1,4 @@
-"""SIREN as its paper describes it, with whole models in place of updates: the client's alarm and the server's round.
+"""SIREN (Guo et al. 2021) with whole models in place of updates: the client's alarm and the server's round.
 
 Case names: "no alarm", "false alarms", "true alarms", "divergent alarms", and for the authors' code "single alarm".
 """

@@ -42,7 +42,7 @@ def column(*values: float) -> np.ndarray:
     return np.array(values, dtype=np.float64)[:, None]
 
 
-# --- By hand ------------------------------------------------------------------------------------------
+# --- by hand --------------------------------------------------------------------------------------------
 
 
 def test_sign_concordance() -> None:
@@ -164,7 +164,7 @@ def test_repo_cosine_of_signs_has_the_sign_of_omega() -> None:
         assert election.sign(cosine) == election.sign(election.sign_concordance(a, b))
 
 
-# --- Properties ---------------------------------------------------------------------------------------
+# --- properties -----------------------------------------------------------------------------------------
 
 
 def fedseca_arrays(X: np.ndarray, gamma: float) -> np.ndarray:
@@ -286,7 +286,7 @@ def test_input_is_left_alone(name: str) -> None:
     np.testing.assert_array_equal(X, before)
 
 
-# --- TIES and signSGD ---------------------------------------------------------------------------------
+# --- TIES and majority votes ----------------------------------------------------------------------------
 
 
 def test_ties_by_hand() -> None:

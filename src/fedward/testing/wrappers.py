@@ -94,6 +94,8 @@ def _check_more(whole: Component, bare: Component, part: Component) -> None:
         assert set(whole.recorded) == recorded, f"recorded is {whole.recorded}, expected {sorted(recorded)}"
         if getattr(part, "passes", 0) is None:
             assert whole.passes is None, f"passes is {whole.passes}, and the part's grows with n"
+        elif getattr(bare, "passes", None) is not None:
+            assert whole.passes is not None, "passes is None, and those of its parts are known"
         _check_play(whole)
 
 

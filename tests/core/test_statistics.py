@@ -1,0 +1,143 @@
+"""Every statistic of every view, derived or read, is that of the rows that the view has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from fedward.rules.layerwise import _LayerMixed
+from fedward.rules.memory import Offset
+from fedward.stack import (
+    Dense,
+    Dots,
+    Extended,
+    Gathered,
+    Gram,
+    Joined,
+    MagnitudeCounts,
+    Rooted,
+    Sample,
+    SignConcordance,
+    SignCounts,
+    SqNorms,
+    Statistic,
+    Updates,
+    View,
+    materialise,
+)
+
+N, D = 5, 23
+F64 = torch.float64
+
+
+def normal(*shape: int, seed: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=F64)
+
+
+SAMPLE = Sample(seed=3, count=7)
+STATISTICS: list[Statistic] = [
+    SqNorms(),
+    Gram(),
+    Gram(SAMPLE),
+    Dots(normal(2, D, seed=10)),
+    Dots(normal(D, seed=11)),
+    SignCounts(),
+    SignCounts(SAMPLE),
+    SignConcordance(),
+    MagnitudeCounts(),
+]
+ANCHORS = normal(2, D, seed=12)
+
+
+# No factor is 0, 1 or its own square, and no matrix is symmetric, orthogonal or of sums of 1: a statistic that is
+# derived with another power of them, or with the wrong side of the matrix, is another number.
+def scaled(base: Updates) -> Updates:
+    return base.scale(torch.linspace(0.3, 3.1, base.n, dtype=F64))
+
+
+def scaled_to_zero(base: Updates) -> Updates:
+    factors = torch.linspace(0.3, 3.1, base.n, dtype=F64)
+    factors[1] = 0
+    return base.scale(factors)
+
+
+def mixed(base: Updates) -> Updates:
+    return base.mix(normal(4, base.n, seed=base.n))
+
+
+def mixed_to_more(base: Updates) -> Updates:
+    return base.mix(normal(base.n + 2, base.n, seed=base.n + 1))
+
+
+VIEWS: dict[str, Callable[[Updates], Updates]] = {
+    "scaled": scaled,
+    "scaled to zero": scaled_to_zero,
+    "mixed": mixed,
+    "mixed to more": mixed_to_more,
+    "taken": lambda base: base.take(torch.tensor([3, 0, 3, 1])),
+    "anchored": lambda base: base.anchored(ANCHORS),
+    "anchored by one": lambda base: base.anchored(ANCHORS[0]),
+    "joined": lambda base: Joined(base, Dense(normal(2, D, seed=13))),
+    "extended": lambda base: Extended(base, lambda block: block.mean(0)),
+    "rooted": Rooted,
+    "gathered": lambda base: Gathered([scaled(base), mixed(base)]),
+    "offset": lambda base: Offset(base, [None, *normal(base.n - 1, D, seed=14)], 0.7, normal(D, seed=15), 0.5),
+    "mixed by layer": lambda base: _LayerMixed(base, [(0, 9), (9, D)], normal(base.n, 2, seed=16).abs()),
+}
+
+
+def rows() -> Tensor:
+    G = normal(N, D, seed=0)
+    G[G.abs() < 0.2] = 0
+    return G
+
+
+def kinds(cls: type) -> Iterator[type]:
+    for kind in cls.__subclasses__():
+        yield from kinds(kind)
+        if kind.__module__.startswith("fedward.") and not kind.__subclasses__():
+            yield kind
+
+
+def check(view: Updates, statistics: list[Statistic], what: str) -> None:
+    """Each statistic of the view, and of a stack that has its rows, computed there afresh."""
+    for statistic, derived in zip(statistics, view.compute(*statistics), strict=True):
+        fresh = Dense(materialise(view)).compute(statistic)[0]
+        atol = 1e-12 * float(fresh.abs().max())
+        torch.testing.assert_close(
+            derived, fresh, rtol=1e-9, atol=atol, msg=lambda told, s=statistic: f"{s} {what}: {told}"
+        )
+
+
+def test_none_is_missing() -> None:
+    assert set(kinds(Statistic)) == {type(statistic) for statistic in STATISTICS}
+    assert set(kinds(View)) == {type(view(Dense(rows()))) for view in VIEWS.values()}
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_a_view_of_a_stack(name: str) -> None:
+    for statistic in STATISTICS:
+        check(VIEWS[name](Dense(rows(), block=12)), [statistic], "asked for alone")
+    check(VIEWS[name](Dense(rows(), block=12)), STATISTICS, "asked for together")
+    for statistic in STATISTICS:
+        for known in STATISTICS:
+            base = Dense(rows(), block=12)
+            base.compute(known)
+            check(VIEWS[name](base), [statistic], f"beside {known} of the stack")
+            view = VIEWS[name](Dense(rows(), block=12))
+            view.compute(known)
+            check(view, [statistic], f"beside {known}")
+
+
+@pytest.mark.parametrize("then", VIEWS)
+@pytest.mark.parametrize("first", VIEWS)
+def test_a_view_of_a_view(first: str, then: str) -> None:
+    base = VIEWS[first](Dense(rows(), block=12))
+    if base.n == 1:  # too few to take some of
+        base = Joined(base, Dense(rows(), block=12))
+    check(VIEWS[then](base), STATISTICS, f"of {then} after {first}")
+    for statistic in STATISTICS:
+        check(VIEWS[then](base), [statistic], f"of {then} after {first}, alone")
