@@ -167,8 +167,8 @@ class Rule(Component):
     properties: ClassVar[frozenset[str]] = frozenset({"permutation", "scale"})
     """Claims that `fedward.testing.check_rule` tries: permutation (but where rows that differ tie in all that the rule
     looks at, such as rows of signs alone in their norms: the first ones count then), translation, scale, columns,
-    rotation, unanimity, mean (equal to Mean when f = 0), box (output within the range of each column), breakdown (colluders up to
-    `withstands`, whatever they send, leave the output near the others)."""
+    rotation, unanimity, mean (equal to Mean when f = 0), box (output within the range of each column), breakdown
+    (colluders up to `withstands`, whatever they send, leave the output near the others)."""
     history: ClassVar[bool] = False
     """Whether decisions depend on earlier rounds."""
     root_data: ClassVar[bool] = False

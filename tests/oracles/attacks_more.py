@@ -405,7 +405,7 @@ def attack_alie_classwise(
     return attack_lie(G_by_class[held_class], f, z)
 
 
-# --- Model replacement, free rider --------------------------------------------------------------------
+# --- model replacement, free rider --------------------------------------------------------------------
 
 
 def attack_model_replacement(own: ArrayLike, honest_count: int, f: int, factor: float | None = None) -> Matrix:
@@ -454,7 +454,7 @@ def attack_rop(
     return copies(start + z * (math.sin(t) * p + math.cos(t) * u), f)
 
 
-# --- Objectives of adaptive searches ------------------------------------------------------------------
+# --- objectives of adaptive searches ------------------------------------------------------------------
 
 
 def deviation_ratio(output: ArrayLike, G: ArrayLike) -> float:

@@ -16,7 +16,7 @@ Matrix = NDArray[np.float64]
 Selection = tuple[Vector, list[int]]
 
 
-# --- Small pieces shared by the reference functions ---------------------------------------------------
+# --- small pieces shared by the reference functions ---------------------------------------------------
 
 
 def as_rows(X: ArrayLike) -> Matrix:

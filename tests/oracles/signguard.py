@@ -37,7 +37,7 @@ def estimate_bandwidth(F: ArrayLike, quantile: float = 0.5, sample_idx: Indices 
 def equal_row_labels(F: ArrayLike) -> list[int]:
     """Bandwidth 0, where scikit-learn gives up: one cluster per group of exactly equal rows.
 
-    Labels follow the order of centres, (group size, coordinates) descending, so label 0 is a largest group.
+    Labels follow the order of step 4, (group size, coordinates) descending, so label 0 is a largest group.
     """
     points = [tuple(float(v) + 0.0 for v in p) for p in as_rows(F)]  # + 0.0 turns -0 into 0
     groups = sorted(set(points), key=lambda p: (points.count(p), p), reverse=True)
@@ -282,7 +282,7 @@ def distance_feature_repo(X: ArrayLike, ref: Vector | None = None) -> Vector:
 
 
 def _without_nan(X: ArrayLike) -> tuple[Matrix, list[float]]:
-    """NaN entries -> 0, and the row norms."""
+    """NaN entries -> 0 (step 1), and the row norms."""
     rows = as_rows(X)
     rows[np.isnan(rows)] = 0.0
     with np.errstate(all="ignore"):
