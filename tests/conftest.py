@@ -1,10 +1,9 @@
-"""For all tests: hypothesis tries the same examples each time, so that a test that fails fails again, on any machine.
-
-Others, to look for what the usual ones do not show: `pytest --hypothesis-profile=random`.
-"""
+"""Settings of all tests."""
 
 from hypothesis import settings
 
-settings.register_profile("same", derandomize=True, database=None, deadline=None, print_blob=True)
-settings.register_profile("random", derandomize=False, deadline=None, print_blob=True)
+# Every run tries the same examples: a test that fails fails again, and a change that breaks one is the change at hand.
+# Other examples are tried with --hypothesis-profile=explore.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("explore", derandomize=False, deadline=None, max_examples=1000)
 settings.load_profile("same")

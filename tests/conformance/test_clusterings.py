@@ -77,41 +77,6 @@ def test_flame_adds_noise_to_rows_longer_than_float32_has_numbers_for() -> None:
     torch.testing.assert_close(output / 1e78, rules.FLAME(noise=0.3)(G), rtol=1e-6, atol=0)
 
 
-FAMILY = [
-    *(
-        cls(variant=v)
-        for cls in (rules.SignGuard, rules.SignGuardSim, rules.SignGuardDist)
-        for v in ("paper", "official")
-    ),
-    *RULES,
-    rules.FLAME(noise=0.3),
-]
-
-
-@pytest.mark.parametrize("rule", FAMILY, ids=repr)
-def test_neither_the_default_type_nor_autocast_changes_a_decision(rule: fw.Rule) -> None:
-    G = torch.randn(60, generator=torch.Generator().manual_seed(1)) + torch.randn(
-        9, 60, generator=torch.Generator().manual_seed(0)
-    )
-
-    def run() -> list[tuple[torch.Tensor, dict[str, torch.Tensor]]]:
-        aggregate = fw.Aggregator(rule)
-        return [(result.output, dict(result.scores)) for result in (aggregate(G + k) for k in range(5))]
-
-    expected = run()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        mixed = run()
-    torch.set_default_dtype(torch.float64)
-    try:
-        wide = run()
-    finally:
-        torch.set_default_dtype(torch.float32)
-    for other in (mixed, wide):
-        for (output, scores), (found, its) in zip(expected, other, strict=True):
-            assert torch.equal(output, found)
-            assert all(torch.equal(scores[name], its[name]) for name in scores)
-
-
 def test_clipped_clustering_remembers_as_many_norms_as_it_says() -> None:
     aggregate = fw.Aggregator(rules.ClippedClustering(remember=12))
     for t in range(4):

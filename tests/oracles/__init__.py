@@ -11,15 +11,13 @@ Bagdasaryan et al. 2020: "How to backdoor federated learning", AISTATS.
 Baruch et al. 2019: "A little is enough: circumventing defenses for distributed learning", NeurIPS.
 Bernstein et al. 2019: "signSGD with majority vote is communication efficient and fault tolerant", ICLR.
 Blanchard et al. 2017: "Machine learning with adversaries: Byzantine tolerant gradient descent", NeurIPS.
-Byrd et al. 1994: "Representations of quasi-Newton matrices and their use in limited memory methods", Math. Programming.
 Cao et al. 2021: "FLTrust: Byzantine-robust federated learning via trust bootstrapping", NDSS.
-Comaniciu & Meer 2002: "Mean shift: a robust approach toward feature space analysis", IEEE TPAMI 24(5).
 El Mhamdi et al. 2018: "The hidden vulnerability of distributed learning in Byzantium", ICML.
 Fang et al. 2020: "Local model poisoning attacks to Byzantine-robust federated learning", USENIX Security.
 Farhadkhani et al. 2023: "Robust collaborative learning with linear gradient overhead", ICML.
 Fung et al. 2020: "The limitations of federated learning in Sybil settings", RAID.
-Geo Benjamin et al. 2025: "FedSECA: sign election and coordinate-wise aggregation of gradients for Byzantine tolerant
-    federated learning", CVPR.
+FedSECA, CVPR 2025: Geo Benjamin et al., "FedSECA: sign election and coordinate-wise aggregation of gradients for
+    Byzantine tolerant federated learning".
 Guo et al. 2021: "SIREN: Byzantine-robust federated learning via proactive alarming", SoCC.
 Gupta & Vaidya 2020: "Fault-tolerance in distributed optimization: the case of redundancy", PODC.
 Karimireddy et al. 2021: "Learning from history for Byzantine robust optimization", ICML.
@@ -34,8 +32,6 @@ Rajput et al. 2019: "DETOX: a redundancy-based framework for faster and more rob
 Sattler et al. 2020: "On the Byzantine robustness of clustered federated learning", ICASSP.
 Shejwalkar & Houmansadr 2021: "Manipulating the Byzantine: optimizing model poisoning attacks and defenses for federated
     learning", NDSS.
-Tibshirani et al. 2001: "Estimating the number of clusters in a data set via the gap statistic", JRSS B 63(2).
-Weiszfeld 1937: "Sur le point pour lequel la somme des distances de n points donnés est minimum", Tohoku Math. J. 43.
 Xia et al. 2019: "FABA: an algorithm for fast aggregation against Byzantine attacks in distributed neural
     networks", IJCAI.
 Xie et al. 2018a: "Generalized Byzantine-tolerant SGD".

@@ -1,4 +1,6 @@
-"""Reference attacks of a formula or a search, float64 NumPy.  ``G`` (b, d) has the honest rows; attacks return (f, d).
+"""Reference attacks on the rows that an adversary knows, float64 NumPy.
+
+``G`` (b, d) holds the honest rows; attacks return (f, d).
 
 The standard deviation uses divisor b - ``ddof`` (0 by default; the released codes use 1).
 """
@@ -12,23 +14,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from tests.oracles.rules import Matrix, Vector, as_rows, check_f, mean, norm, squared_distance
 
-# --- noise, signs and labels --------------------------------------------------------------------------
+# --- Random, noise, flips -----------------------------------------------------------------------------
 
 
 def attack_random(noise: ArrayLike, mu: float = 0.0, sigma: float = 0.5) -> Matrix:
-    """N(mu, sigma^2 I), as mu + sigma * noise from standard normal draws ``noise`` (f, d).
-
-    Xu et al. 2022, section V.
-    """
+    """Xu et al. 2022: N(mu, sigma^2 I), as mu + sigma * noise from standard normal draws ``noise`` (f, d)."""
     draws = np.array(noise, dtype=np.float64)
     return mu + sigma * draws
 
 
 def attack_noise(own: ArrayLike, noise: ArrayLike, sigma: float = 0.5) -> Matrix:
-    """Own + sigma * noise, with standard normal draws ``noise`` of the same shape as ``own``.
-
-    Xu et al. 2022, section V.
-    """
+    """Xu et al. 2022: own + sigma * noise, with standard normal draws ``noise`` of the same shape as ``own``."""
     base, draws = np.array(own, dtype=np.float64), np.array(noise, dtype=np.float64)
     if base.shape != draws.shape:
         raise ValueError("one draw per entry")
@@ -36,12 +32,12 @@ def attack_noise(own: ArrayLike, noise: ArrayLike, sigma: float = 0.5) -> Matrix
 
 
 def attack_sign_flip(own: ArrayLike, c: float = 1.0) -> Matrix:
-    """Xu et al. 2022, section V (sign-flip; with c = r the scaled reverse): -c * own."""
+    """Xu et al. 2022, sign-flip and, with c = r, scaled reverse: -c * own."""
     return -c * np.array(own, dtype=np.float64)
 
 
 def label_flip(labels: ArrayLike, num_classes: int) -> NDArray[np.int64]:
-    """Label flipping: label l becomes C - 1 - l."""
+    """Fang et al. 2020: label l becomes C - 1 - l."""
     return np.array([num_classes - 1 - int(label) for label in np.asarray(labels)], dtype=np.int64)
 
 
@@ -115,8 +111,9 @@ def attack_byzmean(
 ) -> Matrix:
     """m1 rows t, then m2 rows ((n - m1) t - sum of G) / m2, so that the mean of all n rows is t.
 
-    m1 = floor(split * f), m2 = f - m1 >= 1, n = b + f.  Without ``t`` the inner attack is LIE(z, ddof).
     Xu et al. 2022, section III.
+
+    m1 = floor(split * f), m2 = f - m1 >= 1, n = b + f.  Without ``t`` the inner attack is LIE(z, ddof).
     """
     rows = as_rows(G)
     check_f(f)
@@ -140,7 +137,7 @@ def attack_byzmean(
 def perturbation(G: ArrayLike, kind: str = "sd", ddof: int = 0) -> Vector:
     """ "sd" -> -sd(G), "unit" -> -mean / norm(mean) (zero if the mean is), "sign" -> -sgn.
 
-    Direction p of Shejwalkar & Houmansadr 2021.
+    Shejwalkar & Houmansadr 2021, equations 4 and 5: the direction p.
     """
     centre = mean(G)
     if kind == "sd":
@@ -154,7 +151,9 @@ def perturbation(G: ArrayLike, kind: str = "sd", ddof: int = 0) -> Vector:
 
 
 def gamma_search(feasible: Callable[[float], bool], gamma: float = 10.0, step: float = 5.0, tol: float = 1e-5) -> float:
-    """Shejwalkar & Houmansadr 2021 as released: the **last feasible** gamma of a halving search, 0 if none was.
+    """The **last feasible** gamma of a halving search, 0 if none was.
+
+    Shejwalkar & Houmansadr 2021, equations 4 and 5; the search of their code.
 
     Success: remember gamma and add step; failure: subtract step; then halve step; stop when
     |best - gamma| <= tol.  Reaches (0, gamma + 2 step) only.
@@ -173,9 +172,10 @@ def gamma_search(feasible: Callable[[float], bool], gamma: float = 10.0, step: f
 def min_max_gamma(G: ArrayLike, p: Vector, method: str = "exact") -> float:
     """Largest gamma with max_i norm(mean + gamma p - g_i) <= max_ij norm(g_i - g_j).
 
+    Shejwalkar & Houmansadr 2021, equation 4 (Min-Max).
+
     Exact: for each i the larger root of gamma^2 p.p + 2 gamma p.(mean - g_i) + norm^2(mean - g_i) - D^2 = 0,
     the smallest over i.  p = 0 gives 0.
-    Shejwalkar & Houmansadr 2021, equation 4.
     """
     rows = as_rows(G)
     centre = mean(rows)
@@ -196,7 +196,9 @@ def min_max_gamma(G: ArrayLike, p: Vector, method: str = "exact") -> float:
 
 
 def min_sum_gamma(G: ArrayLike, p: Vector, method: str = "exact", bound_rule: str = "max") -> float:
-    """Shejwalkar & Houmansadr 2021, equation 5: largest gamma with sum_i norm^2(mean + gamma p - g_i) <= S.
+    """Largest gamma with sum_i norm^2(mean + gamma p - g_i) <= S.
+
+    Shejwalkar & Houmansadr 2021, equation 5 (Min-Sum).
 
     S = max_i sum_j norm^2(g_i - g_j).  Exact: gamma = sqrt((S - sum_i norm^2(mean - g_i)) / (b p.p)).
     ``bound_rule="min"`` is the released NDSS'21 code, with the smallest row sum as S.  p = 0 gives 0.
@@ -218,7 +220,7 @@ def min_sum_gamma(G: ArrayLike, p: Vector, method: str = "exact", bound_rule: st
 
 
 def attack_min_max(G: ArrayLike, f: int, kind: str = "sd", method: str = "exact", ddof: int = 0) -> Matrix:
-    """Shejwalkar & Houmansadr 2021: f copies of mean(G) + gamma p with the Min-Max gamma."""
+    """Shejwalkar & Houmansadr 2021, equations 4 and 5: f copies of mean(G) + gamma p with the Min-Max gamma."""
     p = perturbation(G, kind, ddof)
     return _copies(mean(G) + min_max_gamma(G, p, method) * p, f)
 
@@ -226,6 +228,6 @@ def attack_min_max(G: ArrayLike, f: int, kind: str = "sd", method: str = "exact"
 def attack_min_sum(
     G: ArrayLike, f: int, kind: str = "sd", method: str = "exact", ddof: int = 0, bound_rule: str = "max"
 ) -> Matrix:
-    """Shejwalkar & Houmansadr 2021: f copies of mean(G) + gamma p with the Min-Sum gamma."""
+    """Shejwalkar & Houmansadr 2021, equations 4 and 5: f copies of mean(G) + gamma p with the Min-Sum gamma."""
     p = perturbation(G, kind, ddof)
     return _copies(mean(G) + min_sum_gamma(G, p, method, bound_rule) * p, f)

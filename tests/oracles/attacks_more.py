@@ -1,7 +1,7 @@
-"""Reference attacks with a search, a memory or a rule in view, float64 NumPy.
+"""Reference attacks beyond the SignGuard paper (model poisoning that works on the rows), float64 NumPy.
 
 ``G`` holds the rows the attacker knows; attacks return the (f, d) rows that are sent unless stated.
-Random draws are always arguments.
+Each docstring names its formula; random draws are always arguments.
 """
 
 from __future__ import annotations
@@ -48,8 +48,9 @@ def attack_ipm(G: ArrayLike, f: int, eps: float = 0.1) -> Matrix:
 def fang_krum_lambda_bound(G: ArrayLike, n: int, f: int, reference: ArrayLike | None = None) -> float:
     """min_i sum_{nearest n-f-2} norm(g_i - g_j) / ((n-2f-1) sqrt d) + max_i norm(g_i - ref) / sqrt d.
 
+    Fang et al. 2020, section 4.
+
     Plain distances among the honest rows; n - f - 2 is floored at 1; n - 2f - 1 must be at least 1.
-    Fang et al. 2020, Theorem 1.
     """
     rows = as_rows(G)
     check_f(f)
@@ -70,8 +71,9 @@ def fang_krum_search(
 ) -> tuple[bool, float]:
     """Halve lambda until Krum(f) on [count crafted copies, honest rows] picks a copy or lambda <= stop.
 
+    Fang et al. 2020, section 4.
+
     Returns (whether a copy was picked, the last lambda tried).
-    Fang et al. 2020, section 4.2.
     """
     lam = start
     while True:
@@ -111,7 +113,10 @@ def attack_fang_krum(
 
 
 def fang_interval(low: float, high: float, s: float, b: float) -> tuple[float, float]:
-    """Fang et al. 2020, section 4.3, full knowledge: the interval of one coordinate with honest range [low, high]."""
+    """The interval of one coordinate with honest range [low, high].
+
+    Fang et al. 2020, section 4.3, full knowledge.
+    """
     if s < 0:
         return (high, b * high) if high > 0 else (high, high / b)
     return (low / b, low) if low > 0 else (b * low, low)
@@ -164,13 +169,13 @@ def attack_fang_trmean_partial(own: ArrayLike, uniforms: ArrayLike, ddof: int = 
 
 
 def mimic_fixed(G: ArrayLike, index: int) -> Vector:
-    """As DeSGD has it: the message of honest client ``index``."""
+    """Karimireddy et al. 2022, section 3.2 (DeSGD): the message of honest client ``index``."""
     row: Vector = as_rows(G)[index]
     return row.copy()
 
 
 class Mimic:
-    """Karimireddy et al. 2022, appendix: a learned target.  ``round(G)`` returns the index of the honest row to copy.
+    """Karimireddy et al. 2022, section 3.2, learned target.  ``round(G)`` returns the index of the honest row to copy.
 
     t = 0: mu = mean(G), z = normalised sum_i ((g_i - mu).z0)(g_i - mu).
     0 < t < warmup: mu <- (t mu + mean)/(1 + t); a = normalised sum_i ((g_i - mu).z)(g_i - mu) with the new mu;
@@ -208,22 +213,22 @@ class Mimic:
         return self.target
 
 
-# --- fills --------------------------------------------------------------------------------------------
+# --- Constants and random rows ------------------------------------------------------------------------
 
 
 def attack_constant(f: int, d: int, c: float = 5.0) -> Matrix:
-    """Every entry is c."""
+    """DeSGD: every entry is c."""
     check_f(f)
     return np.full((f, d), float(c))
 
 
 def attack_gaussian(noise: ArrayLike, sigma: float = 2.0) -> Matrix:
-    """N(0, sigma^2) per coordinate, as sigma * noise from standard normal draws ``noise`` (f, d)."""
+    """DeSGD: N(0, sigma^2) per coordinate, as sigma * noise from standard normal draws ``noise`` (f, d)."""
     return sigma * np.array(noise, dtype=np.float64)
 
 
 def attack_zero(f: int, d: int) -> Matrix:
-    """Zeros."""
+    """zeros."""
     return attack_constant(f, d, 0.0)
 
 
@@ -237,14 +242,15 @@ def attack_inf(f: int, d: int) -> Matrix:
     return attack_constant(f, d, math.inf)
 
 
-# --- a rule in view -----------------------------------------------------------------------------------
+# --- Attacks tailored to a rule -----------------------------------------------------------------------
 
 
 def adaptive_repo_start(G_all: ArrayLike, kind: str) -> tuple[Vector, Vector, float]:
-    """With base = mean of all rows, p = -sd (unbiased) / -sgn(base) / -base/norm(base), gamma = 2 / 0.5 / 5 norm(base).
+    """Base = mean of all rows, p = -sd (unbiased) / -sgn(base) / -base/norm(base), gamma = 2 / 0.5 / 5 norm(base).
+
+    SignGuard, the authors' repository.
 
     ``kind`` is "std", "sign" or "uv".  Returns (base, p, gamma).
-    The adaptive attack that SignGuard's code has.
     """
     rows = as_rows(G_all)
     base = mean(rows)
@@ -264,7 +270,9 @@ def attack_adaptive_repo(
     full: float | None = None,
     max_trials: int = 1000,
 ) -> tuple[float, Vector]:
-    """The adaptive attack that SignGuard's code has: the last gamma of the search, and the row base + gamma p.
+    """The last gamma of the search, and the row base + gamma p.
+
+    SignGuard, the authors' repository.
 
     step = gamma/2; while |best - gamma| > 0.01 and gamma > 0: if damage(base + gamma p) >= the highest so far
     (the first trial always is): best <- gamma, gamma -= step/2, and stop if the damage reached ``full``;
@@ -297,10 +305,11 @@ def agr_tailored_gamma(
     step: float = 5.0,
     tol: float = 1e-5,
 ) -> float:
-    """`gamma_search` where gamma succeeds if norm(mean(G) - aggregate(all rows)) exceeds the best so far.
+    """Min-Max's halving search, where gamma succeeds if norm(mean(G) - aggregate(all rows)) exceeds the best so far.
+
+    Shejwalkar & Houmansadr 2021.
 
     All rows: the f crafted rows first, then the honest ones.  The best damage starts at 0.
-    Shejwalkar & Houmansadr 2021 (AGR-tailored).
     """
     rows, direction = as_rows(G), np.array(p, dtype=np.float64)
     centre = mean(rows)
@@ -329,7 +338,7 @@ def attack_agr_tailored(
 ) -> Matrix:
     """f copies of mean(G) + gamma p with the gamma of ``agr_tailored_gamma`` (0 if nothing succeeded).
 
-    Shejwalkar & Houmansadr 2021 (AGR-tailored).
+    Shejwalkar & Houmansadr 2021.
     """
     best = agr_tailored_gamma(G, f, p, aggregate, gamma, step, tol)
     return copies(mean(G) + best * np.array(p, dtype=np.float64), f)
@@ -384,7 +393,7 @@ def poisonedfl_adjust(c: float, moved_along: int, d: int) -> float:
     return c
 
 
-# --- schedules and classes ----------------------------------------------------------------------------
+# --- Over time, and by class --------------------------------------------------------------------------
 
 
 def time_varying(draws: Sequence[float] | Vector, strategies: Sequence[Strategy]) -> list[Strategy]:
@@ -401,11 +410,11 @@ def time_varying(draws: Sequence[float] | Vector, strategies: Sequence[Strategy]
 def attack_alie_classwise(
     G_by_class: Mapping[int, ArrayLike] | Sequence[ArrayLike], held_class: int, f: int, z: float = 1.0
 ) -> Matrix:
-    """DeSGD's ALIE: f copies of mean - z sd over the honest rows of class ``held_class`` only."""
+    """DeSGD: f copies of mean - z sd over the honest rows of class ``held_class`` only."""
     return attack_lie(G_by_class[held_class], f, z)
 
 
-# --- model replacement, free rider --------------------------------------------------------------------
+# --- Model replacement, free rider --------------------------------------------------------------------
 
 
 def attack_model_replacement(own: ArrayLike, honest_count: int, f: int, factor: float | None = None) -> Matrix:
@@ -454,7 +463,7 @@ def attack_rop(
     return copies(start + z * (math.sin(t) * p + math.cos(t) * u), f)
 
 
-# --- objectives of adaptive searches ------------------------------------------------------------------
+# --- Objectives of adaptive searches ------------------------------------------------------------------
 
 
 def deviation_ratio(output: ArrayLike, G: ArrayLike) -> float:

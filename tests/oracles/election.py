@@ -1,7 +1,7 @@
 """Reference sign-election rules: FedSECA and its parts, TIES, signSGD, MeaMed, Phocas, LASA.
 
 Row k of ``X`` (K, d) is the message of client k.  float64 NumPy, written for reading rather than speed.  Signs are
--1.0, 0.0 or +1.0.  Quantiles interpolate linearly.  FedSECA and the names of its parts: Geo Benjamin et al. 2025.
+-1.0, 0.0 or +1.0.  Quantiles interpolate linearly.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ VOTES = ("crise", "count", "mass", "none")
 MERGES = ("roca", "mean")
 
 
-# --- small pieces ---------------------------------------------------------------------------------------
+# --- Small pieces ---------------------------------------------------------------------------------------
 
 
 def sign(value: float) -> float:
@@ -73,11 +73,11 @@ def mass_vote(X: ArrayLike) -> Vector:
     return np.array([sign(math.fsum(rows[:, j])) for j in range(rows.shape[1])])
 
 
-# --- FedSECA --------------------------------------------------------------------------------------------
+# --- FedSECA ------------------------------------------------------------------------------------------
 
 
 def sign_concordance(a: ArrayLike, b: ArrayLike) -> float:
-    """Concordance: omega(a, b) = (1/d) sum_j sgn(a_j) sgn(b_j)."""
+    """FedSECA, CVPR 2025: omega(a, b) = (1/d) sum_j sgn(a_j) sgn(b_j)."""
     left, right = np.array(a, dtype=np.float64), np.array(b, dtype=np.float64)
     if left.ndim != 1 or left.shape != right.shape or left.size == 0:
         raise ValueError("expected two vectors of the same positive length")
@@ -85,7 +85,7 @@ def sign_concordance(a: ArrayLike, b: ArrayLike) -> float:
 
 
 def concordance_ratios(X: ArrayLike) -> Vector:
-    """Concordance ratio: rho_k = max(0, (1/K) sum over all l, k included, of sgn(omega(g_k, g_l)))."""
+    """FedSECA, CVPR 2025: rho_k = max(0, (1/K) sum over all l, k included, of sgn(omega(g_k, g_l)))."""
     rows = as_rows(X)
     K = rows.shape[0]
     rho = np.zeros(K)
@@ -96,7 +96,7 @@ def concordance_ratios(X: ArrayLike) -> Vector:
 
 
 def crise(X: ArrayLike, rho: Sequence[float] | Vector) -> Vector:
-    """CRISE: s_j = sgn(sum_k rho_k sgn(g_kj)), 0 where |sum| < 1e-12."""
+    """FedSECA, CVPR 2025: s_j = sgn(sum_k rho_k sgn(g_kj)), 0 where |sum| < 1e-12."""
     rows = as_rows(X)
     K, d = rows.shape
     if len(rho) != K:
@@ -109,7 +109,7 @@ def crise(X: ArrayLike, rho: Sequence[float] | Vector) -> Vector:
 
 
 def vrs_gradients(X: ArrayLike, gamma: float | None, clip: bool = True, clamp: bool = True) -> Matrix:
-    """Clip to med norm, clamp to mu_j = med_k |ghat_kj|, keep where raw |g_kj| > q_gamma(|g_k|).
+    """FedSECA, CVPR 2025: clip to med norm, clamp to mu_j = med_k |ghat_kj|, keep where raw |g_kj| > q_gamma(|g_k|).
 
     ``gamma=None`` leaves out the sparsification, ``clip=False`` and ``clamp=False`` those steps.
     """
@@ -150,7 +150,7 @@ def merged(V: Matrix, s: Vector | None, merge: str) -> Vector:
 
 
 def roca(V: ArrayLike, s: ArrayLike) -> Vector:
-    """RoCA: out_j = mean of the v_kj with s_j v_kj > 0; 0 if there is none."""
+    """FedSECA, CVPR 2025: out_j = mean of the v_kj with s_j v_kj > 0; 0 if there is none."""
     rows = as_rows(V)
     elected = np.array(s, dtype=np.float64)
     if elected.shape != (rows.shape[1],):
@@ -159,7 +159,10 @@ def roca(V: ArrayLike, s: ArrayLike) -> Vector:
 
 
 def fedseca(X: ArrayLike, gamma: float | None = 0.9) -> Vector:
-    """FedSECA, without server momentum: roca(vrs_gradients(X), crise(X, concordance_ratios(X)))."""
+    """roca(vrs_gradients(X), crise(X, concordance_ratios(X))).
+
+    FedSECA, CVPR 2025, without server momentum.
+    """
     rows = as_rows(X)
     return roca(vrs_gradients(rows, gamma), crise(rows, concordance_ratios(rows)))
 
@@ -172,7 +175,7 @@ def fedseca_parts(
     vote: str = "crise",
     merge: str = "roca",
 ) -> Vector:
-    """FedSECA with its parts switched; the defaults are ``fedseca``.
+    """FedSECA, CVPR 2025 with its parts switched; the defaults are ``fedseca``.
 
     ``vote``: "crise"; "count", sgn(sum_k sgn(g_kj)) of the raw rows; "mass", sgn(sum_k v_kj); "none", every nonzero
     v_kj survives.  ``merge``: "roca", mean of the survivors; "mean", their sum divided by K.
@@ -192,7 +195,9 @@ def fedseca_parts(
 
 
 def fedseca_repo(X: ArrayLike, gamma: float = 0.9) -> Vector:
-    """FedSECA as released: lower medians, clamp bound of clipped rows put on unclipped ones, keep >=, vote on V.
+    """Lower medians, clamp bound of clipped rows put on unclipped ones, keep >=, vote on V.
+
+    FedSECA, CVPR 2025 (released code).
 
     Both the concordance ratios and the vote use the signs after sparsification.
     """
@@ -207,11 +212,11 @@ def fedseca_repo(X: ArrayLike, gamma: float = 0.9) -> Vector:
     return roca(V, crise(V, concordance_ratios(V)))
 
 
-# --- TIES-Merging, modified -----------------------------------------------------------------------------
+# --- TIES-Merging, modified ---------------------------------------------------------------------------
 
 
 def ties_trim(X: ArrayLike, beta: float = 0.9) -> Matrix:
-    """Yadav et al. 2023, first step (trim): zero the entries of row k with |value| < q_beta(|row k|)."""
+    """Yadav et al. 2023 trim: zero the entries of row k with |value| < q_beta(|row k|)."""
     rows = as_rows(X)
     T = rows.copy()
     for k in range(rows.shape[0]):
@@ -232,7 +237,7 @@ def ties_modified(X: ArrayLike, beta: float = 0.9, elect: str = "count") -> Vect
     raise ValueError("unknown election")
 
 
-# --- signSGD --------------------------------------------------------------------------------------------
+# --- SignSGD ------------------------------------------------------------------------------------------
 
 
 def signsgd_mv(X: ArrayLike) -> Vector:
@@ -261,16 +266,16 @@ def mean_around(X: ArrayLike, f: int, centres: Callable[[Matrix], Vector]) -> Ve
 
 
 def meamed(X: ArrayLike, f: int) -> Vector:
-    """Xie et al. 2018a, Definition 6: per column the mean of the n - f values closest to the median."""
+    """Xie et al. 2018a, Definition 6 (MeaMed): per column the mean of the n - f values closest to the median."""
     return mean_around(X, f, lambda rows: np.array([med(rows[:, j]) for j in range(rows.shape[1])]))
 
 
 def phocas(X: ArrayLike, f: int) -> Vector:
-    """Xie et al. 2018b: per column the mean of the n - f values closest to the f-trimmed mean."""
+    """Xie et al. 2018b (Phocas): per column the mean of the n - f values closest to the f-trimmed mean."""
     return mean_around(X, f, lambda rows: trimmed_mean(rows, f))
 
 
-# --- LASA -----------------------------------------------------------------------------------------------
+# --- LASA (Xu et al. 2025) -------------------------------------------------------------------------------
 
 
 def median_z_scores(values: Sequence[float]) -> list[float]:
@@ -291,7 +296,7 @@ def positive_share(z: Vector) -> float:
 
 
 def lasa_sparse(X: ArrayLike, sparsity: float = 0.3) -> Matrix:
-    """Xu et al. 2025: z_i = x_i with the entries |x_ij| <= q_sparsity(|x_i|) set to 0; sparsity 0 zeroes nothing."""
+    """LASA: z_i = x_i with the entries |x_ij| <= q_sparsity(|x_i|) set to 0; sparsity 0 zeroes nothing."""
     rows = as_rows(X)
     Z = rows.copy()
     if sparsity == 0.0:
@@ -311,7 +316,7 @@ def lasa_selected(
     norm_bound: float = 2.0,
     sign_bound: float = 1.0,
 ) -> list[list[int]]:
-    """Xu et al. 2025: per layer the rows with mz(a)_i < norm_bound and mz(b)_i < sign_bound; all if there is none."""
+    """LASA: per layer the rows with mz(a)_i < norm_bound and mz(b)_i < sign_bound; everybody if there is none."""
     Z = lasa_sparse(X, sparsity)
     n = Z.shape[0]
     selected = []
@@ -330,7 +335,7 @@ def lasa(
     norm_bound: float = 2.0,
     sign_bound: float = 1.0,
 ) -> Vector:
-    """Xu et al. 2025: per layer the mean over the selected rows of y_i = x_i min(1, M / norm(x_i)), M = med norm.
+    """LASA: per layer the mean over the selected rows of y_i = x_i min(1, M / norm(x_i)), M = med of the norms.
 
     ``layers`` are (start, stop) column ranges, which must cover every column once.
     """

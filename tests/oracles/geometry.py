@@ -72,13 +72,13 @@ def cosine_distances(X: ArrayLike) -> Matrix:
     return C
 
 
-# --- iterations around a centre -------------------------------------------------------------------------
+# --- Iterations around a centre -----------------------------------------------------------------------
 
 
 def rfa(X: ArrayLike, nu: float = 0.1, iterations: int = 3) -> Vector:
     """v = 0; v <- sum_i beta_i x_i / sum_i beta_i, beta_i = (1/n) / max(nu, |x_i - v|).
 
-    Pillutla et al. 2022, Algorithm 2.
+    Pillutla et al. 2022, Algorithm 2 (smoothed Weiszfeld).
     """
     rows = as_rows(X)
     n, d = rows.shape
@@ -116,7 +116,7 @@ def huber_agg(X: ArrayLike, T: float) -> Vector:
     return c
 
 
-# --- pre-aggregations -----------------------------------------------------------------------------------
+# --- Pre-aggregations ---------------------------------------------------------------------------------
 
 
 def bucketing(X: ArrayLike, perm: Sequence[int], s: int) -> Matrix:
@@ -136,9 +136,10 @@ def bucketing(X: ArrayLike, perm: Sequence[int], s: int) -> Matrix:
 def sequential_buckets(X: ArrayLike, v: ArrayLike, s: int, perms: Sequence[Sequence[int]]) -> list[list[int]]:
     """Sort by cos(v, x_i) ascending, cut into s clusters of ceil(n/s), permute; bucket t = the t-th of each.
 
+    Özfatura et al. 2023.
+
     The members of cluster c in their new order are cluster[perms[c][0]], cluster[perms[c][1]], ...
     Clusters that stay empty need no permutation (or an empty one).
-    Özfatura et al. 2023.
     """
     rows = as_rows(X)
     n = rows.shape[0]
@@ -181,7 +182,7 @@ def nnm(X: ArrayLike, f: int) -> Matrix:
 def arc(X: ArrayLike, f: int) -> Matrix:
     """k = floor(2 (f/n) (n - f)); every row clipped to the norm of the (k+1)-th longest.
 
-    Allouah et al. 2025a, Algorithm 2.
+    Allouah et al. 2025a, Algorithm 2 (ARC).
     """
     rows = as_rows(X)
     n = rows.shape[0]
@@ -199,7 +200,7 @@ def normalize(X: ArrayLike) -> Matrix:
 def group_majority(X: ArrayLike, r: int) -> Matrix:
     """The most frequent row of every r consecutive ones, bitwise; tie: the first met.
 
-    Rajput et al. 2019, first stage.
+    Rajput et al. 2019 (DETOX), first stage.
     """
     rows = as_rows(X)
     if r < 1:
@@ -212,15 +213,16 @@ def group_majority(X: ArrayLike, r: int) -> Matrix:
     return np.array(winners)
 
 
-# --- COPOD-DOS ------------------------------------------------------------------------------------------
+# --- COPOD-DOS ----------------------------------------------------------------------------------------
 
 
 def copod_scores(M: ArrayLike) -> Vector:
     """Row scores, sum over columns of max(u_s, (u_l + u_r) / 2) with u = -ln of the empirical CDFs.
 
+    Li et al. 2020 (COPOD).
+
     F_l(x) = share of the column <= x, F_r(x) = share >= x; u_s = u_l for negative skewness, u_r for positive
     skewness, u_l + u_r for none (a constant column included). Values are equal within `TIE`.
-    Li et al. 2020 (COPOD).
     """
     values = as_rows(M)
     n, columns = values.shape
@@ -261,14 +263,15 @@ def copod_dos(X: ArrayLike) -> tuple[Vector, Vector]:
     return fedavg(rows, weights), weights
 
 
-# --- selections by distance, norm and spread ------------------------------------------------------------
+# --- Selections by distance, norm and spread ----------------------------------------------------------
 
 
 def faba(X: ArrayLike, f: int) -> Selection:
-    """F times drop the row farthest from the mean of the remaining ones; mean of the rest.
+    """f times drop the row farthest from the mean of the remaining ones; mean of the rest.
+
+    Xia et al. 2019, Algorithm 1.
 
     Of equally far rows, as the last two are, the one that is less central among all, and of two rows alone the longer.
-    Xia et al. 2019, Algorithm 1.
     """
     rows = as_rows(X)
     check_fewer_than_all(rows.shape[0], f)
@@ -290,7 +293,7 @@ def diameter(X: Matrix) -> float:
 def mda(X: ArrayLike, f: int) -> Selection:
     """Mean of the first subset of n - f rows, in lexicographic order, with the smallest diameter.
 
-    El Mhamdi et al. 2018.
+    El Mhamdi et al. 2018 (MDA).
     """
     rows = as_rows(X)
     n = rows.shape[0]
@@ -301,7 +304,7 @@ def mda(X: ArrayLike, f: int) -> Selection:
 
 
 def monna(X: ArrayLike, f: int, pivot: int = 0) -> Vector:
-    """Farhadkhani et al. 2023: mean of the n - f rows nearest to row ``pivot``, itself included."""
+    """Farhadkhani et al. 2023 (MoNNA): mean of the n - f rows nearest to row ``pivot``, itself included."""
     rows = as_rows(X)
     n = rows.shape[0]
     check_fewer_than_all(n, f)
@@ -311,7 +314,7 @@ def monna(X: ArrayLike, f: int, pivot: int = 0) -> Vector:
 
 
 def cge(X: ArrayLike, f: int) -> Vector:
-    """Gupta & Vaidya 2020: mean of the n - f rows with the smallest norms."""
+    """Gupta & Vaidya 2020 (CGE): mean of the n - f rows with the smallest norms."""
     rows = as_rows(X)
     check_fewer_than_all(rows.shape[0], f)
     return mean_of(rows, lowest([norm(x) for x in rows], rows.shape[0] - f))
@@ -333,9 +336,10 @@ def top_eigenpair(X: Matrix, c: Sequence[float]) -> tuple[float, Vector, Vector]
 def caf(X: ArrayLike, f: int) -> Vector:
     """Weigh rows down along the top eigenvector of their covariance; the mean with the smallest top eigenvalue.
 
+    Allouah et al. 2025b, Algorithm 2 (CAF).
+
     c_i = 1; while sum c > n - 2f: (lambda, v, mu); tau_i = ((x_i - mu).v)^2; c_i *= max(0, 1 - tau_i / taumax) with
     taumax over the rows with c_i > 0.
-    Allouah et al. 2025b, Algorithm 2.
     """
     rows = as_rows(X)
     n = rows.shape[0]
@@ -355,7 +359,10 @@ def caf(X: ArrayLike, f: int) -> Vector:
 
 
 def smea(X: ArrayLike, f: int) -> Selection:
-    """Allouah et al. 2023b: mean of the first subset of n - f rows whose covariance has the smallest top eigenvalue."""
+    """Mean of the first subset of n - f rows whose covariance has the smallest top eigenvalue.
+
+    Allouah et al. 2023b (SMEA).
+    """
     rows = as_rows(X)
     n = rows.shape[0]
     check_minority(n, f)
@@ -364,7 +371,7 @@ def smea(X: ArrayLike, f: int) -> Selection:
     return mean_of(rows, best), best
 
 
-# --- clusters of directions -----------------------------------------------------------------------------
+# --- Clusters of directions ---------------------------------------------------------------------------
 
 
 def linkage_distance(C: Matrix, a: Sequence[int], b: Sequence[int], linkage: str) -> float:
@@ -388,9 +395,10 @@ def mean_inner_cosine(C: Matrix, group: Sequence[int]) -> float:
 def cosine_groups(X: ArrayLike, linkage: str = "single") -> list[list[int]]:
     """Agglomerate 1 - cos to one cluster; the clusters before the first merge at the distance of the last.
 
+    Sattler et al. 2020.
+
     Two, unless several merges tie for the last. Zero rows are at distance 0 from each other. Equal distances: the pair
     with the lowest first members. A single row: [[0]].
-    Sattler et al. 2020.
     """
     rows, C = as_rows(X), cosine_distances(X)
     zero = [i for i in range(len(rows)) if norm(rows[i]) == 0.0]
@@ -410,7 +418,7 @@ def cosine_groups(X: ArrayLike, linkage: str = "single") -> list[list[int]]:
 
 
 def cosine_bipartition(X: ArrayLike, linkage: str = "single") -> tuple[list[int], list[int]]:
-    """(kept, other) of the groups of `cosine_groups`.
+    """Sattler et al. 2020: (kept, other) of the groups of `cosine_groups`.
 
     Two groups: the larger, of one size that of larger mean inner cosine (0 for zero rows); more: one with more than
     half of the rows. All rows where that does not decide: Sattler et al. do not say, and the order of clients must not.
@@ -446,7 +454,7 @@ def clustering(X: ArrayLike, linkage: str = "single") -> Selection:
 def clipped_clustering(X: ArrayLike, past_norms: Sequence[float] = ()) -> Selection:
     """Tau = med of all norms so far; clip the rows to tau; mean of the larger average-linkage cluster.
 
-    Li et al. 2024.
+    Li et al. 2024 (ClippedClustering).
     """
     rows = as_rows(X)
     tau = med([*past_norms, *(norm(x) for x in rows)])
@@ -456,7 +464,7 @@ def clipped_clustering(X: ArrayLike, past_norms: Sequence[float] = ()) -> Select
 def flame_cluster(X: ArrayLike) -> list[int]:
     """The first component of {1 - cos <= threshold} with n//2 + 1 members as the threshold grows.
 
-    Nguyen et al. 2022, Algorithm 1.
+    Nguyen et al. 2022, Algorithm 1 (FLAME).
     """
     C = cosine_distances(X)
     n = C.shape[0]
@@ -476,7 +484,7 @@ def flame_cluster(X: ArrayLike) -> list[int]:
 def flame(X: ArrayLike, noise: ArrayLike | None = None, noise_lambda: float = 0.001) -> Vector:
     """S = med of all norms; mean over the admitted of x_i min(1, S / |x_i|), plus noise_lambda S noise.
 
-    Nguyen et al. 2022, Algorithm 1.
+    Nguyen et al. 2022, Algorithm 1 (FLAME).
     """
     rows = as_rows(X)
     S = med([norm(x) for x in rows])

@@ -1,4 +1,4 @@
-"""Reference rules with a memory or a root set (FLTrust, FLDetector, RFFL, Zeno, rejections, FoolsGold), float64 NumPy.
+"""Reference rules with a memory or a root set (FLTrust, FLDetector, RFFL, Zeno, Fang, FoolsGold), float64 NumPy.
 
 Row i of ``X`` (n, d) is the message of client ``ids[i]``.  Classes keep what they remember under the client's
 id and count their rounds from 0.  Ties go to the lowest row index.
@@ -56,7 +56,7 @@ def fltrust(X: ArrayLike, g0: ArrayLike) -> Vector:
 
 
 def lbfgs_hvp(S: ArrayLike, Y: ArrayLike, v: ArrayLike) -> Vector:
-    """Byrd et al. 1994: H v = sigma v - [sigma S, Y] inv([[sigma S'S, L], [L', -D]]) [sigma S'v; Y'v].
+    """Zhang et al. 2022, Algorithm 1: H v = sigma v - [sigma S, Y] inv([[sigma S'S, L], [L', -D]]) [sigma S'v; Y'v].
 
     Columns of S and Y (d, N) are the difference pairs, newest last; sigma = y_last.s_last / s_last.s_last (0 if
     s_last = 0), L = strict lower part of S'Y, D = diag(S'Y).  Singularity is judged (numpy's matrix_rank) after
@@ -97,7 +97,7 @@ def lbfgs_hvp(S: ArrayLike, Y: ArrayLike, v: ArrayLike) -> Vector:
 
 
 def fldetector_distances(X: ArrayLike, previous: Sequence[Vector | None] | Matrix, hv: ArrayLike) -> Vector:
-    """Zhang et al. 2022: d_i = norm(previous_i + H v - x_i), divided by their sum; all 0 if the sum is 0.
+    """Zhang et al. 2022, Algorithm 1: d_i = norm(previous_i + H v - x_i), divided by their sum; all 0 if the sum is 0.
 
     A row whose ``previous`` is None or holds a NaN has no previous gradient: its entry is NaN, and the sum runs
     over the others.
@@ -119,6 +119,8 @@ def fldetector_distances(X: ArrayLike, previous: Sequence[Vector | None] | Matri
 
 def kmeans_1d(values: ArrayLike, k: int) -> tuple[NDArray[np.int64], float]:
     """Exact k-means on the line by dynamic programming: labels in order of the centres, and W.
+
+    Zhang et al. 2022, Algorithm 1.
 
     W = sum over clusters of the squared distances to the cluster's mean.  Equal values share a cluster, so with
     fewer than k distinct values there are fewer clusters (W = 0).  Partitions whose W agrees within 1e-12
@@ -173,7 +175,9 @@ def kmeans_1d(values: ArrayLike, k: int) -> tuple[NDArray[np.int64], float]:
 def gap_values(
     scores: ArrayLike, kmax: int, references: ArrayLike, official: bool = False
 ) -> tuple[list[float], list[float]]:
-    """Tibshirani et al. 2001: Gap(k) and s_k for k = 1..min(kmax, n - 1), of min-max normalised scores (not all equal).
+    """Gap(k) and s_k for k = 1..min(kmax, n - 1), of min-max normalised scores (not all equal).
+
+    Zhang et al. 2022, Algorithm 1.
 
     Gap(k) = mean_b ln W*_kb - ln W_k (``official``: ln mean_b W*_kb), s_k = sd_b(ln W*_kb) sqrt(1 + 1/B).
     """
@@ -196,7 +200,9 @@ def gap_values(
 
 
 def gap_statistic_k(scores: ArrayLike, kmax: int, references: ArrayLike, official: bool = False) -> tuple[int, bool]:
-    """Zhang et al. 2022: k* = first k < kmax with Gap(k) >= Gap(k+1) - s_{k+1}, else kmax; attack iff k* > 1.
+    """k* = first k < kmax with Gap(k) >= Gap(k+1) - s_{k+1}, else kmax; attack iff k* > 1.
+
+    Zhang et al. 2022, Algorithm 1.
 
     kmax is lowered to n - 1; equal scores, or a single one, give (1, False).
     """
@@ -217,7 +223,10 @@ def gap_statistic_k(scores: ArrayLike, kmax: int, references: ArrayLike, officia
 
 
 def fldetector_detect(scores: ArrayLike, kmax: int, references: ArrayLike, official: bool = False) -> Mask:
-    """Zhang et al. 2022: True for the members of the 2-means cluster with the larger mean; nobody without attack."""
+    """True for the members of the 2-means cluster with the larger mean; nobody without attack.
+
+    Zhang et al. 2022, Algorithm 1.
+    """
     raw = np.array(scores, dtype=np.float64)
     if not gap_statistic_k(raw, kmax, references, official)[1]:
         return np.zeros(len(raw), dtype=bool)
@@ -229,7 +238,9 @@ def fldetector_detect(scores: ArrayLike, kmax: int, references: ArrayLike, offic
 
 
 class FLDetector:
-    """Zhang et al. 2022 in rounds: score every client against its predicted gradient, drop the suspicious cluster.
+    """Score every client against its predicted gradient, drop the suspicious cluster.
+
+    Zhang et al. 2022, Algorithm 1 in rounds.
 
     With g_t the output of round t: step into round t's model s_t = g_{t-1}, y_t = g_t - g_{t-1}.  Round t knows the
     pairs up to (s_{t-1}, y_{t-1}) and predicts x_i(last received) + H s_t.  The true step is -lr g_{t-1}; with a
@@ -395,11 +406,12 @@ def rffl_round(
 ) -> tuple[Vector, list[Hashable]]:
     """u = sum rho_i x_i with rho the reputations of the present alive, normalised to sum 1; and their ids.
 
+    Xu & Lyu 2021, Algorithm 1.
+
     A new client starts with the mean reputation of the alive known ones (1 if none).  Then
     r_i = max(0, alpha rho_i + (1 - alpha) cos(x_i, u)), uniform if all are 0, scaled to the sum that the
     present had before.  From round ``warmup`` on, present clients with r_i / (sum over alive) < (1/3) / |alive| are
     removed, unless nobody would be left alive.  Rows are first clipped to norm ``clip``.  Changes ``state``.
-    Xu & Lyu 2021, Algorithm 1.
     """
     rows = as_rows(X)
     names = check_ids(rows, ids)
@@ -457,20 +469,14 @@ class RFFL:
 
 
 def zeno_scores(X: ArrayLike, loss: Impact, rho: float) -> list[float]:
-    """score_i = loss(0) - loss(x_i) - rho norm(x_i)^2, ``loss`` taking the server's step inside.
-
-    Xie et al. 2019, Definition 2.
-    """
+    """Xie et al. 2019: score_i = loss(0) - loss(x_i) - rho norm(x_i)^2, ``loss`` taking the server's step inside."""
     rows = as_rows(X)
     now = float(loss(np.zeros(rows.shape[1])))
     return [now - float(loss(x.copy())) - rho * norm(x) ** 2 for x in rows]
 
 
 def zeno(X: ArrayLike, loss: Impact, f: int, rho: float, keep: int | None = None) -> Selection:
-    """Mean of the n - f (or ``keep``) rows with the best scores; an equal score: the lower index.
-
-    Xie et al. 2019, Definition 3.
-    """
+    """Xie et al. 2019: mean of the n - f (or ``keep``) rows with the best scores; an equal score: the lower index."""
     rows = as_rows(X)
     check_f(f)
     count = rows.shape[0] - f if keep is None else keep
@@ -507,7 +513,7 @@ def fang_kept(X: ArrayLike, f: int, base: Base, impact: Impact) -> list[int]:
 
 
 def fang_reject(X: ArrayLike, f: int, base: Base, impact: Impact) -> Selection:
-    """The base rule on the survivors, and their indices.
+    """Base rule on the survivors, and their indices.
 
     Fang et al. 2020, section 5 (ERR with an error, LFR with a loss as ``impact``).
     """
@@ -517,7 +523,7 @@ def fang_reject(X: ArrayLike, f: int, base: Base, impact: Impact) -> Selection:
 
 
 def fang_union(X: ArrayLike, f: int, base: Base, error: Impact, loss: Impact) -> Selection:
-    """The base rule on the clients kept by both ERR and LFR; nobody left: the zero vector.
+    """Base rule on the clients kept by both ERR and LFR; nobody left: the zero vector.
 
     Fang et al. 2020, section 5 (Union).
     """

@@ -1,4 +1,4 @@
-"""Reference aggregation rules, float64 NumPy, written for reading rather than speed.
+"""Reference aggregation rules float64 NumPy, written for reading rather than speed.
 
 Row i of ``X`` (n, d) is the message of client i.  Plain rules return a vector (d,); selection rules return
 ``(vector, kept)`` with ``kept`` the sorted list of client indices.  Ties go to the lowest client index.
@@ -16,7 +16,7 @@ Matrix = NDArray[np.float64]
 Selection = tuple[Vector, list[int]]
 
 
-# --- small pieces shared by the reference functions ---------------------------------------------------
+# --- Small pieces shared by the reference functions ---------------------------------------------------
 
 
 def as_rows(X: ArrayLike) -> Matrix:
@@ -80,17 +80,17 @@ def check_f(f: int) -> None:
         raise ValueError("f must not be negative")
 
 
-# --- mean, FedAvg, ClipMean ---------------------------------------------------------------------------
+# --- Mean, FedAvg, ClipMean ---------------------------------------------------------------------------
 
 
 def mean(X: ArrayLike) -> Vector:
-    """(1/n) sum_i x_i."""
+    """McMahan et al. 2017: (1/n) sum_i x_i."""
     rows = as_rows(X)
     return mean_of(rows, range(rows.shape[0]))
 
 
 def fedavg(X: ArrayLike, weights: Sequence[float] | Vector) -> Vector:
-    """McMahan et al. 2017, Algorithm 1 (FedAvg): sum_i w_i x_i / sum_i w_i, with w_i >= 0 and a positive sum."""
+    """FedAvg: sum_i w_i x_i / sum_i w_i, with w_i >= 0 and a positive sum."""
     rows = as_rows(X)
     w = [float(v) for v in weights]
     if len(w) != rows.shape[0]:
@@ -104,7 +104,7 @@ def fedavg(X: ArrayLike, weights: Sequence[float] | Vector) -> Vector:
 
 
 def clip_mean(X: ArrayLike) -> Vector:
-    """As DeSGD has it: M = med_i norm(x_i); (1/n) sum_i x_i min(1, M / norm(x_i)); zero rows stay zero."""
+    """DeSGD: M = med_i norm(x_i); (1/n) sum_i x_i min(1, M / norm(x_i)); zero rows stay zero."""
     rows = as_rows(X)
     bound = med([norm(x) for x in rows])
     for i in range(rows.shape[0]):
@@ -114,14 +114,11 @@ def clip_mean(X: ArrayLike) -> Vector:
     return mean(rows)
 
 
-# --- coordinate-wise rules ----------------------------------------------------------------------------
+# --- Coordinate-wise rules ----------------------------------------------------------------------------
 
 
 def trimmed_mean(X: ArrayLike, f: int) -> Vector:
-    """Per coordinate drop the f smallest and f largest values, average the n - 2f left.
-
-    Yin et al. 2018, Definition 2.
-    """
+    """Yin et al. 2018: per coordinate drop the f smallest and f largest values, average the n - 2f left."""
     rows = as_rows(X)
     n, d = rows.shape
     check_f(f)
@@ -136,22 +133,22 @@ def trimmed_mean(X: ArrayLike, f: int) -> Vector:
 
 
 def median(X: ArrayLike) -> Vector:
-    """Yin et al. 2018, Definition 1: per-coordinate median, the mean of the two middle values for even n."""
+    """Yin et al. 2018: per-coordinate median, the mean of the two middle values for even n."""
     rows = as_rows(X)
     return np.array([med(rows[:, j]) for j in range(rows.shape[1])])
 
 
 def median_repo(X: ArrayLike) -> Vector:
-    """As SignGuard and FedSECA are released: per-coordinate lower median."""
+    """Yin et al. 2018 (released SignGuard and FedSECA code): per-coordinate lower median."""
     rows = as_rows(X)
     return np.array([lmed(rows[:, j]) for j in range(rows.shape[1])])
 
 
-# --- geometric median ---------------------------------------------------------------------------------
+# --- Geometric median ---------------------------------------------------------------------------------
 
 
 def geomed_objective(X: ArrayLike, v: Vector, weights: Sequence[float] | Vector | None = None) -> float:
-    """Weighted mean distance sum_i w_i norm(x_i - v) / sum_i w_i."""
+    """Pillutla et al. 2022, Algorithm 2: weighted mean distance sum_i w_i norm(x_i - v) / sum_i w_i."""
     rows = as_rows(X)
     w = [1.0] * rows.shape[0] if weights is None else [float(u) for u in weights]
     return sum(w_i * norm(x - v) for w_i, x in zip(w, rows, strict=True)) / math.fsum(w)
@@ -164,7 +161,7 @@ def geomed(
     max_iter: int = 20_000,
     ftol: float = 0.0,
 ) -> Vector:
-    """Weiszfeld 1937: the iteration for argmin_v sum_i w_i norm(x_i - v), run to the end.
+    """Pillutla et al. 2022, Algorithm 2: Weiszfeld iteration for argmin_v sum_i w_i norm(x_i - v), run to the end.
 
     The author package of Pillutla et al. has nu = 1e-6, 100 rounds and ftol = 1e-20: too few where it is slow.
 
@@ -229,7 +226,7 @@ def multi_krum(
 ) -> Selection:
     """Average of the m rows with the lowest scores (scored once); m = n - f - 2, floored at 1.
 
-    Blanchard et al. 2017 (Multi-Krum).
+    Blanchard et al. 2017.
     """
     rows = as_rows(X)
     n = rows.shape[0]
@@ -241,7 +238,7 @@ def multi_krum(
 
 
 def multi_krum_repo(X: ArrayLike, f: int) -> Selection:
-    """As SignGuard is released: n - f - 1 neighbours, squared distances, m = n - f - 2."""
+    """Blanchard et al. 2017 (released SignGuard code): n - f - 1 neighbours, squared distances, m = n - f - 2."""
     n = as_rows(X).shape[0]
     return multi_krum(X, f, m=max(1, n - f - 2), neighbours=n - f - 1)
 
@@ -252,8 +249,9 @@ def multi_krum_repo(X: ArrayLike, f: int) -> Selection:
 def bulyan_picks(X: ArrayLike, f: int) -> list[int]:
     """Theta = n - 2f Krum picks in order, scores recomputed on the rows not yet picked.
 
+    El Mhamdi et al. 2018, Algorithm 1.
+
     Each pass uses (rows remaining) - f - 2 neighbours, floored at 1. Of equal scores the most central of all rows.
-    El Mhamdi et al. 2018, Algorithm 1, first loop.
     """
     rows = as_rows(X)
     check_f(f)
@@ -296,9 +294,10 @@ def bulyan(X: ArrayLike, f: int) -> Selection:
 def dnc_pass(X: ArrayLike, coords: Sequence[int], drop: int) -> list[int]:
     """Rows kept after dropping the ``drop`` highest squared projections.
 
+    Shejwalkar & Houmansadr 2021, Algorithm 2, one pass.
+
     Sub-matrix of ``coords``, minus its mean row; v = top right singular vector (zero if all rows equal);
     s_i = (centred row i . v)^2.
-    Shejwalkar & Houmansadr 2021, Algorithm 2, one pass.
     """
     rows = as_rows(X)
     sub = rows[:, list(coords)]

@@ -1,4 +1,4 @@
-"""Reference SignGuard of Xu et al. 2022: Mean-Shift, features and the rule, float64 NumPy."""
+"""Reference SignGuard: Mean-Shift, features and the rule, float64 NumPy."""
 
 import math
 from collections.abc import Sequence
@@ -19,8 +19,9 @@ VARIANTS = ("plain", "sim", "dist")
 def estimate_bandwidth(F: ArrayLike, quantile: float = 0.5, sample_idx: Indices | None = None) -> float:
     """Mean over points of the distance to the k-th nearest point, the point itself being first.
 
+    Mean-Shift as in scikit-learn.
+
     k = max(1, floor(n * quantile)).  With ``sample_idx`` only those points are used, n being their number.
-    scikit-learn's `estimate_bandwidth`.
     """
     points = as_rows(F)
     if sample_idx is not None:
@@ -35,9 +36,9 @@ def estimate_bandwidth(F: ArrayLike, quantile: float = 0.5, sample_idx: Indices 
 
 
 def equal_row_labels(F: ArrayLike) -> list[int]:
-    """Bandwidth 0, where scikit-learn gives up: one cluster per group of exactly equal rows.
+    """Mean-Shift as in scikit-learn edge case h = 0: one cluster per group of exactly equal rows.
 
-    Labels follow the order of step 4, (group size, coordinates) descending, so label 0 is a largest group.
+    Labels follow the order of centres, (group size, coordinates) descending, so label 0 is a largest group.
     """
     points = [tuple(float(v) + 0.0 for v in p) for p in as_rows(F)]  # + 0.0 turns -0 into 0
     groups = sorted(set(points), key=lambda p: (points.count(p), p), reverse=True)
@@ -47,7 +48,7 @@ def equal_row_labels(F: ArrayLike) -> list[int]:
 def mean_shift_seeds(F: ArrayLike, h: float) -> list[Vector]:
     """Distinct cells round(p / h), ties to even, times h; the points if no cell is shared.
 
-    scikit-learn's `get_bin_seeds`.
+    Mean-Shift as in scikit-learn.
     """
     points = as_rows(F)
     cells: list[tuple[float, ...]] = []
@@ -63,11 +64,10 @@ def mean_shift_seeds(F: ArrayLike, h: float) -> list[Vector]:
 def climb(
     F: ArrayLike, seed: Vector, h: float, max_moves: int = 300, gaps: list[float] | None = None
 ) -> tuple[Vector, int]:
-    """Move to the mean of the points within h until the move is <= 1e-3 h.
+    """Mean-Shift as in scikit-learn: move to the mean of the points within h until the move is <= 1e-3 h.
 
     Returns the last position and the number of points averaged in the last move (0: nobody inside).
     ``gaps`` collects abs(distance - h) / h of every comparison.
-    One seed of Comaniciu & Meer 2002, flat kernel.
     """
     points = as_rows(F)
     position = np.array(seed, dtype=np.float64)
@@ -94,10 +94,11 @@ def climb(
 def mean_shift_labels(F: ArrayLike, h: float, max_moves: int = 300, gaps: list[float] | None = None) -> list[int]:
     """Label of every point, -1 where no kept centre lies within h; h = 0 groups equal rows.
 
+    Mean-Shift as in scikit-learn.
+
     Centres are sorted by (intensity, coordinates) descending, and a centre within h of one already kept is
     dropped; a point takes its nearest kept centre, the lowest label if two are equally near.  ``gaps``
     collects how far, relative to h, each comparison was from going the other way (see `deciding_gap`).
-    scikit-learn's `MeanShift(bin_seeding=True, cluster_all=False)`.
     """
     points = as_rows(F)
     if h < 0:
@@ -140,7 +141,7 @@ def mean_shift_labels(F: ArrayLike, h: float, max_moves: int = 300, gaps: list[f
 
 
 def deciding_gap(F: ArrayLike, h: float) -> float:
-    """Smallest relative margin of any comparison of `mean_shift_labels`; +inf for h = 0.
+    """Smallest relative margin of any comparison that labels depend on; +inf for h = 0.
 
     Section 0 compares selections only where the deciding gaps exceed 1e-3.  Shares are multiples of
     1 / len(coords), so a distance can equal h exactly, and then rounding alone decides.
@@ -155,7 +156,10 @@ def deciding_gap(F: ArrayLike, h: float) -> float:
 
 
 def largest_cluster(labels: Sequence[int] | NDArray[np.int64]) -> list[int]:
-    """Indices of the cluster with most members (-1 is no cluster); tie: the lowest label."""
+    """Indices of the cluster with most members (-1 is no cluster); tie: the lowest label.
+
+    Mean-Shift as in scikit-learn.
+    """
     values = [int(v) for v in labels]
     best: list[int] = []
     for label in sorted(set(values) - {-1}):
@@ -165,13 +169,13 @@ def largest_cluster(labels: Sequence[int] | NDArray[np.int64]) -> list[int]:
     return best
 
 
-# --- features -----------------------------------------------------------------------------------------
+# --- Features -----------------------------------------------------------------------------------------
 
 
 def sign_features(X: ArrayLike, coords: Indices) -> Matrix:
     """Columns p+, p0, p-, the shares of positive, zero and negative entries among ``coords``.
 
-    Xu et al. 2022, section IV.
+    Xu et al. 2022, Algorithm 2.
     """
     rows = as_rows(X)
     chosen = [int(j) for j in coords]
@@ -198,7 +202,7 @@ def _cos(a: Vector, b: Vector) -> float:
 
 
 def similarity_feature(X: ArrayLike, ref: Vector | None = None) -> Vector:
-    """Xu et al. 2022, section IV, -Sim: clip(s_i, 0, m) / (5 m) with m = med(s), all zero if m <= 0.
+    """Xu et al. 2022, Algorithm 2 -Sim column: clip(s_i, 0, m) / (5 m) with m = med(s), all zero if m <= 0.
 
     s_i = med_{j != i} cos(x_i, x_j) without a reference (0 for a lone row), else cos(x_i, ref).
     """
@@ -218,7 +222,9 @@ def similarity_feature(X: ArrayLike, ref: Vector | None = None) -> Vector:
 
 
 def similarity_feature_repo(X: ArrayLike, ref: Vector | None = None) -> Vector:
-    """-Sim as released: lower medians, zero diagonal included, / (5 m + 1e-8).
+    """Lower medians, zero diagonal included, / (5 m + 1e-8).
+
+    Xu et al. 2022, Algorithm 2 -Sim column of the released code.
 
     A negative m makes the column constant, since the clip's upper end wins.
     """
@@ -242,7 +248,7 @@ def _squared(a: Vector, b: Vector) -> float:
 
 
 def distance_feature(X: ArrayLike, ref: Vector | None = None) -> Vector:
-    """Xu et al. 2022, section IV, -Dist: 0 if score < med(score), else 0.2.
+    """Xu et al. 2022, Algorithm 2 -Dist column: 0 if score < med(score), else 0.2.
 
     Score: norm(x_i - ref), or without a reference the sum of the max(1, floor(n/2) - 1) smallest squared
     distances to other rows.
@@ -261,7 +267,9 @@ def distance_feature(X: ArrayLike, ref: Vector | None = None) -> Vector:
 
 
 def distance_feature_repo(X: ArrayLike, ref: Vector | None = None) -> Vector:
-    """-Dist as released: plain distances, 0.2 if score >= 1.1 * lower median, else 0.
+    """Plain distances, 0.2 if score >= 1.1 * lower median, else 0.
+
+    Xu et al. 2022, Algorithm 2 -Dist column of the released code.
 
     Without a reference the score adds the n // 2 smallest entries of the distance row, its zero included.
     """
@@ -278,11 +286,11 @@ def distance_feature_repo(X: ArrayLike, ref: Vector | None = None) -> Vector:
     return np.array([0.2 if score >= bound else 0.0 for score in scores])
 
 
-# --- the rule -----------------------------------------------------------------------------------------
+# --- The rule -----------------------------------------------------------------------------------------
 
 
 def _without_nan(X: ArrayLike) -> tuple[Matrix, list[float]]:
-    """NaN entries -> 0 (step 1), and the row norms."""
+    """NaN entries -> 0, and the row norms."""
     rows = as_rows(X)
     rows[np.isnan(rows)] = 0.0
     with np.errstate(all="ignore"):
@@ -309,7 +317,7 @@ def signguard(
     threshold: bool = True,
     cluster: bool = True,
 ) -> Selection:
-    """Xu et al. 2022, Algorithm 2: rows inside the norm band and inside the largest feature cluster.
+    """Xu et al. 2022, Algorithm 2 (SignGuard): rows inside the norm band and inside the largest feature cluster.
 
     M = med norm; S1 = {i : L <= norm_i / M <= R}; S2 = largest Mean-Shift cluster of the features;
     output = mean over S1 n S2 of x_i min(1, M / norm x_i) (``clip=False``: of x_i).  ``threshold=False`` or
@@ -348,7 +356,9 @@ def signguard_repo(
     *,
     sample_idx: Indices | None = None,
 ) -> Selection:
-    """As released: strict norm bounds around med, columns p+, p0, p- each divided by (maximum + 1e-8).
+    """Strict norm bounds around med, columns p+, p0, p- each divided by (maximum + 1e-8).
+
+    Xu et al. 2022, Algorithm 2 as released.
 
     The -Sim and -Dist columns are those of the ``_repo`` functions and are not divided again; rows are
     clipped to the **lower** median of the norms; an empty selection gives NaN.  ``coords`` should be the

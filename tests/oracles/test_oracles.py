@@ -25,7 +25,7 @@ def vec(result) -> np.ndarray:
 
 
 RULES: dict[str, tuple[Callable, str]] = {
-    # name: (rule, letters of what holds); see `transform`, and U = unanimity, B = box, 0 = equals Mean for f = 0
+    # name: (rule, letters of the invariances below that hold; 0 = equals Mean for f = 0; O = odd symmetry)
     "mean": (lambda X, f: rules.mean(X), "PTSKRUBO0"),
     "fedavg": (lambda X, f: rules.fedavg(X, [3.0] * len(X)), "PTSKRUBO0"),
     "clip_mean": (lambda X, f: rules.clip_mean(X), "PSKRUO"),

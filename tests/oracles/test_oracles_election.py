@@ -42,7 +42,7 @@ def column(*values: float) -> np.ndarray:
     return np.array(values, dtype=np.float64)[:, None]
 
 
-# --- by hand --------------------------------------------------------------------------------------------
+# --- By hand ------------------------------------------------------------------------------------------
 
 
 def test_sign_concordance() -> None:
@@ -164,7 +164,7 @@ def test_repo_cosine_of_signs_has_the_sign_of_omega() -> None:
         assert election.sign(cosine) == election.sign(election.sign_concordance(a, b))
 
 
-# --- properties -----------------------------------------------------------------------------------------
+# --- Properties ---------------------------------------------------------------------------------------
 
 
 def fedseca_arrays(X: np.ndarray, gamma: float) -> np.ndarray:
@@ -259,7 +259,7 @@ def test_huge_byzantine_rows(same: bool) -> None:
         assert error["ties"] > 1e4
 
 
-# --- all rules ------------------------------------------------------------------------------------------
+# --- All rules ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -286,7 +286,7 @@ def test_input_is_left_alone(name: str) -> None:
     np.testing.assert_array_equal(X, before)
 
 
-# --- TIES and majority votes ----------------------------------------------------------------------------
+# --- TIES and signSGD ---------------------------------------------------------------------------------
 
 
 def test_ties_by_hand() -> None:

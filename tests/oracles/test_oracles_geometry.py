@@ -33,7 +33,7 @@ def vec(result) -> np.ndarray:
 V0 = np.zeros(D)
 
 RULES: dict[str, tuple[Callable, str]] = {
-    # name: (rule, letters of what holds); see `transform`, and U = unanimity, B = box, 0 = equals Mean for f = 0
+    # name: (rule, letters of the invariances below that hold; 0 = equals Mean for f = 0; O = odd symmetry)
     "rfa": (lambda X, f: geo.rfa(X), "PKRBO"),
     "rfa_tiny_nu": (lambda X, f: geo.rfa(X, 1e-9), "PSKRO"),
     "centered_clipping": (lambda X, f: geo.centered_clipping(X, V0, 0.8, 3), "PKRO"),

@@ -51,7 +51,7 @@ def test_fltrust_without_trust_is_zero():
     assert not memory.fltrust([[1.0, 0.0]], [0.0, 0.0]).any()
 
 
-# --- the Hessian-vector product -----------------------------------------------------------------------
+# --- The Hessian-vector product -----------------------------------------------------------------------
 
 
 def quadratic(seed: int, d: int = 8, N: int = 4) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -117,7 +117,7 @@ def test_distances_by_hand():
     assert np.isnan(memory.fldetector_distances([[1.0]], [None], [0.0])).all()
 
 
-# --- k-means and the gap statistic --------------------------------------------------------------------
+# --- K-means and the gap statistic --------------------------------------------------------------------
 
 
 def test_kmeans_by_hand():
@@ -206,7 +206,7 @@ def test_gap_edges():
         memory.fldetector_detect([0.0, np.nan], 2, [[0.1, 0.2]])
 
 
-# --- rounds -------------------------------------------------------------------------------------------
+# --- Rounds -------------------------------------------------------------------------------------------
 
 
 def test_fldetector_rounds_by_hand():
