@@ -165,10 +165,10 @@ class Rule(Component):
     passes: ClassVar[int | None] = 2
     """Passes over the data at most: one for the statistics, one for the output. None where it grows with n."""
     properties: ClassVar[frozenset[str]] = frozenset({"permutation", "scale"})
-    """Claims that `fedward.testing.check_rule` tries: permutation (but where rows that differ tie in all that the rule
-    looks at, such as rows of signs alone in their norms: the first ones count then), translation, scale, columns,
-    rotation, unanimity, mean (equal to Mean when f = 0), box (output within the range of each column), breakdown
-    (colluders up to `withstands`, whatever they send, leave the output near the others)."""
+    """Claims that `fedward.testing.check_rule` tries: permutation, translation, scale, columns, rotation,
+    unanimity, mean (equal to Mean when f = 0), box (output within the range of each column), breakdown (colluders up to
+    `withstands`, whatever they send, leave the output near the others). Where rows that differ tie in all that a rule
+    looks at, as rows of signs alone do in their norms, the first ones count, whatever is claimed of permutations."""
     history: ClassVar[bool] = False
     """Whether decisions depend on earlier rounds."""
     root_data: ClassVar[bool] = False
