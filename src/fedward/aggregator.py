@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from .evaluator import Evaluator
-from .parameters import check_parameters
+from .guard import neutral
+from .parameters import check_parameters, check_value
 from .rule import BoundError, Context, Outcome, Reason, Rule, State, apply, heard
 from .stack import (
     Buffers,
@@ -66,11 +67,12 @@ class Result(Generic[A]):
     def state_dict(self) -> dict[str, Tensor]:
         """The output as named tensors, in the shapes and dtypes of the clients' state dicts.
 
-        Running statistics are the mean over the accepted clients whose values are finite, variances at least 0;
-        counters are the lower median over the accepted clients. No rule weighs either.
+        Running statistics are the mean over the accepted clients whose values are finite, variances at least 0, or
+        that of ``like`` if there are none; counters are the lower median over the accepted clients. No rule weighs
+        either, and both are taken as they are: clients send their values, not how far they moved.
 
         Raises:
-            ValueError: the input had no names, or nobody sent a finite value of a running statistic.
+            ValueError: the input had no names, or no accepted client sent a finite value of a running statistic.
         """
         if self.layout is None:
             raise ValueError("the input had no names and shapes; aggregate state dicts to get one back, or pass like=")
@@ -78,7 +80,8 @@ class Result(Generic[A]):
         lost = [str(name) for name in self.layout.order if name not in entries]
         if lost:
             raise ValueError(
-                f"no client sent finite values of {', '.join(lost)}: keep what the model has, or pass it as like="
+                f"no accepted client sent finite values of {', '.join(lost)}: keep what the model has, or pass it as "
+                "like="
             )
         ordered = {name: entries.pop(name) for name in self.layout.order}
         return {**ordered, **entries}
@@ -114,7 +117,7 @@ class Aggregator:
             raise TypeError(f"an Aggregator needs a rule, such as rules.Median(), got {rule!r}")
         check_parameters(rule)  # once more for classes whose own __post_init__ leaves it out
         self.rule = rule
-        self.seed = seed
+        self.seed: int = check_value("Aggregator", "seed", seed, int)
         self.round = 0
         self.state: State = {}
         self._lock = RLock()
@@ -156,6 +159,7 @@ class Aggregator:
         evaluator: Evaluator | None = ...,
         group: int | Mapping[Hashable, int] | None = ...,
     ) -> Result[Tensor]: ...
+    @neutral()
     def __call__(
         self,
         G: Stack,
@@ -193,7 +197,13 @@ class Aggregator:
         """
         updates = as_updates(G, ids, like=like, buffers=buffers, integers=integers, on_bad=on_bad)
         with self._lock:
-            context = Context(self.round, self.seed, heard(messages or {}, updates), evaluator=evaluator, group=group)
+            context = Context(
+                self.round,
+                self.seed,
+                heard({} if messages is None else messages, updates),
+                evaluator=evaluator,
+                group=group,
+            )
             outcome = _applied(self.rule, updates, self.state, context)
             result = judge(updates, outcome)
             self.state, self.round = outcome.state, self.round + 1
@@ -272,9 +282,7 @@ def _aside(updates: Updates, accepted: Tensor) -> dict[str, Any]:
         elif name in updates.layout.counters:
             value = lower_median((tensors[name] for tensors in chosen), due.dtype)
         else:
-            for some in (chosen, agreed.tensors):
-                if value is None:
-                    value = mean_of_running(name, (tensors[name] for tensors in some), due.dtype)
+            value = mean_of_running(name, (tensors[name] for tensors in chosen), due.dtype)
             value = due if value is None else value
         if not value.is_meta:  # of which nobody knows a value
             aside[name] = value

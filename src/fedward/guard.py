@@ -1,4 +1,4 @@
-"""Guards: what is remembered is finite and nobody else's, and decisions are made in full precision, whoever asks."""
+"""Guards: what is remembered is finite and nobody else's, and decisions are the same, wherever they are asked for."""
 
 from __future__ import annotations
 
@@ -29,12 +29,15 @@ def finite_copy(values: Tensor) -> Tensor:
 
 
 @contextmanager
-def full_precision() -> Iterator[None]:
-    """Without autocast, in which products of float32 rows are rounded to bfloat16 or float16.
+def neutral() -> Iterator[None]:
+    """Without autocast, which rounds products of float32 rows to bfloat16 or float16, or a default device.
 
-    It is there for networks. A decision on client updates does not change with the region that it is asked for in.
+    Both are there for networks. A decision on client updates does not change with the region that it is asked for in,
+    and what it is made from (`norms`, `gram`) is on the CPU whatever device the rows are on.
     """
     with ExitStack() as stack:
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
         for kind in _AUTOCAST:
             if torch.is_autocast_enabled(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))

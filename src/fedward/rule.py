@@ -20,7 +20,7 @@ from torch import Tensor
 
 from .evaluator import Evaluator, Once
 from .failures import ContractError, MendableError
-from .guard import full_precision
+from .guard import neutral
 from .parameters import check_parameters
 from .stack import Kernel, SqNorms, Stack, Statistic, Updates, as_updates
 
@@ -167,7 +167,8 @@ class Rule(Component):
     properties: ClassVar[frozenset[str]] = frozenset({"permutation", "scale"})
     """Claims that `fedward.testing.check_rule` tries: permutation, translation, scale, columns, rotation,
     unanimity, mean (equal to Mean when f = 0), box (output within the range of each column), breakdown (colluders up to
-    `withstands`, whatever they send, leave the output near the others)."""
+    `withstands`, whatever they send, leave the output near the others). Where rows that differ tie in all that a rule
+    looks at, as rows of signs alone do in their norms, the first ones count, whatever is claimed of permutations."""
     history: ClassVar[bool] = False
     """Whether decisions depend on earlier rounds."""
     root_data: ClassVar[bool] = False
@@ -214,6 +215,7 @@ class Rule(Component):
         messages: Messages | None = ...,
         evaluator: Evaluator | None = ...,
     ) -> Tensor: ...
+    @neutral()
     def __call__(
         self, G: Stack, *, messages: Messages | None = None, evaluator: Evaluator | None = None
     ) -> Tensor | np.ndarray:
@@ -230,13 +232,22 @@ class Rule(Component):
             ValueError: the rule needs root data and no evaluator is given.
         """
         updates = as_updates(G)
-        context = Context(messages=heard(messages or {}, updates), evaluator=evaluator)
+        context = Context(messages=heard({} if messages is None else messages, updates), evaluator=evaluator)
         output = apply(self, updates, {}, context).output
         return output.numpy() if isinstance(G, np.ndarray) else output
 
 
 def heard(messages: Messages, updates: Updates) -> Messages:
-    """Messages, with the numbers of examples that came with updates, unless a message has that key itself."""
+    """Messages, with the numbers of examples that came with updates, unless a message has that key itself.
+
+    Raises:
+        TypeError: no mapping of clients.
+    """
+    if not isinstance(messages, Mapping):
+        raise TypeError(
+            f"messages are what clients said, by id, {{0: {{{EXAMPLES!r}: 250}}, ...}}; got {type(messages).__name__}: "
+            "hand over dict(zip(ids, messages))"
+        )
     if not updates.agreed or not updates.agreed.examples:
         return messages
     all_said = dict(messages)
@@ -256,7 +267,7 @@ class Outcome:
     state: State
 
 
-@full_precision()
+@neutral()
 def apply(rule: Rule, updates: Updates, state: State, context: Context) -> Outcome:
     """Statistics, finite guard, decision, output: at most ``rule.passes`` passes over the data.
 

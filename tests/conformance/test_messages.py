@@ -70,6 +70,21 @@ def test_great_and_small_numbers_weigh_as_others_do(number: Any) -> None:
     )
 
 
+@pytest.mark.parametrize("count", [5e-324, 1e-320, 1e-300, 1, 1e308])
+def test_weights_add_up_to_1_however_small_the_numbers_are(count: float) -> None:
+    weights = aggregated(rules.Mean(weighted=True), {i: {EXAMPLES: count} for i in range(3)}).weights
+    assert weights is not None
+    torch.testing.assert_close(weights, torch.full((3,), 1 / 3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("wrong", [[{EXAMPLES: 5}] * 3, "250", 250, [], ()])
+def test_messages_that_are_nobodys(wrong: Any) -> None:
+    for rule in (rules.Mean(weighted=True), rules.Median()):
+        for aggregate in (fw.Aggregator(rule), rule):
+            with pytest.raises(TypeError, match=r"messages are what clients said, by id, .* got \w+: hand over dict"):
+                aggregate(ROWS, messages=wrong)
+
+
 def test_of_several_spellings_the_first_counts() -> None:
     said = {0: {"samples": 3, "num-examples": 5}, 1: {"samples": 3, "num_examples": -1}, 2: {"samples": 3}}
     assert examples(range(3), fw.Context(messages=said)).tolist() == [5, 0, 3]

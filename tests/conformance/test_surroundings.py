@@ -1,4 +1,4 @@
-"""Neither autocast nor the default dtype of the calling program changes what is decided, sent or remembered."""
+"""No autocast, default dtype or default device of the calling program changes what is decided, sent or remembered."""
 
 from __future__ import annotations
 
@@ -34,6 +34,8 @@ SURROUNDINGS = {
     "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
     "default float64": lambda: by_default(torch.float64),
     "default bfloat16": lambda: by_default(torch.bfloat16),
+    # Where there is no GPU, tensors without values show as well what was made on the default device.
+    "default device": lambda: torch.device("meta"),
 }
 LOOPS = {"compiled loops": True, "torch alone": False}
 

@@ -324,6 +324,13 @@ def test_an_aggregator_needs_a_rule(wrong):
         fw.Aggregator(wrong)
 
 
+@pytest.mark.parametrize("wrong", ["a", 1.5, None, True, [0]])
+def test_a_seed_is_a_whole_number(wrong):
+    with pytest.raises(ValueError, match="Aggregator: seed is a whole number, got"):
+        fw.Aggregator(rules.Median(), seed=wrong)
+    assert repr(fw.Aggregator(rules.Median(), seed=np.int64(3))) == "Aggregator(Median(), seed=3)"
+
+
 def test_updates_in_and_how_it_looks():
     G = random_rows()
     result = fw.Aggregator(rules.Mean())(Dense(G, ids=[*"abcdefghi"]), messages={"a": 1})

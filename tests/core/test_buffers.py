@@ -110,14 +110,22 @@ def test_when_nobody_says_anything_finite() -> None:
     sent = [{**s, "1.running_var": torch.full((4,), torch.nan)} for s in states()]
     result = fw.Aggregator(rules.Mean())(sent)
     assert bool(result.output.isfinite().all())
-    with pytest.raises(ValueError, match=r"no client sent finite values of 1.running_var: keep what the model has"):
+    with pytest.raises(ValueError, match=r"no accepted client sent finite values of 1.running_var: keep what"):
         result.state_dict()
     like = network().state_dict()
     found = fw.Aggregator(rules.Mean())(sent, like=like).state_dict()
     assert torch.equal(found["1.running_var"], like["1.running_var"])
-    sent[0] = states()[0]  # one client that the rule does not accept
-    found = fw.Aggregator(rules.MultiKrum(f=2))(sent).state_dict()
-    torch.testing.assert_close(found["1.running_var"], sent[0]["1.running_var"])
+
+
+def test_whoever_is_not_accepted_has_no_say_even_if_nobody_else_says_anything_finite() -> None:
+    sent = [{**s, "1.running_var": torch.full((4,), torch.nan)} for s in states()]
+    sent[0] = {name: 100 + value for name, value in states()[0].items()}
+    like = network().state_dict()
+    result = fw.Aggregator(rules.MultiKrum(f=2))(sent, like=like)
+    assert not result.accepted[0]
+    assert torch.equal(result.state_dict()["1.running_var"], like["1.running_var"])
+    with pytest.raises(ValueError, match=r"no accepted client sent finite values of 1.running_var"):
+        fw.Aggregator(rules.MultiKrum(f=2))(sent).state_dict()
 
 
 def test_which_they_are() -> None:

@@ -312,8 +312,19 @@ def test_without_a_majority_nothing_is_guessed() -> None:
         result = fw.Aggregator(rules.Mean())(clients, like=torch.zeros(4), on_bad="drop")
         assert int(result.accepted.sum()) == 3
         assert result.output.tolist() == [1] * 4
-    with pytest.raises(TypeError, match="nothing usable came from any of the 2 clients"):
-        fw.Aggregator(rules.Mean())([None, 3], on_bad="drop")
+    for on_bad in ("raise", "drop"):  # to leave clients out would help nobody
+        with pytest.raises(TypeError, match=r"any of the 2 clients\); nothing is left to aggregate: have clients send"):
+            fw.Aggregator(rules.Mean())([None, 3], on_bad=on_bad)
+
+
+def test_what_every_client_keeps_in_its_state_dict_besides_tensors() -> None:
+    sent = [{"w": torch.ones(3), "_extra_state": {"scale": i}} for i in range(3)]
+    for clients in (sent, sent[:1]):
+        for on_bad in ("raise", "drop"):
+            with pytest.raises(TypeError, match=r"client 0: _extra_state is of type dict.* may stay .* if like=, the"):
+                fw.Aggregator(rules.Mean())(clients, on_bad=on_bad)
+        result = fw.Aggregator(rules.Mean())(clients, like=sent[0])
+        assert result.state_dict()["_extra_state"] == {"scale": 0}
 
 
 def test_too_few_that_are_well_formed() -> None:

@@ -379,6 +379,14 @@ def test_a_skipped_round_changes_neither_model_nor_momentum_nor_memory():
         ({"byzantine": -1}, ValueError, "got -1"),
         ({"byzantine": [0, N]}, ValueError, rf"got \[0, {N}\]"),
         ({"byzantine": [1, 1]}, ValueError, "distinct"),
+        ({"byzantine": 2.5}, ValueError, "byzantine is a number .*, got 2.5"),
+        ({"byzantine": True}, ValueError, "byzantine is a number .*, got True"),
+        ({"byzantine": "2"}, ValueError, "byzantine is a number .*, got '2'"),
+        ({"byzantine": [0.5]}, ValueError, r"byzantine is a number .*, got \[0.5\]"),
+        ({"model": "linear"}, ValueError, "model is a module or a function that makes one, got 'linear'"),
+        ({"model": dict}, ValueError, r"model is a module or a function that makes one, and .* made \{\}"),
+        ({"data": "mnist"}, ValueError, "data is FederatedData, got 'mnist'"),
+        ({"threads": "2"}, ValueError, "threads is a whole number or None, got '2'"),
         ({"participation": 0}, ValueError, "above 0 and at most 1, got 0"),
         ({"participation": 1.5}, ValueError, "got 1.5"),
         ({"rule": rules.Krum(f=3)}, BoundError, "= 9 clients, got 8"),
@@ -396,9 +404,18 @@ def test_refused_before_anything_runs(changes, error, message):
         simulation(**changes)
 
 
+def test_byzantine_clients_may_be_named_by_numbers_of_any_kind():
+    expected = frozenset({0, 1, 2})
+    for byzantine in (3, np.int64(3), range(3), [2, 0, 1], {0, 1, 2}, np.arange(3)):
+        assert simulation(byzantine=byzantine).byzantine == expected
+
+
 def test_numbers_out_of_bounds():
     for arguments in ({"rounds": 0}, {"rounds": 1, "evaluate_every": 0}):
         with pytest.raises(ValueError, match="rounds >= 1 and evaluate_every >= 1 are needed"):
+            next(simulation().run(**arguments))
+    for arguments in ({"rounds": 2.5}, {"rounds": 2, "evaluate_every": "5"}):
+        with pytest.raises(ValueError, match="is a whole number, got"):
             next(simulation().run(**arguments))
     for wrong in ({"lr": 0}, {"lr": -1}, {"momentum": 1}, {"momentum": -0.1}, {"weight_decay": -1}):
         with pytest.raises(ValueError, match="0 <= momentum < 1 and weight_decay >= 0 are needed, got ServerSGD"):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..failures import ContractError
-from ..guard import full_precision
+from ..guard import neutral
 from ..rule import Component, Context, Plan, State
 from ..stack import Extended, Joined, Kernel, Rooted, Updates, as_updates, materialise, one_mix, parts
 
@@ -151,7 +151,7 @@ class Attack(Component):
     def __call__(self, honest: np.ndarray, own: np.ndarray, *, context: Context | None = ...) -> np.ndarray: ...
     @overload
     def __call__(self, honest: Tensor, own: Tensor, *, context: Context | None = ...) -> Tensor: ...
-    @full_precision()
+    @neutral()
     def __call__(
         self, honest: Tensor | np.ndarray, own: Tensor | np.ndarray, *, context: Context | None = None
     ) -> Tensor | np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
 
 import torch
 from flwr.serverapp.strategy import (
@@ -19,6 +18,7 @@ from flwr.serverapp.strategy import (
 )
 
 from ..aggregator import Aggregator
+from ..parameters import types_of
 from ..rule import BoundError, Component, Rule
 
 _AGGREGATING = (Bulyan, FedMedian, FedTrimmedAvg, FedXgbBagging, FedXgbCyclic, Krum, MultiKrum, QFedAvg)
@@ -87,5 +87,5 @@ def _parts(value: object) -> Iterator[Component]:
             yield from _parts(entry)
     elif isinstance(value, Component):
         yield value
-        for parameter in fields(value):  # type: ignore[arg-type]  # components are dataclasses
-            yield from _parts(getattr(value, parameter.name))
+        for name in types_of(type(value)):  # type: ignore[arg-type]  # classes are hashable
+            yield from _parts(getattr(value, name))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..aggregator import judge
 from ..attacks import Attack, View
-from ..guard import full_precision
+from ..guard import neutral
 from ..notation import describe
 from ..rule import BoundError, Context, Plan, Rule, State, apply, stumbled
 from ..stack import Dense, Updates, materialise
@@ -56,7 +56,7 @@ class _Round:
     refused: bool
 
 
-@full_precision()
+@neutral()
 def play(rule: Rule, attack: Attack, captured: Sequence[Captured], byzantine: int, seed: int = 0) -> Finding:
     """One attack against one rule, over the captured rounds, with the memory of both.
 

@@ -66,5 +66,6 @@ def by_examples(ids: Sequence[Any], context: Context, among: Tensor | None = Non
         )
     if among is not None:
         counts = torch.where(among, counts, 0.0)
-    shares = counts / counts.max().clamp_min(torch.finfo(counts.dtype).tiny)  # sums of great numbers stay finite
+    greatest = counts.max()
+    shares = counts / greatest if greatest > 0 else counts  # sums of great numbers stay finite
     return shares / shares.sum().clamp_min(1)

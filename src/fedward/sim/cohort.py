@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Hashable, Mapping, Sequence
+from collections.abc import Container, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, floor, nan
+from numbers import Integral
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -190,3 +192,21 @@ def _settle(out: Tensor, rows: Mapping[int, Tensor], waiting: Container[int]) ->
     for client, row in rows.items():
         if client in waiting:
             out[place[client]] = row
+
+
+def byzantine_ids(byzantine: Any, n: int) -> frozenset[int]:
+    """Which of n clients are byzantine: the first so many of them, or those that are named.
+
+    Raises:
+        ValueError: neither a number nor distinct clients, or no honest one is left.
+    """
+    if _is_whole(byzantine) and 0 <= byzantine < n:
+        return frozenset(range(int(byzantine)))
+    named = list(byzantine) if isinstance(byzantine, Iterable) else [n]
+    if not all(_is_whole(i) and 0 <= i < n for i in named) or len(set(named)) != len(named) or len(named) >= n:
+        raise ValueError(f"byzantine is a number below n = {n} or distinct clients 0 to {n - 1}, got {byzantine!r}")
+    return frozenset(map(int, named))
+
+
+def _is_whole(number: object) -> bool:
+    return isinstance(number, Integral) and not isinstance(number, bool)

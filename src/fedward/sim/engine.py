@@ -20,13 +20,13 @@ from ..attacks import Attack, NoAttack, View
 from ..clients import Answer, Client, Gradient
 from ..evaluator import Evaluator
 from ..failures import ContractError
-from ..guard import full_precision
+from ..guard import neutral
 from ..parameters import check_value
 from ..rule import BoundError, Context, Plan, Rule, State, apply, stumbled
 from ..stack import Dense, Layers, Updates, materialise
 from .backends import Backend
 from .checkpoint import load_checkpoint, save_checkpoint
-from .cohort import Cohort
+from .cohort import Cohort, byzantine_ids
 from .data import FederatedData, Split
 from .parallel import Parallel
 from .progress import SAVED, Progress
@@ -89,6 +89,7 @@ class Simulation:
         threads: int | None = None,
     ) -> None:
         for name, value, due in (
+            ("data", data, FederatedData),
             ("rule", rule, Rule),
             ("attack", attack, Attack | None),
             ("clients", clients, Client | None),
@@ -98,6 +99,7 @@ class Simulation:
             ("late", late, float),
             ("root", root, int),
             ("seed", seed, int),
+            ("threads", threads, int | None),
         ):
             check_value("Simulation", name, value, due)
         self.data, self.rule, self.attack = data, rule, attack or NoAttack()
@@ -105,7 +107,7 @@ class Simulation:
         self.server = server or ServerSGD(lr=1.0 if self.clients.sends == "delta" else 0.1)
         self.participation, self.seed, self.device = participation, seed, torch.device(device)
         self.dropout, self.late, self.batch_norm = dropout, late, batch_norm
-        self.byzantine = _byzantine_ids(byzantine, data.n)
+        self.byzantine = byzantine_ids(byzantine, data.n)
         if not 0 < participation <= 1:
             raise ValueError(f"participation is a share above 0 and at most 1, got {participation}")
         if not (dropout >= 0 and late >= 0 and dropout + late < 1):
@@ -164,6 +166,8 @@ class Simulation:
         Raises:
             CheckpointError: the checkpoint is damaged or of another configuration; it is left as it is.
         """
+        for name, value in (("rounds", rounds), ("evaluate_every", evaluate_every)):
+            check_value("Simulation.run", name, value, int)
         if rounds < 1 or evaluate_every < 1:
             raise ValueError(f"rounds >= 1 and evaluate_every >= 1 are needed, got {rounds} and {evaluate_every}")
         path = None if checkpoint is None else Path(checkpoint)
@@ -270,7 +274,7 @@ class Simulation:
     def _said(self, client: int, messages: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         return self.attack.say(messages, context.fold("attack")) if client in self.byzantine else messages
 
-    @full_precision()
+    @neutral()
     def _forge(
         self,
         ids: Sequence[Hashable],
@@ -376,20 +380,17 @@ class _Clock:
         self.seconds[phase] = time.perf_counter() - start
 
 
-def _byzantine_ids(byzantine: int | Sequence[int], n: int) -> frozenset[int]:
-    ids = range(byzantine) if isinstance(byzantine, int) else byzantine
-    negative = isinstance(byzantine, int) and byzantine < 0
-    if negative or not all(0 <= i < n for i in ids) or len(set(ids)) != len(ids) or len(ids) >= n:
-        raise ValueError(f"byzantine is a number below n = {n} or distinct clients 0 to {n - 1}, got {byzantine!r}")
-    return frozenset(ids)
-
-
 def _seeded(model: Model, seed: int) -> nn.Module:
     if isinstance(model, nn.Module):
         return model
+    if not callable(model):
+        raise ValueError(f"Simulation: model is a module or a function that makes one, got {model!r}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(Context(seed=seed).draw_seed("model"))
-        return model()
+        made = model()
+    if not isinstance(made, nn.Module):
+        raise ValueError(f"Simulation: model is a module or a function that makes one, and {model!r} made {made!r}")
+    return made
 
 
 def _checksum(*tensors: Tensor) -> str:

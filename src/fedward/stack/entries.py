@@ -27,9 +27,10 @@ _BY_PRECISION = (
 class UnfitError(Exception):
     """What a client sent cannot be used. It never leaves this package: it becomes a verdict or another error."""
 
-    def __init__(self, error: type[Exception], text: str) -> None:
+    def __init__(self, error: type[Exception], text: str, *, stray: bool = False) -> None:
         super().__init__(text)
         self.error, self.text = error, text
+        self.stray = stray  # an entry of a state dict that is no tensor, such as modules keep there
 
 
 def as_tensor(value: object) -> Tensor:

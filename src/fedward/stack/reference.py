@@ -18,6 +18,8 @@ ROW, STATE_DICT, LAYERS = "row", "state dict", "list of layers"
 WHOLE = (ROW,)
 """The key of a row that is one flat tensor: no name of a tensor."""
 _LEAVE_OUT = "leave this client out, or pass on_bad='drop'"
+_NOTHING_LEFT = "nothing is left to aggregate: have clients send something else"
+_KEPT = "; what is no tensor may stay in a state dict if like=, the server's own, has it too"
 _NO_MAJORITY = "no model was sent by more than half of the clients: say with like= which one is meant"
 
 Ids = Iterable[Hashable] | None
@@ -75,7 +77,8 @@ def read_entries(form: str, entries: Mapping[Any, object]) -> Sent:
         try:
             tensors[key] = as_tensor(value)
         except UnfitError as error:
-            return Sent(form, {}, UnfitError(error.error, f"{_called(form, key)} {error.text}"))
+            stray = form == STATE_DICT and not isinstance(value, Tensor | np.ndarray | np.generic)
+            return Sent(form, {}, UnfitError(error.error, f"{_called(form, key)} {error.text}", stray=stray))
     return Sent(form, tensors)
 
 
@@ -173,8 +176,9 @@ def _summary(faults: Mapping[Hashable, UnfitError], n: int, remedy: str) -> Exce
     """An error that names all odd ones, and what is wrong with the first."""
     (name, fault), *others = faults.items()
     also = ""
-    if others and len(faults) == n:
-        also = f" (and nothing usable came from any of the {n} clients)"
+    if len(faults) == n:
+        also = f" (and nothing usable came from any of the {n} clients)" if others else ""
+        remedy = _NOTHING_LEFT + (_KEPT if fault.stray else "")
     elif others:
         also = f" (and {len(others)} more: {', '.join(repr(other) for other, _ in others[:5])})"
     return fault.error(f"client {name!r}: {fault.text}{also}; {remedy}")
