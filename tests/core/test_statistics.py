@@ -141,3 +141,16 @@ def test_a_view_of_a_view(first: str, then: str) -> None:
     check(VIEWS[then](base), STATISTICS, f"of {then} after {first}")
     for statistic in STATISTICS:
         check(VIEWS[then](base), [statistic], f"of {then} after {first}, alone")
+
+
+# --- samples of columns -------------------------------------------------------------------------------------
+
+
+# Each is drawn in a way of its own: nearly none, few, most, all but a few, all of the columns.
+@pytest.mark.parametrize(("d", "k"), [(10_000, 150), (1000, 300), (1000, 700), (10_000, 9_900), (50, 50)])
+def test_a_sample_has_its_size_and_no_column_twice(d: int, k: int) -> None:
+    for seed in range(20):
+        columns = Sample(seed=seed, count=k).coordinates(d)
+        assert len(columns) == k
+        assert bool((columns.diff() > 0).all()), "not in ascending order, or a column twice"
+        assert 0 <= int(columns[0]) <= int(columns[-1]) < d
