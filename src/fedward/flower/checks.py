@@ -87,5 +87,5 @@ def _parts(value: object) -> Iterator[Component]:
             yield from _parts(entry)
     elif isinstance(value, Component):
         yield value
-        for name in types_of(type(value)):  # type: ignore[arg-type]  # classes are hashable
+        for name in types_of(type(value)):
             yield from _parts(getattr(value, name))

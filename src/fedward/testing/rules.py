@@ -211,7 +211,7 @@ def _check_dtypes(rule: Rule) -> None:
 
 def _check_no_byzantine(rule: Rule) -> None:
     """f = 0 works"""
-    if "f" in types_of(type(rule)):  # type: ignore[arg-type]  # classes are hashable
+    if "f" in types_of(type(rule)):
         harmless: Rule = replace(rule, f=0)  # type: ignore[type-var]
         assert output_of(harmless, random_stack(harmless)).shape == (COLUMNS,)
 
