@@ -113,3 +113,9 @@ def test_the_stack_is_not_taken_into_memory(tmp_path: Path) -> None:
     grown = [float(line) for line in re.findall(r"-?\d+\.\d+", run.stdout)]
     assert len(grown) == 3
     assert max(grown) < 256 + 0.05 * 480  # MB, of a stack of 480
+
+
+def test_without_its_package_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    with pytest.raises(ImportError, match=r"pip install 'fedward\[files\]'"):
+        Files([tmp_path / "row.safetensors"])
