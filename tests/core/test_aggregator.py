@@ -324,6 +324,15 @@ def test_an_aggregator_needs_a_rule(wrong):
         fw.Aggregator(wrong)
 
 
+def test_a_rule_is_a_dataclass():
+    class Plain(fw.Rule):
+        def decide(self, updates, state, context):
+            return fw.average_of(updates, torch.arange(updates.n))
+
+    with pytest.raises(TypeError, match="Plain is none: write @dataclass.* above class Plain"):
+        fw.Aggregator(Plain())
+
+
 @pytest.mark.parametrize("wrong", ["a", 1.5, None, True, [0]])
 def test_a_seed_is_a_whole_number(wrong):
     with pytest.raises(ValueError, match="Aggregator: seed is a whole number, got"):

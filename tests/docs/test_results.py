@@ -27,11 +27,9 @@ UNKNOWN = frozenset(
         "fedseca",
         "flower",
         "memory",
-        "redteam",
         "signguard",
         "siren",
         "speed",
-        "time-varying",
     }
 )
 

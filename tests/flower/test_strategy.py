@@ -102,22 +102,6 @@ def test_every_rule_of_the_catalogue_works_in_a_federation(entry: Any) -> None:
     assert all(not set(NODES[:2]) & set(audit.kept) for audit in strategy.audits)
 
 
-class Plain(fw.Rule):
-    """The mean, in a class that is no dataclass."""
-
-    def decide(self, updates: fw.Updates, state: fw.rule.State, context: fw.Context) -> fw.Plan:
-        return fw.average_of(updates, torch.arange(updates.n))
-
-
-def test_a_rule_without_parameters_need_not_be_a_dataclass() -> None:
-    found, expected = (
-        RobustFedAvg(rule=rule, fraction_evaluate=0.0).start(InProcess(Quadratic().app), model(), num_rounds=2)
-        for rule in (Plain(), rules.Mean())
-    )
-    np.testing.assert_array_equal(vector(found.arrays), vector(expected.arrays))
-    fw.testing.check_rule(Plain())
-
-
 def test_another_start_is_another_run() -> None:
     strategy = quiet("median")
     runs = [strategy.start(InProcess(Quadratic().app), model(), num_rounds=2) for _ in range(2)]

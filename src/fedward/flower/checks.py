@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 
 import torch
 from flwr.serverapp.strategy import (
@@ -18,7 +19,6 @@ from flwr.serverapp.strategy import (
 )
 
 from ..aggregator import Aggregator
-from ..parameters import types_of
 from ..rule import BoundError, Component, Rule
 
 _AGGREGATING = (Bulyan, FedMedian, FedTrimmedAvg, FedXgbBagging, FedXgbCyclic, Krum, MultiKrum, QFedAvg)
@@ -87,5 +87,5 @@ def _parts(value: object) -> Iterator[Component]:
             yield from _parts(entry)
     elif isinstance(value, Component):
         yield value
-        for name in types_of(type(value)):
-            yield from _parts(getattr(value, name))
+        for parameter in fields(value):  # type: ignore[arg-type]  # components are dataclasses
+            yield from _parts(getattr(value, parameter.name))

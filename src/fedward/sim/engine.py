@@ -89,7 +89,6 @@ class Simulation:
         threads: int | None = None,
     ) -> None:
         for name, value, due in (
-            ("data", data, FederatedData),
             ("rule", rule, Rule),
             ("attack", attack, Attack | None),
             ("clients", clients, Client | None),
@@ -100,6 +99,7 @@ class Simulation:
             ("root", root, int),
             ("seed", seed, int),
             ("threads", threads, int | None),
+            ("data", data, FederatedData),
         ):
             check_value("Simulation", name, value, due)
         self.data, self.rule, self.attack = data, rule, attack or NoAttack()

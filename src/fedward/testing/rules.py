@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import torch
@@ -12,7 +12,6 @@ from torch import Tensor
 
 from ..aggregator import Aggregator
 from ..chain import Chain
-from ..parameters import types_of
 from ..rule import EXAMPLES, BoundError, Context, Messages, Reason, Rule, State, apply
 from ..stack import Dense, Layers
 from . import aliasing, hostile
@@ -211,7 +210,7 @@ def _check_dtypes(rule: Rule) -> None:
 
 def _check_no_byzantine(rule: Rule) -> None:
     """f = 0 works"""
-    if "f" in types_of(type(rule)):
+    if "f" in {f.name for f in fields(rule)}:  # type: ignore[arg-type]  # rules are dataclasses
         harmless: Rule = replace(rule, f=0)  # type: ignore[type-var]
         assert output_of(harmless, random_stack(harmless)).shape == (COLUMNS,)
 
