@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, is_dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import isnan
 from threading import RLock
 from typing import Any, Generic, TypeVar, overload
@@ -115,9 +115,8 @@ class Aggregator:
     def __init__(self, rule: Rule, *, seed: int = 0) -> None:
         if not isinstance(rule, Rule):
             raise TypeError(f"an Aggregator needs a rule, such as rules.Median(), got {rule!r}")
-        if not is_dataclass(
-            rule
-        ):  # whose text would be an address, so that no saved state could be told from another's
+        # The text of any other class is an address, so that no saved state could be told from another rule's.
+        if not hasattr(rule, "__dataclass_fields__"):
             cls = type(rule).__name__
             raise TypeError(
                 f"a rule is a dataclass, and {cls} is none: write @dataclass(frozen=True) above class {cls}"

@@ -329,7 +329,7 @@ def test_a_rule_is_a_dataclass():
         def decide(self, updates, state, context):
             return fw.average_of(updates, torch.arange(updates.n))
 
-    with pytest.raises(TypeError, match="Plain is none: write @dataclass.* above class Plain"):
+    with pytest.raises(TypeError, match=r"Plain is none: write @dataclass.* above class Plain"):
         fw.Aggregator(Plain())
 
 
