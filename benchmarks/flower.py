@@ -32,9 +32,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "examples" / "flower-signguar
 from signguard_app import client, task
 
 from fedward import attacks
+from fedward.experiments.versions import versions
 from fedward.flower import RobustFedAvg, hostile
 from fedward.flower.testing import InProcess
-from fedward.versions import versions
 
 NODES, BYZANTINE, LAST = 10, 2, 5
 CONFIG = {"nodes": NODES, "byzantine": 0, "attack": "no-attack", "lr": 0.03, "batch-size": 50}

@@ -38,7 +38,7 @@ import fedward as fw
 from benchmarks.modes import Mode, modes, packaged
 from benchmarks.speed.machine import SAME_MACHINE, machine, made_by, require_same
 from benchmarks.speed.worker import fill, peak_of
-from fedward.evaluator import rows_of
+from fedward.core import rows_of
 from fedward.stack import Dense, Updates
 from fedward.testing import QuadraticEvaluator
 

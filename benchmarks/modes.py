@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import fedward as fw
-from fedward.registry import Entry
+from fedward.registry.entries import Entry
 
 NEVER = 10**6  # a round that no measurement comes to
 

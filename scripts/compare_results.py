@@ -18,8 +18,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from experiments import RESULTS, ROOT, names
 from tables.pieces import number, table
 
+from fedward.experiments.versions import git
 from fedward.redteam import label
-from fedward.versions import git
 
 Figures = Mapping[str, Mapping[str, str]]
 

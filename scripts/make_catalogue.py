@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import fedward as fw
-from fedward.registry import Entry
+from fedward.registry.entries import Entry
 
 PAGE = Path(__file__).parents[1] / "docs" / "catalogue.md"
 
@@ -53,7 +53,7 @@ def _cell(text: str) -> str:
 def _arguments(entry: Entry) -> str:
     shown = []
     for name, default in entry.arguments.items():
-        text = fw.describe(default) if isinstance(default, fw.rule.Component) else default
+        text = fw.describe(default) if isinstance(default, fw.registry.component.Component) else default
         shown.append(name if default is ... else f"{name}={text}")
     return ", ".join(shown)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-TARGET = Path(__file__).resolve().parent.parent / "src/fedward/sim/datasets/fashion-mnist-subset"
+TARGET = Path(__file__).resolve().parent.parent / "src/fedward/data/datasets/fashion-mnist-subset"
 PER_CLASS = {"train": 1000, "t10k": 200}
 
 

@@ -32,8 +32,8 @@ from fedward.experiments.pool import Failed, StoppedError, carry_out, cores, go_
 from fedward.experiments.run import execute
 from fedward.experiments.spec import SpecError
 from fedward.experiments.store import RunFolder, lines_in, write_whole
+from fedward.experiments.versions import code, commit
 from fedward.redteam import EVERYTHING, examination_steps, examine, load_examination
-from fedward.versions import code, commit
 
 WORK = ROOT / "runs" / "results"
 

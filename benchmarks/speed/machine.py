@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from fedward.versions import versions
+from fedward.experiments.versions import versions
 
 
 def _processor() -> str:

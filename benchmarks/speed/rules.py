@@ -17,8 +17,8 @@ from benchmarks.modes import Mode, modes, packaged
 from benchmarks.speed.worker import Bench, Call, Handler, serve
 from fedward import attacks, stack
 from fedward.attacks.adaptive import OBJECTIVES, Trial
-from fedward.registry import Entry
-from fedward.rule import BoundError, Context, Rule
+from fedward.core import BoundError, Context, Rule
+from fedward.registry.entries import Entry
 
 CANDIDATES = 40
 

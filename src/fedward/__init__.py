@@ -38,22 +38,48 @@ if TYPE_CHECKING:
     __version__: str
 
     from . import attacks, clients, mixers, rules, sim, testing
-    from .aggregator import Aggregator, Result
-    from .chain import Mixer, ScalingMixer
-    from .evaluator import Evaluator, RootEvaluator
-    from .notation import describe, parse
-    from .registry import build, catalogue, register
-    from .rule import Bound, BoundError, Context, Plan, Reason, Rule, State, average_of, smallest
+    from .core import (
+        Aggregator,
+        Bound,
+        BoundError,
+        Context,
+        Evaluator,
+        Mixer,
+        Plan,
+        Reason,
+        Result,
+        RootEvaluator,
+        Rule,
+        ScalingMixer,
+        State,
+        average_of,
+        smallest,
+    )
+    from .registry.entries import build, catalogue, register
+    from .registry.notation import describe, parse
     from .sim import ServerSGD, Simulation
     from .stack import Updates
 else:  # Loaded when first asked for: whoever wants the version or the command's help need not wait for PyTorch.
     _HOMES = {
-        "aggregator": ("Aggregator", "Result"),
-        "chain": ("Mixer", "ScalingMixer"),
-        "evaluator": ("Evaluator", "RootEvaluator"),
-        "notation": ("describe", "parse"),
-        "registry": ("build", "catalogue", "register"),
-        "rule": ("Bound", "BoundError", "Context", "Plan", "Reason", "Rule", "State", "average_of", "smallest"),
+        "core": (
+            "Aggregator",
+            "Bound",
+            "BoundError",
+            "Context",
+            "Evaluator",
+            "Mixer",
+            "Plan",
+            "Reason",
+            "Result",
+            "RootEvaluator",
+            "Rule",
+            "ScalingMixer",
+            "State",
+            "average_of",
+            "smallest",
+        ),
+        "registry.entries": ("build", "catalogue", "register"),
+        "registry.notation": ("describe", "parse"),
         "sim": ("ServerSGD", "Simulation"),
         "stack": ("Updates",),
     }

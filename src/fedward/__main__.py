@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from .terminal import leave_when_interrupted, write_anything
+from .cli.terminal import leave_when_interrupted, write_anything
 
 
 def main() -> None:
@@ -16,7 +16,7 @@ def main() -> None:
     from .failures import missing_extra
 
     try:
-        from .cli import app
+        from .cli.app import app
     except ModuleNotFoundError as error:
         if needed := missing_extra(error):
             sys.exit(needed)

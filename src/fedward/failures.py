@@ -56,13 +56,6 @@ def sentence(error: BaseException) -> str:
     return what + place
 
 
-def say_error(text: str) -> None:
-    """Write it on standard error."""
-    import typer
-
-    typer.echo(f"{typer.style('Error', fg='red', bold=True)} {text}", err=True)
-
-
 def missing_extra(error: ModuleNotFoundError) -> str:
     """How to install what the command needs, if that is what is missing; else nothing."""
     name = (error.name or "").partition(".")[0]

@@ -36,9 +36,7 @@ def rows(seed: int = 0, d: int = D, scale: float = 1.0) -> tuple[Tensor, Tensor]
     return honest, own
 
 
-def view(
-    honest: Tensor, own: Tensor, rule: fw.Rule, block: int | None = None, state: fw.rule.State | None = None
-) -> View:
+def view(honest: Tensor, own: Tensor, rule: fw.Rule, block: int | None = None, state: fw.State | None = None) -> View:
     return View(
         Dense(honest, block=block),
         Dense(own, block=block),
@@ -133,7 +131,7 @@ def test_of_equally_bad_values_the_largest_is_played(objective: str) -> None:
 
 def test_a_rule_that_refuses_every_candidate_is_played_against_all_the_same() -> None:
     def refuses(updates: fw.Updates) -> fw.Plan:
-        raise fw.rule.BoundError("too few")
+        raise fw.BoundError("too few")
 
     seen = replace(view(*rows(), rules.Mean()), decide=refuses)
     _, value, found = attacks.Maximise(attacks.IPM, over="epsilon", bounds=(0.0, 2.0)).best(seen)

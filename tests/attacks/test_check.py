@@ -14,7 +14,7 @@ from torch import Tensor
 import fedward as fw
 from fedward import attacks
 from fedward.attacks import View
-from fedward.rule import State
+from fedward.core import State
 from fedward.stack import Dense, Updates, materialise
 from fedward.testing import check_attack
 

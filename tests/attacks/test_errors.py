@@ -11,7 +11,7 @@ import torch
 import fedward as fw
 from fedward import attacks, rules
 from fedward.attacks import View
-from fedward.notation import describe, parse
+from fedward.registry.notation import describe, parse
 from fedward.stack import Dense, materialise
 
 GAMMA = {"over": "gamma"}

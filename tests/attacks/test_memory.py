@@ -36,7 +36,7 @@ def play(
     rounds: int = ROUNDS,
 ) -> Iterator[Tensor]:
     """What the attack sends, round by round, remembering what it asks to remember."""
-    state: fw.rule.State = {}
+    state: fw.State = {}
     for round in range(rounds):
         known, step = torch.from_numpy(rows(round)).to(dtype), previous(round)
         own = Dense(torch.zeros(M, known.shape[1], dtype=dtype))

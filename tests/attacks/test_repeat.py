@@ -8,7 +8,7 @@ import torch
 import fedward as fw
 from fedward import attacks
 from fedward.attacks import View
-from fedward.rule import State
+from fedward.core import State
 from fedward.stack import Dense, materialise
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 import fedward as fw
 from fedward import attacks
 from fedward.attacks import Batch, View
-from fedward.rule import State
+from fedward.core import State
 from fedward.stack import Dense, Updates, materialise
 
 H, M, D = 9, 7, 12

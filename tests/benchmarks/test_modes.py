@@ -15,7 +15,7 @@ from benchmarks.modes import MODES, SAME, modes, packaged
 from benchmarks.speed import __main__ as speed
 from benchmarks.speed import measure, report, worker
 from benchmarks.speed.rules import Line, lines, statistics_in
-from fedward.registry import find
+from fedward.registry.entries import find
 
 N, ROUNDS = 10, 14
 

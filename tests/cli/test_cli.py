@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from fedward import cli, commands, display
+from fedward.cli import app as cli
+from fedward.cli import commands, display
 from fedward.experiments.store import RunFolder
 
 QUICK = [
@@ -251,7 +252,7 @@ def test_a_truncated_data_file_is_named() -> None:
     from importlib import resources
 
     Path("data").mkdir()
-    for file in (resources.files("fedward.sim") / "datasets" / "fashion-mnist-subset").iterdir():
+    for file in (resources.files("fedward.data") / "datasets" / "fashion-mnist-subset").iterdir():
         if file.name.endswith(".gz"):
             (Path("data") / file.name).write_bytes(file.read_bytes())
     images = Path("data/train-images-idx3-ubyte.gz")

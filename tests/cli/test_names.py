@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fedward import commands
+from fedward.cli import commands
 from fedward.experiments.spec import RunSpec, file_name, make_spec
 from tests.cli.test_cli import QUICK, failure, invoke, quick, records
 

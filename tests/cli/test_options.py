@@ -10,9 +10,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from fedward import cli
+from fedward.cli import app as cli
 from fedward.experiments.spec import SpecError, make_spec
-from fedward.notation import parse
+from fedward.registry.notation import parse
 from tests.cli.test_cli import QUICK, failure
 
 GROUP = typer.main.get_command(cli.app)

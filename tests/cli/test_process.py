@@ -61,8 +61,7 @@ def test_public_names_are_there_and_no_others() -> None:
 def test_names_of_the_catalogue_are_taken_before_it_is_loaded() -> None:
     code = """
 import dataclasses
-from fedward.registry import register
-from fedward.rule import Rule
+from fedward import Rule, register
 try:
     @register("krum", paper="mine")
     @dataclasses.dataclass(frozen=True)
@@ -107,7 +106,7 @@ for words in (
 
 
 def test_a_letter_that_an_encoding_lacks_becomes_the_nearest() -> None:
-    code = "import sys; from fedward.terminal import write_anything as w; w(sys.stdout); "
+    code = "import sys; from fedward.cli.terminal import write_anything as w; w(sys.stdout); "
     code += "print('M\\xfcller \\xe9 \\u540d \\udc80 \\u2500')"
     assert python("-c", code, PYTHONIOENCODING="ascii").stdout.decode("ascii").split() == ["Muller", "e", "?", "?", "?"]
     assert python("-c", code, PYTHONIOENCODING="utf-8").stdout.decode().split() == ["Müller", "é", "名", "?", "─"]
@@ -133,7 +132,7 @@ ENDLESS = [*QUICK, "--rounds", "1000000", "--evaluate-every", "1000000", "--thre
 @pytest.mark.parametrize(
     ("module", "delay", "rules"),
     [
-        ("fedward.terminal", 0.1, ["mean"]),
+        ("fedward.cli.terminal", 0.1, ["mean"]),
         ("torch._C", 0.0, ["mean"]),
         ("fedward.redteam", 0.0, ["mean"]),
         ("fedward.redteam", 2.0, ["mean", "median"]),

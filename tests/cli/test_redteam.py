@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fedward import commands, display
-from fedward.notation import parse
+from fedward.cli import commands, display
+from fedward.registry.notation import parse
 from tests.cli.test_cli import QUICK, failure, invoke
 
 SHORT = [*QUICK, "--rounds", "2", "--warmup", "1", "--captured", "1", "--worst", "1"]

@@ -10,8 +10,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from fedward.experiments.report import ReportError, load_run, plots, render, write_report
-from fedward.experiments.report.grid import best_by_cell, is_grid, place
+from fedward.report import ReportError, load_run, plots, render, write_report
+from fedward.report.grid import best_by_cell, is_grid, place
 
 CONFIG = {
     "data": "fashion-mnist",

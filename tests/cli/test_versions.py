@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from fedward import versions as made
+from fedward.experiments import versions as made
 from fedward.experiments import store
-from fedward.experiments.report.runs import load_run
 from fedward.experiments.run import execute
 from fedward.experiments.spec import make_spec
 from fedward.redteam import examine, load_examination
+from fedward.report.runs import load_run
 
 TINY: dict[str, Any] = {
     "data": "fashion-mnist-subset",

@@ -9,8 +9,7 @@ import torch
 
 import fedward as fw
 from fedward import mixers, rules
-from fedward.chain import Mixer
-from fedward.rule import Context, State, apply
+from fedward.core import Context, Mixer, State, apply
 from fedward.stack import Dense, Gram, Sample, Statistic, Updates
 from fedward.testing import random_stack
 from fedward.testing.stacks import root_data, said

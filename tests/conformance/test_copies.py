@@ -14,7 +14,7 @@ from fedward import attacks
 from fedward.attacks import View
 from fedward.clients import Answer, Client, Gradient, LocalModel, LocalSGD, Shard, Siren, Task, WorkerMomentum
 from fedward.clients.momentum import ClassMomentum
-from fedward.rule import State
+from fedward.core import State
 from fedward.stack import Updates
 from fedward.testing import check_attack
 from fedward.testing.aliasing import check_owned

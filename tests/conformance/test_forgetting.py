@@ -65,7 +65,7 @@ def newcomers(t: int) -> list[Hashable]:
     return [f"new {t}, {k}" for k in range(NEW)]
 
 
-def size(state: fw.rule.State) -> tuple[int, int]:
+def size(state: fw.State) -> tuple[int, int]:
     """How many entries there are, and how many numbers in them."""
     return len(state), sum(value.numel() for value in state.values())
 
@@ -131,11 +131,11 @@ def test_resuming_while_forgetting_is_bitwise_the_same(rule: fw.Rule) -> None:
             assert straight.state.keys() == resumed.state.keys()
 
 
-def entries(state: fw.rule.State) -> set[str]:
+def entries(state: fw.State) -> set[str]:
     return {name.removeprefix("row of ") for name in state if name.startswith("row of ")}
 
 
-def seen(state: fw.rule.State, clients: list[Hashable], limit: int = 3) -> dict[str, torch.Tensor]:
+def seen(state: fw.State, clients: list[Hashable], limit: int = 3) -> dict[str, torch.Tensor]:
     rows = {key("row", client): torch.zeros(1) for client in clients}
     return updated(state, rows, clients, limit)
 

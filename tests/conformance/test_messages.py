@@ -11,7 +11,7 @@ import torch
 
 import fedward as fw
 from fedward import attacks, clients, mixers, rules, sim
-from fedward.rule import EXAMPLES
+from fedward.core import EXAMPLES
 from fedward.rules.messages import examples
 from fedward.testing import check_rule
 

@@ -14,8 +14,8 @@ import torch
 
 import fedward as fw
 from fedward import attacks, clients, mixers, rules
-from fedward.parameters import types_of
-from fedward.sim.partition import PARTITIONS
+from fedward.data.partition import PARTITIONS
+from fedward.registry.parameters import types_of
 
 if TYPE_CHECKING:
     from nowhere import Unknown
@@ -116,7 +116,7 @@ def test_whole_numbers_do_where_a_number_is_due() -> None:
             "probabilities is a list or tuple, each of it a number or None",
         ),
         (lambda: mixers.NNM(f=1) >> rules.Mean(weighted=1), "Mean: weighted is true or false, got 1"),
-        (lambda: fw.chain.Chain(mixer=rules.Mean(), rule=rules.Mean()), "Chain: mixer is a mixer, got Mean"),
+        (lambda: fw.core.Chain(mixer=rules.Mean(), rule=rules.Mean()), "Chain: mixer is a mixer, got Mean"),
         (lambda: attacks.LabelFlip(source=0.5, target=1), "LabelFlip: source is a whole number or None, got 0.5"),
         (lambda: attacks.ByzMean(inner="alie"), "ByzMean: inner is an attack, got 'alie'; fedward.parse"),
         (

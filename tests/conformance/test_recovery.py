@@ -11,7 +11,7 @@ import torch
 import fedward as fw
 from fedward import attacks, mixers, rules
 from fedward.attacks import View
-from fedward.rule import BoundError, State
+from fedward.core import BoundError, State
 from fedward.stack import Dense, materialise
 from fedward.testing import QuadraticEvaluator
 

@@ -11,7 +11,7 @@ import torch
 import fedward as fw
 from fedward import rules
 from fedward.clients.siren import raises_alarm
-from fedward.evaluator import rows_of
+from fedward.core import rows_of
 from fedward.rules.messages import alarms, by_examples
 from fedward.testing import check_rule
 from tests.oracles import siren

@@ -12,8 +12,8 @@ from torch import Tensor
 
 import fedward as fw
 from fedward import attacks, mixers, rules
+from fedward.core import State
 from fedward.redteam import Captured, play
-from fedward.rule import State
 from fedward.stack import Dense, materialise
 from fedward.testing import QuadraticEvaluator
 

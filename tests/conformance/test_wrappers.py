@@ -11,9 +11,9 @@ import torch
 
 import fedward as fw
 from fedward import attacks, clients, mixers, rules, sim
-from fedward.chain import Chain
-from fedward.parameters import components_in, types_of
-from fedward.rule import Component
+from fedward.core import Chain
+from fedward.registry.component import Component
+from fedward.registry.parameters import components_in, types_of
 from fedward.stack import Dense
 from fedward.testing import check_wrapper
 from fedward.testing.probes import PROBES

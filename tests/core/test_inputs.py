@@ -11,7 +11,7 @@ from torch import nn
 
 import fedward as fw
 from fedward import mixers, rules
-from fedward.rule import Bound, BoundError
+from fedward.core import Bound, BoundError
 from fedward.stack import Dense, Gram, Layers, as_updates, materialise
 
 

@@ -11,10 +11,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import fedward as fw
-from fedward import attacks, mixers, registry, rules
-from fedward.chain import Chain, Mixers
-from fedward.registry import find, name_of
-from fedward.rule import Component
+from fedward import attacks, mixers, rules
+from fedward.core import Chain, Mixers
+from fedward.registry import entries as registry
+from fedward.registry.component import Component
+from fedward.registry.entries import find, name_of
 
 ENTRIES = {entry.name: entry for entry in fw.catalogue() if entry.cls.__module__.startswith("fedward.")}
 MODULES = {"rule": rules, "mixer": mixers, "attack": attacks}

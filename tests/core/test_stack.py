@@ -8,17 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from fedward.stack import (
-    Dense,
-    Dots,
-    Gram,
-    Layers,
-    Sample,
-    SignConcordance,
-    SignCounts,
-    SqNorms,
-    materialise,
-)
+from fedward.stack import Dense, Dots, Gram, Layers, Sample, SignConcordance, SignCounts, SqNorms, materialise
 
 N, D = 6, 101
 DTYPES = [torch.float32, torch.float64, torch.bfloat16]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import fedward as fw
-from fedward.rule import Context, Plan, State
+from fedward.core import Context, Plan, State
 from fedward.stack import Updates
 from fedward.testing import check_rule
 

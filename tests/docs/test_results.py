@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from fedward.versions import code, versions
+from fedward.experiments.versions import code, versions
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts"
@@ -26,10 +26,8 @@ UNKNOWN = frozenset(
         "desgd",
         "fedseca",
         "flower",
-        "memory",
         "signguard",
         "siren",
-        "speed",
     }
 )
 

@@ -14,7 +14,7 @@ from torch import nn
 
 import fedward as fw
 from fedward import attacks, clients, rules, sim
-from fedward.evaluator import RootEvaluator
+from fedward.core import RootEvaluator
 from fedward.flower import RobustFedAvg, hostile, siren_mod, train_with
 from fedward.sim import Dataset, FederatedData, Split
 

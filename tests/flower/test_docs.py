@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from flwr.app import Context, RecordDict
 
-from fedward.experiments.report import ReportError, write_report
-from fedward.experiments.report.audits import load_audit
 from fedward.flower import RobustFedAvg, hostile
 from fedward.flower.testing import InProcess
+from fedward.report import ReportError, write_report
+from fedward.report.audits import load_audit
 
 from .federation import NODES, Quadratic, liars, model
 from .federation import InProcess as Ten

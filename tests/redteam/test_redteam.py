@@ -12,9 +12,7 @@ import torch
 
 import fedward as fw
 from fedward import attacks, redteam, rules
-from fedward.experiments.report import ReportError
 from fedward.experiments.spec import RunSpec, make_spec
-from fedward.notation import describe, parse
 from fedward.redteam import (
     ADAPTIVE,
     ARSENAL,
@@ -30,8 +28,9 @@ from fedward.redteam import (
     label,
     load_examination,
     play,
-    write_page,
 )
+from fedward.registry.notation import describe, parse
+from fedward.report import ReportError, write_examinations
 from fedward.testing import QuadraticEvaluator
 from tests.oracles import attacks_more as oracle
 
@@ -201,12 +200,12 @@ def test_several_rules_in_processes_of_their_own(tmp_path: Path) -> None:
 
 def test_the_page_names_rules_attacks_and_what_could_not_be_examined(tmp_path: Path) -> None:
     found = [examine(spec(rule), tmp_path / f"{rule}.jsonl", **QUICK) for rule in ("krum", "mean")]
-    page = write_page(found, {"smea:f=3": "too <many> subsets"}, tmp_path / "deep" / "report.html").read_text()
+    page = write_examinations(found, {"smea:f=3": "too <many> subsets"}, tmp_path / "deep" / "report.html").read_text()
     for text in ("krum:f=3", "mean", "adaptive ipm: distance", "alie:z=1.5", "too &lt;many&gt; subsets", "Kappa"):
         assert text in page, text
-    assert write_page(found[:1], {}, tmp_path / "one.html").read_text().count('id="run-') >= 1
+    assert write_examinations(found[:1], {}, tmp_path / "one.html").read_text().count('id="run-') >= 1
     with pytest.raises(ReportError, match="no examinations"):
-        write_page([], {}, tmp_path / "none.html")
+        write_examinations([], {}, tmp_path / "none.html")
 
 
 # --- rules of the user's own --------------------------------------------------------------------------------
@@ -242,8 +241,8 @@ def test_a_rule_by_import_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     [
         ("no.such.Rule", "cannot import 'no.such.Rule': No module named 'no'; write it like package.module.Class"),
         ("fedward.rules.Kru", "has no attribute 'Kru'"),
-        ("fedward.rule.apply", "not a rule, mixer or attack"),
-        ("fedward.rule.Rule", "not a rule, mixer or attack"),
+        ("fedward.core.apply", "not a rule, mixer or attack"),
+        ("fedward.core.Rule", "not a rule, mixer or attack"),
         (".Rule", "cannot import '.Rule'"),
     ],
 )

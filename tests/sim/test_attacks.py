@@ -242,7 +242,7 @@ class Listens(fw.Rule):
 
     heard: list[Mapping[Any, Any]]
 
-    def decide(self, updates: fw.Updates, state: fw.rule.State, context: fw.Context) -> fw.Plan:
+    def decide(self, updates: fw.Updates, state: fw.State, context: fw.Context) -> fw.Plan:
         self.heard.append(dict(context.messages))
         return fw.average_of(updates, torch.arange(updates.n))
 

@@ -11,17 +11,7 @@ from torch import nn
 
 import fedward as fw
 from fedward import rules
-from fedward.clients import (
-    ClassMomentum,
-    Gradient,
-    LocalModel,
-    LocalSGD,
-    Shard,
-    Siren,
-    Task,
-    WorkerMomentum,
-    carry_out,
-)
+from fedward.clients import ClassMomentum, Gradient, LocalModel, LocalSGD, Shard, Siren, Task, WorkerMomentum, carry_out
 from fedward.sim import Dataset, FederatedData, Split
 from tests.oracles import desgd
 

@@ -19,9 +19,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from fedward.data.dataset import Dataset, Split, federate
+from fedward.data.partition import IID, SFraction
+from fedward.data.sources import FILES, DataError, Source, load, load_source, names
 from fedward.sim import data
-from fedward.sim.data import FILES, DataError, Dataset, Source, Split, federate, load, load_source, names
-from fedward.sim.partition import IID, SFraction
 
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = FILES
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
@@ -425,7 +426,7 @@ def test_subset_is_balanced_and_complete(subset: Dataset) -> None:
 
 
 def test_subset_has_the_checksums_of_its_readme() -> None:
-    folder = resources.files("fedward.sim") / "datasets" / "fashion-mnist-subset"
+    folder = resources.files("fedward.data") / "datasets" / "fashion-mnist-subset"
     readme = (folder / "README.md").read_text(encoding="utf-8")
     for name in FILES:
         raw = (folder / f"{name}.gz").read_bytes()

@@ -11,7 +11,7 @@ from torch import nn
 
 import fedward as fw
 from fedward import attacks, rules
-from fedward.rule import BoundError
+from fedward.core import BoundError
 from fedward.sim import Dataset, FederatedData, Split
 
 N, CLASSES = 8, 4

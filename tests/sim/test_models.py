@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from fedward.sim.models import MODELS, SignGuardCNN, build_model
+from fedward.models.images import MODELS, SignGuardCNN, build_model
 
 
 def count(model: nn.Module) -> int:

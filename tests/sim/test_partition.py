@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from fedward.sim.partition import IID, PARTITIONS, Degree, Dirichlet, KClasses, Partition, SFraction
+from fedward.data.partition import IID, PARTITIONS, Degree, Dirichlet, KClasses, Partition, SFraction
 
 
 def seeded(seed: int = 0) -> torch.Generator:

@@ -10,9 +10,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..parameters import takes_numbers, types_of
-from ..registry import register
-from ..rule import BoundError, Plan
+from ..core import BoundError, Plan
+from ..registry.entries import register
+from ..registry.parameters import takes_numbers, types_of
 from ..stack import Updates, parts
 from .base import Around, Attack, Knowledge, View, joint_knowledge
 from .optimised import Deviation

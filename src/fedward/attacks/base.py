@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..core import Context, Plan, State, neutral
 from ..failures import ContractError
-from ..guard import neutral
-from ..rule import Component, Context, Plan, State
+from ..registry.component import Component
 from ..stack import Extended, Joined, Kernel, Rooted, Updates, as_updates, materialise, one_mix, parts
 
 Knowledge = Literal["honest", "all", "own"]

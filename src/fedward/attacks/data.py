@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..registry import register
-from ..rule import Context
+from ..core import Context
+from ..registry.entries import register
 from ..stack import Updates
 from .base import Attack, Batch, View
 from .simple import Scaling

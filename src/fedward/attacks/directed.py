@@ -9,8 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..registry import register
-from ..rule import Context
+from ..core import Context
+from ..registry.entries import register
 from ..rules import Krum
 from ..stack import Dense, Updates
 from .base import Attack, View, copies

@@ -10,7 +10,7 @@ from statistics import NormalDist
 import torch
 from torch import Tensor
 
-from ..registry import register
+from ..registry.entries import register
 from ..stack import Joined, Kernel, Updates
 from .base import Around, Attack, Knowledge, View, check_spread, copies, joint_knowledge, mean_of
 

@@ -11,9 +11,8 @@ from zlib import crc32
 import torch
 from torch import Tensor
 
-from ..guard import finite_copy
-from ..registry import register
-from ..rule import State
+from ..core import State, finite_copy
+from ..registry.entries import register
 from ..stack import Dense, Updates, materialise
 from .base import Attack, View, copies, mean_of
 from .forge import z_or_greatest

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..registry import register
+from ..registry.entries import register
 from ..stack import Kernel, Updates, squared_distances
 from .base import Attack, Knowledge, View, check_spread, copies, mean_of
 from .forge import spread

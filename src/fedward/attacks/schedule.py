@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..registry import register
-from ..rule import Context, State
+from ..core import Context, State
+from ..registry.entries import register
 from ..stack import Joined, Updates
 from .base import Around, Attack, Batch, Compound, View, check_some
 from .forge import ALIE

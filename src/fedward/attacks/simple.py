@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..registry import register
+from ..registry.entries import register
 from ..stack import Dense, Updates, materialise
 from .base import Attack, View
 

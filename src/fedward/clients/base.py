@@ -15,7 +15,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..rule import EXAMPLES, Component, Context, State
+from ..core import EXAMPLES, Context, State
+from ..registry.component import Component
 from .model import LocalModel
 
 Poison = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ..registry import register
+from ..registry.entries import register
 from .base import Answer, Client, Samples, Shard, Task, share_of
 from .model import LocalModel
 

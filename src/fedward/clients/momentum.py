@@ -8,7 +8,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from ..registry import register
+from ..registry.entries import register
 from .base import Answer, Client, Samples, Shard, Task, prefixed, within
 from .local import Gradient, check_batch_size
 from .model import LocalModel

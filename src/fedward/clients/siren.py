@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, get_args
 
 import torch
 
-from ..registry import register
+from ..registry.entries import register
 from .base import Answer, Client, Shard, Task, prefixed, within
 from .local import LocalSGD
 from .model import LocalModel

@@ -15,13 +15,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ..attacks import Attack
 from ..clients import Client
+from ..core import BoundError, Rule
+from ..data.partition import Partition
+from ..data.sources import names
 from ..failures import MendableError
-from ..naming import unknown
-from ..notation import describe, parse
-from ..rule import BoundError, Rule
+from ..registry.naming import unknown
+from ..registry.notation import describe, parse
 from ..sim import MODELS, PARTITIONS, Dataset, ServerSGD, Simulation, build_model, federate, load
-from ..sim.data import names
-from ..sim.partition import Partition
 from .expected import Answers
 
 _LONGEST = 160  # bytes of a file name; file systems take 255

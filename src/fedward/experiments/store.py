@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ..sim import Record, Simulation
-from ..versions import versions
 from .spec import RunSpec
+from .versions import versions
 
 _FORMAT = 1
 

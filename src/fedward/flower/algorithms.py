@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from ..clients import Client, LocalModel, Shard, Task, carry_out
 from ..clients.siren import VARIANTS, raises_alarm
-from ..rule import Context as Round
-from ..rule import State
+from ..core import Context as Round
+from ..core import State
 from .mods import only_arrays, training
 
 CLASS = "fedward-class"

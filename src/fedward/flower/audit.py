@@ -13,7 +13,7 @@ from typing import Any
 from flwr.app import MetricRecord
 from torch import Tensor
 
-from ..aggregator import Result
+from ..core import Result
 from .replies import Drop, Fault
 
 PREFIX = "fedward-"
@@ -27,7 +27,7 @@ class Verdict:
     Attributes:
         node: its id.
         accepted: whether its update took part in the aggregate.
-        reason: a `fedward.rule.Reason` where the rule judged it, else a `Fault`.
+        reason: a `fedward.Reason` where the rule judged it, else a `Fault`.
         detail: what exactly was wrong with a reply, where the reason does not say it.
         weight: of its row in the aggregate; None where the rule gives none.
         scores: what the rule looked at.

@@ -18,8 +18,8 @@ from flwr.serverapp.strategy import (
     QFedAvg,
 )
 
-from ..aggregator import Aggregator
-from ..rule import BoundError, Component, Rule
+from ..core import Aggregator, BoundError, Rule
+from ..registry.component import Component
 
 _AGGREGATING = (Bulyan, FedMedian, FedTrimmedAvg, FedXgbBagging, FedXgbCyclic, Krum, MultiKrum, QFedAvg)
 _MOST = 1 << 12  # rows of a trial

@@ -9,8 +9,7 @@ from typing import Any
 from flwr.serverapp.strategy import FedAvg
 from torch import Tensor
 
-from ..evaluator import Evaluator
-from ..rule import Rule
+from ..core import Evaluator, Rule
 from ..stack.layout import Buffers, Integers
 from .strategy import Robust
 

@@ -13,8 +13,8 @@ from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord
 from flwr.clientapp.typing import ClientAppCallable, Mod
 
 from ..attacks import Attack
-from ..naming import unknown
-from ..rule import Context as Round
+from ..core import Context as Round
+from ..registry.naming import unknown
 from .mods import changed_update, training
 
 When = Callable[[Context], bool]

@@ -13,7 +13,7 @@ from flwr.app import Array, ArrayRecord
 from flwr.serverapp.strategy import FedAvg
 from torch import Tensor
 
-from ..aggregator import Aggregator
+from ..core import Aggregator
 from ..sim.checkpoint import load_checkpoint, save_checkpoint
 
 _BY_NAME = ("m_t", "v_t")  # what FedAdam, FedYogi and FedAdagrad remember

@@ -12,7 +12,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-from ..rule import Reason
+from ..core import Reason
 from .audit import PREFIX, Audit, Verdict, verdicts
 from .model import Model
 from .replies import Drop, Fault, Reply, screen, shown

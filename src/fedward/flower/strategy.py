@@ -18,11 +18,9 @@ from flwr.serverapp.strategy import FedAvg, FedAvgM, Result
 from flwr.serverapp.strategy.strategy_utils import aggregate_metricrecords
 from torch import Tensor
 
-from ..aggregator import Aggregator
-from ..aggregator import Result as Judgement
-from ..evaluator import Evaluator
-from ..notation import describe, parse
-from ..rule import EXAMPLES, BoundError, Rule, State
+from ..core import EXAMPLES, Aggregator, BoundError, Evaluator, Rule, State
+from ..core import Result as Judgement
+from ..registry.notation import describe, parse
 from ..stack.layout import Buffers, Integers
 from .algorithms import CLASS
 from .audit import Audit, AuditFile, Verdict, verdicts

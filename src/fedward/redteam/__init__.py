@@ -7,7 +7,6 @@ rule itself; what the rule makes of it is compared with the honest mean. Then th
 from .arsenal import ADAPTIVE, ARSENAL, EVERYTHING, family, label
 from .capture import Captured, capture
 from .examine import Examination, RedTeamError, examination_steps, examine, examine_all, load_examination
-from .page import write_page
 from .play import Finding, play
 
 __all__ = [
@@ -26,5 +25,4 @@ __all__ = [
     "label",
     "load_examination",
     "play",
-    "write_page",
 ]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ..attacks import Maximise
 from ..attacks.optimised import Deviation
-from ..notation import parse
-from ..registry import name_of
+from ..registry.entries import name_of
+from ..registry.notation import parse
 
 ARSENAL: tuple[str, ...] = (
     "no-attack",

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from ..attacks import NoAttack, View
-from ..evaluator import Evaluator
+from ..core import EXAMPLES, Context, Evaluator, Messages
 from ..experiments.spec import RunSpec
-from ..rule import EXAMPLES, Context, Messages
 from ..rules import Mean
 from ..sim.root import BackendEvaluator, root_split
 from ..stack import Updates

@@ -11,9 +11,9 @@ from typing import Any
 from ..experiments.pool import Failed, carry_out, go_on
 from ..experiments.spec import RunSpec
 from ..experiments.store import lines_in, write_whole
+from ..experiments.versions import versions
 from ..failures import MendableError
-from ..notation import describe, parse
-from ..versions import versions
+from ..registry.notation import describe, parse
 from .arsenal import EVERYTHING, family
 from .capture import capture
 from .play import Finding, play

@@ -10,11 +10,9 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
-from ..aggregator import judge
 from ..attacks import Attack, View
-from ..guard import neutral
-from ..notation import describe
-from ..rule import BoundError, Context, Plan, Rule, State, apply, stumbled
+from ..core import BoundError, Context, Plan, Rule, State, apply, judge, neutral, stumbled
+from ..registry.notation import describe
 from ..stack import Dense, Updates, materialise
 from .capture import Captured
 

@@ -11,11 +11,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..guard import finite_copy
-from ..mixers import sequential_buckets
-from ..registry import register
-from ..rule import Context, Plan, Rule, State
+from ..core import Context, Plan, Rule, State, finite_copy
+from ..registry.entries import register
 from ..stack import Dots, Gram, Statistic, Updates, cosines
+from .mixers import sequential_buckets
 from .weiszfeld import Reweighting, geometric_median
 
 

@@ -9,9 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..guard import finite_copy
-from ..registry import register
-from ..rule import BoundError, Context, Plan, Reason, State
+from ..core import BoundError, Context, Plan, Reason, State, finite_copy
+from ..registry.entries import register
 from ..stack import Gathered, Statistic, Updates
 from .coordinate import TrimmedMean
 from .memory import ROWS, check_remember, key, updated

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..mixers import clip_factors
-from ..registry import register
-from ..rule import Context, Plan, Reason, Rule, State, average_of, median
+from ..core import Context, Plan, Reason, Rule, State, average_of, median
+from ..registry.entries import register
 from ..stack import Gram, SqNorms, Statistic, Updates, cosines
+from .mixers import clip_factors
 
 Linkage = Literal["single", "complete", "average"]
 # Distances 1 - cos are rounded to twelve places, and their averages are as good.

@@ -8,12 +8,12 @@ from typing import ClassVar
 
 import torch
 
-from ..mixers import clip_factors
-from ..registry import register
-from ..rule import Bound, Context, Plan, Reason, Rule, State, median
+from ..core import Bound, Context, Plan, Reason, Rule, State, median
+from ..registry.entries import register
 from ..stack import SqNorms, Statistic, Updates
 from ..stack import kernels as columns
 from .messages import by_examples
+from .mixers import clip_factors
 
 _COLUMNWISE = frozenset({"permutation", "translation", "scale", "columns", "unanimity", "box"})
 

@@ -8,8 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..registry import register
-from ..rule import Context, Plan, Rule, State
+from ..core import Context, Plan, Rule, State
+from ..registry.entries import register
 from ..stack import Gram, SqNorms, Statistic, Updates, cosines, squared_distances
 
 # Values closer than this share of their size, and skewness closer to none, are what rounding makes of equal ones.

@@ -9,8 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..registry import register
-from ..rule import Bound, BoundError, Context, Plan, Reason, Rule, State, average_of, smallest
+from ..core import Bound, BoundError, Context, Plan, Reason, Rule, State, average_of, smallest
+from ..registry.entries import register
 from ..stack import Gram, Statistic, Updates
 from ..stack import kernels as columns
 

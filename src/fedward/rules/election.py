@@ -8,11 +8,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from ..guard import finite_copy
-from ..mixers import clip_factors
-from ..parameters import Variant
-from ..registry import register
-from ..rule import Context, Plan, Rule, State, median
+from ..core import Context, Plan, Rule, State, finite_copy, median
+from ..registry.entries import register
+from ..registry.parameters import Variant
 from ..stack import (
     ElectedMean,
     Floors,
@@ -23,6 +21,7 @@ from ..stack import (
     Updates,
     magnitude_of_rank,
 )
+from .mixers import clip_factors
 
 _ELECTIONS = frozenset({"permutation", "scale", "columns"})
 

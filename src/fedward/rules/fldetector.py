@@ -10,10 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..guard import finite_copy
-from ..parameters import Variant
-from ..registry import register
-from ..rule import Context, Plan, Reason, Rule, State, average_of
+from ..core import Context, Plan, Reason, Rule, State, average_of, finite_copy
+from ..registry.entries import register
+from ..registry.parameters import Variant
 from ..stack import Dense, Joined, Updates
 from .memory import ROWS, Offset, check_remember, key, remember_rows, unit, updated
 

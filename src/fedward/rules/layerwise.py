@@ -8,11 +8,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..mixers import clip_factors
-from ..registry import register
-from ..rule import Context, Plan, Reason, Rule, State, median
+from ..core import Context, Plan, Reason, Rule, State, median
+from ..registry.entries import register
 from ..stack import Floors, MagnitudeCounts, SqNorms, Statistic, Updates, View
 from .election import row_floors
+from .mixers import clip_factors
 
 
 @register("lasa", paper="Xu et al. 2025")

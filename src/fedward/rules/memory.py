@@ -12,8 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..guard import most
-from ..rule import State
+from ..core import State, most
 from ..stack import Updates, View
 
 ROWS = 1000

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..rule import EXAMPLES, Context
+from ..core import EXAMPLES, Context
 
 _SPELLINGS = (EXAMPLES, "num_examples", "samples")  # of several the first
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..compound import Compound
-from ..registry import register
-from ..rule import Context, Plan, Rule, State
+from ..core import Compound, Context, Plan, Rule, State
+from ..registry.entries import register
 from ..stack import Statistic, Updates
 from .center import GeometricMedian
 from .coordinate import Median

@@ -8,11 +8,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..mixers import clip_factors
-from ..registry import register
-from ..rule import Context, Plan, Reason, Rule, State
+from ..core import Context, Plan, Reason, Rule, State
+from ..registry.entries import register
 from ..stack import Gram, SqNorms, Statistic, Updates, cosines, evened
 from .memory import NUMBERS, ROWS, Offset, check_remember, key, recall, remember, remember_rows, unit, updated
+from .mixers import clip_factors
 
 
 @register("fools-gold", paper="Fung et al. 2020", complexity="O(n^2 d)")

@@ -11,14 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..guard import finite_copy
-from ..mixers import clip_factors
-from ..parameters import Variant
-from ..registry import register
-from ..rule import Context, Plan, Reason, Rule, State, median
+from ..core import Context, Plan, Reason, Rule, State, finite_copy, median
+from ..registry.entries import register
+from ..registry.parameters import Variant
 from ..stack import Dots, Gram, Sample, SignCounts, SqNorms, Statistic, Updates
 from .distance import krum_scores
 from .meanshift import mean_shift
+from .mixers import clip_factors
 
 # The distance feature of a row that is farther than the median, and the greatest similarity feature.
 _FEATURE = 0.2

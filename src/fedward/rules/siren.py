@@ -8,10 +8,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from ..guard import finite_copy
-from ..parameters import Variant
-from ..registry import register
-from ..rule import Context, Plan, Reason, Rule, State, smallest
+from ..core import Context, Plan, Reason, Rule, State, finite_copy, smallest
+from ..registry.entries import register
+from ..registry.parameters import Variant
 from ..stack import Gram, Statistic, Updates
 from .memory import NUMBERS, check_remember, recall, remember, updated
 from .messages import alarms, by_examples

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..registry import register
-from ..rule import Bound, Context, Plan, Reason, Rule, State, average_of, smallest
+from ..core import Bound, Context, Plan, Reason, Rule, State, average_of, smallest
+from ..registry.entries import register
 from ..stack import Gram, Sample, Statistic, Updates, evened
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..registry import register
-from ..rule import Bound, BoundError, Context, Plan, Reason, Rule, State, average_of, smallest
+from ..core import Bound, BoundError, Context, Plan, Reason, Rule, State, average_of, smallest
+from ..registry.entries import register
 from ..stack import Gram, SqNorms, Statistic, Updates, evened
 from .distance import central_scores
 

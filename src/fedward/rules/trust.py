@@ -10,10 +10,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..compound import Compound
-from ..evaluator import Evaluator
-from ..registry import register
-from ..rule import Bound, Context, Plan, Reason, Rule, State, average_of, smallest
+from ..core import Bound, Compound, Context, Evaluator, Plan, Reason, Rule, State, average_of, smallest
+from ..registry.entries import register
 from ..stack import Dense, Dots, SqNorms, Statistic, Updates
 from .coordinate import Mean
 

@@ -1,11 +1,12 @@
 """Simulation of federated training, some clients malicious, on one machine."""
 
+from ..data.dataset import Dataset, FederatedData, Split, federate
+from ..data.partition import IID, PARTITIONS, Degree, Dirichlet, KClasses, Partition, SFraction
+from ..data.sources import DataError, load
+from ..models.images import MODELS, SignGuardCNN, build_model
 from .backends import Backend, Loop
 from .checkpoint import CheckpointError
-from .data import DataError, Dataset, FederatedData, Split, federate, load
 from .engine import Simulation
-from .models import MODELS, SignGuardCNN, build_model
-from .partition import IID, PARTITIONS, Degree, Dirichlet, KClasses, Partition, SFraction
 from .record import Record
 from .server import ServerSGD
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ..clients import Answer, Client, LocalModel, Task, carry_out
+from ..data.dataset import Split
 from ..stack import Layout
-from .data import Split
 
 
 class Backend(Protocol):

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from ..attacks import Attack, Batch
 from ..clients import Answer, Client, Shard, Task
-from ..rule import EXAMPLES, Context, State
+from ..core import EXAMPLES, Context, State
+from ..data.dataset import FederatedData
 from .backends import Backend
-from .data import FederatedData
 from .progress import Progress
 
 

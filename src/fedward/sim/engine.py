@@ -15,19 +15,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..aggregator import Result, judge
 from ..attacks import Attack, NoAttack, View
 from ..clients import Answer, Client, Gradient
-from ..evaluator import Evaluator
+from ..core import BoundError, Context, Evaluator, Plan, Result, Rule, State, apply, judge, neutral, stumbled
+from ..data.dataset import FederatedData, Split
 from ..failures import ContractError
-from ..guard import neutral
-from ..parameters import check_value
-from ..rule import BoundError, Context, Plan, Rule, State, apply, stumbled
+from ..registry.parameters import check_value
 from ..stack import Dense, Layers, Updates, materialise
 from .backends import Backend
 from .checkpoint import load_checkpoint, save_checkpoint
 from .cohort import Cohort, byzantine_ids
-from .data import FederatedData, Split
 from .parallel import Parallel
 from .progress import SAVED, Progress
 from .record import Record, Shares, by_client, reasons_of, share

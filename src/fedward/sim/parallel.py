@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from ..clients import Answer, Client, LocalModel, Samples, Task, carry_out
 from ..clients.base import introduced
 from ..clients.model import evaluation_parts, mean_tally
+from ..data.dataset import Split
 from .backends import Loop, fill
-from .data import Split
 from .grouped import GroupedGradients, UngroupableError
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..clients import Answer
-from ..rule import State
+from ..core import State
 from .record import Record
 
 SAVED = (

@@ -8,8 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..aggregator import Result
-from ..rule import Reason
+from ..core import Reason, Result
 
 Shares = tuple[float, float, float]
 

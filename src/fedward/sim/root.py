@@ -6,11 +6,10 @@ import torch
 from torch import Tensor
 
 from ..clients import Client, Gradient, Shard, Task
-from ..evaluator import rows_of
-from ..rule import Context
+from ..core import Context, rows_of
+from ..data.dataset import Split
 from ..stack import Updates
 from .backends import Backend
-from .data import Split
 
 
 def root_split(train: Split, samples: int, context: Context) -> Split:

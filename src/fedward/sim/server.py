@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..parameters import check_parameters
+from ..registry.parameters import check_parameters
 
 
 @dataclass(frozen=True, kw_only=True)

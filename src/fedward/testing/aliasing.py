@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..aggregator import Aggregator
 from ..attacks import Attack, View
-from ..rule import Context, Rule, State
+from ..core import Aggregator, Context, Rule, State
 from ..stack import Dense, Gram, Joined, Rooted, SignConcordance, SignCounts, SqNorms, materialise
 from .compare import close, equal, same
 from .rounds import next_round, verdict

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..attacks import Attack, Batch, View
-from ..rule import Context, State
+from ..core import Context, State
 from ..stack import Dense, materialise
 from .aliasing import check_attack_keeps_copies
 from .compare import Named, close, equal

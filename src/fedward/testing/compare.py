@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..aggregator import Result
+from ..core import Result
 
 
 def same(a: Result[Tensor], b: Result[Tensor]) -> None:

@@ -8,8 +8,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from ..aggregator import Aggregator, Result
-from ..rule import Rule
+from ..core import Aggregator, Result, Rule
 from .compare import Named, close
 from .rounds import next_round
 from .stacks import fewest, random_stack

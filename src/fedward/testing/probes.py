@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from ..attacks import Attack, Batch, View
-from ..chain import Mixer
 from ..clients import Answer, Client, Samples, Task
-from ..rule import Component, Context, Plan, Rule, State
+from ..core import Context, Mixer, Plan, Rule, State
+from ..registry.component import Component
 from ..stack import Updates
 
 # --- rules --------------------------------------------------------------------------------------------------

@@ -7,8 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..aggregator import Aggregator, Result
-from ..rule import Context, Messages, Plan, Rule
+from ..core import Aggregator, Context, Messages, Plan, Result, Rule
 from ..rules import Mean
 from ..stack import Updates
 from .stacks import root_data, said

@@ -10,9 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..aggregator import Aggregator
-from ..chain import Chain
-from ..rule import EXAMPLES, BoundError, Context, Messages, Reason, Rule, State, apply
+from ..core import EXAMPLES, Aggregator, BoundError, Chain, Context, Messages, Reason, Rule, State, apply
 from ..stack import Dense, Layers
 from . import aliasing, hostile
 from .compare import Named, Raises, close, equal, same

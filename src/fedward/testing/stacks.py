@@ -9,8 +9,7 @@ from zlib import crc32
 import torch
 from torch import Tensor
 
-from ..evaluator import rows_of
-from ..rule import EXAMPLES, BoundError, Messages, Rule
+from ..core import EXAMPLES, BoundError, Messages, Rule, rows_of
 from ..stack import Updates
 
 COLUMNS = 203  # not a multiple of any block size tried

@@ -9,11 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..aggregator import Aggregator
 from ..attacks import Attack, Batch, View
-from ..chain import Mixer
 from ..clients import Client
-from ..rule import Component, Context, Rule, State
+from ..core import Aggregator, Context, Mixer, Rule, State
+from ..registry.component import Component
 from ..stack import Dense, materialise
 from .compare import Named, close, equal
 from .probes import PROBES

@@ -11,10 +11,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .chain import Chain, Mixer, Mixers
+from ..core.chain import Chain, Mixer, Mixers
+from ..core.rule import Rule
+from .component import Component
+from .entries import build, catalogue, find, name_of
 from .parameters import components_in, takes_none, takes_several, types_of
-from .registry import build, catalogue, find, name_of
-from .rule import Component, Rule
 
 Spec = str | Mapping[str, Any]
 

@@ -1,20 +1,14 @@
-"""Data sets for the simulator: found on this machine or downloaded, checked, normalised and dealt to clients.
+"""Data sets by name: found on this machine or downloaded, checked and normalised.
 
 Everything is read from the four IDX files in which MNIST was first published, gzipped or not.
 """
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import io
-import math
 import os
-import struct
 import tempfile
 import urllib.request
-import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from importlib import resources
@@ -23,11 +17,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ..failures import MendableError
-from ..naming import unknown
-from .partition import IID, Partition
+from ..registry.naming import unknown
+from .dataset import Dataset, Split
+from .idx import CHUNK, IdxError, digest, read, read_idx
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -41,7 +35,6 @@ FILES = TRAIN + TEST
 MEAN, STD = 0.1307, 0.3081
 # No file of these data sets is half as large; what comes from the network is cut off here.
 LARGEST = 1 << 27
-CHUNK = 1 << 20
 TIMEOUT = 30.0  # seconds without a byte
 
 
@@ -49,109 +42,6 @@ class DataError(MendableError, RuntimeError):
     """A data set cannot be had: the message says which file, what is wrong with it and what to do."""
 
     hint = "Or take the data that comes with fedward: --data fashion-mnist-subset."
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Samples and their labels.
-
-    Args:
-        inputs: (N, C, H, W) float32, normalised.
-        labels: (N,) int64.
-
-    Raises:
-        ValueError: the two do not fit together.
-    """
-
-    inputs: Tensor
-    labels: Tensor
-
-    def __post_init__(self) -> None:
-        if self.labels.ndim != 1 or self.labels.dtype != torch.int64:
-            raise ValueError(f"labels must be 1-D int64, got {self.labels.ndim}-D {self.labels.dtype}")
-        if self.inputs.shape[:1] != self.labels.shape:
-            raise ValueError(f"{len(self.labels)} labels do not fit inputs {tuple(self.inputs.shape)}")
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-
-@dataclass(frozen=True, eq=False)
-class Dataset:
-    """A training and a test split with labels 0 .. classes - 1."""
-
-    name: str
-    train: Split
-    test: Split
-    classes: int
-
-
-@dataclass(frozen=True, eq=False)
-class FederatedData:
-    """A data set and the samples that each client holds.
-
-    Args:
-        dataset: shared by all clients, never copied.
-        shards: per client, int64 index tensors into `dataset.train`.
-    """
-
-    dataset: Dataset
-    shards: tuple[Tensor, ...]
-
-    @property
-    def n(self) -> int:
-        """Number of clients."""
-        return len(self.shards)
-
-
-def federate(
-    dataset: Dataset,
-    clients: int,
-    partition: Partition | None = None,
-    seed: int = 0,
-    holding_all: Iterable[int] = (),
-) -> FederatedData:
-    """Deal the training samples to clients.
-
-    Args:
-        dataset: what to deal.
-        clients: how many clients, 1 to the number of training samples.
-        partition: how to deal; `IID()` if not given.
-        seed: of the partition's generator. PyTorch's global generator is neither used nor changed.
-        holding_all: clients that each hold the whole training set, such as DeSGD's byzantine ones; the partition deals
-            it to the others.
-
-    Raises:
-        ValueError: the partition cannot deal so few samples to so many clients; or what it returned (it may
-            be anybody's) leaves a client without data, deals a sample twice or leaves one out.
-    """
-    partition, everything = IID() if partition is None else partition, set(holding_all)
-    if not everything < set(range(clients)):
-        raise ValueError(f"holding_all names some of the clients 0 to {clients - 1}, not all, got {sorted(everything)}")
-    count = clients - len(everything)
-    shards = iter(_dealt(dataset, count, partition, torch.Generator().manual_seed(seed)))
-    whole = torch.arange(len(dataset.train))
-    return FederatedData(dataset, tuple(whole if c in everything else next(shards) for c in range(clients)))
-
-
-def _dealt(dataset: Dataset, clients: int, partition: Partition, generator: torch.Generator) -> tuple[Tensor, ...]:
-    """What the partition deals to these clients, after checking it."""
-    shards = partition.split(dataset.train.labels, clients, generator)
-    if len(shards) != clients:
-        raise ValueError(f"{partition} returned {len(shards)} parts for {clients} clients")
-    for client, shard in enumerate(shards):
-        if shard.ndim != 1 or shard.dtype != torch.int64 or len(shard) == 0:
-            raise ValueError(
-                f"{partition}: client {client} of {clients} must get one or more samples, as 1-D int64 "
-                f"indices, got shape {tuple(shard.shape)} and {shard.dtype}; if empty, use fewer clients"
-            )
-    dealt, total = torch.cat(shards).sort().values, len(dataset.train)
-    if not torch.equal(dealt, torch.arange(total)):
-        raise ValueError(
-            f"{partition} must deal each of the samples 0 to {total - 1} exactly once; it dealt {len(dealt)} "
-            f"indices, {len(set(dealt.tolist()))} of them distinct, from {int(dealt[0])} to {int(dealt[-1])}"
-        )
-    return tuple(shards)
 
 
 @dataclass(frozen=True)
@@ -296,7 +186,7 @@ def _locate(source: Source, path: Path | str | None, download: bool) -> Files:
             raise source.error(f"{source.name}: {told} is not a folder")
         return _all_files(source, folder, told)
     if source.packaged:
-        return _all_files(source, resources.files("fedward.sim") / "datasets" / source.name, "fedward")
+        return _all_files(source, resources.files("fedward.data") / "datasets" / source.name, "fedward")
     looked = []
     if root := os.environ.get("FEDWARD_DATA"):
         folder = Path(root).expanduser()
@@ -323,9 +213,9 @@ def _locate(source: Source, path: Path | str | None, download: bool) -> Files:
 def _refuse_other(source: Source, files: Files) -> None:
     """Stop if these are the files of another data set: all of them have the same names."""
     name = TRAIN[1]
-    digest = _digest(_read(files[name])[0])
+    found = digest(read(files[name])[0])
     for other in SOURCES:
-        if digest == other.sha256.get(name) and digest != source.sha256.get(name):
+        if found == other.sha256.get(name) and found != source.sha256.get(name):
             raise DataError(
                 f"{files[name]}: this is {other.name}, not {source.name}. Give each data set its own folder; "
                 f"in the folder FEDWARD_DATA these are {source.name} and {other.name}."
@@ -348,11 +238,11 @@ def _download(source: Source, folder: Path) -> Files:
             with os.fdopen(handle, "wb") as out, urllib.request.urlopen(address, timeout=TIMEOUT) as answer:
                 while out.tell() <= LARGEST and (chunk := answer.read(CHUNK)):
                     out.write(chunk)
-            content, trouble = _read(file, LARGEST)
-            if trouble or _digest(content) != source.sha256[name]:
+            content, trouble = read(file, LARGEST)
+            if trouble or digest(content) != source.sha256[name]:
                 raise source.error(
                     f"{address}: the download is not the published file, or damaged: {file.stat().st_size:,} "
-                    f"bytes, {len(content):,} decompressed{trouble}, SHA-256 {_digest(content)}, expected "
+                    f"bytes, {len(content):,} decompressed{trouble}, SHA-256 {digest(content)}, expected "
                     f"{source.sha256[name]}. Nothing of it was kept; try again"
                 )
             os.replace(file, folder / f"{name}.gz")
@@ -366,46 +256,16 @@ def _download(source: Source, folder: Path) -> Files:
 # Reading
 
 
-def _digest(content: bytearray) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def _read(file: Path | Traversable, limit: float = math.inf) -> tuple[bytearray, str]:
-    """The content, decompressed as far as possible, and what stopped that, if anything."""
-    raw = file.read_bytes()
-    # By the first bytes, not by the name: some browsers unpack a file and leave the name.
-    if not raw.startswith(b"\x1f\x8b"):
-        return bytearray(raw), ""
-    content, stream = bytearray(), gzip.GzipFile(fileobj=io.BytesIO(raw))
-    try:
-        # read1, because read of a truncated file is an error that loses what came before.
-        while len(content) <= limit and (chunk := stream.read1(CHUNK)):
-            content += chunk
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        return content, f" (damaged gzip file of {len(raw):,} bytes: {error})"
-    return content, ""
-
-
 def _read_idx(source: Source, file: Path | Traversable, dims: int) -> np.ndarray:
-    """An IDX file of unsigned bytes: a magic number, `dims` sizes (all big-endian 32-bit), the bytes."""
-    content, trouble = _read(file)
-    start, magic = 4 + 4 * dims, 0x0800 + dims
-    if len(content) < start:
-        raise source.error(f"expected at least {start} bytes, found {len(content)}{trouble}", file)
-    found, *shape = struct.unpack_from(f">{1 + dims}I", content)
-    if found != magic:
-        raise source.error(f"expected the magic number {magic}, found {found}{trouble}", file)
-    size, sizes = start + math.prod(shape), " x ".join(map(str, shape))
-    if trouble or len(content) != size:
-        expected = f"{size:,} bytes (a header and {sizes})"
-        raise source.error(f"expected {expected}, found {len(content):,}{trouble}", file)
-    if size == start:
-        raise source.error(f"expected data, found none ({sizes})", file)
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    try:
+        return read_idx(file, dims)
+    except IdxError as error:
+        raise source.error(str(error), file) from error
 
 
 def _read_split(source: Source, files: Files, images_name: str, labels_name: str) -> Split:
-    images, labels = _read_idx(source, files[images_name], 3), _read_idx(source, files[labels_name], 1)
+    images = _read_idx(source, files[images_name], 3)
+    labels = _read_idx(source, files[labels_name], 1)
     file = files[labels_name]
     if len(images) != len(labels):
         raise source.error(f"expected {len(images)} labels as {images_name} has, found {len(labels)}", file)

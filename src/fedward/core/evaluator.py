@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from .stack import Layout, Updates, materialise
+from ..stack import Layout, Updates, materialise
 
 # Entries of the rows that are in memory at a time while a stack is evaluated.
 _CHUNK = 1 << 22

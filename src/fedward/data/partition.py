@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..parameters import check_parameters
+from ..registry.parameters import check_parameters
 
 __all__ = ["IID", "PARTITIONS", "Degree", "Dirichlet", "KClasses", "Partition", "SFraction"]
 

@@ -12,11 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .evaluator import Evaluator
-from .guard import neutral
-from .parameters import check_parameters, check_value
-from .rule import BoundError, Context, Outcome, Reason, Rule, State, apply, heard
-from .stack import (
+from ..registry.parameters import check_parameters, check_value
+from ..stack import (
     Buffers,
     Ids,
     Integers,
@@ -29,7 +26,13 @@ from .stack import (
     lower_median,
     mean_of_running,
 )
-from .stack.reference import ROW, Agreed
+from ..stack.reference import ROW, Agreed
+from .context import Context, heard
+from .evaluator import Evaluator
+from .neutral import neutral
+from .plan import Reason
+from .rule import BoundError, Outcome, Rule, apply
+from .state import State
 
 A = TypeVar("A", Tensor, np.ndarray)
 

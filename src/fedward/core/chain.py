@@ -14,10 +14,13 @@ from typing import ClassVar, overload
 import torch
 from torch import Tensor
 
+from ..registry.component import Component
+from ..stack import Statistic, Updates
 from .compound import Compound
-from .guard import finite_copy
-from .rule import BoundError, Component, Context, Plan, Rule, State
-from .stack import Statistic, Updates
+from .context import Context
+from .plan import Plan
+from .rule import BoundError, Rule
+from .state import State, finite_copy
 
 _PREVIOUS = "previous aggregate"  # where a chain keeps it for its mixers, beside the state of its rule
 

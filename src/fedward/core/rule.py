@@ -7,124 +7,26 @@ single pass, keeps rows with NaN or Inf away from it, and carries out its plan i
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from abc import abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, overload
-from zlib import crc32
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from ..failures import ContractError, MendableError
+from ..registry.component import Component
+from ..stack import SqNorms, Stack, Statistic, Updates, as_updates
+from .context import Context, Messages, heard
 from .evaluator import Evaluator, Once
-from .failures import ContractError, MendableError
-from .guard import neutral
-from .parameters import check_parameters
-from .stack import Kernel, SqNorms, Stack, Statistic, Updates, as_updates
-
-State = Mapping[str, Tensor]
-"""What a rule remembers between rounds."""
-
-Messages = Mapping[Hashable, Any]
-"""What clients say besides their rows, by id."""
-
-EXAMPLES = "num-examples"
-"""Under what name a client says how many samples it has, as in Flower."""
-
-
-class Reason(StrEnum):
-    """Why a client was accepted or not."""
-
-    ACCEPTED = "accepted"
-    NONFINITE = "nonfinite"
-    OVERFLOW = "overflow"
-    MALFORMED = "malformed"
-    NORM_TOO_SMALL = "norm-too-small"
-    NORM_TOO_LARGE = "norm-too-large"
-    SIGN_OUTLIER = "sign-outlier"
-    DIRECTION_OUTLIER = "direction-outlier"
-    SPECTRAL_OUTLIER = "spectral-outlier"
-    DISTRUSTED = "distrusted"
-    HARMFUL = "harmful"
-    INACCURATE = "inaccurate"
-    FALSE_ALARM = "false-alarm"
-    NO_ALARM = "no-alarm"
-    NO_EXAMPLES = "no-examples"
-    BANNED = "banned"
-    FAR = "far"
-    NOT_SELECTED = "not-selected"
+from .neutral import neutral
+from .plan import Plan
+from .state import State
 
 
 class BoundError(MendableError, ValueError):
     """Too few clients for what a rule claims to withstand."""
-
-
-@dataclass(frozen=True)
-class Context:
-    """What a decision may depend on besides the rows: the round, the seed, what clients said, the server's own data.
-
-    Random choices come from `generator`, which starts afresh at every call: deciding twice gives the same plan,
-    and every rank of a distributed run draws the same numbers. ``previous`` is the last aggregate, for mixers; rules
-    keep what they need in their state. ``group`` is the class that this round is about, where rounds have one (DeSGD);
-    for rounds of several, the class of each row by its id. ``rounds_per_epoch`` is how many rounds go through the
-    samples of a client that takes part in them, where that is known.
-    """
-
-    round: int = 0
-    seed: int = 0
-    messages: Messages = field(default_factory=dict)
-    path: tuple[str, ...] = ()
-    evaluator: Evaluator | None = None
-    previous: Tensor | None = None
-    group: int | Mapping[Hashable, int] | None = None
-    rounds_per_epoch: float | None = None
-
-    def fold(self, name: str) -> Context:
-        """The same context with random streams of its own, for a part of a composition."""
-        return replace(self, path=(*self.path, name))
-
-    def draw_seed(self, name: str = "") -> int:
-        """A seed for one purpose, by round, seed and name."""
-        words = [self.seed, self.round, *(crc32(part.encode()) for part in (*self.path, name))]
-        return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> np.uint64(1))
-
-    def generator(self, name: str = "", device: torch.device | str = "cpu") -> torch.Generator:
-        """A fresh generator for one purpose."""
-        return torch.Generator(device).manual_seed(self.draw_seed(name))
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """What to do with the rows: weigh them (``weights``) or run a kernel over their columns (``kernel``).
-
-    ``updates`` is the stack that the weights or the kernel refer to, usually the one the rule was given, else a
-    view of it. ``scores`` and ``reasons`` describe the rows of ``judged``, which is ``updates`` unless stated.
-    Reasons count only for rows that end up without weight. ``note`` says in a word or two how the whole round was
-    decided, where a rule has several ways.
-    """
-
-    updates: Updates
-    weights: Tensor | None = None
-    kernel: Kernel | None = None
-    scores: Mapping[str, Tensor] = field(default_factory=dict)
-    reasons: Sequence[Reason] | None = None
-    judged: Updates | None = None
-    note: str = ""
-
-    def __post_init__(self) -> None:
-        if (self.weights is None) == (self.kernel is None):
-            raise ValueError("a plan has weights or a kernel, and not both")
-        if self.weights is not None and self.weights.shape != (self.updates.n,):
-            raise ValueError(f"{self.updates.n} rows need {self.updates.n} weights, got {tuple(self.weights.shape)}")
-
-    def execute(self) -> Tensor:
-        """The second pass: the (d,) output."""
-        if self.weights is not None:
-            return self.updates.combine(self.weights)
-        assert self.kernel is not None
-        return self.updates.columns(self.kernel)
 
 
 @dataclass(frozen=True)
@@ -142,15 +44,6 @@ class Bound:
     def minimum(self, f: int) -> int:
         """The fewest clients for this f."""
         return self.per_f * f + self.plus
-
-
-class Component(ABC):
-    """What rules, mixers and attacks share: a place in the catalogue, and parameters checked when made."""
-
-    kind: ClassVar[str]
-
-    def __post_init__(self) -> None:
-        check_parameters(self)
 
 
 class Rule(Component):
@@ -237,26 +130,6 @@ class Rule(Component):
         return output.numpy() if isinstance(G, np.ndarray) else output
 
 
-def heard(messages: Messages, updates: Updates) -> Messages:
-    """Messages, with the numbers of examples that came with updates, unless a message has that key itself.
-
-    Raises:
-        TypeError: no mapping of clients.
-    """
-    if not isinstance(messages, Mapping):
-        raise TypeError(
-            f"messages are what clients said, by id, {{0: {{{EXAMPLES!r}: 250}}, ...}}; got {type(messages).__name__}: "
-            "hand over dict(zip(ids, messages))"
-        )
-    if not updates.agreed or not updates.agreed.examples:
-        return messages
-    all_said = dict(messages)
-    for name, examples in updates.agreed.examples.items():
-        said = all_said.get(name)
-        all_said[name] = {EXAMPLES: examples, **(said if isinstance(said, Mapping) else {})}
-    return all_said
-
-
 @dataclass(frozen=True, eq=False)
 class Outcome:
     """A plan carried out."""
@@ -311,42 +184,3 @@ def apply(rule: Rule, updates: Updates, state: State, context: Context) -> Outco
 def stumbled(rule: Rule, error: Exception) -> str:
     """Why a round was skipped that made its rule raise something unforeseen."""
     return f"{rule!r} raised {type(error).__name__}: {error}"
-
-
-def smallest(scores: Tensor, k: int, *then: Tensor) -> Tensor:
-    """Indices of the k smallest scores, best first; of equal ones those smallest by ``then``, or else the first rows.
-
-    Numbers within 1e-12 of their size of the next are equal: rounding must not decide between identical rows.
-    """
-    order = torch.arange(len(scores))
-    for key in reversed((scores, *then)):
-        order = order[levels(key)[order].argsort(stable=True)]
-    return order[:k]
-
-
-def levels(values: Tensor) -> Tensor:
-    """The rank of each number among those that differ, 0 for the smallest, as `smallest` tells them apart: (n,)."""
-    ranked, order = values.double().sort(stable=True)
-    slack = torch.where(ranked.isfinite(), 1e-12 * ranked.abs(), 0.0)
-    gaps = ranked[1:] > ranked[:-1] + slack[1:].minimum(slack[:-1])
-    level = torch.cat([torch.zeros(1, dtype=torch.int64), gaps.long().cumsum(0)])
-    return torch.empty_like(level).index_copy_(0, order, level)
-
-
-def average_of(
-    updates: Updates,
-    rows: Tensor,
-    *,
-    scores: Mapping[str, Tensor] | None = None,
-    reason: Reason = Reason.NOT_SELECTED,
-) -> Plan:
-    """The plan to average the rows at the given indices; the others get the given reason. No rows: the zero vector."""
-    weights = torch.zeros(updates.n, dtype=torch.float64)
-    weights[rows] = 1 / max(len(rows), 1)
-    return Plan(updates, weights, scores=scores or {}, reasons=[reason] * updates.n)
-
-
-def median(values: Tensor) -> float:
-    """The middle value, or the mean of the two middle ones (`torch.median` returns the lower)."""
-    ranked = values.double().sort().values
-    return float((ranked[(len(ranked) - 1) // 2] + ranked[len(ranked) // 2]) / 2)

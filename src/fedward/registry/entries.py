@@ -13,11 +13,13 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
-from .chain import Mixer
+from ..core.chain import Mixer
+from ..core.context import Context
+from ..core.rule import Rule
+from ..stack import Statistic
+from .component import Component
 from .naming import unknown
 from .parameters import check_parameters
-from .rule import Component, Context, Rule
-from .stack import Statistic
 
 C = TypeVar("C", bound=type[Component])
 
@@ -96,13 +98,14 @@ class Entry:
 
 
 _ENTRIES: dict[str, Entry] = {}
+_PACKAGE = __name__.partition(".")[0]
 _PACKAGED = ("rules", "mixers", "attacks", "clients")
 
 
 def _entries() -> dict[str, Entry]:
     """All lines: what comes with fedward enters itself when it is loaded, which is now at the latest."""
     for module in _PACKAGED:
-        importlib.import_module(f".{module}", __package__)
+        importlib.import_module(f"{_PACKAGE}.{module}")
     return _ENTRIES
 
 
@@ -202,7 +205,7 @@ def _imported(path: str) -> Entry:
 
 
 def _is_packaged(cls: type) -> bool:
-    return cls.__module__.partition(".")[0] == __name__.partition(".")[0]
+    return cls.__module__.partition(".")[0] == _PACKAGE
 
 
 def _key(name: str) -> str:

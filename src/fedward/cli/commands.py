@@ -13,16 +13,17 @@ from typing import Any
 import torch
 import typer
 
-from . import catalogue, display
-from .experiments.pool import Failed, cores
-from .experiments.report import write_report
-from .experiments.run import Summary, execute, run_grid
-from .experiments.spec import RunSpec, SpecError, file_name, load_spec, make_spec
-from .failures import say_error
-from .notation import describe, parse
-from .redteam import EVERYTHING, Examination, examination_steps, examine, examine_all, write_page
-from .sim import MODELS
-from .sim.data import SOURCES
+from .. import catalogue
+from ..data.sources import SOURCES
+from ..experiments.pool import Failed, cores
+from ..experiments.run import Summary, execute, run_grid
+from ..experiments.spec import RunSpec, SpecError, file_name, load_spec, make_spec
+from ..redteam import EVERYTHING, Examination, examination_steps, examine, examine_all
+from ..registry.notation import describe, parse
+from ..report import write_examinations, write_report
+from ..sim import MODELS
+from . import display
+from .terminal import say_error
 
 DEMO: Mapping[str, Any] = {
     "data": "fashion-mnist-subset",
@@ -97,7 +98,7 @@ def redteam(
     outcomes = _examine(jobs, {**settings, **chosen})
     examinations = [outcome for outcome in outcomes.values() if isinstance(outcome, Examination)]
     failed = {str(file): outcome.why for file, outcome in outcomes.items() if isinstance(outcome, Failed)}
-    page = write_page(examinations, refused | failed, out / "report.html") if examinations else None
+    page = write_examinations(examinations, refused | failed, out / "report.html") if examinations else None
     if as_json:
         found = [e.to_json() for e in examinations]
         told = {"examinations": found, "refused": refused, "failed": failed, "report": page and str(page)}

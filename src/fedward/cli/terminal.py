@@ -36,6 +36,13 @@ def _leave(number: int, frame: FrameType | None) -> None:
     os._exit(INTERRUPTED)
 
 
+def say_error(text: str) -> None:
+    """Write it on standard error."""
+    import typer  # not before something went wrong: this module is loaded first of all
+
+    typer.echo(f"{typer.style('Error', fg='red', bold=True)} {text}", err=True)
+
+
 def write_anything(stream: object) -> None:
     """Let a stream write what its encoding lacks as the nearest plain letter, or a question mark."""
     codecs.register_error("fedward-plain", _plain)

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import torch
 
-from . import __version__
+from .. import __version__
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parent.parent
 
 # What decides no figure of a run: how it is asked for, shown, stored and tested. What is not named here counts.
 BESIDE = frozenset(
@@ -25,17 +25,12 @@ BESIDE = frozenset(
         "__init__.py",
         "__main__.py",
         "cli",
-        "cli.py",
-        "commands.py",
-        "display.py",
         "experiments",
         "failures.py",
         "flower",
-        "naming.py",
         "redteam",
-        "terminal.py",
+        "report",
         "testing",
-        "versions.py",
     }
 )
 

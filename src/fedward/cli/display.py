@@ -12,12 +12,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Column, Table
 from rich.text import Text
 
-from .experiments.run import Summary
-from .experiments.spec import RunSpec
-from .redteam import Examination, label
-from .registry import Entry
-from .rule import Reason
-from .sim import Record
+from ..core import Reason
+from ..experiments.run import Summary
+from ..experiments.spec import RunSpec
+from ..redteam import Examination, label
+from ..registry.entries import Entry
+from ..sim import Record
 
 # What is shown has names of the user's own in it, which are no markup.
 out = Console(markup=False, emoji=False)

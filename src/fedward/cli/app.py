@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from . import __version__
-from .failures import say_error, sentence
-from .terminal import INTERRUPTED, interrupts_raise
+from .. import __version__
+from ..failures import sentence
+from .terminal import INTERRUPTED, interrupts_raise, say_error
 
 app = typer.Typer(
     name="fedward",

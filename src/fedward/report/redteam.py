@@ -8,12 +8,12 @@ from math import log10
 from pathlib import Path
 from typing import Any
 
-from ..experiments.report import ReportError
-from ..experiments.report.pieces import NONE, count, document, figure, per_cent, table
-from ..experiments.report.style import BYZANTINE, HONEST, base_axis, base_layout, margins, safe_text
-from .arsenal import family, label
-from .examine import Examination
-from .play import Finding
+from ..redteam.arsenal import family, label
+from ..redteam.examine import Examination
+from ..redteam.play import Finding
+from .pieces import NONE, count, document, figure, per_cent, table
+from .runs import ReportError
+from .style import BYZANTINE, HONEST, base_axis, base_layout, margins, safe_text
 
 TITLE = "Red team: what each attack does to a rule"
 _LEAST = 1e-6
@@ -26,7 +26,7 @@ _EXPLAINED = (
 )
 
 
-def write_page(
+def write_examinations(
     examinations: Sequence[Examination], refused: Mapping[str, str], output: Path, title: str = TITLE
 ) -> Path:
     """Write the page about examinations as one HTML file, which needs no network to open; return its path.

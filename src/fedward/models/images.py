@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
-from ..naming import unknown
+from ..registry.naming import unknown
 
 __all__ = ["MODELS", "SignGuardCNN", "build_model"]
 

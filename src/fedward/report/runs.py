@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...failures import MendableError
+from ..failures import MendableError
 
 FORMAT = 1
 """The one version of the run folder that this code reads."""

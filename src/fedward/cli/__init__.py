@@ -1,0 +1,1 @@
+"""The `fedward` command: a thin face. Loads nothing heavy by itself."""

@@ -1,0 +1,45 @@
+"""The decision, as data: rules, plans, chains, and the aggregator that carries them out and judges each client."""
+
+from .aggregator import Aggregator, Result, judge
+from .chain import Chain, Mixer, Mixers, ScalingMixer
+from .compound import Compound
+from .context import EXAMPLES, Context, Messages, heard
+from .evaluator import Evaluator, RootEvaluator, rows_of
+from .neutral import neutral
+from .plan import Plan, Reason, average_of, levels, median, smallest
+from .rule import Bound, BoundError, Outcome, Rule, apply, stumbled
+from .state import State, finite_copy, most
+
+__all__ = [
+    "EXAMPLES",
+    "Aggregator",
+    "Bound",
+    "BoundError",
+    "Chain",
+    "Compound",
+    "Context",
+    "Evaluator",
+    "Messages",
+    "Mixer",
+    "Mixers",
+    "Outcome",
+    "Plan",
+    "Reason",
+    "Result",
+    "RootEvaluator",
+    "Rule",
+    "ScalingMixer",
+    "State",
+    "apply",
+    "average_of",
+    "finite_copy",
+    "heard",
+    "judge",
+    "levels",
+    "median",
+    "most",
+    "neutral",
+    "rows_of",
+    "smallest",
+    "stumbled",
+]

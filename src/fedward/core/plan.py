@@ -1,0 +1,106 @@
+"""`Plan`: the decision, as data; and how rows are chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import torch
+from torch import Tensor
+
+from ..stack import Kernel, Updates
+
+
+class Reason(StrEnum):
+    """Why a client was accepted or not."""
+
+    ACCEPTED = "accepted"
+    NONFINITE = "nonfinite"
+    OVERFLOW = "overflow"
+    MALFORMED = "malformed"
+    NORM_TOO_SMALL = "norm-too-small"
+    NORM_TOO_LARGE = "norm-too-large"
+    SIGN_OUTLIER = "sign-outlier"
+    DIRECTION_OUTLIER = "direction-outlier"
+    SPECTRAL_OUTLIER = "spectral-outlier"
+    DISTRUSTED = "distrusted"
+    HARMFUL = "harmful"
+    INACCURATE = "inaccurate"
+    FALSE_ALARM = "false-alarm"
+    NO_ALARM = "no-alarm"
+    NO_EXAMPLES = "no-examples"
+    BANNED = "banned"
+    FAR = "far"
+    NOT_SELECTED = "not-selected"
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What to do with the rows: weigh them (``weights``) or run a kernel over their columns (``kernel``).
+
+    ``updates`` is the stack that the weights or the kernel refer to, usually the one the rule was given, else a
+    view of it. ``scores`` and ``reasons`` describe the rows of ``judged``, which is ``updates`` unless stated.
+    Reasons count only for rows that end up without weight. ``note`` says in a word or two how the whole round was
+    decided, where a rule has several ways.
+    """
+
+    updates: Updates
+    weights: Tensor | None = None
+    kernel: Kernel | None = None
+    scores: Mapping[str, Tensor] = field(default_factory=dict)
+    reasons: Sequence[Reason] | None = None
+    judged: Updates | None = None
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.weights is None) == (self.kernel is None):
+            raise ValueError("a plan has weights or a kernel, and not both")
+        if self.weights is not None and self.weights.shape != (self.updates.n,):
+            raise ValueError(f"{self.updates.n} rows need {self.updates.n} weights, got {tuple(self.weights.shape)}")
+
+    def execute(self) -> Tensor:
+        """The second pass: the (d,) output."""
+        if self.weights is not None:
+            return self.updates.combine(self.weights)
+        assert self.kernel is not None
+        return self.updates.columns(self.kernel)
+
+
+def smallest(scores: Tensor, k: int, *then: Tensor) -> Tensor:
+    """Indices of the k smallest scores, best first; of equal ones those smallest by ``then``, or else the first rows.
+
+    Numbers within 1e-12 of their size of the next are equal: rounding must not decide between identical rows.
+    """
+    order = torch.arange(len(scores))
+    for key in reversed((scores, *then)):
+        order = order[levels(key)[order].argsort(stable=True)]
+    return order[:k]
+
+
+def levels(values: Tensor) -> Tensor:
+    """The rank of each number among those that differ, 0 for the smallest, as `smallest` tells them apart: (n,)."""
+    ranked, order = values.double().sort(stable=True)
+    slack = torch.where(ranked.isfinite(), 1e-12 * ranked.abs(), 0.0)
+    gaps = ranked[1:] > ranked[:-1] + slack[1:].minimum(slack[:-1])
+    level = torch.cat([torch.zeros(1, dtype=torch.int64), gaps.long().cumsum(0)])
+    return torch.empty_like(level).index_copy_(0, order, level)
+
+
+def average_of(
+    updates: Updates,
+    rows: Tensor,
+    *,
+    scores: Mapping[str, Tensor] | None = None,
+    reason: Reason = Reason.NOT_SELECTED,
+) -> Plan:
+    """The plan to average the rows at the given indices; the others get the given reason. No rows: the zero vector."""
+    weights = torch.zeros(updates.n, dtype=torch.float64)
+    weights[rows] = 1 / max(len(rows), 1)
+    return Plan(updates, weights, scores=scores or {}, reasons=[reason] * updates.n)
+
+
+def median(values: Tensor) -> float:
+    """The middle value, or the mean of the two middle ones (`torch.median` returns the lower)."""
+    ranked = values.double().sort().values
+    return float((ranked[(len(ranked) - 1) // 2] + ranked[len(ranked) // 2]) / 2)

@@ -1,0 +1,1 @@
+"""Whatever has a name: by text, by table or by import path."""

@@ -1,0 +1,230 @@
+"""Mixers: pre-aggregations as row-mixing matrices, decided from statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from ..core import BoundError, Context, Mixer, ScalingMixer, median, smallest
+from ..registry.entries import register
+from ..stack import Dots, Gram, SqNorms, Statistic, Updates
+
+__all__ = ["ARC", "NNM", "Bucketing", "ClipNorm", "GroupMajority", "Normalize", "SequentialBucketing"]
+
+
+@register("clip-norm", paper="Sun et al. 2019", example={"radius": "median"})
+@dataclass(frozen=True, kw_only=True)
+class ClipNorm(ScalingMixer):
+    """Scale rows that are longer than the radius down to it.
+
+    x_i min(1, radius / |x_i|); a zero row stays. ``ClipNorm(radius="median") >> Mean()`` is ClipMean.
+
+    Args:
+        radius: a length, or "median" for the median norm of the rows.
+
+    Raises:
+        ValueError: a radius that is neither positive nor "median".
+    """
+
+    radius: float | Literal["median"]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.radius != "median" and not self.radius > 0:
+            raise ValueError(f'the radius is a positive number or "median", got {self.radius!r}')
+
+    def statistics(self, context: Context) -> tuple[Statistic, ...]:
+        return (SqNorms(),)
+
+    def factors(self, updates: Updates, context: Context) -> Tensor:
+        norms = updates.norms()
+        radius = median(norms) if self.radius == "median" else self.radius
+        return clip_factors(norms, radius)
+
+
+def clip_factors(norms: Tensor, radius: float) -> Tensor:
+    """min(1, radius / norm), and 1 for a zero row: (n,)."""
+    return torch.where(norms > radius, radius / norms, torch.ones_like(norms))
+
+
+@register("normalize", paper="FedNGA, in Geo Benjamin et al. 2025")
+@dataclass(frozen=True, kw_only=True)
+class Normalize(ScalingMixer):
+    """Scale every row to length 1.
+
+    x_i / |x_i|; a zero row stays.
+    """
+
+    def statistics(self, context: Context) -> tuple[Statistic, ...]:
+        return (SqNorms(),)
+
+    def factors(self, updates: Updates, context: Context) -> Tensor:
+        norms = updates.norms()
+        return torch.where(norms > 0, 1 / norms, 1.0)
+
+
+@register("arc", paper="Allouah et al. 2025")
+@dataclass(frozen=True, kw_only=True)
+class ARC(ScalingMixer):
+    """Clip the longest rows, about 2f of them, to the length of the next one ("adaptive robust clipping").
+
+    k = floor(2 (f / n) (n - f)); the radius is the norm of the (k + 1)-th longest row. Allouah, Guerraoui, Gupta,
+    Jellouli, Rizk & Stephan, "Adaptive gradient clipping for robust federated learning", ICLR 2025, Algorithm 2.
+    """
+
+    f: int
+
+    def check(self, n: int) -> None:
+        _at_least(self, n, 2 * self.f + 1, "2f + 1")
+
+    def statistics(self, context: Context) -> tuple[Statistic, ...]:
+        return (SqNorms(),)
+
+    def factors(self, updates: Updates, context: Context) -> Tensor:
+        norms = updates.norms()
+        clipped = 2 * self.f * (updates.n - self.f) // updates.n
+        return clip_factors(norms, float(norms.sort(descending=True).values[clipped]))
+
+
+@register("nnm", paper="Allouah et al. 2023", complexity="O(n^2 d)")
+@dataclass(frozen=True, kw_only=True)
+class NNM(Mixer):
+    """Replace every row by the mean of its n - f nearest rows, itself included ("nearest neighbour mixing").
+
+    Allouah, Farhadkhani, Guerraoui, Gupta, Pinot & Stephan, "Fixing by mixing: a recipe for optimal Byzantine ML under
+    heterogeneity", AISTATS 2023, Algorithm 2. No mixed row is ever formed: Gram(M G) = M Gram(G) M^T.
+    """
+
+    f: int
+    keeps_clients: ClassVar[bool] = True
+
+    def check(self, n: int) -> None:
+        _at_least(self, n, self.f + 1, "f + 1")
+
+    def statistics(self, context: Context) -> tuple[Statistic, ...]:
+        return (Gram(),)
+
+    def matrix(self, updates: Updates, context: Context) -> Tensor:
+        M = torch.zeros(updates.n, updates.n, dtype=torch.float64)
+        for row, dists in zip(M, updates.sq_dists(), strict=True):
+            row[smallest(dists, updates.n - self.f)] = 1 / (updates.n - self.f)
+        return M
+
+
+@register("bucketing", paper="Karimireddy et al. 2022", example={"s": 2})
+@dataclass(frozen=True, kw_only=True)
+class Bucketing(Mixer):
+    """Means of random buckets of s rows; the last may be smaller.
+
+    Karimireddy, He & Jaggi, "Byzantine-robust learning on heterogeneous datasets via bucketing", ICLR 2022,
+    Algorithm 1. Up to f of the ceil(n / s) buckets hold a byzantine row, so the rule that follows has the same f.
+    """
+
+    s: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _positive("s", self.s)
+
+    def rows(self, n: int) -> int:
+        return -(-n // self.s)
+
+    def matrix(self, updates: Updates, context: Context) -> Tensor:
+        order = torch.randperm(updates.n, generator=context.generator("buckets"))
+        return _means(torch.split(order, self.s), updates.n)
+
+
+@register("sequential-bucketing", paper="Özfatura et al. 2023", example={"s": 2})
+@dataclass(frozen=True, kw_only=True)
+class SequentialBucketing(Mixer):
+    """Means of buckets of s rows, one from each of s clusters of rows by their cosine to the previous aggregate.
+
+    Rows are sorted by the cosine and cut into s clusters; bucket t has the t-th row of every cluster, each shuffled.
+    Özfatura, Özfatura, Küpçü & Gündüz, "Byzantines can also learn from history: fall of centered clipping in federated
+    learning", 2023. In the first round, without a previous aggregate, clusters are by row order.
+    """
+
+    s: int
+    history: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _positive("s", self.s)
+
+    def rows(self, n: int) -> int:
+        return -(-n // self.s)
+
+    def statistics(self, context: Context) -> tuple[Statistic, ...]:
+        return (SqNorms(),) if context.previous is None else (SqNorms(), Dots(context.previous))
+
+    def matrix(self, updates: Updates, context: Context) -> Tensor:
+        alike = torch.zeros(updates.n, dtype=torch.float64)
+        if context.previous is not None:
+            lengths = updates.norms() * float(context.previous.double().norm())
+            dots = updates.compute(Dots(context.previous))[0][:, 0]
+            alike = torch.where(lengths > 0, dots / lengths, 0.0)
+        return _means(sequential_buckets(alike, self.s, context.generator("buckets")), updates.n)
+
+
+def sequential_buckets(alike: Tensor, s: int, generator: torch.Generator) -> list[Tensor]:
+    """Row numbers of each bucket: one row of each of s clusters of rows in ascending order of ``alike``, shuffled."""
+    order = alike.round(decimals=12).argsort(stable=True)
+    length = -(-len(order) // s)
+    clusters = [c[torch.randperm(len(c), generator=generator)] for c in torch.split(order, length)]
+    return [torch.stack([c[t] for c in clusters if t < len(c)]) for t in range(length)]
+
+
+@register("group-majority", paper="Rajput et al. 2019", complexity="O(n^2 d)")
+@dataclass(frozen=True, kw_only=True)
+class GroupMajority(Mixer):
+    """The most frequent row of each group of r neighbouring clients, which were given the same batch to work on.
+
+    Of rows that are equally frequent, the first one; rows whose distance float64 cannot tell from 0 are the same. The
+    first stage of DETOX: ``GroupMajority(r=3) >> Bucketing(s=2) >> GeometricMedian()``. Rajput, Wang, Charles &
+    Papailiopoulos, "DETOX: a redundancy-based framework for faster and more robust gradient aggregation", NeurIPS 2019.
+    """
+
+    r: int = 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _positive("r", self.r)
+
+    def rows(self, n: int) -> int:
+        return -(-n // self.r)
+
+    def statistics(self, context: Context) -> tuple[Statistic, ...]:
+        return (Gram(),)
+
+    def _chosen(self, updates: Updates) -> Tensor:
+        same = (updates.sq_dists() == 0).int()
+        groups = torch.split(torch.arange(updates.n), self.r)
+        return torch.stack([group[same[group][:, group].sum(1).argmax()] for group in groups])
+
+    def matrix(self, updates: Updates, context: Context) -> Tensor:
+        return torch.eye(updates.n, dtype=torch.float64)[self._chosen(updates)]
+
+    def view(self, updates: Updates, context: Context) -> Updates:
+        return updates.take(self._chosen(updates))
+
+
+def _means(buckets: Sequence[Tensor], n: int) -> Tensor:
+    """The matrix that averages each bucket of rows."""
+    M = torch.zeros(len(buckets), n, dtype=torch.float64)
+    for row, bucket in zip(M, buckets, strict=True):
+        row[bucket] = 1 / len(bucket)
+    return M
+
+
+def _positive(name: str, value: int) -> None:
+    if value < 1:
+        raise ValueError(f"{name} counts rows, so {name} >= 1, got {value}")
+
+
+def _at_least(mixer: Mixer, n: int, fewest: int, formula: str) -> None:
+    if n < fewest:
+        raise BoundError(f"{mixer!r} needs n >= {formula} = {fewest} clients, got {n}")
