@@ -4,7 +4,7 @@
     .venv/bin/python scripts/mutants.py            # the same sample each time, in about half an hour of one core
     .venv/bin/python scripts/mutants.py --count 40 --seed 1 --only rules/sign.py
 
-A fixed sample of mutants of rules, stack and chain, spread over the files by their size, each against the tests of its
+A fixed sample of mutants of rules, stack and core/chain, spread over the files by their size, each against the tests of its
 file alone. A mutant lives in a copy of the tree, and its tests in a fork of a process that has imported torch already.
 """
 
@@ -33,18 +33,18 @@ from cosmic_ray.mutating import mutate_code
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path("src/fedward")
-# Loops that numba compiles: tests/core/test_compiled.py holds them against torch, and takes minutes to compile them.
+# Loops that numba compiles: tests/stack/test_compiled.py holds them against torch, and takes minutes to compile them.
 LEFT_OUT = {"stack/loops.py", "stack/columnloops.py", "stack/compiled.py"}
 PATIENCE = 3  # a mutant whose tests take so many times as long as without it is killed: its loop may have no end
 
-INPUTS = "core/test_inputs.py core/test_oddities.py core/test_stack.py"
-VIEWS = "core/test_statistics.py core/test_views.py core/test_stack.py"
+INPUTS = "stack/test_inputs.py stack/test_oddities.py stack/test_stack.py"
+VIEWS = "stack/test_statistics.py stack/test_views.py stack/test_stack.py"
 MEMORY = "conformance/test_memory.py conformance/test_recovery.py conformance/test_forgetting.py"
 CHAINS = "conformance/test_chain.py conformance/test_mixers.py conformance/test_layers.py"
 NUMBERS = "conformance/test_numbers.py"
 # What is about a file, besides the tests of its rules in conformance/test_rules.py.
 TESTS = {
-    "chain.py": f"{CHAINS} -k 'not before_every_rule'",
+    "core/chain.py": f"{CHAINS} -k 'not before_every_rule'",
     "rules/center.py": f"{NUMBERS} conformance/test_memory.py",
     "rules/classwise.py": "conformance/test_classwise.py",
     "rules/clustering.py": "conformance/test_clusterings.py conformance/test_memory.py conformance/test_forgetting.py",
@@ -64,19 +64,19 @@ TESTS = {
     "rules/trust.py": "conformance/test_parameters_evaluated.py",
     "rules/weiszfeld.py": NUMBERS,
     "rules/wrapped.py": "conformance/test_siren.py conformance/test_classwise.py",
-    "stack/buffers.py": "core/test_buffers.py",
-    "stack/election.py": "conformance/test_rules.py::test_equals_its_oracle_anywhere core/test_kernels.py",
+    "stack/buffers.py": "stack/test_buffers.py",
+    "stack/election.py": "conformance/test_rules.py::test_equals_its_oracle_anywhere stack/test_kernels.py",
     "stack/entries.py": INPUTS,
-    "stack/files.py": "core/test_files.py",
+    "stack/files.py": "stack/test_files.py",
     "stack/gathered.py": INPUTS,
     "stack/geometry.py": f"{VIEWS} {NUMBERS}",
     "stack/intake.py": INPUTS,
-    "stack/kernels.py": f"core/test_kernels.py {NUMBERS}",
+    "stack/kernels.py": f"stack/test_kernels.py {NUMBERS}",
     "stack/layout.py": INPUTS,
     "stack/parts.py": "sim/test_fresh_statistics.py attacks/test_adaptive.py",
-    "stack/ranks.py": "core/test_ranks.py core/test_kernels.py",
+    "stack/ranks.py": "stack/test_ranks.py stack/test_kernels.py",
     "stack/reference.py": INPUTS,
-    "stack/sources.py": f"{VIEWS} core/test_inputs.py",
+    "stack/sources.py": f"{VIEWS} stack/test_inputs.py",
     "stack/stats.py": VIEWS,
     "stack/updates.py": VIEWS,
 }
@@ -87,8 +87,8 @@ Mutant = tuple[str, str, str]
 
 
 def files() -> list[str]:
-    """The files of rules and stack, and chain.py."""
-    found = [PACKAGE / "chain.py", *(p for part in ("rules", "stack") for p in (ROOT / PACKAGE / part).glob("*.py"))]
+    """The files of rules and stack, and core/chain.py."""
+    found = [PACKAGE / "core" / "chain.py", *(p for part in ("rules", "stack") for p in (ROOT / PACKAGE / part).glob("*.py"))]
     names = {(ROOT / path).relative_to(ROOT / PACKAGE).as_posix() for path in found}
     return sorted(name for name in names - LEFT_OUT if not name.endswith("__init__.py"))
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from fedward.experiments import versions as made
 from fedward.experiments import store
+from fedward.experiments import versions as made
 from fedward.experiments.run import execute
 from fedward.experiments.spec import make_spec
 from fedward.redteam import examine, load_examination

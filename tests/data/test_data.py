@@ -19,10 +19,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from fedward.data import sources as data
 from fedward.data.dataset import Dataset, Split, federate
 from fedward.data.partition import IID, SFraction
 from fedward.data.sources import FILES, DataError, Source, load, load_source, names
-from fedward.sim import data
 
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = FILES
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
@@ -332,6 +332,7 @@ def test_endless_download_is_cut_off(
     source, folder = served
     monkeypatch.setattr(data, "LARGEST", 2_000)
     monkeypatch.setattr(data, "CHUNK", 500)
+    monkeypatch.setattr("fedward.data.idx.CHUNK", 500)
     endless = bytes(100_000)
     (folder / f"{TRAIN_IMAGES}.gz").write_bytes(gzip.compress(endless) if zipped else endless)
     with pytest.raises(DataError, match=r": [\d,]+ bytes, [12],\d\d\d decompressed"):
