@@ -4,8 +4,8 @@
     .venv/bin/python scripts/mutants.py            # the same sample each time, in about half an hour of one core
     .venv/bin/python scripts/mutants.py --count 40 --seed 1 --only rules/sign.py
 
-A fixed sample of mutants of rules, stack and core/chain, spread over the files by their size, each against the tests of its
-file alone. A mutant lives in a copy of the tree, and its tests in a fork of a process that has imported torch already.
+A fixed sample of mutants of rules, stack and core/chain, spread over the files by their size, each against the tests of
+its file alone. A mutant lives in a copy of the tree, and its tests in a fork of a process that has imported torch already.
 """
 
 from __future__ import annotations
@@ -88,7 +88,10 @@ Mutant = tuple[str, str, str]
 
 def files() -> list[str]:
     """The files of rules and stack, and core/chain.py."""
-    found = [PACKAGE / "core" / "chain.py", *(p for part in ("rules", "stack") for p in (ROOT / PACKAGE / part).glob("*.py"))]
+    found = [
+        PACKAGE / "core" / "chain.py",
+        *(p for part in ("rules", "stack") for p in (ROOT / PACKAGE / part).glob("*.py")),
+    ]
     names = {(ROOT / path).relative_to(ROOT / PACKAGE).as_posix() for path in found}
     return sorted(name for name in names - LEFT_OUT if not name.endswith("__init__.py"))
 
