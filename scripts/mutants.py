@@ -5,7 +5,8 @@
     .venv/bin/python scripts/mutants.py --count 40 --seed 1 --only rules/sign.py
 
 A fixed sample of mutants of rules, stack and core/chain, spread over the files by their size, each against the tests of
-its file alone. A mutant lives in a copy of the tree, and its tests in a fork of a process that has imported torch already.
+its file alone. A mutant lives in a copy of the tree, and its tests in a fork of a process that has imported torch
+already.
 """
 
 from __future__ import annotations
