@@ -88,7 +88,10 @@ Mutant = tuple[str, str, str]
 
 def files() -> list[str]:
     """The files of rules and stack, and core/chain.py."""
-    found = [PACKAGE / "core" / "chain.py", *(p for part in ("rules", "stack") for p in (ROOT / PACKAGE / part).glob("*.py"))]
+    found = [
+        PACKAGE / "core" / "chain.py",
+        *(p for part in ("rules", "stack") for p in (ROOT / PACKAGE / part).glob("*.py")),
+    ]
     names = {(ROOT / path).relative_to(ROOT / PACKAGE).as_posix() for path in found}
     return sorted(name for name in names - LEFT_OUT if not name.endswith("__init__.py"))
 
