@@ -62,7 +62,18 @@ STILL_LONG = {"fedward.report.plots", "fedward.sim.engine", "fedward.stack.updat
 SAME_NAME: Mapping[str, str] = {
     **dict.fromkeys(("run", "demo", "redteam", "report", "list_"), "a command of the command line, and what it does"),
     **dict.fromkeys(
-        ("View", "Compound", "median", "load", "check_rule", "Sent", "lower_median", "weighted_sum", "usable"),
+        (
+            "View",
+            "Compound",
+            "carry_out",
+            "median",
+            "load",
+            "check_rule",
+            "Sent",
+            "lower_median",
+            "weighted_sum",
+            "usable",
+        ),
         "until they are told apart",
     ),
 }
