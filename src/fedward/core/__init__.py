@@ -1,17 +1,19 @@
 """The decision, as data: rules, plans, chains, and the aggregator that carries them out and judges each client."""
 
+from ..registry.traits import WHOLE, Bound, Knowledge, Traits, merged
 from .aggregator import Aggregator, Result, judge
-from .chain import Chain, Mixer, Mixers, ScalingMixer
-from .compound import Compound
+from .chain import Chain, Mixer, Mixers, ScalingMixer, reads
+from .compound import Compound, Whole
 from .context import EXAMPLES, Context, Messages, heard
 from .evaluator import Evaluator, RootEvaluator, rows_of
 from .neutral import neutral
 from .plan import Plan, Reason, average_of, levels, median, smallest
-from .rule import Bound, BoundError, Outcome, Rule, apply, stumbled
+from .rule import BoundError, Outcome, Rule, apply, stumbled
 from .state import State, finite_copy, most
 
 __all__ = [
     "EXAMPLES",
+    "WHOLE",
     "Aggregator",
     "Bound",
     "BoundError",
@@ -19,6 +21,7 @@ __all__ = [
     "Compound",
     "Context",
     "Evaluator",
+    "Knowledge",
     "Messages",
     "Mixer",
     "Mixers",
@@ -30,6 +33,8 @@ __all__ = [
     "Rule",
     "ScalingMixer",
     "State",
+    "Traits",
+    "Whole",
     "apply",
     "average_of",
     "finite_copy",
@@ -37,8 +42,10 @@ __all__ = [
     "judge",
     "levels",
     "median",
+    "merged",
     "most",
     "neutral",
+    "reads",
     "rows_of",
     "smallest",
     "stumbled",

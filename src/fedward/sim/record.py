@@ -29,7 +29,7 @@ class Record:
         seconds: wall time by phase.
         skipped: why the model was left as it was, if it was.
         note: how the rule decided the round, where it has several ways.
-        scores: what the rule has to be kept on record (`Rule.recorded`), by name and client; None for those that did
+        scores: what the rule has to be kept on record (`Traits.recorded`), by name and client; None for those that did
             not take part.
     """
 

@@ -57,7 +57,7 @@ def _check_rows(attack: Attack, honest: Tensor, own: Tensor) -> None:
 
 
 def _check_knowledge(attack: Attack, honest: Tensor, own: Tensor) -> None:
-    knows, context = attack.knows, Context(round=1, seed=2)
+    knows, context = attack.traits().knows, Context(round=1, seed=2)
     forged = attack(honest, own, context=context)
     if knows == "own":
         assert equal(forged, attack(3 - 2 * honest, own, context=context)), "it looks at honest rows"
@@ -77,7 +77,7 @@ def _check_rounds(attack: Attack, honest: Tensor, own: Tensor) -> None:
             after = attack.advance(view, sent[-1])
             assert all(isinstance(v, Tensor) for v in after.values()), "its memory has something other than tensors"
             assert all(torch.equal(state[k], v) for k, v in saved.items()), "its memory was modified in place"
-            assert attack.history or not after, "it remembers, and does not say so: history"
+            assert attack.traits().history or not after, "it remembers, and does not say so: history"
             state, previous = after, rows.combine(torch.full((rows.n,), 1 / rows.n, dtype=torch.float64))
         return sent
 

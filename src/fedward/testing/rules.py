@@ -39,7 +39,7 @@ def check_rule(rule: Rule, *, oracle: Oracle | None = None) -> None:
     for check in CHECKS:
         with Named(check.__doc__ or check.__name__):
             check(rule)
-    for claim in sorted(rule.properties):
+    for claim in sorted(rule.traits().properties):
         assert claim in PROPERTIES, f"unknown property {claim!r}; valid: {', '.join(PROPERTIES)}"
         with Named(f"claimed property {claim}"):
             PROPERTIES[claim](rule, random_stack(rule))
@@ -58,7 +58,7 @@ def _check_weights(rule: Rule) -> None:
             assert score.shape == (len(G),), f"score {name} has shape {tuple(score.shape)}"
         if result.weights is not None:
             assert torch.equal(result.accepted, result.weights > 0), "accepted is not weight > 0"
-        if result.weights is not None and not rule.server_rows:
+        if result.weights is not None and not rule.traits().server_rows:
             close(result.weights @ G, result.output)
 
 
@@ -93,7 +93,8 @@ def _check_pure(rule: Rule) -> None:
 
 def _check_passes(rule: Rule) -> None:
     """reads the data no more often than it declares"""
-    if rule.passes is None:
+    declared = rule.traits().passes
+    if declared is None:
         return
     state: State = {}
     for round in range(_ROUNDS):
@@ -101,7 +102,7 @@ def _check_passes(rule: Rule) -> None:
         context = Context(round=round, messages=said(updates.ids), evaluator=root_data(rule, COLUMNS))
         state = apply(rule, updates, state, context).state
         passes = updates.columns_read / updates.d
-        assert passes <= rule.passes, f"{passes:g} passes in round {round}, declared: {rule.passes}"
+        assert passes <= declared, f"{passes:g} passes in round {round}, declared: {declared}"
 
 
 def _check_resume(rule: Rule) -> None:
@@ -172,7 +173,7 @@ def _check_degenerate(rule: Rule) -> None:
     for stack in (G[:1].expand(len(G), -1), torch.zeros_like(G), G[:, :1]):
         result = verdict(rule, stack)
         assert bool(result.output.isfinite().all()), "output is not finite"
-        if result.weights is not None and not rule.server_rows:
+        if result.weights is not None and not rule.traits().server_rows:
             close(result.weights @ stack, result.output)
     G[0] = 0
     assert bool(output_of(rule, G).isfinite().all()), "output is not finite with one zero row"
@@ -184,7 +185,7 @@ def _check_ties(rule: Rule) -> None:
     f = max(getattr(rule, "f", 0), 2)
     G[-f:] = G[-1].clone()
     first = verdict(rule, G)
-    scales = (1.0, 1024.0) if "scale" in rule.properties else (1.0,)
+    scales = (1.0, 1024.0) if "scale" in rule.traits().properties else (1.0,)
     for scale in scales:  # exact in binary: only rounding of sums over other blocks can differ
         again = verdict(rule, Dense(G * scale, block=17))
         assert torch.equal(first.accepted, again.accepted), "the decision depends on the blocks"
@@ -252,7 +253,7 @@ def _few_in_any_order(rule: Rule) -> None:
             generator = torch.Generator().manual_seed(seed)
             order = torch.arange(n).flip(0) if seed == 0 else torch.randperm(n, generator=generator)
             one, other = Aggregator(rule), Aggregator(rule)
-            for round in range(2 if rule.history else 1):
+            for round in range(2 if rule.traits().history else 1):
                 G = random_stack(rule, seed=10 * seed + round, extra=n - fewest(rule), d=5 + 20 * (seed % 2))
                 a, b = next_round(one, G, range(n)), next_round(other, G[order], order.tolist())
                 close(b.output, a.output)

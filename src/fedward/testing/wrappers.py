@@ -11,8 +11,9 @@ from torch import Tensor
 
 from ..attacks import Attack, Batch, View
 from ..clients import Client
-from ..core import Aggregator, Context, Mixer, Rule, State
+from ..core import Aggregator, Context, Mixer, Rule, State, Traits
 from ..registry.component import Component
+from ..registry.traits import MERGES
 from ..stack import Dense, materialise
 from .compare import Named, close, equal
 from .probes import PROBES
@@ -22,12 +23,7 @@ from .stacks import QuadraticEvaluator, fewest
 Make = Callable[[Any], Component]
 
 _ROUNDS = 16  # enough to leave a warm-up behind, and for every part of a schedule to have its turn
-_TRAITS = {
-    "rule": ("history", "root_data", "by_client", "server_rows"),
-    "mixer": ("history",),
-    "attack": ("history", "protocol"),
-    "client": ("talks",),
-}
+_WHETHER = tuple(name for name, merge in MERGES.items() if merge is any)  # what a whole has if one of its parts does
 
 
 def check_wrapper(make: Make, kind: str = "rule") -> None:
@@ -48,8 +44,7 @@ def check_wrapper(make: Make, kind: str = "rule") -> None:
     bare = next(iter(made.values()))
     for part, whole in made.items():
         with Named(f"around {part!r}"):
-            for trait in _TRAITS[kind]:
-                _check_trait(trait, whole, bare, part)
+            _check_traits(whole.traits(), bare.traits(), part.traits())
             _check_more(whole, bare, part)
 
 
@@ -63,18 +58,26 @@ def _made(make: Make, part: Component) -> Component | None:
         return None
 
 
-def _check_trait(trait: str, whole: Component, bare: Component, part: Component) -> None:
-    expected = getattr(bare, trait) or getattr(part, trait)
-    found = getattr(whole, trait)
-    assert found == expected, f"{trait} is {found}, and the part's is {getattr(part, trait)}"
+def _check_traits(whole: Traits, bare: Traits, part: Traits) -> None:
+    """Those of any kind that follow from the part's and those around a plain part."""
+    for name in _WHETHER:
+        found, theirs = getattr(whole, name), getattr(part, name)
+        assert found == (getattr(bare, name) or theirs), f"{name} is {found}, and the part's is {theirs}"
+    recorded = {*bare.recorded, *part.recorded}
+    assert set(whole.recorded) == recorded, f"recorded is {whole.recorded}, expected {sorted(recorded)}"
+    if part.passes is None:
+        assert whole.passes is None, "passes is known, and the part's grows with n"
+    elif bare.passes is not None:
+        assert whole.passes is not None, "passes is None, and those of its parts are known"
 
 
 def _check_more(whole: Component, bare: Component, part: Component) -> None:
-    """What is no matter of a flag."""
+    """What is a matter of one kind."""
+    has, theirs = whole.traits(), part.traits()
     if isinstance(part, Client):
         assert isinstance(whole, Client)
-        assert whole.by_class == part.by_class, f"by_class is {whole.by_class}, and the part's is {part.by_class}"
-        assert whole.sends == part.sends, f"it sends a {whole.sends}, and its part a {part.sends}"
+        assert has.by_class == theirs.by_class, f"by_class is {has.by_class}, and the part's is {theirs.by_class}"
+        assert has.sends == theirs.sends, f"it sends a {has.sends}, and its part a {theirs.sends}"
     elif isinstance(whole, Attack):
         assert isinstance(bare, Attack)
         assert isinstance(part, Attack)
@@ -83,18 +86,14 @@ def _check_more(whole: Component, bare: Component, part: Component) -> None:
     elif isinstance(whole, Mixer):
         assert isinstance(part, Mixer)
         # What it is only if every part is: the others are those of the plain one's whole.
-        others = [other for other in getattr(bare, "parts", ()) if other not in PROBES["mixer"]]
-        for trait in ("keeps_clients", "diagonal"):
-            expected = getattr(part, trait) and all(getattr(other, trait) for other in others)
-            assert getattr(whole, trait) == expected, f"{trait} is {getattr(whole, trait)}"
+        others = [other.traits() for other in getattr(bare, "parts", ()) if other not in PROBES["mixer"]]
+        for name in ("keeps_clients", "diagonal"):
+            expected = getattr(theirs, name) and all(getattr(other, name) for other in others)
+            assert getattr(has, name) == expected, f"{name} is {getattr(has, name)}"
     else:
         assert isinstance(whole, Rule)
-        recorded = {*getattr(bare, "recorded", ()), *getattr(part, "recorded", ())}
-        assert set(whole.recorded) == recorded, f"recorded is {whole.recorded}, expected {sorted(recorded)}"
-        if getattr(part, "passes", 0) is None:
-            assert whole.passes is None, f"passes is {whole.passes}, and the part's grows with n"
-        elif getattr(bare, "passes", None) is not None:
-            assert whole.passes is not None, "passes is None, and those of its parts are known"
+        surplus = sorted(has.properties - theirs.properties) if isinstance(part, Rule) else []
+        assert not surplus, f"properties has {surplus}, which its part does not claim"
         _check_play(whole)
 
 
@@ -103,22 +102,24 @@ def _check_more(whole: Component, bare: Component, part: Component) -> None:
 
 def _check_play(rule: Rule) -> None:
     """Some rounds, held against what it says of itself."""
-    n, d = fewest(rule) + 5, 23
+    traits, n, d = rule.traits(), fewest(rule) + 5, 23
     aggregator, ids = Aggregator(rule), [f"client {i}" for i in range(n)]
     seen: set[str] = set()
     for round in range(_ROUNDS):
         generator = torch.Generator().manual_seed(round)
         G = 1 + torch.randn(n, d, generator=generator, dtype=torch.float64)
         updates = Dense(G, ids=ids, block=8)
-        result = aggregator(updates, evaluator=QuadraticEvaluator(d) if rule.root_data else None)
-        assert rule.history or not aggregator.state, "it remembers, and does not say so: history"
-        if result.weights is not None and not rule.server_rows:
+        result = aggregator(updates, evaluator=QuadraticEvaluator(d) if traits.root_data else None)
+        assert traits.history or not aggregator.state, "it remembers, and does not say so: history"
+        if result.weights is not None and not traits.server_rows:
             close(result.weights @ G, result.output)
-        if rule.passes is not None:
+        if traits.passes is not None:
             passes = updates.columns_read / d
-            assert passes <= rule.passes, f"{passes:g} passes in round {round}, declared: {rule.passes}"
+            assert passes <= traits.passes, f"{passes:g} passes in round {round}, declared: {traits.passes}"
         seen |= result.scores.keys()
-    assert seen >= set(rule.recorded), f"scores {sorted(set(rule.recorded) - seen)} are to be recorded, and never given"
+    assert seen >= set(traits.recorded), (
+        f"scores {sorted(set(traits.recorded) - seen)} are to be recorded, and never given"
+    )
 
 
 # --- attacks ------------------------------------------------------------------------------------------------
@@ -132,10 +133,11 @@ def _check_knowledge(whole: Attack, part: Attack) -> None:
     sent = _played(whole, honest, own)
     by_honest = not all(map(equal, sent, _played(whole, 3 - 2 * honest, own)))
     by_own = not all(map(equal, sent, _played(whole, honest, 3 - 2 * own)))
-    assert not (whole.knows == "own" and by_honest), "it knows own rows alone, and goes by honest ones"
-    assert not (whole.knows == "honest" and by_own), "it knows honest rows alone, and goes by its clients' own"
-    if part.knows == "honest" and not by_own:
-        assert whole.knows == "honest", f"it goes by honest rows alone, as its part does, and knows is {whole.knows!r}"
+    knows = whole.traits().knows
+    assert not (knows == "own" and by_honest), "it knows own rows alone, and goes by honest ones"
+    assert not (knows == "honest" and by_own), "it knows honest rows alone, and goes by its clients' own"
+    if part.traits().knows == "honest" and not by_own:
+        assert knows == "honest", f"it goes by honest rows alone, as its part does, and knows is {knows!r}"
 
 
 def _played(attack: Attack, honest: Tensor, own: Tensor) -> list[Tensor]:
@@ -146,7 +148,7 @@ def _played(attack: Attack, honest: Tensor, own: Tensor) -> list[Tensor]:
         view = View(Dense(honest + round), Dense(own - round), Context(round=round), averaging, None, state)
         rows = materialise(attack.forge(view))
         after = attack.advance(view, rows)
-        assert attack.history or not after, "it remembers, and does not say so: history"
+        assert attack.traits().history or not after, "it remembers, and does not say so: history"
         sent.append(rows)
         state = after
     return sent
