@@ -107,7 +107,7 @@ def forged(attack: attacks.Attack, surroundings: AbstractContextManager[Any]) ->
 
 
 def played(attack: attacks.Attack, surroundings: AbstractContextManager[Any]) -> Any:
-    captured = [Captured(rows(t), rows(t + 9)[0], QuadraticEvaluator(D)) for t in range(4)]
+    captured = [Captured(rows=rows(t), previous=rows(t + 9)[0], evaluator=QuadraticEvaluator(D)) for t in range(4)]
     with surroundings:
         return play(rules.Median(), attack, captured, 3)
 

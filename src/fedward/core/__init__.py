@@ -1,15 +1,17 @@
 """The decision, as data: rules, plans, chains, and the aggregator that carries them out and judges each client."""
 
 from ..registry.traits import WHOLE, Bound, Knowledge, Traits, merged
-from .aggregator import Aggregator, Result, judge
+from .aggregator import Aggregator
 from .chain import Chain, Mixer, Mixers, ScalingMixer, reads
 from .compound import Compound, Whole
 from .context import EXAMPLES, Context, Messages, heard
 from .evaluator import Evaluator, RootEvaluator, rows_of
 from .neutral import neutral
 from .plan import Plan, Reason, average_of, levels, median, smallest
-from .rule import BoundError, Outcome, Rule, apply, stumbled
+from .rule import BoundError, Outcome, Rule, apply
 from .state import State, finite_copy, most
+from .step import Skipped, Step, decision, step, step_or_skip
+from .verdict import Result, judge
 
 __all__ = [
     "EXAMPLES",
@@ -32,11 +34,14 @@ __all__ = [
     "RootEvaluator",
     "Rule",
     "ScalingMixer",
+    "Skipped",
     "State",
+    "Step",
     "Traits",
     "Whole",
     "apply",
     "average_of",
+    "decision",
     "finite_copy",
     "heard",
     "judge",
@@ -48,5 +53,6 @@ __all__ = [
     "reads",
     "rows_of",
     "smallest",
-    "stumbled",
+    "step",
+    "step_or_skip",
 ]
