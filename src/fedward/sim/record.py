@@ -73,7 +73,7 @@ class Record:
             over the samples that the attack is after, in evaluated rounds.
         skipped: why the model was left as it was, if it was.
         note: how the rule decided the round, where it has several ways.
-        scores: what the rule wants kept (`Rule.recorded`), by name and client; None for those that did not take part.
+        scores: what the rule wants kept (`Traits.recorded`), by name and client; None for those that did not take part.
     """
 
     round: int
