@@ -20,7 +20,7 @@ Oracle = Callable[[np.ndarray], np.ndarray]
 
 
 def pairs() -> Iterator[tuple[fw.Mixer, fw.Rule, int | None]]:
-    """Every mixer, every rule, and a third of the suite: all checks with every rule; None where they do not go together."""
+    """Every mixer, every rule and a third of the suite, another one each time; None where they do not go together."""
     for i, rule in enumerate([*(entry.build() for entry in fw.catalogue("rule")), rules.Krum(f=2)]):
         third = i
         for entry in fw.catalogue("mixer"):
@@ -30,7 +30,7 @@ def pairs() -> Iterator[tuple[fw.Mixer, fw.Rule, int | None]]:
             third += together
 
 
-@pytest.mark.parametrize(("mixer", "rule", "third"), pairs(), ids=lambda value: "" if value is None else repr(value))
+@pytest.mark.parametrize(("mixer", "rule", "third"), [*pairs()], ids=repr)
 def test_conforms_before_every_rule(mixer: fw.Mixer, rule: fw.Rule, third: int | None) -> None:
     if third is None:
         with pytest.raises(ValueError, match="goes by clients, and after"):
