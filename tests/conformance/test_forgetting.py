@@ -36,11 +36,7 @@ def bounded(rule: fw.Rule, limit: int = LIMIT) -> fw.Rule:
 
 
 REMEMBERING = [
-    *(
-        entry.build()
-        for entry in fw.catalogue("rule")
-        if (entry.cls.history or entry.cls.by_client) and entry.cls.__module__.startswith("fedward.")  # type: ignore[attr-defined]
-    ),
+    *(entry.build() for entry in fw.catalogue("rule", packaged=True) if entry.cls.history or entry.cls.by_client),
     rules.FLDetector(window=2, momentum=0.5),
     rules.SIREN(rollback="printed"),
     rules.FedSECA(momentum=0.5),
