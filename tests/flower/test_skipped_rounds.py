@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ from flwr.serverapp.strategy import FedAdam, FedAvg, FedAvgM
 import fedward as fw
 from fedward import mixers, rules
 from fedward.flower import Robust, RobustFedAvg, Screened
-from fedward.flower.memory import finite_memory
+from fedward.flower.resume import finite_memory
 
 from .federation import NODES, InProcess, Quadratic, floats, model, vector
 
@@ -46,7 +46,7 @@ RAISING = [*PLACES[:4], "check"]
 class Breaking(fw.Rule):
     """The mean of rows times a random number, with a memory of all it put out, which breaks when a node says so."""
 
-    history: ClassVar[bool] = True
+    declared = fw.Traits(history=True)
     where: str
     error: type[BaseException] = ZeroDivisionError
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..core import Context, State
+from ..core import WHOLE, Context, State
+from ..core.state import placed, within
 from ..registry.entries import register
 from ..stack import Joined, Updates
 from .base import Around, Attack, Batch, Compound, View, check_some
@@ -27,17 +28,18 @@ class _Composite(Compound):
     def part(self, context: Context) -> tuple[str, Attack]:
         """The name and the attack of this round."""
 
-    def _within(self, view: View) -> tuple[str, Attack, View]:
+    def _seen(self, view: View) -> tuple[str, Attack, View]:
+        """The name and the attack of this round, and what that attack sees."""
         name, attack = self.part(view.context)
         return name, attack, narrowed(view, name)
 
     def forge(self, view: View) -> Updates:
-        _, attack, within = self._within(view)
-        return attack.forged(within)
+        _, attack, seen = self._seen(view)
+        return attack.forged(seen)
 
     def advance(self, view: View, forged: Tensor) -> State:
-        name, attack, within = self._within(view)
-        return widened(view.state, name, attack.advance(within, forged))
+        name, attack, seen = self._seen(view)
+        return placed(view.state, name, attack.advance(seen, forged))
 
     def poison(self, batch: Batch, context: Context) -> Batch:
         name, attack = self.part(context)
@@ -54,14 +56,7 @@ class _Composite(Compound):
 
 def narrowed(view: View, name: str) -> View:
     """The view of a part: its own memory and random streams, the same rows."""
-    state = {k.removeprefix(f"{name}/"): v for k, v in view.state.items() if k.startswith(f"{name}/")}
-    return replace(view, context=view.context.fold(name), state=state)
-
-
-def widened(state: State, name: str, part: State) -> State:
-    """The memory of the whole, with that of a part in it."""
-    others = {k: v for k, v in state.items() if not k.startswith(f"{name}/")}
-    return {**others, **{f"{name}/{k}": v for k, v in part.items()}}
+    return replace(view, context=view.context.fold(name), state=within(view.state, name))
 
 
 _BEFORE = NoAttack()  # what is played before a schedule begins
@@ -97,6 +92,7 @@ class Schedule(_Composite):
         assert isinstance(self.attacks, tuple)
         return self.attacks
 
+    @property
     def parts(self) -> Sequence[Attack]:
         before = [] if self._pairs()[0][0] == 0 else [_BEFORE]
         return [*before, *(attack for _, attack in self._pairs())]
@@ -130,6 +126,7 @@ class RandomSchedule(_Composite):
         if self.every < 1:
             raise ValueError(f"every >= 1 is needed, in rounds, got every={self.every}")
 
+    @property
     def parts(self) -> Sequence[Attack]:
         return self.attacks
 
@@ -160,12 +157,13 @@ class Groups(Compound):
         super().__post_init__()
         check_some(self.attacks)
         for attack in self.attacks:
-            if attack.protocol:
+            if attack.traits().protocol:
                 raise ValueError(
                     f"{attack!r} is for all byzantine clients at once, since they speak and stay away together: put it "
                     "around the groups"
                 )
 
+    @property
     def parts(self) -> Sequence[Attack]:
         return self.attacks
 
@@ -188,7 +186,7 @@ class Groups(Compound):
     def advance(self, view: View, forged: Tensor) -> State:
         state = view.state
         for name, attack, part, members in self._views(view):
-            state = widened(state, name, attack.advance(part, forged[members]))
+            state = placed(state, name, attack.advance(part, forged[members]))
         return state
 
     def poison(self, batch: Batch, context: Context) -> Batch:
@@ -212,7 +210,7 @@ class Sybils(Around):
 
     inner: Attack = field(default_factory=ALIE)
     join: int = 10
-    protocol: ClassVar[bool] = True
+    declared = replace(WHOLE, protocol=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -235,7 +233,7 @@ class FalseAlarms(Around):
     """
 
     inner: Attack = field(default_factory=NoAttack)
-    protocol: ClassVar[bool] = True
+    declared = replace(WHOLE, protocol=True)
 
     def say(self, messages: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         return {**super().say(messages, context), "alarm": True}
@@ -251,7 +249,7 @@ class SilentAlarms(Around):
     """
 
     inner: Attack = field(default_factory=NoAttack)
-    protocol: ClassVar[bool] = True
+    declared = replace(WHOLE, protocol=True)
 
     def say(self, messages: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         return {**super().say(messages, context), "alarm": False}

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Column, Table
 from rich.text import Text
 
-from ..core import Reason
+from ..core import reads
 from ..experiments.run import Summary
 from ..experiments.spec import RunSpec
 from ..redteam import Examination, label
@@ -104,7 +104,8 @@ def catalogue_table(entries: Sequence[Entry]) -> Table:
         facts = [e.paper]
         if e.kind == "rule":
             facts += [e.bound, e.complexity]
-            facts += [f"reads {', '.join(e.statistics)}"] if e.statistics else []
+            statistics = reads(e.build())
+            facts += [f"reads {', '.join(statistics)}"] if statistics else []
             facts += ["remembers rounds"] * e.history + ["needs root data"] * e.root_data
         lines = [Text(e.summary), Text(arguments, style="cyan"), Text("; ".join(facts), style="dim")]
         table.add_row(e.name, Text("\n").join(line for line in lines if line))
@@ -150,7 +151,7 @@ class RunProgress:
             say(f"round {record.round}/{self.spec.rounds}  {text}", err)
 
 
-def most_common(reasons: Mapping[int, Reason]) -> str:
+def most_common(reasons: Mapping[int, str]) -> str:
     """The most frequent reason for which clients were dropped, with its number."""
     if not reasons:
         return ""

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..registry.bounds import Above, Below, Count, Share
 from ..registry.component import Component
-from ..registry.entries import Named, register
+from ..registry.entries import ByName, register
 
 __all__ = ["IID", "PARTITIONS", "Degree", "Dirichlet", "KClasses", "Partition", "SFraction"]
 
@@ -206,7 +206,7 @@ class KClasses(Partition):
         return _all_filled(self, [torch.cat(part) for part in parts])
 
 
-PARTITIONS = Named("partition")
+PARTITIONS = ByName("partition")
 """The partitions by name."""
 
 

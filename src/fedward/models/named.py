@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from torch import nn
 
-from ..registry.entries import Named
+from ..registry.entries import ByName
 from ..registry.notation import recipe
 
 __all__ = ["MODELS", "build_model"]
 
-MODELS = Named("model")
+MODELS = ByName("model")
 """What makes the models, by name. The initial weights come from PyTorch's global generator."""
 
 

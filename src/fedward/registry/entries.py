@@ -12,16 +12,13 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, is_dataclass
-from functools import cache, cached_property
+from functools import cache
 from typing import Any, TypeVar
 
-from ..core.chain import Mixer
-from ..core.context import Context
-from ..core.rule import Rule
-from ..stack import Statistic
 from .component import Component
 from .naming import article, spoken, unknown
 from .parameters import Parameter, check_parameters, check_value, parameters_of
+from .traits import Traits
 
 M = TypeVar("M", bound=Callable[..., Any])
 
@@ -122,37 +119,26 @@ class Entry:
     @property
     def bound(self) -> str:
         """How many clients it takes, as a formula."""
-        return str(self.cls.bound) if issubclass(self.cls, Rule) else ""
-
-    @cached_property
-    def made(self) -> Any:
-        """An instance to ask: some facts depend on arguments."""
-        return self.build()
+        return str(self._declared.bound) if self.kind == "rule" else ""
 
     @property
     def history(self) -> bool:
         """Whether it remembers earlier rounds."""
-        return bool(getattr(self.made, "history", False))
+        return self._declared.history
 
     @property
     def root_data(self) -> bool:
         """Whether it needs data of the server's own."""
-        return isinstance(self.made, Rule) and self.made.root_data
+        return self._declared.root_data
 
     @property
     def passes(self) -> int | None:
         """Passes over the data at most, for rules; None where it grows with n."""
-        return self.made.passes if isinstance(self.made, Rule) else None
+        return self._declared.passes if self.kind == "rule" else None
 
     @property
-    def statistics(self) -> tuple[str, ...]:
-        """Names of the statistics it reads, apart from the norms that the finite check reads anyway."""
-        found: tuple[Statistic, ...] = ()
-        if isinstance(self.made, Rule):
-            found = self.made.statistics({}, Context())
-        elif isinstance(self.made, Mixer):
-            found = self.made.statistics(Context())
-        return tuple(dict.fromkeys(s.name for s in found))
+    def _declared(self) -> Traits:
+        return self.cls.declared if self.is_component else Traits()
 
 
 _ENTRIES: dict[str, Entry] = {}
@@ -212,7 +198,7 @@ def register(
 
 
 def catalogue(kind: str | None = None, *, packaged: bool = False) -> tuple[Entry, ...]:
-    """Everything that has a name, or all of one kind: name, paper, statistics, bound on f, complexity.
+    """Everything that has a name, or all of one kind: name, paper, bound on f, complexity.
 
     Args:
         kind: one of `KINDS`.
@@ -266,7 +252,7 @@ def find(name: str, kind: str | None = None) -> Entry:
     raise ValueError(unknown(spoken(kind or "name"), name, [e.name for e in catalogue(kind)]))
 
 
-class Named(Mapping[str, Any]):
+class ByName(Mapping[str, Any]):
     """What makes the things of one kind, by name."""
 
     def __init__(self, kind: str) -> None:

@@ -14,8 +14,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..core.chain import Chain, Mixer, Mixers
-from ..core.rule import Rule
 from .component import Component
 from .entries import Entry, catalogue, find, name_of
 from .naming import article, listed
@@ -84,10 +82,9 @@ def _another(text: str, kind: str, needed: str) -> str:
 
 def describe(component: Component) -> str:
     """The text that `parse` makes this component of."""
-    if isinstance(component, Chain):
-        return f"{describe(component.mixer)} >> {describe(component.rule)}"
-    if isinstance(component, Mixers):
-        return " >> ".join(map(describe, component.parts))
+    links = component.links()
+    if links is not None:
+        return " >> ".join(map(describe, links))
     name = name_of(component)
     if name is None:
         return repr(component)
@@ -110,12 +107,19 @@ def _parse(spec: Spec, kind: str | None, known: Mapping[str, Any]) -> Any:
     mixers = [_from_text(part, "mixer", known).make() for part in before]
     made = _from_text(last, kind, known).make()
     for mixer in reversed(mixers):
-        if not isinstance(mixer, Mixer):
-            raise ValueError(f"{describe(mixer)} stands before '>>' in {spec!r}, where only mixers can stand")
-        if not isinstance(made, Rule | Mixer):
-            raise ValueError(f"{describe(made)} stands after '>>' in {spec!r}, where only rules and mixers can stand")
-        made = mixer >> made
+        made = _linked(mixer, made, spec)
     return made
+
+
+def _linked(mixer: Any, then: Any, spec: Spec) -> Any:
+    """``mixer >> then``."""
+    link = getattr(type(mixer), "__rshift__", None)
+    if link is None:
+        raise ValueError(f"{describe(mixer)} stands before '>>' in {spec!r}, where only mixers can stand")
+    chain = link(mixer, then)
+    if chain is NotImplemented:
+        raise ValueError(f"{describe(then)} stands after '>>' in {spec!r}, where only rules and mixers can stand")
+    return chain
 
 
 def _from_table(table: Mapping[str, Any], kind: str | None, known: Mapping[str, Any]) -> Recipe:

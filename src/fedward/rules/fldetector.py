@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..core import Context, Plan, Reason, Rule, State, average_of, finite_copy
+from ..core import Context, Plan, Reason, Rule, State, Traits, average_of, finite_copy
+from ..core.state import ROWS, check_remember, entries, key, updated
 from ..registry.entries import register
 from ..registry.parameters import Variant
 from ..stack import Dense, Joined, Updates
-from .memory import ROWS, Offset, check_remember, key, remember_rows, unit, updated
+from .remembered import Offset, remember_rows, unit
 
 _FLOOR = 1e-12  # of sums of squares, before their logarithm
 
@@ -58,11 +58,11 @@ class FLDetector(Rule):
     momentum: float = 0.0
     variant: Variant = "paper"
     remember: int = ROWS
-    history: ClassVar[bool] = True
-    by_client: ClassVar[bool] = True
-    passes: ClassVar[int] = 4
-    properties: ClassVar[frozenset[str]] = frozenset(
-        {"permutation", "translation", "scale", "columns", "rotation", "unanimity", "box"}
+    declared = Traits(
+        history=True,
+        by_client=True,
+        passes=4,
+        properties=frozenset({"permutation", "translation", "scale", "columns", "rotation", "unanimity", "box"}),
     )
 
     def __post_init__(self) -> None:
@@ -121,7 +121,7 @@ class FLDetector(Rule):
         if all(np.isnan(d) for d in deviations.values()):
             return {}
         made = int(state.get("vectors", 0))
-        tables = {k: v.clone() for k, v in state.items() if k.startswith("scores of ")}
+        tables = {name: table.clone() for name, table in entries(state, "scores").items()}
         names: dict[str, Hashable] = {key("scores", client): client for client in deviations}
         for name in names.keys() - tables.keys():
             tables[name] = torch.full((self.window,), torch.nan, dtype=torch.float64)

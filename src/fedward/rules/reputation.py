@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from ..core import Context, Plan, Reason, Rule, State
+from ..core import Context, Plan, Reason, Rule, State, Traits
+from ..core.state import NUMBERS, ROWS, check_remember, entries, key, recall, remember, updated
 from ..registry.entries import register
 from ..stack import Gram, SqNorms, Statistic, Updates, cosines, evened
-from .memory import NUMBERS, ROWS, Offset, check_remember, key, recall, remember, remember_rows, unit, updated
 from .mixers import clip_factors
+from .remembered import Offset, remember_rows, unit
 
 
 @register("fools-gold", paper="Fung et al. 2020", complexity="O(n^2 d)")
@@ -41,10 +41,9 @@ class FoolsGold(Rule):
 
     confidence: float = 1.0
     remember: int = ROWS
-    history: ClassVar[bool] = True
-    by_client: ClassVar[bool] = True
-    passes: ClassVar[int] = 4
-    properties: ClassVar[frozenset[str]] = frozenset({"permutation", "scale", "columns", "rotation"})
+    declared = Traits(
+        history=True, by_client=True, passes=4, properties=frozenset({"permutation", "scale", "columns", "rotation"})
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -113,9 +112,7 @@ class RFFL(Rule):
     clip: float | None = 0.5
     warmup: int = 10
     remember: int = NUMBERS
-    history: ClassVar[bool] = True
-    by_client: ClassVar[bool] = True
-    properties: ClassVar[frozenset[str]] = frozenset({"permutation", "columns", "rotation"})
+    declared = Traits(history=True, by_client=True, properties=frozenset({"permutation", "columns", "rotation"}))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -169,7 +166,7 @@ _REMOVED = -1.0  # the reputation of a client that was removed
 
 def _alive(state: State) -> list[float]:
     """The reputations of all clients known that were not removed."""
-    return [float(v) for k, v in state.items() if k.startswith("reputation of ") and v >= 0]
+    return [float(reputation) for reputation in entries(state, "reputation").values() if reputation >= 0]
 
 
 def _shares(reputations: Tensor) -> Tensor:

@@ -17,9 +17,8 @@ from torch import Tensor, nn
 
 from ..attacks import Attack, NoAttack, View
 from ..clients import Answer, Client, Gradient
-from ..core import BoundError, Context, Evaluator, Plan, Result, Rule, State, apply, judge, neutral, stumbled
+from ..core import Context, Evaluator, Result, Rule, Skipped, State, decision, neutral, step_or_skip
 from ..data.dataset import FederatedData, Split
-from ..failures import ContractError
 from ..registry.parameters import check_value
 from ..stack import Dense, Layers, Updates, materialise
 from .backends import Backend
@@ -101,7 +100,7 @@ class Simulation:
             check_value("Simulation", name, value, due)
         self.data, self.rule, self.attack = data, rule, attack or NoAttack()
         self.clients = clients or Gradient(batch_size=60)
-        self.server = server or ServerSGD(lr=1.0 if self.clients.sends == "delta" else 0.1)
+        self.server = server or ServerSGD(lr=1.0 if self.clients.traits().sends == "delta" else 0.1)
         self.participation, self.seed, self.device = participation, seed, torch.device(device)
         self.dropout, self.late, self.batch_norm = dropout, late, batch_norm
         self.byzantine = byzantine_ids(byzantine, data.n)
@@ -109,13 +108,13 @@ class Simulation:
             raise ValueError(f"participation is a share above 0 and at most 1, got {participation}")
         if not (dropout >= 0 and late >= 0 and dropout + late < 1):
             raise ValueError(f"dropout and late are shares, together below 1, got {dropout} and {late}")
-        if late and self.clients.by_class:
+        if late and self.clients.traits().by_class:
             raise ValueError(f"{self.clients!r} answers for the class of a round, so no answer can be late, got {late}")
         self.backend: Backend = Parallel(_seeded(model, seed), self.device, batch_norm, threads)
         shares = (participation, dropout, late)
         self._cohort = Cohort(data, self.backend, self.clients, self.attack, self.byzantine, shares, self.device)
         rule.check(self._cohort.fewest)
-        self.root = root_split(data.dataset.train, root, Context(seed=seed)) if rule.root_data else None
+        self.root = root_split(data.dataset.train, root, Context(seed=seed)) if rule.traits().root_data else None
         initial = self.backend.initial()
         self._sent = 0
         self._rows = torch.zeros(self._cohort.most, len(initial), device=self.device, dtype=initial.dtype)
@@ -212,20 +211,18 @@ class Simulation:
         skipped, result, state = None, None, now.rule_state
         parameters, velocity, buffers = now.parameters, now.velocity, now.buffers
         with clock("aggregate"):
-            try:
-                if updates is None:
-                    raise BoundError("no client answered: the model stays")
-                outcome = apply(self.rule, updates, state, context.fold("rule"))
-                result, state = judge(updates, outcome), outcome.state
-            except ContractError:
-                raise  # the rule is no rule: nothing that clients sent has made it so
-            except BoundError as error:
-                skipped = str(error)  # too many non-finite rows: the model stays, the run goes on
-            except Exception as error:  # what clients sent made the rule stumble: they must not end the run with it
-                skipped = stumbled(self.rule, error)
+            if updates is None:
+                skipped = "no client answered: the model stays"
+            else:
+                done = step_or_skip(self.rule, updates, state, context.fold("rule"))
+                state = done.state
+                if isinstance(done, Skipped):
+                    skipped = done.why
+                else:
+                    result = done.result
         if result is not None:
             with clock("update"):
-                gradient = -result.output if self.clients.sends == "delta" else result.output
+                gradient = -result.output if self.clients.traits().sends == "delta" else result.output
                 parameters, velocity = self.server.step(parameters, gradient, velocity)
                 buffers = _mean_buffers([s.answer for s in sent], result.accepted, now.buffers)
         accuracy = loss = signs = confidence = None
@@ -249,7 +246,7 @@ class Simulation:
             seconds=clock.seconds,
             skipped=skipped,
             note=result.note or None if result else None,
-            scores={name: self._score(active, result, name) for name in self.rule.recorded},
+            scores={name: self._score(active, result, name) for name in self.rule.traits().recorded},
         )
         records = (*now.records, record)
         return Progress(now.round + 1, parameters, velocity, state, attack_state, records, buffers, states, postponed)
@@ -291,7 +288,7 @@ class Simulation:
             honest=_stack_of(self._rows, honest, ids),
             own=Dense(own, ids=[ids[i] for i in byzantine]),
             context=replace(context.fold("attack"), evaluator=None, messages={}),
-            decide=partial(self._decide, now.rule_state, context.fold("rule")),
+            decide=partial(decision, self.rule, state=now.rule_state, context=context.fold("rule")),
             previous=_as_sent(now.velocity, self.clients),
             state=before,
         )
@@ -299,7 +296,7 @@ class Simulation:
         # The same memory, without PyTorch's count of writes, by which stacks notice that their rows were written to:
         # the stack of honest rows watches this tensor, and what is written below is beside its rows.
         places = self._rows.data
-        if not self.attack.history:
+        if not self.attack.traits().history:
             for block in forged.blocks():
                 places[byzantine, block.start : block.stop] = block.rows.to(places.dtype)
             return before
@@ -307,15 +304,6 @@ class Simulation:
         state = self.attack.advance(view, sent)
         places[byzantine] = sent
         return state
-
-    def _decide(self, state: State, context: Context, updates: Updates) -> Plan:
-        """What the rule would say of these rows: a rule that stumbles over them does not decide, in a search too."""
-        try:
-            return self.rule.decide(updates, state, context)
-        except BoundError:
-            raise
-        except Exception as error:
-            raise BoundError(stumbled(self.rule, error)) from error
 
     def _confidence(self, parameters: Tensor, buffers: Tensor | None) -> float | None:
         """Of the attack's success, where it is after some samples."""
@@ -408,7 +396,7 @@ def _stack_of(rows: Tensor, places: list[int], ids: Sequence[Hashable]) -> Updat
 
 def _as_sent(velocity: Tensor | None, clients: Client) -> Tensor | None:
     """The server's last step with the sign of what clients send."""
-    return -velocity if velocity is not None and clients.sends == "delta" else velocity
+    return -velocity if velocity is not None and clients.traits().sends == "delta" else velocity
 
 
 def _mean_buffers(answers: Sequence[Answer], accepted: Tensor, before: Tensor | None) -> Tensor | None:
