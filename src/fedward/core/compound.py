@@ -5,10 +5,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 
+from .plan import M
 from .rule import Rule
 
 
-class Compound(Rule):
+class Compound(Rule[M]):
     """A rule made of others has every trait that one of its parts has; what it adds itself, a subclass overrides."""
 
     @property
