@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from ..core import Context, Plan, Reason, Rule, State, finite_copy, smallest
+from ..core import Context, Plan, Reason, Rule, State, Traits, finite_copy, smallest
 from ..core.state import NUMBERS, check_remember, recall, remember, updated
 from ..registry.entries import register
 from ..registry.parameters import Variant
@@ -90,12 +90,14 @@ class SIREN(Rule[_Books]):
     variant: Variant = "paper"
     rounds: int = 40
     remember: int = NUMBERS
-    passes: ClassVar[int | None] = 3
-    properties: ClassVar[frozenset[str]] = frozenset({"permutation"})
-    history: ClassVar[bool] = True
-    root_data: ClassVar[bool] = True
-    by_client: ClassVar[bool] = True
-    recorded: ClassVar[tuple[str, ...]] = (_COUNT,)
+    declared = Traits(
+        passes=3,
+        properties=frozenset({"permutation"}),
+        history=True,
+        root_data=True,
+        by_client=True,
+        recorded=(_COUNT,),
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -108,9 +110,8 @@ class SIREN(Rule[_Books]):
         """Whether to do as the authors' code does."""
         return self.variant == "official"
 
-    @property
-    def server_rows(self) -> bool:  # type: ignore[override]  # a class variable elsewhere
-        return self.official or self.rollback == "printed"
+    def traits(self) -> Traits:
+        return replace(self.declared, server_rows=self.official or self.rollback == "printed")
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         return (Gram(),) if any(_raised(client, context) for client in context.messages) else ()
@@ -161,7 +162,7 @@ class SIREN(Rule[_Books]):
             **remember(_BANNED, books.clients, books.banned.double()),
         }
         after = updated(state, new, books.clients, self.remember)
-        if not self.server_rows:
+        if not self.traits().server_rows:
             return after
         back = finite_copy(output.to(torch.promote_types(output.dtype, torch.float32)))
         if books.stepped_back and _BACK in state:  # the model that was stepped back from counts as never reached

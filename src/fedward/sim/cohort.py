@@ -65,7 +65,7 @@ class Cohort:
     @property
     def most(self) -> int:
         """Rows in a round at most."""
-        return (self.data.n if self.late else self.active) * max(self.clients.by_class, 1)
+        return (self.data.n if self.late else self.active) * max(self.clients.traits().by_class, 1)
 
     def drawn(self, context: Context, now: Progress) -> tuple[list[int], frozenset[int]]:
         """Who works in this round, in order, and will answer; and who of them will be late."""
@@ -84,7 +84,7 @@ class Cohort:
 
     def classes_of(self, round: int, present: Sequence[int]) -> tuple[int, ...]:
         """The classes of the round: all in turn, those left out of which no client present holds a sample."""
-        many = self.clients.by_class
+        many = self.clients.traits().by_class
         if not many:
             return ()
         classes = self.data.dataset.classes
@@ -106,7 +106,7 @@ class Cohort:
         Byzantine clients whose attack goes by honest rows alone are spared their work.
         """
         members = [c for c in (*present, *now.late) if c in self.byzantine]
-        idle = self.attack.knows == "honest" and not self.clients.talks
+        idle = self.attack.traits().knows == "honest" and not self.clients.traits().talks
         spared = {c for c in members if idle and c not in late and c not in now.late}
         working = sorted((c for c in present if c not in spared), key=lambda c: (c in late, c))
         tasks = [self._task(c, members, context, now) for c in working]

@@ -100,7 +100,7 @@ class Simulation:
             check_value("Simulation", name, value, due)
         self.data, self.rule, self.attack = data, rule, attack or NoAttack()
         self.clients = clients or Gradient(batch_size=60)
-        self.server = server or ServerSGD(lr=1.0 if self.clients.sends == "delta" else 0.1)
+        self.server = server or ServerSGD(lr=1.0 if self.clients.traits().sends == "delta" else 0.1)
         self.participation, self.seed, self.device = participation, seed, torch.device(device)
         self.dropout, self.late, self.batch_norm = dropout, late, batch_norm
         self.byzantine = byzantine_ids(byzantine, data.n)
@@ -108,13 +108,13 @@ class Simulation:
             raise ValueError(f"participation is a share above 0 and at most 1, got {participation}")
         if not (dropout >= 0 and late >= 0 and dropout + late < 1):
             raise ValueError(f"dropout and late are shares, together below 1, got {dropout} and {late}")
-        if late and self.clients.by_class:
+        if late and self.clients.traits().by_class:
             raise ValueError(f"{self.clients!r} answers for the class of a round, so no answer can be late, got {late}")
         self.backend: Backend = Parallel(_seeded(model, seed), self.device, batch_norm, threads)
         shares = (participation, dropout, late)
         self._cohort = Cohort(data, self.backend, self.clients, self.attack, self.byzantine, shares, self.device)
         rule.check(self._cohort.fewest)
-        self.root = root_split(data.dataset.train, root, Context(seed=seed)) if rule.root_data else None
+        self.root = root_split(data.dataset.train, root, Context(seed=seed)) if rule.traits().root_data else None
         initial = self.backend.initial()
         self._sent = 0
         self._rows = torch.zeros(self._cohort.most, len(initial), device=self.device, dtype=initial.dtype)
@@ -222,7 +222,7 @@ class Simulation:
                     result = done.result
         if result is not None:
             with clock("update"):
-                gradient = -result.output if self.clients.sends == "delta" else result.output
+                gradient = -result.output if self.clients.traits().sends == "delta" else result.output
                 parameters, velocity = self.server.step(parameters, gradient, velocity)
                 buffers = _mean_buffers([s.answer for s in sent], result.accepted, now.buffers)
         accuracy = loss = signs = confidence = None
@@ -246,7 +246,7 @@ class Simulation:
             seconds=clock.seconds,
             skipped=skipped,
             note=result.note or None if result else None,
-            scores={name: self._score(active, result, name) for name in self.rule.recorded},
+            scores={name: self._score(active, result, name) for name in self.rule.traits().recorded},
         )
         records = (*now.records, record)
         return Progress(now.round + 1, parameters, velocity, state, attack_state, records, buffers, states, postponed)
@@ -296,7 +296,7 @@ class Simulation:
         # The same memory, without PyTorch's count of writes, by which stacks notice that their rows were written to:
         # the stack of honest rows watches this tensor, and what is written below is beside its rows.
         places = self._rows.data
-        if not self.attack.history:
+        if not self.attack.traits().history:
             for block in forged.blocks():
                 places[byzantine, block.start : block.stop] = block.rows.to(places.dtype)
             return before
@@ -396,7 +396,7 @@ def _stack_of(rows: Tensor, places: list[int], ids: Sequence[Hashable]) -> Updat
 
 def _as_sent(velocity: Tensor | None, clients: Client) -> Tensor | None:
     """The server's last step with the sign of what clients send."""
-    return -velocity if velocity is not None and clients.sends == "delta" else velocity
+    return -velocity if velocity is not None and clients.traits().sends == "delta" else velocity
 
 
 def _mean_buffers(answers: Sequence[Answer], accepted: Tensor, before: Tensor | None) -> Tensor | None:

@@ -39,12 +39,12 @@ class BackendEvaluator:
     ) -> None:
         self.backend, self.clients, self.split = backend, clients, split
         self.parameters, self.seed, self.buffers = parameters, seed, buffers
-        self.step = lr if clients.sends == "delta" else -lr
+        self.step = lr if clients.traits().sends == "delta" else -lr
 
     def update(self) -> Tensor:
         """See `fedward.Evaluator.update`."""
         row, fresh = torch.zeros_like(self.parameters)[None], self.clients.fresh()
-        algorithm = Gradient(batch_size=len(self.split)) if fresh.sends == "gradient" else fresh
+        algorithm = Gradient(batch_size=len(self.split)) if fresh.traits().sends == "gradient" else fresh
         shard = Shard(self.split.inputs, self.split.labels, device=self.parameters.device)
         task = Task("server", self.parameters, shard, Context(seed=self.seed), buffers=self.buffers)
         self.backend.messages(algorithm, [task], row)
