@@ -4,8 +4,9 @@
     .venv/bin/python scripts/mutants.py            # the same sample each time, in about half an hour of one core
     .venv/bin/python scripts/mutants.py --count 40 --seed 1 --only rules/sign.py
 
-A fixed sample of mutants of rules, stack and core/chain, spread over the files by their size, each against the tests of its
-file alone. A mutant lives in a copy of the tree, and its tests in a fork of a process that has imported torch already.
+A fixed sample of mutants of rules, stack and some of core, spread over the files by their size, each against the tests
+of its file alone. A mutant lives in a copy of the tree, and its tests in a fork of a process that has imported torch
+already.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ NUMBERS = "conformance/test_numbers.py"
 # What is about a file, besides the tests of its rules in conformance/test_rules.py.
 TESTS = {
     "core/chain.py": f"{CHAINS} -k 'not before_every_rule'",
+    "core/state.py": MEMORY,
     "rules/center.py": f"{NUMBERS} conformance/test_memory.py",
     "rules/classwise.py": "conformance/test_classwise.py",
     "rules/clustering.py": "conformance/test_clusterings.py conformance/test_memory.py conformance/test_forgetting.py",
@@ -53,9 +55,9 @@ TESTS = {
     "rules/fldetector.py": MEMORY,
     "rules/layerwise.py": f"conformance/test_layers.py {NUMBERS}",
     "rules/meanshift.py": "conformance/test_signguard.py",
-    "rules/memory.py": MEMORY,
     "rules/messages.py": "conformance/test_messages.py conformance/test_siren.py",
     "rules/mixture.py": "conformance/test_memory.py",
+    "rules/remembered.py": MEMORY,
     "rules/reputation.py": MEMORY,
     "rules/sign.py": f"conformance/test_signguard.py {NUMBERS}",
     "rules/siren.py": "conformance/test_siren.py",
@@ -87,8 +89,9 @@ Mutant = tuple[str, str, str]
 
 
 def files() -> list[str]:
-    """The files of rules and stack, and core/chain.py."""
-    found = [PACKAGE / "core" / "chain.py", *(p for part in ("rules", "stack") for p in (ROOT / PACKAGE / part).glob("*.py"))]
+    """The files of rules and stack, and of core what chains and remembers."""
+    core = [PACKAGE / "core" / name for name in ("chain.py", "state.py")]
+    found = [*core, *(p for part in ("rules", "stack") for p in (ROOT / PACKAGE / part).glob("*.py"))]
     names = {(ROOT / path).relative_to(ROOT / PACKAGE).as_posix() for path in found}
     return sorted(name for name in names - LEFT_OUT if not name.endswith("__init__.py"))
 

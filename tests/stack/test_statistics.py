@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fedward.rules.layerwise import _LayerMixed
-from fedward.rules.memory import Offset
+from fedward.rules.remembered import Offset
 from fedward.stack import (
     Dense,
     Dots,
