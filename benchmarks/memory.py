@@ -82,7 +82,7 @@ def measure(spec: str, columns: int, threads: int, skipped: int = 0) -> dict[str
     rule = fw.parse(spec)
     for d in (SMALL, columns):
         G = torch.empty(N, d)
-        evaluator = Streamed(d) if rule.root_data else None
+        evaluator = Streamed(d) if rule.traits().root_data else None
         aggregator = fw.Aggregator(rule, seed=0)
         sums, rounds = [], []
         for k in range(skipped):

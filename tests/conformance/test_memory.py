@@ -304,7 +304,7 @@ WITH_MEMORY = [
 def go_on(aggregate: fw.Aggregator, X: Any, ids: list[Hashable], t: int) -> fw.Result[Any]:
     """Round t, with all that a rule may go by: alarms of some clients, a class, data of the server's own."""
     alarms = {client: {"alarm": (crc32(repr(client).encode()) + t) % 3 == 0} for client in ids if t % 4}
-    evaluator = QuadraticEvaluator(D) if aggregate.rule.root_data else None
+    evaluator = QuadraticEvaluator(D) if aggregate.rule.traits().root_data else None
     return aggregate(X, ids=ids, messages=alarms, evaluator=evaluator, group=t % 3)
 
 
@@ -334,7 +334,7 @@ def test_resuming_in_the_middle_is_bitwise_the_same(rule: fw.Rule, dtype: type) 
             same(a, go_on(resumed, X.astype(dtype), ids, t), f"round {t}")
 
 
-@pytest.mark.parametrize("rule", [r for r in WITH_MEMORY if "permutation" in r.properties], ids=repr)
+@pytest.mark.parametrize("rule", [r for r in WITH_MEMORY if "permutation" in r.traits().properties], ids=repr)
 def test_the_order_of_rows_changes_nothing(rule: fw.Rule) -> None:
     one, other, rng = fw.Aggregator(rule), fw.Aggregator(rule), np.random.default_rng(0)
     for t, (ids, X) in enumerate(rounds(2)):

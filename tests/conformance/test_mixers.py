@@ -22,7 +22,7 @@ Oracle = Callable[[np.ndarray], np.ndarray]
 @pytest.mark.parametrize("mixer", [entry.build() for entry in fw.catalogue("mixer")], ids=repr)
 @pytest.mark.parametrize("rule", [*(entry.build() for entry in fw.catalogue("rule")), rules.Krum(f=2)], ids=repr)
 def test_conforms_before_every_rule(mixer: fw.Mixer, rule: fw.Rule) -> None:
-    if rule.by_client and not mixer.keeps_clients:
+    if rule.traits().by_client and not mixer.traits().keeps_clients:
         with pytest.raises(ValueError, match="goes by clients, and after"):
             mixer >> rule
         return
@@ -139,7 +139,7 @@ def test_equals_its_oracle_as_a_matrix_and_as_a_view(
             assert (tuple(M.shape), M.dtype) == ((mixer.rows(len(X)), len(X)), torch.float64)
             close(M.numpy() @ X, expected)
             close(materialise(mixer.view(updates, context)), expected)
-        if mixer.diagonal:
+        if mixer.traits().diagonal:
             assert torch.equal(M, M.diagonal().diag())
 
 

@@ -79,7 +79,7 @@ def same(one: Tensor | None, other: Tensor | None, what: str) -> None:
 
 
 def judged(rule: fw.Rule, surroundings: AbstractContextManager[Any]) -> list[dict[str, Tensor | None]]:
-    evaluator = QuadraticEvaluator(D) if rule.root_data else None
+    evaluator = QuadraticEvaluator(D) if rule.traits().root_data else None
     stacks = [rows(t) for t in range(3)]
     messages = {i: {"alarm": i == 1, "num-examples": 5} for i in range(N)}
     aggregate, found = fw.Aggregator(rule, seed=3), []
@@ -128,7 +128,7 @@ def test_an_attack_sends_the_same_anywhere(attack: attacks.Attack, loops: bool) 
         assert over_rounds == repr(played(attack, surroundings())), name
 
 
-@pytest.mark.parametrize("attack", [a for a in ATTACKS if a.history], ids=repr)
+@pytest.mark.parametrize("attack", [a for a in ATTACKS if a.traits().history], ids=repr)
 def test_an_attack_remembers_the_same_anywhere(attack: attacks.Attack) -> None:
     def memory(surroundings: AbstractContextManager[Any]) -> State:
         state: State = {}

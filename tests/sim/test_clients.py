@@ -106,13 +106,13 @@ def test_the_simulator_runs_the_very_same_code(name: str) -> None:
     parameters, velocity = model.initial, None
     states: list[fw.State] = [{}, {}, {}]
     for round, _ in enumerate(sim.run(4)):
-        context = fw.Context(round=round, seed=4, group=round % CLASSES if algorithm.by_class else None)
+        context = fw.Context(round=round, seed=4, group=round % CLASSES if algorithm.traits().by_class else None)
         shards = [Shard(inputs, labels, places) for places in data.shards]
         tasks = [Task(c, parameters, shards[c], context, states[c]) for c in range(3)]
         answers = [carry_out(algorithm, model, t) for t in tasks]
         states = [a.state for a in answers]
         mean = rules.Mean()(torch.stack([a.row for a in answers]))
-        sign = -1 if algorithm.sends == "delta" else 1
+        sign = -1 if algorithm.traits().sends == "delta" else 1
         parameters, velocity = server.step(parameters, sign * mean, velocity)
         assert torch.equal(sim.progress.parameters, parameters)
 

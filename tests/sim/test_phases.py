@@ -123,7 +123,7 @@ def test_rows_that_were_under_way_come_between_those_just_computed(attack: attac
     everyone = phases()
     sent(everyone, begin(everyone, 1))
     for client, row in zip(arrivals.clients, made.cohort.inbox.rows, strict=True):
-        spared = client in BAD and attack.knows == "honest"
+        spared = client in BAD and attack.traits().knows == "honest"
         computed = torch.zeros_like(row) if spared else everyone.cohort.inbox.rows[client]
         torch.testing.assert_close(row, rows.get(client, computed))
 

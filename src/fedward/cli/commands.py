@@ -14,6 +14,7 @@ import torch
 import typer
 
 from .. import catalogue
+from ..core import reads
 from ..data.sources import SOURCES
 from ..experiments.pool import Failed, cores
 from ..experiments.run import Summary, execute, run_grid
@@ -194,9 +195,9 @@ def _examine(jobs: Mapping[Path, RunSpec], options: Mapping[str, Any]) -> Mappin
 
 def _entry_json(entry: Any) -> dict[str, Any]:
     arguments = {k: None if v is ... else str(v) for k, v in entry.arguments.items()}
-    keys = ["name", "kind", "summary", "paper", "bound", "statistics", "passes", "complexity"]
-    keys += ["needs_f", "history", "root_data"]
-    return {**{key: getattr(entry, key) for key in keys}, "arguments": arguments}
+    first = {key: getattr(entry, key) for key in ("name", "kind", "summary", "paper", "bound")}
+    last = {key: getattr(entry, key) for key in ("passes", "complexity", "needs_f", "history", "root_data")}
+    return {**first, "statistics": reads(entry.build()), **last, "arguments": arguments}
 
 
 def _choices(rules: list[str], attacks: list[str]) -> Iterator[dict[str, str]]:

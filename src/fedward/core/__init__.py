@@ -1,19 +1,21 @@
 """The decision, as data: rules, plans, chains, and the aggregator that carries them out and judges each client."""
 
+from ..registry.traits import WHOLE, Bound, Knowledge, Traits, merged
 from .aggregator import Aggregator
-from .chain import Chain, Mixer, Mixers, ScalingMixer
-from .compound import Compound
+from .chain import Chain, Mixer, Mixers, ScalingMixer, reads
+from .compound import Compound, Whole
 from .context import EXAMPLES, Context, Messages, heard
 from .evaluator import Evaluator, RootEvaluator, rows_of
 from .neutral import neutral
 from .plan import Plan, Reason, average_of, levels, median, smallest
-from .rule import Bound, BoundError, Outcome, Rule, apply
+from .rule import BoundError, Outcome, Rule, apply
 from .state import State, finite_copy, most
 from .step import Skipped, Step, decision, step, step_or_skip
 from .verdict import Result, judge
 
 __all__ = [
     "EXAMPLES",
+    "WHOLE",
     "Aggregator",
     "Bound",
     "BoundError",
@@ -21,6 +23,7 @@ __all__ = [
     "Compound",
     "Context",
     "Evaluator",
+    "Knowledge",
     "Messages",
     "Mixer",
     "Mixers",
@@ -34,6 +37,8 @@ __all__ = [
     "Skipped",
     "State",
     "Step",
+    "Traits",
+    "Whole",
     "apply",
     "average_of",
     "decision",
@@ -42,8 +47,10 @@ __all__ = [
     "judge",
     "levels",
     "median",
+    "merged",
     "most",
     "neutral",
+    "reads",
     "rows_of",
     "smallest",
     "step",

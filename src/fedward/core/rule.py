@@ -29,56 +29,22 @@ class BoundError(MendableError, ValueError):
     """Too few clients for what a rule claims to withstand."""
 
 
-@dataclass(frozen=True)
-class Bound:
-    """The fewest clients a rule works with, per_f * f + plus."""
-
-    per_f: int = 0
-    plus: int = 1
-
-    def __str__(self) -> str:
-        terms = [f"{self.per_f if self.per_f > 1 else ''}f"] if self.per_f else []
-        terms += [str(self.plus)] if self.plus or not terms else []
-        return "n >= " + " + ".join(terms)
-
-    def minimum(self, f: int) -> int:
-        """The fewest clients for this f."""
-        return self.per_f * f + self.plus
-
-
 class Rule(Component):
     """An aggregation rule: statistics in, plan out.
 
-    A subclass is a frozen dataclass with keyword-only parameters that overrides `decide`, states its ``bound``, and
-    names the statistics it reads in `statistics`, so that they are computed in one pass with the finite check.
+    A subclass is a frozen dataclass with keyword-only parameters that overrides `decide`, declares its
+    `Traits`, and names the statistics it reads in `statistics`, so that they are computed in one pass with the finite
+    check.
     """
 
     kind: ClassVar[str] = "rule"
-    bound: ClassVar[Bound] = Bound()
-    passes: ClassVar[int | None] = 2
-    """Passes over the data at most: one for the statistics, one for the output. None where it grows with n."""
-    properties: ClassVar[frozenset[str]] = frozenset({"permutation", "scale"})
-    """Claims that `fedward.testing.check_rule` tries: permutation, translation, scale, columns, rotation,
-    unanimity, mean (equal to Mean when f = 0), box (output within the range of each column), breakdown (colluders up to
-    `withstands`, whatever they send, leave the output near the others). Where rows that differ tie in all that a rule
-    looks at, as rows of signs alone do in their norms, the first ones count, whatever is claimed of permutations."""
-    history: ClassVar[bool] = False
-    """Whether decisions depend on earlier rounds."""
-    root_data: ClassVar[bool] = False
-    """Whether decisions need the server's own data, through `Context.evaluator`."""
-    by_client: ClassVar[bool] = False
-    """Whether it goes by the clients' ids: memory per client, a client trusted by name."""
-    server_rows: ClassVar[bool] = False
-    """Whether the output holds something besides the clients' rows: a previous aggregate, noise."""
-    recorded: ClassVar[tuple[str, ...]] = ()
-    """Names of scores that a run's records keep."""
 
     def check(self, n: int) -> None:
         """Raise `BoundError` if n clients are too few for this rule."""
-        f = getattr(self, "f", 0)
-        if n < self.bound.minimum(f):
-            formula = f"{self.bound} = " if self.bound.per_f else "n >= "
-            raise BoundError(f"{self!r} needs {formula}{self.bound.minimum(f)} clients, got {n}")
+        bound, f = self.traits().bound, getattr(self, "f", 0)
+        if n < bound.minimum(f):
+            formula = f"{bound} = " if bound.per_f else "n >= "
+            raise BoundError(f"{self!r} needs {formula}{bound.minimum(f)} clients, got {n}")
 
     def withstands(self, n: int) -> int:
         """How many of n rows may be anything while the output stays near the others, by the claim "breakdown"."""
@@ -142,7 +108,7 @@ class Outcome:
 
 @neutral()
 def apply(rule: Rule, updates: Updates, state: State, context: Context) -> Outcome:
-    """Statistics, finite guard, decision, output: at most ``rule.passes`` passes over the data.
+    """Statistics, finite guard, decision, output: at most ``rule.traits().passes`` passes over the data.
 
     Raises:
         BoundError: too few rows, or too few without NaN or Inf.
@@ -150,7 +116,7 @@ def apply(rule: Rule, updates: Updates, state: State, context: Context) -> Outco
         ContractError: the rule decided on something that is no plan.
     """
     rule.check(updates.n)
-    if rule.root_data and context.evaluator is None:
+    if rule.traits().root_data and context.evaluator is None:
         raise ValueError(
             f"{rule!r} judges clients by data of the server's own: pass evaluator=fedward.RootEvaluator(...) to the "
             "aggregator, or root=... to a Simulation"

@@ -105,7 +105,7 @@ class RunSpec(BaseModel):
             raise ValueError(f"dropout and late together must stay below 1, got {self.dropout} and {self.late}")
         self.make_attack()
         self.make_partition()
-        if self.make_algorithm().by_class and self.late:
+        if self.make_algorithm().traits().by_class and self.late:
             raise ValueError(f"{self.algorithm} answers for the class of a round, so no answer can be late: late = 0")
         self._check_rule()
         _check_device(self.device)
@@ -158,7 +158,7 @@ class RunSpec(BaseModel):
 
     def make_server(self) -> ServerSGD:
         """The server's optimiser."""
-        defaults = (1.0, 0.0, 0.0) if self.make_algorithm().sends == "delta" else (0.1, 0.9, 5e-4)
+        defaults = (1.0, 0.0, 0.0) if self.make_algorithm().traits().sends == "delta" else (0.1, 0.9, 5e-4)
         given = (self.lr, self.momentum, self.weight_decay)
         lr, momentum, weight_decay = (d if g is None else g for g, d in zip(given, defaults, strict=True))
         return ServerSGD(lr=lr, momentum=momentum, weight_decay=weight_decay)

@@ -41,13 +41,13 @@ def check_strategy(strategy: FedAvg) -> None:
 
 def check_rule(rule: Rule, evaluator: object, trust_examples: bool) -> None:
     """Raise a TypeError or ValueError for a rule that cannot be used with these arguments."""
-    if rule.root_data and evaluator is None:
+    if rule.traits().root_data and evaluator is None:
         raise ValueError(f"{rule!r} judges nodes by data of the server's own: pass evaluator=...")
     if not isinstance(trust_examples, bool):
         raise TypeError(f"trust_examples is True or False, got {trust_examples!r}")
     if not trust_examples:
         return
-    if rule.server_rows:
+    if rule.traits().server_rows:
         raise ValueError(f"{rule!r} adds rows of the server's own, which have no examples: trust_examples=False")
     if goes_by_examples(rule):
         raise ValueError(f"{rule!r} goes by examples itself, which would count twice: trust_examples=False")

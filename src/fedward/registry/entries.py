@@ -10,13 +10,8 @@ import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from functools import cached_property
 from typing import Any, TypeVar
 
-from ..core.chain import Mixer
-from ..core.context import Context
-from ..core.rule import Rule
-from ..stack import Statistic
 from .component import Component
 from .naming import unknown
 from .parameters import check_parameters
@@ -64,37 +59,22 @@ class Entry:
     @property
     def bound(self) -> str:
         """How many clients it takes, as a formula."""
-        return str(self.cls.bound) if issubclass(self.cls, Rule) else ""
-
-    @cached_property
-    def made(self) -> Component:
-        """An instance to ask: some facts depend on arguments."""
-        return self.build()
+        return str(self.cls.declared.bound) if self.kind == "rule" else ""
 
     @property
     def history(self) -> bool:
         """Whether it remembers earlier rounds."""
-        return bool(getattr(self.made, "history", False))
+        return self.cls.declared.history
 
     @property
     def root_data(self) -> bool:
         """Whether it needs data of the server's own."""
-        return isinstance(self.made, Rule) and self.made.root_data
+        return self.cls.declared.root_data
 
     @property
     def passes(self) -> int | None:
         """Passes over the data at most, for rules; None where it grows with n."""
-        return self.made.passes if isinstance(self.made, Rule) else None
-
-    @property
-    def statistics(self) -> tuple[str, ...]:
-        """Names of the statistics it reads, apart from the norms that the finite check reads anyway."""
-        found: tuple[Statistic, ...] = ()
-        if isinstance(self.made, Rule):
-            found = self.made.statistics({}, Context())
-        elif isinstance(self.made, Mixer):
-            found = self.made.statistics(Context())
-        return tuple(dict.fromkeys(s.name for s in found))
+        return self.cls.declared.passes if self.kind == "rule" else None
 
 
 _ENTRIES: dict[str, Entry] = {}

@@ -11,8 +11,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..core.chain import Chain, Mixer, Mixers
-from ..core.rule import Rule
 from .component import Component
 from .entries import build, catalogue, find, name_of
 from .parameters import components_in, takes_none, takes_several, types_of
@@ -44,17 +42,22 @@ def parse(spec: Spec, kind: str | None = None, **known: Any) -> Any:
     else:
         *mixers, made = (_parse_one(part.strip(), known) for part in _split(spec, ">>"))
         for mixer in reversed(mixers):
-            if not isinstance(mixer, Mixer):
-                raise ValueError(f"{describe(mixer)} stands before '>>' in {spec!r}, where only mixers can stand")
-            if not isinstance(made, Rule | Mixer):
-                raise ValueError(
-                    f"{describe(made)} stands after '>>' in {spec!r}, where only rules and mixers can stand"
-                )
-            made = mixer >> made
+            made = _linked(mixer, made, spec)
     if kind is not None and made.kind != kind:
         valid = ", ".join(e.name for e in catalogue(kind))
         raise ValueError(f"{describe(made)} is {_article(made.kind)}, {_article(kind)} is needed: {valid}")
     return made
+
+
+def _linked(mixer: Any, then: Any, spec: Spec) -> Any:
+    """``mixer >> then``."""
+    link = getattr(type(mixer), "__rshift__", None)
+    if link is None:
+        raise ValueError(f"{describe(mixer)} stands before '>>' in {spec!r}, where only mixers can stand")
+    chain = link(mixer, then)
+    if chain is NotImplemented:
+        raise ValueError(f"{describe(then)} stands after '>>' in {spec!r}, where only rules and mixers can stand")
+    return chain
 
 
 def _article(kind: str) -> str:
@@ -63,10 +66,9 @@ def _article(kind: str) -> str:
 
 def describe(component: Component) -> str:
     """The text that `parse` makes this component of."""
-    if isinstance(component, Chain):
-        return f"{describe(component.mixer)} >> {describe(component.rule)}"
-    if isinstance(component, Mixers):
-        return " >> ".join(map(describe, component.parts))
+    links = component.links()
+    if links is not None:
+        return " >> ".join(map(describe, links))
     name = name_of(component)
     if name is None:
         return repr(component)

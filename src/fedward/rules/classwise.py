@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..core import BoundError, Context, Plan, Reason, State, finite_copy
+from ..core import WHOLE, BoundError, Context, Plan, Reason, State, Traits, finite_copy
 from ..core.state import ROWS, check_remember, entries, key, placed, updated, within
 from ..registry.entries import register
 from ..stack import Gathered, Statistic, Updates
@@ -56,6 +56,13 @@ class ClassWise(Wrapped):
     gamma: float = 0.5
     divisor: int | Literal["available"] = "available"
     remember: int = ROWS
+    declared = replace(
+        WHOLE,
+        passes=3,
+        history=True,
+        server_rows=True,
+        properties=frozenset({"permutation", "scale", "columns"}),
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -65,22 +72,10 @@ class ClassWise(Wrapped):
             raise ValueError(f"divisor counts classes, at least 1, got {self.divisor}")
         check_remember(self.remember)
 
-    @property
-    def passes(self) -> int | None:  # type: ignore[override]  # class variables elsewhere
-        """One more than the base rule's: in rounds of several classes, what came of each is worked out once more."""
-        return None if self.base.passes is None else self.base.passes + 1
-
-    @property
-    def history(self) -> bool:  # type: ignore[override]
-        return True
-
-    @property
-    def server_rows(self) -> bool:  # type: ignore[override]
-        return True
-
-    @property
-    def properties(self) -> frozenset[str]:  # type: ignore[override]
-        return frozenset({"permutation", "scale", "columns"}) & super().properties
+    def traits(self) -> Traits:
+        # In rounds of several classes, what came of each is worked out once more.
+        base = self.base.traits().passes
+        return replace(super().traits(), passes=None if base is None else base + 1)
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         return self.base.statistics(within(state, _BASE), context.fold("base"))

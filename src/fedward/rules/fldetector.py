@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..core import Context, Plan, Reason, Rule, State, average_of, finite_copy
+from ..core import Context, Plan, Reason, Rule, State, Traits, average_of, finite_copy
 from ..core.state import ROWS, check_remember, entries, key, updated
 from ..registry.entries import register
 from ..registry.parameters import Variant
@@ -59,11 +58,11 @@ class FLDetector(Rule):
     momentum: float = 0.0
     variant: Variant = "paper"
     remember: int = ROWS
-    history: ClassVar[bool] = True
-    by_client: ClassVar[bool] = True
-    passes: ClassVar[int] = 4
-    properties: ClassVar[frozenset[str]] = frozenset(
-        {"permutation", "translation", "scale", "columns", "rotation", "unanimity", "box"}
+    declared = Traits(
+        history=True,
+        by_client=True,
+        passes=4,
+        properties=frozenset({"permutation", "translation", "scale", "columns", "rotation", "unanimity", "box"}),
     )
 
     def __post_init__(self) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from ..core import Context, Plan, Reason, Rule, State, finite_copy, smallest
+from ..core import Context, Plan, Reason, Rule, State, Traits, finite_copy, smallest
 from ..core.state import NUMBERS, check_remember, recall, remember, updated
 from ..registry.entries import register
 from ..registry.parameters import Variant
@@ -85,12 +85,14 @@ class SIREN(Rule):
     variant: Variant = "paper"
     rounds: int = 40
     remember: int = NUMBERS
-    passes: ClassVar[int | None] = 3
-    properties: ClassVar[frozenset[str]] = frozenset({"permutation"})
-    history: ClassVar[bool] = True
-    root_data: ClassVar[bool] = True
-    by_client: ClassVar[bool] = True
-    recorded: ClassVar[tuple[str, ...]] = (_COUNT,)
+    declared = Traits(
+        passes=3,
+        properties=frozenset({"permutation"}),
+        history=True,
+        root_data=True,
+        by_client=True,
+        recorded=(_COUNT,),
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -103,9 +105,8 @@ class SIREN(Rule):
         """Whether to do as the authors' code does."""
         return self.variant == "official"
 
-    @property
-    def server_rows(self) -> bool:  # type: ignore[override]  # a class variable elsewhere
-        return self.official or self.rollback == "printed"
+    def traits(self) -> Traits:
+        return replace(self.declared, server_rows=self.official or self.rollback == "printed")
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         return (Gram(),) if any(_raised(client, context) for client in context.messages) else ()
@@ -147,7 +148,7 @@ class SIREN(Rule):
         ids = plan.judged.ids
         books = {**remember(_COUNT, ids, plan.counts), **remember(_BANNED, ids, plan.banned.double())}
         new = updated(state, books, ids, self.remember)
-        if not self.server_rows:
+        if not self.traits().server_rows:
             return new
         back = finite_copy(output.to(torch.promote_types(output.dtype, torch.float32)))
         if plan.rolled_back and _BACK in state:  # the model that was stepped back from counts as never reached

@@ -46,8 +46,8 @@ class Delayed(Wrapped):
             raise ValueError(f"start counts rounds from 0, got {self.start}")
 
     @property
-    def properties(self) -> frozenset[str]:  # type: ignore[override]  # a class variable elsewhere
-        return Mean().properties & super().properties
+    def parts(self) -> tuple[Rule, ...]:
+        return (Mean(), self.base)
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         return () if context.round < self.start else self.base.statistics(state, context)

@@ -127,7 +127,7 @@ class Cohort:
         self.shards = [Shard(inputs, labels, places, device) for places in data.shards]
         self.rounds_per_epoch = rounds_per_epoch(clients, self.shards)
         senders = data.n if late else self.active  # who is late answers beside those that are drawn anew
-        self.inbox = Inbox(senders * max(clients.by_class, 1), backend.initial())
+        self.inbox = Inbox(senders * max(clients.traits().by_class, 1), backend.initial())
 
     @property
     def fewest(self) -> int:
@@ -160,7 +160,7 @@ class Cohort:
 
     def _classes_of(self, round: int, present: Sequence[int]) -> tuple[int, ...]:
         """The classes of the round: all in turn, those left out of which no client present holds a sample."""
-        many = self.clients.by_class
+        many = self.clients.traits().by_class
         if not many:
             return ()
         classes = self.data.dataset.classes
@@ -200,7 +200,7 @@ class Cohort:
 
     def _spared(self, drawn: Drawn, now: Progress) -> set[int]:
         """Byzantine clients whose work nobody would look at."""
-        if self.attack.knows != "honest" or self.clients.talks:
+        if self.attack.traits().knows != "honest" or self.clients.traits().talks:
             return set()
         return {client for client in drawn.members if client not in drawn.late and client not in now.late}
 

@@ -98,7 +98,7 @@ class Simulation:
             check_value("Simulation", name, value, due)
         self.data, self.rule, self.attack = data, rule, attack or NoAttack()
         self.clients = clients or Gradient(batch_size=60)
-        self.server = server or ServerSGD(lr=1.0 if self.clients.sends == "delta" else 0.1)
+        self.server = server or ServerSGD(lr=1.0 if self.clients.traits().sends == "delta" else 0.1)
         self.participation, self.seed, self.device = participation, seed, torch.device(device)
         self.dropout, self.late, self.batch_norm = dropout, late, batch_norm
         self.byzantine = byzantine_ids(byzantine, data.n)
@@ -106,7 +106,7 @@ class Simulation:
             raise ValueError(f"participation is a share above 0 and at most 1, got {participation}")
         if not (dropout >= 0 and late >= 0 and dropout + late < 1):
             raise ValueError(f"dropout and late are shares, together below 1, got {dropout} and {late}")
-        if late and self.clients.by_class:
+        if late and self.clients.traits().by_class:
             raise ValueError(f"{self.clients!r} answers for the class of a round, so no answer can be late, got {late}")
         self.backend: Backend = Parallel(_seeded(model, seed), self.device, batch_norm, threads)
         self._cohort = Cohort(
@@ -121,7 +121,7 @@ class Simulation:
             device=self.device,
         )
         rule.check(self._cohort.fewest)
-        self.root = root_split(data.dataset.train, root, Context(seed=seed)) if rule.root_data else None
+        self.root = root_split(data.dataset.train, root, Context(seed=seed)) if rule.traits().root_data else None
         self._phases = Phases(
             cohort=self._cohort,
             rule=rule,
@@ -258,7 +258,7 @@ class Simulation:
             seconds=seconds,
             skipped=judged.why if isinstance(judged, Skipped) else None,
             note=(result.note or None) if result else None,
-            scores={name: self._score(arrivals.clients, result, name) for name in self.rule.recorded},
+            scores={name: self._score(arrivals.clients, result, name) for name in self.rule.traits().recorded},
         )
 
     def _score(self, active: Sequence[int], result: Result[Tensor] | None, name: str) -> tuple[float | None, ...]:

@@ -158,14 +158,14 @@ class Phases:
     def forge(self, view: View) -> Forged:
         """What the attack makes of what it knows. Rows are read once, unless the attack remembers them."""
         rows = self.attack.forged(view)
-        if not self.attack.history:
+        if not self.attack.traits().history:
             return Forged(rows=rows, state=view.state)
         sent = materialise(rows).to(view.own.dtype)
         return Forged(rows=Dense(sent), state=self.attack.advance(view, sent))
 
     def _as_sent(self, velocity: Tensor | None) -> Tensor | None:
         """The server's last step with the sign of what clients send."""
-        return -velocity if velocity is not None and self.clients.sends == "delta" else velocity
+        return -velocity if velocity is not None and self.clients.traits().sends == "delta" else velocity
 
     # --- judged and stepped ---------------------------------------------------------------------------------
 
@@ -185,7 +185,7 @@ class Phases:
     def step(self, arrivals: Arrivals, judged: Step, now: Progress) -> Stepped:
         """The server's step along the aggregate."""
         output = judged.result.output
-        gradient = -output if self.clients.sends == "delta" else output
+        gradient = -output if self.clients.traits().sends == "delta" else output
         parameters, velocity = self.server.step(now.parameters, gradient, now.velocity)
         accepted = zip(arrivals.each, judged.result.accepted.tolist(), strict=True)
         sent = [arrival.buffers for arrival, ok in accepted if ok and arrival.buffers is not None]

@@ -44,13 +44,13 @@ class BackendEvaluator:
         self.parameters = parameters
         self.buffers = buffers
         self.seed = seed
-        self.step = lr if clients.sends == "delta" else -lr
+        self.step = lr if clients.traits().sends == "delta" else -lr
 
     def update(self) -> Tensor:
         """See `fedward.Evaluator.update`."""
         row = torch.zeros_like(self.parameters)[None]
         fresh = self.clients.fresh()
-        algorithm = Gradient(batch_size=len(self.split)) if fresh.sends == "gradient" else fresh
+        algorithm = Gradient(batch_size=len(self.split)) if fresh.traits().sends == "gradient" else fresh
         shard = Shard(self.split.inputs, self.split.labels, device=self.parameters.device)
         task = Task(
             client="server",
