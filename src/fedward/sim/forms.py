@@ -45,7 +45,7 @@ def written(value: Any) -> dict[str, Any]:
     return {field.name: form.write(getattr(value, field.name)) for field, form in _forms(value.__class__)}
 
 
-def read(cls: type[D], entry: Any) -> D:
+def read_back(cls: type[D], entry: Any) -> D:
     """The dataclass that `written` was called on.
 
     Entries that are missing or null take the default of their field; those that no field knows are left aside, so
@@ -99,7 +99,7 @@ def _form(annotation: Any) -> Form:
     if origin is Mapping:
         return _table(inner[0], _form(inner[1]))
     if isinstance(annotation, type) and is_dataclass(annotation):
-        return Form(write=written, read=partial(read, annotation))
+        return Form(write=written, read=partial(read_back, annotation))
     if annotation in _PLAIN:
         return _PLAIN[annotation]
     raise TypeError(f"{annotation!r} has no form in JSON: annotate the field with one, Annotated[..., Form(...)]")
