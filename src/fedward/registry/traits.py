@@ -122,7 +122,7 @@ class Traits:
 
     # Of client algorithms.
     sends: Literal["gradient", "delta"] | None = field(default=None, metadata={"merge": _said})
-    """What its rows are: a gradient g moves the model by -lr g, a delta by +lr delta. Every client algorithm says so."""
+    """What its rows are: a gradient g moves the model by -lr g, a delta by +lr delta. Every algorithm says it."""
     talks: bool = field(default=False, metadata={"merge": any})
     """Whether it says anything besides its number of samples."""
     by_class: int = field(default=0, metadata={"merge": max})
