@@ -14,11 +14,7 @@ from fedward import mixers, rules
 from fedward.stack import Dense, Layers, cosines
 from fedward.testing import QuadraticEvaluator, fewest, random_stack
 
-RULES = [
-    pytest.param(entry.build(), id=entry.name)
-    for entry in fw.catalogue("rule")
-    if entry.cls.__module__.startswith("fedward.")
-]
+RULES = [pytest.param(entry.build(), id=entry.name) for entry in fw.catalogue("rule", packaged=True)]
 ROUNDS = 4
 LARGEST = {torch.float32: 3e38, torch.float64: 1e150}
 

@@ -283,7 +283,7 @@ def test_robust_tailor_keeps_the_memories_of_more_than_ten_rules_apart() -> None
 
 TAILOR = rules.RobustTailor(rules=(rules.FoolsGold(), rules.CenteredClipping(radius=2.0), rules.RFFL(warmup=1)))
 WITH_MEMORY = [
-    *(entry.build() for entry in fw.catalogue("rule") if entry.history and entry.cls.__module__.startswith("fedward.")),
+    *(entry.build() for entry in fw.catalogue("rule", packaged=True) if entry.history),
     rules.FLDetector(window=2),
     rules.FLDetector(window=3, momentum=0.5),
     rules.RFFL(decay=0.5, warmup=2),

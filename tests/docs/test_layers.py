@@ -45,16 +45,7 @@ SHOWN_TO = ("cli",)
 APART = {"data": {"registry", "failures"}, "models": {"registry", "failures"}}
 """Packages that use less than what lies below them."""
 
-KNOWN_ARROWS: Mapping[tuple[str, str], str] = {
-    (f"fedward.registry.{module}", f"fedward.core.{other}"): "until components say their traits themselves"
-    for module, other in (
-        ("entries", "chain"),
-        ("entries", "context"),
-        ("entries", "rule"),
-        ("notation", "chain"),
-        ("notation", "rule"),
-    )
-}
+KNOWN_ARROWS: Mapping[tuple[str, str], str] = {}
 """Arrows that point upwards all the same, by modules, each with its reason."""
 
 STILL_LONG = {"fedward.report.plots", "fedward.sim.engine", "fedward.stack.updates"}
@@ -64,7 +55,6 @@ SAME_NAME: Mapping[str, str] = {
     **dict.fromkeys(
         (
             "View",
-            "Compound",
             "carry_out",
             "median",
             "load",
