@@ -119,7 +119,9 @@ def adaptive(G: Tensor, f: int) -> dict[str, Any]:
     def view() -> attacks.View:
         rows = stack.Dense(G)
         honest, own = torch.arange(len(G) - f), torch.arange(len(G) - f, len(G))
-        return attacks.View(rows.take(honest), rows.take(own), decide=lambda sent: rule.decide(sent, {}, Context()))
+        return attacks.View(
+            honest=rows.take(honest), own=rows.take(own), decide=lambda sent: rule.decide(sent, {}, Context())
+        )
 
     def one() -> float:
         seen = view()

@@ -49,13 +49,13 @@ def check_rule(rule: Rule, evaluator: object, trust_examples: bool) -> None:
         return
     if rule.traits().server_rows:
         raise ValueError(f"{rule!r} adds rows of the server's own, which have no examples: trust_examples=False")
-    if goes_by_examples(rule):
-        raise ValueError(f"{rule!r} goes by examples itself, which would count twice: trust_examples=False")
+    if uses_examples(rule):
+        raise ValueError(f"{rule!r} uses examples itself, which would count twice: trust_examples=False")
     if not weighs_rows(rule):
-        raise ValueError(f"{rule!r} goes by columns and weighs no rows: trust_examples=False")
+        raise ValueError(f"{rule!r} looks at columns and weighs no rows: trust_examples=False")
 
 
-def goes_by_examples(rule: Rule) -> bool:
+def uses_examples(rule: Rule) -> bool:
     """Whether the rule, or one inside it, weighs clients by the examples that they claim."""
     return any(getattr(part, "weighted", False) is True for part in _parts(rule))
 
