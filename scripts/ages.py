@@ -84,21 +84,23 @@ def verdict(experiment: Experiment) -> Verdict:
     if not known:
         return Verdict("unknown", f"results/{experiment.name} does not say which code made it: {remedy}")
     unknown = [part for part in found if part.code is None or part.commit is None]
-    if unknown:
+    if unknown and not experiment.alone:  # times and memory are measured line by line
         first = unknown[0]
         return Verdict(
             "wrong", f"results/{experiment.name}: {first.count}, such as {first.first}, lack code or commit: {remedy}"
         )
     now = code(*experiment.decided_by)
-    # Times and memory are measured line by line; what trains models is made whole.
+    # What trains models is made whole.
     if len({part.code for part in known}) > 1 and not experiment.alone:
         codes = ", ".join(f"{part.count} of {part.commit} (code {part.code})" for part in known)
         return Verdict("wrong", f"results/{experiment.name} is of several codes: {codes}: {remedy}")
-    old = [part for part in known if part.code != now]
+    old = [part for part in found if part.code != now]
     if not old:
         return Verdict("")
     since = "; ".join(
-        f"{part.count} made at {part.commit} (code {part.code}, now {now}), {changed(part.commit, experiment)}"
+        f"{part.count} do not say which code made them"
+        if part.code is None
+        else f"{part.count} made at {part.commit} (code {part.code}, now {now}), {changed(part.commit, experiment)}"
         for part in old
     )
     return Verdict("older", f"results/{experiment.name} is older than the code: {since}: {remedy}")

@@ -24,12 +24,9 @@ SCRIPTS = ROOT / "scripts"
 UNKNOWN = frozenset(
     {
         "desgd",
-        "fedseca",
         "flower",
-        "memory",
         "signguard",
         "siren",
-        "speed",
     }
 )
 
