@@ -25,7 +25,6 @@ UNKNOWN = frozenset(
     {
         "desgd",
         "flower",
-        "signguard",
         "siren",
     }
 )
