@@ -45,19 +45,10 @@ SHOWN_TO = ("cli",)
 APART = {"data": {"registry", "failures"}, "models": {"registry", "failures"}}
 """Packages that use less than what lies below them."""
 
-KNOWN_ARROWS: Mapping[tuple[str, str], str] = {
-    (f"fedward.registry.{module}", f"fedward.core.{other}"): "until components say their traits themselves"
-    for module, other in (
-        ("entries", "chain"),
-        ("entries", "context"),
-        ("entries", "rule"),
-        ("notation", "chain"),
-        ("notation", "rule"),
-    )
-}
+KNOWN_ARROWS: Mapping[tuple[str, str], str] = {}
 """Arrows that point upwards all the same, by modules, each with its reason."""
 
-STILL_LONG = {"fedward.report.plots", "fedward.sim.engine", "fedward.stack.updates"}
+STILL_LONG = {"fedward.sim.engine", "fedward.stack.updates"}
 
 SAME_NAME: Mapping[str, str] = {
     **dict.fromkeys(("run", "demo", "redteam", "report", "list_"), "a command of the command line, and what it does"),
