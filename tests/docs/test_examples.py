@@ -39,7 +39,7 @@ def test_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 
 
 def test_contributing() -> None:
-    rule, check = blocks("CONTRIBUTING.md")
+    rule, check, _ = blocks("CONTRIBUTING.md")
     scope: dict[str, object] = {
         "__name__": __name__,
         "my_numpy_function": lambda G: G[np.argsort(np.linalg.norm(G, axis=1), kind="stable")[: len(G) - 2]].mean(0),

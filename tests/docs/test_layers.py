@@ -55,7 +55,6 @@ SAME_NAME: Mapping[str, str] = {
     **dict.fromkeys(
         (
             "View",
-            "Compound",
             "carry_out",
             "median",
             "load",

@@ -153,7 +153,7 @@ class Attack(Component):
         return rows.numpy() if isinstance(honest, np.ndarray) else rows
 
 
-class Compound(Whole, Attack):
+class CompoundAttack(Whole, Attack):
     """An attack made of others: it has the target of the first that has one.
 
     It uses honest rows alone if all of its parts do, own rows alone if all do that, else all.
@@ -169,7 +169,7 @@ class Compound(Whole, Attack):
         return next((target for target in targets if target is not None), None)
 
 
-class Around(Compound):
+class Around(CompoundAttack):
     """An attack around another one, ``inner``, which sees, poisons, speaks and remembers as it would alone."""
 
     inner: Attack

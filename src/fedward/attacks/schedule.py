@@ -14,14 +14,14 @@ from ..core import WHOLE, Context, State
 from ..core.state import placed, within
 from ..registry.entries import register
 from ..stack import Joined, Updates
-from .base import Around, Attack, Batch, Compound, View, check_some
+from .base import Around, Attack, Batch, CompoundAttack, View, check_some
 from .forge import ALIE
 from .optimised import MinMax
 from .simple import NoAttack
 
 
 @dataclass(frozen=True)
-class _Composite(Compound):
+class _Composite(CompoundAttack):
     """An attack that is another one in each round; every part keeps a memory and random streams of its own."""
 
     @abstractmethod
@@ -138,7 +138,7 @@ class RandomSchedule(_Composite):
 
 @register("groups", paper="-", example={"attacks": (ALIE(), NoAttack())})
 @dataclass(frozen=True)
-class Groups(Compound):
+class Groups(CompoundAttack):
     """A different attack for each group of byzantine clients, at the same time.
 
     The m byzantine clients of a round are dealt to the groups in order, near-equally, the first ones larger. A group

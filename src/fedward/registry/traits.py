@@ -17,9 +17,6 @@ Knowledge = Literal["honest", "all", "own"]
 Where it is "honest", a simulation spares byzantine clients the work whose outcome nobody would look at.
 """
 
-Sent = Literal["gradient", "delta"]
-"""What a client's row is: a gradient g moves the model by -lr g, a delta by +lr delta."""
-
 CLAIMS = frozenset(
     {"permutation", "translation", "scale", "columns", "rotation", "unanimity", "mean", "box", "breakdown"}
 )
@@ -124,8 +121,8 @@ class Traits:
     """What rows it uses; None for no rows at all."""
 
     # Of client algorithms.
-    sends: Sent | None = field(default=None, metadata={"merge": _said})
-    """What its rows are; every client algorithm says so."""
+    sends: Literal["gradient", "delta"] | None = field(default=None, metadata={"merge": _said})
+    """What its rows are: a gradient g moves the model by -lr g, a delta by +lr delta. Every algorithm says it."""
     talks: bool = field(default=False, metadata={"merge": any})
     """Whether it says anything besides its number of samples."""
     by_class: int = field(default=0, metadata={"merge": max})
