@@ -59,7 +59,6 @@ SAME_NAME: Mapping[str, str] = {
             "median",
             "load",
             "check_rule",
-            "Sent",
             "lower_median",
             "weighted_sum",
             "usable",
