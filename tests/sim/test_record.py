@@ -121,3 +121,14 @@ class Inner:
 @dataclass(frozen=True, kw_only=True)
 class Outer:
     inner: tuple[Inner, ...]
+
+
+def test_records_of_earlier_checkpoints_hold_tuples_where_json_has_lists() -> None:
+    record = Record(
+        round=1,
+        accepted=(True, None),
+        scores={"norm": (0.5, None)},
+        signs={"honest": (0.25, 0.5, 0.25), "byzantine": None},
+    )
+    saved = {**record.to_json(), "scores": dict(record.scores), "signs": dict(record.signs or {})}
+    assert Record.from_json(saved) == record

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from ..registry.component import Component
 from ..registry.traits import WHOLE, Traits, merged
+from .plan import M
 from .rule import Rule
 
 
@@ -33,7 +34,7 @@ class Whole(Component):
         return merged(super().traits(), *(part.traits() for part in self.parts))
 
 
-class Compound(Whole, Rule):
+class Compound(Whole, Rule[M]):
     """A rule made of rules."""
 
     @property

@@ -170,7 +170,7 @@ class _Rejection(Compound):
             scores[name] = torch.where(judged >= 0, score.double().cpu()[judged.clamp_min(0)], torch.nan)
         within = plan.reasons or [Reason.NOT_SELECTED] * len(judged)
         reasons = [within[i] if i >= 0 else Reason.HARMFUL for i in judged.tolist()]
-        return Plan(plan.updates, plan.weights, plan.kernel, scores, reasons, judged=updates, note=plan.note)
+        return replace(plan, scores=scores, reasons=reasons, judged=updates)
 
 
 def _rows_judged(plan: Plan, updates: Updates) -> Tensor:

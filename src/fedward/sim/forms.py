@@ -146,8 +146,9 @@ def _optional(form: Form) -> Form:
 
 
 def _items(form: Form) -> Form:
+    # Lists, as JSON has them, or tuples: checkpoints of earlier versions hold records as they were in memory.
     def read_items(value: Any) -> tuple[Any, ...]:
-        if not isinstance(value, list):
+        if not isinstance(value, list | tuple):
             raise FormError(f"must be a list, got {value!r}")
         return tuple(map(form.read, value))
 
@@ -156,7 +157,7 @@ def _items(form: Form) -> Form:
 
 def _places(forms: list[Form]) -> Form:
     def read_places(value: Any) -> tuple[Any, ...]:
-        if not isinstance(value, list) or len(value) != len(forms):
+        if not isinstance(value, list | tuple) or len(value) != len(forms):
             raise FormError(f"must hold {len(forms)} values, got {value!r}")
         return tuple(form.read(item) for form, item in zip(forms, value, strict=True))
 
