@@ -25,7 +25,7 @@ def built(entry: Any) -> Any:
 
 
 def test_every_rule_that_remembers_says_whether_it_has_modes() -> None:
-    with_memory = {e.name for e in packaged("rule") if built(e).history} | {
+    with_memory = {e.name for e in packaged("rule") if built(e).traits().history} | {
         e.name for e in packaged("mixer") if e.history
     }
     assert with_memory - MODES.keys() - SAME == set()

@@ -18,7 +18,7 @@ from ..registry.component import Component
 from ..stack import Extended, Joined, Kernel, Rooted, Updates, as_updates, materialise, one_mix, parts
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class View:
     """What the adversary knows.
 
@@ -69,7 +69,7 @@ class View:
         return self._stacks[key]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:
     """What a byzantine client trains on: the ``member``-th of ``members`` byzantine clients of this round."""
 
@@ -146,7 +146,7 @@ class Attack(Component):
         Raises:
             ValueError: no honest row, no own row, or different numbers of columns.
         """
-        view = View(as_updates(honest), as_updates(own), context or Context())
+        view = View(honest=as_updates(honest), own=as_updates(own), context=context or Context())
         if view.honest.d != view.own.d:
             raise ValueError(f"honest rows have {view.honest.d} columns, own rows {view.own.d}; they must agree")
         rows = materialise(self.forged(view)).to(view.own.dtype)
