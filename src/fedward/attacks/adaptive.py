@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..core import WHOLE, BoundError, Plan
 from ..registry.entries import register
-from ..registry.parameters import takes_numbers, types_of
+from ..registry.parameters import parameters_of
 from ..stack import Updates, parts
 from .base import Around, Attack, View
 from .optimised import Deviation
@@ -114,7 +114,7 @@ class Maximise(Around):
         self._check_range()
 
     def _check_range(self) -> None:
-        numbers = [name for name, annotation in types_of(type(self.inner)).items() if takes_numbers(annotation)]
+        numbers = [name for name, parameter in parameters_of(type(self.inner)).items() if parameter.numbers]
         if self.over not in numbers:
             valid = ", ".join(numbers) or "none"
             raise ValueError(f"{type(self.inner).__name__} has no number {self.over!r} to search over, only {valid}")
