@@ -211,6 +211,13 @@ def copies(stack: Updates, row: Tensor, m: int) -> Updates:
     return stack.mix(row.expand(m, -1))
 
 
+def strayed(stack: Updates, gamma: float, m: int) -> Updates:
+    """The mean of all but the last row, minus gamma times that row, sent m times."""
+    row = mean_of(stack, extra=1)
+    row[-1] = -gamma
+    return copies(stack, row, m)
+
+
 def mean_of(stack: Updates, extra: int = 0) -> Tensor:
     """Weights of the mean of all but the last ``extra`` rows, whose weights are 0: (n,)."""
     n = stack.n - extra

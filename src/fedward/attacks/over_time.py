@@ -42,8 +42,6 @@ class Mimic(Attack):
 
     def forge(self, view: View) -> Updates:
         target = self._learn(view)[0] if self._learning(view) else self._kept(view)
-        row = torch.zeros(view.honest.n, dtype=torch.float64)
-        row[target] = 1
         return view.honest.take(torch.full((view.own.n,), target))
 
     def advance(self, view: View, forged: Tensor) -> State:
