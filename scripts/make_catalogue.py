@@ -75,7 +75,7 @@ def _row(entry: Entry) -> list[str]:
 
 
 def _table(kind: str, columns: list[str]) -> str:
-    rows = [columns, ["---"] * len(columns), *map(_row, fw.catalogue(kind))]
+    rows = [columns, ["---"] * len(columns), *map(_row, fw.catalogue(kind, packaged=True))]
     return "\n".join("| " + " | ".join(map(_cell, row)) + " |" for row in rows)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 import fedward as fw
 from benchmarks.memory import INSTEAD, Streamed
-from benchmarks.modes import Mode, modes, packaged
+from benchmarks.modes import Mode, modes
 from benchmarks.speed.worker import Bench, Call, Handler, serve
 from fedward import attacks, stack
 from fedward.attacks.adaptive import OBJECTIVES, Trial
@@ -53,10 +53,10 @@ def byzantine(n: int) -> int:
 
 def lines(n: int) -> Iterator[Line]:
     """Every rule of the catalogue, and every mixer before Mean and before Krum."""
-    for entry in packaged("rule"):
+    for entry in fw.catalogue("rule", packaged=True):
         for mode in modes(entry.name):
             yield _line(entry, n, None, mode)
-    for entry in packaged("mixer"):
+    for entry in fw.catalogue("mixer", packaged=True):
         for then in ("mean", "krum"):
             yield _line(entry, n, then, Mode())
 
@@ -127,7 +127,7 @@ def adaptive(G: Tensor, f: int) -> dict[str, Any]:
         seen = view()
         sent = seen.sent(attacks.IPM(epsilon=1.0).forge(seen))
         assert seen.decide is not None
-        return OBJECTIVES["distance"](Trial(seen.decide(sent), sent, seen.honest.n))
+        return OBJECTIVES["distance"](Trial(plan=seen.decide(sent), stack=sent, honest=seen.honest.n))
 
     search = attacks.Maximise(attacks.IPM, over="epsilon", bounds=(0.0, 10.0), candidates=CANDIDATES, zooms=0)
     found: dict[str, list[float]] = {"one": [], "search": []}

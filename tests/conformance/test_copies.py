@@ -27,7 +27,7 @@ def model(norm: bool) -> LocalModel:
 
 
 CLIENTS = [
-    *(entry.build() for entry in fw.catalogue("client") if entry.cls.__module__.startswith("fedward.")),
+    *(entry.build() for entry in fw.catalogue("client", packaged=True)),
     WorkerMomentum(inner=Gradient(batch_size=4)),
     WorkerMomentum(inner=LocalSGD(batch_size=4)),
     WorkerMomentum(inner=WorkerMomentum(inner=Gradient(batch_size=4))),

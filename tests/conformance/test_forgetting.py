@@ -38,8 +38,8 @@ def bounded(rule: fw.Rule, limit: int = LIMIT) -> fw.Rule:
 REMEMBERING = [
     *(
         entry.build()
-        for entry in fw.catalogue("rule")
-        if (entry.cls.declared.history or entry.cls.declared.by_client) and entry.cls.__module__.startswith("fedward.")  # type: ignore[attr-defined]
+        for entry in fw.catalogue("rule", packaged=True)
+        if entry.cls.declared.history or entry.cls.declared.by_client
     ),
     rules.FLDetector(window=2, momentum=0.5),
     rules.SIREN(rollback="printed"),

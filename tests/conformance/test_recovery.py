@@ -20,7 +20,7 @@ LARGE = {torch.float32: (3e38,), torch.float64: (1e140, 1.3e154)}
 CASES = [(dtype, size) for dtype, sizes in LARGE.items() for size in sizes]
 
 MEMORIES = [
-    *(entry.build() for entry in fw.catalogue("rule") if entry.cls.__module__.startswith("fedward.")),
+    *(entry.build() for entry in fw.catalogue("rule", packaged=True)),
     rules.FLDetector(window=2),
     rules.FLDetector(window=3, momentum=0.9),
     rules.RFFL(clip=None, warmup=1),

@@ -40,7 +40,7 @@ SURROUNDINGS = {
 LOOPS = {"compiled loops": True, "torch alone": False}
 
 RULES = [
-    *(entry.build() for entry in fw.catalogue("rule") if entry.cls.__module__.startswith("fedward.")),
+    *(entry.build() for entry in fw.catalogue("rule", packaged=True)),
     *(entry.build() >> rules.Mean() for entry in fw.catalogue("mixer")),  # type: ignore[operator]  # mixers
     *(rules.CosineClustering(linkage=k) for k in ("complete", "average")),  # type: ignore[arg-type]  # words of a tuple
     rules.FLAME(noise=0.3),
@@ -113,11 +113,7 @@ def played(attack: attacks.Attack, surroundings: AbstractContextManager[Any]) ->
 
 
 SHORT = {"maximise": {"candidates": 3, "zooms": 1}}
-ATTACKS = [
-    entry.build(**SHORT.get(entry.name, {}))
-    for entry in fw.catalogue("attack")
-    if entry.cls.__module__.startswith("fedward.")
-]
+ATTACKS = [entry.build(**SHORT.get(entry.name, {})) for entry in fw.catalogue("attack", packaged=True)]
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=repr)

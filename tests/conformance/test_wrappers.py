@@ -13,7 +13,7 @@ import fedward as fw
 from fedward import attacks, clients, mixers, rules, sim
 from fedward.core import Chain
 from fedward.registry.component import Component
-from fedward.registry.parameters import components_in, types_of
+from fedward.registry.parameters import parameters_of
 from fedward.stack import Dense
 from fedward.testing import check_wrapper
 from fedward.testing.probes import PROBES
@@ -32,16 +32,14 @@ def inside(annotation: Any, part: Component) -> list[Any]:
 def wrappers() -> dict[str, tuple[Callable[[Any], Component], str]]:
     """Every way to put a component into another one that fedward has, with the kind of what is put in."""
     found: dict[str, tuple[Callable[[Any], Component], str]] = {}
-    for entry in fw.catalogue():
-        if not entry.cls.__module__.startswith("fedward."):
-            continue
+    for entry in (entry for kind in PROBES for entry in fw.catalogue(kind, packaged=True)):
         made = entry.build(**CHEAP.get(entry.name, {}))
-        for name, annotation in types_of(entry.cls).items():
-            for cls in components_in(annotation):
-                for way in range(len(inside(annotation, PROBES[cls.kind][0]))):
+        for name, parameter in parameters_of(entry.cls).items():
+            for cls in parameter.components:
+                for way in range(len(inside(parameter.takes, PROBES[cls.kind][0]))):
 
                     def make(
-                        part: Any, made: Any = made, name: str = name, hint: Any = annotation, way: int = way
+                        part: Any, made: Any = made, name: str = name, hint: Any = parameter.takes, way: int = way
                     ) -> Any:
                         kept = {p.name: getattr(made, p.name) for p in fields(made)}
                         return type(made)(**{**kept, name: inside(hint, part)[way]})

@@ -129,7 +129,7 @@ def test_everything_is_played_that_works_on_rows() -> None:
     elsewhere = {"label-flip", "targeted-poisoning", "backdoor"}  # on data
     elsewhere |= {"false-alarms", "silent-alarms", "sybils", "schedule", "random-schedule"}  # by messages and rounds
     elsewhere |= {"random", "maximise", "deviation"}  # random is gaussian; the others are played as searches
-    packaged = {e.name for e in fw.catalogue("attack") if e.cls.__module__.startswith("fedward.")}
+    packaged = {e.name for e in fw.catalogue("attack", packaged=True)}
     assert {family(text) for text in ARSENAL} == packaged - elsewhere
     assert len(set(map(label, EVERYTHING))) == len(EVERYTHING) == len(set(EVERYTHING))
 
@@ -182,7 +182,7 @@ def test_the_worst_of_each_kind_comes_first() -> None:
         redteam.Finding(attack=a, kappa=k, progress=1.0, byzantine_accepted=0.0, honest_accepted=1.0)
         for a, k in kappas.items()
     )
-    worst = Examination({"rule": "mean"}, findings, None).worst()
+    worst = Examination(settings={"rule": "mean"}, findings=findings, untouched=None).worst()
     assert [(kind, f.kappa) for kind, f in worst] == [("alie", 2.0), ("sign-flip", 1.0), ("no-attack", 0.1)]
 
 

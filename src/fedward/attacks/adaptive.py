@@ -12,13 +12,13 @@ from torch import Tensor
 
 from ..core import WHOLE, BoundError, Plan
 from ..registry.entries import register
-from ..registry.parameters import takes_numbers, types_of
+from ..registry.parameters import parameters_of
 from ..stack import Updates, parts
 from .base import Around, Attack, View
 from .optimised import Deviation
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Trial:
     """What the defence made of one candidate: its plan on the honest rows with the forged ones below them."""
 
@@ -114,7 +114,7 @@ class Maximise(Around):
         self._check_range()
 
     def _check_range(self) -> None:
-        numbers = [name for name, annotation in types_of(type(self.inner)).items() if takes_numbers(annotation)]
+        numbers = [name for name, parameter in parameters_of(type(self.inner)).items() if parameter.numbers]
         if self.over not in numbers:
             valid = ", ".join(numbers) or "none"
             raise ValueError(f"{type(self.inner).__name__} has no number {self.over!r} to search over, only {valid}")
@@ -159,7 +159,7 @@ class Maximise(Around):
             plan = view.decide(stack)
         except BoundError:
             return -float("inf")
-        found = OBJECTIVES[self.objective](Trial(plan, stack, view.honest.n))
+        found = OBJECTIVES[self.objective](Trial(plan=plan, stack=stack, honest=view.honest.n))
         return -float("inf") if isnan(found) else found  # a model that has diverged already cannot be harmed
 
 

@@ -18,7 +18,7 @@ from ..registry.component import Component
 from ..stack import Extended, Joined, Kernel, Rooted, Updates, as_updates, materialise, one_mix, parts
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class View:
     """What the adversary knows.
 
@@ -69,7 +69,7 @@ class View:
         return self._stacks[key]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:
     """What a byzantine client trains on: the ``member``-th of ``members`` byzantine clients of this round."""
 
@@ -209,6 +209,13 @@ def check_spread(ddof: int) -> None:
 def copies(stack: Updates, row: Tensor, m: int) -> Updates:
     """One mix of the stack's rows, (n,), sent m times."""
     return stack.mix(row.expand(m, -1))
+
+
+def strayed(stack: Updates, gamma: float, m: int) -> Updates:
+    """The mean of all but the last row, minus gamma times that row, sent m times."""
+    row = mean_of(stack, extra=1)
+    row[-1] = -gamma
+    return copies(stack, row, m)
 
 
 def mean_of(stack: Updates, extra: int = 0) -> Tensor:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 from typing import ClassVar
 
 from ..registry.component import Component
 from ..registry.traits import WHOLE, Traits, merged
+from .plan import M
 from .rule import Rule
 
 
@@ -25,10 +27,14 @@ class Whole(Component):
         """The components that it is made of, at least one."""
 
     def traits(self) -> Traits:
+        return self._merged
+
+    @cached_property  # asked in every round, and parts never change
+    def _merged(self) -> Traits:
         return merged(super().traits(), *(part.traits() for part in self.parts))
 
 
-class Compound(Whole, Rule):
+class Compound(Whole, Rule[M]):
     """A rule made of rules."""
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any
 from zlib import crc32
 
@@ -35,12 +35,23 @@ class Context:
 
     round: int = 0
     seed: int = 0
+    _: KW_ONLY
     messages: Messages = field(default_factory=dict)
     path: tuple[str, ...] = ()
     evaluator: Evaluator | None = None
     previous: Tensor | None = None
     group: int | Mapping[Hashable, int] | None = None
     rounds_per_epoch: float | None = None
+
+    def root_data(self) -> Evaluator:
+        """The evaluator, for those that cannot do without.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if self.evaluator is None:
+            raise ValueError("this rule judges clients by data of the server's own: the context needs an evaluator")
+        return self.evaluator
 
     def fold(self, name: str) -> Context:
         """The same context with random streams of its own, for a part of a composition."""

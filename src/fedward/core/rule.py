@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, overload
+from typing import Any, ClassVar, Generic, overload
 
 import numpy as np
 from torch import Tensor
@@ -21,7 +21,7 @@ from ..stack import SqNorms, Stack, Statistic, Updates, as_updates
 from .context import Context, Messages, heard
 from .evaluator import Evaluator, Once
 from .neutral import neutral
-from .plan import Plan
+from .plan import M, Plan
 from .state import State
 
 
@@ -29,7 +29,7 @@ class BoundError(MendableError, ValueError):
     """Too few clients for what a rule claims to withstand."""
 
 
-class Rule(Component):
+class Rule(Component, Generic[M]):
     """An aggregation rule: statistics in, plan out.
 
     A subclass is a frozen dataclass with keyword-only parameters that overrides `decide`, declares its
@@ -55,11 +55,11 @@ class Rule(Component):
         return ()
 
     @abstractmethod
-    def decide(self, updates: Updates, state: State, context: Context) -> Plan:
+    def decide(self, updates: Updates, state: State, context: Context) -> Plan[M]:
         """The decision; pure, and free of data passes when `statistics` is complete."""
 
-    def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
-        """What to remember for the next round."""
+    def advance(self, state: State, plan: Plan[M], output: Tensor, context: Context) -> State:
+        """What to remember for the next round; ``plan`` is what `decide` returned, its ``memo`` included."""
         return state
 
     @overload
@@ -96,7 +96,7 @@ class Rule(Component):
         return output.numpy() if isinstance(G, np.ndarray) else output
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Outcome:
     """A plan carried out."""
 
@@ -144,4 +144,9 @@ def apply(rule: Rule, updates: Updates, state: State, context: Context) -> Outco
             "fedward.average_of(updates, rows)"
         )
     output = plan.execute()
-    return Outcome(plan, output, finite, rule.advance(state, plan, output, context))
+    return Outcome(
+        plan=plan,
+        output=output,
+        finite=finite,
+        state=rule.advance(state, plan, output, context),
+    )

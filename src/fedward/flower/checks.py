@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import fields
-
 import torch
 from flwr.serverapp.strategy import (
     Bulyan,
@@ -19,7 +16,7 @@ from flwr.serverapp.strategy import (
 )
 
 from ..core import Aggregator, BoundError, Rule
-from ..registry.component import Component
+from ..registry.component import components_within
 
 _AGGREGATING = (Bulyan, FedMedian, FedTrimmedAvg, FedXgbBagging, FedXgbCyclic, Krum, MultiKrum, QFedAvg)
 _MOST = 1 << 12  # rows of a trial
@@ -57,7 +54,7 @@ def check_rule(rule: Rule, evaluator: object, trust_examples: bool) -> None:
 
 def uses_examples(rule: Rule) -> bool:
     """Whether the rule, or one inside it, weighs clients by the examples that they claim."""
-    return any(getattr(part, "weighted", False) is True for part in _parts(rule))
+    return any(getattr(part, "weighted", False) is True for part in components_within(rule))
 
 
 def weighs_rows(rule: Rule) -> bool:
@@ -78,14 +75,3 @@ def _enough(rule: Rule, n: int) -> bool:
     except BoundError:
         return False
     return True
-
-
-def _parts(value: object) -> Iterator[Component]:
-    """A component and all those among its parameters."""
-    if isinstance(value, tuple | list):
-        for entry in value:
-            yield from _parts(entry)
-    elif isinstance(value, Component):
-        yield value
-        for parameter in fields(value):  # type: ignore[arg-type]  # components are dataclasses
-            yield from _parts(getattr(value, parameter.name))

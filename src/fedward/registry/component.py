@@ -1,10 +1,11 @@
-"""`Component`: what all that the catalogue knows by name shares."""
+"""`Component`: what all classes share that the registry knows by name."""
 
 from __future__ import annotations
 
 import inspect
 from abc import ABC
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
 from typing import Any, ClassVar
 
 from .parameters import check_parameters
@@ -12,9 +13,9 @@ from .traits import MERGES, Traits
 
 
 class Component(ABC):
-    """What rules, mixers, attacks and client algorithms share.
+    """What rules, mixers, attacks, client algorithms, partitions and servers share.
 
-    A place in the catalogue, parameters that are checked when it is made, and traits.
+    A place in the registry, parameters that are checked when it is made, and traits.
     """
 
     kind: ClassVar[str]
@@ -43,6 +44,20 @@ class Component(ABC):
     def links(self) -> tuple[Component, ...] | None:
         """The components that it is written as, with ``>>`` between them; None for what is written by its name."""
         return None
+
+
+def components_within(value: object) -> Iterator[Component]:
+    """A component and all those among its parameters, in lists, tuples and mappings too."""
+    if isinstance(value, Mapping):
+        value = tuple(value.values())
+    if isinstance(value, tuple | list):
+        for item in value:
+            yield from components_within(item)
+    elif isinstance(value, Component):
+        yield value
+        if is_dataclass(value):
+            for parameter in fields(value):
+                yield from components_within(getattr(value, parameter.name))
 
 
 def _check_declared(cls: type[Component]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ _FLOOR = 1e-12  # of sums of squares, before their logarithm
 
 @register("fldetector", paper="Zhang et al. 2022")
 @dataclass(frozen=True, kw_only=True)
-class FLDetector(Rule):
+class FLDetector(Rule[Tensor]):
     """Average of all clients but those whose updates have long been far from what was to be expected of them.
 
     1. Expected of client i: its last update plus H v, v the model's last step and H the integrated Hessian, by L-BFGS
@@ -71,7 +71,7 @@ class FLDetector(Rule):
             raise ValueError(f"window >= 1, clusters >= 2 and 0 <= momentum < 1 are needed, got {self!r}")
         check_remember(self.remember)
 
-    def decide(self, updates: Updates, state: State, context: Context) -> Plan:
+    def decide(self, updates: Updates, state: State, context: Context) -> Plan[Tensor]:
         deviations = self._deviations(updates, state)
         suspicions = self._suspicions(updates, state, deviations)
         tested = (~suspicions.isnan()).nonzero().flatten()
@@ -82,7 +82,8 @@ class FLDetector(Rule):
             bad = suspicious(suspicions[tested].numpy(), self.clusters, draws.numpy(), self.variant == "official")
             kept[tested[torch.from_numpy(bad)]] = False
         scores = {"suspicion": suspicions, "deviation": deviations}
-        return average_of(updates, kept.nonzero().flatten(), scores=scores, reason=Reason.DISTRUSTED)
+        rows = kept.nonzero().flatten()
+        return average_of(updates, rows, scores=scores, reason=Reason.DISTRUSTED, memo=deviations)
 
     def _deviations(self, updates: Updates, state: State) -> Tensor:
         """The d_i of this round: (n,); NaN without an earlier update, or before there is a pair."""
@@ -104,8 +105,9 @@ class FLDetector(Rule):
             table[:, int(state.get("vectors", 0)) % self.window] = deviations
         return table.nanmean(1)
 
-    def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
-        updates, aggregate = plan.updates, finite_copy(output)
+    def advance(self, state: State, plan: Plan[Tensor], output: Tensor, context: Context) -> State:
+        updates = plan.updates
+        aggregate = finite_copy(output)
         past = state.get("aggregates", output.new_empty(0, len(output)))
         new = {"aggregates": torch.cat([past[-self.window :], aggregate[None]])}
         new["pairs"] = torch.tensor(int(state.get("pairs", 0)) + (len(past) > 0))
@@ -113,20 +115,24 @@ class FLDetector(Rule):
             steps = state.get("steps", past)
             step = finite_copy(aggregate + self.momentum * steps[-1]) if len(steps) else aggregate
             new["steps"] = torch.cat([steps[-self.window :], step[None]])
-        new |= {**self._remembered_scores(plan, state), **remember_rows("row", updates)}
+        new |= self._remembered_scores(state, updates.ids, plan.memo)
+        new |= remember_rows("row", updates)
         return updated(state, new, updates.ids, self.remember)
 
-    def _remembered_scores(self, plan: Plan, state: State) -> dict[str, Tensor]:
-        deviations = dict(zip(plan.updates.ids, plan.scores["deviation"].tolist(), strict=True))
-        if all(np.isnan(d) for d in deviations.values()):
+    def _remembered_scores(self, state: State, clients: Sequence[Hashable], deviations: Tensor) -> dict[str, Tensor]:
+        """Everybody's last deviations, (window,) each, those of this round in the place of the oldest."""
+        if bool(deviations.isnan().all()):
             return {}
         made = int(state.get("vectors", 0))
+        place = made % self.window
         tables = {name: table.clone() for name, table in entries(state, "scores").items()}
-        names: dict[str, Hashable] = {key("scores", client): client for client in deviations}
-        for name in names.keys() - tables.keys():
-            tables[name] = torch.full((self.window,), torch.nan, dtype=torch.float64)
-        for name, table in tables.items():
-            table[made % self.window] = deviations[names[name]] if name in names else torch.nan
+        for table in tables.values():
+            table[place] = torch.nan  # of whoever is absent
+        for client, deviation in zip(clients, deviations, strict=True):
+            name = key("scores", client)
+            if name not in tables:
+                tables[name] = torch.full((self.window,), torch.nan, dtype=torch.float64)
+            tables[name][place] = deviation
         return {**tables, "vectors": torch.tensor(made + 1)}
 
 
@@ -140,13 +146,22 @@ def predicted_change(aggregates: Tensor, steps: Tensor | None) -> Tensor:
     """
     k = len(aggregates)
     rows: Updates = Dense(aggregates) if steps is None else Joined(Dense(steps), Dense(aggregates))
-    gram, eye = rows.gram(), torch.eye(rows.n, dtype=torch.float64)
-    S, v, Y = eye[: k - 1], eye[k - 1], eye[-k + 1 :] - eye[-k:-1]
-    SS, SY = S @ gram @ S.T, S @ gram @ Y.T
+    gram = rows.gram()
+
+    # S, v and Y as weights of the rows: the steps come first, the aggregates last.
+    eye = torch.eye(rows.n, dtype=torch.float64)
+    S = eye[: k - 1]
+    v = eye[k - 1]
+    Y = eye[-k + 1 :] - eye[-k:-1]
+
+    SS = S @ gram @ S.T
+    SY = S @ gram @ Y.T
     sigma = SY[-1, -1] / SS[-1, -1] if SS[-1, -1] > 0 else torch.zeros((), dtype=torch.float64)
-    L, D = SY.tril(-1), SY.diagonal().diag()
+    L = SY.tril(-1)
+    D = SY.diagonal().diag()
     middle = torch.cat([torch.cat([sigma * SS, L], 1), torch.cat([L.T, -D], 1)])
     right = torch.cat([sigma * (S @ gram @ v), Y @ gram @ v])
+
     # H does not depend on the lengths of the pairs, but whether the middle looks singular does.
     lengths = SS.diagonal().sqrt().repeat(2)
     scale = torch.where(lengths > 0, 1 / lengths, 1.0)
@@ -184,7 +199,8 @@ def clusters_by_gap(scores: np.ndarray, most: int, references: np.ndarray, offic
     others = np.maximum([kmeans_1d(row, most)[0] for row in references], _FLOOR)
     logs = np.log(others)
     expected = np.log(others.mean(0)) if official else logs.mean(0)
-    gaps, s = expected - np.log(W), logs.std(0) * np.sqrt(1 + 1 / len(references))
+    gaps = expected - np.log(W)
+    s = logs.std(0) * np.sqrt(1 + 1 / len(references))
     enough = gaps[:-1] >= gaps[1:] - s[1:]
     return int(enough.argmax()) + 1 if enough.any() else most
 
@@ -198,30 +214,42 @@ def kmeans_1d(values: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
         The least sums of squares for 1 to ``most`` clusters, and the least value of each of ``most`` clusters.
     """
     points, weights = np.unique(values, return_counts=True)
-    m, clusters = len(points), min(most, len(np.unique(values)))
+    m = len(points)
+    clusters = min(most, m)
     centred = points - points.mean()
+    # Sums over the first points, from which those over any run of them follow.
     count = np.concatenate([[0], weights.cumsum()])
     total = np.concatenate([[0], (weights * centred).cumsum()])
     square = np.concatenate([[0], (weights * centred**2).cumsum()])
 
     def cost(first: np.ndarray, last: int) -> np.ndarray:
-        n, t = count[last + 1] - count[first], total[last + 1] - total[first]
+        """Sum of squares of the cluster that ends with the last point, for each first one."""
+        n = count[last + 1] - count[first]
+        t = total[last + 1] - total[first]
         squares: np.ndarray = square[last + 1] - square[first] - t * t / n
         return squares.clip(0)
 
+    # best[j]: the least sum of squares of the points up to j in c clusters; start[j]: where the last cluster begins.
     best = np.array([cost(np.zeros(1, dtype=int), j)[0] for j in range(m)])
-    sums, starts = [best[-1]], [np.zeros(m, dtype=int)]
+    sums = [best[-1]]
+    starts = [np.zeros(m, dtype=int)]
     for c in range(1, clusters):
-        row, start = np.full(m, np.inf), np.zeros(m, dtype=int)
+        row = np.full(m, np.inf)
+        start = np.zeros(m, dtype=int)
         for j in range(c, m):
             first = np.arange(c, j + 1)
             found = best[first - 1] + cost(first, j)
+            # Of beginnings that rounding tells apart, the first: the upper cluster takes more.
             pick = int(np.argmax(found <= found.min() * (1 + 1e-12)))
-            row[j], start[j] = found[pick], first[pick]
+            row[j] = found[pick]
+            start[j] = first[pick]
         best = row
         sums.append(best[-1])
         starts.append(start)
-    last, borders = m - 1, []
+
+    # Back from the last point, cluster by cluster.
+    last = m - 1
+    borders = []
     for start in reversed(starts):
         borders.append(points[start[last]])
         last = start[last] - 1

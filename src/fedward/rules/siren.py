@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -22,18 +23,22 @@ _COUNT, _BANNED, _BACK, _STREAK = "malicious index", "banned", "way back", "roll
 _SLACK = 1e-9  # accuracies are fractions of few samples: a difference of exactly 10 points must not hang on rounding
 
 
-@dataclass(frozen=True, eq=False)
-class _Verdict(Plan):
-    """A plan, and what it means for the next round."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Books:
+    """What a decision means for the next round."""
 
-    counts: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float64))
-    banned: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float64))
-    rolled_back: bool = False
+    clients: Sequence[Hashable]
+    counts: Tensor
+    banned: Tensor
+    alarmed: bool
+    """Whether the round asks for a step back."""
+    stepped_back: bool
+    """Whether it makes one: the authors' code does so in every other round that asks."""
 
 
 @register("siren", paper="Guo et al. 2021", complexity="O(n^2 d)")
 @dataclass(frozen=True, kw_only=True)
-class SIREN(Rule):
+class SIREN(Rule[_Books]):
     """Believe clients that raise alarms, or those that do not, by the accuracy of their models on the server's data.
 
     Made for `fedward.clients.Siren`: rows are changes Delta_i of the server's model g, and messages say who raises an
@@ -111,26 +116,34 @@ class SIREN(Rule):
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         return (Gram(),) if any(_raised(client, context) for client in context.messages) else ()
 
-    def decide(self, updates: Updates, state: State, context: Context) -> Plan:
+    def decide(self, updates: Updates, state: State, context: Context) -> Plan[_Books]:
         banned = recall(state, _BANNED, updates.ids, 0) > 0
         case = _Case(self, updates, alarms(updates.ids, context), banned, context)
         used = case.benign & ~banned
         weights = torch.zeros(updates.n, dtype=torch.float64)
         if bool(used.any()):
             weights = by_examples(updates.ids, context, used) if self.weighted else used.double() / used.sum()
-        rolled_back = case.branch in (TRUE, DIVERGENT)
-        if self.official:
-            rolled_back = rolled_back and int(state.get(_STREAK, 0)) % 2 == 0
-        counts, barred = self._book(recall(state, _COUNT, updates.ids, 0), case.benign, banned, used)
-        scores = {_COUNT: counts, "accuracy": case.accuracy}
-        excused = [Reason.NO_EXAMPLES if ok else Reason.BANNED for ok in used.tolist()]
-        verdicts = zip(case.benign.tolist(), excused, case.reasons, strict=True)
-        reasons = [excuse if ok else why for ok, excuse, why in verdicts]
+
+        alarmed = case.branch in (TRUE, DIVERGENT)
+        every_other = self.official and int(state.get(_STREAK, 0)) % 2 == 1
+        stepped_back = alarmed and not every_other
         stack = updates
-        if rolled_back and _BACK in state:
+        if stepped_back and _BACK in state:
             stack = updates.anchored(state[_BACK])
             weights = torch.cat([weights, torch.tensor([-1.0], dtype=torch.float64)])
-        return _Verdict(stack, weights, None, scores, reasons, updates, case.branch, counts, barred, rolled_back)
+
+        counts, barred = self._book(recall(state, _COUNT, updates.ids, 0), case.benign, banned, used)
+        excused = [Reason.NO_EXAMPLES if ok else Reason.BANNED for ok in used.tolist()]
+        verdicts = zip(case.benign.tolist(), excused, case.reasons, strict=True)
+        return Plan(
+            stack,
+            weights,
+            scores={_COUNT: counts, "accuracy": case.accuracy},
+            reasons=[excuse if ok else why for ok, excuse, why in verdicts],
+            judged=updates,
+            note=case.branch,
+            memo=_Books(clients=updates.ids, counts=counts, banned=barred, alarmed=alarmed, stepped_back=stepped_back),
+        )
 
     def _book(self, counts: Tensor, benign: Tensor, banned: Tensor, used: Tensor) -> tuple[Tensor, Tensor]:
         """Penalties and awards: the malicious index of each client, and who is banned from now on."""
@@ -142,19 +155,20 @@ class SIREN(Rule):
         limit = self.penalty * len(counts)
         return counts, torch.where((counts - limit).abs() <= _SLACK, banned, counts > limit)
 
-    def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
-        assert isinstance(plan, _Verdict)
-        assert plan.judged is not None
-        ids = plan.judged.ids
-        books = {**remember(_COUNT, ids, plan.counts), **remember(_BANNED, ids, plan.banned.double())}
-        new = updated(state, books, ids, self.remember)
+    def advance(self, state: State, plan: Plan[_Books], output: Tensor, context: Context) -> State:
+        books = plan.memo
+        new = {
+            **remember(_COUNT, books.clients, books.counts),
+            **remember(_BANNED, books.clients, books.banned.double()),
+        }
+        after = updated(state, new, books.clients, self.remember)
         if not self.traits().server_rows:
-            return new
+            return after
         back = finite_copy(output.to(torch.promote_types(output.dtype, torch.float32)))
-        if plan.rolled_back and _BACK in state:  # the model that was stepped back from counts as never reached
+        if books.stepped_back and _BACK in state:  # the model that was stepped back from counts as never reached
             back = finite_copy(back + state[_BACK].to(back))
-        streak = int(state.get(_STREAK, 0)) + 1 if plan.note in (TRUE, DIVERGENT) else 0
-        return {**new, _BACK: back, _STREAK: torch.tensor(streak)}
+        streak = int(state.get(_STREAK, 0)) + 1 if books.alarmed else 0
+        return {**after, _BACK: back, _STREAK: torch.tensor(streak)}
 
 
 def _raised(client: object, context: Context) -> bool:
@@ -179,7 +193,8 @@ class _Case:
             self._accept(torch.ones_like(raised), self._best(~banned))
             return
         self._measure(raised)
-        loudest, silent = self._best(counted), ~raised
+        loudest = self._best(counted)
+        silent = ~raised
         similar = bool(self._passing(loudest)[counted].all())
         if similar and bool((silent & ~banned).any()):
             self._measure(silent)
@@ -195,18 +210,20 @@ class _Case:
 
     def _measure(self, whom: Tensor) -> None:
         """Accuracies of their models on the root data."""
-        evaluator, rows = self.context.evaluator, whom.nonzero().flatten()
-        if evaluator is None:
-            raise ValueError("this rule judges clients by data of the server's own: the context needs an evaluator")
-        self.accuracy[rows] = (1 - evaluator.error_rates(self.updates.take(rows)).double().cpu()).nan_to_num(nan=0.0)
+        rows = whom.nonzero().flatten()
+        wrong = self.context.root_data().error_rates(self.updates.take(rows))
+        self.accuracy[rows] = (1 - wrong.double().cpu()).nan_to_num(nan=0.0)
 
     def _best(self, among: Tensor) -> int:
         rows = among.nonzero().flatten()
         return int(rows[smallest(-self.accuracy[rows], 1)[0]])
 
     def _accurate(self, reference: int) -> Tensor:
-        accuracy, best, slack = self.accuracy, self.accuracy[reference], self.rule.threshold
-        return accuracy >= (1 - slack) * best - _SLACK if self.rule.official else best - accuracy < slack - _SLACK
+        best = self.accuracy[reference]
+        threshold = self.rule.threshold
+        if self.rule.official:
+            return self.accuracy >= (1 - threshold) * best - _SLACK
+        return best - self.accuracy < threshold - _SLACK
 
     def _aligned(self, reference: int) -> Tensor:
         products = self.updates.gram()[reference]
@@ -220,9 +237,10 @@ class _Case:
         return passing
 
     def _as_good(self, calmest: int, loudest: int) -> bool:
-        silent, alarming, slack = self.accuracy[calmest], self.accuracy[loudest], self.rule.threshold
-        worst = (1 - slack) * alarming if self.rule.official else alarming - slack
-        return bool(silent >= worst - _SLACK)
+        alarming = self.accuracy[loudest]
+        threshold = self.rule.threshold
+        worst = (1 - threshold) * alarming if self.rule.official else alarming - threshold
+        return bool(self.accuracy[calmest] >= worst - _SLACK)
 
     def _refuse(self, whom: Tensor, reason: Reason) -> None:
         self.benign &= ~whom

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..core import Compound, Context, Plan, Rule, State
+from ..core.plan import M
 from ..registry.entries import register
 from ..stack import Statistic, Updates
 from .coordinate import Mean, Median
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wrapped(Compound):
+class Wrapped(Compound[M]):
     """What a rule has from the rule inside of it, unless it says otherwise."""
 
     base: Rule

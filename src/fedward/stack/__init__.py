@@ -4,7 +4,7 @@ from .buffers import lower_median, mean_of_running
 from .election import ElectedMean, Floors
 from .files import Files
 from .gathered import Gathered
-from .geometry import SAME_ROW, cosines, evened, squared_distances
+from .geometry import SAME_ROW, cosines, cosines_to, evened, power_above, squared_distances
 from .intake import Model, OnBad, Stack, as_updates
 from .layout import Buffers, Integers, Layout
 from .parts import one_mix, parts
@@ -46,6 +46,7 @@ __all__ = [
     "View",
     "as_updates",
     "cosines",
+    "cosines_to",
     "evened",
     "lower_median",
     "magnitude_of_rank",
@@ -53,5 +54,6 @@ __all__ = [
     "mean_of_running",
     "one_mix",
     "parts",
+    "power_above",
     "squared_distances",
 ]

@@ -37,17 +37,18 @@ class OnColumns(PlainRule):
 
 @dataclass(frozen=True, kw_only=True)
 class Remembering(PlainRule):
-    """Counts rounds, and gives the rows less and less weight."""
+    """Counts rounds, gives the rows less and less weight, and is told the count by its plan's memo."""
 
     declared = Traits(history=True)
 
-    def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        plan = super().decide(updates, state, context)
-        assert plan.weights is not None
-        return replace(plan, weights=plan.weights / (1 + int(state.get("rounds", 0))))
+    def decide(self, updates: Updates, state: State, context: Context) -> Plan[int]:
+        rounds = 1 + int(state.get("rounds", 0))
+        weights = torch.full((updates.n,), 1 / updates.n / rounds, dtype=torch.float64)
+        return Plan(updates, weights, memo=rounds)
 
-    def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
-        return {"rounds": torch.tensor(int(state.get("rounds", 0)) + 1)}
+    def advance(self, state: State, plan: Plan[int], output: Tensor, context: Context) -> State:
+        assert plan.memo is not None, "memo is lost: advance was handed another plan than decide made"
+        return {"rounds": torch.tensor(plan.memo)}
 
 
 @dataclass(frozen=True, kw_only=True)
