@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..core import BoundError, Context, Plan, Reason, State, finite_copy
 from ..registry.entries import register
-from ..stack import Gathered, Statistic, Updates
+from ..stack import Gathered, Kernel, Statistic, Updates, made_of
 from .coordinate import TrimmedMean
 from .memory import ROWS, check_remember, key, updated
 from .wrapped import Wrapped
@@ -90,7 +90,8 @@ class ClassWise(Wrapped):
         plan, average = _mean_of(list(inner.values())), self._average(state)
         fresh = 1 - self.gamma
         stack = plan.updates.anchored(_zeros(updates) if average is None else average)
-        weights, kernel = None, None
+        weights: Tensor | None = None
+        kernel: Kernel | None = None
         if plan.weights is not None:
             added = torch.tensor([self.gamma], dtype=torch.float64)
             weights = torch.cat([fresh * plan.weights.double().cpu(), added])
@@ -98,6 +99,7 @@ class ClassWise(Wrapped):
             beneath = plan.kernel
             assert beneath is not None
 
+            @made_of(beneath)
             def kernel(block: Tensor) -> Tensor:
                 return beneath(block[:-1]).mul(fresh).add(block[-1], alpha=self.gamma)
 
@@ -179,6 +181,7 @@ def _mean_of(plans: Sequence[Plan]) -> Plan:
     if len(weights) == len(plans):
         return Plan(stack, torch.cat(weights), None, scores, reasons, judged, note)
 
+    @made_of(*(plan.kernel for plan in plans if plan.kernel is not None))
     def kernel(block: Tensor) -> Tensor:
         parts = zip(plans, stack.split(block), strict=True)
         return torch.stack([_on_block(plan, rows) for plan, rows in parts]).mean(0)

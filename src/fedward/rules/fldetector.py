@@ -13,8 +13,8 @@ from torch import Tensor
 from ..core import Context, Plan, Reason, Rule, State, average_of, finite_copy
 from ..registry.entries import register
 from ..registry.parameters import Variant
-from ..stack import Dense, Joined, Updates
-from .memory import ROWS, Offset, check_remember, key, remember_rows, unit, updated
+from ..stack import Dense, Joined, Offset, Updates
+from .memory import ROWS, check_remember, key, remember_rows, unit, updated
 
 _FLOOR = 1e-12  # of sums of squares, before their logarithm
 

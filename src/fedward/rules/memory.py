@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..core import State, most
-from ..stack import Updates, View
+from ..stack import Updates, row_copies
 
 ROWS = 1000
 """How many ids a rule remembers by default where that takes a row each: as much as a stack of so many clients."""
@@ -68,13 +68,8 @@ def remember(name: str, clients: Sequence[Hashable], values: Tensor) -> dict[str
 
 def remember_rows(name: str, updates: Updates) -> dict[str, Tensor]:
     """A copy of each client's row, at least in float32, as entries of a state; one pass over the data."""
-    dtype = torch.promote_types(updates.dtype, torch.float32)
-    limit = most(dtype)
-    rows = [torch.empty(updates.d, dtype=dtype, device=updates.device) for _ in updates.ids]
-    for block in updates.blocks():
-        for row, values in zip(rows, block.rows.clamp(-limit, limit), strict=True):
-            row[block.start : block.stop] = values
-    return {key(name, client): row for client, row in zip(updates.ids, rows, strict=True)}
+    copies = row_copies(updates, most(torch.promote_types(updates.dtype, torch.float32)))
+    return {key(name, client): row for client, row in zip(updates.ids, copies, strict=True)}
 
 
 def unit(updates: Updates) -> float:
@@ -86,32 +81,3 @@ def unit(updates: Updates) -> float:
 
 
 _LARGE = 2.0**400
-
-
-class Offset(View):
-    """The rows plus one remembered row each, times a factor, plus one row for all; a client without memory has 0s.
-
-    All of it times ``unit``.
-    """
-
-    def __init__(
-        self,
-        base: Updates,
-        remembered: Sequence[Tensor | None],
-        factor: float = 1.0,
-        shift: Tensor | None = None,
-        unit: float = 1.0,
-    ) -> None:
-        super().__init__(base, base.n)
-        self.ids = base.ids
-        self.remembered, self.factor, self.shift, self.unit = remembered, factor, shift, unit
-
-    def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
-        block = self.base.read(start, stop, rows).double().clone()  # two float32 rows may add up to Inf
-        chosen = range(self.n) if rows is None else rows.tolist()
-        for row, i in zip(block, chosen, strict=True):
-            memory = self.remembered[i]
-            if memory is not None:
-                row.add_(memory[start:stop].to(row), alpha=self.factor)
-        block = block if self.shift is None else block.add_(self.shift[start:stop].to(block))
-        return block if self.unit == 1 else block.mul_(self.unit)

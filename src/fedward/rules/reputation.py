@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ..core import Context, Plan, Reason, Rule, State
 from ..registry.entries import register
-from ..stack import Gram, SqNorms, Statistic, Updates, cosines, evened
-from .memory import NUMBERS, ROWS, Offset, check_remember, key, recall, remember, remember_rows, unit, updated
+from ..stack import Gram, Offset, SqNorms, Statistic, Updates, cosines, evened
+from .memory import NUMBERS, ROWS, check_remember, key, recall, remember, remember_rows, unit, updated
 from .mixers import clip_factors
 
 
