@@ -4,8 +4,9 @@
     .venv/bin/python scripts/mutants.py            # the same sample each time, in about half an hour of one core
     .venv/bin/python scripts/mutants.py --count 40 --seed 1 --only rules/sign.py
 
-A fixed sample of mutants of rules, stack and core/chain, spread over the files by their size, each against the tests of its
-file alone. A mutant lives in a copy of the tree, and its tests in a fork of a process that has imported torch already.
+A fixed sample of mutants of rules, stack and some of core, spread over the files by their size, each against the tests
+of its file alone. A mutant lives in a copy of the tree, and its tests in a fork of a process that has imported torch
+already.
 """
 
 from __future__ import annotations
@@ -33,8 +34,6 @@ from cosmic_ray.mutating import mutate_code
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path("src/fedward")
-# Loops that numba compiles: tests/stack/test_compiled.py holds them against torch, and takes minutes to compile them.
-LEFT_OUT = {"stack/loops.py", "stack/columnloops.py", "stack/compiled.py"}
 PATIENCE = 3  # a mutant whose tests take so many times as long as without it is killed: its loop may have no end
 
 INPUTS = "stack/test_inputs.py stack/test_oddities.py stack/test_stack.py"
@@ -45,6 +44,7 @@ NUMBERS = "conformance/test_numbers.py"
 # What is about a file, besides the tests of its rules in conformance/test_rules.py.
 TESTS = {
     "core/chain.py": f"{CHAINS} -k 'not before_every_rule'",
+    "core/state.py": MEMORY,
     "rules/center.py": f"{NUMBERS} conformance/test_memory.py",
     "rules/classwise.py": "conformance/test_classwise.py",
     "rules/clustering.py": "conformance/test_clusterings.py conformance/test_memory.py conformance/test_forgetting.py",
@@ -53,9 +53,9 @@ TESTS = {
     "rules/fldetector.py": MEMORY,
     "rules/layerwise.py": f"conformance/test_layers.py {NUMBERS}",
     "rules/meanshift.py": "conformance/test_signguard.py",
-    "rules/memory.py": MEMORY,
     "rules/messages.py": "conformance/test_messages.py conformance/test_siren.py",
     "rules/mixture.py": "conformance/test_memory.py",
+    "rules/remembered.py": MEMORY,
     "rules/reputation.py": MEMORY,
     "rules/sign.py": f"conformance/test_signguard.py {NUMBERS}",
     "rules/siren.py": "conformance/test_siren.py",
@@ -64,21 +64,25 @@ TESTS = {
     "rules/trust.py": "conformance/test_parameters_evaluated.py",
     "rules/weiszfeld.py": NUMBERS,
     "rules/wrapped.py": "conformance/test_siren.py conformance/test_classwise.py",
+    "stack/blocks.py": VIEWS,
     "stack/buffers.py": "stack/test_buffers.py",
+    "stack/copies.py": f"{VIEWS} conformance/test_memory.py",
     "stack/election.py": "conformance/test_rules.py::test_equals_its_oracle_anywhere stack/test_kernels.py",
     "stack/entries.py": INPUTS,
     "stack/files.py": "stack/test_files.py",
-    "stack/gathered.py": INPUTS,
     "stack/geometry.py": f"{VIEWS} {NUMBERS}",
     "stack/intake.py": INPUTS,
     "stack/kernels.py": f"stack/test_kernels.py {NUMBERS}",
     "stack/layout.py": INPUTS,
+    "stack/networks.py": "stack/test_kernels.py",
     "stack/parts.py": "sim/test_fresh_statistics.py attacks/test_adaptive.py",
     "stack/ranks.py": "stack/test_ranks.py stack/test_kernels.py",
     "stack/reference.py": INPUTS,
+    "stack/sample.py": VIEWS,
     "stack/sources.py": f"{VIEWS} stack/test_inputs.py",
     "stack/stats.py": VIEWS,
     "stack/updates.py": VIEWS,
+    "stack/views.py": f"{VIEWS} stack/test_inputs.py",
 }
 
 Position = tuple[int, int]
@@ -87,10 +91,11 @@ Mutant = tuple[str, str, str]
 
 
 def files() -> list[str]:
-    """The files of rules and stack, and core/chain.py."""
-    found = [PACKAGE / "core" / "chain.py", *(p for part in ("rules", "stack") for p in (ROOT / PACKAGE / part).glob("*.py"))]
+    """The files of rules and stack, and of core what chains and remembers."""
+    core = [PACKAGE / "core" / name for name in ("chain.py", "state.py")]
+    found = [*core, *(p for part in ("rules", "stack") for p in (ROOT / PACKAGE / part).glob("*.py"))]
     names = {(ROOT / path).relative_to(ROOT / PACKAGE).as_posix() for path in found}
-    return sorted(name for name in names - LEFT_OUT if not name.endswith("__init__.py"))
+    return sorted(name for name in names if not name.endswith("__init__.py"))
 
 
 def annotations(tree: ast.AST) -> list[tuple[Position, Position]]:

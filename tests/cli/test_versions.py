@@ -68,8 +68,9 @@ def test_rounds_that_a_kill_has_undone_are_nobodys() -> None:
     first, second, now = {"code": "first"}, {"code": "second"}, made.versions()
 
     def earlier(done: int, *parts: tuple[int, Any], last: Any) -> list[tuple[int, Any]]:
-        head = {"versions": last, "earlier": [{"rounds": r, "versions": v} for r, v in parts]}
-        return [(part["rounds"], part["versions"]) for part in store._earlier(head, done)]
+        before = tuple(store.Earlier(rounds=r, versions=v) for r, v in parts)
+        head = store.RunHead(name="", config={}, byzantine_ids=(), versions=last, earlier=before)
+        return [(part.rounds, part.versions) for part in store.earlier_code(head, done)]
 
     assert earlier(40, (40, first), last=second) == [(40, first)]  # second had not come to a checkpoint
     assert earlier(30, (40, first), last=second) == [(30, first)]

@@ -14,7 +14,7 @@ import torch
 
 import fedward as fw
 from fedward import mixers, rules
-from fedward.rules.memory import key, updated
+from fedward.core.state import key, updated
 from fedward.testing import QuadraticEvaluator
 
 D, NEW, LIMIT = 7, 5, 8

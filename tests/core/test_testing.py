@@ -275,7 +275,7 @@ BROKEN = [
     (IgnoresNoByzantine(f=1), "f = 0 works"),
     (BreaksAtItsBound(f=1), "works at its bound on n"),
     (BreaksInHalfPrecision(), "output has the input's dtype, device and kind: output is not finite in torch.bfloat16"),
-    (ClaimsNonsense(), "unknown property 'fairness'; valid: permutation, "),
+    (ClaimsNonsense(), "claimed property fairness: unknown; valid: permutation, "),
 ]
 
 

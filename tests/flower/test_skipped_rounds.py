@@ -19,7 +19,7 @@ from flwr.serverapp.strategy import FedAdam, FedAvg, FedAvgM
 import fedward as fw
 from fedward import mixers, rules
 from fedward.flower import Robust, RobustFedAvg, Screened
-from fedward.flower.memory import finite_memory
+from fedward.flower.resume import finite_memory
 
 from .federation import NODES, InProcess, Quadratic, floats, model, vector
 

@@ -56,7 +56,7 @@ def captured(rounds: int = 1, n: int = 11, d: int = 30) -> list[Captured]:
     found = []
     for _ in range(rounds):
         rows = 1 + torch.randn(n, d, generator=generator, dtype=torch.float64)
-        found.append(Captured(rows, previous, QuadraticEvaluator(d)))
+        found.append(Captured(rows=rows, previous=previous, evaluator=QuadraticEvaluator(d)))
         previous = rows.mean(0)
     return found
 
@@ -178,7 +178,10 @@ def test_another_examination_is_refused_and_left(tmp_path: Path) -> None:
 
 def test_the_worst_of_each_kind_comes_first() -> None:
     kappas = {"no-attack": 0.1, "alie": 0.5, "alie:z=1.0": 2.0, "sign-flip": 1.0}
-    findings = tuple(redteam.Finding(a, k, 1.0, 0.0, 1.0) for a, k in kappas.items())
+    findings = tuple(
+        redteam.Finding(attack=a, kappa=k, progress=1.0, byzantine_accepted=0.0, honest_accepted=1.0)
+        for a, k in kappas.items()
+    )
     worst = Examination({"rule": "mean"}, findings, None).worst()
     assert [(kind, f.kappa) for kind, f in worst] == [("alie", 2.0), ("sign-flip", 1.0), ("no-attack", 0.1)]
 

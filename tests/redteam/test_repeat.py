@@ -32,7 +32,7 @@ def test_fldetector_trusts_the_one_client_that_repeats_itself(window: int, value
 def test_the_red_team_finds_it() -> None:
     texts = [text for text in redteam.ARSENAL if redteam.family(text) == "repeat"]
     assert any("clients=1" in text for text in texts)
-    captured = [Captured(G, G[4], QuadraticEvaluator(60)) for G in rounds(12)]
+    captured = [Captured(rows=G, previous=G[4], evaluator=QuadraticEvaluator(60)) for G in rounds(12)]
     attack = fw.parse("repeat:clients=1", "attack")
     found = play(rules.FLDetector(window=2), attack, captured, 4)
     usual = play(rules.FLDetector(window=2), attacks.NoAttack(), captured, 4)

@@ -92,7 +92,7 @@ def test_a_run_is_read_as_written(tmp_path):
     assert run.config["rule"] == "krum:f=1"
     assert run.best is run.records[1]
     assert run.records[0].reasons == {0: "far"}
-    assert run.records[0].honest_signs == (0.5, 0.1, 0.4)
+    assert run.records[0].signs["honest"] == (0.5, 0.1, 0.4)
     assert run.notes == ()
 
 
@@ -438,8 +438,8 @@ def test_the_client_map_equals_a_count_by_hand(tmp_path, rounds, columns, width)
     for row, client in enumerate(cells.clients):
         for column in range(columns):
             held = run.records[column * width : (column + 1) * width]
-            marks = [r.accepted[client] for r in held if r.accepted[client] != "-"]
-            expected = round(100 * marks.count("1") / len(marks)) if marks else -1
+            verdicts = [r.accepted[client] for r in held if r.accepted[client] is not None]
+            expected = round(100 * sum(verdicts) / len(verdicts)) if verdicts else -1
             assert abs(cells.share[row, column] - expected) <= (1 if expected > 0 else 0)
             why = [r.reasons[client] for r in held if client in r.reasons]
             reason = cells.reasons[cells.reason[row, column]]

@@ -1,5 +1,6 @@
 """Checkpoints: whole or not at all, bitwise the same run afterwards, and never of another one."""
 
+import importlib
 import os
 from dataclasses import asdict, replace
 from itertools import islice
@@ -121,9 +122,8 @@ def test_a_run_interrupted_within_a_round_goes_on_as_if_it_had_not_been(path, at
 
 @pytest.mark.parametrize("phase", ["judge", "apply"])
 def test_an_interrupt_in_the_middle_of_a_decision(path, phase, uninterrupted, monkeypatch):
-    import fedward.sim.engine as engine
-
-    real, calls = getattr(engine, phase), []
+    deciding = importlib.import_module("fedward.core.step")
+    real, calls = getattr(deciding, phase), []
 
     def interrupted(*arguments):
         done = real(*arguments)
@@ -132,7 +132,7 @@ def test_an_interrupt_in_the_middle_of_a_decision(path, phase, uninterrupted, mo
             raise KeyboardInterrupt
         return done
 
-    monkeypatch.setattr(engine, phase, interrupted)
+    monkeypatch.setattr(deciding, phase, interrupted)
     with pytest.raises(KeyboardInterrupt):
         list(simulation().run(ROUNDS, evaluate_every=2, checkpoint=path))
     monkeypatch.undo()

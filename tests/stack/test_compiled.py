@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -27,32 +26,24 @@ from fedward.stack import (
     SignCounts,
     SqNorms,
     Updates,
-    compiled,
     kernels,
+    loops_from,
     magnitude_of_rank,
 )
 
 pytest.importorskip("numba")
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
-NEVER = 1 << 62
-
-
-@contextmanager
-def worth(monkeypatch: pytest.MonkeyPatch, entries: int) -> Iterator[None]:
-    with monkeypatch.context() as patch:
-        patch.setattr(compiled, "WORTH", entries)
-        yield
 
 
 @pytest.fixture
-def both(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], tuple[object, object]]:
+def both() -> Callable[[Callable[[], object]], tuple[object, object]]:
     """What a function returns with compiled loops, and without."""
 
     def call(function: Callable[[], object]) -> tuple[object, object]:
-        with worth(monkeypatch, 0):
+        with loops_from(0):
             fast = function()
-        with worth(monkeypatch, NEVER):
+        with loops_from(None):
             return fast, function()
 
     return call
@@ -100,7 +91,6 @@ def layouts(G: Tensor) -> Iterator[Updates]:
 
 COLUMNS: dict[str, Callable[[Tensor], Tensor]] = {
     "median": kernels.median,
-    "lower median": kernels.lower_median,
     "mean": lambda b: kernels.trimmed_mean(b, 0),
     "trimmed mean": lambda b: kernels.trimmed_mean(b, (len(b) - 1) // 3),
     "around median": lambda b: kernels.mean_around_median(b, (len(b) + 1) // 2),
@@ -172,7 +162,7 @@ def test_rules_over_columns(rule: rules.Rule, dtype: torch.dtype, both: Callable
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("make", MAKERS)
-def test_statistics(make: Callable, dtype: torch.dtype, both: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_statistics(make: Callable, dtype: torch.dtype) -> None:
     for n, d in ((1, 1), (2, 70), (7, 300), (13, 4500), (2, 20_000)):
         G = stack(make, n, d, dtype)
         anchor = torch.randn(3, d, generator=torch.Generator().manual_seed(0))
@@ -180,14 +170,11 @@ def test_statistics(make: Callable, dtype: torch.dtype, both: Callable, monkeypa
         exact = (SignCounts(), sample, SignConcordance(), MagnitudeCounts())
         rounded = (SqNorms(), Gram(), Dots(anchor), Dots(anchor[0]))
         reference = None
-        for updates in layouts(G):
-            for entries in (0, NEVER):
-                with worth(monkeypatch, entries):
-                    updates._statistics.clear()
-                    values = list(updates.compute(*exact))
-                    squares = [values[k][:, 3] for k in (0, 1)]
-                    values[:2] = [values[k][:, :3] for k in (0, 1)]
-                    updates._statistics.clear()
+        for again, twice in zip(layouts(G), layouts(G), strict=True):
+            for updates, entries in ((again, 0), (twice, None)):
+                with loops_from(entries):
+                    values = updates.compute(*exact)
+                    came_along = updates.norms().square()
                     norms, gram, *products = updates.compute(*rounded)
                     alone = Dense(G).compute(SqNorms())[0]
                     ranked = magnitude_of_rank(updates, d // 2)
@@ -197,7 +184,7 @@ def test_statistics(make: Callable, dtype: torch.dtype, both: Callable, monkeypa
                 assert all(torch.equal(a, b) for a, b in zip(ranked, reference[1], strict=True))
                 wide = G.double()
                 scale = wide.norm(dim=1)
-                for found in (norms, *squares):
+                for found in (norms, came_along):
                     torch.testing.assert_close(found, scale.square(), rtol=1e-13, atol=0)
                 torch.testing.assert_close(alone, norms, rtol=1e-13, atol=0)
                 close = 1e-13 * scale[:, None] * torch.cat([scale, *anchor.double().norm(dim=1)[None]])
@@ -239,7 +226,7 @@ def test_weighted_sums(dtype: torch.dtype, both: Callable) -> None:
 
 
 @pytest.mark.parametrize("threads", [2, 3])
-def test_threads_change_nothing(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_change_nothing(threads: int) -> None:
     G = stack(normal, 11, 9000, torch.float32)
     asked = (SqNorms(), MagnitudeCounts(), SignConcordance(), Gram())
     before = torch.get_num_threads()
@@ -247,7 +234,7 @@ def test_threads_change_nothing(threads: int, monkeypatch: pytest.MonkeyPatch) -
     try:
         for many in (1, threads):
             torch.set_num_threads(many)
-            with worth(monkeypatch, 0):
+            with loops_from(0):
                 outputs = [rule(Dense(G, block=100)) for rule in (*RULES, rules.MultiKrum(f=2), rules.Mean())]
                 results.append([*outputs, *Dense(G, block=100).compute(*asked)])
     finally:
@@ -260,14 +247,14 @@ def in_a_child(G: Tensor, results: object) -> None:
 
 
 def test_a_child_that_was_forked_has_threads_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiled, "WORTH", 0)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     G = stack(normal, 5, 3000, torch.float32)
-    expected = rules.Median()(G).sum().item()
     context = multiprocessing.get_context("fork")
     results = context.SimpleQueue()
     child = context.Process(target=in_a_child, args=(G, results))
-    child.start()
+    with loops_from(0):
+        expected = rules.Median()(G).sum().item()
+        child.start()
     child.join(60)
     assert child.exitcode == 0
     assert results.get() == expected
@@ -278,11 +265,11 @@ import sys
 sys.modules["numba"] = None
 import torch
 from fedward import rules
-from fedward.stack import compiled
-compiled.WORTH = 0
+from fedward.stack import kernels, loops_from
 G = torch.randn(7, 100, generator=torch.Generator().manual_seed(0))
-assert not compiled.usable(G)
-print(rules.Median()(G).double().sum().item().hex())
+with loops_from(0):
+    assert not kernels.mean_of_ranks.takes(G)
+    print(rules.Median()(G).double().sum().item().hex())
 """
 
 
@@ -302,9 +289,10 @@ def test_small_stacks_do_not_import_numba() -> None:
 
 def test_a_loop_is_compiled_by_one_process_and_read_by_the_others(tmp_path: Path) -> None:
     code = (
-        "import torch; from fedward import rules; from fedward.stack import compiled, loops; import numpy as np;"
-        "compiled.WORTH = 0; rules.ClipMean()(torch.ones(9, 99));"
-        "print(sum(compiled._compiled(loops.sq_norms, np.dtype('float32')).stats.cache_misses.values()))"
+        "import torch; from fedward import rules; from fedward.stack import loops_from; import numpy as np;"
+        "from fedward.stack.loops import compiled, rows\n"
+        "with loops_from(0): rules.ClipMean()(torch.ones(9, 99))\n"
+        "print(sum(compiled.compile_loop(rows.sq_norms, np.dtype('float32')).stats.cache_misses.values()))"
     )
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     command = [sys.executable, "-c", code]

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.stack.test_oddities import FORMS, HONEST, RULES, coo, honest_rows, odd_row, state
 
 import fedward as fw
 from fedward import Reason, rules
 from fedward.stack import SqNorms, as_updates, materialise
+from tests.stack.test_oddities import FORMS, HONEST, RULES, coo, honest_rows, odd_row, state
 
 # --- types --------------------------------------------------------------------------------------------------
 

@@ -5,8 +5,8 @@ from .base import Attack, Batch, View
 from .data import Backdoor, LabelFlip, TargetedPoisoning
 from .directed import FangKrum, FangTrimmedMean
 from .forge import ALIE, IPM, ByzMean
-from .memory import ROP, Mimic, PoisonedFL, Repeat
 from .optimised import Deviation, MinMax, MinSum
+from .over_time import ROP, Mimic, PoisonedFL, Repeat
 from .schedule import FalseAlarms, Groups, RandomSchedule, Schedule, SilentAlarms, Sybils
 from .simple import Constant, FreeRider, Gaussian, NoAttack, Noise, NonFinite, Random, Scaling, SignFlip, Zero
 

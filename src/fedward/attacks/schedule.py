@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..core import Context, State
+from ..core.state import placed, within
 from ..registry.entries import register
 from ..stack import Joined, Updates
 from .base import Around, Attack, Batch, Compound, View, check_some
@@ -27,17 +28,18 @@ class _Composite(Compound):
     def part(self, context: Context) -> tuple[str, Attack]:
         """The name and the attack of this round."""
 
-    def _within(self, view: View) -> tuple[str, Attack, View]:
+    def _seen(self, view: View) -> tuple[str, Attack, View]:
+        """The name and the attack of this round, and what that attack sees."""
         name, attack = self.part(view.context)
         return name, attack, narrowed(view, name)
 
     def forge(self, view: View) -> Updates:
-        _, attack, within = self._within(view)
-        return attack.forged(within)
+        _, attack, seen = self._seen(view)
+        return attack.forged(seen)
 
     def advance(self, view: View, forged: Tensor) -> State:
-        name, attack, within = self._within(view)
-        return widened(view.state, name, attack.advance(within, forged))
+        name, attack, seen = self._seen(view)
+        return placed(view.state, name, attack.advance(seen, forged))
 
     def poison(self, batch: Batch, context: Context) -> Batch:
         name, attack = self.part(context)
@@ -54,14 +56,7 @@ class _Composite(Compound):
 
 def narrowed(view: View, name: str) -> View:
     """The view of a part: its own memory and random streams, the same rows."""
-    state = {k.removeprefix(f"{name}/"): v for k, v in view.state.items() if k.startswith(f"{name}/")}
-    return replace(view, context=view.context.fold(name), state=state)
-
-
-def widened(state: State, name: str, part: State) -> State:
-    """The memory of the whole, with that of a part in it."""
-    others = {k: v for k, v in state.items() if not k.startswith(f"{name}/")}
-    return {**others, **{f"{name}/{k}": v for k, v in part.items()}}
+    return replace(view, context=view.context.fold(name), state=within(view.state, name))
 
 
 _BEFORE = NoAttack()  # what is played before a schedule begins
@@ -188,7 +183,7 @@ class Groups(Compound):
     def advance(self, view: View, forged: Tensor) -> State:
         state = view.state
         for name, attack, part, members in self._views(view):
-            state = widened(state, name, attack.advance(part, forged[members]))
+            state = placed(state, name, attack.advance(part, forged[members]))
         return state
 
     def poison(self, batch: Batch, context: Context) -> Batch:

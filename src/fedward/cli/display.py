@@ -12,7 +12,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Column, Table
 from rich.text import Text
 
-from ..core import Reason
 from ..experiments.run import Summary
 from ..experiments.spec import RunSpec
 from ..redteam import Examination, label
@@ -150,7 +149,7 @@ class RunProgress:
             say(f"round {record.round}/{self.spec.rounds}  {text}", err)
 
 
-def most_common(reasons: Mapping[int, Reason]) -> str:
+def most_common(reasons: Mapping[int, str]) -> str:
     """The most frequent reason for which clients were dropped, with its number."""
     if not reasons:
         return ""

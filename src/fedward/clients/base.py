@@ -213,13 +213,3 @@ def carry_out(algorithm: Client, model: LocalModel, task: Task) -> Answer:
 def introduced(answer: Answer, task: Task) -> Answer:
     """The answer with what every client says: its number of samples."""
     return replace(answer, messages={EXAMPLES: len(task.shard), **answer.messages})
-
-
-def prefixed(name: str, state: State) -> dict[str, Tensor]:
-    """A part's memory, as entries of the whole's."""
-    return {f"{name}/{k}": v for k, v in state.items()}
-
-
-def within(name: str, state: State) -> dict[str, Tensor]:
-    """A part's memory out of the whole's."""
-    return {k.removeprefix(f"{name}/"): v for k, v in state.items() if k.startswith(f"{name}/")}

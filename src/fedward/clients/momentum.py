@@ -8,8 +8,9 @@ from typing import Literal
 
 from torch import Tensor
 
+from ..core.state import key, placed, within
 from ..registry.entries import register
-from .base import Answer, Client, Samples, Shard, Task, prefixed, within
+from .base import Answer, Client, Samples, Shard, Task
 from .local import Gradient, check_batch_size
 from .model import LocalModel
 
@@ -68,16 +69,15 @@ class WorkerMomentum(Client):
         return self._averaged(self.inner.work(model, self._within(task)), task)
 
     def _within(self, task: Task) -> Task:
-        return replace(task, state=within("inner", task.state))
+        return replace(task, state=within(task.state, "inner"))
 
     def _averaged(self, answer: Answer, task: Task) -> Answer:
         assert answer.row is not None
         momentum = answer.row.mul(1 - self.beta)
         if "momentum" in task.state:
             momentum.add_(task.state["momentum"].to(momentum), alpha=self.beta)
-        # Whoever gets the row may write to it.
-        kept = {**prefixed("inner", answer.state), "momentum": momentum.clone()}
-        return replace(answer, row=momentum, state=kept)
+        kept = {"momentum": momentum.clone()}  # whoever gets the row may write to it
+        return replace(answer, row=momentum, state=placed(kept, "inner", answer.state))
 
 
 @register("class-momentum", paper="DeSGD", example={"batch_size": 50})
@@ -124,7 +124,7 @@ class ClassMomentum(Client):
         return self.classes
 
     def row_of(self, answer: Answer, group: int) -> Tensor | None:
-        return _copied(answer.state.get(f"momentum of {group}"))
+        return _copied(answer.state.get(key("momentum", group)))
 
     def fresh(self) -> Client:
         return Gradient(batch_size=self.batch_size)
@@ -144,10 +144,10 @@ class ClassMomentum(Client):
 
     def answer(self, task: Task, gradients: Sequence[Tensor], losses: Sequence[float | Tensor]) -> Answer:
         state = {
-            f"momentum of {c}": self._blend(gradient, task.state.get(f"momentum of {c}"))
+            key("momentum", c): self._blend(gradient, task.state.get(key("momentum", c)))
             for c, gradient in zip(task.shard.by_class(), gradients, strict=True)
         }
-        sent = _copied(state.get(f"momentum of {task.context.group}"))
+        sent = _copied(state.get(key("momentum", task.context.group)))
         return Answer(sent, sum(losses) / len(losses), state)
 
     def _blend(self, gradient: Tensor, momentum: Tensor | None) -> Tensor:

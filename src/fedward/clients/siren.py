@@ -8,8 +8,9 @@ from typing import ClassVar, Literal, get_args
 
 import torch
 
+from ..core.state import placed, within
 from ..registry.entries import register
-from .base import Answer, Client, Shard, Task, prefixed, within
+from .base import Answer, Client, Shard, Task
 from .local import LocalSGD
 from .model import LocalModel
 
@@ -69,7 +70,7 @@ class Siren(Client):
     def work(self, model: LocalModel, task: Task) -> Answer:
         training, test = self._split(task)
         alarm = "own" in task.state and self._alarmed(model, task, test)
-        begin = replace(task, shard=training, state=within("inner", task.state))
+        begin = replace(task, shard=training, state=within(task.state, "inner"))
         if alarm:
             begin = replace(begin, parameters=task.state["own"], buffers=task.state.get("own buffers", task.buffers))
         model.load(begin.parameters, begin.buffers)
@@ -77,7 +78,7 @@ class Siren(Client):
         answer = self.inner.work(model, begin)
         assert answer.row is not None
         own = begin.parameters + answer.row
-        state = {**prefixed("inner", answer.state), "own": own}
+        state = placed({"own": own}, "inner", answer.state)
         if task.buffers is not None:
             state["own buffers"] = model.read_buffers()
         return replace(answer, row=own - task.parameters, state=state, messages={**answer.messages, "alarm": alarm})

@@ -179,8 +179,3 @@ def apply(rule: Rule, updates: Updates, state: State, context: Context) -> Outco
         )
     output = plan.execute()
     return Outcome(plan, output, finite, rule.advance(state, plan, output, context))
-
-
-def stumbled(rule: Rule, error: Exception) -> str:
-    """Why a round was skipped that made its rule raise something unforeseen."""
-    return f"{rule!r} raised {type(error).__name__}: {error}"

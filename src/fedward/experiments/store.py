@@ -1,37 +1,99 @@
-"""A run's folder: its specification, one record a line, and a checkpoint."""
+"""A run's folder: ``run.json`` says what was run, ``records.jsonl`` holds a line a round, and there is a checkpoint."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
+from ..failures import MendableError
 from ..sim import Record, Simulation
+from ..sim.forms import FormError, read, written
 from .spec import RunSpec
 from .versions import versions
 
-_FORMAT = 1
+FORMAT = 1
+"""Of the folders that this code writes and reads. A record that gains a field with a default stays of this format."""
+
+Versions = Mapping[str, str | None]
+"""What made figures, as `versions` has it."""
+
+
+class FolderError(MendableError, ValueError):
+    """A run folder that cannot be read; the message names the file, the line, what is wrong and the remedy."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Earlier:
+    """Rounds that other code has made.
+
+    Attributes:
+        rounds: up to this one.
+        versions: of that code; None where nobody knows.
+    """
+
+    rounds: int
+    versions: Versions | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunHead:
+    """What ``run.json`` says.
+
+    Attributes:
+        format: of the folder.
+        name: of the run.
+        config: its specification, resolved.
+        byzantine_ids: which clients are byzantine.
+        versions: what made the last rounds.
+        earlier: what made those before, where that was other code, in the order of rounds.
+    """
+
+    format: int = FORMAT
+    name: str
+    config: Mapping[str, Any]
+    byzantine_ids: tuple[int, ...]
+    versions: Versions = field(default_factory=dict)
+    earlier: tuple[Earlier, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON has it; ``earlier`` only where there is something to say."""
+        head = written(self)
+        return head if self.earlier else {key: value for key, value in head.items() if key != "earlier"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """The rounds of a folder, in order, each once; and what a reader of them should know."""
+
+    records: tuple[Record, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where a run lives: ``run.json``, ``records.jsonl`` and ``checkpoint.pt``."""
+    """Where a run lives, and the one place that writes and reads it."""
 
     path: Path
 
     @property
-    def checkpoint(self) -> Path:
-        """What the run is gone on from."""
-        return self.path / "checkpoint.pt"
+    def head(self) -> Path:
+        """What the run is, as JSON."""
+        return self.path / "run.json"
 
     @property
     def records(self) -> Path:
         """One JSON object a round."""
         return self.path / "records.jsonl"
+
+    @property
+    def checkpoint(self) -> Path:
+        """What the run resumes from."""
+        return self.path / "checkpoint.pt"
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -49,46 +111,29 @@ class RunFolder:
         for file in self.files:
             file.unlink(missing_ok=True)
 
-    @property
-    def head(self) -> Path:
-        """What the run is, as JSON."""
-        return self.path / "run.json"
+    # --- writing --------------------------------------------------------------------------------------------
 
     def describe(self, spec: RunSpec, simulation: Simulation, done: int) -> None:
         """Write down what the run is, and by which code its rounds are made.
-
-        ``versions`` are those of the last rounds. Where earlier rounds were made by another code, ``earlier`` says
-        by which, and up to which round.
 
         Args:
             spec: what is run.
             simulation: the run.
             done: rounds that were there already, made by the code that the folder names.
         """
-        made = self._made()
-        if done >= spec.rounds and made:  # nothing is added: it stays what another code has made
-            now, earlier = made["versions"], made.get("earlier", [])
+        head = RunHead(
+            name=self.path.name,
+            config=spec.resolved(),
+            byzantine_ids=tuple(sorted(simulation.byzantine)),
+        )
+        found = self._head_if_readable()
+        if found is not None and done >= spec.rounds:
+            # No round is added, so the folder stays what the code that it names has made.
+            head = replace(head, versions=found.versions, earlier=found.earlier)
         else:
-            now, earlier = versions(), _earlier(made, done)
-        head: dict[str, Any] = {
-            "format": _FORMAT,
-            "name": self.path.name,
-            "config": spec.resolved(),
-            "byzantine_ids": sorted(simulation.byzantine),
-            "versions": now,
-        }
-        if earlier:
-            head["earlier"] = earlier
+            head = replace(head, versions=versions(), earlier=earlier_code(found, done))
         self.path.mkdir(parents=True, exist_ok=True)
-        write_whole(self.head, json.dumps(head, indent=1) + "\n")
-
-    def _made(self) -> dict[str, Any]:
-        """What the folder says already; nothing where it says nothing."""
-        try:
-            made = json.loads(self.head.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return made if isinstance(made, dict) and "versions" in made else {}
+        write_whole(self.head, json.dumps(head.to_json(), indent=1) + "\n")
 
     def write_records(self, records: Iterable[Record]) -> None:
         """Write all records anew."""
@@ -99,19 +144,111 @@ class RunFolder:
         file.write(_line(record))
         file.flush()
 
+    # --- reading --------------------------------------------------------------------------------------------
 
-def _earlier(made: dict[str, Any], done: int) -> list[dict[str, Any]]:
-    """By which other code the rounds so far were made; nothing where all code is the same.
+    def read_head(self) -> RunHead:
+        """What the run is.
 
-    A run that was killed may go on from a checkpoint of fewer rounds than the folder speaks of.
+        Raises:
+            FolderError: the file is missing, unreadable or of another format.
+        """
+        file = self.head
+        content = _bytes_of(file)
+        try:
+            entry = json.loads(content.decode())
+        except ValueError as error:
+            raise FolderError(f"{file}: not valid JSON ({error}); restore the file or run again") from error
+        if not isinstance(entry, dict) or "format" not in entry:
+            raise FolderError(f"{file}: no format number, so not a run of fedward; give a folder that fedward wrote")
+        if entry["format"] != FORMAT:
+            raise FolderError(
+                f"{file}: format {entry['format']!r}, but this version of fedward reads format {FORMAT}; "
+                "use the version of fedward that wrote the run (see its versions entry)"
+            )
+        try:
+            return read(RunHead, entry)
+        except FormError as error:
+            raise FolderError(
+                f"{file}: {', '.join(error.fields)} missing or of the wrong type; restore the file or run again"
+            ) from error
+
+    def read_records(self) -> Recorded:
+        """The rounds.
+
+        A last line that was cut short (the run was killed while writing, or still writes) is left out and noted.
+        A round that is on record twice, as after a resumed run, counts once, with the later line.
+
+        Raises:
+            FolderError: the file is missing, a line of it is no record, or there is no round in it yet.
+        """
+        notes: list[str] = []
+        rounds: dict[int, Record] = {}
+        repeated = 0
+        for record in _records_in(self.records, notes):
+            repeated += record.round in rounds
+            rounds[record.round] = record
+        if not rounds:
+            raise FolderError(
+                f"{self.records}: no complete round; wait for the first round to end, or leave this run out"
+            )
+        if repeated:
+            notes.append(f"Lines replaced by a later line for the same round (a resumed run): {repeated}.")
+        return Recorded(records=tuple(rounds[number] for number in sorted(rounds)), notes=tuple(notes))
+
+    def _head_if_readable(self) -> RunHead | None:
+        try:
+            return self.read_head()
+        except FolderError:
+            return None
+
+
+def earlier_code(head: RunHead | None, done: int) -> tuple[Earlier, ...]:
+    """What made the first ``done`` rounds of a folder; nothing where all of it is the code that runs now.
+
+    A run that was killed may resume from a checkpoint of fewer rounds than the folder speaks of.
     """
-    parts: list[dict[str, Any]] = []
-    for part in [*made.get("earlier", []), {"rounds": done, "versions": made.get("versions")}]:
-        if not parts or parts[-1]["rounds"] < done:
-            parts.append({**part, "rounds": min(part["rounds"], done)})
-    while parts and (parts[-1]["versions"] == versions() or not parts[-1]["rounds"]):
+    named = [] if head is None else [*head.earlier, Earlier(rounds=done, versions=head.versions)]
+    parts: list[Earlier] = []
+    for part in named or [Earlier(rounds=done, versions=None)]:
+        if not parts or parts[-1].rounds < done:
+            parts.append(replace(part, rounds=min(part.rounds, done)))
+    while parts and (parts[-1].versions == versions() or not parts[-1].rounds):
         parts.pop()
-    return parts
+    return tuple(parts)
+
+
+def _records_in(file: Path, notes: list[str]) -> Iterator[Record]:
+    """The records of a file as they stand there; a last line that was cut short becomes a note."""
+    lines = [(number, line) for number, line in enumerate(_bytes_of(file).split(b"\n"), 1) if line.strip()]
+    clients: int | None = None
+    for number, line in lines:
+        try:
+            entry = json.loads(line.decode())
+        except ValueError as error:
+            if number == lines[-1][0]:
+                notes.append(f"The last line of {file.name} (line {number}) is cut short and was left out.")
+                return
+            raise FolderError(
+                f"{file}, line {number}: not valid JSON ({error}); delete the line, or resume the run from "
+                "its checkpoint"
+            ) from error
+        try:
+            record = Record.from_json(entry)
+            if clients is not None and len(record.accepted) != clients:
+                raise FormError(f"accepted has {len(record.accepted)} clients, the lines before have {clients}")
+        except ValueError as error:
+            raise FolderError(f"{file}, line {number}: not a record of a round ({error}); delete the line") from error
+        clients = len(record.accepted)
+        yield record
+
+
+def _bytes_of(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        raise FolderError(f"{file}: no such file; a run folder holds run.json and records.jsonl") from None
+    except OSError as error:
+        raise FolderError(f"{file}: cannot be read ({error.strerror}); check its type and permissions") from error
 
 
 def _line(record: Record) -> str:

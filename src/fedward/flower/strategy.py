@@ -25,10 +25,10 @@ from ..stack.layout import Buffers, Integers
 from .algorithms import CLASS
 from .audit import Audit, AuditFile, Verdict, verdicts
 from .checks import check_rule, check_strategy, goes_by_examples
-from .memory import finite_memory, load, restore, save
 from .metrics import summarise
 from .model import Model, finite, fixed
 from .replies import Deltas, Drop, Fault, Reply, screen
+from .resume import finite_memory, load, restore, save
 from .screened import Screened, log_audit, logger, take_back, told
 
 MetricsFunction = Callable[[list[RecordDict], str], MetricRecord]

@@ -14,7 +14,7 @@ from ..sim.root import BackendEvaluator, root_split
 from ..stack import Updates
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Captured:
     """One round of honest training.
 
@@ -60,6 +60,8 @@ def capture(spec: RunSpec, warmup: int, rounds: int) -> list[Captured]:
                 simulation.backend, simulation.clients, root, parameters, simulation.server.lr, record.round
             )
             said: Messages = {client: {EXAMPLES: len(shard)} for client, shard in enumerate(simulation.data.shards)}
-            captured.append(Captured(simulation.rows.clone(), spy.previous, evaluator, said))
+            captured.append(
+                Captured(rows=simulation.rows.clone(), previous=spy.previous, evaluator=evaluator, messages=said)
+            )
         parameters = simulation.progress.parameters
     return captured

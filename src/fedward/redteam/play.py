@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from math import isnan
 from statistics import fmean
 
 import torch
 from torch import Tensor
 
 from ..attacks import Attack, View
-from ..core import BoundError, Context, Plan, Rule, State, apply, judge, neutral, stumbled
+from ..core import Context, Rule, Skipped, State, Step, decision, neutral, step_or_skip
 from ..registry.notation import describe
 from ..stack import Dense, Updates, materialise
 from .capture import Captured
@@ -19,7 +20,7 @@ from .capture import Captured
 _MOST = 1e300  # what is beyond is as bad, and JSON has no infinity
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Finding:
     """What one attack did to a rule, on average over the captured rounds.
 
@@ -43,7 +44,7 @@ class Finding:
     accuracy: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Round:
     """What came of one round."""
 
@@ -59,7 +60,7 @@ def play(rule: Rule, attack: Attack, captured: Sequence[Captured], byzantine: in
     """One attack against one rule, over the captured rounds, with the memory of both.
 
     The first ``byzantine`` clients are the byzantine ones. In the first of several rounds they behave, so that a rule
-    with memory has one to go by; it does not count.
+    with memory has one to compare with; it does not count.
 
     Raises:
         ValueError: no captured round.
@@ -71,18 +72,26 @@ def play(rule: Rule, attack: Attack, captured: Sequence[Captured], byzantine: in
     played: list[_Round] = []
     for number, now in enumerate(captured):
         attacks = number > 0 or len(captured) == 1
-        stack, own = Dense(now.rows), torch.arange(byzantine)
-        honest, rows = stack.take(torch.arange(byzantine, stack.n)), now.rows.clone()
+        stack = Dense(now.rows)
+        honest = stack.take(torch.arange(byzantine, stack.n))
+        rows = now.rows.clone()
         context = Context(number, seed)
-        within = Context(number, seed, now.messages, evaluator=now.evaluator).fold("rule")
+        within = replace(context, messages=now.messages, evaluator=now.evaluator).fold("rule")
         if attacks:
-            decide = partial(_decide, rule, rule_state, within)
-            view = View(honest, stack.take(own), context.fold("attack"), decide, now.previous, attack_state)
+            view = View(
+                honest=honest,
+                own=stack.take(torch.arange(byzantine)),
+                context=context.fold("attack"),
+                decide=partial(decision, rule, state=rule_state, context=within),
+                previous=now.previous,
+                state=attack_state,
+            )
             rows[:byzantine] = materialise(attack.forged(view)).to(rows.dtype)
             attack_state = attack.advance(view, rows[:byzantine])
-        outcome, rule_state = _aggregate(rule, Dense(rows), honest, rule_state, within)
+        done = step_or_skip(rule, Dense(rows), rule_state, within)
+        rule_state = done.state
         if attacks:
-            played.append(outcome)
+            played.append(_compared(done, honest, byzantine))
     return Finding(
         attack=describe(attack),
         kappa=fmean(r.kappa for r in played),
@@ -93,27 +102,21 @@ def play(rule: Rule, attack: Attack, captured: Sequence[Captured], byzantine: in
     )
 
 
-def _decide(rule: Rule, state: State, context: Context, updates: Updates) -> Plan:
-    """The rule's decision, with the memory and the streams of a round."""
-    try:
-        return rule.decide(updates, state, context)
-    except BoundError:
-        raise
-    except Exception as error:
-        raise BoundError(stumbled(rule, error)) from error
-
-
-def _aggregate(rule: Rule, updates: Dense, honest: Updates, state: State, context: Context) -> tuple[_Round, State]:
-    """Aggregate, and compare the output with the honest mean."""
+def _compared(done: Step | Skipped, honest: Updates, byzantine: int) -> _Round:
+    """The output beside the honest mean; a round that the rule could not decide leaves the server where it is."""
     mean = honest.combine(torch.full((honest.n,), 1 / honest.n, dtype=torch.float64)).double()
-    m = updates.n - honest.n
-    try:
-        outcome = apply(rule, updates, state, context)
-    except Exception:  # too few finite rows, or rows that the rule stumbles over
-        return _Round(*_harm(torch.zeros_like(mean), mean, honest), 0.0, 0.0, True), state
-    accepted = judge(updates, outcome).accepted.double()
-    shares = float(accepted[:m].mean()) if m else 0.0, float(accepted[m:].mean())
-    return _Round(*_harm(outcome.output.double(), mean, honest), *shares, False), outcome.state
+    if isinstance(done, Skipped):
+        kappa, progress = _harm(torch.zeros_like(mean), mean, honest)
+        return _Round(kappa=kappa, progress=progress, byzantine_accepted=0.0, honest_accepted=0.0, refused=True)
+    kappa, progress = _harm(done.result.output.double(), mean, honest)
+    accepted = done.result.accepted.double()
+    return _Round(
+        kappa=kappa,
+        progress=progress,
+        byzantine_accepted=float(accepted[:byzantine].mean()) if byzantine else 0.0,
+        honest_accepted=float(accepted[byzantine:].mean()),
+        refused=False,
+    )
 
 
 def _harm(output: Tensor, mean: Tensor, honest: Updates) -> tuple[float, float]:
@@ -121,4 +124,5 @@ def _harm(output: Tensor, mean: Tensor, honest: Updates) -> tuple[float, float]:
     square = float(mean @ mean)
     spread = max(float(honest.gram().diagonal().mean()) - square, 1e-300)
     kappa = float((output - mean).square().sum()) / spread
-    return min(kappa, _MOST) if kappa == kappa else _MOST, float(output @ mean) / max(square, 1e-300)
+    progress = float(output @ mean) / max(square, 1e-300)
+    return (_MOST if isnan(kappa) else min(kappa, _MOST)), progress

@@ -4,8 +4,9 @@
 folder for any other use, and ``render`` turns loaded runs into the page as a string.
 """
 
+from ..sim import Record
 from .page import render, write_report
 from .redteam import write_examinations
-from .runs import Record, ReportError, RunData, load_run
+from .runs import ReportError, RunData, load_run
 
 __all__ = ["Record", "ReportError", "RunData", "load_run", "render", "write_examinations", "write_report"]

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .runs import Record, ReportError, RunData
+from ..sim import Record
+from ..sim.record import share
+from .runs import ReportError, RunData
 
 AUDIT = "audit.jsonl"
 """The name under which an audit is looked for in a folder."""
@@ -31,6 +33,36 @@ def load_audit(file: Path) -> RunData:
     Raises:
         ReportError: the file cannot be read, or has no complete round.
     """
+    rounds, broken = _entries(file)
+    if not rounds:
+        raise ReportError(f"{file}: no complete round of an audit; give the file that RobustFedAvg(audit=...) wrote")
+    nodes = sorted({node["node"] for entry in rounds.values() for node in entry["nodes"]}, key=lambda n: (len(n), n))
+    numbers = {node: number for number, node in enumerate(nodes)}
+    records = tuple(_record(rounds[number], numbers) for number in sorted(rounds))
+    notes = ["Who is byzantine is not known to a federation's server; reasons say whom the rule dropped, and why."]
+    if broken:
+        notes.append(f"Lines that cannot be read, and were left out: {broken}.")
+    skipped = [record for record in records if record.skipped]
+    if skipped:
+        notes.append(
+            f"Rounds that left the model as it was: {len(skipped)}, the first round {skipped[0].round} "
+            f"({skipped[0].skipped})."
+        )
+    last = rounds[max(rounds)]
+    return RunData(
+        name=file.stem,
+        config={"rule": str(last.get("rule", "")), "attack": "unknown", "nodes": nodes},
+        byzantine_ids=(),
+        records=records,
+        versions={},
+        folder=file.resolve().parent.name,
+        notes=tuple(notes),
+        byzantine_known=False,
+    )
+
+
+def _entries(file: Path) -> tuple[dict[int, Mapping[str, Any]], int]:
+    """The rounds of an audit by number, as they are written, and how many lines are none."""
     try:
         lines = [line for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     except OSError as error:
@@ -41,59 +73,34 @@ def load_audit(file: Path) -> RunData:
         try:
             entry = json.loads(line)
             number = int(entry["round"])
-            if not all(
+            whole = all(
                 isinstance(node["node"], str) and {"accepted", "reason"} <= node.keys() for node in entry["nodes"]
-            ):
-                raise ValueError("not an audit")
+            )
+        except (ValueError, TypeError, KeyError, AttributeError):
+            whole = False
+        if whole:
             rounds[number] = entry
-        except (ValueError, TypeError, KeyError):
+        else:
             broken += 1
-    if not rounds:
-        raise ReportError(f"{file}: no complete round of an audit; give the file that RobustFedAvg(audit=...) wrote")
-    nodes = sorted({node["node"] for entry in rounds.values() for node in entry["nodes"]}, key=lambda n: (len(n), n))
-    numbers = {node: number for number, node in enumerate(nodes)}
-    skipped = [entry for entry in rounds.values() if entry.get("skipped")]
-    notes = ["Who is byzantine is not known to a federation's server; reasons say whom the rule dropped, and why."]
-    if broken:
-        notes.append(f"Lines that cannot be read, and were left out: {broken}.")
-    if skipped:
-        notes.append(
-            f"Rounds that left the model as it was: {len(skipped)}, the first round {skipped[0]['round']} "
-            f"({skipped[0]['skipped']})."
-        )
-    last = rounds[max(rounds)]
-    return RunData(
-        name=file.stem,
-        config={"rule": str(last.get("rule", "")), "attack": "unknown", "nodes": nodes},
-        byzantine_ids=(),
-        records=tuple(_record(rounds[number], numbers) for number in sorted(rounds)),
-        versions={},
-        folder=file.resolve().parent.name,
-        notes=tuple(notes),
-        byzantine_known=False,
-    )
+    return rounds, broken
 
 
 def _record(entry: Mapping[str, Any], numbers: Mapping[str, int]) -> Record:
-    accepted, reasons = ["-"] * len(numbers), {}
+    """A round of an audit; a node that did not answer took no part in it."""
+    accepted: list[bool | None] = [None] * len(numbers)
+    reasons: dict[int, str] = {}
     for node in entry["nodes"]:
-        number = numbers[node["node"]]
+        client = numbers[node["node"]]
         if node["accepted"]:
-            accepted[number] = "1"
+            accepted[client] = True
         elif node["reason"] not in _ABSENT:
-            accepted[number], reasons[number] = "0", str(node["reason"])
-    took_part = len(accepted) - accepted.count("-")
+            accepted[client] = False
+            reasons[client] = str(node["reason"])
     return Record(
         round=int(entry["round"]),
-        accepted="".join(accepted),
-        accuracy=None,
-        loss=None,
-        confidence=None,
-        train_loss=None,
-        honest_accepted=accepted.count("1") / took_part if took_part else None,
-        byzantine_accepted=None,
-        honest_signs=None,
-        byzantine_signs=None,
+        accepted=tuple(accepted),
+        honest_accepted=share([verdict for verdict in accepted if verdict is not None]),
         reasons=reasons,
         seconds={"aggregate": float(entry.get("seconds") or 0.0)},
+        skipped=entry.get("skipped") or None,
     )

@@ -309,7 +309,7 @@ def _reasons(run: RunData) -> str:
     counts: dict[str, Counter[bool]] = {}
     for record in run.records:
         for client, reason in record.reasons.items():
-            if 0 <= client < run.clients and record.accepted[client] == "0":
+            if 0 <= client < run.clients and record.accepted[client] is False:
                 counts.setdefault(reason, Counter())[client in byzantine] += 1
     if not counts:
         return ""

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..sim.record import Record, Shares
 from .grid import Placed, unique
-from .runs import RunData, Shares
+from .runs import RunData
 from .style import (
     ABSENT,
     ACCEPTED,
@@ -228,17 +229,22 @@ def _rates_layout(title: str) -> dict[str, Any]:
     )
 
 
+def shares_of(record: Record, side: str) -> Shares | None:
+    """Shares of signs of the rows of one side, "honest" or "byzantine", where they were counted."""
+    return None if record.signs is None else record.signs.get(side)
+
+
 def with_signs(run: RunData) -> RunData:
     """The run as far as signs were counted in it, which is not in every round."""
-    return replace(run, records=tuple(r for r in run.records if r.honest_signs or r.byzantine_signs))
+    return replace(run, records=tuple(r for r in run.records if shares_of(r, "honest") or shares_of(r, "byzantine")))
 
 
 def signs(run: RunData) -> Figure | None:
     """Shares of positive, zero and negative signs of honest and byzantine gradients, a panel a sign."""
     run = with_signs(run)
     sides: list[tuple[str, str, list[Shares | None]]] = [
-        ("honest", HONEST, [r.honest_signs for r in run.records]),
-        ("byzantine", BYZANTINE, [r.byzantine_signs for r in run.records]),
+        ("honest", HONEST, [shares_of(r, "honest") for r in run.records]),
+        ("byzantine", BYZANTINE, [shares_of(r, "byzantine") for r in run.records]),
     ]
     sides = [side for side in sides if any(side[2])]
     if not sides:
@@ -304,7 +310,7 @@ def client_map(run: RunData) -> ClientMap:
     clients = order_of(run)
     width = -(-run.rounds // max(50, min(MAX_COLUMNS, MAX_CELLS // len(clients))))
     starts = np.arange(0, run.rounds, width)
-    codes = np.array([np.frombuffer(r.accepted.encode("ascii"), dtype=np.uint8) for r in run.records]).T[clients]
+    codes = np.array([np.frombuffer(r.marks.encode("ascii"), dtype=np.uint8) for r in run.records]).T[clients]
     kept = np.add.reduceat(codes == ord("1"), starts, axis=1, dtype=np.int64)
     present = np.add.reduceat(codes != ord("-"), starts, axis=1, dtype=np.int64)
     per_cent = np.rint(100 * kept / np.maximum(present, 1))
@@ -333,7 +339,7 @@ def _main_reasons(run: RunData, clients: list[int], width: int, columns: int, re
     found: dict[tuple[int, int], Counter[int]] = {}
     for index, record in enumerate(run.records):
         for client, reason in record.reasons.items():
-            if client in row_of and record.accepted[client] == "0":
+            if client in row_of and record.accepted[client] is False:
                 found.setdefault((row_of[client], index // width), Counter())[code_of.get(reason, 0)] += 1
     out = np.zeros((len(clients), columns), dtype=np.uint8)
     for cell, counts in found.items():

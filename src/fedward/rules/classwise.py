@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from ..core import BoundError, Context, Plan, Reason, State, finite_copy
+from ..core.state import ROWS, check_remember, entries, key, placed, updated, within
 from ..registry.entries import register
 from ..stack import Gathered, Kernel, Statistic, Updates, made_of
 from .coordinate import TrimmedMean
-from .memory import ROWS, check_remember, key, updated
 from .wrapped import Wrapped
 
 _BUFFER = "class momentum"
-_BASE = "base/"
+_BASE = "base"
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +83,7 @@ class ClassWise(Wrapped):
         return frozenset({"permutation", "scale", "columns"}) & super().properties
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
-        return self.base.statistics(_of_base(state), context.fold("base"))
+        return self.base.statistics(within(state, _BASE), context.fold("base"))
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         inner = self._by_class(updates, state, context)
@@ -108,9 +108,9 @@ class ClassWise(Wrapped):
 
     def _by_class(self, updates: Updates, state: State, context: Context) -> dict[int, Plan]:
         """The base rule's plan for the rows of each class."""
-        within = context.fold("base")
+        below = context.fold("base")
         if not isinstance(context.group, Mapping):
-            return {context.group or 0: self.base.decide(updates, _of_base(state), within)}
+            return {context.group or 0: self.base.decide(updates, within(state, _BASE), below)}
         classes, plans = [context.group[name] for name in updates.ids], {}
         for c in sorted(set(classes)):
             rows = updates.take(torch.tensor([i for i, other in enumerate(classes) if other == c]))
@@ -118,20 +118,20 @@ class ClassWise(Wrapped):
                 self.base.check(rows.n)
             except BoundError as error:
                 raise BoundError(f"class {c}: {error}") from None
-            plans[c] = self.base.decide(rows, _of_base(state), replace(within, group=c))
+            plans[c] = self.base.decide(rows, within(state, _BASE), replace(below, group=c))
         return plans
 
     def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
         assert isinstance(plan, _Compensated)
-        buffers = {k: v * self.decay if _is_buffer(k) else v for k, v in state.items() if not k.startswith(_BASE)}
-        after: State = _of_base(state)
+        buffers = {k: v * self.decay if _is_buffer(k) else v for k, v in placed(state, _BASE, {}).items()}
+        after: State = within(state, _BASE)
         for c, inner in plan.inner.items():
             fresh = self._fresh(plan, inner, output)
             buffers[key(_BUFFER, c)] = fresh
-            within = replace(context.fold("base"), group=c if isinstance(context.group, Mapping) else context.group)
-            after = self.base.advance(after, inner, fresh.to(output.dtype), within)
+            below = replace(context.fold("base"), group=c if isinstance(context.group, Mapping) else context.group)
+            after = self.base.advance(after, inner, fresh.to(output.dtype), below)
         buffers = updated(buffers, {}, list(plan.inner), self.remember)
-        return {**buffers, **{f"{_BASE}{k}": v for k, v in after.items()}}
+        return placed(buffers, _BASE, after)
 
     def _fresh(self, plan: _Compensated, inner: Plan, output: Tensor) -> Tensor:
         """What the base rule made of the rows of one class: of a single one, it is in the output."""
@@ -145,7 +145,7 @@ class ClassWise(Wrapped):
 
     def _average(self, state: State) -> Tensor | None:
         """The average of the class buffers: (d,); None before the first."""
-        buffers = [v for k, v in state.items() if _is_buffer(k)]
+        buffers = list(entries(state, _BUFFER).values())
         if not buffers:
             return None
         count = len(buffers) if self.divisor == "available" else int(self.divisor)
@@ -163,10 +163,6 @@ def _is_buffer(name: str) -> bool:
     return name.startswith(f"{_BUFFER} of ")
 
 
-def _of_base(state: State) -> dict[str, Tensor]:
-    return {k.removeprefix(_BASE): v for k, v in state.items() if k.startswith(_BASE)}
-
-
 def _mean_of(plans: Sequence[Plan]) -> Plan:
     """The plan whose output is the mean of these plans' outputs, with what each says of its rows."""
     if len(plans) == 1:
@@ -181,7 +177,7 @@ def _mean_of(plans: Sequence[Plan]) -> Plan:
     if len(weights) == len(plans):
         return Plan(stack, torch.cat(weights), None, scores, reasons, judged, note)
 
-    @made_of(*(plan.kernel for plan in plans if plan.kernel is not None))
+    @made_of(*(plan.kernel for plan in plans))
     def kernel(block: Tensor) -> Tensor:
         parts = zip(plans, stack.split(block), strict=True)
         return torch.stack([_on_block(plan, rows) for plan, rows in parts]).mean(0)

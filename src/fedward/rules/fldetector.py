@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from ..core import Context, Plan, Reason, Rule, State, average_of, finite_copy
+from ..core.state import ROWS, check_remember, entries, key, updated
 from ..registry.entries import register
 from ..registry.parameters import Variant
 from ..stack import Dense, Joined, Offset, Updates
-from .memory import ROWS, check_remember, key, remember_rows, unit, updated
+from .remembered import remember_rows, unit
 
 _FLOOR = 1e-12  # of sums of squares, before their logarithm
 
@@ -121,7 +122,7 @@ class FLDetector(Rule):
         if all(np.isnan(d) for d in deviations.values()):
             return {}
         made = int(state.get("vectors", 0))
-        tables = {k: v.clone() for k, v in state.items() if k.startswith("scores of ")}
+        tables = {name: table.clone() for name, table in entries(state, "scores").items()}
         names: dict[str, Hashable] = {key("scores", client): client for client in deviations}
         for name in names.keys() - tables.keys():
             tables[name] = torch.full((self.window,), torch.nan, dtype=torch.float64)

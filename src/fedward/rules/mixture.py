@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..core import Compound, Context, Plan, Rule, State
+from ..core.state import placed, within
 from ..registry.entries import register
 from ..stack import Statistic, Updates
 from .center import GeometricMedian
@@ -58,19 +59,13 @@ class RobustTailor(Compound):
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         k = self.drawn(context)
-        return self.rules[k].statistics(_part(state, k), context.fold(str(k)))
+        return self.rules[k].statistics(within(state, str(k)), context.fold(str(k)))
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         k = self.drawn(context)
-        return self.rules[k].decide(updates, _part(state, k), context.fold(str(k)))
+        return self.rules[k].decide(updates, within(state, str(k)), context.fold(str(k)))
 
     def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
         k = self.drawn(context)
-        after = self.rules[k].advance(_part(state, k), plan, output, context.fold(str(k)))
-        others = {name: value for name, value in state.items() if not name.startswith(f"{k}/")}
-        return {**others, **{f"{k}/{name}": value for name, value in after.items()}}
-
-
-def _part(state: State, k: int) -> State:
-    """The state of rule k."""
-    return {name.removeprefix(f"{k}/"): value for name, value in state.items() if name.startswith(f"{k}/")}
+        after = self.rules[k].advance(within(state, str(k)), plan, output, context.fold(str(k)))
+        return placed(state, str(k), after)

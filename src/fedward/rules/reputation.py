@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from ..core import Context, Plan, Reason, Rule, State
+from ..core.state import NUMBERS, ROWS, check_remember, entries, key, recall, remember, updated
 from ..registry.entries import register
 from ..stack import Gram, Offset, SqNorms, Statistic, Updates, cosines, evened
-from .memory import NUMBERS, ROWS, check_remember, key, recall, remember, remember_rows, unit, updated
 from .mixers import clip_factors
+from .remembered import remember_rows, unit
 
 
 @register("fools-gold", paper="Fung et al. 2020", complexity="O(n^2 d)")
@@ -169,7 +170,7 @@ _REMOVED = -1.0  # the reputation of a client that was removed
 
 def _alive(state: State) -> list[float]:
     """The reputations of all clients known that were not removed."""
-    return [float(v) for k, v in state.items() if k.startswith("reputation of ") and v >= 0]
+    return [float(reputation) for reputation in entries(state, "reputation").values() if reputation >= 0]
 
 
 def _shares(reputations: Tensor) -> Tensor:

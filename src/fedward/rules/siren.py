@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from ..core import Context, Plan, Reason, Rule, State, finite_copy, smallest
+from ..core.state import NUMBERS, check_remember, recall, remember, updated
 from ..registry.entries import register
 from ..registry.parameters import Variant
 from ..stack import Gram, Statistic, Updates
-from .memory import NUMBERS, check_remember, recall, remember, updated
 from .messages import alarms, by_examples
 
 NO_ALARM, FALSE, TRUE = "no alarm", "false alarms", "true alarms"

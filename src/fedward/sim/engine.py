@@ -17,9 +17,8 @@ from torch import Tensor, nn
 
 from ..attacks import Attack, NoAttack, View
 from ..clients import Answer, Client, Gradient
-from ..core import BoundError, Context, Evaluator, Plan, Result, Rule, State, apply, judge, neutral, stumbled
+from ..core import Context, Evaluator, Result, Rule, Skipped, State, decision, neutral, step_or_skip
 from ..data.dataset import FederatedData, Split
-from ..failures import ContractError
 from ..registry.parameters import check_value
 from ..stack import Dense, Layers, Updates, materialise
 from .backends import Backend
@@ -212,17 +211,15 @@ class Simulation:
         skipped, result, state = None, None, now.rule_state
         parameters, velocity, buffers = now.parameters, now.velocity, now.buffers
         with clock("aggregate"):
-            try:
-                if updates is None:
-                    raise BoundError("no client answered: the model stays")
-                outcome = apply(self.rule, updates, state, context.fold("rule"))
-                result, state = judge(updates, outcome), outcome.state
-            except ContractError:
-                raise  # the rule is no rule: nothing that clients sent has made it so
-            except BoundError as error:
-                skipped = str(error)  # too many non-finite rows: the model stays, the run goes on
-            except Exception as error:  # what clients sent made the rule stumble: they must not end the run with it
-                skipped = stumbled(self.rule, error)
+            if updates is None:
+                skipped = "no client answered: the model stays"
+            else:
+                done = step_or_skip(self.rule, updates, state, context.fold("rule"))
+                state = done.state
+                if isinstance(done, Skipped):
+                    skipped = done.why
+                else:
+                    result = done.result
         if result is not None:
             with clock("update"):
                 gradient = -result.output if self.clients.sends == "delta" else result.output
@@ -291,7 +288,7 @@ class Simulation:
             honest=_stack_of(self._rows, honest, ids),
             own=Dense(own, ids=[ids[i] for i in byzantine]),
             context=replace(context.fold("attack"), evaluator=None, messages={}),
-            decide=partial(self._decide, now.rule_state, context.fold("rule")),
+            decide=partial(decision, self.rule, state=now.rule_state, context=context.fold("rule")),
             previous=_as_sent(now.velocity, self.clients),
             state=before,
         )
@@ -307,15 +304,6 @@ class Simulation:
         state = self.attack.advance(view, sent)
         places[byzantine] = sent
         return state
-
-    def _decide(self, state: State, context: Context, updates: Updates) -> Plan:
-        """What the rule would say of these rows: a rule that stumbles over them does not decide, in a search too."""
-        try:
-            return self.rule.decide(updates, state, context)
-        except BoundError:
-            raise
-        except Exception as error:
-            raise BoundError(stumbled(self.rule, error)) from error
 
     def _confidence(self, parameters: Tensor, buffers: Tensor | None) -> float | None:
         """Of the attack's success, where it is after some samples."""

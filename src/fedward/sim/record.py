@@ -3,68 +3,116 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from math import isnan
+from typing import Annotated, Any
 
 from torch import Tensor
 
 from ..core import Reason, Result
+from .forms import Form, FormError, read, written
 
 Shares = tuple[float, float, float]
+"""Shares of positive, zero and negative signs."""
 
 
-@dataclass(frozen=True)
+def _read_rate(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise FormError(f"must be a number, got {value!r}")
+    if isnan(value):
+        return None
+    if not 0.0 <= value <= 1.0:
+        raise FormError(f"must lie in 0..1, got {value!r}")
+    return float(value)
+
+
+def _marks(accepted: Sequence[bool | None]) -> str:
+    return "".join("-" if verdict is None else str(int(verdict)) for verdict in accepted)
+
+
+def _read_marks(value: Any) -> tuple[bool | None, ...]:
+    if not isinstance(value, str) or not value or set(value) - set("10-"):
+        raise FormError("must hold one of 1, 0 and - for each client")
+    return tuple(None if mark == "-" else mark == "1" for mark in value)
+
+
+def _read_reason(value: Any) -> str:
+    try:
+        return Reason(value)
+    except ValueError:
+        return str(value)
+
+
+_RATE = Form(write=lambda rate: rate, read=_read_rate)
+_MARKS = Form(write=_marks, read=_read_marks)
+_REASON = Form(write=str, read=_read_reason)
+
+Rate = Annotated[float | None, _RATE]
+"""A share in [0, 1]; None where nothing was measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Record:
-    """One round.
+    """One round. How each field is written to files, and read again, is in its annotation (`forms`).
+
+    A field that is added here needs a default, so that files without it can still be read.
 
     Attributes:
         round: rounds completed, 1 after the first.
-        accuracy, loss: on the test set, in the rounds that are evaluated.
+        accuracy: on the test set, in the rounds that are evaluated.
+        loss: likewise.
         train_loss: mean over the honest clients' batches.
-        byzantine_accepted, honest_accepted: share of those that took part who were accepted; None if none took part.
-        accepted: per client; None for those that did not take part.
-        reasons: why clients were not accepted, by client.
-        confidence: mean probability of the labels that a targeted attack wants, on the samples it is after, likewise.
+        byzantine_accepted: share of the byzantine clients that took part who were accepted; None if none took part.
+        honest_accepted: the same of the honest ones.
+        accepted: per client; None for those that did not take part. In files one character each: 1, 0 or -.
+        reasons: by client, why those that took part were not accepted: a `Reason`, or what a federation said.
         signs: shares of positive, zero and negative entries of "honest" and "byzantine" rows, in evaluated rounds.
         seconds: wall time by phase.
+        confidence: of the model in the labels that a targeted attack wants, where there is one: the mean probability
+            over the samples that the attack is after, in evaluated rounds.
         skipped: why the model was left as it was, if it was.
         note: how the rule decided the round, where it has several ways.
-        scores: what the rule has to be kept on record (`Rule.recorded`), by name and client; None for those that did
-            not take part.
+        scores: what the rule wants kept (`Rule.recorded`), by name and client; None for those that did not take part.
     """
 
     round: int
-    accuracy: float | None
-    loss: float | None
-    train_loss: float
-    byzantine_accepted: float | None
-    honest_accepted: float | None
-    accepted: tuple[bool | None, ...]
-    reasons: Mapping[int, Reason]
-    signs: Mapping[str, Shares | None] | None
-    seconds: Mapping[str, float]
-    confidence: float | None = None
+    accuracy: Rate = None
+    loss: float | None = None
+    train_loss: float | None = None
+    byzantine_accepted: Rate = None
+    honest_accepted: Rate = None
+    accepted: Annotated[tuple[bool | None, ...], _MARKS]
+    reasons: Mapping[int, Annotated[str, _REASON]] = field(default_factory=dict)
+    signs: Mapping[str, Shares | None] | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    confidence: Rate = None
     skipped: str | None = None
     note: str | None = None
     scores: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        clients = len(self.accepted)
+        for values in self.scores.values():
+            if len(values) != clients:
+                raise ValueError(f"scores must have a number or null for each of {clients} clients, got {values!r}")
+
+    @property
+    def marks(self) -> str:
+        """A character a client: 1 accepted, 0 not, - absent."""
+        return _marks(self.accepted)
+
     def to_json(self) -> dict[str, Any]:
-        """As JSON has it: clients as one character each, 1 accepted, 0 not, - absent."""
-        accepted = "".join("-" if a is None else str(int(a)) for a in self.accepted)
-        return {
-            **asdict(self),
-            "accepted": accepted,
-            "reasons": {str(k): str(v) for k, v in self.reasons.items()},
-        }
+        """As JSON has it."""
+        return written(self)
 
     @classmethod
-    def from_json(cls, saved: Mapping[str, Any]) -> Record:
-        """The record that `to_json` was made of."""
-        accepted = tuple(None if c == "-" else c == "1" for c in saved["accepted"])
-        reasons = {int(k): Reason(v) for k, v in saved["reasons"].items()}
-        signs = saved["signs"] and {k: v and (v[0], v[1], v[2]) for k, v in saved["signs"].items()}
-        scores = {k: tuple(v) for k, v in saved["scores"].items()}
-        return cls(**{**saved, "accepted": accepted, "reasons": reasons, "signs": signs, "scores": scores})
+    def from_json(cls, saved: Any) -> Record:
+        """The record that `to_json` was made of.
+
+        Raises:
+            ValueError: it is no record; the message says which entry is missing or wrong.
+        """
+        return read(cls, saved)
 
 
 def share(accepted: list[bool]) -> float | None:

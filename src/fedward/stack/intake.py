@@ -15,7 +15,8 @@ from .entries import UnfitError, as_tensor, widest
 from .layout import Buffers, Integers, Layout
 from .reference import LAYERS, ROW, STATE_DICT, WHOLE, Agreed, Ids, Sent, agree, client_names, read_entries
 from .sources import Dense, Layers
-from .updates import Rooted, Updates, View
+from .updates import Updates, View
+from .views import Rooted
 
 Model = Tensor | np.ndarray | Mapping[str, Any] | Sequence[Tensor] | Sequence[np.ndarray]
 """What clients should send, by an example: a state dict, a (d,) row or a list of layers."""

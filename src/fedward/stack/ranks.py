@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from .blocks import Block
-from .loops import FlatRows, Pair, rows as over_rows, run
+from .loops import FlatRows, Pair, run
+from .loops import rows as over_rows
 from .stats import Partial, Statistic
 from .updates import Updates
 
@@ -123,7 +124,8 @@ def _count(updates: Updates, prefix: Tensor, shift: int, step: int) -> Tensor:
 def _read(updates: Updates, prefix: Tensor, shift: int, ranks: Tensor, below: Tensor) -> tuple[Tensor, Tensor]:
     """Rank the entries whose leading bits are the prefix."""
     found: list[list[Tensor]] = [[] for _ in range(updates.n)]
-    for _, (entries, counts) in updates.sweep(lambda block: _matching(block.rows, prefix, shift), _matching.in_loops(updates.n)):
+    loops = _matching.in_loops(updates.n)
+    for _, (entries, counts) in updates.sweep(lambda block: _matching(block.rows, prefix, shift), loops):
         for pieces, piece in zip(found, torch.split(entries, counts), strict=True):
             pieces.append(piece)
     chosen = [torch.cat(pieces).numpy() for pieces in found]

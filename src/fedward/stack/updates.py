@@ -1,7 +1,7 @@
 """`Updates`: a stack of n client rows by d columns that is never assumed to be in memory, and its row algebra.
 
-The views that row operations return (`Mixed`, `Scaled`, `Taken`, `Anchored`) read columns only when they must; others are
-in `views`.
+The views that row operations return (`Mixed`, `Scaled`, `Taken`, `Anchored`) read columns only when they must. Other
+views are in `views`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .stats import Gram, SignConcordance, SignCounts, SqNorms, Statistic
 
 R = TypeVar("R")
 Kernel = Callable[[Tensor], Tensor]
-"""A function of columns: (n, b) in, (b,) out, each column on its own. One that calls others is decorated by `made_of`."""
+"""A function of columns: (n, b) in, (b,) out, each column on its own. `made_of` decorates one that calls others."""
 Parts = dict["Updates", Tensor]
 """Stacks with rows of their own, each with the weights of its rows in the rows of a view: stack -> (n, its n)."""
 
@@ -91,7 +91,7 @@ class Updates(ABC):
         """All blocks in order, each with what the work makes of it; side by side if that is done by compiled loops."""
         if loops and available(self.n * min(self.block_columns, self.d), self.device):
             return side_by_side(lambda block: (block, work(block)), self.blocks(rows, times=BLOCKS))
-        return map(lambda block: (block, work(block)), self.blocks(rows))
+        return ((block, work(block)) for block in self.blocks(rows))
 
     def sent_finite(self, row: int) -> bool:
         """Whether every entry of a row is finite as it was sent: its squared norm may exceed float64 all the same."""
@@ -226,8 +226,8 @@ class Updates(ABC):
             TypeError: this kind of stack does not say so.
         """
         raise TypeError(
-            f"{type(self).__name__} does not say which rows of which stacks it is made of: give it a method parts(full), "
-            "which returns self.own_parts() if they are its own"
+            f"{type(self).__name__} does not say which rows of which stacks it is made of: give it a method "
+            "parts(full), which returns self.own_parts() if all its rows are its own"
         )
 
     def own_parts(self) -> Parts:
@@ -370,7 +370,7 @@ class Longer(View):
     def parts(self, full: bool = False) -> Parts:
         own = torch.eye(self.n, dtype=torch.float64)
         own[: self.base.n] = 0
-        return {**placed(self.base.parts(full), 0, self.n), self: own}
+        return {**lengthened(self.base.parts(full), 0, self.n), self: own}
 
 
 class Anchored(Longer):
@@ -409,7 +409,7 @@ def through(below: Tensor, above: Tensor) -> Tensor:
     return torch.where(below >= 0, above[below.clamp_min(0)], -1)
 
 
-def placed(found: Parts, start: int, n: int) -> Parts:
+def lengthened(found: Parts, start: int, n: int) -> Parts:
     """The same for a longer view, whose rows from ``start`` on these are."""
     longer = {}
     for root, weights in found.items():

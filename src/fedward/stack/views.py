@@ -7,7 +7,8 @@ from collections.abc import Hashable, Sequence
 import torch
 from torch import Tensor
 
-from .updates import Kernel, Longer, Parts, Updates, View, placed, stacked
+from .stats import Statistic
+from .updates import Kernel, Longer, Parts, Updates, View, lengthened, stacked
 
 
 class Rooted(View):
@@ -48,8 +49,8 @@ class Joined(Longer):
         return block if rows is None else block[rows]
 
     def parts(self, full: bool = False) -> Parts:
-        found = placed(self.base.parts(full), 0, self.n)
-        for root, weights in placed(self.below.parts(full), self.base.n, self.n).items():
+        found = lengthened(self.base.parts(full), 0, self.n)
+        for root, weights in lengthened(self.below.parts(full), self.base.n, self.n).items():
             found[root] = found[root] + weights if root in found else weights
         return found
 

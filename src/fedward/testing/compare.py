@@ -29,8 +29,13 @@ def equal(a: Tensor, b: Tensor) -> bool:
     return torch.equal(a.isnan(), b.isnan()) and torch.equal(a.nan_to_num(), b.nan_to_num())
 
 
+def words(error: Exception) -> str:
+    """What an error says, with its type where no check has raised it."""
+    return str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
+
+
 class Named:
-    """Puts the name of the check before the message of an AssertionError."""
+    """Makes any error an AssertionError, with the name of the check before its words."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -38,10 +43,8 @@ class Named:
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, AssertionError):
-            raise AssertionError(f"{self.name}: {error}") from error
         if isinstance(error, Exception):
-            raise AssertionError(f"{self.name}: {type(error).__name__}: {error}") from error
+            raise AssertionError(f"{self.name}: {words(error)}") from error
 
 
 class Raises:

@@ -1,15 +1,18 @@
-"""Rounds of rules, with all that a rule may ask for beside the rows."""
+"""Rounds of rules and attacks, with all that they may ask for beside the rows."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from ..core import Aggregator, Context, Messages, Plan, Result, Rule
+from ..attacks import Attack, View
+from ..core import Aggregator, Context, Messages, Plan, Result, Rule, State
 from ..rules import Mean
-from ..stack import Updates
+from ..stack import Dense, Updates, materialise
 from .stacks import root_data, said
 
 
@@ -37,3 +40,37 @@ def output_of(rule: Rule, G: Any) -> Any:
 def averaging(updates: Updates) -> Plan:
     """The plan of the simplest defence, for attacks that ask theirs."""
     return Mean().decide(updates, {}, Context())
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class AttackRound:
+    """What an attack saw, the tensors that its stacks are made of, what it sent, and what it remembers from then on."""
+
+    view: View
+    rows: tuple[Tensor, Tensor]
+    sent: Tensor
+    state: State
+
+
+def attack_rounds(attack: Attack, honest: Tensor, own: Tensor, rounds: int) -> Iterator[AttackRound]:
+    """Rounds of an attack with its memory, on rows that change from one to the next.
+
+    The server's steps are drawn: who looks at them has not looked at the honest rows by that.
+    """
+    state: State = {}
+    previous: Tensor | None = None
+    for round in range(rounds):
+        rows = (honest + round, own - round)
+        view = View(
+            honest=Dense(rows[0], block=7),
+            own=Dense(rows[1], block=7),
+            context=Context(round=round, seed=1),
+            decide=averaging,
+            previous=previous,
+            state=state,
+        )
+        sent = materialise(attack.forge(view))
+        state = attack.advance(view, sent)
+        yield AttackRound(view=view, rows=rows, sent=sent, state=state)
+        generator = torch.Generator().manual_seed(round)
+        previous = torch.randn(honest.shape[1], generator=generator, dtype=honest.dtype)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 from zlib import crc32
 
@@ -34,25 +35,43 @@ def random_stack(rule: Rule, seed: int = 0, extra: int = 5, d: int = COLUMNS) ->
     return common + 0.8 * torch.randn(n, d, generator=generator, dtype=torch.float64)
 
 
-def example_stacks(rule: Rule) -> dict[str, Tensor]:
-    """Stacks of different kinds, by name: random, heavy-tailed, colluding, sparse, tiny and on bounds."""
-    G = random_stack(rule)
-    f = max(getattr(rule, "f", 1), 1)
-    heavy = random_stack(rule, seed=1)
-    heavy[:f] = 10 * torch.tan(torch.linspace(-1.55, 1.55, COLUMNS, dtype=torch.float64))  # Cauchy quantiles
-    heavy[: f // 2] *= -3
-    colluding = random_stack(rule, seed=2)
-    colluding[:f] = -2 * colluding.mean(0)
-    sparse = random_stack(rule, seed=3)
-    sparse[sparse.abs() < 0.4] = 0
-    return {
-        "random": G,
-        "heavy-tailed": heavy,
-        "colluding": colluding,
-        "sparse": sparse,
-        "tiny": random_stack(rule, seed=4, extra=0, d=7),
-        "on bounds": on_bounds(rule),
-    }
+def byzantine(rule: Rule, at_least: int = 1) -> int:
+    """How many rows to forge: the rule's f, or more."""
+    return max(getattr(rule, "f", 0), at_least)
+
+
+def without_byzantine(rule: Rule) -> Rule:
+    """The rule with f = 0, if it has an f."""
+    harmless: Rule = replace(rule, f=0) if hasattr(rule, "f") else rule  # type: ignore[type-var]
+    return harmless
+
+
+def heavy_tailed(rule: Rule) -> Tensor:
+    """Rows of which f are of Cauchy's distribution."""
+    G = random_stack(rule, seed=1)
+    f = byzantine(rule)
+    G[:f] = 10 * torch.tan(torch.linspace(-1.55, 1.55, COLUMNS, dtype=torch.float64))
+    G[: f // 2] *= -3
+    return G
+
+
+def colluding(rule: Rule) -> Tensor:
+    """Rows of which f are one and the same, against the mean of all."""
+    G = random_stack(rule, seed=2)
+    G[: byzantine(rule)] = -2 * G.mean(0)
+    return G
+
+
+def sparse(rule: Rule) -> Tensor:
+    """Rows with many zeros."""
+    G = random_stack(rule, seed=3)
+    G[G.abs() < 0.4] = 0
+    return G
+
+
+def tiny(rule: Rule) -> Tensor:
+    """As few rows as the rule takes, of few columns."""
+    return random_stack(rule, seed=4, extra=0, d=7)
 
 
 def on_bounds(rule: Rule) -> Tensor:
@@ -64,14 +83,40 @@ def on_bounds(rule: Rule) -> Tensor:
     row = torch.zeros(COLUMNS, dtype=torch.float64)
     row[:64] = 1.25  # of length 10
     factors = torch.ones(n, dtype=torch.float64)
-    factors[1], factors[2], factors[n - 1] = 3.0, 0.1, 2.0
+    factors[1] = 3.0
+    factors[2] = 0.1
+    factors[n - 1] = 2.0
     return factors[:, None] * row
+
+
+STACKS: Mapping[str, Callable[[Rule], Tensor]] = {
+    "random": random_stack,
+    "heavy-tailed": heavy_tailed,
+    "colluding": colluding,
+    "sparse": sparse,
+    "tiny": tiny,
+    "on bounds": on_bounds,
+}
+"""Makers of stacks of different kinds, by name."""
+
+
+def example_stacks(rule: Rule) -> dict[str, Tensor]:
+    """Stacks of different kinds, by name: random, heavy-tailed, colluding, sparse, tiny and on bounds."""
+    return {name: make(rule) for name, make in STACKS.items()}
+
+
+def rows_of_both(h: int, m: int, d: int) -> tuple[Tensor, Tensor]:
+    """Rows of h honest and m byzantine clients to try an attack on: (h, d) and (m, d) float64."""
+    generator = torch.Generator().manual_seed(0)
+    honest = 1 + torch.randn(h, d, generator=generator, dtype=torch.float64)
+    own = 1 + torch.randn(m, d, generator=generator, dtype=torch.float64)
+    return honest, own
 
 
 class QuadraticEvaluator:
     """Root data with the loss |x - target|^2 / (2 d) of an aggregate x, and an error rate that grows with it.
 
-    The target is a fixed random direction, so every rule that judges by root data has something to go by.
+    The target is a fixed random direction, so every rule that judges by root data has something to judge by.
     """
 
     def __init__(self, d: int = COLUMNS, seed: int = 0) -> None:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from ..attacks import Attack, Batch, View
+from ..attacks import Attack, Batch
 from ..clients import Client
-from ..core import Aggregator, Context, Mixer, Rule, State
+from ..core import Aggregator, Context, Mixer, Rule
 from ..registry.component import Component
-from ..stack import Dense, materialise
-from .compare import Named, close, equal
+from ..stack import Dense
+from .attacks import check_knowledge, looks_at
+from .compare import close
 from .probes import PROBES
-from .rounds import averaging
-from .stacks import QuadraticEvaluator, fewest
+from .rounds import attack_rounds
+from .stacks import fewest, root_data, rows_of_both
+from .suite import Check, CheckOutcome, OnFail, carry_out
 
 Make = Callable[[Any], Component]
 
@@ -30,7 +32,7 @@ _TRAITS = {
 }
 
 
-def check_wrapper(make: Make, kind: str = "rule") -> None:
+def check_wrapper(make: Make, kind: str = "rule", *, on_fail: OnFail = "raise") -> tuple[CheckOutcome, ...]:
     """Put parts of every kind into a wrapper, and see whether the whole says and does what follows from the part.
 
     ``check_wrapper(lambda rule: rules.Delayed(base=rule))``. A trait of the whole is one that the part has, or that the
@@ -39,18 +41,39 @@ def check_wrapper(make: Make, kind: str = "rule") -> None:
     Args:
         make: from a part to the whole; of several parts the others should be plain.
         kind: of the part: "rule", "mixer", "attack" or "client".
+        on_fail: "raise" an error, or "report" failures in what is returned.
 
     Raises:
-        AssertionError: a trait is lost, or claimed without ground; the message names the part and the trait.
+        AssertionError: a trait is lost, or claimed without ground; the message has a line for each such part.
     """
-    made = {part: whole for part in PROBES[kind] if (whole := _made(make, part)) is not None}
-    assert made, f"not one {kind} is taken"
-    bare = next(iter(made.values()))
-    for part, whole in made.items():
-        with Named(f"around {part!r}"):
-            for trait in _TRAITS[kind]:
-                _check_trait(trait, whole, bare, part)
-            _check_more(whole, bare, part)
+    return carry_out(wrapper_checks(make, kind), on_fail)
+
+
+def wrapper_checks(make: Make, kind: str = "rule") -> tuple[Check, ...]:
+    """The suite of a wrapper, as data: one check for every part."""
+    return (
+        Check(name="takes parts", test=partial(_bare, make, kind)),
+        *(Check(name=f"around {part!r}", test=partial(_check_around, make, part)) for part in PROBES[kind]),
+    )
+
+
+def _check_around(make: Make, part: Component) -> None:
+    whole = _made(make, part)
+    if whole is None:
+        return
+    bare = _bare(make, part.kind)
+    for trait in _TRAITS[part.kind]:
+        _check_trait(trait, whole, bare, part)
+    _check_more(whole, bare, part)
+
+
+def _bare(make: Make, kind: str) -> Component:
+    """The whole around the plainest part that it takes."""
+    for part in PROBES[kind]:
+        whole = _made(make, part)
+        if whole is not None:
+            return whole
+    raise AssertionError(f"not one {kind} is taken")
 
 
 def _made(make: Make, part: Component) -> Component | None:
@@ -103,14 +126,16 @@ def _check_more(whole: Component, bare: Component, part: Component) -> None:
 
 def _check_play(rule: Rule) -> None:
     """Some rounds, held against what it says of itself."""
-    n, d = fewest(rule) + 5, 23
-    aggregator, ids = Aggregator(rule), [f"client {i}" for i in range(n)]
+    n = fewest(rule) + 5
+    d = 23
+    aggregator = Aggregator(rule)
+    ids = [f"client {i}" for i in range(n)]
     seen: set[str] = set()
     for round in range(_ROUNDS):
         generator = torch.Generator().manual_seed(round)
         G = 1 + torch.randn(n, d, generator=generator, dtype=torch.float64)
         updates = Dense(G, ids=ids, block=8)
-        result = aggregator(updates, evaluator=QuadraticEvaluator(d) if rule.root_data else None)
+        result = aggregator(updates, evaluator=root_data(rule, d))
         assert rule.history or not aggregator.state, "it remembers, and does not say so: history"
         if result.weights is not None and not rule.server_rows:
             close(result.weights @ G, result.output)
@@ -126,30 +151,13 @@ def _check_play(rule: Rule) -> None:
 
 def _check_knowledge(whole: Attack, part: Attack) -> None:
     """It goes by the rows that it says, and says so where these are the honest ones alone."""
-    generator = torch.Generator().manual_seed(0)
-    honest = 1 + torch.randn(7, 11, generator=generator, dtype=torch.float64)
-    own = 1 + torch.randn(4, 11, generator=generator, dtype=torch.float64)
-    sent = _played(whole, honest, own)
-    by_honest = not all(map(equal, sent, _played(whole, 3 - 2 * honest, own)))
-    by_own = not all(map(equal, sent, _played(whole, honest, 3 - 2 * own)))
-    assert not (whole.knows == "own" and by_honest), "it knows own rows alone, and goes by honest ones"
-    assert not (whole.knows == "honest" and by_own), "it knows honest rows alone, and goes by its clients' own"
-    if part.knows == "honest" and not by_own:
-        assert whole.knows == "honest", f"it goes by honest rows alone, as its part does, and knows is {whole.knows!r}"
-
-
-def _played(attack: Attack, honest: Tensor, own: Tensor) -> list[Tensor]:
-    """What it sends in some rounds, with its memory."""
-    state: State = {}
-    sent = []
-    for round in range(_ROUNDS):
-        view = View(Dense(honest + round), Dense(own - round), Context(round=round), averaging, None, state)
-        rows = materialise(attack.forge(view))
-        after = attack.advance(view, rows)
-        assert attack.history or not after, "it remembers, and does not say so: history"
-        sent.append(rows)
-        state = after
-    return sent
+    honest, own = rows_of_both(7, 4, 11)
+    for round in attack_rounds(whole, honest, own, _ROUNDS):
+        assert whole.history or not round.state, "it remembers, and does not say so: history"
+    check_knowledge(whole, honest, own, _ROUNDS)
+    if part.knows == "honest" and whole.knows != "honest":
+        by_own = looks_at(whole, "own", honest, own, _ROUNDS)
+        assert by_own, f"it goes by honest rows alone, as its part does, and knows is {whole.knows!r}"
 
 
 def _check_hooks(whole: Attack, bare: Attack, part: Attack) -> None:

@@ -1,7 +1,7 @@
 """Compiled or not: the one place that decides, for each block and for each pass over a stack.
 
-What is worth a loop is a `Pair`: the loop, and the same in torch, which tells what the loop does. Whoever wants it calls
-the pair. Loops are for blocks in a processor's memory that are large enough to be worth it, torch for all others.
+What is worth a loop is a `Pair`: the loop, and the same in torch, which tells what the loop does. Whoever wants it
+calls the pair. Loops are for blocks in a processor's memory that are large enough to be worth it, torch for all others.
 
 A compiled loop uses the thread that calls it and none besides, so a pass by loops shares out blocks (`side_by_side`);
 torch shares out the work within a block.

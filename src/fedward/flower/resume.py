@@ -1,4 +1,4 @@
-"""What a restarted server goes on from: model, rule and optimiser after the last round."""
+"""What a restarted server resumes from: model, rule and optimiser after the last round."""
 
 from __future__ import annotations
 

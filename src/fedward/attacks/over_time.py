@@ -1,4 +1,4 @@
-"""Attacks that go by earlier rounds: Mimic, PoisonedFL, Repeat and ROP."""
+"""Attacks over time, which use what earlier rounds showed: Mimic, PoisonedFL, Repeat and ROP."""
 
 from __future__ import annotations
 

@@ -1,0 +1,189 @@
+"""`Result`: an aggregate and the verdict on each client; `judge` finds them in a plan that was carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import isnan
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..stack import Layout, Updates, lower_median, mean_of_running
+from ..stack.reference import ROW, Agreed
+from .plan import Plan, Reason
+from .rule import Outcome
+
+A = TypeVar("A", Tensor, np.ndarray)
+_TOO_LARGE = "finite, but too large: its squared norm exceeds float64, or an entry the dtype"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Result(Generic[A]):
+    """An aggregate and the verdict on each client, in the order and of the kind (tensor or array) of the input.
+
+    Attributes:
+        output: (d,), of the dtype and on the device that most clients' rows have, or in the dtype of ``like``.
+        weights: (n,) float64 with ``output == weights @ G``; None for coordinate-wise rules. Where a rule adds
+            something of the server's own (`Rule.server_rows`: a previous aggregate, noise), that comes on top.
+        accepted: (n,) bool, weight > 0; for coordinate-wise rules, rows that took part at all.
+        reasons: why, per client.
+        scores: what the rule looked at, by name: (n,) float64, NaN for rows it never saw.
+        ids: who.
+        note: how the whole round was decided, where a rule has several ways.
+        details: what is wrong with what a client sent, by id, where a reason does not say it all.
+        layout: names and shapes of what the output is made of, where the input had names.
+        aside: what has no columns, by name: means of running statistics and lower medians of counters over the accepted
+            clients, and entries of ``like`` that are no tensors.
+    """
+
+    output: A
+    weights: A | None
+    accepted: A
+    reasons: tuple[Reason, ...]
+    scores: Mapping[str, A]
+    ids: tuple[Hashable, ...]
+    layout: Layout | None = None
+    aside: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
+    details: Mapping[Hashable, str] = field(default_factory=dict)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The output as named tensors, in the shapes and dtypes of the clients' state dicts.
+
+        Running statistics are the mean over the accepted clients whose values are finite, variances at least 0, or
+        that of ``like`` if there are none; counters are the lower median over the accepted clients. No rule weighs
+        either, and both are taken as they are: clients send their values, not how far they moved.
+
+        Raises:
+            ValueError: the input had no names, or no accepted client sent a finite value of a running statistic.
+        """
+        if self.layout is None:
+            raise ValueError("the input had no names and shapes; aggregate state dicts to get one back, or pass like=")
+        entries: dict[str, Any] = {**self.layout.unflatten(torch.as_tensor(self.output)), **self.aside}
+        lost = [str(name) for name in self.layout.order if name not in entries]
+        if lost:
+            raise ValueError(
+                f"no accepted client sent finite values of {', '.join(lost)}: keep what the model has, or pass it as "
+                "like="
+            )
+        ordered = {name: entries.pop(name) for name in self.layout.order}
+        return {**ordered, **entries}
+
+    def table(self) -> str:
+        """One line a client: id, weight, accepted, first score, reason; then the details."""
+        score = next(iter(self.scores), "score")
+        rows: list[tuple[str, ...]] = [("id", "weight", "accepted", score, "reason")]
+        for i, name in enumerate(self.ids):
+            weight = "" if self.weights is None else f"{float(self.weights[i]):.4f}"
+            value = float(self.scores[score][i]) if self.scores else float("nan")
+            shown = "" if isnan(value) else f"{value:.4g}"
+            rows.append((str(name), weight, "yes" if self.accepted[i] else "no", shown, str(self.reasons[i])))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+
+        def line(cells: Sequence[str]) -> str:
+            return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+
+        details: list[str] = [f"{name}: {detail}" for name, detail in self.details.items()]
+        return "\n".join([line(rows[0]), line(["-" * width for width in widths]), *map(line, rows[1:]), *details])
+
+
+def judge(updates: Updates, outcome: Outcome) -> Result[Tensor]:
+    """The verdict on each client from a plan that was carried out."""
+    plan = outcome.plan
+    if plan.weights is None:
+        weights = None
+        accepted = plan.updates.to_clients(torch.ones(plan.updates.n, dtype=torch.float64)) > 0
+    else:
+        weights = plan.updates.to_clients(plan.weights)
+        accepted = weights > 0
+    owner = (plan.judged or plan.updates).owner()
+    scores = {k: torch.where(owner >= 0, s.double()[owner.clamp_min(0)], torch.nan) for k, s in plan.scores.items()}
+    rows = zip(outcome.finite.tolist(), accepted.tolist(), owner.tolist(), strict=True)
+    reasons = tuple(_reason(updates, plan, i, *row) for i, row in enumerate(rows))
+    overflown = [name for name, reason in zip(updates.ids, reasons, strict=True) if reason is Reason.OVERFLOW]
+    result = Result(
+        output=outcome.output,
+        weights=weights,
+        accepted=accepted,
+        reasons=reasons,
+        scores=scores,
+        ids=updates.ids,
+        layout=updates.layout,
+        # Where nobody was accepted, a model needs its counters and running statistics all the same.
+        aside=_aside(updates, accepted if bool(accepted.any()) else outcome.finite),
+        note=plan.note,
+        details=dict.fromkeys(overflown, _TOO_LARGE),
+    )
+    return _with_malformed(result, updates.agreed) if updates.agreed and updates.agreed.malformed else result
+
+
+def _reason(updates: Updates, plan: Plan, i: int, finite: bool, accepted: bool, row: int) -> Reason:
+    """Why client i was accepted or not; ``row`` is the one that the plan judges it by, -1 where there is none."""
+    if not finite:
+        return Reason.OVERFLOW if updates.sent_finite(i) else Reason.NONFINITE
+    if accepted:
+        return Reason.ACCEPTED
+    if plan.reasons is None or row < 0:
+        return Reason.NOT_SELECTED
+    return plan.reasons[row]
+
+
+def _aside(updates: Updates, accepted: Tensor) -> dict[str, Any]:
+    """What becomes of tensors without columns: what the accepted clients sent, all clients, the server."""
+    if updates.layout is None or updates.agreed is None:
+        return {}
+    agreed = updates.agreed
+    chosen = [tensors for tensors, ok in zip(agreed.tensors, accepted.tolist(), strict=True) if ok]
+    aside = dict(agreed.kept)
+    for name in (*updates.layout.buffers, *updates.layout.counters):
+        if name not in agreed.model:
+            continue
+        due = agreed.model[name]
+        if agreed.form == ROW:  # which holds no tensors but the columns
+            value = due
+        elif name in updates.layout.counters:
+            value = lower_median((tensors[name] for tensors in chosen), due.dtype)
+        else:
+            mean = mean_of_running(name, (tensors[name] for tensors in chosen), due.dtype)
+            value = due if mean is None else mean
+        if not value.is_meta:  # of which nobody knows a value
+            aside[name] = value
+    return aside
+
+
+def _with_malformed(result: Result[Tensor], agreed: Agreed) -> Result[Tensor]:
+    """The result with those clients as well whose updates no rule ever saw."""
+    places = torch.tensor([agreed.sent.index(name) for name in result.ids])
+
+    def spread(values: Tensor, fill: float | bool) -> Tensor:
+        return torch.full((len(agreed.sent),), fill, dtype=values.dtype).index_copy_(0, places, values)
+
+    reasons = dict(zip(result.ids, result.reasons, strict=True))
+    return replace(
+        result,
+        weights=None if result.weights is None else spread(result.weights, 0.0),
+        accepted=spread(result.accepted, False),
+        reasons=tuple(reasons.get(name, Reason.MALFORMED) for name in agreed.sent),
+        scores={name: spread(score, torch.nan) for name, score in result.scores.items()},
+        ids=agreed.sent,
+        details={**agreed.malformed, **result.details},
+    )
+
+
+def to_numpy(result: Result[Tensor]) -> Result[np.ndarray]:
+    """The result with arrays in the place of tensors, on the same memory."""
+    return Result(
+        output=result.output.numpy(),
+        weights=None if result.weights is None else result.weights.numpy(),
+        accepted=result.accepted.numpy(),
+        reasons=result.reasons,
+        scores={k: s.numpy() for k, s in result.scores.items()},
+        ids=result.ids,
+        layout=result.layout,
+        aside=result.aside,
+        note=result.note,
+        details=result.details,
+    )
