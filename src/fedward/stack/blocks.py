@@ -1,9 +1,10 @@
-"""`Block`: the columns of a stack that are in memory at a time."""
+"""`Block`: columns of a stack that are in memory together."""
 
 from __future__ import annotations
 
 from functools import cached_property
 
+import torch
 from torch import Tensor
 
 
@@ -23,3 +24,9 @@ class Block:
     def wide(self) -> Tensor:
         """The block in float64, converted once however many statistics read it."""
         return self.rows.double()
+
+
+def stacked(above: Tensor, below: Tensor) -> Tensor:
+    """One block above another, in a type for both."""
+    dtype = torch.promote_types(above.dtype, below.dtype)
+    return torch.cat([above.to(dtype), below.to(above.device, dtype)])

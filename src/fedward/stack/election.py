@@ -19,7 +19,7 @@ from .updates import Updates
 _PIECE = 1 << 18  # entries that are ranked, elected and averaged before the next ones: they stay in cache
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Floors:
     """Magnitudes that the entries of each row must exceed, or reach where ``inclusive``: (n,) each."""
 
@@ -35,7 +35,7 @@ class Floors:
         return magnitude_bits(rows) > self.bits(rows)[:, None]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class ElectedMean:
     """The mean, in each column, of the reduced entries v that have the sign that the column elects: (n, b) to (b,).
 

@@ -13,7 +13,7 @@ from torch import Tensor
 _DRAW = 1 << 24
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sample:
     """A random set of columns, drawn without replacement: the same for every block size, layout and device.
 

@@ -126,7 +126,7 @@ class Layers(Source):
         ids: Ids = None,
         block: int | None = None,
     ) -> None:
-        agreed = rows if isinstance(rows, Agreed) else _agreed(rows, layout, ids)
+        agreed = rows if isinstance(rows, Agreed) else _agree_on_layers(rows, layout, ids)
         keys = (WHOLE,) if agreed.form == ROW else layout.names if layout else tuple(agreed.model)
         if not keys:
             raise ValueError("rows need at least one floating-point tensor, got none")
@@ -170,14 +170,16 @@ class Layers(Source):
         return all(layer.isfinite() for layer in self._rows[row])
 
 
-def _agreed(rows: Sequence[Sequence[Tensor]], layout: Layout | None, ids: Ids) -> Agreed:
+def _agree_on_layers(rows: Sequence[Sequence[Tensor]], layout: Layout | None, ids: Ids) -> Agreed:
     """What clients agree on who sent nothing but layers, which have the layout's names or numbers."""
     if not rows:
         raise ValueError("a stack needs at least one row, got an empty list: no client sent an update")
-    names, like = layout.names if layout else (), None
+    names = layout.names if layout else ()
+    like = None
     if layout:
-        due = zip(layout.shapes, layout.dtypes, strict=True)
-        like = Sent(LAYERS, dict(zip(names, (torch.empty(s, dtype=t, device="meta") for s, t in due), strict=True)))
+        shapes = zip(layout.shapes, layout.dtypes, strict=True)
+        tensors = [torch.empty(shape, dtype=dtype, device="meta") for shape, dtype in shapes]
+        like = Sent(form=LAYERS, tensors=dict(zip(names, tensors, strict=True)))
     sent = [
         read_entries(LAYERS, {names[k] if k < len(names) else str(k): t for k, t in enumerate(row)}) for row in rows
     ]

@@ -13,12 +13,13 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from .blocks import Block
+from .blocks import Block, stacked
 from .geometry import squared_distances
 from .kernels import weighted_sum
 from .layout import Layout
 from .loops import BLOCKS, available, in_loops, side_by_side
 from .reference import Agreed
+from .rowmaps import lengthened, through
 from .sample import Sample
 from .stats import Gram, SignConcordance, SignCounts, SqNorms, Statistic
 
@@ -396,23 +397,3 @@ class Anchored(Longer):
         rows = own.nonzero().flatten()
         output = self.base.combine(weights[: self.base.n])
         return output.add_(own[rows].to(self.below) @ self.below[rows]) if len(rows) else output
-
-
-def stacked(above: Tensor, below: Tensor) -> Tensor:
-    """One block above another, in a type for both."""
-    dtype = torch.promote_types(above.dtype, below.dtype)
-    return torch.cat([above.to(dtype), below.to(above.device, dtype)])
-
-
-def through(below: Tensor, above: Tensor) -> Tensor:
-    """Compose two owner maps: client -> row of the base -> row of the view."""
-    return torch.where(below >= 0, above[below.clamp_min(0)], -1)
-
-
-def lengthened(found: Parts, start: int, n: int) -> Parts:
-    """The same for a longer view, whose rows from ``start`` on these are."""
-    longer = {}
-    for root, weights in found.items():
-        longer[root] = torch.zeros(n, weights.shape[1], dtype=torch.float64)
-        longer[root][start : start + len(weights)] = weights
-    return longer

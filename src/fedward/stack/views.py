@@ -7,8 +7,10 @@ from collections.abc import Hashable, Sequence
 import torch
 from torch import Tensor
 
+from .blocks import stacked
+from .rowmaps import lengthened
 from .stats import Statistic
-from .updates import Kernel, Longer, Parts, Updates, View, lengthened, stacked
+from .updates import Kernel, Longer, Parts, Updates, View
 
 
 class Rooted(View):
