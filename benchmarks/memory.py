@@ -35,7 +35,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import fedward as fw
-from benchmarks.modes import Mode, modes, packaged
+from benchmarks.modes import Mode, modes
 from benchmarks.speed.machine import SAME_MACHINE, machine, made_by, require_same
 from benchmarks.speed.worker import fill, peak_of
 from fedward.core import rows_of
@@ -60,7 +60,7 @@ class Streamed(QuadraticEvaluator):
 
 def contenders() -> Iterator[tuple[str, str, str, Mode]]:
     """Name in the catalogue, the rule as text, a note, and which of its rounds, for all that is measured."""
-    for entry in (*packaged("rule"), *packaged("mixer")):
+    for entry in (*fw.catalogue("rule", packaged=True), *fw.catalogue("mixer", packaged=True)):
         arguments, note = INSTEAD.get(entry.name, ({"f": F} if entry.needs_f else {}, ""))
         if entry.kind == "rule":
             for mode in modes(entry.name):
@@ -82,7 +82,7 @@ def measure(spec: str, columns: int, threads: int, skipped: int = 0) -> dict[str
     rule = fw.parse(spec)
     for d in (SMALL, columns):
         G = torch.empty(N, d)
-        evaluator = Streamed(d) if rule.root_data else None
+        evaluator = Streamed(d) if rule.traits().root_data else None
         aggregator = fw.Aggregator(rule, seed=0)
         sums, rounds = [], []
         for k in range(skipped):

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-import fedward as fw
-from fedward.registry.entries import Entry
 
 NEVER = 10**6  # a round that no measurement comes to
 
@@ -53,11 +50,6 @@ SAME = frozenset(
         "siren",  # as long as nobody alarms, as here
     }
 )
-
-
-def packaged(kind: str) -> Iterator[Entry]:
-    """The catalogue without what others have registered."""
-    return (entry for entry in fw.catalogue(kind) if entry.cls.__module__.startswith("fedward."))
 
 
 def modes(name: str) -> tuple[Mode, ...]:

@@ -7,45 +7,50 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
+from fedward.experiments.store import RunFolder
+from fedward.sim import Record
+from fedward.sim.record import mean_of_known
 
-def mean(values: list[float | None]) -> float | None:
-    known = [v for v in values if v is not None]
-    return round(fmean(known), 4) if known else None
+
+def rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
 
 
-def by_round(records: list[dict[str, Any]], key: str) -> dict[str, float]:
-    return {str(r["round"]): round(r[key], 4) for r in records if r.get(key) is not None}
+def by_round(records: Sequence[Record], field: str) -> dict[str, float]:
+    """A figure of the rounds in which it was measured."""
+    measured = ((record.round, getattr(record, field)) for record in records)
+    return {str(number): round(value, 4) for number, value in measured if value is not None}
 
 
 def collected(folder: Path) -> dict[str, Any]:
     """One run, with the records that its folder holds."""
-    head = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    records = [json.loads(line) for line in (folder / "records.jsonl").read_text(encoding="utf-8").splitlines()]
+    head = RunFolder(folder).read_head()
+    records = RunFolder(folder).read_records().records
     curve = by_round(records, "accuracy")
+    said = head.to_json()
     run = {
-        "config": {k: v for k, v in head["config"].items() if k != "data_path"},
-        "versions": head["versions"],
-        **({"earlier": head["earlier"]} if "earlier" in head else {}),
+        "config": {k: v for k, v in head.config.items() if k != "data_path"},
+        **{key: said[key] for key in ("versions", "earlier") if key in said},
         "rounds": len(records),
         "best_accuracy": max(curve.values(), default=None),
         "final_accuracy": list(curve.values())[-1] if curve else None,
-        "byzantine_accepted": mean([r["byzantine_accepted"] for r in records]),
-        "honest_accepted": mean([r["honest_accepted"] for r in records]),
-        "seconds": round(sum(sum(r["seconds"].values()) for r in records), 1),
-        "skipped": sum(r["skipped"] is not None for r in records),
+        "byzantine_accepted": rounded(mean_of_known(r.byzantine_accepted for r in records)),
+        "honest_accepted": rounded(mean_of_known(r.honest_accepted for r in records)),
+        "seconds": round(sum(sum(r.seconds.values()) for r in records), 1),
+        "skipped": sum(r.skipped is not None for r in records),
         "accuracy_by_round": curve,
     }
     if confidence := by_round(records, "confidence"):
         run["confidence_by_round"] = confidence
-    if any(r.get("note") for r in records):
-        run["decisions"] = [r["note"] for r in records]
-        run["accepted"] = [r["accepted"] for r in records]
-    for name in records[-1].get("scores", {}):
-        run[name] = {str(r["round"]): r["scores"][name] for r in records}
+    if any(r.note for r in records):
+        run["decisions"] = [r.note for r in records]
+        run["accepted"] = [r.marks for r in records]
+    for name in records[-1].scores:
+        run[name] = {str(r.round): r.scores[name] for r in records}
     return run
 
 

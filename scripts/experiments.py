@@ -16,8 +16,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import fedward as fw
-from fedward.experiments.spec import RunSpec, SpecError, file_name, make_spec
+from fedward.experiments.spec import RunSpec, SpecError, each_rule, file_name, make_spec
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
@@ -105,7 +104,8 @@ def read(name: str, results: Path = RESULTS) -> Experiment:
     jobs = [Job(name, key, make_spec(values)) for key, values in _runs(common, table.get("runs", []))]
     refused: dict[str, str] = {}
     if "redteam" in table:
-        jobs += _examinations(name, common, table["redteam"], refused)
+        examinations, refused = _examinations(name, common, table["redteam"])
+        jobs += examinations
     places = [job.place(Path()) for job in jobs]
     if twice := {str(place) for place in places if places.count(place) > 1}:
         raise SpecError(f"{file}: several runs are called {', '.join(sorted(twice))}; give one a group of its own")
@@ -122,25 +122,15 @@ def _runs(common: Mapping[str, Any], groups: list[Mapping[str, Any]]) -> Iterato
             yield f"{prefix}{rule} under {attack}", {**values, "rule": rule, "attack": attack}
 
 
-def _examinations(
-    name: str, common: Mapping[str, Any], table: Mapping[str, Any], refused: dict[str, str]
-) -> Iterator[Job]:
+def _examinations(name: str, common: Mapping[str, Any], table: Mapping[str, Any]) -> tuple[list[Job], dict[str, str]]:
+    """The examinations, and which rules cannot be examined in this setting, and why."""
     options = {key: table[key] for key in ("warmup", "rounds", "worst", "attacks") if key in table}
-    for text in table["rules"]:
-        for rule in _catalogue(common.get("byzantine", _default("byzantine"))) if text == "all" else [text]:
-            try:
-                spec = make_spec({**common, "rule": rule, "attack": "no-attack"})
-            except SpecError as error:
-                if text != "all":
-                    raise
-                refused[rule] = str(error)
-                continue
-            yield Job(name, rule, spec, options)
-
-
-def _catalogue(f: int) -> list[str]:
-    own = (entry for entry in fw.catalogue("rule") if entry.cls.__module__.startswith("fedward."))
-    return [fw.describe(entry.build(f=f) if entry.needs_f else entry.build()) for entry in own]
+    specs, refused = each_rule(
+        table["rules"],
+        lambda rule: make_spec({**common, "rule": rule, "attack": "no-attack"}),
+        common.get("byzantine", _default("byzantine")),
+    )
+    return [Job(name, rule, spec, options) for rule, spec in specs.items()], refused
 
 
 def _default(key: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import fedward as fw
+from fedward.core import reads
 from fedward.registry.entries import Entry
 
 PAGE = Path(__file__).parents[1] / "docs" / "catalogue.md"
@@ -66,15 +67,15 @@ def _row(entry: Entry) -> list[str]:
     if entry.kind == "attack":
         return [*cells, "memory" * entry.history]
     needs = ["f"] * entry.needs_f + ["memory"] * entry.history + ["root data"] * entry.root_data
-    reads = ", ".join(entry.statistics)
+    read = ", ".join(reads(entry.build()))
     if entry.kind == "mixer":
-        return [*cells, reads, entry.complexity, ", ".join(needs)]
+        return [*cells, read, entry.complexity, ", ".join(needs)]
     passes = "grows with n" if entry.passes is None else str(entry.passes)
-    return [*cells, entry.bound, reads, passes, entry.complexity, ", ".join(needs)]
+    return [*cells, entry.bound, read, passes, entry.complexity, ", ".join(needs)]
 
 
 def _table(kind: str, columns: list[str]) -> str:
-    rows = [columns, ["---"] * len(columns), *map(_row, fw.catalogue(kind))]
+    rows = [columns, ["---"] * len(columns), *map(_row, fw.catalogue(kind, packaged=True))]
     return "\n".join("| " + " | ".join(map(_cell, row)) + " |" for row in rows)
 
 

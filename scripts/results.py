@@ -4,7 +4,7 @@
     make results ONLY="behaviour signguard"  # these, in this order
     make results JOBS=4                      # as many processes; all cores if not given
 
-It can be stopped at any time, killed too: the same command goes on. Runs that this code has finished are kept, those of
+It can be stopped at any time, killed too: the same command resumes. Runs that this code has finished are kept, those of
 other code are made anew. A folder is written when all of its runs are there, so that it never holds a part. Folders
 that measure time or memory are made only where ``ONLY`` names them, after the others, on a machine that must be quiet.
 """
@@ -28,7 +28,7 @@ import ages
 import collect_runs
 from experiments import RESULTS, ROOT, Experiment, Job, names, read
 
-from fedward.experiments.pool import Failed, StoppedError, carry_out, cores, go_on
+from fedward.experiments.pool import Failed, StoppedError, cores, run_jobs, stop_if_asked
 from fedward.experiments.run import execute
 from fedward.experiments.spec import SpecError
 from fedward.experiments.store import RunFolder, lines_in, write_whole
@@ -57,7 +57,7 @@ def finished(job: Job, work: Path) -> bool:
         return _ours(job, work) and lines_in(place) > examination_steps(
             job.options.get("attacks", EVERYTHING), job.options.get("worst", 3)
         )
-    return _ours(job, work) and lines_in(RunFolder(place).records) == job.spec.rounds
+    return _ours(job, work) and RunFolder(place).rounds == job.spec.rounds
 
 
 def _ours(job: Job, work: Path) -> bool:
@@ -68,9 +68,9 @@ def _ours(job: Job, work: Path) -> bool:
             found = load_examination(place)
             same = all(found.settings.get(key) == value for key, value in _plain(job).items() if key != "attack")
             return same and {(v or {}).get("code") for v in found.versions} == {code("redteam")}
-        head = json.loads(RunFolder(place).head.read_text(encoding="utf-8"))
-        return bool(head["config"] == _plain(job) and "earlier" not in head and head["versions"].get("code") == code())
-    except (OSError, ValueError, KeyError):
+        head = RunFolder(place).read_head()
+        return head.config == _plain(job) and not head.earlier and head.versions.get("code") == code()
+    except (OSError, ValueError):
         return False
 
 
@@ -81,7 +81,7 @@ def _plain(job: Job) -> dict[str, Any]:
 
 
 def carried_out(job: Job, work: Path, expected: str) -> Outcome:
-    """A run or an examination, gone on with or made anew; what it raises is told, and ends no other."""
+    """A run or an examination, resumed or made anew; what it raises is told, and ends no other."""
     start = time.perf_counter()
     place = job.place(work)
     try:
@@ -92,13 +92,13 @@ def carried_out(job: Job, work: Path, expected: str) -> Outcome:
         if job.options is not None:
             worst = examine(job.spec, place, **job.options).worst()[0][1]
             return Outcome(time.perf_counter() - start, f"worst {worst.attack}, kappa {worst.kappa:.3g}")
-        go_on()
-        found = execute(job.spec, place, on_record=lambda record: go_on())
+        stop_if_asked()
+        found = execute(job.spec, place, on_record=lambda record: stop_if_asked())
         best, last = found.best_accuracy or 0.0, found.final_accuracy or 0.0
         return Outcome(time.perf_counter() - start, f"best {best:.2%}, last {last:.2%}")
     except StoppedError:
         raise
-    except Exception as error:  # one of many: the others go on, and the same command tries it again
+    except Exception as error:  # one of many: the others continue, and the same command tries it again
         return Outcome(time.perf_counter() - start, f"FAILED: {type(error).__name__}: {error}", failed=True)
 
 
@@ -142,7 +142,7 @@ def make(experiments: Sequence[Experiment], work: Path, workers: int) -> list[st
                 write(by_name[job.experiment], work)
 
     if missing:
-        carry_out(
+        run_jobs(
             carried_out,
             {place: (job, work, expected) for place, job in missing.items()},
             workers=workers,
@@ -241,7 +241,7 @@ def main() -> None:
     except SpecError as error:
         raise SystemExit(str(error)) from None
     except KeyboardInterrupt:
-        raise SystemExit("Stopped; what was done is kept. The same command goes on from there.") from None
+        raise SystemExit("Stopped; what was done is kept. The same command resumes.") from None
     if failures:
         raise SystemExit("\n".join(["failed:", *failures]))
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.speed.peers import part
+from benchmarks.speed.parts import part
 
 SHARD = 200  # samples of each client: 10,000 dealt to 50
 

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.util
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from types import ModuleType
 from typing import Any
 
 from torch import Tensor
 
+from benchmarks.speed.byzfl_round import Rounds
+from benchmarks.speed.parts import part
 from benchmarks.speed.worker import Bench, Call, Contender, serve
 
 PACKAGES = {"ByzFL": "byzfl", "ByzPy": "byzpy", "torchjd": "torchjd", "Flower": "flwr"}
@@ -63,20 +62,6 @@ class Plain:
 
     def state_bytes(self) -> int:
         return 0
-
-
-def part(package: str, name: str) -> ModuleType:
-    """A module of a package, without running the package's own ``__init__``.
-
-    ByzFL's imports torchvision, for the data sets of its command line; neither its aggregators nor its clients need
-    that, and the torchvision of PyPI cannot be imported beside a PyTorch for the CPU.
-    """
-    if package not in sys.modules:
-        spec = importlib.util.find_spec(package)
-        if spec is None:
-            raise ModuleNotFoundError(f"{package} is not installed")
-        sys.modules[package] = importlib.util.module_from_spec(spec)
-    return importlib.import_module(f"{package}.{name}")
 
 
 # --- ByzFL: callables of an (n, d) tensor ---------------------------------------------------------------------
@@ -278,8 +263,6 @@ def versions() -> dict[str, Any]:
 
 def main() -> None:
     """Serve."""
-    from benchmarks.speed.byzfl_round import Rounds  # it takes `part` from here
-
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, required=True)
     bench = Bench(lambda key, n, f: _BY_KEY[key].make(n, f), parser.parse_args().threads)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 import fedward as fw
 from benchmarks.memory import INSTEAD, Streamed
-from benchmarks.modes import Mode, modes, packaged
+from benchmarks.modes import Mode, modes
 from benchmarks.speed.worker import Bench, Call, Handler, serve
 from fedward import attacks, stack
 from fedward.attacks.adaptive import OBJECTIVES, Trial
@@ -53,10 +53,10 @@ def byzantine(n: int) -> int:
 
 def lines(n: int) -> Iterator[Line]:
     """Every rule of the catalogue, and every mixer before Mean and before Krum."""
-    for entry in packaged("rule"):
+    for entry in fw.catalogue("rule", packaged=True):
         for mode in modes(entry.name):
             yield _line(entry, n, None, mode)
-    for entry in packaged("mixer"):
+    for entry in fw.catalogue("mixer", packaged=True):
         for then in ("mean", "krum"):
             yield _line(entry, n, then, Mode())
 
@@ -75,13 +75,13 @@ def _line(entry: Entry, n: int, then: str | None, mode: Mode) -> Line:
         if f < byzantine(n) and not note:
             note = f"f = {f}, with more it refuses"
         gram = "gram" in statistics_in(rule, n, mode.rounds)
-        return Line(name, fw.describe(rule), f, note, gram, rule.history, mode.rounds)
+        return Line(name, fw.describe(rule), f, note, gram, rule.traits().history, mode.rounds)
     raise ValueError(f"{name} cannot do with {n} clients")
 
 
 def statistics_in(rule: Rule, n: int, rounds: int) -> set[str]:
     """The names of the statistics that a rule asks for after so many rounds."""
-    aggregator, evaluator = fw.Aggregator(rule), Streamed(4) if rule.root_data else None
+    aggregator, evaluator = fw.Aggregator(rule), Streamed(4) if rule.traits().root_data else None
     for _ in range(rounds):
         rows = torch.randn(n, 4, generator=torch.Generator().manual_seed(aggregator.round))
         aggregator(rows, evaluator=evaluator)
@@ -103,7 +103,7 @@ class Ours:
         self.evaluator: Streamed | None = None
 
     def prepare(self, G: Tensor) -> Call:
-        if self.aggregate.rule.root_data and self.evaluator is None:
+        if self.aggregate.rule.traits().root_data and self.evaluator is None:
             self.evaluator = Streamed(G.shape[1])
         return lambda: self.aggregate(G, evaluator=self.evaluator).output
 

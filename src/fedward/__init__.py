@@ -18,6 +18,7 @@ __all__ = [
     "ServerSGD",
     "Simulation",
     "State",
+    "Traits",
     "Updates",
     "attacks",
     "average_of",
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
         Rule,
         ScalingMixer,
         State,
+        Traits,
         average_of,
         smallest,
     )
@@ -75,6 +77,7 @@ else:  # Loaded when first asked for: whoever wants the version or the command's
             "Rule",
             "ScalingMixer",
             "State",
+            "Traits",
             "average_of",
             "smallest",
         ),

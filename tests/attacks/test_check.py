@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
@@ -37,7 +37,7 @@ class Remembers(attacks.Attack):
     """Keeps what a function makes of its state."""
 
     keep: Callable[[State, Tensor], Any]
-    history: ClassVar[bool] = True
+    declared = fw.Traits(history=True)
 
     def forge(self, view: View) -> Updates:
         return view.own
@@ -51,7 +51,7 @@ class Remembers(attacks.Attack):
 class Secretive(Remembers):
     """The same, and does not say that it remembers."""
 
-    history: ClassVar[bool] = False
+    declared = fw.Traits(history=False)
 
 
 def sent(view: View, rows: Tensor) -> Updates:

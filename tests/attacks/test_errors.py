@@ -194,7 +194,7 @@ def test_a_search_without_a_defence_does_what_its_docstring_says() -> None:
 # --- text ---------------------------------------------------------------------------------------------------
 
 MADE: list[attacks.Attack] = [
-    *(entry.build() for entry in fw.catalogue("attack") if entry.cls.__module__.startswith("fedward.")),
+    *(entry.build() for entry in fw.catalogue("attack", packaged=True)),
     attacks.ALIE(z=None, ddof=1, knows="all"),
     attacks.LabelFlip(source=2, target=7),
     attacks.Scaling(factor=None),

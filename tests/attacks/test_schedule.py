@@ -6,7 +6,7 @@ from collections import Counter as Tally
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ class Counter(attacks.Attack):
     """Sends how many rounds it has played, and has a say in everything."""
 
     step: float = 1.0
-    history: ClassVar[bool] = True
+    declared = fw.Traits(history=True)
 
     def forge(self, view: View) -> Updates:
         count = int(view.state.get("count", 0)) + 1
@@ -94,14 +94,14 @@ def test_every_attack_that_has_another_inside_is_tried() -> None:
 @pytest.mark.parametrize("name", WRAPPERS)
 def test_the_memory_inside_is_kept(name: str) -> None:
     attack = WRAPPERS[name](Counter())
-    assert attack.history
+    assert attack.traits().history
     assert firsts(attack, range(5)) == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("name", sorted(WRAPPERS.keys() - {"maximise"}))
 def test_without_memory_inside_there_is_none(name: str) -> None:
-    assert not WRAPPERS[name](attacks.ALIE()).history
-    assert not attacks.Maximise(attacks.ALIE, over="z").history
+    assert not WRAPPERS[name](attacks.ALIE()).traits().history
+    assert not attacks.Maximise(attacks.ALIE, over="z").traits().history
 
 
 @pytest.mark.parametrize("name", WRAPPERS)
@@ -301,7 +301,7 @@ def test_each_group_attacks_as_if_it_were_alone_with_the_honest() -> None:
 def test_groups_have_memories_and_noise_of_their_own() -> None:
     honest, own = rows()
     attack = attacks.Groups([Counter(), attacks.Schedule({1: Counter(step=10)})])
-    assert attack.history
+    assert attack.traits().history
     sent = play(attack, range(3))
     assert [s[0, 0].item() for s in sent] == [1, 2, 3]
     assert [s[-1, 0].item() for s in sent][1:] == [10, 20]

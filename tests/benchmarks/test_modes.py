@@ -11,7 +11,7 @@ import torch
 
 import fedward as fw
 from benchmarks import memory
-from benchmarks.modes import MODES, SAME, modes, packaged
+from benchmarks.modes import MODES, SAME, modes
 from benchmarks.speed import __main__ as speed
 from benchmarks.speed import measure, report, worker
 from benchmarks.speed.rules import Line, lines, statistics_in
@@ -25,11 +25,11 @@ def built(entry: Any) -> Any:
 
 
 def test_every_rule_that_remembers_says_whether_it_has_modes() -> None:
-    with_memory = {e.name for e in packaged("rule") if built(e).history} | {
-        e.name for e in packaged("mixer") if e.history
+    with_memory = {e.name for e in fw.catalogue("rule", packaged=True) if built(e).traits().history} | {
+        e.name for e in fw.catalogue("mixer", packaged=True) if e.history
     }
     assert with_memory - MODES.keys() - SAME == set()
-    assert MODES.keys() <= {e.name for e in packaged("rule")}
+    assert MODES.keys() <= {e.name for e in fw.catalogue("rule", packaged=True)}
     assert MODES.keys().isdisjoint(SAME)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.speed import judge, measure, peers, process, report, worker
+from benchmarks.speed import judge, measure, parts, peers, process, report, worker
 from benchmarks.speed.rules import Line, lines
 
 ROOT = Path(__file__).parents[2]
@@ -170,7 +170,7 @@ def test_a_module_is_imported_past_its_package(tmp_path: Path, monkeypatch: pyte
     (package / "whole.py").write_text("value = 1")
     monkeypatch.syspath_prepend(str(tmp_path))
     importlib.invalidate_caches()
-    assert peers.part("broken_package", "whole").value == 1
+    assert parts.part("broken_package", "whole").value == 1
     for name in ("broken_package", "broken_package.whole"):
         del sys.modules[name]
 

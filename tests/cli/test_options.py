@@ -61,7 +61,7 @@ def test_an_argument_in_text_is_given_once(text: str) -> None:
 
 
 def test_an_argument_of_a_partition_is_given_once() -> None:
-    with pytest.raises(SpecError, match="an argument is given twice"):
+    with pytest.raises(SpecError, match="s is given more than once"):
         make_spec({"partition": "s-fraction:s=0.5,s=0.2"})
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import fedward as fw
 from fedward.cli import commands, display
 from fedward.registry.notation import parse
 from tests.cli.test_cli import QUICK, failure, invoke
@@ -47,7 +48,7 @@ def test_several_rules_as_json_and_again_from_what_is_there() -> None:
 
 def test_all_means_every_rule_that_fits() -> None:
     jobs, refused = commands._examined(["all"], None, {"clients": 50, "byzantine": 10}, Path("there"))
-    rules = {entry.name for entry in commands.catalogue("rule") if entry.cls.__module__.startswith("fedward.")}
+    rules = {entry.name for entry in fw.catalogue("rule", packaged=True)}
     named = [spec.rule for spec in jobs.values()] + list(refused)
     assert rules <= {text.partition(":")[0] for text in named}
     assert list(refused) == ["smea:f=10"]

@@ -100,7 +100,7 @@ def test_an_examination_says_which_code_made_it(tmp_path: Path, monkeypatch: pyt
 def test_only_statements_count(tmp_path: Path) -> None:
     def digest(source: str) -> str:
         (tmp_path / "rule.py").write_text(source)
-        return made.digest(tmp_path)
+        return made.code_digest(tmp_path)
 
     one = digest('"""A rule."""\n\nimport math\n\n\ndef f(x):\n    """What."""\n    return x + 1\n')
     assert digest('import math\n\n# why\ndef f(x):\n    """What\n    else."""\n    return x + 1  # or not\n') == one
@@ -112,7 +112,7 @@ def test_only_statements_count(tmp_path: Path) -> None:
     assert digest('"""A rule."""\n\nimport math\n\n\ndef f(x):\n    """What."""\n    return x + 1\n') != one
     (tmp_path / "shown").mkdir()
     (tmp_path / "shown" / "page.py").write_text("")
-    assert made.digest(tmp_path, frozenset({"shown", "other.py"})) == one
+    assert made.code_digest(tmp_path, frozenset({"shown", "other.py"})) == one
 
 
 def test_what_does_not_decide_figures_is_there_to_be_left_out() -> None:

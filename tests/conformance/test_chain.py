@@ -16,11 +16,11 @@ from fedward.testing.stacks import root_data, said
 
 MIXERS: dict[str, Mixer] = {entry.name: entry.build() for entry in fw.catalogue("mixer")}  # type: ignore[misc]
 KEEP_CLIENTS = {"arc", "clip-norm", "nnm", "normalize"}
-BY_CLIENT = [rule for rule in (entry.build() for entry in fw.catalogue("rule")) if rule.by_client]  # type: ignore[attr-defined]
+BY_CLIENT = [rule for rule in (entry.build() for entry in fw.catalogue("rule")) if rule.traits().by_client]  # type: ignore[attr-defined]
 
 
 def test_mixers_that_keep_clients_apart_say_so() -> None:
-    assert {name for name, mixer in MIXERS.items() if mixer.keeps_clients} == KEEP_CLIENTS
+    assert {name for name, mixer in MIXERS.items() if mixer.traits().keeps_clients} == KEEP_CLIENTS
 
 
 @pytest.mark.parametrize("name", sorted(KEEP_CLIENTS))
@@ -42,9 +42,9 @@ def test_rules_that_go_by_clients_need_clients(name: str) -> None:
     assert BY_CLIENT
     for rule in BY_CLIENT:
         for mixer in (MIXERS[name], MIXERS[name] >> mixers.ClipNorm(radius=2.0), mixers.NNM(f=1) >> MIXERS[name]):
-            assert mixer.keeps_clients is (name in KEEP_CLIENTS)
+            assert mixer.traits().keeps_clients is (name in KEEP_CLIENTS)
             if name in KEEP_CLIENTS:
-                assert (mixer >> rule).by_client is True
+                assert (mixer >> rule).traits().by_client is True
             else:
                 with pytest.raises(ValueError, match="goes by clients"):
                     mixer >> rule
@@ -52,13 +52,13 @@ def test_rules_that_go_by_clients_need_clients(name: str) -> None:
 
 def test_mixers_in_a_row_are_what_their_parts_are() -> None:
     clip, nnm, previous = mixers.ClipNorm(radius=2.0), mixers.NNM(f=1), mixers.SequentialBucketing(s=2)
-    assert (clip >> clip).diagonal is True
-    assert (clip >> nnm).diagonal is False
-    assert (clip >> nnm).history is False
-    assert (clip >> previous).history is True
-    assert (clip >> nnm >> rules.Median()).history is False
-    assert (clip >> previous >> rules.Median()).history is True
-    assert (clip >> nnm >> rules.FoolsGold()).history is True
+    assert (clip >> clip).traits().diagonal is True
+    assert (clip >> nnm).traits().diagonal is False
+    assert (clip >> nnm).traits().history is False
+    assert (clip >> previous).traits().history is True
+    assert (clip >> nnm >> rules.Median()).traits().history is False
+    assert (clip >> previous >> rules.Median()).traits().history is True
+    assert (clip >> nnm >> rules.FoolsGold()).traits().history is True
     assert repr(clip >> nnm) == f"{clip!r} >> {nnm!r}"
     assert repr(clip >> nnm >> rules.Median()) == f"{clip!r} >> {nnm!r} >> {rules.Median()!r}"
 
@@ -111,11 +111,11 @@ def test_a_rule_reads_as_often_as_it_says(rule: Any) -> None:
         context = Context(round=round, messages=said(updates.ids), evaluator=root_data(rule, updates.d))
         state = apply(rule, updates, state, context).state
         most = max(most, updates.columns_read / updates.d)
-    assert rule.passes is None or rule.passes - 1 < most <= rule.passes
+    assert rule.traits().passes is None or rule.traits().passes - 1 < most <= rule.traits().passes
 
 
 def test_only_what_aggregates_again_for_every_client_has_no_number_of_passes() -> None:
-    unknown = {entry.name for entry in fw.catalogue("rule") if entry.build().passes is None}  # type: ignore[attr-defined]
+    unknown = {entry.name for entry in fw.catalogue("rule") if entry.build().traits().passes is None}  # type: ignore[attr-defined]
     assert unknown == UNKNOWN
-    assert (mixers.NNM(f=1) >> rules.LossRejection(f=1)).passes is None
-    assert all(isinstance(chain.passes, int) for chain in CHAINS)
+    assert (mixers.NNM(f=1) >> rules.LossRejection(f=1)).traits().passes is None
+    assert all(isinstance(chain.traits().passes, int) for chain in CHAINS)

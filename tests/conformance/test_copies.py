@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import pytest
 import torch
@@ -28,7 +27,7 @@ def model(norm: bool) -> LocalModel:
 
 
 CLIENTS = [
-    *(entry.build() for entry in fw.catalogue("client") if entry.cls.__module__.startswith("fedward.")),
+    *(entry.build() for entry in fw.catalogue("client", packaged=True)),
     WorkerMomentum(inner=Gradient(batch_size=4)),
     WorkerMomentum(inner=LocalSGD(batch_size=4)),
     WorkerMomentum(inner=WorkerMomentum(inner=Gradient(batch_size=4))),
@@ -56,7 +55,7 @@ def test_a_client_remembers_copies(algorithm: Client, norm: bool) -> None:
         else:
             gradients = [worker.gradient(*shard.take(numbers))[0] for shard, numbers in asked]
             answer = algorithm.answer(task, gradients, [0.0] * len(gradients))
-        rows = [answer.row, *(algorithm.row_of(answer, c) for c in range(CLASSES) if algorithm.by_class)]
+        rows = [answer.row, *(algorithm.row_of(answer, c) for c in range(CLASSES) if algorithm.traits().by_class)]
         held = [*rows, *gradients, parameters, buffers, answer.buffers, *worker.parameters]
         with torch.no_grad():
             check_owned(answer.state, [tensor for tensor in held if tensor is not None], f"in round {t}")
@@ -68,7 +67,7 @@ class Careless(attacks.Attack):
     """Remembers a tensor that is not its own."""
 
     what: str
-    history: ClassVar[bool] = True
+    declared = fw.Traits(history=True)
 
     def forge(self, view: View) -> Updates:
         return view.own

@@ -38,8 +38,8 @@ def bounded(rule: fw.Rule, limit: int = LIMIT) -> fw.Rule:
 REMEMBERING = [
     *(
         entry.build()
-        for entry in fw.catalogue("rule")
-        if (entry.cls.history or entry.cls.by_client) and entry.cls.__module__.startswith("fedward.")  # type: ignore[attr-defined]
+        for entry in fw.catalogue("rule", packaged=True)
+        if entry.cls.declared.history or entry.cls.declared.by_client
     ),
     rules.FLDetector(window=2, momentum=0.5),
     rules.SIREN(rollback="printed"),
@@ -57,7 +57,7 @@ def go_on(aggregate: fw.Aggregator, t: int, ids: list[Hashable], group: int | No
     seeds = [crc32(f"{client!r} {t}".encode()) for client in ids]
     rows = torch.stack([1 + torch.from_numpy(np.random.default_rng(s).normal(size=D)) for s in seeds])
     messages = {client: {"alarm": t % 3 == 0 and client == "anna", "num-examples": 5} for client in ids}
-    evaluator = QuadraticEvaluator(D) if aggregate.rule.root_data else None
+    evaluator = QuadraticEvaluator(D) if aggregate.rule.traits().root_data else None
     return aggregate(rows, ids=ids, messages=messages, evaluator=evaluator, group=t if group is None else group)
 
 
@@ -97,7 +97,7 @@ def test_who_comes_regularly_is_remembered_bit_for_bit(rule: fw.Rule) -> None:
         for name, value in long.state.items():
             if any(name.endswith(f" of {client!r}") for client in REGULARS) and "last seen" not in name:
                 assert torch.equal(short.state[name].nan_to_num(), value.nan_to_num()), f"{name} in round {t}"
-    assert len(short.state) < len(long.state) or not rule.by_client
+    assert len(short.state) < len(long.state) or not rule.traits().by_client
 
 
 def test_rffl_keeps_whom_it_removed_as_long_as_they_come() -> None:

@@ -14,17 +14,13 @@ from fedward import mixers, rules
 from fedward.stack import Dense, Layers, cosines
 from fedward.testing import QuadraticEvaluator, fewest, random_stack
 
-RULES = [
-    pytest.param(entry.build(), id=entry.name)
-    for entry in fw.catalogue("rule")
-    if entry.cls.__module__.startswith("fedward.")
-]
+RULES = [pytest.param(entry.build(), id=entry.name) for entry in fw.catalogue("rule", packaged=True)]
 ROUNDS = 4
 LARGEST = {torch.float32: 3e38, torch.float64: 1e150}
 
 
 def evaluator(rule: fw.Rule, d: int) -> QuadraticEvaluator | None:
-    return QuadraticEvaluator(d) if rule.root_data else None
+    return QuadraticEvaluator(d) if rule.traits().root_data else None
 
 
 def judge(aggregate: fw.Aggregator, G: Any, **more: Any) -> fw.Result[Tensor]:
@@ -88,15 +84,15 @@ def test_few_clients_give_more_than_zero(rule: fw.Rule) -> None:
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_identical_clients_are_judged_alike_whatever_the_blocks(rule: fw.Rule, dtype: torch.dtype) -> None:
-    for seed in range(5):
+    for seed in range(2):
         row = random_stack(rule, seed=seed)[:1].to(dtype)
         G = row.expand(fewest(rule) + 5, -1).contiguous()
         whole = once(rule, G)
         assert is_finite(whole)
-        if "unanimity" in rule.properties:
+        if "unanimity" in rule.traits().properties:
             torch.testing.assert_close(whole.output, row[0], rtol=1e-5, atol=1e-6)
         for other in (Dense(G, block=1), Dense(G, block=17), Dense(1024 * G, block=50)):
-            if other.read(0, 1)[0, 0] != G[0, 0] and "scale" not in rule.properties:
+            if other.read(0, 1)[0, 0] != G[0, 0] and "scale" not in rule.traits().properties:
                 continue
             again = once(rule, other)
             assert torch.equal(again.accepted, whole.accepted)
@@ -122,7 +118,7 @@ def test_of_identical_clients_the_same_are_taken_every_time(rule: fw.Rule) -> No
 
 @pytest.mark.parametrize("rule", RULES)
 def test_colluders_who_send_one_row_are_judged_alike_whatever_the_blocks(rule: fw.Rule) -> None:
-    for seed in range(12):
+    for seed in range(6):  # every number of colluders, central and outlying
         G = random_stack(rule, seed=seed, extra=4).float()
         count = 2 + seed % 3
         rows = torch.randperm(len(G) - 1, generator=torch.Generator().manual_seed(seed))[:count] + 1
@@ -133,7 +129,7 @@ def test_colluders_who_send_one_row_are_judged_alike_whatever_the_blocks(rule: f
         others: list[Any] = [Dense(G, block=1), Dense(G, block=17), Dense(G, block=64)]
         if not isinstance(rule, rules.LASA):  # layers are its business
             others.append(layered)
-        if "scale" in rule.properties:
+        if "scale" in rule.traits().properties:
             others.append(Dense(1024 * G, block=29))
         for other in others:
             again = once(rule, other)
@@ -321,7 +317,7 @@ def errors(rule: fw.Rule, scale: float, same: bool) -> list[float]:
         evil = scale * rng.normal(size=(1 if same else 2, 40)) * np.ones((2, 1))
         diameter = max(float(np.linalg.norm(a - b)) for a in honest for b in honest)
         data = None
-        if rule.root_data:
+        if rule.traits().root_data:
             data = QuadraticEvaluator(40)
             data.target = torch.from_numpy(base)
         for dtype in (np.float32, np.float64):

@@ -106,7 +106,7 @@ def decided(scores: np.ndarray, references: np.ndarray, official: bool) -> bool:
     return all(abs(gaps[k] - gaps[k + 1] + spreads[k + 1]) > 1e-7 for k in range(len(gaps) - 1))
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", SEEDS[:3])
 @pytest.mark.parametrize("window", [1, 2, 3])
 @pytest.mark.parametrize("variant", ["paper", "official"])
 def test_fldetector(seed: int, window: int, variant: str) -> None:
@@ -283,7 +283,7 @@ def test_robust_tailor_keeps_the_memories_of_more_than_ten_rules_apart() -> None
 
 TAILOR = rules.RobustTailor(rules=(rules.FoolsGold(), rules.CenteredClipping(radius=2.0), rules.RFFL(warmup=1)))
 WITH_MEMORY = [
-    *(entry.build() for entry in fw.catalogue("rule") if entry.history and entry.cls.__module__.startswith("fedward.")),
+    *(entry.build() for entry in fw.catalogue("rule", packaged=True) if entry.history),
     rules.FLDetector(window=2),
     rules.FLDetector(window=3, momentum=0.5),
     rules.RFFL(decay=0.5, warmup=2),
@@ -304,7 +304,7 @@ WITH_MEMORY = [
 def go_on(aggregate: fw.Aggregator, X: Any, ids: list[Hashable], t: int) -> fw.Result[Any]:
     """Round t, with all that a rule may go by: alarms of some clients, a class, data of the server's own."""
     alarms = {client: {"alarm": (crc32(repr(client).encode()) + t) % 3 == 0} for client in ids if t % 4}
-    evaluator = QuadraticEvaluator(D) if aggregate.rule.root_data else None
+    evaluator = QuadraticEvaluator(D) if aggregate.rule.traits().root_data else None
     return aggregate(X, ids=ids, messages=alarms, evaluator=evaluator, group=t % 3)
 
 
@@ -334,7 +334,7 @@ def test_resuming_in_the_middle_is_bitwise_the_same(rule: fw.Rule, dtype: type) 
             same(a, go_on(resumed, X.astype(dtype), ids, t), f"round {t}")
 
 
-@pytest.mark.parametrize("rule", [r for r in WITH_MEMORY if "permutation" in r.properties], ids=repr)
+@pytest.mark.parametrize("rule", [r for r in WITH_MEMORY if "permutation" in r.traits().properties], ids=repr)
 def test_the_order_of_rows_changes_nothing(rule: fw.Rule) -> None:
     one, other, rng = fw.Aggregator(rule), fw.Aggregator(rule), np.random.default_rng(0)
     for t, (ids, X) in enumerate(rounds(2)):

@@ -105,7 +105,7 @@ def test_rows_that_are_nobody_s_have_said_nothing() -> None:
     """After Bucketing, row 0 is not what client 0 speaks of."""
     with pytest.raises(ValueError, match=r"goes by clients, and after Bucketing\(s=2\)"):
         mixers.Bucketing(s=2) >> rules.Mean(weighted=True)
-    assert not rules.Mean().by_client
+    assert not rules.Mean().traits().by_client
 
 
 @pytest.mark.parametrize(

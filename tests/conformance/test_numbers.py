@@ -189,8 +189,8 @@ def test_of_two_clients_the_shorter_one_is_left_in_any_order(rule: fw.Rule) -> N
     G = torch.tensor([[3.0, 4.0], [1.0, -1.0]], dtype=torch.float64)
     assert torch.equal(rule(G), G[1])
     assert torch.equal(rule(G.flip(0)), G[1])
-    assert "translation" not in rule.properties
-    assert "translation" in replace(rule, f=2).properties
+    assert "translation" not in rule.traits().properties
+    assert "translation" in replace(rule, f=2).traits().properties
 
 
 @pytest.mark.parametrize("d", [1, 2, 3])

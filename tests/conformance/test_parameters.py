@@ -15,20 +15,12 @@ import torch
 import fedward as fw
 from fedward import attacks, clients, mixers, rules
 from fedward.data.partition import PARTITIONS
-from fedward.registry.parameters import types_of
+from fedward.registry.parameters import parameters_of
 
 if TYPE_CHECKING:
     from nowhere import Unknown
 
-MADE: dict[str, Any] = {
-    **{e.name: e.build() for e in fw.catalogue() if e.cls.__module__.startswith("fedward.")},
-    "server": fw.ServerSGD(),
-    "iid": PARTITIONS["iid"](),
-    "s-fraction": PARTITIONS["s-fraction"](s=0.5),
-    "degree": PARTITIONS["degree"](p=0.5),
-    "dirichlet": PARTITIONS["dirichlet"](),
-    "k-classes": PARTITIONS["k-classes"](k=2),
-}
+MADE: dict[str, Any] = {e.name: e.build() for e in fw.catalogue(packaged=True) if e.is_component}
 PARAMETERS = [(name, parameter.name) for name, made in MADE.items() for parameter in fields(made)]
 
 # What no parameter takes, unless its annotation has one of the types beside it.
@@ -60,8 +52,8 @@ def allowed(made: Any, name: str) -> set[Any]:
 
 def test_no_annotation_of_fedward_s_own_is_beyond_the_check() -> None:
     for made in MADE.values():
-        for name, annotation in types_of(type(made)).items():
-            assert annotation is not Any, f"{type(made).__name__}.{name}"
+        for name, parameter in parameters_of(type(made)).items():
+            assert parameter.takes is not Any, f"{type(made).__name__}.{name}"
 
 
 @pytest.mark.parametrize(("name", "parameter"), PARAMETERS)
@@ -98,7 +90,7 @@ def test_whole_numbers_do_where_a_number_is_due() -> None:
     ("make", "message"),
     [
         (lambda: rules.MultiKrum(f=1, m=2.5), "MultiKrum: m is a whole number or None, got 2.5"),
-        (lambda: rules.MultiKrum(f=True), "MultiKrum: f is a whole number, got True"),
+        (lambda: rules.MultiKrum(f=True), "MultiKrum: f is a whole number of at least 0, got True"),
         (lambda: rules.SignGuard(clip="no"), "SignGuard: clip is true or false, got 'no'"),
         (lambda: rules.SignGuard(upper=True), "SignGuard: upper is a number, got True"),
         (lambda: rules.SignGuardSim(variant="code"), "SignGuardSim: variant is one of paper, official, got 'code'"),
@@ -126,8 +118,8 @@ def test_whole_numbers_do_where_a_number_is_due() -> None:
         (lambda: attacks.Maximise(rules.Krum, over="f"), "attack is an attack or the class of an attack, got <class"),
         (lambda: attacks.Maximise(attacks.IPM, over="epsilon", bounds=(False, 2)), r"\(a number, a number\), got"),
         (lambda: clients.WorkerMomentum(inner=attacks.ALIE()), "WorkerMomentum: inner is a client algorithm, got ALIE"),
-        (lambda: fw.ServerSGD(lr="0.1"), "ServerSGD: lr is a number, got '0.1'"),
-        (lambda: PARTITIONS["k-classes"](k=2.0), "KClasses: k is a whole number, got 2.0"),
+        (lambda: fw.ServerSGD(lr="0.1"), "ServerSGD: lr is a number above 0, got '0.1'"),
+        (lambda: PARTITIONS["k-classes"](k=2.0), "KClasses: k is a whole number of at least 1, got 2.0"),
     ],
 )
 def test_what_the_error_says(make: Callable[[], object], message: str) -> None:
@@ -188,7 +180,7 @@ def test_a_class_that_forgets_the_check_is_checked_where_it_is_used(
         ({"rule": rules.Mean(), "attack": "alie"}, "Simulation: attack is an attack or None, got 'alie'"),
         ({"rule": rules.Mean(), "attack": rules.Mean()}, "Simulation: attack is an attack or None, got Mean"),
         ({"rule": rules.Mean(), "clients": 5}, "Simulation: clients is a client algorithm or None, got 5"),
-        ({"rule": rules.Mean(), "server": 0.1}, "Simulation: server is ServerSGD or None, got 0.1"),
+        ({"rule": rules.Mean(), "server": 0.1}, "Simulation: server is a server or None, got 0.1"),
         ({"rule": rules.Mean(), "participation": "all"}, "Simulation: participation is a number, got 'all'"),
         ({"rule": rules.Mean(), "seed": 0.5}, "Simulation: seed is a whole number, got 0.5"),
         ({"rule": rules.Mean(), "root": True}, "Simulation: root is a whole number, got True"),
@@ -208,8 +200,8 @@ def test_a_rule_that_is_no_dataclass_has_no_parameters_to_check() -> None:
 
 
 def test_names_that_only_a_type_checker_knows_are_taken_on_trust() -> None:
-    assert types_of(Forgetful)["unknown"] is Any
-    assert types_of(Forgetful)["f"] is int
+    assert parameters_of(Forgetful)["unknown"].takes is Any
+    assert parameters_of(Forgetful)["size"].takes is float
 
     class Local:
         pass

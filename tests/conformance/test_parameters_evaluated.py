@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Optional, Union
+from typing import Any, Literal, Optional, Union
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from fedward import rules
 class Mine(fw.Rule):
     """A parameter of every kind."""
 
-    history: ClassVar[bool] = False
+    declared = fw.Traits(history=False)
     count: int = 1
     size: Optional[float] = None  # noqa: UP045
     place: Union[int, str] = "end"  # noqa: UP007

@@ -20,7 +20,7 @@ LARGE = {torch.float32: (3e38,), torch.float64: (1e140, 1.3e154)}
 CASES = [(dtype, size) for dtype, sizes in LARGE.items() for size in sizes]
 
 MEMORIES = [
-    *(entry.build() for entry in fw.catalogue("rule") if entry.cls.__module__.startswith("fedward.")),
+    *(entry.build() for entry in fw.catalogue("rule", packaged=True)),
     rules.FLDetector(window=2),
     rules.FLDetector(window=3, momentum=0.9),
     rules.RFFL(clip=None, warmup=1),
@@ -35,7 +35,7 @@ MEMORIES = [
     mixers.SequentialBucketing(s=3) >> rules.CenteredClipping(radius=1e300),
     mixers.NNM(f=2) >> rules.FoolsGold(),
 ]
-HISTORIES = [rule for rule in MEMORIES if rule.history]
+HISTORIES = [rule for rule in MEMORIES if rule.traits().history]
 
 
 def honest(t: int, dtype: torch.dtype = torch.float64, n: int = N) -> torch.Tensor:
@@ -46,7 +46,7 @@ def honest(t: int, dtype: torch.dtype = torch.float64, n: int = N) -> torch.Tens
 
 def go_on(aggregate: fw.Aggregator, G: torch.Tensor, t: int) -> fw.Result[Any] | None:
     messages = {i: {"alarm": i == 1 and t % 3 == 0, "num-examples": 5} for i in range(len(G))}
-    evaluator = QuadraticEvaluator(D) if aggregate.rule.root_data else None
+    evaluator = QuadraticEvaluator(D) if aggregate.rule.traits().root_data else None
     try:
         return aggregate(G, messages=messages, evaluator=evaluator, group=t % 2)
     except BoundError:
@@ -130,7 +130,7 @@ def test_rffl_with_and_without_the_published_clip(clip: float | None) -> None:
 
 # --- attacks ------------------------------------------------------------------------------------------------
 
-REMEMBERING = [entry.build() for entry in fw.catalogue("attack") if entry.build().history] + [  # type: ignore[attr-defined]
+REMEMBERING = [entry.build() for entry in fw.catalogue("attack") if entry.build().traits().history] + [  # type: ignore[attr-defined]
     attacks.PoisonedFL(every=2),
     attacks.Groups([attacks.Mimic(warmup=9), attacks.PoisonedFL()]),
     attacks.Sybils(inner=attacks.Repeat(clients=2), join=0),

@@ -232,7 +232,7 @@ OTHERS = [
 
 
 def test_none_is_missing() -> None:
-    assert set(CASES) == {entry.name for entry in fw.catalogue("rule") if entry.cls.__module__.startswith("fedward.")}
+    assert set(CASES) == {entry.name for entry in fw.catalogue("rule", packaged=True)}
 
 
 @pytest.mark.parametrize(("rule", "run"), ORACLES)
@@ -269,7 +269,7 @@ def test_float32_is_close_to_its_oracle(rule: fw.Rule, run: Oracle) -> None:
 @settings(max_examples=10)
 @given(seed=st.integers(0, 10_000), data=st.data())
 def test_claimed_properties_hold_anywhere(rule: fw.Rule, seed: int, data: st.DataObject) -> None:
-    claim = data.draw(st.sampled_from(sorted(rule.properties)))
+    claim = data.draw(st.sampled_from(sorted(rule.traits().properties)))
     G = random_stack(rule, seed=seed)
     if isinstance(rule, rules.SignGuard):
         rule, G = replace(rule, fraction=1.0), random_stack(rule, seed=seed, d=1009)

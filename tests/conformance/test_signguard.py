@@ -159,8 +159,8 @@ def test_the_order_of_clients_decides_nothing(cls: type, n: int) -> None:
 
 def test_the_official_sample_hangs_on_the_order_and_no_more_is_claimed() -> None:
     for cls, sampled in ((rules.SignGuard, True), (rules.SignGuardSim, True), (rules.SignGuardDist, False)):
-        assert ("permutation" in cls(variant="official").properties) is not sampled
-        assert "permutation" in cls().properties
+        assert ("permutation" in cls(variant="official").traits().properties) is not sampled
+        assert "permutation" in cls().traits().properties
 
 
 def test_official_dist_takes_the_bandwidth_from_every_client() -> None:
@@ -264,7 +264,7 @@ def test_epochs_that_a_round_takes(algorithm: clients.Client, sizes: list[int], 
 
 def test_every_client_algorithm_knows_its_epochs() -> None:
     for entry in fw.catalogue("client"):
-        assert rounds_per_epoch(entry.made, shards(1200, 600)) is not None, entry.name  # type: ignore[arg-type]
+        assert rounds_per_epoch(entry.build(), shards(1200, 600)) is not None, entry.name  # type: ignore[arg-type]
 
 
 class Own(clients.Gradient):

@@ -40,7 +40,7 @@ SURROUNDINGS = {
 LOOPS = {"compiled loops": True, "torch alone": False}
 
 RULES = [
-    *(entry.build() for entry in fw.catalogue("rule") if entry.cls.__module__.startswith("fedward.")),
+    *(entry.build() for entry in fw.catalogue("rule", packaged=True)),
     *(entry.build() >> rules.Mean() for entry in fw.catalogue("mixer")),  # type: ignore[operator]  # mixers
     *(rules.CosineClustering(linkage=k) for k in ("complete", "average")),  # type: ignore[arg-type]  # words of a tuple
     rules.FLAME(noise=0.3),
@@ -78,7 +78,7 @@ def same(one: Tensor | None, other: Tensor | None, what: str) -> None:
 
 
 def judged(rule: fw.Rule, surroundings: AbstractContextManager[Any]) -> list[dict[str, Tensor | None]]:
-    evaluator = QuadraticEvaluator(D) if rule.root_data else None
+    evaluator = QuadraticEvaluator(D) if rule.traits().root_data else None
     stacks = [rows(t) for t in range(3)]
     messages = {i: {"alarm": i == 1, "num-examples": 5} for i in range(N)}
     aggregate, found = fw.Aggregator(rule, seed=3), []
@@ -112,11 +112,7 @@ def played(attack: attacks.Attack, surroundings: AbstractContextManager[Any]) ->
 
 
 SHORT = {"maximise": {"candidates": 3, "zooms": 1}}
-ATTACKS = [
-    entry.build(**SHORT.get(entry.name, {}))
-    for entry in fw.catalogue("attack")
-    if entry.cls.__module__.startswith("fedward.")
-]
+ATTACKS = [entry.build(**SHORT.get(entry.name, {})) for entry in fw.catalogue("attack", packaged=True)]
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=repr)
@@ -127,7 +123,7 @@ def test_an_attack_sends_the_same_anywhere(attack: attacks.Attack, loops: bool) 
         assert over_rounds == repr(played(attack, surroundings())), name
 
 
-@pytest.mark.parametrize("attack", [a for a in ATTACKS if a.history], ids=repr)
+@pytest.mark.parametrize("attack", [a for a in ATTACKS if a.traits().history], ids=repr)
 def test_an_attack_remembers_the_same_anywhere(attack: attacks.Attack) -> None:
     def memory(surroundings: AbstractContextManager[Any]) -> State:
         state: State = {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import sys
 from dataclasses import dataclass
-from typing import ClassVar
 
 import pytest
 import torch
@@ -25,7 +24,7 @@ COLUMNS = "claimed property columns"
 class TwiceBroken(fw.Rule):
     """No mean in half precision, and another one for the first column."""
 
-    properties: ClassVar[frozenset[str]] = frozenset({"columns", "permutation"})
+    declared = fw.Traits(properties=frozenset({"columns", "permutation"}))
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         if updates.dtype == torch.bfloat16:

@@ -1,8 +1,7 @@
 """The conformance suite must let good rules pass and name what is wrong with broken ones."""
 
 import re
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -45,7 +44,7 @@ def test_the_example_is_in_the_catalogue():
 class Momentum(fw.Rule):
     """Mean of this round's mean and the last aggregate, as a rule with memory should be written."""
 
-    history: ClassVar[bool] = True
+    declared = fw.Traits(history=True)
 
     def decide(self, updates, state, context):
         weights = torch.full((updates.n,), 1 / updates.n, dtype=torch.float64)
@@ -78,7 +77,7 @@ def test_the_rule_to_be_broken_conforms():
 def test_true_claims_pass(claim):
     @dataclass(frozen=True, kw_only=True)
     class Claims(Mean):
-        properties: ClassVar[frozenset[str]] = frozenset({claim})
+        declared = fw.Traits(properties=frozenset({claim}))
 
     check_rule(Claims())
 
@@ -125,7 +124,7 @@ class RemembersOnItself(Mean):
     """Its memory is written in `advance`, but not into the state."""
 
     memory: dict = field(default_factory=dict, compare=False)
-    properties: ClassVar[frozenset[str]] = frozenset()
+    declared = fw.Traits(properties=frozenset())
 
     def weights(self, updates, context):
         weights = torch.ones(updates.n, dtype=torch.float64)
@@ -186,7 +185,7 @@ class GoesByRowOrder(Mean):
 
 @dataclass(frozen=True, kw_only=True)
 class GoesByTheFirstBlock(Mean):
-    passes: ClassVar[int] = 3
+    declared = fw.Traits(passes=3)
 
     def decide(self, updates, state, context):
         first = next(updates.blocks()).rows.double().norm(dim=1)
@@ -252,7 +251,7 @@ class BreaksInHalfPrecision(Mean):
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimsNonsense(Mean):
-    properties: ClassVar[frozenset[str]] = frozenset({"permutation", "fairness"})
+    declared = fw.Traits(properties=frozenset({"permutation", "fairness"}))
 
 
 BROKEN = [
@@ -288,7 +287,7 @@ def test_a_broken_rule_fails_the_right_check(rule, message):
 def test_a_rule_that_drops_the_wrong_clients_is_not_its_oracle():
     @dataclass(frozen=True, kw_only=True)
     class AtLeastThree(KeepsTheWrongRows):
-        bound: ClassVar[fw.Bound] = fw.Bound(1, 2)
+        declared = replace(KeepsTheWrongRows.declared, bound=fw.Bound(1, 2))
 
     check_rule(AtLeastThree(f=1))  # in itself it is a rule like any other
     with pytest.raises(AssertionError, match=r"^equals its oracle on a random stack: differ by"):
@@ -316,7 +315,7 @@ def test_false_claims_are_found(rule, claim):
 def test_a_false_claim_is_named():
     @dataclass(frozen=True, kw_only=True)
     class Claims(CGE):
-        properties: ClassVar[frozenset[str]] = frozenset({"permutation", "translation"})
+        declared = replace(CGE.declared, properties=frozenset({"permutation", "translation"}))
 
     with pytest.raises(AssertionError, match=r"^claimed property translation: differ by"):
         check_rule(Claims(f=1))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import pytest
 import torch
@@ -29,8 +28,7 @@ class Mean(fw.Rule):
 @dataclass(frozen=True, kw_only=True)
 class SaysItWithstands(Mean):
     f: int = 1
-    bound: ClassVar[fw.Bound] = fw.Bound(2, 1)
-    properties: ClassVar[frozenset[str]] = frozenset({"breakdown"})
+    declared = fw.Traits(bound=fw.Bound(2, 1), properties=frozenset({"breakdown"}))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +64,7 @@ class TakesTheFirstOfANearestPair(Mean):
 
 @dataclass(frozen=True, kw_only=True)
 class RemembersTheOutputItself(Mean):
-    history: ClassVar[bool] = True
+    declared = fw.Traits(history=True)
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         if "last" not in state:
@@ -80,7 +78,7 @@ class RemembersTheOutputItself(Mean):
 
 @dataclass(frozen=True, kw_only=True)
 class RemembersSquares(Mean):
-    history: ClassVar[bool] = True
+    declared = fw.Traits(history=True)
 
     def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
         return {"fourth": output.double().norm() ** 4}
@@ -90,7 +88,7 @@ class RemembersSquares(Mean):
 class NeverForgets(Mean):
     """Right as long as colluders are there, and led by them ever after."""
 
-    history: ClassVar[bool] = True
+    declared = fw.Traits(history=True)
 
     def weights(self, updates: Updates) -> Tensor:
         norms = updates.norms()

@@ -21,8 +21,9 @@ from torch import Tensor
 
 from fedward.data import sources as data
 from fedward.data.dataset import Dataset, Split, federate
+from fedward.data.named import load, names
 from fedward.data.partition import IID, SFraction
-from fedward.data.sources import FILES, DataError, Source, load, load_source, names
+from fedward.data.sources import FILES, DataError, Source, load_source
 
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = FILES
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
@@ -253,7 +254,7 @@ def test_another_data_set_is_not_taken_for_this_one(
     """The files of all data sets have the same names."""
     folder = fill(tmp_path / "d", contents())
     monkeypatch.setattr(data, "SOURCES", (*data.SOURCES, source))
-    assert len(load("tiny", folder).train) == 40
+    assert len(load_source(source, folder).train) == 40
     with pytest.raises(DataError, match="this is tiny, not mnist"):
         load("mnist", folder)
 
@@ -270,9 +271,9 @@ def test_unreadable_file_is_a_data_error(tmp_path: Path, source: Source, monkeyp
 
 
 def test_names_and_unknown_names() -> None:
-    assert names() == ("fashion-mnist", "mnist", "fashion-mnist-subset")
+    assert names() == ("fashion-mnist", "fashion-mnist-subset", "mnist")
     with pytest.raises(ValueError, match="did you mean 'fashion-mnist'") as caught:
-        load("FashionMNIST")
+        load("FashionMNISTS")
     assert all(name in str(caught.value) for name in names())
     with pytest.raises(ValueError, match=r"unknown data set 'qqq'\. Valid names: fashion-mnist, mnist"):
         load("qqq")

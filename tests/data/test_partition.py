@@ -152,7 +152,7 @@ def test_parts_do_not_share_storage() -> None:
 
 @pytest.mark.parametrize("s", [-0.1, 1.0001, math.nan, math.inf])
 def test_s_is_checked(s: float) -> None:
-    with pytest.raises(ValueError, match=r"must lie in \[0, 1\], got|s is a number, got nan"):
+    with pytest.raises(ValueError, match="s is a number from 0 to 1, got"):
         SFraction(s=s)
 
 
@@ -239,10 +239,10 @@ def test_k_classes_are_balanced(clients: int, k: int, holders: int) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Degree(p=1.1), "must lie in \\[0, 1\\], got 1.1"),
+        (lambda: Degree(p=1.1), "p is a number from 0 to 1, got 1.1"),
         (lambda: Degree(p=0.5).split(LABELS, 9, seeded()), "a client for each of the 10 classes, got 9"),
         (lambda: Degree(p=1.0).split(torch.tensor([0, 2] * 6), 3, seeded()), "without data: use fewer clients"),
-        (lambda: Dirichlet(alpha=0), "alpha must be above 0, got 0"),
+        (lambda: Dirichlet(alpha=0), "alpha is a number above 0 and below inf, got 0"),
         (lambda: Dirichlet(alpha=0.001).split(LABELS, 300, seeded()), "without data in 100 draws"),
         (lambda: KClasses(k=0), "at least 1, got 0"),
         (lambda: KClasses(k=11).split(LABELS, 20, seeded()), "k must lie between 1 and 10"),

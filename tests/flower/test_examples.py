@@ -109,7 +109,7 @@ class Wrapped(fw.Rule):
 )
 def test_examples_do_not_count_twice(rule: fw.Rule) -> None:
     assert goes_by_examples(rule)
-    arguments = {"evaluator": lambda tensors: None} if rule.root_data else {}
+    arguments = {"evaluator": lambda tensors: None} if rule.traits().root_data else {}
     with pytest.raises(ValueError, match="trust_examples=False"):
         quiet(rule, trust_examples=True, **arguments)
     strategy = quiet(rule, **arguments)

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ RAISING = [*PLACES[:4], "check"]
 class Breaking(fw.Rule):
     """The mean of rows times a random number, with a memory of all it put out, which breaks when a node says so."""
 
-    history: ClassVar[bool] = True
+    declared = fw.Traits(history=True)
     where: str
     error: type[BaseException] = ZeroDivisionError
 

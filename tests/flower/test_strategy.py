@@ -88,7 +88,7 @@ class Guess:
     error_rates = losses
 
 
-OWN = [entry for entry in fw.catalogue("rule") if entry.cls.__module__.startswith("fedward.")]
+OWN = fw.catalogue("rule", packaged=True)
 
 
 @pytest.mark.parametrize("entry", OWN, ids=lambda entry: entry.name)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from fedward.models.images import MODELS, SignGuardCNN, build_model
+from fedward.models import MODELS, SignGuardCNN, build_model
 
 
 def count(model: nn.Module) -> int:
@@ -60,7 +60,7 @@ def test_build_model_gives_a_new_model_each_time() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "near"), [("signguard_cnn", "signguard-cnn"), ("SignGuardCNN", "signguard-cnn"), ("mpl", "mlp")]
+    ("name", "near"), [("signgard_cnn", "signguard-cnn"), ("SirenCNM", "siren-cnn"), ("mpl", "mlp")]
 )
 def test_unknown_name_lists_the_valid_ones_and_the_nearest(name: str, near: str) -> None:
     with pytest.raises(ValueError, match=f"did you mean '{near}'") as caught:
@@ -69,5 +69,5 @@ def test_unknown_name_lists_the_valid_ones_and_the_nearest(name: str, near: str)
 
 
 def test_unknown_name_without_a_near_one() -> None:
-    with pytest.raises(ValueError, match=r"unknown model .xyz.\. Valid names: signguard-cnn, siren-cnn, "):
+    with pytest.raises(ValueError, match=r"unknown model .xyz.\. Valid names: desgd-cnn, linear, mlp, "):
         build_model("xyz")

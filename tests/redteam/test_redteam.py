@@ -129,7 +129,7 @@ def test_everything_is_played_that_works_on_rows() -> None:
     elsewhere = {"label-flip", "targeted-poisoning", "backdoor"}  # on data
     elsewhere |= {"false-alarms", "silent-alarms", "sybils", "schedule", "random-schedule"}  # by messages and rounds
     elsewhere |= {"random", "maximise", "deviation"}  # random is gaussian; the others are played as searches
-    packaged = {e.name for e in fw.catalogue("attack") if e.cls.__module__.startswith("fedward.")}
+    packaged = {e.name for e in fw.catalogue("attack", packaged=True)}
     assert {family(text) for text in ARSENAL} == packaged - elsewhere
     assert len(set(map(label, EVERYTHING))) == len(EVERYTHING) == len(set(EVERYTHING))
 

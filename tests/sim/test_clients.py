@@ -11,7 +11,18 @@ from torch import nn
 
 import fedward as fw
 from fedward import rules
-from fedward.clients import ClassMomentum, Gradient, LocalModel, LocalSGD, Shard, Siren, Task, WorkerMomentum, carry_out
+from fedward.clients import (
+    Answer,
+    ClassMomentum,
+    Gradient,
+    LocalModel,
+    LocalSGD,
+    Shard,
+    Siren,
+    Task,
+    WorkerMomentum,
+    carry_out,
+)
 from fedward.sim import Dataset, FederatedData, Split
 from tests.oracles import desgd
 
@@ -95,13 +106,13 @@ def test_the_simulator_runs_the_very_same_code(name: str) -> None:
     parameters, velocity = model.initial, None
     states: list[fw.State] = [{}, {}, {}]
     for round, _ in enumerate(sim.run(4)):
-        context = fw.Context(round=round, seed=4, group=round % CLASSES if algorithm.by_class else None)
+        context = fw.Context(round=round, seed=4, group=round % CLASSES if algorithm.traits().by_class else None)
         shards = [Shard(inputs, labels, places) for places in data.shards]
         tasks = [Task(c, parameters, shards[c], context, states[c]) for c in range(3)]
         answers = [carry_out(algorithm, model, t) for t in tasks]
         states = [a.state for a in answers]
         mean = rules.Mean()(torch.stack([a.row for a in answers]))
-        sign = -1 if algorithm.sends == "delta" else 1
+        sign = -1 if algorithm.traits().sends == "delta" else 1
         parameters, velocity = server.step(parameters, sign * mean, velocity)
         assert torch.equal(sim.progress.parameters, parameters)
 
@@ -219,14 +230,30 @@ def test_siren_s_client_alarms_at_a_poisoned_model_and_goes_on_from_its_own() ->
     ).messages["alarm"]
 
 
+TRAINED: list[torch.Tensor] = []
+
+
+class Witness(LocalSGD):
+    """Keeps which samples it was given."""
+
+    def work(self, model: LocalModel, task: Task) -> Answer:
+        TRAINED.append(task.shard.places)
+        return super().work(model, task)
+
+
 def test_siren_never_trains_on_what_it_holds_out() -> None:
-    algorithm = Siren(inner=LocalSGD(batch_size=3), held_out=0.25)
-    trained, tested = algorithm._split(task(18))
-    again, same = algorithm._split(task(18, round=7))
-    assert (len(trained), len(tested)) == (13, 5)
-    assert sorted(torch.cat([trained.places, tested.places]).tolist()) == list(range(18))
-    assert torch.equal(tested.places, same.places)
-    assert torch.equal(trained.places, again.places)
+    algorithm, model = Siren(inner=Witness(batch_size=3), held_out=0.25), LocalModel(net())
+    tested: list[torch.Tensor] = []
+    evaluate = model.evaluate
+    model.evaluate = lambda inputs, labels: (tested.append(inputs), evaluate(inputs, labels))[1]  # type: ignore[method-assign]
+    TRAINED.clear()
+    first = carry_out(algorithm, model, task(18))
+    carry_out(algorithm, model, task(18, round=7, state=first.state))
+    (trained, again), inputs = TRAINED, samples(18)[0]
+    assert (len(trained), len(tested[0])) == (13, 5)
+    assert torch.equal(trained, again)
+    every = torch.cat([inputs[trained], tested[0]]).flatten(1)
+    assert torch.equal(every.sort(0).values, inputs.flatten(1).sort(0).values)
 
 
 # --- running statistics -------------------------------------------------------------------------------------

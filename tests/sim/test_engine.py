@@ -65,7 +65,7 @@ class Job:
 def spied(sim):
     """The rows that the rule gets in each round, beside those that the clients computed."""
     seen = []
-    messages, forge = sim.backend.messages, sim._forge
+    messages, run = sim.backend.messages, sim.run
 
     def computing(algorithm, tasks, out):
         answers = messages(algorithm, tasks, out)
@@ -74,11 +74,12 @@ def spied(sim):
         seen.append({"jobs": jobs, "parameters": tasks[0].parameters.clone(), "own": own})
         return answers
 
-    def forging(*arguments):
-        forge(*arguments)
-        seen[-1]["sent"] = sim._rows.clone()
+    def running(*arguments, **options):
+        for record in run(*arguments, **options):
+            seen[-1]["sent"] = sim.rows.clone()
+            yield record
 
-    sim.backend.messages, sim._forge = computing, forging
+    sim.backend.messages, sim.run = computing, running
     return seen
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import pytest
 import torch
@@ -21,7 +20,7 @@ STATISTICS = (SqNorms(), SignCounts(), SignCounts(Sample(seed=1, fraction=0.3)),
 class Witness(fw.Rule):
     """The mean, of a stack that is compared with a fresh one of the same rows."""
 
-    history: ClassVar[bool] = False
+    declared = fw.Traits(history=False)
 
     def decide(self, updates, state, context):
         if isinstance(updates, Rooted):  # a candidate that an attack tries: it has no rows of its own yet

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 import pytest
@@ -10,10 +9,21 @@ import torch
 from torch import Tensor, nn
 
 from fedward import Context, Simulation, attacks, rules, sim
-from fedward.clients import ClassMomentum, Client, Gradient, LocalSGD, Shard, Siren, Task, WorkerMomentum
+from fedward.clients import (
+    Answer,
+    ClassMomentum,
+    Client,
+    Gradient,
+    LocalModel,
+    LocalSGD,
+    Shard,
+    Siren,
+    Task,
+    WorkerMomentum,
+)
 from fedward.clients.model import Dropout
 from fedward.sim.backends import Loop
-from fedward.sim.parallel import Parallel, _pool
+from fedward.sim.parallel import Parallel
 
 CLASSES = 3
 
@@ -167,14 +177,14 @@ def test_answers_are_the_loop_s(model: str, algorithm: str) -> None:
             assert torch.equal(a, b)
     assert torch.equal(before, torch.default_generator.get_state())
     if algorithm in ("gradient", "worker momentum", "class momentum"):
-        assert one._together is (model in TOGETHER)
+        assert one.together is (model in TOGETHER)
 
 
 def test_a_pass_is_shared_by_as_many_clients_as_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
     module = _model(TOGETHER["convolutions"])
     backend = Parallel(module, threads=1)
-    backend._most = 12
+    backend.samples_at_once = 12
     forward = backend.local.module.forward
     monkeypatch.setattr(backend.local.module, "forward", lambda x: (sizes.append(len(x)), forward(x))[1])
     out = torch.zeros(7, len(backend.initial()))
@@ -221,19 +231,31 @@ def test_threads_change_nothing_in_a_run() -> None:
         )  # fmt: skip
         for _ in simulation.run(3, evaluate_every=3):
             pass
-        assert simulation.backend._together  # type: ignore[attr-defined]
+        assert simulation.backend.together
         return torch.cat([simulation.rows.flatten(), torch.tensor([simulation.records[-1].loss])])
 
     assert torch.equal(run(1), run(2))
+
+
+seen: list[int] = []
+
+
+class Counting(LocalSGD):
+    """Looks at how many cores PyTorch uses where it works."""
+
+    def work(self, model: LocalModel, task: Task) -> Answer:
+        seen.append(torch.get_num_threads())
+        return super().work(model, task)
 
 
 def test_a_thread_uses_one_core_whatever_the_process_does() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        _pool.cache_clear()
-        seen = list(_pool(os.getpid(), 3).map(lambda _: torch.get_num_threads(), range(12)))
-        assert seen == [1] * 12
+        backend = Parallel(_model(TOGETHER["sequence"]), threads=6)  # as many as no other test has, so new ones
+        seen.clear()
+        backend.messages(Counting(batch_size=4), _tasks(backend, 0, [{}] * 7), torch.zeros(7, len(backend.initial())))
+        assert seen == [1] * 7
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)

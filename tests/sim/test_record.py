@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fedward import Reason
 from fedward.sim import Record
-from fedward.sim.forms import Form, FormError, read, written
+from fedward.sim.forms import Form, FormError, read_back, written
 
 N = 3
 rates = st.none() | st.floats(0, 1)
@@ -106,10 +106,10 @@ def test_an_annotation_without_a_form_is_refused():
 
 def test_dataclasses_in_dataclasses_are_read_too():
     entry = {"inner": [{"x": 1.0, "y": "a"}]}
-    assert read(Outer, entry) == Outer(inner=(Inner(x=1.0, y="a"),))
-    assert written(read(Outer, entry)) == entry
+    assert read_back(Outer, entry) == Outer(inner=(Inner(x=1.0, y="a"),))
+    assert written(read_back(Outer, entry)) == entry
     with pytest.raises(FormError, match="inner y must be text, got 2"):
-        read(Outer, {"inner": [{"x": 1.0, "y": 2}]})
+        read_back(Outer, {"inner": [{"x": 1.0, "y": 2}]})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,3 +121,14 @@ class Inner:
 @dataclass(frozen=True, kw_only=True)
 class Outer:
     inner: tuple[Inner, ...]
+
+
+def test_records_of_earlier_checkpoints_hold_tuples_where_json_has_lists() -> None:
+    record = Record(
+        round=1,
+        accepted=(True, None),
+        scores={"norm": (0.5, None)},
+        signs={"honest": (0.25, 0.5, 0.25), "byzantine": None},
+    )
+    saved = {**record.to_json(), "scores": dict(record.scores), "signs": dict(record.signs or {})}
+    assert Record.from_json(saved) == record

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -206,8 +205,6 @@ def test_a_chain_reads_what_its_mixer_and_rule_need_in_one_pass():
 class Signed(fw.ScalingMixer):
     """Halves rows that have more negative entries than positive ones."""
 
-    passes: ClassVar[int] = 0
-
     def statistics(self, context):
         return (fw.stack.SignCounts(),)
 
@@ -221,7 +218,7 @@ def test_a_chain_declares_the_passes_it_takes(chain):
     """Signs of averages do not follow from anything below them, so the second mixer costs a pass."""
     updates = Dense(random_rows(20), block=5)
     fw.Aggregator(chain)(updates)
-    assert updates.columns_read / updates.d <= chain.passes
+    assert updates.columns_read / updates.d <= chain.traits().passes
 
 
 # --- refused, with the value and the remedy -----------------------------------------------------------------

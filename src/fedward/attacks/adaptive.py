@@ -10,11 +10,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..core import BoundError, Plan
+from ..core import WHOLE, BoundError, Plan
 from ..registry.entries import register
-from ..registry.parameters import takes_numbers, types_of
+from ..registry.parameters import parameters_of
 from ..stack import Updates, parts
-from .base import Around, Attack, Knowledge, View, joint_knowledge
+from .base import Around, Attack, View
 from .optimised import Deviation
 
 
@@ -101,6 +101,7 @@ class Maximise(Around):
     objective: Literal["accepted", "distance", "regress"] = field(default="distance", kw_only=True)
     candidates: int = field(default=20, kw_only=True)
     zooms: int = field(default=2, kw_only=True)
+    declared = replace(WHOLE, knows="honest")
 
     def __post_init__(self) -> None:
         if isinstance(self.attack, type) and issubclass(self.attack, Attack):
@@ -113,7 +114,7 @@ class Maximise(Around):
         self._check_range()
 
     def _check_range(self) -> None:
-        numbers = [name for name, annotation in types_of(type(self.inner)).items() if takes_numbers(annotation)]
+        numbers = [name for name, parameter in parameters_of(type(self.inner)).items() if parameter.numbers]
         if self.over not in numbers:
             valid = ", ".join(numbers) or "none"
             raise ValueError(f"{type(self.inner).__name__} has no number {self.over!r} to search over, only {valid}")
@@ -127,10 +128,6 @@ class Maximise(Around):
     def inner(self) -> Attack:  # type: ignore[override]  # an attribute elsewhere
         """The attack that is searched."""
         return self.attack  # type: ignore[return-value]  # no class any more, and checked
-
-    @property
-    def knows(self) -> Knowledge:
-        return joint_knowledge(self.inner.knows, "honest")
 
     def forge(self, view: View) -> Updates:
         return self.best(view)[0].forged(view)

@@ -6,22 +6,16 @@ from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from math import isfinite
-from typing import Any, ClassVar, Literal, overload
+from typing import Any, ClassVar, overload
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..core import Context, Plan, State, neutral
+from ..core import Context, Plan, State, Whole, neutral
 from ..failures import ContractError
 from ..registry.component import Component
 from ..stack import Extended, Joined, Kernel, Rooted, Updates, as_updates, materialise, one_mix, parts
-
-Knowledge = Literal["honest", "all", "own"]
-"""What rows an attack goes by: those of the honest clients; those and the byzantine clients' own; only their own.
-
-Where it is "honest", a simulation spares byzantine clients the work whose outcome nobody would look at.
-"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,10 +84,7 @@ class Attack(Component):
     """A poisoning attack. Wherever it can be, a mix of the rows it knows, so that a search costs no pass over data."""
 
     kind: ClassVar[str] = "attack"
-    history: ClassVar[bool] = False
-    """Whether it remembers earlier rounds."""
-    protocol: ClassVar[bool] = False
-    """Whether it changes what byzantine clients say, or when they take part."""
+    traits_as_parameters: ClassVar[frozenset[str]] = frozenset({"knows"})
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -101,11 +92,6 @@ class Attack(Component):
             value = getattr(self, parameter.name)
             if isinstance(value, float) and not isfinite(value):
                 raise ValueError(f"{parameter.name} must be finite, got {value}; NonFinite sends what is not")
-
-    @property
-    def knows(self) -> Knowledge:
-        """Whose rows it goes by."""
-        return "all"
 
     @abstractmethod
     def forge(self, view: View) -> Updates:
@@ -167,38 +153,28 @@ class Attack(Component):
         return rows.numpy() if isinstance(honest, np.ndarray) else rows
 
 
-class Compound(Attack):
-    """An attack made of others: it has every trait that one of its parts has, and the target of the first that has one.
+class CompoundAttack(Whole, Attack):
+    """An attack made of others: it has the target of the first that has one.
 
-    It goes by honest rows alone if all of its parts do, by own rows alone if all do that, else by all.
+    It uses honest rows alone if all of its parts do, own rows alone if all do that, else all.
     """
 
+    @property
     @abstractmethod
     def parts(self) -> Sequence[Attack]:
         """Every attack that it is made of."""
 
-    @property
-    def history(self) -> bool:  # type: ignore[override]  # class variables elsewhere; here they depend on the parts
-        return any(attack.history for attack in self.parts())
-
-    @property
-    def protocol(self) -> bool:  # type: ignore[override]
-        return any(attack.protocol for attack in self.parts())
-
-    @property
-    def knows(self) -> Knowledge:
-        return joint_knowledge(*(attack.knows for attack in self.parts()))
-
     def aim(self, inputs: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor] | None:
-        targets = (attack.aim(inputs, labels, classes) for attack in self.parts())
+        targets = (attack.aim(inputs, labels, classes) for attack in self.parts)
         return next((target for target in targets if target is not None), None)
 
 
-class Around(Compound):
+class Around(CompoundAttack):
     """An attack around another one, ``inner``, which sees, poisons, speaks and remembers as it would alone."""
 
     inner: Attack
 
+    @property
     def parts(self) -> Sequence[Attack]:
         return (self.inner,)
 
@@ -216,11 +192,6 @@ class Around(Compound):
 
     def present(self, context: Context) -> bool:
         return self.inner.present(context)
-
-
-def joint_knowledge(*known: Knowledge) -> Knowledge:
-    """What one knows who knows all of this."""
-    return known[0] if len(set(known)) == 1 else "all"
 
 
 def check_some(attacks: Collection[Any]) -> None:

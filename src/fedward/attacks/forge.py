@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import floor
 from statistics import NormalDist
@@ -10,9 +10,10 @@ from statistics import NormalDist
 import torch
 from torch import Tensor
 
+from ..core import WHOLE, Knowledge
 from ..registry.entries import register
 from ..stack import Joined, Kernel, Updates
-from .base import Around, Attack, Knowledge, View, check_spread, copies, joint_knowledge, mean_of
+from .base import Around, Attack, View, check_spread, copies, mean_of
 
 
 @register("alie", paper="Baruch et al. 2019")
@@ -107,15 +108,12 @@ class ByzMean(Around):
 
     inner: Attack = field(default_factory=ALIE)
     split: float = 0.5
+    declared = replace(WHOLE, knows="honest")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 <= self.split <= 1:
             raise ValueError(f"split is a share between 0 and 1, got {self.split}")
-
-    @property
-    def knows(self) -> Knowledge:
-        return joint_knowledge(self.inner.knows, "honest")
 
     def forge(self, view: View) -> Updates:
         h, m = view.honest.n, view.own.n

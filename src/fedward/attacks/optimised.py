@@ -9,9 +9,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ..core import Knowledge
 from ..registry.entries import register
 from ..stack import Kernel, Updates, squared_distances
-from .base import Attack, Knowledge, View, check_spread, copies, mean_of
+from .base import Attack, View, check_spread, copies, mean_of
 from .forge import spread
 
 

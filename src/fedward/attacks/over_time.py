@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from math import cos, radians, sin, sqrt
-from typing import ClassVar
 from zlib import crc32
 
 import torch
 from torch import Tensor
 
-from ..core import State, finite_copy
+from ..core import State, Traits, finite_copy
 from ..registry.entries import register
 from ..stack import Dense, Updates, materialise
 from .base import Attack, View, copies, mean_of
@@ -34,7 +33,7 @@ class Mimic(Attack):
     """
 
     warmup: int = 5
-    history: ClassVar[bool] = True
+    declared = Traits(history=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -123,7 +122,7 @@ class PoisonedFL(Attack):
 
     c: float = 8.0
     every: int = 50
-    history: ClassVar[bool] = True
+    declared = Traits(history=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -196,7 +195,7 @@ class Repeat(Attack):
     """
 
     clients: int = 1
-    history: ClassVar[bool] = True
+    declared = Traits(history=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -5,23 +5,23 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..core import Context, State
+from ..core import WHOLE, Context, State
 from ..core.state import placed, within
 from ..registry.entries import register
 from ..stack import Joined, Updates
-from .base import Around, Attack, Batch, Compound, View, check_some
+from .base import Around, Attack, Batch, CompoundAttack, View, check_some
 from .forge import ALIE
 from .optimised import MinMax
 from .simple import NoAttack
 
 
 @dataclass(frozen=True)
-class _Composite(Compound):
+class _Composite(CompoundAttack):
     """An attack that is another one in each round; every part keeps a memory and random streams of its own."""
 
     @abstractmethod
@@ -92,6 +92,7 @@ class Schedule(_Composite):
         assert isinstance(self.attacks, tuple)
         return self.attacks
 
+    @property
     def parts(self) -> Sequence[Attack]:
         before = [] if self._pairs()[0][0] == 0 else [_BEFORE]
         return [*before, *(attack for _, attack in self._pairs())]
@@ -125,6 +126,7 @@ class RandomSchedule(_Composite):
         if self.every < 1:
             raise ValueError(f"every >= 1 is needed, in rounds, got every={self.every}")
 
+    @property
     def parts(self) -> Sequence[Attack]:
         return self.attacks
 
@@ -136,7 +138,7 @@ class RandomSchedule(_Composite):
 
 @register("groups", paper="-", example={"attacks": (ALIE(), NoAttack())})
 @dataclass(frozen=True)
-class Groups(Compound):
+class Groups(CompoundAttack):
     """A different attack for each group of byzantine clients, at the same time.
 
     The m byzantine clients of a round are dealt to the groups in order, near-equally, the first ones larger. A group
@@ -155,12 +157,13 @@ class Groups(Compound):
         super().__post_init__()
         check_some(self.attacks)
         for attack in self.attacks:
-            if attack.protocol:
+            if attack.traits().protocol:
                 raise ValueError(
                     f"{attack!r} is for all byzantine clients at once, since they speak and stay away together: put it "
                     "around the groups"
                 )
 
+    @property
     def parts(self) -> Sequence[Attack]:
         return self.attacks
 
@@ -207,7 +210,7 @@ class Sybils(Around):
 
     inner: Attack = field(default_factory=ALIE)
     join: int = 10
-    protocol: ClassVar[bool] = True
+    declared = replace(WHOLE, protocol=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -230,7 +233,7 @@ class FalseAlarms(Around):
     """
 
     inner: Attack = field(default_factory=NoAttack)
-    protocol: ClassVar[bool] = True
+    declared = replace(WHOLE, protocol=True)
 
     def say(self, messages: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         return {**super().say(messages, context), "alarm": True}
@@ -246,7 +249,7 @@ class SilentAlarms(Around):
     """
 
     inner: Attack = field(default_factory=NoAttack)
-    protocol: ClassVar[bool] = True
+    declared = replace(WHOLE, protocol=True)
 
     def say(self, messages: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         return {**super().say(messages, context), "alarm": False}

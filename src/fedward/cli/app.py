@@ -62,7 +62,9 @@ class Listing(StrEnum):
     ATTACKS = "attacks"
     CLIENTS = "clients"
     DATA = "data"
+    PARTITIONS = "partitions"
     MODELS = "models"
+    SERVERS = "servers"
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs on standard output.")]
@@ -85,9 +87,9 @@ def _main(
 @app.command(cls=Command)
 def run(
     config: Annotated[Path | None, typer.Option(help="TOML file; options given here count instead.")] = None,
-    data: Annotated[str | None, typer.Option(help="Data set: see `fedward list data`.")] = None,
+    data: Annotated[str | None, typer.Option(help="Data set: see `fedward list data`, or an import path.")] = None,
     data_path: Annotated[str | None, typer.Option(help="Folder with the data files.")] = None,
-    model: Annotated[str | None, typer.Option(help="Model: see `fedward list models`.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model: see `fedward list models`, or an import path.")] = None,
     rule: Annotated[list[str] | None, typer.Option(help="Defence, such as multi-krum:f=10; may be repeated.")] = None,
     attack: Annotated[list[str] | None, typer.Option(help="Attack, such as alie:z=1; may be repeated.")] = None,
     clients: Annotated[int | None, typer.Option(help="Clients in all.")] = None,
@@ -100,7 +102,9 @@ def run(
     lr: Annotated[float | None, typer.Option(help="The server's learning rate; 1 adds deltas as they are.")] = None,
     momentum: Annotated[float | None, typer.Option(help="The server's momentum.")] = None,
     weight_decay: Annotated[float | None, typer.Option(help="The server's weight decay.")] = None,
-    partition: Annotated[str | None, typer.Option(help="iid, s-fraction:s=0.5, degree:p=0.5, ...")] = None,
+    partition: Annotated[
+        str | None, typer.Option(help="Who holds what, s-fraction:s=0.5: see `fedward list partitions`.")
+    ] = None,
     byzantine_data: Annotated[str | None, typer.Option(help="What byzantine clients hold: own shard, or all.")] = None,
     participation: Annotated[
         float | None, typer.Option(help="Share of the clients in a round; below 1 an f that is not given is smaller.")
@@ -149,13 +153,13 @@ def redteam(
     config: Annotated[Path | None, typer.Option(help="TOML file; options given here count instead.")] = None,
     data: Annotated[str | None, typer.Option(help="Data set; the one that comes with the package.")] = None,
     data_path: Annotated[str | None, typer.Option(help="Folder with the data files.")] = None,
-    model: Annotated[str | None, typer.Option(help="Model: see `fedward list models`.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model: see `fedward list models`, or an import path.")] = None,
     clients: Annotated[int | None, typer.Option(help="Clients in all.")] = None,
     byzantine: Annotated[int | None, typer.Option(help="Byzantine clients among them.")] = None,
     rounds: Annotated[int | None, typer.Option(help="Rounds of the short training runs.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Samples in a client's batch.")] = None,
     lr: Annotated[float | None, typer.Option(help="The server's learning rate.")] = None,
-    partition: Annotated[str | None, typer.Option(help="iid, or s-fraction:s=0.5.")] = None,
+    partition: Annotated[str | None, typer.Option(help="Who holds what: see `fedward list partitions`.")] = None,
     root: Annotated[int | None, typer.Option(help="Samples of the server's own, for rules that use them.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...")] = None,
@@ -193,7 +197,7 @@ def report(
 
 @app.command("list", cls=Command)
 def list_(what: Annotated[Listing, typer.Argument(help="What to list.")], as_json_: Json = False) -> None:
-    """List rules, mixers, attacks, client algorithms, data sets or models."""
+    """List rules, mixers, attacks, client algorithms, data sets, partitions, models or server optimisers."""
     from . import commands
 
     commands.list_(what.value, as_json_)

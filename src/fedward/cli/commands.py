@@ -14,14 +14,15 @@ import torch
 import typer
 
 from .. import catalogue
+from ..core import reads
 from ..data.sources import SOURCES
 from ..experiments.pool import Failed, cores
 from ..experiments.run import Summary, execute, run_grid
-from ..experiments.spec import RunSpec, SpecError, file_name, load_spec, make_spec
+from ..experiments.spec import RunSpec, SpecError, each_rule, file_name, load_spec, make_spec
 from ..redteam import EVERYTHING, Examination, examination_steps, examine, examine_all
-from ..registry.notation import describe, parse
+from ..registry.entries import Entry
+from ..registry.notation import parse
 from ..report import write_examinations, write_report
-from ..sim import MODELS
 from . import display
 from .terminal import say_error
 
@@ -36,6 +37,19 @@ DEMO: Mapping[str, Any] = {
 }
 DEMO_RULES = ("mean", "median", "multi-krum", "sign-guard")
 DEMO_ATTACKS = ("alie", "min-max")
+
+
+KINDS: Mapping[str, str] = {
+    "rules": "rule",
+    "mixers": "mixer",
+    "attacks": "attack",
+    "clients": "client",
+    "data": "data set",
+    "partitions": "partition",
+    "models": "model",
+    "servers": "server",
+}
+"""What the catalogue calls what can be listed."""
 
 
 RED_TEAM: Mapping[str, Any] = {
@@ -118,23 +132,35 @@ def report(runs: list[Path], out: Path, title: str) -> None:
 
 def list_(what: str, as_json: bool) -> None:
     """List one kind of what there is."""
+    entries = catalogue(KINDS[what])
     if what == "data":
-        rows = [{"name": s.name, "source": "part of the package" if s.packaged else s.remedy()} for s in SOURCES]
+        rows = [{"name": e.name, "source": _place(e)} for e in entries]
     elif what == "models":
-        counts = {name: sum(p.numel() for p in make().parameters()) for name, make in MODELS.items()}
-        rows = [{"name": name, "parameters": f"{count:,}"} for name, count in counts.items()]
+        rows = [{"name": e.name, "parameters": f"{_size(e):,}"} for e in entries]
+    elif as_json:
+        rows = [_entry_json(e) for e in entries]
     else:
-        kind = what.removesuffix("s")
-        if not as_json:
-            display.out.print(display.catalogue_table(catalogue(kind)))
-            return
-        rows = [_entry_json(e) for e in catalogue(kind)]
+        display.out.print(display.catalogue_table(entries))
+        return
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
         return
     for row in rows:
         name, fact = row.values()
         display.say(f"{name}: {fact}")
+
+
+def _place(entry: Entry) -> str:
+    """Where a data set comes from."""
+    source = next((source for source in SOURCES if source.name == entry.name), None)
+    if source is None:
+        return entry.summary
+    return "part of the package" if source.packaged else source.remedy()
+
+
+def _size(entry: Entry) -> int:
+    """How many parameters a model has."""
+    return sum(p.numel() for p in entry.build().parameters())
 
 
 def _spec_keys(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,22 +180,10 @@ def _examined(
     rules: list[str], config: Path | None, base: Mapping[str, Any], out: Path
 ) -> tuple[dict[Path, RunSpec], dict[str, str]]:
     """Specifications by file, and which of all rules cannot be examined in this setting, and why."""
-    jobs, refused = {}, {}
-    for rule in rules:
-        for text in _catalogue_rules(_spec(config, {**base, "rule": "mean"}).byzantine) if rule == "all" else [rule]:
-            try:
-                spec = _spec(config, {**base, "rule": text, "attack": "no-attack"})
-            except SpecError as error:
-                if rule != "all":
-                    raise
-                refused[text] = str(error)
-                continue
-            jobs[out / f"{file_name(spec.resolved()['rule'])}.jsonl"] = spec
+    f = _spec(config, {**base, "rule": "mean"}).byzantine
+    specs, refused = each_rule(rules, lambda rule: _spec(config, {**base, "rule": rule, "attack": "no-attack"}), f)
+    jobs = {out / f"{file_name(spec.resolved()['rule'])}.jsonl": spec for spec in specs.values()}
     return jobs, refused
-
-
-def _catalogue_rules(f: int) -> list[str]:
-    return [describe(e.build(f=f) if e.needs_f else e.build()) for e in catalogue("rule")]
 
 
 def _examine(jobs: Mapping[Path, RunSpec], options: Mapping[str, Any]) -> Mapping[Path, Examination | Failed]:
@@ -192,11 +206,11 @@ def _examine(jobs: Mapping[Path, RunSpec], options: Mapping[str, Any]) -> Mappin
         return examine_all(jobs, on_progress=show, **options)
 
 
-def _entry_json(entry: Any) -> dict[str, Any]:
+def _entry_json(entry: Entry) -> dict[str, Any]:
     arguments = {k: None if v is ... else str(v) for k, v in entry.arguments.items()}
-    keys = ["name", "kind", "summary", "paper", "bound", "statistics", "passes", "complexity"]
-    keys += ["needs_f", "history", "root_data"]
-    return {**{key: getattr(entry, key) for key in keys}, "arguments": arguments}
+    first = {key: getattr(entry, key) for key in ("name", "kind", "summary", "paper", "bound")}
+    last = {key: getattr(entry, key) for key in ("passes", "complexity", "needs_f", "history", "root_data")}
+    return {**first, "statistics": reads(entry.build()), **last, "arguments": arguments}
 
 
 def _choices(rules: list[str], attacks: list[str]) -> Iterator[dict[str, str]]:

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Column, Table
 from rich.text import Text
 
+from ..core import reads
 from ..experiments.run import Summary
 from ..experiments.spec import RunSpec
 from ..redteam import Examination, label
@@ -103,7 +104,8 @@ def catalogue_table(entries: Sequence[Entry]) -> Table:
         facts = [e.paper]
         if e.kind == "rule":
             facts += [e.bound, e.complexity]
-            facts += [f"reads {', '.join(e.statistics)}"] if e.statistics else []
+            statistics = reads(e.build())
+            facts += [f"reads {', '.join(statistics)}"] if statistics else []
             facts += ["remembers rounds"] * e.history + ["needs root data"] * e.root_data
         lines = [Text(e.summary), Text(arguments, style="cyan"), Text("; ".join(facts), style="dim")]
         table.add_row(e.name, Text("\n").join(line for line in lines if line))

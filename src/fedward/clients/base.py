@@ -1,13 +1,12 @@
 """`Client`: what a client computes, as a pure function of what the server sent, its data and what it remembers.
 
 What a client sends is a row. A gradient g moves the model by -lr g, a delta by +lr delta: an algorithm says once which
-of the two it sends (`Client.sends`), and the server goes by that.
+of the two it sends (`Traits.sends`), and the server uses that.
 """
 
 from __future__ import annotations
 
 import copy
-from abc import abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
@@ -15,7 +14,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..core import EXAMPLES, Context, State
+from ..core import EXAMPLES, Context, State, Whole
 from ..registry.component import Component
 from .model import LocalModel
 
@@ -151,15 +150,14 @@ class Client(Component):
     """
 
     kind: ClassVar[str] = "client"
-    by_class: ClassVar[int] = 0
-    """How many classes, `Context.group`, a round has that clients answer for; 0 where rounds have none."""
-    talks: ClassVar[bool] = False
-    """Whether it says anything besides its number of samples."""
 
-    @property
-    @abstractmethod
-    def sends(self) -> str:
-        """ "gradient", which moves the model by -lr g, or "delta", which moves it by +lr delta."""
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.traits().sends is None:
+            raise TypeError(
+                f"{type(self).__name__} does not say what its rows are: write "
+                'declared = fedward.Traits(sends="gradient"), or sends="delta"'
+            )
 
     def asks(self, task: Task) -> Sequence[Samples] | None:
         """The batches whose gradients at the server's parameters are all it needs; None if it does not work so."""
@@ -192,6 +190,19 @@ class Client(Component):
     def epochs_per_round(self, shard: Shard) -> float | None:
         """How many times it goes through its samples in a round, such as 1/20; None where that is not known."""
         return None
+
+
+class WithInner(Whole, Client):
+    """An algorithm around another one, ``inner``."""
+
+    inner: Client
+
+    @property
+    def parts(self) -> Sequence[Client]:
+        return (self.inner,)
+
+    def fresh(self) -> Client:
+        return self.inner.fresh()
 
 
 def share_of(count: int, shard: Shard) -> float:

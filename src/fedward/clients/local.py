@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ..core import Traits
 from ..registry.entries import register
 from .base import Answer, Client, Samples, Shard, Task, share_of
 from .model import LocalModel
@@ -36,14 +37,11 @@ class Gradient(Client):
     """
 
     batch_size: int
+    declared = Traits(sends="gradient")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_batch_size(self.batch_size)
-
-    @property
-    def sends(self) -> str:
-        return "gradient"
 
     def epochs_per_round(self, shard: Shard) -> float:
         return share_of(self.batch_size, shard)
@@ -82,6 +80,7 @@ class LocalSGD(Client):
     lr: float = 0.01
     momentum: float = 0.0
     weight_decay: float = 0.0
+    declared = Traits(sends="delta")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -95,10 +94,6 @@ class LocalSGD(Client):
             raise ValueError(f"lr > 0, 0 <= momentum < 1 and weight_decay >= 0 are needed, got {self!r}")
         if self.momentum and self.optimizer != "sgd":
             raise ValueError(f"momentum belongs to sgd, {self.optimizer} has its own: leave it out")
-
-    @property
-    def sends(self) -> str:
-        return "delta"
 
     def epochs_per_round(self, shard: Shard) -> float:
         if self.steps is None:

@@ -8,9 +8,10 @@ from typing import Literal
 
 from torch import Tensor
 
+from ..core import Traits
 from ..core.state import key, placed, within
 from ..registry.entries import register
-from .base import Answer, Client, Samples, Shard, Task
+from .base import Answer, Client, Samples, Shard, Task, WithInner
 from .local import Gradient, check_batch_size
 from .model import LocalModel
 
@@ -22,7 +23,7 @@ def _check_beta(beta: float) -> None:
 
 @register("worker-momentum", paper="Karimireddy, He & Jaggi 2021", example={"inner": Gradient(batch_size=60)})
 @dataclass(frozen=True, kw_only=True)
-class WorkerMomentum(Client):
+class WorkerMomentum(WithInner):
     """Send the momentum of what another algorithm would send: m <- beta m + (1 - beta) row, from 0.
 
     Honest rows differ less, so that there is less room to hide in. Karimireddy, He & Jaggi, "Learning from history for
@@ -42,19 +43,8 @@ class WorkerMomentum(Client):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_beta(self.beta)
-        if self.inner.by_class:
+        if self.inner.traits().by_class:
             raise ValueError(f"{self.inner!r} has a momentum for each class: one of all of them would mix the classes")
-
-    @property
-    def sends(self) -> str:
-        return self.inner.sends
-
-    @property
-    def talks(self) -> bool:  # type: ignore[override]  # a class variable elsewhere
-        return self.inner.talks
-
-    def fresh(self) -> Client:
-        return self.inner.fresh()
 
     def epochs_per_round(self, shard: Shard) -> float | None:
         return self.inner.epochs_per_round(shard)
@@ -107,6 +97,7 @@ class ClassMomentum(Client):
     beta: float = 0.9
     order: Literal["usual", "printed"] = "usual"
     classes: int = 1
+    declared = Traits(sends="gradient", by_class=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -115,13 +106,8 @@ class ClassMomentum(Client):
         if self.classes < 1:
             raise ValueError(f"a round has at least one class, got classes = {self.classes}")
 
-    @property
-    def sends(self) -> str:
-        return "gradient"
-
-    @property
-    def by_class(self) -> int:  # type: ignore[override]  # a class variable elsewhere
-        return self.classes
+    def traits(self) -> Traits:
+        return replace(self.declared, by_class=self.classes)
 
     def row_of(self, answer: Answer, group: int) -> Tensor | None:
         return _copied(answer.state.get(key("momentum", group)))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import ClassVar, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 
+from ..core import WHOLE
 from ..core.state import placed, within
 from ..registry.entries import register
-from .base import Answer, Client, Shard, Task
+from .base import Answer, Client, Shard, Task, WithInner
 from .local import LocalSGD
 from .model import LocalModel
 
@@ -20,7 +21,7 @@ VARIANTS = get_args(AlarmVariant)
 
 @register("siren-client", paper="Guo et al. 2021", example={"inner": LocalSGD(batch_size=60)})
 @dataclass(frozen=True, kw_only=True)
-class Siren(Client):
+class Siren(WithInner):
     """Raise the alarm where the server's model does worse than the client's own last one; train on from the better.
 
     With w the accuracy of the server's model g_t and w_i that of the client's last local model, both on samples that
@@ -46,23 +47,16 @@ class Siren(Client):
     tolerance: float = 0.04
     held_out: float = 0.1
     variant: AlarmVariant = "tolerant"
-    talks: ClassVar[bool] = True
+    declared = replace(WHOLE, sends="delta", talks=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.inner.sends != "delta":
+        if self.inner.traits().sends != "delta":
             raise ValueError(f"a model of its own comes of local training, such as local-sgd, not of {self.inner!r}")
-        if self.inner.by_class:
+        if self.inner.traits().by_class:
             raise ValueError(f"{self.inner!r} answers for the class of the round, and a model of its own is for all")
         if not 0 <= self.tolerance <= 1 or not 0 < self.held_out < 1:
             raise ValueError(f"0 <= tolerance <= 1 and 0 < held_out < 1 are needed, got {self!r}")
-
-    @property
-    def sends(self) -> str:
-        return "delta"
-
-    def fresh(self) -> Client:
-        return self.inner.fresh()
 
     def epochs_per_round(self, shard: Shard) -> float | None:
         return self.inner.epochs_per_round(shard.part(torch.arange(len(shard) - self._held_out(len(shard)))))

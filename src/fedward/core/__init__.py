@@ -1,20 +1,22 @@
 """The decision, as data: rules, plans, chains, and the aggregator that carries them out and judges each client."""
 
+from ..registry.traits import WHOLE, Bound, Knowledge, Traits, merged
 from ..stack import rows_of
 from .aggregator import Aggregator
-from .chain import Chain, Mixer, Mixers, ScalingMixer
-from .compound import Compound
+from .chain import Chain, Mixer, Mixers, ScalingMixer, reads
+from .compound import Compound, Whole
 from .context import EXAMPLES, Context, Messages, heard
 from .evaluator import Evaluator, RootEvaluator
 from .neutral import neutral
 from .plan import Plan, Reason, average_of, levels, median, smallest
-from .rule import Bound, BoundError, Outcome, Rule, apply
+from .rule import BoundError, Outcome, Rule, apply
 from .state import State, finite_copy, most
 from .step import Skipped, Step, decision, step, step_or_skip
 from .verdict import Result, judge
 
 __all__ = [
     "EXAMPLES",
+    "WHOLE",
     "Aggregator",
     "Bound",
     "BoundError",
@@ -22,6 +24,7 @@ __all__ = [
     "Compound",
     "Context",
     "Evaluator",
+    "Knowledge",
     "Messages",
     "Mixer",
     "Mixers",
@@ -35,6 +38,8 @@ __all__ = [
     "Skipped",
     "State",
     "Step",
+    "Traits",
+    "Whole",
     "apply",
     "average_of",
     "decision",
@@ -43,8 +48,10 @@ __all__ = [
     "judge",
     "levels",
     "median",
+    "merged",
     "most",
     "neutral",
+    "reads",
     "rows_of",
     "smallest",
     "step",

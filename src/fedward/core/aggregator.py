@@ -122,7 +122,7 @@ class Aggregator:
             context = Context(
                 self.round,
                 self.seed,
-                heard({} if messages is None else messages, updates),
+                messages=heard({} if messages is None else messages, updates),
                 evaluator=evaluator,
                 group=group,
             )

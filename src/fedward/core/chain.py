@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..registry.component import Component
+from ..registry.traits import WHOLE, Traits, merged
 from ..stack import Statistic, Updates
 from .compound import Compound
 from .context import Context
@@ -29,14 +30,6 @@ class Mixer(Component):
     """A pre-aggregation: an (m, n) matrix M, decided from statistics; the rule then sees M @ G."""
 
     kind: ClassVar[str] = "mixer"
-    diagonal: ClassVar[bool] = False
-    """Whether M is diagonal and at least 0."""
-    passes: ClassVar[int] = 0
-    """Passes over the data besides those of the rule that follows."""
-    history: ClassVar[bool] = False
-    """Whether it looks at the previous aggregate, `Context.previous`."""
-    keeps_clients: ClassVar[bool] = False
-    """Whether row i of M @ G still stands for client i."""
 
     def check(self, n: int) -> None:
         """Raise `BoundError` if n clients are too few for this mixer."""
@@ -56,7 +49,7 @@ class Mixer(Component):
     def view(self, updates: Updates, context: Context) -> Updates:
         """The mixed stack, lazily."""
         mixed = updates.mix(self.matrix(updates, context))
-        if self.keeps_clients:
+        if self.traits().keeps_clients:
             mixed.ids = updates.ids
         return mixed
 
@@ -82,8 +75,7 @@ def _parts(mixer: Mixer) -> tuple[Mixer, ...]:
 class ScalingMixer(Mixer):
     """A mixer that only scales each row: M is diagonal, so signs and directions stay exact."""
 
-    diagonal: ClassVar[bool] = True
-    keeps_clients: ClassVar[bool] = True
+    declared: ClassVar[Traits] = Traits(diagonal=True, keeps_clients=True)
 
     @abstractmethod
     def factors(self, updates: Updates, context: Context) -> Tensor:
@@ -98,7 +90,8 @@ class ScalingMixer(Mixer):
 
 def _beneath(mixer: Mixer, statistics: Sequence[Statistic]) -> list[Statistic]:
     """The statistics of a stack from which those of the mixed stack follow."""
-    before = (s.before(diagonal=mixer.diagonal) for s in statistics)
+    diagonal = mixer.traits().diagonal
+    before = (s.before(diagonal=diagonal) for s in statistics)
     return [s for s in before if s is not None]
 
 
@@ -108,23 +101,14 @@ class Mixers(Mixer):
 
     parts: tuple[Mixer, ...]
 
-    @property
-    def diagonal(self) -> bool:  # type: ignore[override]  # a class variable elsewhere; here it depends on the parts
-        return all(part.diagonal for part in self.parts)
-
-    @property
-    def passes(self) -> int:  # type: ignore[override]
+    def traits(self) -> Traits:
         context = Context()
         read = (len(self._beneath(k, context)) < len(part.statistics(context)) for k, part in enumerate(self.parts))
-        return sum(read) + sum(part.passes for part in self.parts)
+        whole = merged(WHOLE, *(part.traits() for part in self.parts))
+        return replace(whole, extra_passes=whole.extra_passes + sum(read))
 
-    @property
-    def history(self) -> bool:  # type: ignore[override]
-        return any(part.history for part in self.parts)
-
-    @property
-    def keeps_clients(self) -> bool:  # type: ignore[override]
-        return all(part.keeps_clients for part in self.parts)
+    def links(self) -> tuple[Mixer, ...]:
+        return self.parts
 
     def __repr__(self) -> str:
         return " >> ".join(map(repr, self.parts))
@@ -167,10 +151,11 @@ class Chain(Compound):
 
     mixer: Mixer
     rule: Rule
+    declared: ClassVar[Traits] = replace(WHOLE, properties=frozenset({"columns"}))
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.rule.by_client and not self.mixer.keeps_clients:
+        if self.rule.traits().by_client and not self.mixer.traits().keeps_clients:
             raise ValueError(
                 f"{self.rule!r} goes by clients, and after {self.mixer!r} rows stand for no single one: "
                 "put a mixer there that keeps clients apart, such as NNM or ClipNorm"
@@ -183,21 +168,17 @@ class Chain(Compound):
     def parts(self) -> tuple[Rule, ...]:
         return (self.rule,)
 
-    @property
-    def passes(self) -> int | None:  # type: ignore[override]  # as `Mixers.diagonal`
-        if self.rule.passes is None:
-            return None
-        statistics = self.rule.statistics({}, Context())
-        derived = len(_beneath(self.mixer, statistics)) == len(statistics)
-        return self.mixer.passes + self.rule.passes + (not derived)
+    def traits(self) -> Traits:
+        whole, mixer = super().traits(), self.mixer.traits()
+        passes = None
+        if whole.passes is not None:
+            statistics = self.rule.statistics({}, Context())
+            derived = len(_beneath(self.mixer, statistics)) == len(statistics)
+            passes = mixer.extra_passes + whole.passes + (not derived)
+        return replace(whole, history=whole.history or mixer.history, passes=passes)
 
-    @property
-    def history(self) -> bool:  # type: ignore[override]
-        return super().history or self.mixer.history
-
-    @property
-    def properties(self) -> frozenset[str]:  # type: ignore[override]
-        return frozenset({"columns"}) & super().properties
+    def links(self) -> tuple[Component, ...]:
+        return (*_parts(self.mixer), self.rule)
 
     def check(self, n: int) -> None:
         self.mixer.check(n)
@@ -213,7 +194,7 @@ class Chain(Compound):
 
     def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
         after = self.rule.advance(state, plan, output, context.fold("rule"))
-        return {**after, _PREVIOUS: finite_copy(output)} if self.mixer.history else after
+        return {**after, _PREVIOUS: finite_copy(output)} if self.mixer.traits().history else after
 
     def _before(self, state: State, context: Context) -> Context:
         return replace(context.fold("mixer"), previous=state.get(_PREVIOUS))
@@ -229,3 +210,13 @@ def _check_after(mixers: Sequence[Mixer], then: Rule | Mixer, n: int) -> None:
         if not mixers:
             raise
         raise BoundError(f"{error} ({n} clients after {' >> '.join(map(repr, mixers))})") from None
+
+
+def reads(component: Component) -> tuple[str, ...]:
+    """Names of the statistics that a rule or a mixer reads at first, apart from the norms behind the finite check."""
+    statistics: Sequence[Statistic] = ()
+    if isinstance(component, Rule):
+        statistics = component.statistics({}, Context())
+    elif isinstance(component, Mixer):
+        statistics = component.statistics(Context())
+    return tuple(dict.fromkeys(statistic.name for statistic in statistics))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any
 from zlib import crc32
 
@@ -35,6 +35,7 @@ class Context:
 
     round: int = 0
     seed: int = 0
+    _: KW_ONLY
     messages: Messages = field(default_factory=dict)
     path: tuple[str, ...] = ()
     evaluator: Evaluator | None = None

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from enum import StrEnum
+from typing import Any, Generic, cast
 
 import torch
 from torch import Tensor
+from typing_extensions import TypeVar
 
 from ..stack import Kernel, Updates
+
+M = TypeVar("M", default=Any)
+"""What a rule's `Rule.decide` tells its `Rule.advance`, in `Plan.memo`; whoever has nothing to tell leaves it out."""
 
 
 class Reason(StrEnum):
@@ -36,22 +41,24 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class Plan(Generic[M]):
     """What to do with the rows: weigh them (``weights``) or run a kernel over their columns (``kernel``).
 
     ``updates`` is the stack that the weights or the kernel refer to, usually the one the rule was given, else a
     view of it. ``scores`` and ``reasons`` describe the rows of ``judged``, which is ``updates`` unless stated.
     Reasons count only for rows that end up without weight. ``note`` says in a word or two how the whole round was
-    decided, where a rule has several ways.
+    decided, where a rule has several ways. ``memo`` is for the rule's own `Rule.advance`: nobody else looks into it.
     """
 
     updates: Updates
     weights: Tensor | None = None
+    _: KW_ONLY
     kernel: Kernel | None = None
     scores: Mapping[str, Tensor] = field(default_factory=dict)
     reasons: Sequence[Reason] | None = None
     judged: Updates | None = None
     note: str = ""
+    memo: M = cast(Any, None)  # noqa: RUF009
 
     def __post_init__(self) -> None:
         if (self.weights is None) == (self.kernel is None):
@@ -93,11 +100,12 @@ def average_of(
     *,
     scores: Mapping[str, Tensor] | None = None,
     reason: Reason = Reason.NOT_SELECTED,
-) -> Plan:
+    memo: M = cast(Any, None),  # noqa: B008
+) -> Plan[M]:
     """The plan to average the rows at the given indices; the others get the given reason. No rows: the zero vector."""
     weights = torch.zeros(updates.n, dtype=torch.float64)
     weights[rows] = 1 / max(len(rows), 1)
-    return Plan(updates, weights, scores=scores or {}, reasons=[reason] * updates.n)
+    return Plan(updates, weights, scores=scores or {}, reasons=[reason] * updates.n, memo=memo)
 
 
 def median(values: Tensor) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, overload
+from typing import Any, ClassVar, Generic, overload
 
 import numpy as np
 from torch import Tensor
@@ -21,7 +21,7 @@ from ..stack import SqNorms, Stack, Statistic, Updates, as_updates
 from .context import Context, Messages, heard
 from .evaluator import Evaluator, Once
 from .neutral import neutral
-from .plan import Plan
+from .plan import M, Plan
 from .state import State
 
 
@@ -29,56 +29,22 @@ class BoundError(MendableError, ValueError):
     """Too few clients for what a rule claims to withstand."""
 
 
-@dataclass(frozen=True)
-class Bound:
-    """The fewest clients a rule works with, per_f * f + plus."""
-
-    per_f: int = 0
-    plus: int = 1
-
-    def __str__(self) -> str:
-        terms = [f"{self.per_f if self.per_f > 1 else ''}f"] if self.per_f else []
-        terms += [str(self.plus)] if self.plus or not terms else []
-        return "n >= " + " + ".join(terms)
-
-    def minimum(self, f: int) -> int:
-        """The fewest clients for this f."""
-        return self.per_f * f + self.plus
-
-
-class Rule(Component):
+class Rule(Component, Generic[M]):
     """An aggregation rule: statistics in, plan out.
 
-    A subclass is a frozen dataclass with keyword-only parameters that overrides `decide`, states its ``bound``, and
-    names the statistics it reads in `statistics`, so that they are computed in one pass with the finite check.
+    A subclass is a frozen dataclass with keyword-only parameters that overrides `decide`, declares its
+    `Traits`, and names the statistics it reads in `statistics`, so that they are computed in one pass with the finite
+    check.
     """
 
     kind: ClassVar[str] = "rule"
-    bound: ClassVar[Bound] = Bound()
-    passes: ClassVar[int | None] = 2
-    """Passes over the data at most: one for the statistics, one for the output. None where it grows with n."""
-    properties: ClassVar[frozenset[str]] = frozenset({"permutation", "scale"})
-    """Claims that `fedward.testing.check_rule` tries: permutation, translation, scale, columns, rotation,
-    unanimity, mean (equal to Mean when f = 0), box (output within the range of each column), breakdown (colluders up to
-    `withstands`, whatever they send, leave the output near the others). Where rows that differ tie in all that a rule
-    looks at, as rows of signs alone do in their norms, the first ones count, whatever is claimed of permutations."""
-    history: ClassVar[bool] = False
-    """Whether decisions depend on earlier rounds."""
-    root_data: ClassVar[bool] = False
-    """Whether decisions need the server's own data, through `Context.evaluator`."""
-    by_client: ClassVar[bool] = False
-    """Whether it goes by the clients' ids: memory per client, a client trusted by name."""
-    server_rows: ClassVar[bool] = False
-    """Whether the output holds something besides the clients' rows: a previous aggregate, noise."""
-    recorded: ClassVar[tuple[str, ...]] = ()
-    """Names of scores that a run's records keep."""
 
     def check(self, n: int) -> None:
         """Raise `BoundError` if n clients are too few for this rule."""
-        f = getattr(self, "f", 0)
-        if n < self.bound.minimum(f):
-            formula = f"{self.bound} = " if self.bound.per_f else "n >= "
-            raise BoundError(f"{self!r} needs {formula}{self.bound.minimum(f)} clients, got {n}")
+        bound, f = self.traits().bound, getattr(self, "f", 0)
+        if n < bound.minimum(f):
+            formula = f"{bound} = " if bound.per_f else "n >= "
+            raise BoundError(f"{self!r} needs {formula}{bound.minimum(f)} clients, got {n}")
 
     def withstands(self, n: int) -> int:
         """How many of n rows may be anything while the output stays near the others, by the claim "breakdown"."""
@@ -89,11 +55,11 @@ class Rule(Component):
         return ()
 
     @abstractmethod
-    def decide(self, updates: Updates, state: State, context: Context) -> Plan:
+    def decide(self, updates: Updates, state: State, context: Context) -> Plan[M]:
         """The decision; pure, and free of data passes when `statistics` is complete."""
 
-    def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
-        """What to remember for the next round."""
+    def advance(self, state: State, plan: Plan[M], output: Tensor, context: Context) -> State:
+        """What to remember for the next round; ``plan`` is what `decide` returned, its ``memo`` included."""
         return state
 
     @overload
@@ -130,7 +96,7 @@ class Rule(Component):
         return output.numpy() if isinstance(G, np.ndarray) else output
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Outcome:
     """A plan carried out."""
 
@@ -142,7 +108,7 @@ class Outcome:
 
 @neutral()
 def apply(rule: Rule, updates: Updates, state: State, context: Context) -> Outcome:
-    """Statistics, finite guard, decision, output: at most ``rule.passes`` passes over the data.
+    """Statistics, finite guard, decision, output: at most ``rule.traits().passes`` passes over the data.
 
     Raises:
         BoundError: too few rows, or too few without NaN or Inf.
@@ -150,7 +116,7 @@ def apply(rule: Rule, updates: Updates, state: State, context: Context) -> Outco
         ContractError: the rule decided on something that is no plan.
     """
     rule.check(updates.n)
-    if rule.root_data and context.evaluator is None:
+    if rule.traits().root_data and context.evaluator is None:
         raise ValueError(
             f"{rule!r} judges clients by data of the server's own: pass evaluator=fedward.RootEvaluator(...) to the "
             "aggregator, or root=... to a Simulation"
@@ -178,4 +144,9 @@ def apply(rule: Rule, updates: Updates, state: State, context: Context) -> Outco
             "fedward.average_of(updates, rows)"
         )
     output = plan.execute()
-    return Outcome(plan, output, finite, rule.advance(state, plan, output, context))
+    return Outcome(
+        plan=plan,
+        output=output,
+        finite=finite,
+        state=rule.advance(state, plan, output, context),
+    )

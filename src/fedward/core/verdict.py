@@ -27,7 +27,7 @@ class Result(Generic[A]):
     Attributes:
         output: (d,), of the dtype and on the device that most clients' rows have, or in the dtype of ``like``.
         weights: (n,) float64 with ``output == weights @ G``; None for coordinate-wise rules. Where a rule adds
-            something of the server's own (`Rule.server_rows`: a previous aggregate, noise), that comes on top.
+            something of the server's own (`Traits.server_rows`: a previous aggregate, noise), that comes on top.
         accepted: (n,) bool, weight > 0; for coordinate-wise rules, rows that took part at all.
         reasons: why, per client.
         scores: what the rule looked at, by name: (n,) float64, NaN for rows it never saw.

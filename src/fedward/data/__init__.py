@@ -1,13 +1,17 @@
-"""Data sets, and how they are dealt to clients."""
+"""Data sets, and how they are dealt to clients.
+
+A new data set is a function in a file here that returns a `Dataset`, with `register(..., kind="data set")`; a new
+partition is a class derived from `Partition`, with `register(...)`.
+"""
 
 from .dataset import Dataset, FederatedData, Split, federate
+from .named import load, names
 from .partition import IID, PARTITIONS, Degree, Dirichlet, KClasses, Partition, SFraction
-from .sources import SOURCES, DataError, Source, load, load_source, names
+from .sources import DataError, Source, load_source
 
 __all__ = [
     "IID",
     "PARTITIONS",
-    "SOURCES",
     "DataError",
     "Dataset",
     "Degree",

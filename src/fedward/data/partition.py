@@ -7,22 +7,27 @@ and together cover the data. All randomness comes from the generator that is han
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..registry.parameters import check_parameters
+from ..registry.bounds import Above, Below, Count, Share
+from ..registry.component import Component
+from ..registry.entries import ByName, register
 
 __all__ = ["IID", "PARTITIONS", "Degree", "Dirichlet", "KClasses", "Partition", "SFraction"]
 
 
-class Partition(Protocol):
-    """Anything that can deal samples to clients."""
+class Partition(Component):
+    """Deals samples to clients."""
 
+    kind: ClassVar[str] = "partition"
+
+    @abstractmethod
     def split(self, labels: Tensor, clients: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         """Deal the samples with these labels to the clients.
 
@@ -34,11 +39,11 @@ class Partition(Protocol):
         Returns:
             `clients` int64 index tensors into `labels`, on the CPU, disjoint and covering 0 .. N - 1.
         """
-        ...
 
 
+@register("iid", paper="-", complexity="")
 @dataclass(frozen=True, kw_only=True)
-class IID:
+class IID(Partition):
     """A random permutation cut into near-equal parts: the first N mod n parts are one sample larger."""
 
     def split(self, labels: Tensor, clients: int, generator: torch.Generator) -> tuple[Tensor, ...]:
@@ -47,8 +52,9 @@ class IID:
         return _cut(torch.randperm(total, generator=generator), clients)
 
 
+@register("s-fraction", paper="Xu et al. 2022", complexity="", example={"s": 0.5})
 @dataclass(frozen=True, kw_only=True)
-class SFraction:
+class SFraction(Partition):
     """SignGuard's non-IID partition: a share s of every client's data is IID, the rest comes in label shards.
 
     floor(s N) samples, drawn at random, are dealt evenly. The others are sorted by label (stable, so in their
@@ -68,12 +74,7 @@ class SFraction:
             (impossible from 3n samples on).
     """
 
-    s: float
-
-    def __post_init__(self) -> None:
-        check_parameters(self)
-        if not 0.0 <= self.s <= 1.0:
-            raise ValueError(f"SFraction: s is the IID share and must lie in [0, 1], got {self.s}")
+    s: Share
 
     def split(self, labels: Tensor, clients: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         """See `Partition.split`."""
@@ -95,8 +96,9 @@ class SFraction:
         return tuple(torch.cat((own, shards[a], shards[b])) for own, (a, b) in zip(dealt, pairs, strict=True))
 
 
+@register("degree", paper="Guo et al. 2021", complexity="", example={"p": 0.5})
 @dataclass(frozen=True, kw_only=True)
-class Degree:
+class Degree(Partition):
     """SIREN's non-IID partition: a sample of label l goes to the l-th group of clients with probability p.
 
     There are as many groups as classes, near-equal ones of successive clients. With probability 1 - p the sample goes
@@ -110,12 +112,7 @@ class Degree:
         ValueError: p is outside [0, 1], or `split` has fewer clients than classes, or leaves a client without data.
     """
 
-    p: float
-
-    def __post_init__(self) -> None:
-        check_parameters(self)
-        if not 0.0 <= self.p <= 1.0:
-            raise ValueError(f"Degree: p is a probability and must lie in [0, 1], got {self.p}")
+    p: Share
 
     def split(self, labels: Tensor, clients: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         """See `Partition.split`."""
@@ -132,8 +129,9 @@ class Degree:
         return _all_filled(self, [part for group_parts in parts for part in group_parts])
 
 
+@register("dirichlet", paper="Hsu et al. 2019", complexity="")
 @dataclass(frozen=True, kw_only=True)
-class Dirichlet:
+class Dirichlet(Partition):
     """Shares of each class drawn from a Dirichlet distribution: the smaller alpha, the more skewed.
 
     For each class, shares of the n clients ~ Dir(alpha, ..., alpha); its samples, in random order, are cut at
@@ -146,12 +144,7 @@ class Dirichlet:
         ValueError: alpha is not positive, or `split` cannot give every client data.
     """
 
-    alpha: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_parameters(self)
-        if not 0.0 < self.alpha < math.inf:
-            raise ValueError(f"Dirichlet: alpha must be above 0, got {self.alpha}")
+    alpha: Annotated[float, Above(0), Below(math.inf)] = 1.0
 
     def split(self, labels: Tensor, clients: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         """See `Partition.split`."""
@@ -175,8 +168,9 @@ class Dirichlet:
         )
 
 
+@register("k-classes", paper="DeSGD", complexity="", example={"k": 2})
 @dataclass(frozen=True, kw_only=True)
-class KClasses:
+class KClasses(Partition):
     """DeSGD's partition: every client holds k classes, and every class is dealt evenly to those that hold it.
 
     Client i holds classes perm[(i k + j) mod C], j < k, for a random order perm of the C classes: with n k a multiple
@@ -189,12 +183,7 @@ class KClasses:
         ValueError: k is below 1, or `split` has k above the number of classes or too few clients to hold all.
     """
 
-    k: int
-
-    def __post_init__(self) -> None:
-        check_parameters(self)
-        if self.k < 1:
-            raise ValueError(f"KClasses: k counts classes and must be a whole number of at least 1, got {self.k}")
+    k: Count
 
     def split(self, labels: Tensor, clients: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         """See `Partition.split`."""
@@ -217,13 +206,7 @@ class KClasses:
         return _all_filled(self, [torch.cat(part) for part in parts])
 
 
-PARTITIONS: Mapping[str, Callable[..., Partition]] = {
-    "iid": IID,
-    "s-fraction": SFraction,
-    "degree": Degree,
-    "dirichlet": Dirichlet,
-    "k-classes": KClasses,
-}
+PARTITIONS = ByName("partition")
 """The partitions by name."""
 
 

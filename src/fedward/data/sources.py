@@ -1,7 +1,4 @@
-"""Data sets by name: found on this machine or downloaded, checked and normalised.
-
-Everything is read from the four IDX files in which MNIST was first published, gzipped or not.
-"""
+"""Data sets in the four IDX files in which MNIST was first published: found on this machine or downloaded, checked."""
 
 from __future__ import annotations
 
@@ -12,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from importlib import resources
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -19,7 +17,7 @@ import numpy as np
 import torch
 
 from ..failures import MendableError
-from ..registry.naming import unknown
+from ..registry.entries import register
 from .dataset import Dataset, Split
 from .idx import CHUNK, IdxError, digest, read, read_idx
 
@@ -49,7 +47,7 @@ class Source:
     """Where a data set comes from and how to know it.
 
     Args:
-        name: its name for `load`.
+        name: its name in the registry, in messages and in the cache.
         sha256: by name of file, of the decompressed content: a re-compressed copy is still the same data.
         base: the address of the folder with the four gzipped files.
         classes: labels are below this.
@@ -83,66 +81,69 @@ class Source:
         return DataError(f"{text}. {self.remedy()}")
 
 
-SOURCES = (
-    Source(
-        name="fashion-mnist",
-        base="http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
-        system=("/usr/share/datasets/fashion-mnist",),
-        install="apt-get install dataset-fashion-mnist",
-        sha256={
-            "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-            "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-            "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-            "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-        },
-    ),
-    Source(
-        name="mnist",
-        base="https://ossci-datasets.s3.amazonaws.com/mnist/",
-        sha256={
-            "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-            "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-            "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-            "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-        },
-    ),
-    Source(name="fashion-mnist-subset", packaged=True),
+FASHION_MNIST = Source(
+    name="fashion-mnist",
+    base="http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    system=("/usr/share/datasets/fashion-mnist",),
+    install="apt-get install dataset-fashion-mnist",
+    sha256={
+        "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+        "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    },
 )
+MNIST = Source(
+    name="mnist",
+    base="https://ossci-datasets.s3.amazonaws.com/mnist/",
+    sha256={
+        "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    },
+)
+SUBSET = Source(name="fashion-mnist-subset", packaged=True)
+
+SOURCES = (FASHION_MNIST, MNIST, SUBSET)
+"""Whose files have the same names, so that one must not be taken for another."""
 
 
-def names() -> tuple[str, ...]:
-    """The names that `load` knows."""
-    return tuple(source.name for source in SOURCES)
+@register("fashion-mnist", kind="data set", paper="Xiao et al. 2017")
+def fashion_mnist(path: str | PathLike[str] | None = None, *, download: bool = True) -> Dataset:
+    """Clothes in ten classes: 60,000 + 10,000 grey images of 28 x 28."""
+    return load_source(FASHION_MNIST, path, download=download)
 
 
-def load(name: str, path: Path | str | None = None, *, download: bool = True) -> Dataset:
-    """A data set by name, with pixels scaled to [0, 1] and then normalised: (x - 0.1307) / 0.3081.
+@register("mnist", kind="data set", paper="LeCun et al. 1998")
+def mnist(path: str | PathLike[str] | None = None, *, download: bool = True) -> Dataset:
+    """Handwritten digits: 60,000 + 10,000 grey images of 28 x 28."""
+    return load_source(MNIST, path, download=download)
 
-    "fashion-mnist" and "mnist" have 60,000 + 10,000 images of 28 x 28; "fashion-mnist-subset" has 10,000 +
-    2,000, balanced, and comes with the package. The files are looked for in `path`, and nowhere else if that
-    is given; then in the folder FEDWARD_DATA of the environment (its subfolder of that name, then the folder
-    itself); in the user's cache (XDG_CACHE_HOME or ~/.cache, in it fedward and the name); where Debian's
-    dataset-fashion-mnist has them. At last they are downloaded into the cache, and their checksums verified.
-    Files found on this machine need the right structure but not the published content, so that variants of a
-    data set can be used.
+
+@register("fashion-mnist-subset", kind="data set", paper="Xiao et al. 2017")
+def fashion_mnist_subset(path: str | PathLike[str] | None = None, *, download: bool = True) -> Dataset:
+    """10,000 + 2,000 images of Fashion-MNIST, as many of each class, which come with the package."""
+    return load_source(SUBSET, path, download=download)
+
+
+def load_source(source: Source, path: str | PathLike[str] | None = None, *, download: bool = True) -> Dataset:
+    """A data set from its four files, with pixels scaled to [0, 1] and then normalised: (x - 0.1307) / 0.3081.
+
+    They are looked for in `path`, and nowhere else if that is given; then in the folder FEDWARD_DATA of the
+    environment (its subfolder of that name, then the folder itself); in the user's cache (XDG_CACHE_HOME or ~/.cache,
+    in it fedward and the name); where Debian's dataset-fashion-mnist has them. At last they are downloaded into the
+    cache, and their checksums verified. Files found on this machine need the right structure but not the published
+    content, so that variants of a data set can be used.
 
     Args:
-        name: one of `names()`.
+        source: what it is, perhaps one of your own, such as a mirror.
         path: a folder with the four IDX files, gzipped or not.
         download: whether the network may be used.
 
     Raises:
-        ValueError: there is no data set of that name.
         DataError: files are missing, damaged or of another data set.
     """
-    for source in SOURCES:
-        if source.name == name:
-            return load_source(source, path, download=download)
-    raise ValueError(unknown("data set", name, names()))
-
-
-def load_source(source: Source, path: Path | str | None = None, *, download: bool = True) -> Dataset:
-    """`load` for a source of one's own, such as a mirror."""
     try:
         files = _locate(source, path, download)
         _refuse_other(source, files)
@@ -178,7 +179,7 @@ def _all_files(source: Source, folder: Path | Traversable, told: str, needed: bo
     return files
 
 
-def _locate(source: Source, path: Path | str | None, download: bool) -> Files:
+def _locate(source: Source, path: str | PathLike[str] | None, download: bool) -> Files:
     """All four files."""
     if path is not None:
         folder, told = Path(path).expanduser(), f"path={str(path)!r}"

@@ -30,28 +30,30 @@ class StoppedError(Exception):
     """A piece of work ended because the whole did; what it had saved is there."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Failed:
     """The outcome of a piece of work that failed."""
 
     why: str
 
 
-def carry_out(
+def run_jobs(
     work: Callable[..., R],
     jobs: Mapping[K, tuple[Any, ...]],
     *,
     workers: int | None = None,
-    on_tick: Callable[[], None] | None = None,
+    progress: Callable[[K], int] | None = None,
+    on_progress: Callable[[Mapping[K, int]], None] | None = None,
     on_done: Callable[[K, R | Failed], None] | None = None,
 ) -> dict[K, R | Failed]:
-    """Do ``work(*arguments)`` for every job, in processes of their own.
+    """Do ``work(*arguments)`` for every job, one process a core with one thread each; one that fails stops no other.
 
     Args:
-        work: a function of a module; it calls `go_on` whenever it can be left.
+        work: a function of a module; it calls `stop_if_asked` whenever it can be left.
         jobs: arguments by key; outcomes come back by the same keys.
         workers: processes; all cores if None.
-        on_tick: called twice a second.
+        progress: how far the job of a key has come, as far as can be seen from this process.
+        on_progress: called twice a second with the progress of all jobs, by key.
         on_done: called with each key and what came of it, as soon as it is there.
     """
     context = multiprocessing.get_context("spawn")
@@ -72,8 +74,8 @@ def carry_out(
                     done[key] = _outcome(future)
                     if on_done is not None:
                         on_done(key, done[key])
-                if on_tick is not None:
-                    on_tick()
+                if progress is not None and on_progress is not None:
+                    on_progress({key: progress(key) for key in jobs})
         except BaseException:
             stop.set()
             pool.shutdown(cancel_futures=True)
@@ -88,14 +90,16 @@ def _attempted(work: Callable[..., R], arguments: tuple[Any, ...]) -> R | Failed
     except StoppedError:
         raise
     except Exception as error:
-        return Failed(sentence(error))
+        return Failed(why=sentence(error))
 
 
 def _outcome(future: Future[R | Failed]) -> R | Failed:
     try:
         return future.result()
     except BrokenProcessPool:
-        return Failed("its process was ended from outside, perhaps because memory ran out; what it had saved is there")
+        return Failed(
+            why="its process was ended from outside, perhaps because memory ran out; what it had saved is there"
+        )
 
 
 @contextmanager
@@ -111,7 +115,7 @@ def _uninterrupted() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def go_on() -> None:
+def stop_if_asked() -> None:
     """Raise StoppedError if this is a worker process that is to end; nothing elsewhere."""
     if _stop is not None and _stop.is_set():
         raise StoppedError

@@ -9,12 +9,13 @@ from pathlib import Path
 from statistics import fmean
 
 from ..sim import CheckpointError, Record
-from .pool import Failed, carry_out, go_on
+from ..sim.record import mean_of_known
+from .pool import Failed, run_jobs, stop_if_asked
 from .spec import RunSpec
-from .store import RunFolder, lines_in
+from .store import RunFolder
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Summary:
     """What came of a run. It has more rounds than were asked for if its folder held them already."""
 
@@ -44,8 +45,8 @@ class Summary:
             rounds=len(records),
             best_accuracy=max(accuracies, default=None),
             final_accuracy=accuracies[-1] if accuracies else None,
-            byzantine_accepted=_mean([r.byzantine_accepted for r in records]),
-            honest_accepted=_mean([r.honest_accepted for r in records]),
+            byzantine_accepted=mean_of_known(r.byzantine_accepted for r in records),
+            honest_accepted=mean_of_known(r.honest_accepted for r in records),
             seconds_per_round=fmean(sum(r.seconds.values()) for r in records),
             skipped=sum(r.skipped is not None for r in records),
             skipped_why=next((r.skipped for r in reversed(records) if r.skipped is not None), None),
@@ -60,11 +61,11 @@ def execute(
     threads: int = 1,
     fresh: bool = False,
 ) -> Summary:
-    """Run a specification in a folder, or go on with it there.
+    """Run a specification in a folder, or resume it there.
 
     Args:
         spec: what to run.
-        path: the run's folder; an unfinished run of the same specification in it is gone on from.
+        path: the run's folder; an unfinished run of the same specification in it is resumed.
         on_record: called after each round.
         threads: clients that are worked at at once; results do not depend on it.
         fresh: delete an earlier run in the folder, once it is certain that this one can begin.
@@ -79,16 +80,20 @@ def execute(
     if fresh:
         folder.clear()
     run = simulation.run(spec.rounds, evaluate_every=spec.evaluate_every, checkpoint=folder.checkpoint)
-    with closing(run) as rounds:  # however this ends, the last round is saved by then
-        first = _begun(rounds, folder)  # an old checkpoint is refused here, before anything in the folder has changed
-        folder.describe(spec, simulation, done=len(simulation.records) - (first is not None))
+    # However this ends, the last round is in the checkpoint by then.
+    with closing(run) as rounds:
+        # An old checkpoint is refused here, before anything in the folder has changed.
+        first = _begun(rounds, folder)
+        new = 0 if first is None else 1
+        folder.describe(spec, simulation, done=len(simulation.records) - new)
         folder.write_records(simulation.records)
-        if first is not None:
-            _tell(on_record, first)
-            with folder.records.open("a", encoding="utf-8") as file:
-                for record in rounds:
-                    folder.append(file, record)
-                    _tell(on_record, record)
+        if first is not None and on_record is not None:
+            on_record(first)
+        with folder.records.open("a", encoding="utf-8") as file:
+            for record in rounds:
+                folder.append(file, record)
+                if on_record is not None:
+                    on_record(record)
     return Summary.of(spec, path, simulation.records)
 
 
@@ -107,17 +112,16 @@ def run_grid(
         fresh: as in `execute`.
         on_progress: called twice a second with the rounds completed in each folder.
     """
-
-    def tell() -> None:
-        if on_progress is not None:
-            on_progress({path: lines_in(RunFolder(path).records) for path in jobs})
-
     work = {path: (spec, path, fresh) for path, spec in jobs.items()}
-    return carry_out(_work, work, workers=workers, on_tick=tell)
+    return run_jobs(_work, work, workers=workers, progress=_rounds_in, on_progress=on_progress)
+
+
+def _rounds_in(path: Path) -> int:
+    return RunFolder(path).rounds
 
 
 def _begun(rounds: Iterator[Record], folder: RunFolder) -> Record | None:
-    """The first round; if an earlier run is in the way, what the user can do about it."""
+    """The first new round, if there is one; where an earlier run is in the way, what the user can do about it."""
     try:
         return next(rounds, None)
     except CheckpointError as error:
@@ -128,17 +132,7 @@ def _begun(rounds: Iterator[Record], folder: RunFolder) -> Record | None:
 
 def _work(spec: RunSpec, path: Path, fresh: bool) -> Summary:
     def watched(record: Record) -> None:
-        go_on()
+        stop_if_asked()
 
-    go_on()
+    stop_if_asked()
     return execute(spec, path, on_record=watched, fresh=fresh)
-
-
-def _tell(listener: Callable[[Record], None] | None, record: Record) -> None:
-    if listener is not None:
-        listener(record)
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [v for v in values if v is not None]
-    return fmean(known) if known else None

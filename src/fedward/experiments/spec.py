@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -16,12 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ..attacks import Attack
 from ..clients import Client
 from ..core import BoundError, Rule
-from ..data.partition import Partition
-from ..data.sources import names
 from ..failures import MendableError
+from ..registry.component import components_within
+from ..registry.entries import catalogue
 from ..registry.naming import unknown
-from ..registry.notation import describe, parse
-from ..sim import MODELS, PARTITIONS, Dataset, ServerSGD, Simulation, build_model, federate, load
+from ..registry.notation import describe, parse, recipe
+from ..sim import Dataset, Partition, ServerSGD, Simulation, build_model, federate, load
 from .expected import Answers
 
 _LONGEST = 160  # bytes of a file name; file systems take 255
@@ -95,17 +94,15 @@ class RunSpec(BaseModel):
 
     @model_validator(mode="after")
     def _parts_exist(self) -> RunSpec:
-        if self.data not in names():
-            raise ValueError(unknown("data set", self.data, names()))
-        if self.model not in MODELS:
-            raise ValueError(unknown("model", self.model, MODELS))
+        recipe(self.data, "data set")
+        recipe(self.model, "model")
         if self.byzantine >= self.clients:
             raise ValueError(f"byzantine clients must be fewer than all {self.clients} clients, got {self.byzantine}")
         if self.dropout + self.late >= 1:
             raise ValueError(f"dropout and late together must stay below 1, got {self.dropout} and {self.late}")
         self.make_attack()
         self.make_partition()
-        if self.make_algorithm().by_class and self.late:
+        if self.make_algorithm().traits().by_class and self.late:
             raise ValueError(f"{self.algorithm} answers for the class of a round, so no answer can be late: late = 0")
         self._check_rule()
         _check_device(self.device)
@@ -132,14 +129,16 @@ class RunSpec(BaseModel):
     @property
     def warning(self) -> str:
         """How often more clients are byzantine than the rule expects; nothing where everybody answers, or never."""
-        answers, rule = self.answers, describe(self.make_rule())
-        expected = [int(f) for f in re.findall(r"\bf=(\d+)", rule)]
+        answers = self.answers
+        rule = self.make_rule()
+        told = [getattr(part, "f", None) for part in components_within(rule)]
+        expected = [f for f in told if isinstance(f, int)]
         often = answers.exceeding(min(expected)) if expected and answers.partial else 0.0
         if not often:
             return ""
         return (
-            f"{rule}: {answers.most} of {answers.clients} clients answer in a round; in {100 * often:.2g} % of the "
-            f"rounds more than f = {min(expected)} of them are byzantine, and the rule promises nothing."
+            f"{describe(rule)}: {answers.most} of {answers.clients} clients answer in a round; in {100 * often:.2g} % "
+            f"of the rounds more than f = {min(expected)} of them are byzantine, and the rule promises nothing."
         )
 
     def make_rule(self) -> Rule:
@@ -158,24 +157,15 @@ class RunSpec(BaseModel):
 
     def make_server(self) -> ServerSGD:
         """The server's optimiser."""
-        defaults = (1.0, 0.0, 0.0) if self.make_algorithm().sends == "delta" else (0.1, 0.9, 5e-4)
+        defaults = (1.0, 0.0, 0.0) if self.make_algorithm().traits().sends == "delta" else (0.1, 0.9, 5e-4)
         given = (self.lr, self.momentum, self.weight_decay)
         lr, momentum, weight_decay = (d if g is None else g for g, d in zip(given, defaults, strict=True))
         return ServerSGD(lr=lr, momentum=momentum, weight_decay=weight_decay)
 
     def make_partition(self) -> Partition:
         """The partition, written like ``s-fraction:s=0.5``."""
-        name, _, rest = self.partition.partition(":")
-        if name not in PARTITIONS:
-            raise ValueError(unknown("partition", name, PARTITIONS))
-        try:
-            pairs = [item.split("=") for item in rest.split(",") if item]
-            arguments = {key: _number(value) for key, value in pairs}
-            if len(arguments) < len(pairs):
-                raise ValueError("an argument is given twice")
-            return PARTITIONS[name](**arguments)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"partition {self.partition!r}: {error}; write it like s-fraction:s=0.5") from error
+        partition: Partition = parse(self.partition, "partition")
+        return partition
 
     def simulation(
         self, rule: Rule | None = None, attack: Attack | None = None, threads: int | None = None
@@ -238,6 +228,34 @@ class RunSpec(BaseModel):
         server = asdict(self.model_copy(update=dict.fromkeys(("lr", "momentum", "weight_decay"))).make_server())
         algorithm = describe(parse(defaults["algorithm"], "client", batch_size=self.batch_size))
         return {**defaults, **server, "algorithm": algorithm}
+
+
+def each_rule(
+    texts: Iterable[str], make: Callable[[str], RunSpec], f: int
+) -> tuple[dict[str, RunSpec], dict[str, str]]:
+    """A specification for each rule, and which of all rules cannot be used in this setting, and why.
+
+    Args:
+        texts: rules as text; "all" is every rule that comes with fedward.
+        make: the specification for one.
+        f: for those of all that need one.
+
+    Raises:
+        SpecError: a rule that was named cannot be used.
+    """
+    specs: dict[str, RunSpec] = {}
+    refused: dict[str, str] = {}
+    for text in texts:
+        if text != "all":
+            specs[text] = make(text)
+            continue
+        for entry in catalogue("rule", packaged=True):
+            rule = describe(entry.build(f=f) if entry.needs_f else entry.build())
+            try:
+                specs[rule] = make(rule)
+            except SpecError as error:
+                refused[rule] = str(error)
+    return specs, refused
 
 
 def _rule(text: Any, answers: Answers) -> Rule:
@@ -306,8 +324,3 @@ def load_spec(path: Path, **overrides: Any) -> RunSpec:
         return make_spec({**values, **overrides})
     except SpecError as error:
         raise SpecError(f"{path}: {error}") from None
-
-
-def _number(text: str) -> int | float:
-    """Whole numbers stay whole: classes are counted."""
-    return int(text) if text.strip().lstrip("+-").isdecimal() else float(text)

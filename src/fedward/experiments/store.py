@@ -12,7 +12,7 @@ from typing import Any
 
 from ..failures import MendableError
 from ..sim import Record, Simulation
-from ..sim.forms import FormError, read, written
+from ..sim.forms import FormError, read_back, written
 from .spec import RunSpec
 from .versions import versions
 
@@ -74,11 +74,15 @@ class Recorded:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
 class RunFolder:
-    """Where a run lives, and the one place that writes and reads it."""
+    """Where a run lives, and the one place that writes and reads it.
 
-    path: Path
+    Args:
+        path: the folder, which need not be there yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
     @property
     def head(self) -> Path:
@@ -100,11 +104,16 @@ class RunFolder:
         """All that a run writes."""
         return self.head, self.records, self.checkpoint
 
+    @property
+    def rounds(self) -> int:
+        """Rounds on record: whole lines, whatever is in them."""
+        return lines_in(self.records)
+
     def holdings(self) -> str:
         """What is there of an earlier run, in words."""
-        names = [file.name for file in self.files if file.exists()]
-        rounds = lines_in(self.records)
-        return f"{', '.join(names)} in {self.path}" + (f" ({rounds} rounds)" if rounds else "")
+        names = ", ".join(file.name for file in self.files if file.exists())
+        rounds = self.rounds
+        return f"{names} in {self.path} ({rounds} rounds)" if rounds else f"{names} in {self.path}"
 
     def clear(self) -> None:
         """Forget an earlier run in this folder, and nothing else that may lie there."""
@@ -166,7 +175,7 @@ class RunFolder:
                 "use the version of fedward that wrote the run (see its versions entry)"
             )
         try:
-            return read(RunHead, entry)
+            return read_back(RunHead, entry)
         except FormError as error:
             raise FolderError(
                 f"{file}: {', '.join(error.fields)} missing or of the wrong type; restore the file or run again"

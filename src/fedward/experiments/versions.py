@@ -15,8 +15,6 @@ from pathlib import Path
 
 import torch
 
-from .. import __version__
-
 PACKAGE = Path(__file__).parent.parent
 
 # What decides no figure of a run: how it is asked for, shown, stored and tested. What is not named here counts.
@@ -47,7 +45,7 @@ def versions(*more: str) -> dict[str, str | None]:
         and ``numba`` (None where it is not installed).
     """
     return {
-        "fedward": __version__,
+        "fedward": metadata.version("fedward"),
         "commit": commit(),
         "code": code(*more),
         "torch": torch.__version__,
@@ -82,10 +80,10 @@ def code(*more: str) -> str:
 
     It is taken once a process, so that it is of the code that runs and not of what a file became meanwhile.
     """
-    return digest(PACKAGE, BESIDE - frozenset(more))
+    return code_digest(PACKAGE, BESIDE - frozenset(more))
 
 
-def digest(folder: Path, beside: frozenset[str] = frozenset()) -> str:
+def code_digest(folder: Path, beside: frozenset[str] = frozenset()) -> str:
     """Of all Python files below a folder, those named ``beside`` at its top left out."""
     total = hashlib.sha256()
     for file in deciding(folder, beside):
@@ -95,7 +93,7 @@ def digest(folder: Path, beside: frozenset[str] = frozenset()) -> str:
 
 
 def deciding(folder: Path, beside: frozenset[str] = frozenset()) -> list[Path]:
-    """The files that `digest` is of, in the order of their paths."""
+    """The files that `code_digest` is of, in the order of their paths."""
     files = (file for file in folder.rglob("*.py") if file.relative_to(folder).parts[0] not in beside)
     return sorted(files, key=lambda file: file.relative_to(folder).as_posix())
 

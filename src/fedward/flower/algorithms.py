@@ -45,7 +45,7 @@ def train_with(
     """
     if not lr > 0:
         raise ValueError(f"lr > 0 is needed, got {lr}")
-    if algorithm.by_class > 1:
+    if algorithm.traits().by_class > 1:
         raise ValueError(f"a node's reply holds one model, of one class: use classes=1, got {algorithm!r}")
 
     def train(message: Message, context: Context) -> Message:
@@ -58,7 +58,7 @@ def train_with(
         _remember(context, answer.state)
         if answer.row is None:
             return Message(Error(_NOTHING, f"{algorithm!r} has nothing to send in this round"), reply_to=message)
-        model.load(start + (answer.row if algorithm.sends == "delta" else -lr * answer.row), answer.buffers)
+        model.load(start + (answer.row if algorithm.traits().sends == "delta" else -lr * answer.row), answer.buffers)
         arrays = ArrayRecord({k: Array(v.cpu().numpy()) for k, v in model.module.state_dict().items()})
         said = {name: int(value) for name, value in answer.messages.items()}
         metrics = MetricRecord({"loss": float(answer.loss), **said})

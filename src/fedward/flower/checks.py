@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import fields
-
 import torch
 from flwr.serverapp.strategy import (
     Bulyan,
@@ -19,7 +16,7 @@ from flwr.serverapp.strategy import (
 )
 
 from ..core import Aggregator, BoundError, Rule
-from ..registry.component import Component
+from ..registry.component import components_within
 
 _AGGREGATING = (Bulyan, FedMedian, FedTrimmedAvg, FedXgbBagging, FedXgbCyclic, Krum, MultiKrum, QFedAvg)
 _MOST = 1 << 12  # rows of a trial
@@ -41,13 +38,13 @@ def check_strategy(strategy: FedAvg) -> None:
 
 def check_rule(rule: Rule, evaluator: object, trust_examples: bool) -> None:
     """Raise a TypeError or ValueError for a rule that cannot be used with these arguments."""
-    if rule.root_data and evaluator is None:
+    if rule.traits().root_data and evaluator is None:
         raise ValueError(f"{rule!r} judges nodes by data of the server's own: pass evaluator=...")
     if not isinstance(trust_examples, bool):
         raise TypeError(f"trust_examples is True or False, got {trust_examples!r}")
     if not trust_examples:
         return
-    if rule.server_rows:
+    if rule.traits().server_rows:
         raise ValueError(f"{rule!r} adds rows of the server's own, which have no examples: trust_examples=False")
     if goes_by_examples(rule):
         raise ValueError(f"{rule!r} goes by examples itself, which would count twice: trust_examples=False")
@@ -57,7 +54,7 @@ def check_rule(rule: Rule, evaluator: object, trust_examples: bool) -> None:
 
 def goes_by_examples(rule: Rule) -> bool:
     """Whether the rule, or one inside it, weighs clients by the examples that they claim."""
-    return any(getattr(part, "weighted", False) is True for part in _parts(rule))
+    return any(getattr(part, "weighted", False) is True for part in components_within(rule))
 
 
 def weighs_rows(rule: Rule) -> bool:
@@ -78,14 +75,3 @@ def _enough(rule: Rule, n: int) -> bool:
     except BoundError:
         return False
     return True
-
-
-def _parts(value: object) -> Iterator[Component]:
-    """A component and all those among its parameters."""
-    if isinstance(value, tuple | list):
-        for entry in value:
-            yield from _parts(entry)
-    elif isinstance(value, Component):
-        yield value
-        for parameter in fields(value):  # type: ignore[arg-type]  # components are dataclasses
-            yield from _parts(getattr(value, parameter.name))

@@ -30,7 +30,7 @@ def update_mod(attack: Attack, when: When) -> Mod:
     Raises:
         ValueError: an attack that remembers earlier rounds.
     """
-    if attack.history:
+    if attack.traits().history:
         raise ValueError(f"{attack!r} remembers earlier rounds, which a mod does not: use it in a Simulation")
 
     def mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:

@@ -1,5 +1,6 @@
-"""Models to train, by name."""
+"""Models to train, by name. A new one is a class or function in a file here, with `register(..., kind="model")`."""
 
-from .images import MODELS, SignGuardCNN, build_model
+from .images import SignGuardCNN
+from .named import MODELS, build_model
 
 __all__ = ["MODELS", "SignGuardCNN", "build_model"]

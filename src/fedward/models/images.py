@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 from torch import Tensor, nn
 
-from ..registry.naming import unknown
+from ..registry.bounds import Share
+from ..registry.entries import register
 
-__all__ = ["MODELS", "SignGuardCNN", "build_model"]
+__all__ = ["SignGuardCNN"]
 
 
+@register("signguard-cnn", kind="model", paper="Xu et al. 2022")
 class SignGuardCNN(nn.Module):
     """The convolutional network of the SignGuard papers for MNIST and Fashion-MNIST: 51,710 parameters.
 
@@ -28,7 +28,7 @@ class SignGuardCNN(nn.Module):
     Shapes: (B, 1, 28, 28) in, (B, 10) logits out.
     """
 
-    def __init__(self, dropout: float = 0.5) -> None:
+    def __init__(self, dropout: Share = 0.5) -> None:
         super().__init__()
         self.features = nn.Sequential(
             nn.Conv2d(1, 8, 5),
@@ -58,7 +58,8 @@ class SignGuardCNN(nn.Module):
         return logits
 
 
-def _siren_cnn() -> nn.Module:
+@register("siren-cnn", kind="model", paper="Guo et al. 2021")
+def siren_cnn() -> nn.Module:
     """SIREN's network for Fashion-MNIST (Guo et al. 2021, as in the authors' code): 3,382,346 parameters."""
     return nn.Sequential(
         nn.Conv2d(1, 64, 5),
@@ -74,7 +75,8 @@ def _siren_cnn() -> nn.Module:
     )
 
 
-def _desgd_cnn() -> nn.Module:
+@register("desgd-cnn", kind="model", paper="DeSGD")
+def desgd_cnn() -> nn.Module:
     """Two convolutions with pools and two linear layers, as DeSGD says; it gives no sizes, these are 80,202."""
     return nn.Sequential(
         nn.Conv2d(1, 16, 5),
@@ -90,32 +92,13 @@ def _desgd_cnn() -> nn.Module:
     )
 
 
-def _mlp() -> nn.Module:
+@register("mlp", kind="model")
+def mlp() -> nn.Module:
     """One hidden layer of 64 units: 50,890 parameters."""
     return nn.Sequential(nn.Flatten(), nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 10))
 
 
-def _linear() -> nn.Module:
+@register("linear", kind="model")
+def linear() -> nn.Module:
     """Multinomial logistic regression, a convex problem: 7,850 parameters."""
     return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
-
-
-MODELS: Mapping[str, Callable[[], nn.Module]] = {
-    "signguard-cnn": SignGuardCNN,
-    "siren-cnn": _siren_cnn,
-    "desgd-cnn": _desgd_cnn,
-    "mlp": _mlp,
-    "linear": _linear,
-}
-"""The models by name. The initial weights come from PyTorch's global generator."""
-
-
-def build_model(name: str) -> nn.Module:
-    """A new model by name, with PyTorch's default initialisation.
-
-    Raises:
-        ValueError: there is no model of that name.
-    """
-    if name not in MODELS:
-        raise ValueError(unknown("model", name, MODELS))
-    return MODELS[name]()

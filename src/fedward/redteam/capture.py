@@ -57,7 +57,12 @@ def capture(spec: RunSpec, warmup: int, rounds: int) -> list[Captured]:
     for record in simulation.run(warmup + rounds, evaluate_every=warmup + rounds):
         if record.round > warmup:
             evaluator = BackendEvaluator(
-                simulation.backend, simulation.clients, root, parameters, simulation.server.lr, record.round
+                backend=simulation.backend,
+                clients=simulation.clients,
+                split=root,
+                parameters=parameters,
+                lr=simulation.server.lr,
+                seed=record.round,
             )
             said: Messages = {client: {EXAMPLES: len(shard)} for client, shard in enumerate(simulation.data.shards)}
             captured.append(

@@ -1,4 +1,7 @@
-"""The examination of rules: every attack played, then the model trained under the worst. Results are kept at once."""
+"""The examination of rules: every attack played, then the model trained under the worst.
+
+Each result is in the file as soon as it is there, so that an examination that was stopped can be resumed.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..experiments.pool import Failed, carry_out, go_on
+from ..experiments.pool import Failed, run_jobs, stop_if_asked
 from ..experiments.spec import RunSpec
 from ..experiments.store import lines_in, write_whole
 from ..experiments.versions import versions
@@ -23,7 +26,7 @@ NONE = "no-attack"
 
 
 class RedTeamError(MendableError, ValueError):
-    """A file of findings that cannot be gone on from, or read."""
+    """A file of findings that cannot be resumed, or read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +37,8 @@ class Examination:
         settings: the training that it was examined on.
         findings: one for each attack and strength, in the order played.
         untouched: accuracy of the short training run without attack.
-        versions: what made them, first to last; more than one where the examination was gone on with under other code,
-            None where a file does not say.
+        versions: what made them, first to last; more than one where the examination was resumed by other code, None
+            where a file does not say.
     """
 
     settings: Mapping[str, Any]
@@ -88,7 +91,7 @@ def examine(
 ) -> Examination:
     """Examine the rule of a specification: its data, model and clients make the rows, its rounds the short training.
 
-    Every finding is a line of the file as soon as it is there; the same call goes on from an unfinished file.
+    Every finding is a line of the file as soon as it is there; the same call resumes an unfinished file.
 
     Args:
         spec: the rule, and the training that it is examined on.
@@ -110,7 +113,7 @@ def examine(
     total = examination_steps(attacks, worst)
 
     def tell(what: str) -> None:
-        go_on()
+        stop_if_asked()
         if on_progress is not None:
             on_progress(what, len(log.results), total)
 
@@ -151,12 +154,13 @@ def examine_all(
         on_progress: called twice a second with the results in each file.
         options: as `examine`.
     """
+    work = {file: (spec, file, options) for file, spec in jobs.items()}
+    return run_jobs(_work, work, workers=workers, progress=_results_in, on_progress=on_progress)
 
-    def tell() -> None:
-        if on_progress is not None:
-            on_progress({file: max(lines_in(file) - 1, 0) for file in jobs})
 
-    return carry_out(_work, {file: (spec, file, options) for file, spec in jobs.items()}, workers=workers, on_tick=tell)
+def _results_in(file: Path) -> int:
+    """Lines but the first, which has the settings."""
+    return max(lines_in(file) - 1, 0)
 
 
 def load_examination(file: Path) -> Examination:
@@ -255,7 +259,7 @@ def _accuracy(spec: RunSpec, attack: str) -> float:
     """Test accuracy after the specification's rounds under an attack."""
     simulation = spec.simulation(attack=parse(attack, "attack"))
     for _ in simulation.run(spec.rounds, evaluate_every=spec.rounds):
-        go_on()
+        stop_if_asked()
     accuracy = simulation.records[-1].accuracy
     assert accuracy is not None  # the last round is always evaluated
     return accuracy

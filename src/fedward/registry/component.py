@@ -1,17 +1,75 @@
-"""`Component`: what all that the catalogue knows by name shares."""
+"""`Component`: what all classes share that the registry knows by name."""
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC
-from typing import ClassVar
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, ClassVar
 
 from .parameters import check_parameters
+from .traits import MERGES, Traits
 
 
 class Component(ABC):
-    """What rules, mixers and attacks share: a place in the catalogue, and parameters checked when made."""
+    """What rules, mixers, attacks, client algorithms, partitions and servers share.
+
+    A place in the registry, parameters that are checked when it is made, and traits.
+    """
 
     kind: ClassVar[str]
+    declared: ClassVar[Traits] = Traits()
+    """What every component of this class has, whatever its parameters are; `traits` is what one of them has."""
+    traits_as_parameters: ClassVar[frozenset[str]] = frozenset()
+    """Traits that a class may have as a parameter of that name, which then counts."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Refuse what nobody would look at.
+
+        Raises:
+            TypeError: traits that are not declared in `declared`.
+        """
+        super().__init_subclass__(**options)
+        _check_declared(cls)
 
     def __post_init__(self) -> None:
         check_parameters(self)
+
+    def traits(self) -> Traits:
+        """What others must know of it; a class whose traits depend on parameters returns another than `declared`."""
+        chosen = {name: getattr(self, name) for name in self.traits_as_parameters if hasattr(self, name)}
+        return replace(self.declared, **chosen) if chosen else self.declared
+
+    def links(self) -> tuple[Component, ...] | None:
+        """The components that it is written as, with ``>>`` between them; None for what is written by its name."""
+        return None
+
+
+def components_within(value: object) -> Iterator[Component]:
+    """A component and all those among its parameters, in lists, tuples and mappings too."""
+    if isinstance(value, Mapping):
+        value = tuple(value.values())
+    if isinstance(value, tuple | list):
+        for item in value:
+            yield from components_within(item)
+    elif isinstance(value, Component):
+        yield value
+        if is_dataclass(value):
+            for parameter in fields(value):
+                yield from components_within(getattr(value, parameter.name))
+
+
+def _check_declared(cls: type[Component]) -> None:
+    notes = inspect.get_annotations(cls)
+    if not isinstance(cls.declared, Traits) or ("declared" in notes and "ClassVar" not in str(notes["declared"])):
+        raise TypeError(f"{cls.__qualname__}: write declared = fedward.Traits(...), without an annotation")
+    parameters = {name for name, note in notes.items() if "ClassVar" not in str(note)}
+    allowed = parameters & cls.traits_as_parameters
+    for name in MERGES:
+        if name in {*vars(cls), *notes} - allowed:
+            meant = "extra_passes" if (cls.kind, name) == ("mixer", "passes") else name
+            raise TypeError(
+                f"{cls.__qualname__}.{name} is a trait: write declared = fedward.Traits({meant}=...), and override "
+                "traits() if it depends on parameters"
+            )

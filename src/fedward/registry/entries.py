@@ -1,36 +1,49 @@
-"""The catalogue: every rule, mixer, attack and client algorithm by name.
+"""The catalogue: whatever has a name, by name.
 
-A registered class is found by the command line, the configuration files, the conformance suite and the documentation
-tables without further ado. Names are compared without hyphens and case, so "signguard" is "sign-guard".
+That are rules, mixers, attacks, client algorithms, data sets, partitions, models and the server's optimisers. What is
+registered is found by the command line, the configuration files, the conformance suite and the documentation tables
+without further ado. Names are compared without hyphens and case, so "signguard" is "sign-guard".
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
-from functools import cached_property
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, is_dataclass
+from functools import cache
 from typing import Any, TypeVar
 
-from ..core.chain import Mixer
-from ..core.context import Context
-from ..core.rule import Rule
-from ..stack import Statistic
 from .component import Component
-from .naming import unknown
-from .parameters import check_parameters
+from .naming import article, spoken, unknown
+from .parameters import Parameter, check_parameters, check_value, parameters_of
+from .traits import Traits
 
-C = TypeVar("C", bound=type[Component])
+M = TypeVar("M", bound=Callable[..., Any])
+
+KINDS = ("rule", "mixer", "attack", "client", "data set", "partition", "model", "server")
+"""What can have a name."""
+_DERIVED = ("rule", "mixer", "attack", "client", "server")
+"""Kinds that are classes derived from fedward's own; the others may be any class or function."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of the catalogue."""
+    """A line of the catalogue.
+
+    Attributes:
+        name: in kebab-case.
+        kind: one of `KINDS`.
+        cls: the class, or the function, that makes it.
+        paper: who and when.
+        complexity: time, in n and d.
+        example: values for parameters without a default.
+    """
 
     name: str
     kind: str
-    cls: type[Component]
+    cls: Any
     paper: str
     complexity: str
     example: Mapping[str, Any]
@@ -41,20 +54,62 @@ class Entry:
         return (inspect.getdoc(self.cls) or "").partition("\n")[0]
 
     @property
-    def arguments(self) -> dict[str, Any]:
-        """Arguments with their defaults; `...` where there is none."""
-        return {
-            f.name: f.default_factory()
-            if f.default_factory is not MISSING
-            else ...
-            if f.default is MISSING
-            else f.default
-            for f in fields(self.cls)  # type: ignore[arg-type]  # registered classes are dataclasses
-        }
+    def packaged(self) -> bool:
+        """Whether it comes with fedward."""
+        return _is_packaged(self.cls)
 
-    def build(self, **arguments: Any) -> Component:
+    @property
+    def is_component(self) -> bool:
+        """Whether it is a class that checks its parameters itself."""
+        return isinstance(self.cls, type) and issubclass(self.cls, Component)
+
+    @property
+    def parameters(self) -> Mapping[str, Parameter]:
+        """What it takes, by name."""
+        return parameters_of(self.cls)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Parameters with their defaults; `...` where there is none."""
+        return {name: parameter.default for name, parameter in self.parameters.items()}
+
+    def build(self, **arguments: Any) -> Any:
         """An instance; arguments without a default that are not given come from the example."""
         return self.cls(**{**self.example, **arguments})
+
+    def checked(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments as they are kept, if nothing is wrong with any of them by itself.
+
+        Raises:
+            ValueError: an unknown argument (the message lists the valid ones), one that must be given and is not, or
+                one that is not what its annotation says.
+        """
+        valid = self.parameters
+        for argument in arguments:
+            if argument not in valid:
+                raise ValueError(unknown(f"argument of {self.name}", argument, valid))
+        missing = [name for name, p in valid.items() if p.default is ... and name not in arguments]
+        if missing:
+            example = {**self.example, "f": 2}.get(missing[0], 2)
+            raise ValueError(f"{self.name} needs {', '.join(missing)}, for example {self.name}:{missing[0]}={example}")
+        if self.is_component:
+            return dict(arguments)  # it checks them itself, after what its constructor makes of them
+        return {name: check_value(self.name, name, v, valid[name].takes) for name, v in arguments.items()}
+
+    def make(self, arguments: Mapping[str, Any]) -> Any:
+        """What it makes of arguments.
+
+        Raises:
+            ValueError: as `checked`, and what the class or function itself refuses.
+        """
+        given = self.checked(arguments)
+        try:
+            made = self.cls(**given)
+        except TypeError as error:  # a comparison inside found text where a number belongs
+            raise ValueError(f"{self.name} cannot take {given}: {error}") from error
+        if isinstance(made, Component):
+            check_parameters(made)  # once more for classes whose own __post_init__ leaves it out
+        return made
 
     @property
     def needs_f(self) -> bool:
@@ -64,106 +119,107 @@ class Entry:
     @property
     def bound(self) -> str:
         """How many clients it takes, as a formula."""
-        return str(self.cls.bound) if issubclass(self.cls, Rule) else ""
-
-    @cached_property
-    def made(self) -> Component:
-        """An instance to ask: some facts depend on arguments."""
-        return self.build()
+        return str(self._declared.bound) if self.kind == "rule" else ""
 
     @property
     def history(self) -> bool:
         """Whether it remembers earlier rounds."""
-        return bool(getattr(self.made, "history", False))
+        return self._declared.history
 
     @property
     def root_data(self) -> bool:
         """Whether it needs data of the server's own."""
-        return isinstance(self.made, Rule) and self.made.root_data
+        return self._declared.root_data
 
     @property
     def passes(self) -> int | None:
         """Passes over the data at most, for rules; None where it grows with n."""
-        return self.made.passes if isinstance(self.made, Rule) else None
+        return self._declared.passes if self.kind == "rule" else None
 
     @property
-    def statistics(self) -> tuple[str, ...]:
-        """Names of the statistics it reads, apart from the norms that the finite check reads anyway."""
-        found: tuple[Statistic, ...] = ()
-        if isinstance(self.made, Rule):
-            found = self.made.statistics({}, Context())
-        elif isinstance(self.made, Mixer):
-            found = self.made.statistics(Context())
-        return tuple(dict.fromkeys(s.name for s in found))
+    def _declared(self) -> Traits:
+        return self.cls.declared if self.is_component else Traits()
 
 
 _ENTRIES: dict[str, Entry] = {}
 _PACKAGE = __name__.partition(".")[0]
-_PACKAGED = ("rules", "mixers", "attacks", "clients")
+_PACKAGED = ("rules", "mixers", "attacks", "clients", "data", "models", "sim.server")
 
 
 def _entries() -> dict[str, Entry]:
     """All lines: what comes with fedward enters itself when it is loaded, which is now at the latest."""
-    for module in _PACKAGED:
-        importlib.import_module(f"{_PACKAGE}.{module}")
+    _load_packaged()
     return _ENTRIES
 
 
+@cache
+def _load_packaged() -> None:
+    for name in _PACKAGED:
+        package = importlib.import_module(f"{_PACKAGE}.{name}")
+        for module in pkgutil.iter_modules(getattr(package, "__path__", ())):
+            importlib.import_module(f"{package.__name__}.{module.name}")
+
+
 def register(
-    name: str, *, paper: str, complexity: str = "O(n d)", example: Mapping[str, Any] | None = None
-) -> Callable[[C], C]:
-    """Class decorator that puts a rule, mixer or attack into the catalogue.
+    name: str,
+    *,
+    kind: str | None = None,
+    paper: str = "-",
+    complexity: str = "O(n d)",
+    example: Mapping[str, Any] | None = None,
+) -> Callable[[M], M]:
+    """Decorator that gives a class or function a name.
+
+    Rules, mixers, attacks, client algorithms and servers are dataclasses derived from fedward's, and so tell their
+    kind. Anything that returns a `fedward.data.Dataset` may be a data set, a class or function that makes a
+    `torch.nn.Module` a model, a class with a method ``split`` a partition.
 
     Args:
         name: kebab-case, as the command line will call it.
+        kind: one of `KINDS`, for what does not tell it.
         paper: who and when.
         complexity: time, in n and d.
         example: values for arguments without a default, to try it with; f = 1 is understood.
 
     Raises:
-        ValueError: the name is taken by another class.
+        ValueError: the name is taken, or the kind is none or another.
     """
 
-    def decorate(cls: C) -> C:
+    def decorate(cls: M) -> M:
         key = _key(name)
         known = _ENTRIES if _is_packaged(cls) else _entries()  # nobody takes the name of one that is not loaded yet
         taken = known.get(key)
-        if taken and (taken.cls.__module__, taken.cls.__qualname__) != (cls.__module__, cls.__qualname__):
-            raise ValueError(f"the name {name!r} is taken by {taken.cls.__module__}.{taken.cls.__qualname__}")
-        defaults = {"f": 1} if "f" in getattr(cls, "__dataclass_fields__", {}) else {}
-        _ENTRIES[key] = Entry(name, cls.kind, cls, paper, complexity, {**defaults, **(example or {})})
+        if taken and _origin(taken.cls) != _origin(cls):
+            raise ValueError(f"the name {name!r} is taken by {_origin(taken.cls)}")
+        _ENTRIES[key] = Entry(name, _kind_of(cls, kind, name), cls, paper, complexity, _example(cls, example))
         return cls
 
     return decorate
 
 
-def catalogue(kind: str | None = None) -> tuple[Entry, ...]:
-    """Every rule, mixer and attack, or those of one kind: name, paper, statistics, bound on f, complexity."""
-    found = [e for e in _entries().values() if kind in (None, e.kind)]
-    return tuple(sorted(found, key=lambda e: (("rule", "mixer", "attack", "client").index(e.kind), e.name)))
+def catalogue(kind: str | None = None, *, packaged: bool = False) -> tuple[Entry, ...]:
+    """Everything that has a name, or all of one kind: name, paper, bound on f, complexity.
+
+    Args:
+        kind: one of `KINDS`.
+        packaged: leave out what others have registered.
+
+    Raises:
+        ValueError: there is no such kind.
+    """
+    if kind is not None and kind not in KINDS:
+        raise ValueError(unknown("kind", kind, KINDS))
+    found = [e for e in _entries().values() if kind in (None, e.kind) and (e.packaged or not packaged)]
+    return tuple(sorted(found, key=lambda e: (KINDS.index(e.kind), e.name)))
 
 
 def build(name: str, **arguments: Any) -> Any:
-    """A rule, mixer or attack by its registry name: ``build("multi-krum", f=4)``.
+    """A rule, mixer, attack or whatever else has this name: ``build("multi-krum", f=4)``.
 
     Raises:
         ValueError: unknown name or argument (the message lists the valid ones), or an argument out of its bounds.
     """
-    entry = find(name)
-    valid = entry.arguments
-    for argument in arguments:
-        if argument not in valid:
-            raise ValueError(unknown(f"argument of {entry.name}", argument, list(valid)))
-    missing = [a for a, default in valid.items() if default is ... and a not in arguments]
-    if missing:
-        example = {**entry.example, "f": 2}.get(missing[0], 2)
-        raise ValueError(f"{entry.name} needs {', '.join(missing)}, for example {entry.name}:{missing[0]}={example}")
-    try:
-        made = entry.cls(**arguments)
-        check_parameters(made)  # once more for classes whose own __post_init__ leaves it out
-        return made
-    except TypeError as error:  # a comparison inside found text where a number belongs
-        raise ValueError(f"{entry.name} cannot take {arguments}: {error}") from error
+    return find(name).make(arguments)
 
 
 def name_of(component: Component) -> str | None:
@@ -175,37 +231,84 @@ def name_of(component: Component) -> str | None:
     registered = next((e.name for e in _entries().values() if e.cls is cls), None)
     if _is_packaged(cls) or cls.__module__ == "__main__" or "<locals>" in cls.__qualname__:
         return registered
-    return f"{cls.__module__}.{cls.__qualname__}"
+    return _origin(cls)
 
 
-def find(name: str) -> Entry:
-    """The line of the catalogue with this name; an import path, ``package.module.Class``, finds any other class.
+def find(name: str, kind: str | None = None) -> Entry:
+    """The line of the catalogue with this name; an import path, ``package.module.Class``, finds anything else.
+
+    Args:
+        name: of the catalogue, or the path.
+        kind: what is looked for. Classes that tell their kind, and registered names, may be of another.
 
     Raises:
-        ValueError: there is none; the message lists the valid names, or says what is wrong with the path.
+        ValueError: there is none; the message lists the valid names of the kind, or says what is wrong with the path.
     """
-    if "." in name:
-        return _imported(name)
     entry = _entries().get(_key(name))
-    if entry is None:
-        raise ValueError(unknown("name", name, [e.name for e in catalogue()]))
-    return entry
+    if entry is not None:
+        return entry
+    if "." in name:
+        return _imported(name, kind)
+    raise ValueError(unknown(spoken(kind or "name"), name, [e.name for e in catalogue(kind)]))
 
 
-def _imported(path: str) -> Entry:
+class ByName(Mapping[str, Any]):
+    """What makes the things of one kind, by name."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+
+    def __getitem__(self, name: str) -> Any:
+        for entry in catalogue(self._kind):
+            if entry.name == name:
+                return entry.cls
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return (entry.name for entry in catalogue(self._kind))
+
+    def __len__(self) -> int:
+        return len(catalogue(self._kind))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._kind!r}: {', '.join(self)})"
+
+
+def _imported(path: str, kind: str | None) -> Entry:
     module, _, attribute = path.rpartition(".")
     try:
-        cls = getattr(importlib.import_module(module), attribute)
+        found = getattr(importlib.import_module(module), attribute)
     except Exception as error:  # whatever is wrong with the module
         raise ValueError(f"cannot import {path!r}: {error}; write it like package.module.Class") from error
-    if not (isinstance(cls, type) and issubclass(cls, Component) and is_dataclass(cls)):
-        raise ValueError(f"{path} is not a rule, mixer or attack: a dataclass derived from one of those is needed")
-    example = {"f": 1} if "f" in cls.__dataclass_fields__ else {}
-    return Entry(path, cls.kind, cls, "-", "", example)
+    return Entry(path, _kind_of(found, kind, path), found, "-", "", _example(found, None))
 
 
-def _is_packaged(cls: type) -> bool:
-    return cls.__module__.partition(".")[0] == _PACKAGE
+def _kind_of(maker: Any, kind: str | None, name: str) -> str:
+    """The kind of what a class or function makes: what the class tells, else the one that is asked for."""
+    if isinstance(maker, type) and issubclass(maker, Component) and is_dataclass(maker):
+        return maker.kind
+    if kind is None or kind in _DERIVED:
+        wanted = article(kind) if kind else "a rule, mixer or attack"
+        raise ValueError(f"{name} is not {wanted}: a dataclass derived from one of those is needed")
+    if kind not in KINDS:
+        raise ValueError(unknown("kind", kind, KINDS))
+    if not (isinstance(maker, type) or inspect.isroutine(maker)):
+        raise ValueError(f"{name} is not {article(kind)}: a class or function that makes one is needed, got {maker!r}")
+    return kind
+
+
+def _example(maker: Any, given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Values to try it with."""
+    return {**({"f": 1} if "f" in parameters_of(maker) else {}), **(given or {})}
+
+
+def _origin(maker: Any) -> str:
+    """The import path of a class or function."""
+    return f"{maker.__module__}.{maker.__qualname__}"
+
+
+def _is_packaged(maker: Any) -> bool:
+    return _origin(maker).partition(".")[0] == _PACKAGE
 
 
 def _key(name: str) -> str:

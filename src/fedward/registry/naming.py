@@ -6,9 +6,30 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
+def article(kind: str) -> str:
+    """A kind of the catalogue, with its article."""
+    return f"{'an' if kind == 'attack' else 'a'} {spoken(kind)}"
+
+
+def spoken(kind: str) -> str:
+    """A kind of the catalogue, in a sentence."""
+    return "client algorithm" if kind == "client" else kind
+
+
 def unknown(what: str, wrong: str, valid: Iterable[str]) -> str:
-    """An error message that hints at the nearest valid name and lists them all."""
+    """An error message that hints at the nearest valid name and lists them all, the nearest first."""
     names = list(valid)
-    close = get_close_matches(wrong.lower().replace("_", "-"), names, n=1, cutoff=0.5)
-    hint = f"; did you mean {close[0]!r}?" if close else "."
-    return f"unknown {what} {wrong!r}{hint} Valid names: {', '.join(names) or 'none'}"
+    near = _near(wrong, names)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    return f"unknown {what} {wrong!r}{hint} Valid names: {listed(wrong, names)}"
+
+
+def listed(wrong: str, valid: Iterable[str]) -> str:
+    """Valid names, those nearest to a wrong one first."""
+    names = list(valid)
+    near = _near(wrong, names)
+    return ", ".join([*near, *(name for name in names if name not in near)]) or "none"
+
+
+def _near(wrong: str, names: list[str]) -> list[str]:
+    return get_close_matches(wrong.lower().replace("_", "-"), names, n=3, cutoff=0.5)

@@ -1,72 +1,90 @@
-"""Rules, mixers and attacks as text, the way the command line and configuration files write them.
+"""Whatever has a name as text, the way the command line and configuration files write it.
 
 ``multi-krum:f=10``, ``clip-norm:radius=median >> krum:f=3``, ``byz-mean:inner=(alie:z=1,ddof=1),split=0.8``,
-``robust-tailor:rules=(median | krum:f=3)``, ``schedule:attacks=(0: no-attack | 50: min-max)``.
+``robust-tailor:rules=(median | krum:f=3)``, ``schedule:attacks=(0: no-attack | 50: min-max)``, ``s-fraction:s=0.5``.
+Text that would be read as something else stands in quotes: ``monna:f=1,pivot='3'``.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from ..core.chain import Chain, Mixer, Mixers
-from ..core.rule import Rule
 from .component import Component
-from .entries import build, catalogue, find, name_of
-from .parameters import components_in, takes_none, takes_several, types_of
+from .entries import Entry, catalogue, find, name_of
+from .naming import article, listed
+from .parameters import Parameter
 
 Spec = str | Mapping[str, Any]
 
 _NUMBERED = re.compile(r"\s*(\d+)\s*:\s*(.*)", re.DOTALL)
+_QUOTED = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*\"""", re.DOTALL)
+_BEFORE_QUOTES = "=(|,:[{"
 
 _WORDS = {"true": True, "false": False, "none": None, "inf": float("inf")}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What text or a table asks for, before it is made: a line of the catalogue, and arguments."""
+
+    entry: Entry
+    arguments: Mapping[str, Any]
+
+    def make(self, **more: Any) -> Any:
+        """What comes of these arguments and more.
+
+        Raises:
+            ValueError: as `fedward.build`.
+        """
+        return self.entry.make({**self.arguments, **more})
+
+
+def recipe(spec: Spec, kind: str, **known: Any) -> Recipe:
+    """What text or a table asks for, checked but not made: a data set need not be loaded to find out that it is one.
+
+    Raises:
+        ValueError: not of this form, of another kind, or a wrong name or argument.
+    """
+    found = _from_table(spec, kind, known) if isinstance(spec, Mapping) else _from_text(spec, kind, known)
+    if found.entry.kind != kind:
+        raise ValueError(_another(found.entry.name, found.entry.kind, kind))
+    found.entry.checked(found.arguments)
+    return found
+
+
 def parse(spec: Spec, kind: str | None = None, **known: Any) -> Any:
-    """A rule, mixer or attack from text, or from a table such as ``{"name": "multi-krum", "f": 10}``.
+    """A rule, mixer, attack or whatever has a name, of text or of a table such as ``{"name": "multi-krum", "f": 10}``.
 
     Args:
         spec: the text or table.
-        kind: "rule", "mixer" or "attack", if it must be one.
+        kind: "rule", "mixer", "attack" or another kind of the catalogue, if it must be one.
         known: values for arguments that have no default and are not given, such as f.
 
     Raises:
         ValueError: not of this form, another kind, or as `fedward.build`.
     """
-    if isinstance(spec, Mapping):
-        if "name" not in spec:
-            raise ValueError(f"a table needs a name, got only {', '.join(spec) or 'nothing'}")
-        name = str(spec["name"])
-        given = {k: v for k, v in spec.items() if k != "name"}
-        made = _build(name, {k: _value(_type(name, k), v, known) for k, v in given.items()}, known)
-    else:
-        *mixers, made = (_parse_one(part.strip(), known) for part in _split(spec, ">>"))
-        for mixer in reversed(mixers):
-            if not isinstance(mixer, Mixer):
-                raise ValueError(f"{describe(mixer)} stands before '>>' in {spec!r}, where only mixers can stand")
-            if not isinstance(made, Rule | Mixer):
-                raise ValueError(
-                    f"{describe(made)} stands after '>>' in {spec!r}, where only rules and mixers can stand"
-                )
-            made = mixer >> made
-    if kind is not None and made.kind != kind:
-        valid = ", ".join(e.name for e in catalogue(kind))
-        raise ValueError(f"{describe(made)} is {_article(made.kind)}, {_article(kind)} is needed: {valid}")
+    made = _parse(spec, kind, known)
+    if kind is not None and isinstance(made, Component) and made.kind != kind:
+        raise ValueError(_another(describe(made), made.kind, kind))
     return made
 
 
-def _article(kind: str) -> str:
-    return f"{'an' if kind == 'attack' else 'a'} {kind}"
+def _another(text: str, kind: str, needed: str) -> str:
+    """What to say of one kind where another is needed."""
+    valid = listed(text.partition(":")[0], [e.name for e in catalogue(needed)])
+    return f"{text} is {article(kind)}, {article(needed)} is needed: {valid}"
 
 
 def describe(component: Component) -> str:
     """The text that `parse` makes this component of."""
-    if isinstance(component, Chain):
-        return f"{describe(component.mixer)} >> {describe(component.rule)}"
-    if isinstance(component, Mixers):
-        return " >> ".join(map(describe, component.parts))
+    links = component.links()
+    if links is not None:
+        return " >> ".join(map(describe, links))
     name = name_of(component)
     if name is None:
         return repr(component)
@@ -78,105 +96,206 @@ def describe(component: Component) -> str:
     return name + (":" + ",".join(shown) if shown else "")
 
 
-def _parse_one(text: str, known: Mapping[str, Any]) -> Any:
-    name, _, rest = text.partition(":")
-    arguments: dict[str, Any] = {}
+# --- reading ------------------------------------------------------------------------------------------------
+
+
+def _parse(spec: Spec, kind: str | None, known: Mapping[str, Any]) -> Any:
+    """As `parse`, but a component of another kind is left to whoever takes it."""
+    if isinstance(spec, Mapping):
+        return _from_table(spec, kind, known).make()
+    *before, last = _split(spec, ">>")
+    mixers = [_from_text(part, "mixer", known).make() for part in before]
+    made = _from_text(last, kind, known).make()
+    for mixer in reversed(mixers):
+        made = _linked(mixer, made, spec)
+    return made
+
+
+def _linked(mixer: Any, then: Any, spec: Spec) -> Any:
+    """``mixer >> then``."""
+    link = getattr(type(mixer), "__rshift__", None)
+    if link is None:
+        raise ValueError(f"{describe(mixer)} stands before '>>' in {spec!r}, where only mixers can stand")
+    chain = link(mixer, then)
+    if chain is NotImplemented:
+        raise ValueError(f"{describe(then)} stands after '>>' in {spec!r}, where only rules and mixers can stand")
+    return chain
+
+
+def _from_table(table: Mapping[str, Any], kind: str | None, known: Mapping[str, Any]) -> Recipe:
+    if "name" not in table:
+        raise ValueError(f"a table needs a name, got only {', '.join(table) or 'nothing'}")
+    given = {key: value for key, value in table.items() if key != "name"}
+    return _recipe(str(table["name"]), kind, given, known)
+
+
+def _from_text(text: str, kind: str | None, known: Mapping[str, Any]) -> Recipe:
+    name, _, rest = text.strip().partition(":")
+    given: dict[str, Any] = {}
     for item in filter(None, (part.strip() for part in _split(rest, ","))):
         key, equals, value = item.partition("=")
         if not equals:
             raise ValueError(f"{item!r} in {text!r} is not of the form argument=value")
         key = key.strip()
-        if key in arguments:
+        if key in given:
             raise ValueError(f"{key} is given more than once in {text!r}: which of them is meant?")
-        arguments[key] = _value(_type(name.strip(), key), value.strip(), known)
-    return _build(name, arguments, known)
+        given[key] = value.strip()
+    return _recipe(name.strip(), kind, given, known)
 
 
-def _type(name: str, argument: str) -> Any:
-    """What the argument takes; anything if there is none of that name, which `fedward.build` complains of."""
-    return types_of(find(name).cls).get(argument, Any)
+def _recipe(name: str, kind: str | None, given: Mapping[str, Any], known: Mapping[str, Any]) -> Recipe:
+    """Values made of their text; what must be given and is not is taken from what is known."""
+    entry = find(name, kind)
+    if kind not in (None, entry.kind) and not entry.is_component:  # a model where a rule belongs is not even made
+        raise ValueError(_another(entry.name, entry.kind, str(kind)))
+    parameters = entry.parameters
+    arguments = dict(given)  # an unknown one is complained of where the others are checked
+    for key in given.keys() & parameters.keys():
+        arguments[key] = _value(parameters[key], given[key], known)
+    for key in known.keys() & parameters.keys() - given.keys():
+        if parameters[key].default is ...:
+            arguments[key] = known[key]
+    return Recipe(entry=entry, arguments=arguments)
 
 
-def _split(text: str, separator: str) -> list[str]:
-    """The parts between separators that are not inside parentheses."""
-    parts, depth, start = [], 0, 0
-    for place, c in enumerate(text):
-        depth += (c == "(") - (c == ")")
-        if depth == 0 and place >= start and text.startswith(separator, place):
-            parts.append(text[start:place])
-            start = place + len(separator)
-    return [*parts, text[start:]]
-
-
-def _build(name: str, arguments: dict[str, Any], known: Mapping[str, Any]) -> Any:
-    missing = {k for k, default in find(name).arguments.items() if default is ... and k not in arguments}
-    return build(name, **arguments, **{k: known[k] for k in missing & known.keys()})
-
-
-def _value(annotation: Any, value: Any, known: Mapping[str, Any]) -> Any:
+def _value(parameter: Parameter, value: Any, known: Mapping[str, Any]) -> Any:
     """A component where one belongs, a literal where the text is one, else the text."""
-    if not components_in(annotation):
-        return _literal(value)
-    if isinstance(value, str) and value.lower() == "none" and takes_none(annotation):
+    if not parameter.components:
+        return _literal(value, parameter) if isinstance(value, str) else value
+    if isinstance(value, str) and value.lower() == "none" and parameter.none:
         return None
-    if takes_several(annotation):
-        return _several(value, known) if isinstance(value, str | list | tuple | Mapping) else value
-    return (
-        parse(_bare(value) if isinstance(value, str) else value, **known) if isinstance(value, str | Mapping) else value
-    )
+    kind = parameter.components[0].kind
+    if parameter.several:
+        return _several(parameter, kind, value, known)
+    if isinstance(value, str):
+        return _parse(_unwrapped(value), kind, known)
+    return _parse(value, kind, known) if isinstance(value, Mapping) else value
 
 
-def _literal(value: Any) -> Any:
+def _literal(text: str, parameter: Parameter | None = None) -> Any:
     """What the text is a literal of, else the text."""
-    if not isinstance(value, str):
-        return value
-    if value.lower() in _WORDS:
-        return _WORDS[value.lower()]
+    if parameter is not None and text in parameter.words:
+        return text
+    if parameter is not None and parameter.numbers and text == "-inf":
+        return float(text)
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
     try:
-        return ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return value
+        with warnings.catch_warnings(action="ignore"):  # Python is not asked for its opinion of "1or 2"
+            tree = ast.parse(text.strip(), mode="eval")
+            return ast.literal_eval(_Named().visit(tree) if text.startswith(("(", "[", "{")) else tree)
+    except (ValueError, SyntaxError, TypeError, RecursionError):
+        return text
 
 
-def _several(value: str | Sequence[Any] | Mapping[Any, Any], known: Mapping[str, Any]) -> tuple[Any, ...]:
+class _Named(ast.NodeTransformer):
+    """Puts values in the place of words inside of a tuple, a list or a mapping."""
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        return ast.Constant(_WORDS[node.id]) if node.id in _WORDS else node
+
+
+def _several(parameter: Parameter, kind: str, value: Any, known: Mapping[str, Any]) -> Any:
     """Components, or pairs of a number and a component where each begins with one."""
     if isinstance(value, Mapping):
-        return tuple((int(start), _component(item, known)) for start, item in value.items())
-    items = _split(_bare(value), "|") if isinstance(value, str) else value
+        return _pairs(parameter, ((int(key), _component(item, kind, known)) for key, item in value.items()))
+    if isinstance(value, str):
+        items: Sequence[Any] = [item for item in _split(_unwrapped(value), "|") if item.strip()]
+    elif isinstance(value, list | tuple):
+        items = value
+    else:
+        return value
     numbered = [_NUMBERED.fullmatch(item) if isinstance(item, str) else None for item in items]
-    return tuple(
-        (int(match[1]), parse(match[2], **known)) if match else _component(item, known)
-        for item, match in zip(items, numbered, strict=True)
-    )
+    if items and all(numbered):
+        return _pairs(parameter, ((int(match[1]), _parse(match[2], kind, known)) for match in numbered if match))
+    return tuple(_component(item, kind, known) for item in items)
 
 
-def _component(item: Any, known: Mapping[str, Any]) -> Any:
-    return item if isinstance(item, Component) else parse(item, **known)
+def _pairs(parameter: Parameter, pairs: Iterable[tuple[int, Any]]) -> Any:
+    """As pairs wherever they are taken, since a mapping cannot be hashed."""
+    return tuple(pairs) if parameter.sequence else dict(pairs)
 
 
-def _bare(text: str) -> str:
+def _component(item: Any, kind: str, known: Mapping[str, Any]) -> Any:
+    return _parse(item, kind, known) if isinstance(item, str | Mapping) else item
+
+
+# --- writing ------------------------------------------------------------------------------------------------
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Component):
+        return _wrapped(describe(value))
+    if isinstance(value, str):
+        return value if _is_plain(value) else repr(value)
+    if isinstance(value, Mapping) and any(isinstance(item, Component) for item in value.values()):
+        value = tuple(value.items())
+    if isinstance(value, tuple) and value and isinstance(value[0], Component):
+        return f"({' | '.join(map(describe, value))})"
+    if isinstance(value, tuple) and value and isinstance(value[0], tuple) and isinstance(value[0][-1], Component):
+        return f"({' | '.join(f'{key}: {describe(item)}' for key, item in value)})"
+    return _wrapped(str(value))
+
+
+def _is_plain(text: str) -> bool:
+    """Whether text is read as itself without quotes."""
+    if text != text.strip() or _literal(text) != text or not _balanced(text):
+        return False
+    if any(_opens_quotes(text, place) for place in range(len(text))):
+        return False
+    return all(_split(text, mark) == [text] for mark in (",", ">>", "|"))
+
+
+def _wrapped(text: str) -> str:
+    """In parentheses, if what is in it would be read as what is around it."""
+    marked = any(mark in text for mark in (",", ">>", "|"))
+    return f"({text})" if marked and _unwrapped(text) == text else text
+
+
+# --- parentheses and quotes ---------------------------------------------------------------------------------
+
+
+def _unwrapped(text: str) -> str:
     """Without the parentheses around it, if they are around all of it."""
     text = text.strip()
     inside = text[1:-1]
     return inside if text.startswith("(") and text.endswith(")") and _balanced(inside) else text
 
 
+def _split(text: str, separator: str) -> list[str]:
+    """The parts between separators that are not inside parentheses or quotes."""
+    parts = []
+    start = 0
+    for place, depth in _outside_quotes(text):
+        if depth == 0 and place >= start and text.startswith(separator, place):
+            parts.append(text[start:place])
+            start = place + len(separator)
+    return [*parts, text[start:]]
+
+
 def _balanced(text: str) -> bool:
     depth = 0
-    for c in text:
-        depth += (c == "(") - (c == ")")
+    for _, depth in _outside_quotes(text):
         if depth < 0:
             return False
     return depth == 0
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, tuple) and value and isinstance(value[0], Component):
-        return f"({' | '.join(map(describe, value))})"
-    if isinstance(value, tuple) and value and isinstance(value[0], tuple):
-        return f"({' | '.join(f'{start}: {describe(item)}' for start, item in value)})"
-    if isinstance(value, str) and _literal(value) != value:
-        return repr(value)  # text that would be read as a number or a word
-    text = describe(value) if isinstance(value, Component) else str(value)
-    needs = any(mark in text for mark in (",", ">>", "|"))
-    return f"({text})" if needs and _bare(text) == text else text
+def _outside_quotes(text: str) -> Iterator[tuple[int, int]]:
+    """The places that are not inside quotes, each with how many parentheses are open after it."""
+    depth = 0
+    quoted_until = 0
+    for place, c in enumerate(text):
+        if place < quoted_until:
+            continue
+        if _opens_quotes(text, place) and (quoted := _QUOTED.match(text, place)):
+            quoted_until = quoted.end()
+            continue
+        depth += (c == "(") - (c == ")")
+        yield place, depth
+
+
+def _opens_quotes(text: str, place: int) -> bool:
+    """Whether a quotation begins here: the apostrophe within a word is none."""
+    before = text[:place].rstrip()
+    return text[place] in "'\"" and (not before or before[-1] in _BEFORE_QUOTES)

@@ -1,25 +1,156 @@
-"""Parameters of components, checked against their annotations when a component is made.
+"""Parameters, as their annotations say.
 
-One mechanism for rules, mixers, attacks, client algorithms, the server's optimiser and partitions: what the annotation
-of a field says is what the field takes. A choice of words is annotated with `typing.Literal`.
+One mechanism for whatever has a name (rules, mixers, attacks, client algorithms, partitions, the server's optimiser,
+models, data sets): what the annotation of a field or argument says is what it takes. A choice of words is annotated
+with `typing.Literal`, a bound of a number as `fedward.registry.bounds` has it: ``Annotated[int, AtLeast(1)]``.
 """
 
 from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from functools import lru_cache
 from math import isnan
 from numbers import Integral, Real
 from types import NoneType, SimpleNamespace, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
+from .bounds import AtLeast, Limit, in_words
+from .naming import article
+
 Variant = Literal["paper", "official"]
 """What a rule does where the authors' code differs from their paper."""
+
+_BYZANTINE = AtLeast(0, "f counts byzantine clients")
+
+
+# --- what there is to know about a parameter ----------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """A parameter of a class or function.
+
+    Attributes:
+        name: as it is called.
+        takes: the annotation, evaluated, bounds included; Any where there is none.
+        default: `...` if it must be given.
+    """
+
+    name: str
+    takes: Any
+    default: Any = ...
+
+    @property
+    def components(self) -> tuple[Any, ...]:
+        """The classes of components that it takes or holds."""
+        return _components_in(self.takes)
+
+    @property
+    def numbers(self) -> bool:
+        """Whether it takes any number."""
+        return float in self._choices
+
+    @property
+    def none(self) -> bool:
+        """Whether it takes None."""
+        return NoneType in self._choices
+
+    @property
+    def several(self) -> bool:
+        """Whether it takes a list, a tuple or a mapping."""
+        return any(_is_class(get_origin(choice), (Sequence, Mapping)) for choice in self._choices)
+
+    @property
+    def sequence(self) -> bool:
+        """Whether it takes a list or a tuple."""
+        return any(_is_class(get_origin(choice), Sequence) for choice in self._choices)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words that it takes."""
+        literals = (choice for choice in self._choices if get_origin(choice) is Literal)
+        return tuple(word for literal in literals for word in get_args(literal) if isinstance(word, str))
+
+    @property
+    def _choices(self) -> tuple[Any, ...]:
+        """Of which types it takes one, without their bounds."""
+        bare = _bare(self.takes)
+        return tuple(map(_bare, get_args(bare))) if get_origin(bare) in (Union, UnionType) else (bare,)
+
+
+@lru_cache(maxsize=1024)
+def parameters_of(maker: Callable[..., Any]) -> Mapping[str, Parameter]:
+    """The parameters of a dataclass, another class, a function or whatever can be called, by name.
+
+    Of an abstract class without fields, or of arguments that have no name of their own, nothing is known. A parameter
+    called f counts byzantine clients, and so is at least 0 everywhere.
+    """
+    if isinstance(maker, type) and is_dataclass(maker):
+        found = [_of_field(maker, field) for field in fields(maker) if field.init]
+    else:
+        found = list(_of_arguments(maker))
+    return {parameter.name: parameter for parameter in found}
+
+
+def _of_field(cls: type, field: Field[Any]) -> Parameter:
+    default = field.default
+    if field.default_factory is not MISSING:
+        default = field.default_factory()
+    base = next(base for base in cls.__mro__ if field.name in inspect.get_annotations(base))
+    takes = _evaluated(base.__module__, field.name, inspect.get_annotations(base)[field.name])
+    return Parameter(name=field.name, takes=takes, default=... if default is MISSING else default)
+
+
+def _of_arguments(maker: Callable[..., Any]) -> Iterator[Parameter]:
+    home = getattr(maker, "__init__", maker) if isinstance(maker, type) else maker
+    if home is object.__init__:
+        return
+    for argument in inspect.signature(maker).parameters.values():
+        if argument.kind in (argument.POSITIONAL_OR_KEYWORD, argument.KEYWORD_ONLY):
+            unknown = argument.annotation is argument.empty
+            takes = Any if unknown else _evaluated(home.__module__, argument.name, argument.annotation)
+            default = ... if argument.default is argument.empty else argument.default
+            yield Parameter(name=argument.name, takes=takes, default=default)
+
+
+def _evaluated(module: str, name: str, annotation: Any) -> Any:
+    """An annotation with the names of the module that it is written in."""
+    holder = SimpleNamespace(__annotations__={name: annotation})
+    names = vars(sys.modules[module]) if module in sys.modules else {}
+    try:
+        takes = get_type_hints(holder, globalns=dict(names), include_extras=True)[name]
+    except (NameError, AttributeError, SyntaxError, TypeError):
+        return Any  # a name that is local to a function, or imported for type checkers alone
+    return Annotated[takes, _BYZANTINE] if name == "f" else takes
+
+
+def _bare(annotation: Any) -> Any:
+    """Without bounds."""
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+
+
+def _components_in(annotation: Any) -> tuple[Any, ...]:
+    if _is_component(annotation):
+        return (annotation,)
+    inner = get_args(annotation) if get_origin(annotation) not in (Literal, type) else ()
+    return tuple(dict.fromkeys(cls for part in inner for cls in _components_in(part)))
+
+
+def _is_class(annotation: Any, base: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, base)
+
+
+def _is_component(annotation: Any) -> bool:
+    """Whether this is a class of rules, mixers, attacks or another kind of component."""
+    return isinstance(annotation, type) and isinstance(getattr(annotation, "kind", None), str)
+
+
+# --- holding values against it ------------------------------------------------------------------------------
 
 
 def check_parameters(component: Any) -> None:
@@ -34,14 +165,13 @@ def check_parameters(component: Any) -> None:
         ValueError: names the parameter, what it takes and what it got.
     """
     cls = type(component)
-    for name, annotation in types_of(cls).items():  # type: ignore[arg-type]  # classes are hashable
+    if not is_dataclass(cls):
+        return
+    for name, parameter in parameters_of(cls).items():
         value = getattr(component, name)
-        kept = check_value(cls.__name__, name, value, annotation)
+        kept = check_value(cls.__name__, name, value, parameter.takes)
         if kept is not value:
             object.__setattr__(component, name, kept)
-    f = getattr(component, "f", 0)
-    if isinstance(f, Integral) and f < 0:
-        raise ValueError(f"{cls.__name__}: f counts byzantine clients, a whole number of at least 0, got {f!r}")
 
 
 def check_value(owner: str, name: str, value: Any, annotation: Any) -> Any:
@@ -52,32 +182,20 @@ def check_value(owner: str, name: str, value: Any, annotation: Any) -> Any:
     """
     try:
         return _fitted(value, annotation)
-    except _MisfitError:
-        takes, remedy = _words(annotation), _remedy(value, annotation)
-        raise ValueError(f"{owner}: {name} is {takes}, got {value!r}{remedy}") from None
-
-
-@lru_cache(maxsize=1024)
-def types_of(cls: type) -> Mapping[str, Any]:
-    """The types of a dataclass's parameters, by name; of a class that is none, nothing is known."""
-    if not is_dataclass(cls):
-        return {}
-    return {parameter.name: _annotation(cls, parameter.name) for parameter in fields(cls) if parameter.init}
-
-
-def _annotation(cls: type, name: str) -> Any:
-    """The type that the nearest class gives to a field, with the names of the module that this class is in."""
-    base = next(base for base in cls.__mro__ if name in inspect.get_annotations(base))
-    holder = SimpleNamespace(__annotations__={name: inspect.get_annotations(base)[name]})
-    names = vars(sys.modules[base.__module__]) if base.__module__ in sys.modules else {}
-    try:
-        return get_type_hints(holder, globalns=dict(names))[name]
-    except (NameError, AttributeError, SyntaxError, TypeError):
-        return Any  # a name that is local to a function, or imported for type checkers alone
+    except _MisfitError as misfit:
+        remedy = misfit.hint
+        if isinstance(value, str) and _components_in(annotation):
+            remedy = f"fedward.parse({value!r}) makes one of text"
+        message = f"{owner}: {name} is {_words(annotation)}, got {value!r}"
+        raise ValueError(f"{message}; {remedy}" if remedy else message) from None
 
 
 class _MisfitError(Exception):
     """A value that an annotation does not allow. It never leaves this module."""
+
+    def __init__(self, hint: str = "") -> None:
+        super().__init__(hint)
+        self.hint = hint
 
 
 def _fitted(value: Any, annotation: Any) -> Any:
@@ -87,6 +205,8 @@ def _fitted(value: Any, annotation: Any) -> Any:
     if isinstance(value, float) and isnan(value):
         raise _MisfitError
     origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _within(_fitted(value, inner[0]), inner[1:])
     if origin in (Union, UnionType):
         return _first_fit(value, inner)
     if origin is Literal:
@@ -103,13 +223,23 @@ def _fitted(value: Any, annotation: Any) -> Any:
     return value
 
 
+def _within(value: Any, notes: Sequence[Any]) -> Any:
+    """The value, if it is a number only one within all bounds; other notes than bounds are anybody's own."""
+    if isinstance(value, Real):
+        for note in notes:
+            if isinstance(note, Limit) and not note.holds(value):
+                raise _MisfitError(note.hint)
+    return value
+
+
 def _first_fit(value: Any, choices: Sequence[Any]) -> Any:
+    hints = []
     for choice in choices:
         try:
             return _fitted(value, choice)
-        except _MisfitError:
-            continue
-    raise _MisfitError
+        except _MisfitError as misfit:
+            hints.append(misfit.hint)
+    raise _MisfitError(next(filter(None, hints), ""))
 
 
 def _fitted_mapping(value: Any, origin: type, inner: Sequence[Any]) -> Any:
@@ -131,9 +261,8 @@ def _fitted_sequence(value: Any, origin: type, inner: Sequence[Any]) -> Any:
     else:
         types = (inner[0] if inner else Any,) * len(value)
     items = [_fitted(item, each) for item, each in zip(value, types, strict=True)]
-    if all(kept is item for kept, item in zip(items, value, strict=True)) and (
-        isinstance(value, tuple) or origin not in (tuple, Sequence)
-    ):
+    unchanged = all(kept is item for kept, item in zip(items, value, strict=True))
+    if unchanged and (isinstance(value, tuple) or origin not in (tuple, Sequence)):
         return value
     return items if origin is list else tuple(items)
 
@@ -163,43 +292,6 @@ def _require(fits: bool) -> None:
         raise _MisfitError
 
 
-def _is_class(annotation: Any, base: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, base)
-
-
-def _is_component(annotation: Any) -> bool:
-    """Whether this is a class of rules, mixers, attacks or client algorithms."""
-    return isinstance(annotation, type) and isinstance(getattr(annotation, "kind", None), str)
-
-
-def components_in(annotation: Any) -> tuple[type, ...]:
-    """The classes of components that a parameter of this type takes or holds."""
-    if _is_component(annotation):
-        return (annotation,)
-    inner = get_args(annotation) if get_origin(annotation) not in (Literal, type) else ()
-    return tuple(dict.fromkeys(cls for part in inner for cls in components_in(part)))
-
-
-def takes_numbers(annotation: Any) -> bool:
-    """Whether a parameter of this type takes any number."""
-    return float in _choices(annotation)
-
-
-def takes_none(annotation: Any) -> bool:
-    """Whether a parameter of this type takes None."""
-    return NoneType in _choices(annotation)
-
-
-def takes_several(annotation: Any) -> bool:
-    """Whether a parameter of this type takes a list, a tuple or a mapping."""
-    origins = [get_origin(choice) for choice in _choices(annotation)]
-    return any(_is_class(origin, Sequence) or _is_class(origin, Mapping) for origin in origins)
-
-
-def _choices(annotation: Any) -> tuple[Any, ...]:
-    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
-
-
 # --- what to say --------------------------------------------------------------------------------------------
 
 _PLAIN: Mapping[Any, str] = {
@@ -217,6 +309,9 @@ _PLAIN: Mapping[Any, str] = {
 def _words(annotation: Any) -> str:
     """What a parameter of this type takes."""
     origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        bounds = [note for note in inner[1:] if isinstance(note, Limit)]
+        return f"{_words(inner[0])} {in_words(bounds)}".rstrip()
     if origin in (Union, UnionType):
         return " or ".join(_words(choice) for choice in inner)
     if origin is Literal:
@@ -232,12 +327,5 @@ def _words(annotation: Any) -> str:
     if annotation in _PLAIN:
         return _PLAIN[annotation]
     if _is_component(annotation):
-        name = "client algorithm" if annotation.kind == "client" else annotation.kind
-        return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+        return article(annotation.kind)
     return getattr(origin or annotation, "__name__", str(annotation))
-
-
-def _remedy(value: Any, annotation: Any) -> str:
-    if isinstance(value, str) and components_in(annotation):
-        return f"; fedward.parse({value!r}) makes one of text"
-    return ""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from ..sim.record import mean_of_known
 from . import plots, scores, style
 from .audits import find_audit, load_audit
 from .grid import Placed, best_by_cell, is_grid, place, plain, setting, unique
@@ -91,8 +92,8 @@ def _summary(placed: Sequence[Placed]) -> str:
                 whole(entry.column),
                 f"{per_cent(best.accuracy, 2)}<small>round {best.round:,}</small>" if (best := run.best) else NONE,
                 per_cent(last[0].accuracy if last else None, 2),
-                per_cent(_mean(r.honest_accepted for r in run.records), 1),
-                per_cent(_mean(r.byzantine_accepted for r in run.records), 1),
+                per_cent(mean_of_known(r.honest_accepted for r in run.records), 1),
+                per_cent(mean_of_known(r.byzantine_accepted for r in run.records), 1),
                 _rounds(run),
                 NONE if (seconds := _seconds(run)) is None else f"{seconds:.3g}",
             ]
@@ -113,13 +114,8 @@ def _rounds(run: RunData) -> str:
     return f"{run.rounds:,}"
 
 
-def _mean(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return fmean(known) if known else None
-
-
 def _seconds(run: RunData) -> float | None:
-    return _mean(sum(r.seconds.values()) if r.seconds else None for r in run.records)
+    return mean_of_known(sum(r.seconds.values()) if r.seconds else None for r in run.records)
 
 
 def _heat_table(placed: Sequence[Placed]) -> str:
@@ -197,7 +193,7 @@ def _run_section(number: int, entry: Placed, is_open: bool) -> str:
     run, name = entry.run, f"run-{number}"
     best = run.best
     facts = [f"best {per_cent(best.accuracy, 2)}"] if best else []
-    rate = _mean(r.byzantine_accepted for r in run.records)
+    rate = mean_of_known(r.byzantine_accepted for r in run.records)
     facts += [f"byzantine accepted {rate:.1%}"] if rate is not None else []
     return (
         f'<details class="run" id="{name}"{" open" * is_open}>'

@@ -6,12 +6,11 @@ Every distance from a mix of rows follows from the Gram matrix, so no iteration 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from ..core import Context, Plan, Rule, State, finite_copy
+from ..core import Context, Plan, Rule, State, Traits, finite_copy
 from ..registry.entries import register
 from ..stack import Dots, Gram, Statistic, Updates, cosines
 from .mixers import sequential_buckets
@@ -48,8 +47,10 @@ class GeometricMedian(_FromGram):
 
     iterations: int = 1000
     tolerance: float = 1e-9
-    properties: ClassVar[frozenset[str]] = frozenset(
-        {"permutation", "translation", "scale", "columns", "rotation", "unanimity", "box", "breakdown"}
+    declared = Traits(
+        properties=frozenset(
+            {"permutation", "translation", "scale", "columns", "rotation", "unanimity", "box", "breakdown"}
+        )
     )
 
     def __post_init__(self) -> None:
@@ -83,7 +84,7 @@ class RFA(_FromGram):
 
     nu: float = 0.1
     iterations: int = 3
-    properties: ClassVar[frozenset[str]] = frozenset({"permutation", "columns", "rotation", "unanimity", "box"})
+    declared = Traits(properties=frozenset({"permutation", "columns", "rotation", "unanimity", "box"}))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -115,7 +116,7 @@ class Huber(_FromGram):
     threshold: float
     tolerance: float = 1e-3
     iterations: int = 100
-    properties: ClassVar[frozenset[str]] = frozenset({"permutation", "columns", "rotation", "unanimity", "box"})
+    declared = Traits(properties=frozenset({"permutation", "columns", "rotation", "unanimity", "box"}))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -152,9 +153,7 @@ class CenteredClipping(Rule):
 
     radius: float
     iterations: int = 1
-    history: ClassVar[bool] = True
-    server_rows: ClassVar[bool] = True
-    properties: ClassVar[frozenset[str]] = frozenset({"permutation", "columns", "rotation"})
+    declared = Traits(history=True, server_rows=True, properties=frozenset({"permutation", "columns", "rotation"}))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -191,9 +190,7 @@ class SequentialCenteredClipping(Rule):
 
     radius: float
     s: int = 2
-    history: ClassVar[bool] = True
-    server_rows: ClassVar[bool] = True
-    properties: ClassVar[frozenset[str]] = frozenset({"columns", "rotation"})
+    declared = Traits(history=True, server_rows=True, properties=frozenset({"columns", "rotation"}))
 
     def __post_init__(self) -> None:
         super().__post_init__()

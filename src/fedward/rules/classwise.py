@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from ..core import BoundError, Context, Plan, Reason, State, finite_copy
+from ..core import WHOLE, BoundError, Context, Plan, Reason, State, Traits, finite_copy
 from ..core.state import ROWS, check_remember, entries, key, placed, updated, within
 from ..registry.entries import register
 from ..stack import Gathered, Kernel, Statistic, Updates, made_of
@@ -20,17 +20,17 @@ _BUFFER = "class momentum"
 _BASE = "base"
 
 
-@dataclass(frozen=True, eq=False)
-class _Compensated(Plan):
-    """Plans of the base rule, by class, with the average of the buffers put to them as one more row."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Received:
+    """What the base rule decided on the rows of each class, and the average of the buffers that was mixed in."""
 
-    inner: Mapping[int, Plan] = field(default_factory=dict)
-    average: Tensor | None = None
+    plans: Mapping[int, Plan]
+    average: Tensor | None
 
 
 @register("class-wise", paper="DeSGD", example={"base": TrimmedMean(f=1)})
 @dataclass(frozen=True, kw_only=True)
-class ClassWise(Wrapped):
+class ClassWise(Wrapped[_Received]):
     """Aggregate the momenta of one class by any rule, and mix in the average of the momenta of all classes.
 
     Made for `fedward.clients.ClassMomentum`: in a round of class c (`Context.group`) the rows are class-c momenta of
@@ -56,6 +56,13 @@ class ClassWise(Wrapped):
     gamma: float = 0.5
     divisor: int | Literal["available"] = "available"
     remember: int = ROWS
+    declared = replace(
+        WHOLE,
+        passes=3,
+        history=True,
+        server_rows=True,
+        properties=frozenset({"permutation", "scale", "columns"}),
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -65,82 +72,76 @@ class ClassWise(Wrapped):
             raise ValueError(f"divisor counts classes, at least 1, got {self.divisor}")
         check_remember(self.remember)
 
-    @property
-    def passes(self) -> int | None:  # type: ignore[override]  # class variables elsewhere
-        """One more than the base rule's: in rounds of several classes, what came of each is worked out once more."""
-        return None if self.base.passes is None else self.base.passes + 1
-
-    @property
-    def history(self) -> bool:  # type: ignore[override]
-        return True
-
-    @property
-    def server_rows(self) -> bool:  # type: ignore[override]
-        return True
-
-    @property
-    def properties(self) -> frozenset[str]:  # type: ignore[override]
-        return frozenset({"permutation", "scale", "columns"}) & super().properties
+    def traits(self) -> Traits:
+        # In rounds of several classes, what came of each is worked out once more.
+        base = self.base.traits().passes
+        return replace(super().traits(), passes=None if base is None else base + 1)
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         return self.base.statistics(within(state, _BASE), context.fold("base"))
 
-    def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        inner = self._by_class(updates, state, context)
-        plan, average = _mean_of(list(inner.values())), self._average(state)
-        fresh = 1 - self.gamma
+    def decide(self, updates: Updates, state: State, context: Context) -> Plan[_Received]:
+        plans = self._by_class(updates, state, context)
+        average = self._average(state)
+        plan = _mean_of(list(plans.values()))
+        # The average of the buffers is one more row below those that the plan is about.
         stack = plan.updates.anchored(_zeros(updates) if average is None else average)
         weights: Tensor | None = None
         kernel: Kernel | None = None
         if plan.weights is not None:
             added = torch.tensor([self.gamma], dtype=torch.float64)
-            weights = torch.cat([fresh * plan.weights.double().cpu(), added])
-        else:
-            beneath = plan.kernel
-            assert beneath is not None
-
-            @made_of(beneath)
-            def kernel(block: Tensor) -> Tensor:
-                return beneath(block[:-1]).mul(fresh).add(block[-1], alpha=self.gamma)
-
-        judged = plan.judged or plan.updates
-        return _Compensated(stack, weights, kernel, plan.scores, plan.reasons, judged, plan.note, inner, average)
+            weights = torch.cat([(1 - self.gamma) * plan.weights.double().cpu(), added])
+        if plan.kernel is not None:
+            kernel = _compensated(plan.kernel, self.gamma)
+        return Plan(
+            stack,
+            weights,
+            kernel=kernel,
+            scores=plan.scores,
+            reasons=plan.reasons,
+            judged=plan.judged or plan.updates,
+            note=plan.note,
+            memo=_Received(plans=plans, average=average),
+        )
 
     def _by_class(self, updates: Updates, state: State, context: Context) -> dict[int, Plan]:
         """The base rule's plan for the rows of each class."""
-        below = context.fold("base")
+        memory, below = within(state, _BASE), context.fold("base")
         if not isinstance(context.group, Mapping):
-            return {context.group or 0: self.base.decide(updates, within(state, _BASE), below)}
-        classes, plans = [context.group[name] for name in updates.ids], {}
+            return {context.group or 0: self.base.decide(updates, memory, below)}
+        classes = [context.group[name] for name in updates.ids]
+        plans = {}
         for c in sorted(set(classes)):
             rows = updates.take(torch.tensor([i for i, other in enumerate(classes) if other == c]))
             try:
                 self.base.check(rows.n)
             except BoundError as error:
                 raise BoundError(f"class {c}: {error}") from None
-            plans[c] = self.base.decide(rows, within(state, _BASE), replace(below, group=c))
+            plans[c] = self.base.decide(rows, memory, replace(below, group=c))
         return plans
 
-    def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
-        assert isinstance(plan, _Compensated)
-        buffers = {k: v * self.decay if _is_buffer(k) else v for k, v in placed(state, _BASE, {}).items()}
-        after: State = within(state, _BASE)
-        for c, inner in plan.inner.items():
-            fresh = self._fresh(plan, inner, output)
+    def advance(self, state: State, plan: Plan[_Received], output: Tensor, context: Context) -> State:
+        received = plan.memo
+        faded = {name: self.decay * buffer for name, buffer in entries(state, _BUFFER).items()}
+        buffers = {**placed(state, _BASE, {}), **faded}
+        memory: State = within(state, _BASE)
+        below = context.fold("base")
+        for c, inner in received.plans.items():
+            fresh = self._fresh(received, inner, output)
             buffers[key(_BUFFER, c)] = fresh
-            below = replace(context.fold("base"), group=c if isinstance(context.group, Mapping) else context.group)
-            after = self.base.advance(after, inner, fresh.to(output.dtype), below)
-        buffers = updated(buffers, {}, list(plan.inner), self.remember)
-        return placed(buffers, _BASE, after)
+            group = c if isinstance(context.group, Mapping) else context.group
+            memory = self.base.advance(memory, inner, fresh.to(output.dtype), replace(below, group=group))
+        buffers = updated(buffers, {}, list(received.plans), self.remember)
+        return placed(buffers, _BASE, memory)
 
-    def _fresh(self, plan: _Compensated, inner: Plan, output: Tensor) -> Tensor:
+    def _fresh(self, received: _Received, inner: Plan, output: Tensor) -> Tensor:
         """What the base rule made of the rows of one class: of a single one, it is in the output."""
         wide = torch.promote_types(output.dtype, torch.float32)
-        if len(plan.inner) > 1:
+        if len(received.plans) > 1:
             return finite_copy(inner.execute().to(wide))
         fresh = output.to(wide, copy=True)
-        if plan.average is not None:
-            fresh.sub_(plan.average.to(fresh), alpha=self.gamma)
+        if received.average is not None:
+            fresh.sub_(received.average.to(fresh), alpha=self.gamma)
         return finite_copy(fresh.div_(1 - self.gamma))
 
     def _average(self, state: State) -> Tensor | None:
@@ -159,8 +160,14 @@ def _zeros(updates: Updates) -> Tensor:
     return torch.zeros(updates.d, dtype=torch.float32, device=updates.device)
 
 
-def _is_buffer(name: str) -> bool:
-    return name.startswith(f"{_BUFFER} of ")
+def _compensated(kernel: Kernel, gamma: float) -> Kernel:
+    """What a kernel makes of all rows but the last, mixed with the last."""
+
+    @made_of(kernel)
+    def mixed(block: Tensor) -> Tensor:
+        return kernel(block[:-1]).mul(1 - gamma).add(block[-1], alpha=gamma)
+
+    return mixed
 
 
 def _mean_of(plans: Sequence[Plan]) -> Plan:
@@ -175,14 +182,14 @@ def _mean_of(plans: Sequence[Plan]) -> Plan:
     note = ", ".join(dict.fromkeys(plan.note for plan in plans if plan.note))
     weights = [plan.weights.double().cpu() * share for plan in plans if plan.weights is not None]
     if len(weights) == len(plans):
-        return Plan(stack, torch.cat(weights), None, scores, reasons, judged, note)
+        return Plan(stack, torch.cat(weights), scores=scores, reasons=reasons, judged=judged, note=note)
 
     @made_of(*(plan.kernel for plan in plans))
     def kernel(block: Tensor) -> Tensor:
         parts = zip(plans, stack.split(block), strict=True)
         return torch.stack([_on_block(plan, rows) for plan, rows in parts]).mean(0)
 
-    return Plan(stack, None, kernel, scores, reasons, judged, note)
+    return Plan(stack, kernel=kernel, scores=scores, reasons=reasons, judged=judged, note=note)
 
 
 def _on_block(plan: Plan, rows: Tensor) -> Tensor:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..core import Context, Plan, Reason, Rule, State, average_of, median
+from ..core import Context, Plan, Reason, Rule, State, Traits, average_of, median
 from ..registry.entries import register
 from ..stack import Gram, SqNorms, Statistic, Updates, cosines
 from .mixers import clip_factors
@@ -42,9 +42,7 @@ class CosineClustering(_FromAngles):
     """
 
     linkage: Linkage = "single"
-    properties: ClassVar[frozenset[str]] = frozenset(
-        {"permutation", "scale", "columns", "rotation", "unanimity", "box"}
-    )
+    declared = Traits(properties=frozenset({"permutation", "scale", "columns", "rotation", "unanimity", "box"}))
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         cos = cosines(updates.gram())
@@ -122,8 +120,7 @@ class ClippedClustering(_FromAngles):
 
     linkage: Linkage = "average"
     remember: int = 100_000
-    history: ClassVar[bool] = True
-    properties: ClassVar[frozenset[str]] = frozenset({"permutation", "scale", "columns", "rotation", "unanimity"})
+    declared = Traits(history=True, properties=frozenset({"permutation", "scale", "columns", "rotation", "unanimity"}))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -168,8 +165,7 @@ class FLAME(_FromAngles):
     """
 
     noise: float = 0.001
-    server_rows: ClassVar[bool] = True
-    properties: ClassVar[frozenset[str]] = frozenset({"permutation", "scale"})
+    declared = Traits(server_rows=True, properties=frozenset({"permutation", "scale"}))
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import ClassVar
 
 import torch
 
-from ..core import Bound, Context, Plan, Reason, Rule, State, median
+from ..core import Bound, Context, Plan, Reason, Rule, State, Traits, median
 from ..registry.entries import register
 from ..stack import SqNorms, Statistic, Updates
 from ..stack import kernels as columns
@@ -37,13 +36,10 @@ class Mean(Rule):
 
     weighted: bool = False
 
-    @property
-    def by_client(self) -> bool:  # type: ignore[override]  # class variables elsewhere
-        return self.weighted
+    declared = Traits(properties=_COLUMNWISE | {"rotation", "mean"})
 
-    @property
-    def properties(self) -> frozenset[str]:  # type: ignore[override]
-        return _COLUMNWISE | ({"rotation"} if self.weighted else {"rotation", "mean"})
+    def traits(self) -> Traits:
+        return replace(self.declared.without("mean"), by_client=True) if self.weighted else self.declared
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         if self.weighted:
@@ -60,7 +56,7 @@ class ClipMean(Rule):
     (1/n) sum_i x_i min(1, M / |x_i|), M = median norm: what ``ClipNorm(radius="median") >> Mean()`` is.
     """
 
-    properties: ClassVar[frozenset[str]] = frozenset({"permutation", "scale", "columns", "rotation", "unanimity"})
+    declared = Traits(properties=frozenset({"permutation", "scale", "columns", "rotation", "unanimity"}))
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         return (SqNorms(),)
@@ -78,7 +74,7 @@ class Median(Rule):
     Yin et al. 2018, Definition 1. Some published code takes the lower of the two.
     """
 
-    properties: ClassVar[frozenset[str]] = _COLUMNWISE | {"breakdown"}
+    declared = Traits(properties=_COLUMNWISE | {"breakdown"})
 
     def withstands(self, n: int) -> int:
         return (n - 1) // 2
@@ -96,8 +92,7 @@ class TrimmedMean(Rule):
     """
 
     f: int
-    bound: ClassVar[Bound] = Bound(2, 1)
-    properties: ClassVar[frozenset[str]] = _COLUMNWISE | {"mean", "breakdown"}
+    declared = Traits(bound=Bound(2, 1), properties=_COLUMNWISE | {"mean", "breakdown"})
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         return Plan(updates, kernel=partial(columns.trimmed_mean, f=self.f))
@@ -113,8 +108,7 @@ class MeaMed(Rule):
     """
 
     f: int
-    bound: ClassVar[Bound] = Bound(2, 1)
-    properties: ClassVar[frozenset[str]] = _COLUMNWISE | {"mean", "breakdown"}
+    declared = Traits(bound=Bound(2, 1), properties=_COLUMNWISE | {"mean", "breakdown"})
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         return Plan(updates, kernel=partial(columns.mean_around_median, count=updates.n - self.f))
@@ -130,8 +124,7 @@ class Phocas(Rule):
     """
 
     f: int
-    bound: ClassVar[Bound] = Bound(2, 1)
-    properties: ClassVar[frozenset[str]] = _COLUMNWISE | {"mean", "breakdown"}
+    declared = Traits(bound=Bound(2, 1), properties=_COLUMNWISE | {"mean", "breakdown"})
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         return Plan(updates, kernel=partial(columns.mean_around_trimmed_mean, f=self.f))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from ..core import Context, Plan, Rule, State
+from ..core import Context, Plan, Rule, State, Traits
 from ..registry.entries import register
 from ..stack import Gram, SqNorms, Statistic, Updates, cosines, squared_distances
 
@@ -28,9 +27,7 @@ class CopodDOS(Rule):
     differ by rounding alone count as equal here, and a skewness that is nothing but rounding counts as none.
     """
 
-    properties: ClassVar[frozenset[str]] = frozenset(
-        {"permutation", "scale", "columns", "rotation", "unanimity", "box"}
-    )
+    declared = Traits(properties=frozenset({"permutation", "scale", "columns", "rotation", "unanimity", "box"}))
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         return (SqNorms(), Gram())

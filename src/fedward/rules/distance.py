@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from ..core import Bound, BoundError, Context, Plan, Reason, Rule, State, average_of, smallest
+from ..core import Bound, BoundError, Context, Plan, Reason, Rule, State, Traits, average_of, smallest
 from ..registry.entries import register
 from ..stack import Gram, Statistic, Updates
 from ..stack import kernels as columns
@@ -60,8 +59,7 @@ class Krum(_FromDistances):
     """
 
     f: int
-    bound: ClassVar[Bound] = Bound(2, 3)
-    properties: ClassVar[frozenset[str]] = _ROWWISE | {"breakdown"}
+    declared = Traits(bound=Bound(2, 3), properties=_ROWWISE | {"breakdown"})
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         scores, chosen = lowest_scores(updates.sq_dists(), updates.n - self.f - 2, 1)
@@ -79,12 +77,11 @@ class MultiKrum(_FromDistances):
 
     f: int
     m: int | None = None
-    bound: ClassVar[Bound] = Bound(2, 3)
+    declared = Traits(bound=Bound(2, 3), properties=_ROWWISE | {"breakdown"})
 
-    @property
-    def properties(self) -> frozenset[str]:  # type: ignore[override]  # a class variable elsewhere
+    def traits(self) -> Traits:
         # More than n - f rows would let colluders in.
-        return _ROWWISE | {"breakdown"} if self.m is None else _ROWWISE
+        return self.declared if self.m is None else self.declared.without("breakdown")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -113,9 +110,11 @@ class Bulyan(_FromDistances):
     """
 
     f: int
-    bound: ClassVar[Bound] = Bound(4, 3)
-    properties: ClassVar[frozenset[str]] = frozenset(
-        {"permutation", "translation", "scale", "columns", "unanimity", "box", "mean", "breakdown"}
+    declared = Traits(
+        bound=Bound(4, 3),
+        properties=frozenset(
+            {"permutation", "translation", "scale", "columns", "unanimity", "box", "mean", "breakdown"}
+        ),
     )
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:

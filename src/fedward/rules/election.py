@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from ..core import Context, Plan, Rule, State, finite_copy, median
+from ..core import Context, Plan, Rule, State, Traits, finite_copy, median
 from ..registry.entries import register
 from ..registry.parameters import Variant
 from ..stack import (
@@ -35,7 +35,7 @@ class SignMajority(Rule):
     "signSGD with majority vote is communication efficient and fault tolerant", ICLR 2019, Algorithm 1.
     """
 
-    properties: ClassVar[frozenset[str]] = frozenset({"permutation", "columns"})
+    declared = Traits(properties=frozenset({"permutation", "columns"}))
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         return Plan(updates, kernel=lambda block: block.sign().sum(0).sign())
@@ -85,8 +85,7 @@ class FedSECA(Rule):
     vote: Literal["crise", "count", "mass"] | None = "crise"
     merge: Literal["roca", "mean"] = "roca"
     variant: Variant = "paper"
-    passes: ClassVar[int] = 4
-    properties: ClassVar[frozenset[str]] = _ELECTIONS
+    declared = Traits(passes=4, properties=_ELECTIONS)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -95,9 +94,8 @@ class FedSECA(Rule):
         if not 0 <= self.momentum < 1:
             raise ValueError(f"0 <= momentum < 1 is needed, got {self.momentum}")
 
-    @property
-    def history(self) -> bool:  # type: ignore[override]  # a class variable elsewhere
-        return self.momentum > 0
+    def traits(self) -> Traits:
+        return replace(self.declared, history=self.momentum > 0)
 
     @property
     def official(self) -> bool:
@@ -187,8 +185,7 @@ class TIES(Rule):
 
     sparsity: float = 0.9
     elect: Literal["count", "mass"] = "count"
-    passes: ClassVar[int] = 3
-    properties: ClassVar[frozenset[str]] = _ELECTIONS
+    declared = Traits(passes=3, properties=_ELECTIONS)
 
     def __post_init__(self) -> None:
         super().__post_init__()

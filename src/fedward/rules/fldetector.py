@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..core import Context, Plan, Reason, Rule, State, average_of, finite_copy
+from ..core import Context, Plan, Reason, Rule, State, Traits, average_of, finite_copy
 from ..core.state import ROWS, check_remember, entries, key, updated
 from ..registry.entries import register
 from ..registry.parameters import Variant
@@ -22,7 +21,7 @@ _FLOOR = 1e-12  # of sums of squares, before their logarithm
 
 @register("fldetector", paper="Zhang et al. 2022")
 @dataclass(frozen=True, kw_only=True)
-class FLDetector(Rule):
+class FLDetector(Rule[Tensor]):
     """Average of all clients but those whose updates have long been far from what was to be expected of them.
 
     1. Expected of client i: its last update plus H v, v the model's last step and H the integrated Hessian, by L-BFGS
@@ -59,11 +58,11 @@ class FLDetector(Rule):
     momentum: float = 0.0
     variant: Variant = "paper"
     remember: int = ROWS
-    history: ClassVar[bool] = True
-    by_client: ClassVar[bool] = True
-    passes: ClassVar[int] = 4
-    properties: ClassVar[frozenset[str]] = frozenset(
-        {"permutation", "translation", "scale", "columns", "rotation", "unanimity", "box"}
+    declared = Traits(
+        history=True,
+        by_client=True,
+        passes=4,
+        properties=frozenset({"permutation", "translation", "scale", "columns", "rotation", "unanimity", "box"}),
     )
 
     def __post_init__(self) -> None:
@@ -72,7 +71,7 @@ class FLDetector(Rule):
             raise ValueError(f"window >= 1, clusters >= 2 and 0 <= momentum < 1 are needed, got {self!r}")
         check_remember(self.remember)
 
-    def decide(self, updates: Updates, state: State, context: Context) -> Plan:
+    def decide(self, updates: Updates, state: State, context: Context) -> Plan[Tensor]:
         deviations = self._deviations(updates, state)
         suspicions = self._suspicions(updates, state, deviations)
         tested = (~suspicions.isnan()).nonzero().flatten()
@@ -83,7 +82,8 @@ class FLDetector(Rule):
             bad = suspicious(suspicions[tested].numpy(), self.clusters, draws.numpy(), self.variant == "official")
             kept[tested[torch.from_numpy(bad)]] = False
         scores = {"suspicion": suspicions, "deviation": deviations}
-        return average_of(updates, kept.nonzero().flatten(), scores=scores, reason=Reason.DISTRUSTED)
+        rows = kept.nonzero().flatten()
+        return average_of(updates, rows, scores=scores, reason=Reason.DISTRUSTED, memo=deviations)
 
     def _deviations(self, updates: Updates, state: State) -> Tensor:
         """The d_i of this round: (n,); NaN without an earlier update, or before there is a pair."""
@@ -105,7 +105,7 @@ class FLDetector(Rule):
             table[:, int(state.get("vectors", 0)) % self.window] = deviations
         return table.nanmean(1)
 
-    def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
+    def advance(self, state: State, plan: Plan[Tensor], output: Tensor, context: Context) -> State:
         updates, aggregate = plan.updates, finite_copy(output)
         past = state.get("aggregates", output.new_empty(0, len(output)))
         new = {"aggregates": torch.cat([past[-self.window :], aggregate[None]])}
@@ -114,20 +114,24 @@ class FLDetector(Rule):
             steps = state.get("steps", past)
             step = finite_copy(aggregate + self.momentum * steps[-1]) if len(steps) else aggregate
             new["steps"] = torch.cat([steps[-self.window :], step[None]])
-        new |= {**self._remembered_scores(plan, state), **remember_rows("row", updates)}
+        new |= self._remembered_scores(state, updates.ids, plan.memo)
+        new |= remember_rows("row", updates)
         return updated(state, new, updates.ids, self.remember)
 
-    def _remembered_scores(self, plan: Plan, state: State) -> dict[str, Tensor]:
-        deviations = dict(zip(plan.updates.ids, plan.scores["deviation"].tolist(), strict=True))
-        if all(np.isnan(d) for d in deviations.values()):
+    def _remembered_scores(self, state: State, clients: Sequence[Hashable], deviations: Tensor) -> dict[str, Tensor]:
+        """Everybody's last deviations, (window,) each, those of this round in the place of the oldest."""
+        if bool(deviations.isnan().all()):
             return {}
         made = int(state.get("vectors", 0))
+        place = made % self.window
         tables = {name: table.clone() for name, table in entries(state, "scores").items()}
-        names: dict[str, Hashable] = {key("scores", client): client for client in deviations}
-        for name in names.keys() - tables.keys():
-            tables[name] = torch.full((self.window,), torch.nan, dtype=torch.float64)
-        for name, table in tables.items():
-            table[made % self.window] = deviations[names[name]] if name in names else torch.nan
+        for table in tables.values():
+            table[place] = torch.nan  # of whoever is absent
+        for client, deviation in zip(clients, deviations, strict=True):
+            name = key("scores", client)
+            if name not in tables:
+                tables[name] = torch.full((self.window,), torch.nan, dtype=torch.float64)
+            tables[name][place] = deviation
         return {**tables, "vectors": torch.tensor(made + 1)}
 
 

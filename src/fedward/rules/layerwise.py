@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from ..core import Context, Plan, Reason, Rule, State, median
+from ..core import Context, Plan, Reason, Rule, State, Traits, median
 from ..registry.entries import register
 from ..stack import Floors, LayerMixed, MagnitudeCounts, SqNorms, Statistic, Updates
 from .election import row_floors
@@ -41,8 +40,7 @@ class LASA(Rule):
     sparsity: float = 0.3
     norm_bound: float = 2.0
     sign_bound: float = 1.0
-    passes: ClassVar[int] = 4
-    properties: ClassVar[frozenset[str]] = frozenset({"permutation", "scale", "columns", "unanimity"})
+    declared = Traits(passes=4, properties=frozenset({"permutation", "scale", "columns", "unanimity"}))
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from ..core import BoundError, Context, Mixer, ScalingMixer, median, smallest
+from ..core import BoundError, Context, Mixer, ScalingMixer, Traits, median, smallest
 from ..registry.entries import register
 from ..stack import Dots, Gram, SqNorms, Statistic, Updates
 
@@ -100,7 +100,7 @@ class NNM(Mixer):
     """
 
     f: int
-    keeps_clients: ClassVar[bool] = True
+    declared = Traits(keeps_clients=True)
 
     def check(self, n: int) -> None:
         _at_least(self, n, self.f + 1, "f + 1")
@@ -149,7 +149,7 @@ class SequentialBucketing(Mixer):
     """
 
     s: int
-    history: ClassVar[bool] = True
+    declared = Traits(history=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core import Compound, Context, Plan, Rule, State
+from ..core import WHOLE, Compound, Context, Plan, Rule, State
 from ..core.state import placed, within
 from ..registry.entries import register
 from ..stack import Statistic, Updates
@@ -34,6 +34,7 @@ class RobustTailor(Compound):
 
     rules: tuple[Rule, ...]
     probabilities: tuple[float, ...] | None = None
+    declared = WHOLE.without("mean")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -46,10 +47,6 @@ class RobustTailor(Compound):
     @property
     def parts(self) -> tuple[Rule, ...]:
         return self.rules
-
-    @property
-    def properties(self) -> frozenset[str]:  # type: ignore[override]  # a class variable elsewhere
-        return super().properties - {"mean"}
 
     def drawn(self, context: Context) -> int:
         """Which rule aggregates this round."""

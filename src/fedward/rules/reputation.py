@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from ..core import Context, Plan, Reason, Rule, State
+from ..core import Context, Plan, Reason, Rule, State, Traits
 from ..core.state import NUMBERS, ROWS, check_remember, entries, key, recall, remember, updated
 from ..registry.entries import register
 from ..stack import Gram, Offset, SqNorms, Statistic, Updates, cosines, evened
@@ -42,10 +41,9 @@ class FoolsGold(Rule):
 
     confidence: float = 1.0
     remember: int = ROWS
-    history: ClassVar[bool] = True
-    by_client: ClassVar[bool] = True
-    passes: ClassVar[int] = 4
-    properties: ClassVar[frozenset[str]] = frozenset({"permutation", "scale", "columns", "rotation"})
+    declared = Traits(
+        history=True, by_client=True, passes=4, properties=frozenset({"permutation", "scale", "columns", "rotation"})
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -114,9 +112,7 @@ class RFFL(Rule):
     clip: float | None = 0.5
     warmup: int = 10
     remember: int = NUMBERS
-    history: ClassVar[bool] = True
-    by_client: ClassVar[bool] = True
-    properties: ClassVar[frozenset[str]] = frozenset({"permutation", "columns", "rotation"})
+    declared = Traits(history=True, by_client=True, properties=frozenset({"permutation", "columns", "rotation"}))
 
     def __post_init__(self) -> None:
         super().__post_init__()

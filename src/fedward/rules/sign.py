@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from math import ceil
-from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..core import Context, Plan, Reason, Rule, State, finite_copy, median
+from ..core import Context, Plan, Reason, Rule, State, Traits, finite_copy, median
 from ..registry.entries import register
 from ..registry.parameters import Variant
 from ..stack import Dots, Gram, Sample, SignCounts, SqNorms, Statistic, Updates
@@ -87,10 +86,9 @@ class SignGuard(Rule):
         """How many rows at most set the clusters' bandwidth; all if None."""
         return 50 if self.official else None
 
-    @property
-    def properties(self) -> frozenset[str]:  # type: ignore[override]  # a class variable elsewhere
-        # Which rows are in the sample hangs on their order.
-        return frozenset({"permutation", "scale"} if self.sample is None else {"scale"})
+    def traits(self) -> Traits:
+        # Which rows are in the sample depends on their order.
+        return self.declared if self.sample is None else self.declared.without("permutation")
 
     def signs(self, context: Context) -> SignCounts:
         """The sign counts that this rule reads in this round."""
@@ -151,7 +149,7 @@ class _WithReference(SignGuard):
     """SignGuard with a feature relative to the previous aggregate, or to all rows while there is none."""
 
     warmup: int | str | None = None
-    history: ClassVar[bool] = True
+    declared = Traits(history=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from ..core import Context, Plan, Reason, Rule, State, finite_copy, smallest
+from ..core import Context, Plan, Reason, Rule, State, Traits, finite_copy, smallest
 from ..core.state import NUMBERS, check_remember, recall, remember, updated
 from ..registry.entries import register
 from ..registry.parameters import Variant
@@ -22,18 +23,22 @@ _COUNT, _BANNED, _BACK, _STREAK = "malicious index", "banned", "way back", "roll
 _SLACK = 1e-9  # accuracies are fractions of few samples: a difference of exactly 10 points must not hang on rounding
 
 
-@dataclass(frozen=True, eq=False)
-class _Verdict(Plan):
-    """A plan, and what it means for the next round."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Books:
+    """What a decision means for the next round."""
 
-    counts: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float64))
-    banned: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float64))
-    rolled_back: bool = False
+    clients: Sequence[Hashable]
+    counts: Tensor
+    banned: Tensor
+    alarmed: bool
+    """Whether the round asks for a step back."""
+    stepped_back: bool
+    """Whether it makes one: the authors' code does so in every other round that asks."""
 
 
 @register("siren", paper="Guo et al. 2021", complexity="O(n^2 d)")
 @dataclass(frozen=True, kw_only=True)
-class SIREN(Rule):
+class SIREN(Rule[_Books]):
     """Believe clients that raise alarms, or those that do not, by the accuracy of their models on the server's data.
 
     Made for `fedward.clients.Siren`: rows are changes Delta_i of the server's model g, and messages say who raises an
@@ -85,12 +90,14 @@ class SIREN(Rule):
     variant: Variant = "paper"
     rounds: int = 40
     remember: int = NUMBERS
-    passes: ClassVar[int | None] = 3
-    properties: ClassVar[frozenset[str]] = frozenset({"permutation"})
-    history: ClassVar[bool] = True
-    root_data: ClassVar[bool] = True
-    by_client: ClassVar[bool] = True
-    recorded: ClassVar[tuple[str, ...]] = (_COUNT,)
+    declared = Traits(
+        passes=3,
+        properties=frozenset({"permutation"}),
+        history=True,
+        root_data=True,
+        by_client=True,
+        recorded=(_COUNT,),
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -103,33 +110,40 @@ class SIREN(Rule):
         """Whether to do as the authors' code does."""
         return self.variant == "official"
 
-    @property
-    def server_rows(self) -> bool:  # type: ignore[override]  # a class variable elsewhere
-        return self.official or self.rollback == "printed"
+    def traits(self) -> Traits:
+        return replace(self.declared, server_rows=self.official or self.rollback == "printed")
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         return (Gram(),) if any(_raised(client, context) for client in context.messages) else ()
 
-    def decide(self, updates: Updates, state: State, context: Context) -> Plan:
+    def decide(self, updates: Updates, state: State, context: Context) -> Plan[_Books]:
         banned = recall(state, _BANNED, updates.ids, 0) > 0
         case = _Case(self, updates, alarms(updates.ids, context), banned, context)
         used = case.benign & ~banned
         weights = torch.zeros(updates.n, dtype=torch.float64)
         if bool(used.any()):
             weights = by_examples(updates.ids, context, used) if self.weighted else used.double() / used.sum()
-        rolled_back = case.branch in (TRUE, DIVERGENT)
-        if self.official:
-            rolled_back = rolled_back and int(state.get(_STREAK, 0)) % 2 == 0
-        counts, barred = self._book(recall(state, _COUNT, updates.ids, 0), case.benign, banned, used)
-        scores = {_COUNT: counts, "accuracy": case.accuracy}
-        excused = [Reason.NO_EXAMPLES if ok else Reason.BANNED for ok in used.tolist()]
-        verdicts = zip(case.benign.tolist(), excused, case.reasons, strict=True)
-        reasons = [excuse if ok else why for ok, excuse, why in verdicts]
+
+        alarmed = case.branch in (TRUE, DIVERGENT)
+        every_other = self.official and int(state.get(_STREAK, 0)) % 2 == 1
+        stepped_back = alarmed and not every_other
         stack = updates
-        if rolled_back and _BACK in state:
+        if stepped_back and _BACK in state:
             stack = updates.anchored(state[_BACK])
             weights = torch.cat([weights, torch.tensor([-1.0], dtype=torch.float64)])
-        return _Verdict(stack, weights, None, scores, reasons, updates, case.branch, counts, barred, rolled_back)
+
+        counts, barred = self._book(recall(state, _COUNT, updates.ids, 0), case.benign, banned, used)
+        excused = [Reason.NO_EXAMPLES if ok else Reason.BANNED for ok in used.tolist()]
+        verdicts = zip(case.benign.tolist(), excused, case.reasons, strict=True)
+        return Plan(
+            stack,
+            weights,
+            scores={_COUNT: counts, "accuracy": case.accuracy},
+            reasons=[excuse if ok else why for ok, excuse, why in verdicts],
+            judged=updates,
+            note=case.branch,
+            memo=_Books(clients=updates.ids, counts=counts, banned=barred, alarmed=alarmed, stepped_back=stepped_back),
+        )
 
     def _book(self, counts: Tensor, benign: Tensor, banned: Tensor, used: Tensor) -> tuple[Tensor, Tensor]:
         """Penalties and awards: the malicious index of each client, and who is banned from now on."""
@@ -141,19 +155,20 @@ class SIREN(Rule):
         limit = self.penalty * len(counts)
         return counts, torch.where((counts - limit).abs() <= _SLACK, banned, counts > limit)
 
-    def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
-        assert isinstance(plan, _Verdict)
-        assert plan.judged is not None
-        ids = plan.judged.ids
-        books = {**remember(_COUNT, ids, plan.counts), **remember(_BANNED, ids, plan.banned.double())}
-        new = updated(state, books, ids, self.remember)
-        if not self.server_rows:
-            return new
+    def advance(self, state: State, plan: Plan[_Books], output: Tensor, context: Context) -> State:
+        books = plan.memo
+        new = {
+            **remember(_COUNT, books.clients, books.counts),
+            **remember(_BANNED, books.clients, books.banned.double()),
+        }
+        after = updated(state, new, books.clients, self.remember)
+        if not self.traits().server_rows:
+            return after
         back = finite_copy(output.to(torch.promote_types(output.dtype, torch.float32)))
-        if plan.rolled_back and _BACK in state:  # the model that was stepped back from counts as never reached
+        if books.stepped_back and _BACK in state:  # the model that was stepped back from counts as never reached
             back = finite_copy(back + state[_BACK].to(back))
-        streak = int(state.get(_STREAK, 0)) + 1 if plan.note in (TRUE, DIVERGENT) else 0
-        return {**new, _BACK: back, _STREAK: torch.tensor(streak)}
+        streak = int(state.get(_STREAK, 0)) + 1 if books.alarmed else 0
+        return {**after, _BACK: back, _STREAK: torch.tensor(streak)}
 
 
 def _raised(client: object, context: Context) -> bool:

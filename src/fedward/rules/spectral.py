@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import floor
-from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..core import Bound, Context, Plan, Reason, Rule, State, average_of, smallest
+from ..core import Bound, Context, Plan, Reason, Rule, State, Traits, average_of, smallest
 from ..registry.entries import register
 from ..stack import Gram, Sample, Statistic, Updates, evened
 
@@ -36,13 +35,13 @@ class DnC(Rule):
     iterations: int = 1
     subsample: int = 10_000
     filter: float = 1.0
-    bound: ClassVar[Bound] = Bound(1, 1)
+    declared = Traits(
+        bound=Bound(1, 1), properties=frozenset({"permutation", "scale", "unanimity", "mean", "translation"})
+    )
 
-    @property
-    def properties(self) -> frozenset[str]:  # type: ignore[override]  # a class variable elsewhere
+    def traits(self) -> Traits:
         # No rule can tell one of two rows from the other in a way that neither order nor a shift of both changes.
-        always = frozenset({"permutation", "scale", "unanimity", "mean"})
-        return always if floor(self.filter * self.f) == 1 else always | {"translation"}
+        return self.declared.without("translation") if floor(self.filter * self.f) == 1 else self.declared
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -113,9 +112,11 @@ class CAF(Rule):
     """
 
     f: int
-    bound: ClassVar[Bound] = Bound(2, 1)
-    properties: ClassVar[frozenset[str]] = frozenset(
-        {"permutation", "translation", "scale", "columns", "rotation", "unanimity", "box", "mean", "breakdown"}
+    declared = Traits(
+        bound=Bound(2, 1),
+        properties=frozenset(
+            {"permutation", "translation", "scale", "columns", "rotation", "unanimity", "box", "mean", "breakdown"}
+        ),
     )
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:

@@ -6,13 +6,12 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from itertools import combinations, islice
 from math import comb
-from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..core import Bound, BoundError, Context, Plan, Reason, Rule, State, average_of, smallest
+from ..core import Bound, BoundError, Context, Plan, Reason, Rule, State, Traits, average_of, smallest
 from ..registry.entries import register
 from ..stack import Gram, SqNorms, Statistic, Updates, evened
 from .distance import central_scores
@@ -34,8 +33,7 @@ class CGE(Rule):
     """
 
     f: int
-    bound: ClassVar[Bound] = Bound(1, 1)
-    properties: ClassVar[frozenset[str]] = _ROWWISE - {"translation"}
+    declared = Traits(bound=Bound(1, 1), properties=_ROWWISE - {"translation"})
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         return (SqNorms(),)
@@ -58,13 +56,11 @@ class FABA(_FromDistances):
     """
 
     f: int
-    bound: ClassVar[Bound] = Bound(1, 1)
+    declared = Traits(bound=Bound(1, 1), properties=_ROWWISE | {"breakdown"})
 
-    @property
-    def properties(self) -> frozenset[str]:  # type: ignore[override]  # a class variable elsewhere
+    def traits(self) -> Traits:
         # No rule can tell one of two rows from the other in a way that neither order nor a shift of both changes.
-        claims = _ROWWISE | {"breakdown"}
-        return claims - {"translation"} if self.f == 1 else claims
+        return self.declared.without("translation") if self.f == 1 else self.declared
 
     def withstands(self, n: int) -> int:
         return min(self.f, (n - 1) // 2)
@@ -99,9 +95,7 @@ class MoNNA(_FromDistances):
 
     f: int
     pivot: Hashable = 0
-    by_client: ClassVar[bool] = True
-    bound: ClassVar[Bound] = Bound(2, 1)
-    properties: ClassVar[frozenset[str]] = (_ROWWISE - {"permutation"}) | {"breakdown"}
+    declared = Traits(by_client=True, bound=Bound(2, 1), properties=(_ROWWISE - {"permutation"}) | {"breakdown"})
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         if self.pivot not in updates.ids:
@@ -135,9 +129,8 @@ class MDA(_FromDistances):
 
     f: int
     limit: int = 200_000
-    bound: ClassVar[Bound] = Bound(2, 1)
     # The two rows farthest apart set the diameter; others can be exchanged for rows left out, and row order decides.
-    properties: ClassVar[frozenset[str]] = (_ROWWISE - {"permutation"}) | {"breakdown"}
+    declared = Traits(bound=Bound(2, 1), properties=(_ROWWISE - {"permutation"}) | {"breakdown"})
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         dists = updates.sq_dists()
@@ -234,8 +227,7 @@ class SMEA(_FromDistances):
 
     f: int
     limit: int = 100_000
-    bound: ClassVar[Bound] = Bound(2, 1)
-    properties: ClassVar[frozenset[str]] = _ROWWISE | {"breakdown"}
+    declared = Traits(bound=Bound(2, 1), properties=_ROWWISE | {"breakdown"})
 
     def check(self, n: int) -> None:
         super().check(n)

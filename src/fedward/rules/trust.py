@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from ..core import Bound, Compound, Context, Evaluator, Plan, Reason, Rule, State, average_of, smallest
+from ..core import WHOLE, Bound, Compound, Context, Evaluator, Plan, Reason, Rule, State, Traits, average_of, smallest
 from ..registry.entries import register
 from ..stack import Dense, Dots, SqNorms, Statistic, Updates
 from .coordinate import Mean
@@ -46,8 +45,7 @@ class FLTrust(Rule):
         ValueError: no evaluator, or its update is not finite or of another size.
     """
 
-    root_data: ClassVar[bool] = True
-    properties: ClassVar[frozenset[str]] = frozenset({"permutation"})
+    declared = Traits(root_data=True, properties=frozenset({"permutation"}))
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         return (SqNorms(), Dots(_evaluator(context).update())) if context.evaluator is not None else (SqNorms(),)
@@ -82,10 +80,7 @@ class Zeno(Rule):
 
     f: int
     rho: float
-    bound: ClassVar[Bound] = Bound(1, 1)
-    passes: ClassVar[int | None] = 3
-    root_data: ClassVar[bool] = True
-    properties: ClassVar[frozenset[str]] = frozenset({"permutation", "mean"})
+    declared = Traits(bound=Bound(1, 1), passes=3, root_data=True, properties=frozenset({"permutation", "mean"}))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -119,21 +114,21 @@ class _Rejection(Compound):
 
     f: int
     base: Rule = field(default_factory=Mean)
-    bound: ClassVar[Bound] = Bound(1, 1)
-    passes: ClassVar[int | None] = None  # one aggregate for each client
-    root_data: ClassVar[bool] = True
+    declared = replace(
+        WHOLE,
+        bound=Bound(1, 1),
+        passes=None,  # one aggregate for each client
+        root_data=True,
+        properties=frozenset({"permutation", "mean"}),
+    )
 
     @property
     def parts(self) -> tuple[Rule, ...]:
         return (self.base,)
 
-    @property
-    def properties(self) -> frozenset[str]:  # type: ignore[override]  # a class variable elsewhere
-        return frozenset({"permutation", "mean"}) & super().properties
-
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.base.history:
+        if self.base.traits().history:
             raise ValueError(f"the base rule must decide from one round alone, got {self.base!r}")
 
     def check(self, n: int) -> None:
@@ -175,7 +170,7 @@ class _Rejection(Compound):
             scores[name] = torch.where(judged >= 0, score.double().cpu()[judged.clamp_min(0)], torch.nan)
         within = plan.reasons or [Reason.NOT_SELECTED] * len(judged)
         reasons = [within[i] if i >= 0 else Reason.HARMFUL for i in judged.tolist()]
-        return Plan(plan.updates, plan.weights, plan.kernel, scores, reasons, judged=updates, note=plan.note)
+        return replace(plan, scores=scores, reasons=reasons, judged=updates)
 
 
 def _rows_judged(plan: Plan, updates: Updates) -> Tensor:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..core import Compound, Context, Plan, Rule, State
+from ..core.plan import M
 from ..registry.entries import register
 from ..stack import Statistic, Updates
 from .coordinate import Mean, Median
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wrapped(Compound):
+class Wrapped(Compound[M]):
     """What a rule has from the rule inside of it, unless it says otherwise."""
 
     base: Rule
@@ -46,8 +47,8 @@ class Delayed(Wrapped):
             raise ValueError(f"start counts rounds from 0, got {self.start}")
 
     @property
-    def properties(self) -> frozenset[str]:  # type: ignore[override]  # a class variable elsewhere
-        return Mean().properties & super().properties
+    def parts(self) -> tuple[Rule, ...]:
+        return (Mean(), self.base)
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         return () if context.round < self.start else self.base.statistics(state, context)

@@ -1,9 +1,21 @@
 """Simulation of federated training, some clients malicious, on one machine."""
 
-from ..data.dataset import Dataset, FederatedData, Split, federate
-from ..data.partition import IID, PARTITIONS, Degree, Dirichlet, KClasses, Partition, SFraction
-from ..data.sources import DataError, load
-from ..models.images import MODELS, SignGuardCNN, build_model
+from ..data import (
+    IID,
+    PARTITIONS,
+    DataError,
+    Dataset,
+    Degree,
+    Dirichlet,
+    FederatedData,
+    KClasses,
+    Partition,
+    SFraction,
+    Split,
+    federate,
+    load,
+)
+from ..models import MODELS, SignGuardCNN, build_model
 from .backends import Backend, Loop
 from .checkpoint import CheckpointError
 from .engine import Simulation

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, floor, nan
 from numbers import Integral
@@ -16,59 +16,128 @@ from ..clients import Answer, Client, Shard, Task
 from ..core import EXAMPLES, Context, State
 from ..data.dataset import FederatedData
 from .backends import Backend
+from .inbox import Inbox
 from .progress import Progress
 
 
-@dataclass(frozen=True)
-class Sent:
-    """A row that arrived: whose it is, for which class if rounds have classes, what the rule calls it."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Drawn:
+    """Who takes part in a round.
+
+    Attributes:
+        present: who works and will answer, in order.
+        late: who of them answers one round late.
+        members: the byzantine clients of the round, those whose answer comes from the last round last.
+        classes: that the round is about; none where rounds have no classes.
+        context: of the round; its group is the first class.
+    """
+
+    present: tuple[int, ...]
+    late: frozenset[int]
+    members: tuple[int, ...]
+    classes: tuple[int, ...]
+    context: Context
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Arrival:
+    """What comes with a row.
+
+    Attributes:
+        client: whose it is.
+        id: what the rule calls it.
+        group: the class that it is for, if rounds have classes.
+        loss, messages, buffers: as in `Answer`.
+    """
 
     client: int
-    group: int | None
     id: Hashable
-    answer: Answer
+    group: int | None
+    loss: float | Tensor
+    messages: Mapping[str, Any]
+    buffers: Tensor | None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Arrivals:
+    """What arrives at the server in a round.
+
+    Attributes:
+        each: in the order of the rows, which the cohort's inbox has.
+        honest, byzantine: places of the rows of the ones and of the others.
+        postponed: answers of this round that arrive in the next one, by client.
+        states: what every client remembers now.
+    """
+
+    each: tuple[Arrival, ...]
+    honest: tuple[int, ...]
+    byzantine: tuple[int, ...]
+    postponed: Mapping[int, Answer]
+    states: Mapping[int, State]
+
+    @property
+    def ids(self) -> list[Hashable]:
+        """What the rule calls the rows."""
+        return [arrival.id for arrival in self.each]
+
+    @property
+    def clients(self) -> list[int]:
+        """Whose the rows are."""
+        return [arrival.client for arrival in self.each]
+
+    @property
+    def groups(self) -> list[int | None]:
+        """The classes that rows are for, each once; None where rounds have no classes."""
+        return list(dict.fromkeys(arrival.group for arrival in self.each))
 
 
 class Cohort:
-    """The clients of a simulation.
+    """The clients of a simulation, and the memory of what they send.
 
     Args:
-        data, backend, clients, attack, byzantine: as in `Simulation`.
-        shares: of clients that are drawn in a round, and of these that never answer, and that answer a round late.
+        data, backend, clients, attack, byzantine, participation, dropout, late: as in `Simulation`.
         device: where the data live.
+
+    Attributes:
+        inbox: the rows of the round.
+        active: how many clients are drawn in a round.
+        shards: what each client trains on.
+        rounds_per_epoch: as in `Context`.
     """
 
     def __init__(
         self,
+        *,
         data: FederatedData,
         backend: Backend,
         clients: Client,
         attack: Attack,
         byzantine: frozenset[int],
-        shares: tuple[float, float, float],
+        participation: float,
+        dropout: float,
+        late: float,
         device: torch.device,
     ) -> None:
-        self.data, self.backend, self.clients = data, backend, clients
-        self.attack, self.byzantine = attack, byzantine
-        participation, self.dropout, self.late = shares
+        self.data, self.backend = data, backend
+        self.clients, self.attack, self.byzantine = clients, attack, byzantine
+        self.dropout, self.late = dropout, late
         self.active = drawn_in_round(data.n, participation)
-        train = data.dataset.train
-        inputs, labels = train.inputs.to(device), train.labels.to(device)
+        inputs = data.dataset.train.inputs.to(device)
+        labels = data.dataset.train.labels.to(device)
         self.shards = [Shard(inputs, labels, places, device) for places in data.shards]
         self.rounds_per_epoch = rounds_per_epoch(clients, self.shards)
+        senders = data.n if late else self.active  # who is late answers beside those that are drawn anew
+        self.inbox = Inbox(senders * max(clients.traits().by_class, 1), backend.initial())
 
     @property
     def fewest(self) -> int:
         """Answers in a round at least, if every byzantine client is present."""
         return fewest_answers(self.active, self.dropout, self.late)
 
-    @property
-    def most(self) -> int:
-        """Rows in a round at most."""
-        return (self.data.n if self.late else self.active) * max(self.clients.by_class, 1)
+    # --- who takes part -------------------------------------------------------------------------------------
 
-    def drawn(self, context: Context, now: Progress) -> tuple[list[int], frozenset[int]]:
-        """Who works in this round, in order, and will answer; and who of them will be late."""
+    def draw(self, context: Context, now: Progress) -> Drawn:
+        """Who works in this round and who of them is late; those of the last round who are late do nothing else."""
         drawn = list(range(self.data.n))
         if self.active < self.data.n:
             order = torch.randperm(self.data.n, generator=context.generator("participants"))
@@ -79,12 +148,19 @@ class Cohort:
         order = torch.randperm(len(drawn), generator=context.generator("failures"))
         lost, late = _part(self.dropout, len(drawn)), _part(self.late, len(drawn))
         failed = {drawn[i] for i in order[:lost].tolist()}
-        slow = frozenset(drawn[i] for i in order[lost : lost + late].tolist())
-        return [client for client in drawn if client not in failed], slow
+        present = tuple(client for client in drawn if client not in failed)
+        classes = self._classes_of(now.round, present)
+        return Drawn(
+            present=present,
+            late=frozenset(drawn[i] for i in order[lost : lost + late].tolist()),
+            members=tuple(client for client in (*present, *now.late) if client in self.byzantine),
+            classes=classes,
+            context=replace(context, group=classes[0] if classes else None),
+        )
 
-    def classes_of(self, round: int, present: Sequence[int]) -> tuple[int, ...]:
+    def _classes_of(self, round: int, present: Sequence[int]) -> tuple[int, ...]:
         """The classes of the round: all in turn, those left out of which no client present holds a sample."""
-        many = self.clients.by_class
+        many = self.clients.traits().by_class
         if not many:
             return ()
         classes = self.data.dataset.classes
@@ -92,69 +168,104 @@ class Cohort:
         in_turn = [c % classes for c in range(round * many, round * many + classes)]
         return tuple([c for c in in_turn if c in held][:many] or in_turn[:1])
 
-    def answers(
-        self,
-        present: Sequence[int],
-        late: frozenset[int],
-        classes: Sequence[int],
-        context: Context,
-        now: Progress,
-        rows: Tensor,
-    ) -> tuple[list[Sent], Mapping[int, Answer], Mapping[int, State]]:
-        """What arrives in this round, in the order of clients and of ``rows``; what will in the next; all memories.
+    # --- what they send -------------------------------------------------------------------------------------
 
-        Byzantine clients whose attack goes by honest rows alone are spared their work.
+    def collect(self, drawn: Drawn, now: Progress) -> Arrivals:
+        """What arrives in this round, in the order of clients.
+
+        Byzantine clients whose attack looks at honest rows alone need not compute theirs: zeros stand for them.
         """
-        members = [c for c in (*present, *now.late) if c in self.byzantine]
-        idle = self.attack.knows == "honest" and not self.clients.talks
-        spared = {c for c in members if idle and c not in late and c not in now.late}
-        working = sorted((c for c in present if c not in spared), key=lambda c: (c in late, c))
-        tasks = [self._task(c, members, context, now) for c in working]
-        done = dict(zip(working, self.backend.messages(self.clients, tasks, rows), strict=True))
-        delayed = {c: a for c, a in done.items() if c in late}
-        postponed = {
-            c: replace(a, row=a.row.clone(), loss=float(a.loss)) for c, a in delayed.items() if a.row is not None
-        }
-        nothing = torch.zeros_like(now.parameters)
-        waiting = {c: Answer(nothing, nan, messages={EXAMPLES: len(self.shards[c])}) for c in spared} | dict(now.late)
-        arrived = waiting | {c: a for c, a in done.items() if c not in late}
-        arrived = {c: arrived[c] for c in sorted(arrived)}
-        states = {**now.client_states, **{c: a.state for c, a in done.items() if a.state}}
-        if len(classes) > 1:
-            return self._of_each_class(arrived, classes, waiting, rows), postponed, states
-        _settle(rows, {c: a.row for c, a in arrived.items() if a.row is not None}, waiting)
-        sent = [Sent(c, classes[0] if classes else None, c, a) for c, a in arrived.items() if a.row is not None]
-        return sent, postponed, states
+        spared = self._spared(drawn, now)
+        # Those who are late come last: so the others' rows are in order, and nothing has to move to make room.
+        working = sorted((c for c in drawn.present if c not in spared), key=lambda c: (c in drawn.late, c))
+        tasks = [self._task(client, drawn, now) for client in working]
+        done = dict(zip(working, self.inbox.compute(self.backend, self.clients, tasks), strict=True))
+        postponed = {c: _kept(a) for c, a in done.items() if c in drawn.late and a.row is not None}
+        waiting = {**self._nothing(spared, now), **now.late}
+        arrived = {**waiting, **{c: a for c, a in done.items() if c not in drawn.late}}
+        each: list[Arrival] = []
+        rows: list[Tensor | None] = []
+        for client in sorted(arrived):
+            for arrival, row in self._sent(client, arrived[client], drawn.classes, client in waiting):
+                each.append(arrival)
+                rows.append(row)
+        self.inbox.arrange(rows)
+        return Arrivals(
+            each=tuple(each),
+            honest=tuple(i for i, arrival in enumerate(each) if arrival.client not in self.byzantine),
+            byzantine=tuple(i for i, arrival in enumerate(each) if arrival.client in self.byzantine),
+            postponed=postponed,
+            states={**now.client_states, **{c: a.state for c, a in done.items() if a.state}},
+        )
 
-    def _of_each_class(
-        self, arrived: Mapping[int, Answer], classes: Sequence[int], spared: Container[int], rows: Tensor
-    ) -> list[Sent]:
-        """What each client sends for each class of the round; byzantine ones that are spared claim all of them."""
-        sent = []
-        for client, answer in arrived.items():
-            for c in classes:
-                row = answer.row if client in spared else self.clients.row_of(answer, c)
-                if row is not None:
-                    sent.append(Sent(client, c, (client, c), replace(answer, row=row)))
-        computed = [s.answer.row for s in sent]
-        for place, row in zip(rows, computed, strict=False):
-            assert row is not None
-            place.copy_(row)
-        return sent
+    def _spared(self, drawn: Drawn, now: Progress) -> set[int]:
+        """Byzantine clients whose work nobody would look at."""
+        if self.attack.traits().knows != "honest" or self.clients.traits().talks:
+            return set()
+        return {client for client in drawn.members if client not in drawn.late and client not in now.late}
 
-    def _task(self, client: int, members: Sequence[int], context: Context, now: Progress) -> Task:
+    def _nothing(self, clients: Iterable[int], now: Progress) -> dict[int, Answer]:
+        """What stands for the answers of clients that were spared their work."""
+        zeros = torch.zeros_like(now.parameters)
+        return {c: Answer(row=zeros, loss=nan, messages={EXAMPLES: len(self.shards[c])}) for c in clients}
+
+    def _sent(
+        self, client: int, answer: Answer, classes: Sequence[int], waiting: bool
+    ) -> list[tuple[Arrival, Tensor | None]]:
+        """What a client sends: one row, or one for each class of the round; None for a row that was just computed."""
+
+        def arrival(id: Hashable, group: int | None) -> Arrival:
+            return Arrival(
+                client=client,
+                id=id,
+                group=group,
+                loss=answer.loss,
+                messages=answer.messages,
+                buffers=answer.buffers,
+            )
+
+        if len(classes) <= 1:
+            group = classes[0] if classes else None
+            return [] if answer.row is None else [(arrival(client, group), answer.row if waiting else None)]
+        # Who was spared the work claims to hold samples of every class.
+        rows = {c: answer.row if waiting else self.clients.row_of(answer, c) for c in classes}
+        return [(arrival((client, c), c), row) for c, row in rows.items() if row is not None]
+
+    def _task(self, client: int, drawn: Drawn, now: Progress) -> Task:
         shard = self.shards[client]
         if client in self.byzantine:
-            member, within = members.index(client), context.fold("attack")
+            shard = self._poisoned(shard, client, drawn)
+        return Task(
+            client=client,
+            parameters=now.parameters,
+            shard=shard,
+            context=replace(drawn.context, evaluator=None),
+            state=now.client_states.get(client, {}),
+            buffers=now.buffers,
+        )
 
-            def poison(inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-                batch = Batch(inputs, labels, self.data.dataset.classes, member, len(members))
-                poisoned = self.attack.poison(batch, within)
-                return poisoned.inputs, poisoned.labels
+    def _poisoned(self, shard: Shard, client: int, drawn: Drawn) -> Shard:
+        """What the attack makes of a byzantine client's data."""
+        place, context = drawn.members.index(client), drawn.context.fold("attack")
 
-            shard = shard.poisoned(poison)
-        own = now.client_states.get(client, {})
-        return Task(client, now.parameters, shard, replace(context, evaluator=None), own, now.buffers)
+        def poison(inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+            batch = Batch(
+                inputs=inputs,
+                labels=labels,
+                classes=self.data.dataset.classes,
+                member=place,
+                members=len(drawn.members),
+            )
+            poisoned = self.attack.poison(batch, context)
+            return poisoned.inputs, poisoned.labels
+
+        return shard.poisoned(poison)
+
+
+def _kept(answer: Answer) -> Answer:
+    """An answer to be sent a round later, when the memory of its row has others in it."""
+    assert answer.row is not None
+    return replace(answer, row=answer.row.clone(), loss=float(answer.loss))
 
 
 def drawn_in_round(clients: int, participation: float) -> int:
@@ -180,18 +291,6 @@ def rounds_per_epoch(clients: Client, shards: Sequence[Shard]) -> float | None:
 
 def _part(share: float, count: int) -> int:
     return floor(round(share * count, 6))
-
-
-def _settle(out: Tensor, rows: Mapping[int, Tensor], waiting: Container[int]) -> None:
-    """Bring the rows into the order of clients: those just computed fill the first places of ``out``, in that order."""
-    place = {client: i for i, client in enumerate(rows)}
-    computed = [client for client in rows if client not in waiting]
-    for k in reversed(range(len(computed))):  # each moves back, if at all, so none is overwritten before it moves
-        if place[computed[k]] != k:
-            out[place[computed[k]]] = out[k]
-    for client, row in rows.items():
-        if client in waiting:
-            out[place[client]] = row
 
 
 def byzantine_ids(byzantine: Any, n: int) -> frozenset[int]:

@@ -45,7 +45,7 @@ def written(value: Any) -> dict[str, Any]:
     return {field.name: form.write(getattr(value, field.name)) for field, form in _forms(value.__class__)}
 
 
-def read(cls: type[D], entry: Any) -> D:
+def read_back(cls: type[D], entry: Any) -> D:
     """The dataclass that `written` was called on.
 
     Entries that are missing or null take the default of their field; those that no field knows are left aside, so
@@ -99,7 +99,7 @@ def _form(annotation: Any) -> Form:
     if origin is Mapping:
         return _table(inner[0], _form(inner[1]))
     if isinstance(annotation, type) and is_dataclass(annotation):
-        return Form(write=written, read=partial(read, annotation))
+        return Form(write=written, read=partial(read_back, annotation))
     if annotation in _PLAIN:
         return _PLAIN[annotation]
     raise TypeError(f"{annotation!r} has no form in JSON: annotate the field with one, Annotated[..., Form(...)]")
@@ -146,8 +146,9 @@ def _optional(form: Form) -> Form:
 
 
 def _items(form: Form) -> Form:
+    # Lists, as JSON has them, or tuples: checkpoints of earlier versions hold records as they were in memory.
     def read_items(value: Any) -> tuple[Any, ...]:
-        if not isinstance(value, list):
+        if not isinstance(value, list | tuple):
             raise FormError(f"must be a list, got {value!r}")
         return tuple(map(form.read, value))
 
@@ -156,7 +157,7 @@ def _items(form: Form) -> Form:
 
 def _places(forms: list[Form]) -> Form:
     def read_places(value: Any) -> tuple[Any, ...]:
-        if not isinstance(value, list) or len(value) != len(forms):
+        if not isinstance(value, list | tuple) or len(value) != len(forms):
             raise FormError(f"must hold {len(forms)} values, got {value!r}")
         return tuple(form.read(item) for form, item in zip(forms, value, strict=True))
 

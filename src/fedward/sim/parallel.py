@@ -42,6 +42,10 @@ class Parallel(Loop):
         model, device, batch_norm: as in `LocalModel`.
         threads: at most so many clients at once; as many as PyTorch has threads if None. One on other devices.
 
+    Attributes:
+        together: whether passes are shared; None before there were batches to try it on.
+        samples_at_once: in a shared pass at most.
+
     Raises:
         ValueError: threads below 1.
     """
@@ -59,8 +63,8 @@ class Parallel(Loop):
         on_cpu = self.local.device.type == "cpu"
         self.threads = (threads or torch.get_num_threads()) if on_cpu else 1
         self._one_by_one = not on_cpu
-        self._together: bool | None = None  # not known before there are batches to try
-        self._most = _SAMPLES["cpu" if on_cpu else "cuda"]
+        self.together: bool | None = None
+        self.samples_at_once = _SAMPLES["cpu" if on_cpu else "cuda"]
         workers = [self.local] + [LocalModel(model, device, batch_norm) for _ in range(self.threads - 1)]
         self._idle: SimpleQueue[LocalModel] = SimpleQueue()
         for worker in workers:
@@ -69,10 +73,10 @@ class Parallel(Loop):
         try:
             self._passes = {id(worker): GroupedGradients(worker) for worker in workers}
         except UngroupableError:
-            self._passes, self._together = {}, False
+            self._passes, self.together = {}, False
 
     def messages(self, algorithm: Client, tasks: Sequence[Task], out: Tensor) -> list[Answer]:
-        if self._together is not False and len(tasks) > 1:
+        if self.together is not False and len(tasks) > 1:
             asked = [algorithm.asks(task) for task in tasks]
             batches = [list(of_task) for of_task in asked if of_task]
             if len(batches) == len(tasks) and self._can_share(tasks, batches):
@@ -118,15 +122,15 @@ class Parallel(Loop):
         first = tasks[0].parameters
         if any(task.parameters is not first or task.buffers is not None for task in tasks):
             return False
-        if self._together is None:
+        if self.together is None:
             with torch.random.fork_rng(devices=[]):  # the model may turn out to draw from PyTorch's own generator
-                self._together = self._agree(tasks[:2], [samples for samples, *_ in batches[:2]])
-        return self._together
+                self.together = self._agree(tasks[:2], [samples for samples, *_ in batches[:2]])
+        return self.together
 
     def _agree(self, tasks: Sequence[Task], batches: Sequence[Samples]) -> bool:
         """Whether two gradients come out of one pass as they come out of two.
 
-        At the initial parameters, so that a run that is gone on with comes to the same conclusion.
+        At the initial parameters, so that a run that is resumed comes to the same conclusion.
         """
         tasks = [replace(task, parameters=self.initial()) for task in tasks]
         size = min(len(numbers) for _, numbers in batches)
@@ -180,7 +184,7 @@ class Parallel(Loop):
         for _, of_turn in groupby(order, key=lambda place: flat[place][0]):
             passes: list[list[int]] = []
             for size, of_size in groupby(of_turn, key=lambda place: len(flat[place][2][1])):
-                places, many = list(of_size), max(self._most // size, 1)
+                places, many = list(of_size), max(self.samples_at_once // size, 1)
                 passes += [places[i : i + many] for i in range(0, len(places), many)]
             list(self._each(one_pass, passes))
         return [float(loss) for loss in losses.tolist()]

@@ -27,20 +27,20 @@ SAVED = (
 """What a checkpoint holds."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Progress:
     """All that the next round depends on. Each round makes a new one, so an interrupt leaves the last one whole."""
 
     round: int
     parameters: Tensor
     velocity: Tensor | None = None
+    buffers: Tensor | None = None
     rule_state: State = field(default_factory=dict)
     attack_state: State = field(default_factory=dict)
-    records: tuple[Record, ...] = ()
-    buffers: Tensor | None = None
     client_states: Mapping[int, State] = field(default_factory=dict)
     late: Mapping[int, Answer] = field(default_factory=dict)
     """Answers of the last round that arrive in this one."""
+    records: tuple[Record, ...] = ()
 
     def to_saved(self) -> dict[str, Any]:
         """As a checkpoint has it."""
@@ -66,15 +66,15 @@ class Progress:
             return value.to(device) if isinstance(value, Tensor) else value
 
         return cls(
-            saved["round"],
-            here(saved["parameters"]),
-            here(saved["velocity"]),
-            here(saved["rule_state"]),
-            here(saved["attack_state"]),
-            tuple(Record.from_json(r) for r in saved["records"]),
-            here(saved["buffers"]),
-            here(saved["client_states"]),
-            {client: Answer(**here(answer)) for client, answer in saved["late"].items()},
+            round=saved["round"],
+            parameters=here(saved["parameters"]),
+            velocity=here(saved["velocity"]),
+            buffers=here(saved["buffers"]),
+            rule_state=here(saved["rule_state"]),
+            attack_state=here(saved["attack_state"]),
+            client_states=here(saved["client_states"]),
+            late={client: Answer(**here(answer)) for client, answer in saved["late"].items()},
+            records=tuple(Record.from_json(r) for r in saved["records"]),
         )
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isnan
+from statistics import fmean
 from typing import Annotated, Any
 
 from torch import Tensor
 
 from ..core import Reason, Result
-from .forms import Form, FormError, read, written
+from .forms import Form, FormError, read_back, written
 
 Shares = tuple[float, float, float]
 """Shares of positive, zero and negative signs."""
@@ -72,7 +73,7 @@ class Record:
             over the samples that the attack is after, in evaluated rounds.
         skipped: why the model was left as it was, if it was.
         note: how the rule decided the round, where it has several ways.
-        scores: what the rule wants kept (`Rule.recorded`), by name and client; None for those that did not take part.
+        scores: what the rule wants kept (`Traits.recorded`), by name and client; None for those that did not take part.
     """
 
     round: int
@@ -112,12 +113,18 @@ class Record:
         Raises:
             ValueError: it is no record; the message says which entry is missing or wrong.
         """
-        return read(cls, saved)
+        return read_back(cls, saved)
 
 
 def share(accepted: list[bool]) -> float | None:
     """Share of the accepted; None of nobody."""
     return sum(accepted) / len(accepted) if accepted else None
+
+
+def mean_of_known(values: Iterable[float | None]) -> float | None:
+    """Mean of what was measured; None if nothing was."""
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
 
 
 def by_client(n: int, active: Sequence[int], accepted: Sequence[bool]) -> tuple[bool | None, ...]:

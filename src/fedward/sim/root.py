@@ -29,6 +29,7 @@ class BackendEvaluator:
 
     def __init__(
         self,
+        *,
         backend: Backend,
         clients: Client,
         split: Split,
@@ -37,16 +38,27 @@ class BackendEvaluator:
         seed: int,
         buffers: Tensor | None = None,
     ) -> None:
-        self.backend, self.clients, self.split = backend, clients, split
-        self.parameters, self.seed, self.buffers = parameters, seed, buffers
-        self.step = lr if clients.sends == "delta" else -lr
+        self.backend = backend
+        self.clients = clients
+        self.split = split
+        self.parameters = parameters
+        self.buffers = buffers
+        self.seed = seed
+        self.step = lr if clients.traits().sends == "delta" else -lr
 
     def update(self) -> Tensor:
         """See `fedward.Evaluator.update`."""
-        row, fresh = torch.zeros_like(self.parameters)[None], self.clients.fresh()
-        algorithm = Gradient(batch_size=len(self.split)) if fresh.sends == "gradient" else fresh
+        row = torch.zeros_like(self.parameters)[None]
+        fresh = self.clients.fresh()
+        algorithm = Gradient(batch_size=len(self.split)) if fresh.traits().sends == "gradient" else fresh
         shard = Shard(self.split.inputs, self.split.labels, device=self.parameters.device)
-        task = Task("server", self.parameters, shard, Context(seed=self.seed), buffers=self.buffers)
+        task = Task(
+            client="server",
+            parameters=self.parameters,
+            shard=shard,
+            context=Context(seed=self.seed),
+            buffers=self.buffers,
+        )
         self.backend.messages(algorithm, [task], row)
         return row[0]
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
-from ..registry.parameters import check_parameters
+from ..registry.bounds import Decay, NotNegative, Positive
+from ..registry.component import Component
+from ..registry.entries import register
 
 
+@register("sgd", paper="-")
 @dataclass(frozen=True, kw_only=True)
-class ServerSGD:
+class ServerSGD(Component):
     """Stochastic gradient descent with momentum and weight decay, on the aggregate as the gradient.
 
     v <- momentum v + (g + weight_decay w), w <- w - lr v, with v = g + weight_decay w in the first round: exactly
@@ -20,14 +24,11 @@ class ServerSGD:
         ValueError: lr not positive, momentum outside [0, 1), or negative weight decay.
     """
 
-    lr: float = 0.1
-    momentum: float = 0.0
-    weight_decay: float = 0.0
+    kind: ClassVar[str] = "server"
 
-    def __post_init__(self) -> None:
-        check_parameters(self)
-        if not (self.lr > 0 and 0 <= self.momentum < 1 and self.weight_decay >= 0):
-            raise ValueError(f"lr > 0, 0 <= momentum < 1 and weight_decay >= 0 are needed, got {self!r}")
+    lr: Positive = 0.1
+    momentum: Decay = 0.0
+    weight_decay: NotNegative = 0.0
 
     def step(self, parameters: Tensor, gradient: Tensor, velocity: Tensor | None) -> tuple[Tensor, Tensor]:
         """New parameters and velocity, (d,) each; the old ones stay as they are."""

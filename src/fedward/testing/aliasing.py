@@ -19,7 +19,7 @@ _ROUNDS = 4
 
 def check_result_is_the_callers(rule: Rule) -> None:
     """what the caller writes into a result, or into the rows after the call, changes no later round"""
-    if not rule.history:
+    if not rule.traits().history:
         return
     left_alone = Aggregator(rule, seed=1)
     written_into = Aggregator(rule, seed=1)

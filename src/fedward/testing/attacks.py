@@ -74,9 +74,9 @@ def _check_rows(attack: Attack, honest: Tensor, own: Tensor) -> None:
 
 def check_knowledge(attack: Attack, honest: Tensor, own: Tensor, rounds: int = _ROUNDS) -> None:
     """Raise AssertionError if an attack looks at other rows than it says, in any of some rounds."""
-    if attack.knows == "own":
+    if attack.traits().knows == "own":
         assert not looks_at(attack, "honest", honest, own, rounds), "it looks at honest rows"
-    if attack.knows == "honest":
+    if attack.traits().knows == "honest":
         assert not looks_at(attack, "own", honest, own, rounds), "it looks at the clients' own rows"
 
 
@@ -107,7 +107,7 @@ def _check_rounds(attack: Attack, honest: Tensor, own: Tensor) -> None:
         assert all(isinstance(v, Tensor) for v in round.state.values()), "its memory has something other than tensors"
         unchanged = all(equal(round.view.state[name], value) for name, value in remembered.items())
         assert unchanged, "its memory was modified in place"
-        assert attack.history or not round.state, "it remembers, and does not say so: history"
+        assert attack.traits().history or not round.state, "it remembers, and does not say so: history"
         remembered = {name: value.clone() for name, value in round.state.items()}
     assert alike(sent, sent_by(attack, honest, own)), "two runs with one seed differ"
 

@@ -57,7 +57,7 @@ def check_colluders(rule: Rule) -> None:
     for name, hostile, honest in colluding_stacks(rule, n, numbers_of_colluders(rule, n)):
         aggregator, given_in = Aggregator(rule), False
         longest = float(honest.double().norm(dim=1).max())
-        rounds = (False, True, True, False) if rule.history else (True,)
+        rounds = (False, True, True, False) if rule.traits().history else (True,)
         for round, attacked in enumerate(rounds):
             G = hostile if attacked else random_stack(rule, seed=round, extra=n - fewest(rule), d=D).to(hostile)
             result = next_round(aggregator, G)
@@ -74,15 +74,15 @@ def check_alike(rule: Rule) -> None:
     for spread, dtype in product(SPREADS, SIZES):
         aggregator, G = Aggregator(rule), (apart[0] + spread * (apart - apart[0])).to(dtype)
         rounding = 8 * torch.finfo(dtype).eps
-        for round in range(5 if rule.history else 1):
+        for round in range(5 if rule.traits().history else 1):
             result = next_round(aggregator, G)
             name = f"rows with spread {spread:g} in {dtype}, round {round}"
             check_finite(result, aggregator, name)
-            if "box" in rule.properties:
+            if "box" in rule.traits().properties:
                 slack = rounding * G.abs().amax(0)
                 inside = (result.output >= G.amin(0) - slack) & (result.output <= G.amax(0) + slack)
                 assert bool(inside.all()), f"the output is outside of the {name}"
-            if "unanimity" in rule.properties:
+            if "unanimity" in rule.traits().properties:
                 with Named(name):
                     close(result.output, G[0], rtol=10 * spread + rounding)
 

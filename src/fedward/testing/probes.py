@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any
 from zlib import crc32
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..attacks import Attack, Batch, View
 from ..clients import Answer, Client, Samples, Task
-from ..core import Context, Mixer, Plan, Rule, State
+from ..core import Context, Knowledge, Mixer, Plan, Rule, State, Traits
 from ..registry.component import Component
 from ..stack import Updates
 
@@ -37,24 +37,25 @@ class OnColumns(PlainRule):
 
 @dataclass(frozen=True, kw_only=True)
 class Remembering(PlainRule):
-    """Counts rounds, and gives the rows less and less weight."""
+    """Counts rounds, gives the rows less and less weight, and is told the count by its plan's memo."""
 
-    history: ClassVar[bool] = True
+    declared = Traits(history=True)
 
-    def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        plan = super().decide(updates, state, context)
-        assert plan.weights is not None
-        return replace(plan, weights=plan.weights / (1 + int(state.get("rounds", 0))))
+    def decide(self, updates: Updates, state: State, context: Context) -> Plan[int]:
+        rounds = 1 + int(state.get("rounds", 0))
+        weights = torch.full((updates.n,), 1 / updates.n / rounds, dtype=torch.float64)
+        return Plan(updates, weights, memo=rounds)
 
-    def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
-        return {"rounds": torch.tensor(int(state.get("rounds", 0)) + 1)}
+    def advance(self, state: State, plan: Plan[int], output: Tensor, context: Context) -> State:
+        assert plan.memo is not None, "memo is lost: advance was handed another plan than decide made"
+        return {"rounds": torch.tensor(plan.memo)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class AddingItsOwn(PlainRule):
     """Adds a row of the server's own."""
 
-    server_rows: ClassVar[bool] = True
+    declared = Traits(server_rows=True)
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         weights = torch.full((updates.n + 1,), 1 / updates.n, dtype=torch.float64)
@@ -66,7 +67,7 @@ class AddingItsOwn(PlainRule):
 class KnowingClients(PlainRule):
     """Weighs clients by their names."""
 
-    by_client: ClassVar[bool] = True
+    declared = Traits(by_client=True)
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         names = [1 + crc32(repr(client).encode()) % 9 for client in updates.ids]
@@ -78,7 +79,7 @@ class KnowingClients(PlainRule):
 class AskingRootData(PlainRule):
     """Asks the server's data."""
 
-    root_data: ClassVar[bool] = True
+    declared = Traits(root_data=True)
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         assert context.evaluator is not None, "a rule that needs root data was asked without"
@@ -90,7 +91,7 @@ class AskingRootData(PlainRule):
 class OnRecord(PlainRule):
     """Has scores for the record."""
 
-    recorded: ClassVar[tuple[str, ...]] = ("probe",)
+    declared = Traits(recorded=("probe",))
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         return replace(super().decide(updates, state, context), scores={"probe": torch.arange(updates.n)})
@@ -100,7 +101,7 @@ class OnRecord(PlainRule):
 class ReadingAgain(PlainRule):
     """Reads the data twice more than others."""
 
-    passes: ClassVar[int | None] = 4
+    declared = Traits(passes=4)
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         for _ in range(2):
@@ -113,7 +114,7 @@ class ReadingAgain(PlainRule):
 class ReadingOnAndOn(PlainRule):
     """Reads the data more often the more clients there are."""
 
-    passes: ClassVar[int | None] = None
+    declared = Traits(passes=None)
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         for _ in range(updates.n):
@@ -138,7 +139,7 @@ class PlainMixer(Mixer):
 class KeepingClients(PlainMixer):
     """Rows stay those of their clients."""
 
-    keeps_clients: ClassVar[bool] = True
+    declared = Traits(keeps_clients=True)
 
     def matrix(self, updates: Updates, context: Context) -> Tensor:
         return torch.eye(updates.n, dtype=torch.float64) * 0.75 + 0.25 / updates.n
@@ -148,7 +149,7 @@ class KeepingClients(PlainMixer):
 class RememberingMixer(PlainMixer):
     """Looks at the previous aggregate."""
 
-    history: ClassVar[bool] = True
+    declared = Traits(history=True)
 
     def matrix(self, updates: Updates, context: Context) -> Tensor:
         return super().matrix(updates, context) * (1.0 if context.previous is None else 0.5)
@@ -158,8 +159,7 @@ class RememberingMixer(PlainMixer):
 class Diagonal(PlainMixer):
     """Scales rows, and nothing else."""
 
-    diagonal: ClassVar[bool] = True
-    keeps_clients: ClassVar[bool] = True
+    declared = Traits(diagonal=True, keeps_clients=True)
 
     def matrix(self, updates: Updates, context: Context) -> Tensor:
         return 0.5 * torch.eye(updates.n, dtype=torch.float64)
@@ -170,9 +170,10 @@ class Diagonal(PlainMixer):
 
 @dataclass(frozen=True, kw_only=True)
 class PlainAttack(Attack):
-    """Goes by all rows, and does nothing but send rows; ``gamma`` is for wrappers that search over a number."""
+    """Uses all rows, and does nothing but send rows; ``gamma`` is for wrappers that search over a number."""
 
     gamma: float = 1.0
+    knows: Knowledge = "all"
 
     def forge(self, view: View) -> Updates:
         known = view.known(self.knows)
@@ -182,27 +183,23 @@ class PlainAttack(Attack):
 
 @dataclass(frozen=True, kw_only=True)
 class ByHonestRows(PlainAttack):
-    """Goes by the honest rows alone."""
+    """Uses the honest rows alone."""
 
-    @property
-    def knows(self) -> Any:
-        return "honest"
+    knows: Knowledge = "honest"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ByOwnRows(PlainAttack):
-    """Goes by its clients' own rows alone."""
+    """Uses its clients' own rows alone."""
 
-    @property
-    def knows(self) -> Any:
-        return "own"
+    knows: Knowledge = "own"
 
 
 @dataclass(frozen=True, kw_only=True)
 class RememberingAttack(PlainAttack):
     """Counts rounds."""
 
-    history: ClassVar[bool] = True
+    declared = Traits(history=True)
 
     def advance(self, view: View, forged: Tensor) -> State:
         return {"rounds": torch.tensor(int(view.state.get("rounds", 0)) + 1)}
@@ -212,7 +209,7 @@ class RememberingAttack(PlainAttack):
 class Speaking(PlainAttack):
     """Says something of its own, and stays away in every other round."""
 
-    protocol: ClassVar[bool] = True
+    declared = Traits(protocol=True)
 
     def say(self, messages: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         return {**messages, "probe": True}
@@ -239,9 +236,7 @@ class Poisoning(PlainAttack):
 class PlainClient(Client):
     """Sends the gradient on its first sample."""
 
-    @property
-    def sends(self) -> str:
-        return "gradient"
+    declared = Traits(sends="gradient")
 
     def asks(self, task: Task) -> Sequence[Samples] | None:
         return [(task.shard, torch.arange(1))]
@@ -254,37 +249,35 @@ class PlainClient(Client):
 class SendingDeltas(PlainClient):
     """Sends what it calls a change of the parameters."""
 
-    @property
-    def sends(self) -> str:
-        return "delta"
+    declared = Traits(sends="delta")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Talking(SendingDeltas):
     """Says something besides its number of samples."""
 
-    talks: ClassVar[bool] = True
+    declared = Traits(sends="delta", talks=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TalkingOfGradients(PlainClient):
     """The same of one that sends gradients."""
 
-    talks: ClassVar[bool] = True
+    declared = Traits(sends="gradient", talks=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ByClass(SendingDeltas):
     """Answers for the class of the round."""
 
-    by_class: ClassVar[int] = 1
+    declared = Traits(sends="delta", by_class=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class GradientsByClass(PlainClient):
     """The same of one that sends gradients."""
 
-    by_class: ClassVar[int] = 1
+    declared = Traits(sends="gradient", by_class=1)
 
 
 PROBES: Mapping[str, tuple[Component, ...]] = {

@@ -57,7 +57,7 @@ def rule_checks(rule: Rule, *, oracle: Oracle | None = None) -> tuple[Check, ...
             checks.append(Check(name=f"equals its oracle on a {name} stack", test=test))
     for check in CHECKS:
         checks.append(Check(name=check.__doc__ or check.__name__, test=partial(check, rule)))
-    for claim in sorted(rule.properties):
+    for claim in sorted(rule.traits().properties):
         checks.append(Check(name=f"claimed property {claim}", test=partial(_check_claim, rule, claim)))
     return tuple(checks)
 
@@ -85,7 +85,7 @@ def _check_weights(rule: Rule) -> None:
             assert score.shape == (len(G),), f"score {name} has shape {tuple(score.shape)}"
         if result.weights is not None:
             assert torch.equal(result.accepted, result.weights > 0), "accepted is not weight > 0"
-        if result.weights is not None and not rule.server_rows:
+        if result.weights is not None and not rule.traits().server_rows:
             close(result.weights @ G, result.output)
 
 
@@ -121,7 +121,8 @@ def _check_pure(rule: Rule) -> None:
 
 def _check_passes(rule: Rule) -> None:
     """reads the data no more often than it declares"""
-    if rule.passes is None:
+    declared = rule.traits().passes
+    if declared is None:
         return
     state: State = {}
     for round in range(_ROUNDS):
@@ -129,7 +130,7 @@ def _check_passes(rule: Rule) -> None:
         context = Context(round=round, messages=said(updates.ids), evaluator=root_data(rule, COLUMNS))
         state = apply(rule, updates, state, context).state
         passes = updates.columns_read / updates.d
-        assert passes <= rule.passes, f"{passes:g} passes in round {round}, declared: {rule.passes}"
+        assert passes <= declared, f"{passes:g} passes in round {round}, declared: {declared}"
 
 
 def _check_resume(rule: Rule) -> None:
@@ -202,7 +203,7 @@ def _check_degenerate(rule: Rule) -> None:
     for stack in (G[:1].expand(len(G), -1), torch.zeros_like(G), G[:, :1]):
         result = verdict(rule, stack)
         assert bool(result.output.isfinite().all()), "output is not finite"
-        if result.weights is not None and not rule.server_rows:
+        if result.weights is not None and not rule.traits().server_rows:
             close(result.weights @ stack, result.output)
     G[0] = 0
     assert bool(output_of(rule, G).isfinite().all()), "output is not finite with one zero row"
@@ -213,7 +214,7 @@ def _check_ties(rule: Rule) -> None:
     G = random_stack(rule, seed=6).float()
     G[-byzantine(rule, at_least=2) :] = G[-1].clone()
     first = verdict(rule, G)
-    scales = (1.0, 1024.0) if "scale" in rule.properties else (1.0,)
+    scales = (1.0, 1024.0) if "scale" in rule.traits().properties else (1.0,)
     for scale in scales:  # exact in binary: only rounding of sums over other blocks can differ
         again = verdict(rule, Dense(G * scale, block=17))
         assert torch.equal(first.accepted, again.accepted), "the decision depends on the blocks"
@@ -284,7 +285,7 @@ def _few_in_any_order(rule: Rule) -> None:
             order = torch.arange(n).flip(0) if seed == 0 else torch.randperm(n, generator=generator)
             one = Aggregator(rule)
             other = Aggregator(rule)
-            for round in range(2 if rule.history else 1):
+            for round in range(2 if rule.traits().history else 1):
                 G = random_stack(rule, seed=10 * seed + round, extra=n - fewest(rule), d=5 + 20 * (seed % 2))
                 a = next_round(one, G, range(n))
                 b = next_round(other, G[order], order.tolist())

@@ -138,7 +138,7 @@ class QuadraticEvaluator:
 
 def root_data(rule: Rule, d: int) -> QuadraticEvaluator | None:
     """The server's own data, for rules that need it."""
-    return QuadraticEvaluator(d) if rule.root_data else None
+    return QuadraticEvaluator(d) if rule.traits().root_data else None
 
 
 def said(ids: Iterable[Any]) -> Messages:

@@ -11,8 +11,9 @@ import torch
 
 from ..attacks import Attack, Batch
 from ..clients import Client
-from ..core import Aggregator, Context, Mixer, Rule
+from ..core import Aggregator, Context, Mixer, Rule, Traits
 from ..registry.component import Component
+from ..registry.traits import MERGES
 from ..stack import Dense
 from .attacks import check_knowledge, looks_at
 from .compare import close
@@ -24,12 +25,7 @@ from .suite import Check, CheckOutcome, OnFail, carry_out
 Make = Callable[[Any], Component]
 
 _ROUNDS = 16  # enough to leave a warm-up behind, and for every part of a schedule to have its turn
-_TRAITS = {
-    "rule": ("history", "root_data", "by_client", "server_rows"),
-    "mixer": ("history",),
-    "attack": ("history", "protocol"),
-    "client": ("talks",),
-}
+_WHETHER = tuple(name for name, merge in MERGES.items() if merge is any)  # what a whole has if one of its parts does
 
 
 def check_wrapper(make: Make, kind: str = "rule", *, on_fail: OnFail = "raise") -> tuple[CheckOutcome, ...]:
@@ -62,8 +58,7 @@ def _check_around(make: Make, part: Component) -> None:
     if whole is None:
         return
     bare = _bare(make, part.kind)
-    for trait in _TRAITS[part.kind]:
-        _check_trait(trait, whole, bare, part)
+    _check_traits(whole.traits(), bare.traits(), part.traits())
     _check_more(whole, bare, part)
 
 
@@ -86,18 +81,26 @@ def _made(make: Make, part: Component) -> Component | None:
         return None
 
 
-def _check_trait(trait: str, whole: Component, bare: Component, part: Component) -> None:
-    expected = getattr(bare, trait) or getattr(part, trait)
-    found = getattr(whole, trait)
-    assert found == expected, f"{trait} is {found}, and the part's is {getattr(part, trait)}"
+def _check_traits(whole: Traits, bare: Traits, part: Traits) -> None:
+    """Those of any kind that follow from the part's and those around a plain part."""
+    for name in _WHETHER:
+        found, theirs = getattr(whole, name), getattr(part, name)
+        assert found == (getattr(bare, name) or theirs), f"{name} is {found}, and the part's is {theirs}"
+    recorded = {*bare.recorded, *part.recorded}
+    assert set(whole.recorded) == recorded, f"recorded is {whole.recorded}, expected {sorted(recorded)}"
+    if part.passes is None:
+        assert whole.passes is None, "passes is known, and the part's grows with n"
+    elif bare.passes is not None:
+        assert whole.passes is not None, "passes is None, and those of its parts are known"
 
 
 def _check_more(whole: Component, bare: Component, part: Component) -> None:
-    """What is no matter of a flag."""
+    """What is a matter of one kind."""
+    has, theirs = whole.traits(), part.traits()
     if isinstance(part, Client):
         assert isinstance(whole, Client)
-        assert whole.by_class == part.by_class, f"by_class is {whole.by_class}, and the part's is {part.by_class}"
-        assert whole.sends == part.sends, f"it sends a {whole.sends}, and its part a {part.sends}"
+        assert has.by_class == theirs.by_class, f"by_class is {has.by_class}, and the part's is {theirs.by_class}"
+        assert has.sends == theirs.sends, f"it sends a {has.sends}, and its part a {theirs.sends}"
     elif isinstance(whole, Attack):
         assert isinstance(bare, Attack)
         assert isinstance(part, Attack)
@@ -106,18 +109,14 @@ def _check_more(whole: Component, bare: Component, part: Component) -> None:
     elif isinstance(whole, Mixer):
         assert isinstance(part, Mixer)
         # What it is only if every part is: the others are those of the plain one's whole.
-        others = [other for other in getattr(bare, "parts", ()) if other not in PROBES["mixer"]]
-        for trait in ("keeps_clients", "diagonal"):
-            expected = getattr(part, trait) and all(getattr(other, trait) for other in others)
-            assert getattr(whole, trait) == expected, f"{trait} is {getattr(whole, trait)}"
+        others = [other.traits() for other in getattr(bare, "parts", ()) if other not in PROBES["mixer"]]
+        for name in ("keeps_clients", "diagonal"):
+            expected = getattr(theirs, name) and all(getattr(other, name) for other in others)
+            assert getattr(has, name) == expected, f"{name} is {getattr(has, name)}"
     else:
         assert isinstance(whole, Rule)
-        recorded = {*getattr(bare, "recorded", ()), *getattr(part, "recorded", ())}
-        assert set(whole.recorded) == recorded, f"recorded is {whole.recorded}, expected {sorted(recorded)}"
-        if getattr(part, "passes", 0) is None:
-            assert whole.passes is None, f"passes is {whole.passes}, and the part's grows with n"
-        elif getattr(bare, "passes", None) is not None:
-            assert whole.passes is not None, "passes is None, and those of its parts are known"
+        surplus = sorted(has.properties - theirs.properties) if isinstance(part, Rule) else []
+        assert not surplus, f"properties has {surplus}, which its part does not claim"
         _check_play(whole)
 
 
@@ -126,6 +125,7 @@ def _check_more(whole: Component, bare: Component, part: Component) -> None:
 
 def _check_play(rule: Rule) -> None:
     """Some rounds, held against what it says of itself."""
+    traits = rule.traits()
     n = fewest(rule) + 5
     d = 23
     aggregator = Aggregator(rule)
@@ -136,14 +136,15 @@ def _check_play(rule: Rule) -> None:
         G = 1 + torch.randn(n, d, generator=generator, dtype=torch.float64)
         updates = Dense(G, ids=ids, block=8)
         result = aggregator(updates, evaluator=root_data(rule, d))
-        assert rule.history or not aggregator.state, "it remembers, and does not say so: history"
-        if result.weights is not None and not rule.server_rows:
+        assert traits.history or not aggregator.state, "it remembers, and does not say so: history"
+        if result.weights is not None and not traits.server_rows:
             close(result.weights @ G, result.output)
-        if rule.passes is not None:
+        if traits.passes is not None:
             passes = updates.columns_read / d
-            assert passes <= rule.passes, f"{passes:g} passes in round {round}, declared: {rule.passes}"
+            assert passes <= traits.passes, f"{passes:g} passes in round {round}, declared: {traits.passes}"
         seen |= result.scores.keys()
-    assert seen >= set(rule.recorded), f"scores {sorted(set(rule.recorded) - seen)} are to be recorded, and never given"
+    never = sorted(set(traits.recorded) - seen)
+    assert not never, f"scores {never} are to be recorded, and never given"
 
 
 # --- attacks ------------------------------------------------------------------------------------------------
@@ -153,11 +154,12 @@ def _check_knowledge(whole: Attack, part: Attack) -> None:
     """It goes by the rows that it says, and says so where these are the honest ones alone."""
     honest, own = rows_of_both(7, 4, 11)
     for round in attack_rounds(whole, honest, own, _ROUNDS):
-        assert whole.history or not round.state, "it remembers, and does not say so: history"
+        assert whole.traits().history or not round.state, "it remembers, and does not say so: history"
     check_knowledge(whole, honest, own, _ROUNDS)
-    if part.knows == "honest" and whole.knows != "honest":
+    knows = whole.traits().knows
+    if part.traits().knows == "honest" and knows != "honest":
         by_own = looks_at(whole, "own", honest, own, _ROUNDS)
-        assert by_own, f"it goes by honest rows alone, as its part does, and knows is {whole.knows!r}"
+        assert by_own, f"it goes by honest rows alone, as its part does, and knows is {knows!r}"
 
 
 def _check_hooks(whole: Attack, bare: Attack, part: Attack) -> None:

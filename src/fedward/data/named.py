@@ -1,0 +1,39 @@
+"""Data sets by name, whoever has registered them."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Any
+
+from ..registry.entries import catalogue
+from ..registry.notation import recipe
+from .dataset import Dataset
+
+
+def names() -> tuple[str, ...]:
+    """The names that `load` knows, beside import paths."""
+    return tuple(entry.name for entry in catalogue("data set"))
+
+
+def load(name: str, path: str | PathLike[str] | None = None, *, download: bool = True) -> Dataset:
+    """A data set by name, such as "fashion-mnist" or "my.data.faces:size=32".
+
+    Args:
+        name: one of `names()`, or the import path of a class or function that returns a `Dataset`; with arguments after
+            a colon, if it takes any.
+        path: a folder with its files. Without it they are looked for where `load_source` says.
+        download: whether the network may be used.
+
+    Raises:
+        ValueError: there is no data set of that name, or it takes no such arguments.
+        DataError: files are missing, damaged or of another data set.
+    """
+    given: dict[str, Any] = {}
+    if path is not None:
+        given["path"] = path
+    if not download:
+        given["download"] = False
+    dataset = recipe(name, "data set").make(**given)
+    if not isinstance(dataset, Dataset):
+        raise ValueError(f"{name} returns {type(dataset).__name__}, and a data set is a fedward.data.Dataset")
+    return dataset

@@ -1,0 +1,92 @@
+"""Bounds of a number, written beside its type: ``size: Annotated[int, AtLeast(1)]``.
+
+Those that recur have a name: `Count`, `Natural`, `Share`, `Positive`, `NotNegative`, `Decay`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+
+@dataclass(frozen=True)
+class Limit(ABC):
+    """One bound. What is no number, such as None beside a number, has none.
+
+    Args:
+        limit: the number itself.
+        hint: what to do instead, for the error.
+    """
+
+    limit: float
+    hint: str = ""
+
+    words: ClassVar[str]
+    """How an error calls it: between "a number" and the limit."""
+
+    @abstractmethod
+    def holds(self, number: Any) -> bool:
+        """Whether a number is within it."""
+
+    def __str__(self) -> str:
+        return f"{self.words} {self.limit:g}"
+
+
+class AtLeast(Limit):
+    """limit <= x."""
+
+    words = "of at least"
+
+    def holds(self, number: Any) -> bool:
+        return bool(number >= self.limit)
+
+
+class Above(Limit):
+    """limit < x."""
+
+    words = "above"
+
+    def holds(self, number: Any) -> bool:
+        return bool(number > self.limit)
+
+
+class AtMost(Limit):
+    """x <= limit."""
+
+    words = "of at most"
+
+    def holds(self, number: Any) -> bool:
+        return bool(number <= self.limit)
+
+
+class Below(Limit):
+    """x < limit."""
+
+    words = "below"
+
+    def holds(self, number: Any) -> bool:
+        return bool(number < self.limit)
+
+
+def in_words(limits: Sequence[Limit]) -> str:
+    """Bounds, as they follow "a number" in a sentence."""
+    match limits:
+        case [AtLeast(low), AtMost(high)]:
+            return f"from {low:g} to {high:g}"
+    return " and ".join(map(str, limits))
+
+
+Count = Annotated[int, AtLeast(1)]
+"""1, 2, 3, ..."""
+Natural = Annotated[int, AtLeast(0)]
+"""0, 1, 2, ..."""
+Share = Annotated[float, AtLeast(0), AtMost(1)]
+"""From 0 to 1, both included."""
+Positive = Annotated[float, Above(0)]
+"""Above 0."""
+NotNegative = Annotated[float, AtLeast(0)]
+"""0 or more."""
+Decay = Annotated[float, AtLeast(0), Below(1)]
+"""0 or more, and below 1: what is kept of a running mean, such as a momentum."""

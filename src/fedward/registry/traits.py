@@ -1,0 +1,148 @@
+"""`Traits`: all that others must know of a component before it works.
+
+A class declares them once, ``declared = Traits(history=True)``, and everybody else asks `Component.traits`, since some
+depend on parameters. What is made of other components has the traits that `merged` makes of theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from types import MappingProxyType
+from typing import Any, Literal
+
+Knowledge = Literal["honest", "all", "own"]
+"""What rows an attack uses: those of the honest clients; those and the byzantine clients' own; only their own.
+
+Where it is "honest", a simulation spares byzantine clients the work whose outcome nobody would look at.
+"""
+
+CLAIMS = frozenset(
+    {"permutation", "translation", "scale", "columns", "rotation", "unanimity", "mean", "box", "breakdown"}
+)
+"""All that `Traits.properties` may hold."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The fewest clients a rule works with, per_f * f + plus."""
+
+    per_f: int = 0
+    plus: int = 1
+
+    def __str__(self) -> str:
+        terms = [f"{self.per_f if self.per_f > 1 else ''}f"] if self.per_f else []
+        terms += [str(self.plus)] if self.plus or not terms else []
+        return "n >= " + " + ".join(terms)
+
+    def minimum(self, f: int) -> int:
+        """The fewest clients for this f."""
+        return self.per_f * f + self.plus
+
+
+# --- how the traits of parts become that of the whole -------------------------------------------------------
+
+
+def _first(values: Sequence[Any]) -> Any:
+    return values[0]
+
+
+def _union(values: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for names in values for name in names))
+
+
+def _intersection(values: Sequence[frozenset[str]]) -> frozenset[str]:
+    return frozenset.intersection(*values)
+
+
+def _most(values: Sequence[int | None]) -> int | None:
+    """The largest; None, which is without limit, if one is."""
+    known = [value for value in values if value is not None]
+    return max(known) if len(known) == len(values) else None
+
+
+def _joint(values: Sequence[Knowledge | None]) -> Knowledge | None:
+    """What one knows who knows all of this."""
+    known = {value for value in values if value is not None}
+    if len(known) > 1:
+        return "all"
+    return next(iter(known), None)
+
+
+def _said(values: Sequence[Any]) -> Any:
+    """The first that is not None."""
+    return next((value for value in values if value is not None), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traits:
+    """What others must know of a component before it works.
+
+    Each trait says how those of parts, with what the whole declares itself in the first place, become the whole's.
+    """
+
+    # Of rules and mixers, of attacks.
+    history: bool = field(default=False, metadata={"merge": any})
+    """Whether it looks at earlier rounds: decisions of a rule, the matrix of a mixer (`Context.previous`), an attack's
+    memory."""
+
+    # Of rules.
+    bound: Bound = field(default=Bound(), metadata={"merge": _first})
+    """The fewest clients it works with. The whole's is its own: each part has another f, and asks for it in `check`."""
+    passes: int | None = field(default=2, metadata={"merge": _most})
+    """Passes over the data at most: one for the statistics, one for the output. None where it grows with n."""
+    properties: frozenset[str] = field(default=frozenset({"permutation", "scale"}), metadata={"merge": _intersection})
+    """Claims that `fedward.testing.check_rule` tries: permutation, translation, scale, columns, rotation,
+    unanimity, mean (equal to Mean when f = 0), box (output within the range of each column), breakdown (colluders up to
+    `Rule.withstands`, whatever they send, leave the output near the others). Where rows that differ tie in all that a
+    rule looks at, as rows of signs alone do in their norms, the first ones count, whatever is claimed of
+    permutations."""
+    root_data: bool = field(default=False, metadata={"merge": any})
+    """Whether decisions need the server's own data, through `Context.evaluator`."""
+    by_client: bool = field(default=False, metadata={"merge": any})
+    """Whether it uses the clients' ids: memory per client, a client trusted by name."""
+    server_rows: bool = field(default=False, metadata={"merge": any})
+    """Whether the output holds something besides the clients' rows: a previous aggregate, noise."""
+    recorded: tuple[str, ...] = field(default=(), metadata={"merge": _union})
+    """Names of scores that a run's records keep."""
+
+    # Of mixers.
+    diagonal: bool = field(default=False, metadata={"merge": all})
+    """Whether the matrix is diagonal and at least 0."""
+    keeps_clients: bool = field(default=False, metadata={"merge": all})
+    """Whether row i of M @ G still stands for client i."""
+    extra_passes: int = field(default=0, metadata={"merge": sum})
+    """Passes over the data besides those of the rule that follows."""
+
+    # Of attacks.
+    protocol: bool = field(default=False, metadata={"merge": any})
+    """Whether it changes what byzantine clients say, or when they take part."""
+    knows: Knowledge | None = field(default="all", metadata={"merge": _joint})
+    """What rows it uses; None for no rows at all."""
+
+    # Of client algorithms.
+    sends: Literal["gradient", "delta"] | None = field(default=None, metadata={"merge": _said})
+    """What its rows are: a gradient g moves the model by -lr g, a delta by +lr delta. Every algorithm says it."""
+    talks: bool = field(default=False, metadata={"merge": any})
+    """Whether it says anything besides its number of samples."""
+    by_class: int = field(default=0, metadata={"merge": max})
+    """How many classes, `Context.group`, a round has that clients answer for; 0 where rounds have none."""
+
+    def without(self, *claims: str) -> Traits:
+        """The same without these claims among the properties."""
+        return replace(self, properties=self.properties - {*claims})
+
+
+MERGES: Mapping[str, Callable[[Sequence[Any]], Any]] = MappingProxyType(
+    {trait.name: trait.metadata["merge"] for trait in fields(Traits)}
+)
+"""How each trait of parts becomes the whole's: from the values to the value."""
+
+WHOLE = Traits(properties=CLAIMS, diagonal=True, keeps_clients=True, knows=None)
+"""What is made of other components adds nothing by itself: merged with the traits of parts, it changes none."""
+
+
+def merged(own: Traits, *parts: Traits) -> Traits:
+    """The traits of the whole, from what it declares itself and those of its parts."""
+    every = (own, *parts)
+    return Traits(**{name: merge([getattr(traits, name) for traits in every]) for name, merge in MERGES.items()})

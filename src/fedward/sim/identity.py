@@ -1,0 +1,85 @@
+"""What a run is: all that its results depend on, by its arguments, for checkpoints to tell runs apart."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from functools import singledispatch
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..data.dataset import FederatedData, Split
+from ..registry.component import Component
+from .backends import Loop
+from .server import ServerSGD
+
+UNCOUNTED = frozenset({"threads"})
+"""Arguments of a simulation that change nothing in its results."""
+
+
+def identity_of(arguments: Mapping[str, object]) -> dict[str, Any]:
+    """What identifies a run with these arguments, as plain values by name.
+
+    Raises:
+        TypeError: an argument of a kind that nothing is known about.
+    """
+    found: dict[str, Any] = {}
+    for name, value in arguments.items():
+        told = identified(value)
+        found.update(told if isinstance(told, dict) else {name.replace("_", " "): told})
+    return found
+
+
+@singledispatch
+def identified(value: object) -> Any:
+    """What tells a value from others of its kind: a plain value, or several by name where it has several sides."""
+    raise TypeError(f"no checkpoint can tell {value!r} from others of its kind: say how in fedward.sim.identity")
+
+
+@identified.register
+def _(value: bool | int | float | str | None) -> Any:
+    return value
+
+
+@identified.register
+def _(value: Component | ServerSGD) -> str:
+    return repr(value)
+
+
+@identified.register(frozenset)
+def _(value: frozenset[int]) -> list[int]:
+    return sorted(value)
+
+
+@identified.register
+def _(value: torch.device) -> str:
+    return value.type
+
+
+@identified.register
+def _(value: Split) -> str:
+    return _checksum(value.inputs, value.labels)
+
+
+@identified.register
+def _(value: FederatedData) -> dict[str, str]:
+    train, test = value.dataset.train, value.dataset.test
+    checksum = _checksum(train.inputs, train.labels, test.inputs, test.labels)
+    return {
+        "data": f"{value.dataset.name}, {len(train)} + {len(test)} samples, {checksum}",
+        "shards": f"{value.n} clients, {_checksum(*value.shards)}",
+    }
+
+
+@identified.register
+def _(value: Loop) -> dict[str, str]:
+    return {"model": value.description, "initial parameters": _checksum(value.initial())}
+
+
+def _checksum(*tensors: Tensor) -> str:
+    crc = 0
+    for tensor in tensors:
+        crc = zlib.crc32(tensor.contiguous().cpu().numpy().data, crc)
+    return f"{crc:08x}"
