@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..core import State, Traits, finite_copy
 from ..registry.entries import register
-from ..stack import Dense, Updates, materialise
+from ..stack import Dense, Updates, materialise, power_above
 from .base import Attack, View, copies, mean_of
 from .forge import z_or_greatest
 
@@ -136,11 +136,12 @@ class PoisonedFL(Attack):
         H = view.previous
         if H is None:
             return torch.zeros(view.own.d, dtype=view.own.dtype, device=view.own.device)
-        unit = _unit(H)
+        unit = float(power_above(H.abs().amax()))  # divided by it no square overflows or vanishes
         H = H / unit
         size = H.norm()
         if "sent" in view.state and float(view.state["sent"].norm()) > 0:
-            sent = view.state["sent"] / _unit(view.state["sent"])
+            sent = view.state["sent"]
+            sent = sent / float(power_above(sent.abs().amax()))
             v = (H - sent * (size / sent.norm())).abs()
             v = v / v.norm() if float(v.norm()) > 0 else v
         else:
@@ -171,11 +172,6 @@ class PoisonedFL(Attack):
             "moved": finite_copy(moved),
             "rounds": torch.tensor(rounds),
         }
-
-
-def _unit(row: Tensor) -> float:
-    """The power of two next to the greatest entry: divided by it, exactly, no square overflows or vanishes."""
-    return float(torch.frexp(row.abs().amax()).exponent.double().exp2())
 
 
 @register("repeat", paper="-")

@@ -8,7 +8,7 @@ from .compound import Compound, Whole
 from .context import EXAMPLES, Context, Messages, heard
 from .evaluator import Evaluator, RootEvaluator
 from .neutral import neutral
-from .plan import Plan, Reason, average_of, levels, median, smallest
+from .plan import Plan, Reason, average_of, levels, median_of, smallest
 from .rule import BoundError, Outcome, Rule, apply
 from .state import State, finite_copy, most
 from .step import Skipped, Step, decision, step, step_or_skip
@@ -47,7 +47,7 @@ __all__ = [
     "heard",
     "judge",
     "levels",
-    "median",
+    "median_of",
     "merged",
     "most",
     "neutral",

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..core import Context, Plan, Rule, State, Traits
 from ..registry.entries import register
-from ..stack import Gram, SqNorms, Statistic, Updates, cosines, squared_distances
+from ..stack import Gram, SqNorms, Statistic, Updates, cosines, evened, squared_distances
 
 # Values closer than this share of their size, and skewness closer to none, are what rounding makes of equal ones.
 _SLACK = 1e-12
@@ -34,8 +34,8 @@ class CopodDOS(Rule):
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         gram = updates.gram()
-        # Of halved rows: twice the largest length may be too long for float64, and ranks do not change with the scale.
-        dists = squared_distances(gram / 4).sqrt()
+        # Twice the largest length may be too long for float64, and ranks do not change with the scale.
+        dists = squared_distances(evened(gram)[0]).sqrt()
         angles = (1 - cosines(gram)).round(decimals=12).fill_diagonal_(0)
         scores = copod_scores(dists) + copod_scores(angles)
         return Plan(updates, torch.softmax(-scores, 0), scores={"copod": scores})

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..core import Context, Plan, Rule, State, Traits, finite_copy, median
+from ..core import Context, Plan, Rule, State, Traits, finite_copy, median_of
 from ..registry.entries import register
 from ..registry.parameters import Variant
 from ..stack import (
@@ -109,7 +109,7 @@ class FedSECA(Rule):
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         norms = updates.norms()
-        radius = float(norms.median()) if self.official else median(norms)  # torch.median is the lower median
+        radius = median_of(norms, lower=self.official)
         kernel = ElectedMean(
             n=updates.n,
             factors=clip_factors(norms, radius) if self.clip else torch.ones_like(norms),

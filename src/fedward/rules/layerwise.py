@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core import Context, Plan, Reason, Rule, State, Traits, median
+from ..core import Context, Plan, Reason, Rule, State, Traits, median_of
 from ..registry.entries import register
-from ..stack import Floors, LayerMixed, MagnitudeCounts, SqNorms, Statistic, Updates
+from ..stack import Floors, LayerMixed, MagnitudeCounts, SqNorms, Statistic, Updates, power_above
 from .election import row_floors
 from .mixers import clip_factors
 
@@ -59,7 +59,7 @@ class LASA(Rule):
         lengths, balances = _sparse_features(updates, layers, floors)
         selected = (z_scores(lengths) < self.norm_bound) & (z_scores(balances) < self.sign_bound)
         selected[:, ~selected.any(0)] = True
-        weights = selected.double() / selected.sum(0) * clip_factors(norms, median(norms))[:, None]
+        weights = selected.double() / selected.sum(0) * clip_factors(norms, median_of(norms))[:, None]
         mixed = LayerMixed(updates, layers, weights)
         scores = {"layers": selected.double().mean(1), "norm": norms}
         reasons = [Reason.NOT_SELECTED] * updates.n
@@ -68,9 +68,8 @@ class LASA(Rule):
 
 def z_scores(values: Tensor) -> Tensor:
     """Distance from the median of each column in standard deviations, 0 where all are the same: (n, L)."""
-    # By a power of 2, exactly: the squares of norms of 1e153 would overflow, and nothing stick out.
-    values = values * torch.exp2(-torch.frexp(values.abs().amax(0)).exponent.double())
-    centre = torch.tensor([median(column) for column in values.T], dtype=values.dtype)
+    values = values / power_above(values.abs().amax(0))  # the squares of norms of 1e153 would overflow
+    centre = torch.tensor([median_of(column) for column in values.T], dtype=values.dtype)
     spread = values.std(0, correction=0)
     # Rows that are all the same leave nothing but rounding.
     flat = spread <= 1e-12 * values.abs().amax(0)

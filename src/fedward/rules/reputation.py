@@ -10,7 +10,7 @@ from torch import Tensor
 from ..core import Context, Plan, Reason, Rule, State, Traits
 from ..core.state import NUMBERS, ROWS, check_remember, entries, key, recall, remember, updated
 from ..registry.entries import register
-from ..stack import Gram, Offset, SqNorms, Statistic, Updates, cosines, evened
+from ..stack import Gram, Offset, SqNorms, Statistic, Updates, cosines, cosines_to, evened
 from .mixers import clip_factors
 from .remembered import remember_rows, unit
 
@@ -139,7 +139,7 @@ class RFFL(Rule):
         present = before >= 0
         if not bool(present.any()):
             return updated(state, {}, updates.ids, self.remember)
-        after = (self.decay * _shares(before) + (1 - self.decay) * _cosines(plan)).clamp_min(0) * present
+        after = (self.decay * _shares(before) + (1 - self.decay) * _agreement(plan)).clamp_min(0) * present
         if not bool((after > 0).any()):
             after = present.double()
         after = torch.where(present, after / after.sum() * before[present].sum(), _REMOVED)
@@ -152,13 +152,13 @@ class RFFL(Rule):
         return merged
 
 
-def _cosines(plan: Plan) -> Tensor:
-    """Of the rows with the weighted sum of them: (n,), 0 with a zero row or sum."""
+def _agreement(plan: Plan) -> Tensor:
+    """Cosines of the rows with the weighted sum of them: (n,), 0 with a zero row or sum."""
     assert plan.weights is not None
     gram, _ = evened(plan.updates.gram())
-    products = gram @ plan.weights
-    lengths = gram.diagonal().clamp_min(0).sqrt() * (plan.weights @ products).clamp_min(0).sqrt()
-    return torch.where(lengths > 0, products / lengths, 0.0)
+    dots = gram @ plan.weights
+    lengths = gram.diagonal().clamp_min(0).sqrt()
+    return cosines_to(dots, lengths, (plan.weights @ dots).clamp_min(0).sqrt())
 
 
 _REMOVED = -1.0  # the reputation of a client that was removed

@@ -209,10 +209,9 @@ class _Case:
 
     def _measure(self, whom: Tensor) -> None:
         """Accuracies of their models on the root data."""
-        evaluator, rows = self.context.evaluator, whom.nonzero().flatten()
-        if evaluator is None:
-            raise ValueError("this rule judges clients by data of the server's own: the context needs an evaluator")
-        self.accuracy[rows] = (1 - evaluator.error_rates(self.updates.take(rows)).double().cpu()).nan_to_num(nan=0.0)
+        rows = whom.nonzero().flatten()
+        wrong = self.context.root_data().error_rates(self.updates.take(rows))
+        self.accuracy[rows] = (1 - wrong.double().cpu()).nan_to_num(nan=0.0)
 
     def _best(self, among: Tensor) -> int:
         rows = among.nonzero().flatten()

@@ -13,15 +13,10 @@ from torch import Tensor
 
 from ..core import Bound, BoundError, Context, Plan, Reason, Rule, State, Traits, average_of, smallest
 from ..registry.entries import register
-from ..stack import Gram, SqNorms, Statistic, Updates, evened
-from .distance import central_scores
+from ..stack import SqNorms, Statistic, Updates, evened
+from .distance import ROWWISE, FromGram, central_scores
 
-_ROWWISE = frozenset({"permutation", "translation", "scale", "columns", "rotation", "unanimity", "box", "mean"})
-
-
-class _FromDistances(Rule):
-    def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
-        return (Gram(),)
+_ROWWISE = ROWWISE | {"mean"}
 
 
 @register("cge", paper="Gupta & Vaidya 2020")
@@ -46,7 +41,7 @@ class CGE(Rule):
 
 @register("faba", paper="Xia et al. 2019", complexity="O(n^2 d + f n^2)")
 @dataclass(frozen=True, kw_only=True)
-class FABA(_FromDistances):
+class FABA(FromGram):
     """Mean of what is left after dropping, f times, the row farthest from the mean of those left.
 
     Xia, Tao, Hao & Li, "FABA: an algorithm for fast aggregation against Byzantine attacks in distributed neural
@@ -80,7 +75,7 @@ class FABA(_FromDistances):
 
 @register("monna", paper="Farhadkhani et al. 2023", complexity="O(n^2 d)")
 @dataclass(frozen=True, kw_only=True)
-class MoNNA(_FromDistances):
+class MoNNA(FromGram):
     """Mean of the n - f rows nearest to a trusted one, that one included.
 
     Farhadkhani, Guerraoui, Gupta, Hoang, Pinot & Stephan, "Robust collaborative learning with linear gradient
@@ -110,7 +105,7 @@ class MoNNA(_FromDistances):
 
 @register("mda", paper="El Mhamdi et al. 2018", complexity="O(n^2 d + 1.47^f n^3)")
 @dataclass(frozen=True, kw_only=True)
-class MDA(_FromDistances):
+class MDA(FromGram):
     """Mean of the n - f rows with the smallest diameter ("minimum diameter averaging").
 
     argmin over subsets S of n - f rows of max_{i, j in S} |x_i - x_j|; of several, the first in row order. El Mhamdi,
@@ -209,7 +204,7 @@ def _members(bits: int) -> Iterator[int]:
 
 @register("smea", paper="Allouah et al. 2023", complexity="O(n^2 d + C(n, f) n^3)")
 @dataclass(frozen=True, kw_only=True)
-class SMEA(_FromDistances):
+class SMEA(FromGram):
     """Mean of the n - f rows whose covariance has the smallest largest eigenvalue.
 
     argmin over subsets S of n - f rows of the top eigenvalue of (1/|S|) sum_{i in S} (x_i - mean)(x_i - mean)^T; of

@@ -13,6 +13,12 @@ from torch import Tensor
 from ..stack import SAME_ROW, squared_distances
 
 
+def mix_distances(gram: Tensor, weights: Tensor) -> Tensor:
+    """Distances of the rows from the mix of them with these weights, which add up to 1: (n,)."""
+    products = gram @ weights
+    return (gram.diagonal() - 2 * products + weights @ products).clamp_min(0).sqrt()
+
+
 class Reweighting:
     """Repeat v = sum_i w_i x_i / sum_i w_i with weights that are a function of the distances |x_i - v|."""
 
@@ -30,8 +36,7 @@ class Reweighting:
         """Distances of the rows from the mix with these weights, which add up to 1, or from zero: (n,)."""
         if weights is None:
             return self.gram.diagonal().clamp_min(0).sqrt()
-        Kw = self.K @ weights
-        return (self.K.diagonal() - 2 * Kw + weights @ Kw).clamp_min(0).sqrt()
+        return mix_distances(self.K, weights)
 
     def length(self, weights: Tensor) -> float:
         """Norm of the mix with these weights, which add up to 0."""

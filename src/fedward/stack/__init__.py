@@ -5,7 +5,7 @@ from .buffers import lower_median, mean_of_running
 from .copies import materialise, row_copies, rows_of
 from .election import ElectedMean, Floors
 from .files import Files
-from .geometry import SAME_ROW, cosines, evened, squared_distances
+from .geometry import SAME_ROW, cosines, cosines_to, evened, power_above, squared_distances
 from .intake import Model, OnBad, Stack, as_updates
 from .layout import Buffers, Integers, Layout
 from .loops import loops_from, made_of
@@ -52,6 +52,7 @@ __all__ = [
     "View",
     "as_updates",
     "cosines",
+    "cosines_to",
     "evened",
     "loops_from",
     "lower_median",
@@ -61,6 +62,7 @@ __all__ = [
     "mean_of_running",
     "one_mix",
     "parts",
+    "power_above",
     "row_copies",
     "rows_of",
     "squared_distances",
