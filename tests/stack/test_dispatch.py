@@ -33,7 +33,7 @@ from fedward.stack import (
     parts,
 )
 from fedward.stack.loops import Pair, dispatch, in_loops
-from fedward.stack.sources import Source
+from fedward.stack.sources import RowSource
 
 F64 = torch.float64
 N, D = 5, 300
@@ -172,7 +172,7 @@ def test_norms_come_along(whole: Statistic) -> None:
 # --- sources and views --------------------------------------------------------------------------------------
 
 
-class Counting(Source):
+class Counting(RowSource):
     """The numbers from 0 on: what a source has to define."""
 
     def __init__(self, n: int, d: int) -> None:

@@ -22,8 +22,11 @@ BLOCK_ENTRIES = 1 << 19
 BLOCK_ENTRIES_CUDA = 1 << 26
 
 
-class Source(Updates):
-    """A stack whose rows are in memory, in tensors that it watches."""
+class RowSource(Updates):
+    """A stack with rows of its own. If they are in tensors, it may watch these.
+
+    A new kind defines `read`, which counts what it reads in ``_entries_read``.
+    """
 
     def __init__(
         self,
@@ -68,7 +71,7 @@ class Source(Updates):
         return self.own_parts()
 
 
-class Dense(Source):
+class Dense(RowSource):
     """A stack that is one (n, d) floating-point tensor, read where it lies."""
 
     def __init__(self, G: Tensor, *, ids: Ids = None, block: int | None = None) -> None:
@@ -102,7 +105,7 @@ class Dense(Source):
         return out
 
 
-class Layers(Source):
+class Layers(RowSource):
     """A stack of separate tensors, one list of layers per client, never concatenated.
 
     ``rows[i][k]`` is layer k of client i, of any shape; clients must agree in shapes. Their types may differ, and so
