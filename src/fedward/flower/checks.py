@@ -36,7 +36,7 @@ def check_strategy(strategy: FedAvg) -> None:
         )
 
 
-def check_rule(rule: Rule, evaluator: object, trust_examples: bool) -> None:
+def check_fits(rule: Rule, evaluator: object, trust_examples: bool) -> None:
     """Raise a TypeError or ValueError for a rule that cannot be used with these arguments."""
     if rule.traits().root_data and evaluator is None:
         raise ValueError(f"{rule!r} judges nodes by data of the server's own: pass evaluator=...")

@@ -43,7 +43,7 @@ def save(
     save_checkpoint(path, identity, content)
 
 
-def load(path: Path, identity: Mapping[str, Any]) -> Saved:
+def load_saved(path: Path, identity: Mapping[str, Any]) -> Saved:
     """Read what `save` wrote.
 
     Raises:

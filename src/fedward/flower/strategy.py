@@ -24,11 +24,11 @@ from ..registry.notation import describe, parse
 from ..stack.layout import Buffers, Integers
 from .algorithms import CLASS
 from .audit import Audit, AuditFile, Verdict, verdicts
-from .checks import check_rule, check_strategy, uses_examples
+from .checks import check_fits, check_strategy, uses_examples
 from .metrics import summarise
 from .model import SentModel, finite, fixed
 from .replies import Deltas, Drop, Fault, Reply, nonfinite, screen
-from .resume import finite_memory, load, restore, save
+from .resume import finite_memory, load_saved, restore, save
 from .screened import Screened, log_audit, log_left_out, logger, take_back, told
 
 MetricsFunction = Callable[[list[RecordDict], str], MetricRecord]
@@ -109,7 +109,7 @@ class Robust(Screened):
             raise ValueError(f"classes, a whole number of at least 1, is needed, or None, got {classes!r}")
         made = cast(Rule, parse(rule, "rule")) if isinstance(rule, str) else rule
         self.aggregator = Aggregator(made, seed=seed)
-        check_rule(made, evaluator, trust_examples)
+        check_fits(made, evaluator, trust_examples)
         own = copy.copy(strategy)  # its metric functions are called here, so not once more in there
         super().__init__(own)
         self._optimiser = own
@@ -346,7 +346,7 @@ class Robust(Screened):
         }
 
     def _restore(self, path: Path) -> None:
-        saved = load(path, self._identity())
+        saved = load_saved(path, self._identity())
         self.round, self.arrays = saved.round, saved.arrays
         self.aggregator.load_state_dict(saved.aggregator)
         restore(self._optimiser, saved.optimiser)
