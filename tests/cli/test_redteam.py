@@ -44,7 +44,8 @@ def test_several_rules_as_json_and_again_from_what_is_there() -> None:
     assert list(told["failed"]) == ["here/median.jsonl", "here/smea-f=2.jsonl"]
     assert "another worst; choose another folder, such as --out here-2" in told["failed"]["here/median.jsonl"]
     assert Path("here/median.jsonl").read_text() == before
-    invoke(*none_trained, "--fresh")
+    median_alone = [*none_trained[:3], *none_trained[5:]]
+    invoke(*median_alone, "--fresh")
 
 
 def test_all_means_every_rule_that_fits() -> None:

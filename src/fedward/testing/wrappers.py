@@ -20,7 +20,7 @@ from .compare import close
 from .probes import PROBES
 from .rounds import attack_rounds
 from .stacks import fewest, root_data, rows_of_both
-from .suite import Check, CheckOutcome, OnFail, carry_out
+from .suite import Check, CheckOutcome, OnFail, run_checks
 
 Make = Callable[[Any], Component]
 
@@ -42,7 +42,7 @@ def check_wrapper(make: Make, kind: str = "rule", *, on_fail: OnFail = "raise") 
     Raises:
         AssertionError: a trait is lost, or claimed without ground; the message has a line for each such part.
     """
-    return carry_out(wrapper_checks(make, kind), on_fail)
+    return run_checks(wrapper_checks(make, kind), on_fail)
 
 
 def wrapper_checks(make: Make, kind: str = "rule") -> tuple[Check, ...]:
@@ -166,7 +166,7 @@ def _check_hooks(whole: Attack, bare: Attack, part: Attack) -> None:
     """What a part does besides sending rows is done by the whole, in some round at least."""
     rounds = [Context(round=round) for round in range(_ROUNDS)]
     labels = torch.arange(8) % 4
-    batch = Batch(torch.zeros(8, 1, 2, 2), labels, classes=4, member=3, members=4)
+    batch = Batch(inputs=torch.zeros(8, 1, 2, 2), labels=labels, classes=4, member=3, members=4)
 
     def differs(what: str, act: Callable[[Attack, Context], Any]) -> None:
         alone = any(act(part, context) != act(PROBES["attack"][0], context) for context in rounds)  # type: ignore[arg-type]
