@@ -56,7 +56,6 @@ SAME_NAME: Mapping[str, str] = {
         (
             "View",
             "carry_out",
-            "median",
             "load",
             "check_rule",
             "lower_median",
