@@ -186,9 +186,9 @@ def test_a_search_without_a_defence_does_what_its_docstring_says() -> None:
     attack = attacks.Maximise(attacks.IPM, over="epsilon", bounds=(0.0, 2.0))
     if "At `forge`, that the defence is not known" in (attacks.Maximise.__doc__ or ""):
         with pytest.raises(ValueError, match="defence"):
-            attack.forge(View(H, H))
+            attack.forge(View(honest=H, own=H))
     else:
-        torch.testing.assert_close(materialise(attack.forge(View(H, H)))[0], -2 * materialise(H).mean(0))
+        torch.testing.assert_close(materialise(attack.forge(View(honest=H, own=H)))[0], -2 * materialise(H).mean(0))
 
 
 # --- text ---------------------------------------------------------------------------------------------------

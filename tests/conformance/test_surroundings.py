@@ -131,7 +131,14 @@ def test_an_attack_remembers_the_same_anywhere(attack: attacks.Attack) -> None:
         with surroundings:
             for t in range(3):
                 G = rows(t)
-                view = attacks.View(Dense(G[3:]), Dense(G[:3]), fw.Context(t), None, rows(t + 9)[0], state)
+                view = attacks.View(
+                    honest=Dense(G[3:]),
+                    own=Dense(G[:3]),
+                    context=fw.Context(t),
+                    decide=None,
+                    previous=rows(t + 9)[0],
+                    state=state,
+                )
                 state = attack.advance(view, materialise(attack.forge(view)))
         return state
 

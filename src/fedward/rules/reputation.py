@@ -124,7 +124,8 @@ class RFFL(Rule):
         return (SqNorms(), Gram())
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        reputations, norms = self._reputations(updates, state), updates.norms()
+        reputations = self._reputations(updates, state)
+        norms = updates.norms()
         factors = clip_factors(norms, self.clip) if self.clip is not None else torch.ones_like(norms)
         reasons = [Reason.DISTRUSTED] * updates.n
         return Plan(updates, _shares(reputations) * factors, scores={"reputation": reputations}, reasons=reasons)
@@ -135,13 +136,15 @@ class RFFL(Rule):
         return recall(state, "reputation", updates.ids, sum(alive) / len(alive) if alive else 1.0)
 
     def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
-        updates, before = plan.updates, self._reputations(plan.updates, state)
+        updates = plan.updates
+        before = self._reputations(updates, state)
         present = before >= 0
         if not bool(present.any()):
             return updated(state, {}, updates.ids, self.remember)
         after = (self.decay * _shares(before) + (1 - self.decay) * _agreement(plan)).clamp_min(0) * present
         if not bool((after > 0).any()):
-            after = present.double()
+            after = present.double()  # nobody went well with the aggregate: all alike
+        # Their sum stays, so that those who are absent lose and gain nothing.
         after = torch.where(present, after / after.sum() * before[present].sum(), _REMOVED)
         merged = updated(state, remember("reputation", updates.ids, after), updates.ids, self.remember)
         alive = _alive(merged)
