@@ -12,7 +12,7 @@ from torch import Tensor
 from ..core import WHOLE, BoundError, Context, Plan, Reason, State, Traits, finite_copy
 from ..core.state import ROWS, check_remember, entries, key, placed, updated, within
 from ..registry.entries import register
-from ..stack import Gathered, Kernel, Statistic, Updates
+from ..stack import Gathered, Kernel, Statistic, Updates, made_of
 from .coordinate import TrimmedMean
 from .wrapped import Wrapped
 
@@ -163,7 +163,12 @@ def _zeros(updates: Updates) -> Tensor:
 
 def _compensated(kernel: Kernel, gamma: float) -> Kernel:
     """What a kernel makes of all rows but the last, mixed with the last."""
-    return lambda block: kernel(block[:-1]).mul(1 - gamma).add(block[-1], alpha=gamma)
+
+    @made_of(kernel)
+    def mixed(block: Tensor) -> Tensor:
+        return kernel(block[:-1]).mul(1 - gamma).add(block[-1], alpha=gamma)
+
+    return mixed
 
 
 def _mean_of(plans: Sequence[Plan]) -> Plan:
@@ -181,6 +186,7 @@ def _mean_of(plans: Sequence[Plan]) -> Plan:
     if len(weights) == len(plans):
         return Plan(stack, torch.cat(weights), scores=scores, reasons=reasons, judged=judged, note=note)
 
+    @made_of(*(plan.kernel for plan in plans))
     def kernel(block: Tensor) -> Tensor:
         parts = zip(plans, stack.split(block), strict=True)
         return torch.stack([_on_block(plan, rows) for plan, rows in parts]).mean(0)

@@ -175,7 +175,7 @@ def row_floors(updates: Updates, order: float | None, *, strict: bool) -> Floors
     values, at_most = magnitude_of_rank(updates, rank)
     # At the rank itself, or among entries equal to the next one, the quantile is the entry.
     exact = torch.full_like(at_most, rank == round(place) and abs(place - rank) < 1e-9, dtype=torch.bool)
-    return Floors(values, (exact | (at_most > rank + 1)) & (not strict))
+    return Floors(values=values, inclusive=(exact | (at_most > rank + 1)) & (not strict))
 
 
 @register("ties", paper="Yadav et al. 2023")

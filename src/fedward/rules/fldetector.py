@@ -13,8 +13,8 @@ from ..core import Context, Plan, Reason, Rule, State, Traits, average_of, finit
 from ..core.state import ROWS, check_remember, entries, key, updated
 from ..registry.entries import register
 from ..registry.parameters import Variant
-from ..stack import Dense, Joined, Updates
-from .remembered import Offset, remember_rows, unit
+from ..stack import Dense, Joined, Offset, Updates
+from .remembered import remember_rows, unit
 
 _FLOOR = 1e-12  # of sums of squares, before their logarithm
 

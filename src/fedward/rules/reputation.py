@@ -10,9 +10,9 @@ from torch import Tensor
 from ..core import Context, Plan, Reason, Rule, State, Traits
 from ..core.state import NUMBERS, ROWS, check_remember, entries, key, recall, remember, updated
 from ..registry.entries import register
-from ..stack import Gram, SqNorms, Statistic, Updates, cosines, cosines_to, evened
+from ..stack import Gram, Offset, SqNorms, Statistic, Updates, cosines, cosines_to, evened
 from .mixers import clip_factors
-from .remembered import Offset, remember_rows, unit
+from .remembered import remember_rows, unit
 
 
 @register("fools-gold", paper="Fung et al. 2020", complexity="O(n^2 d)")

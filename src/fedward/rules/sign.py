@@ -111,7 +111,7 @@ class SignGuard(Rule):
         M = median_of(norms)
         too_small, too_large = self._norm_filter(norms, M)
         extra = self.extra_feature(updates, state, context)
-        counts = updates.compute(self.signs(context))[0][:, :3]
+        counts = updates.compute(self.signs(context))[0]
         features = counts / counts.sum(1, keepdim=True)
         if self.official:
             features = features / (features.amax(0) + 1e-8)
