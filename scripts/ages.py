@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from experiments import RESULTS, Experiment, names, read
 
 from fedward.experiments.versions import BESIDE, PACKAGE, code, git
+from fedward.redteam import load_examination
 
 _SHOWN = 6  # of the files that have changed
 
@@ -63,10 +64,8 @@ def _recorded(experiment: Experiment) -> Iterator[tuple[str, Mapping[str, Any]]]
             yield str(line.get("rule", experiment.name)), line.get("made", whole)
         return
     for file in sorted(experiment.folder.glob("findings/*.jsonl")):
-        lines = map(json.loads, file.read_text(encoding="utf-8").splitlines())
-        for number, line in enumerate(lines):
-            if number == 0 or "versions" in line:
-                yield file.stem, line.get("versions") or {}
+        for versions in load_examination(file).versions:
+            yield file.stem, versions or {}
     file = experiment.folder / "runs.json"
     if file.exists():
         for name, run in json.loads(file.read_text(encoding="utf-8")).items():

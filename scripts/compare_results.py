@@ -19,7 +19,8 @@ from experiments import RESULTS, ROOT, names
 from tables.pieces import number, table
 
 from fedward.experiments.versions import git
-from fedward.redteam import label
+from fedward.redteam import Examination, label
+from fedward.redteam.findings import read_examination
 
 Figures = Mapping[str, Mapping[str, str]]
 
@@ -31,8 +32,8 @@ def figures(read: Tree | Past, name: str) -> Figures:
         for run, values in json.loads(text).items():
             found[run] = dict(_of_run(values))
     for path in read.findings(name):
-        lines = [json.loads(line) for line in (read(path) or "").splitlines()]
-        found[str(lines[0]["settings"]["rule"])] = dict(_of_examination(lines[1:]))
+        examination = read_examination((read(path) or "").rstrip() + "\n", path)
+        found[examination.rule] = dict(_of_examination(examination))
     if (text := read(f"results/{name}/flower.json")) is not None:
         for run in json.loads(text)["runs"]:
             last = run["accuracies"][-5:]
@@ -48,17 +49,14 @@ def _of_run(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield title, "-" if run[key] is None else number(run[key], 3)
 
 
-def _of_examination(lines: list[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
-    played = [line for line in lines if "kappa" in line]
-    if played:
-        worst = max(played, key=lambda line: line["kappa"])
-        yield "worst", f"{label(worst['attack'])}, {worst['kappa']:.3g}"
-    trained = {line["trained under"]: line["accuracy"] for line in lines if "trained under" in line}
-    untouched = trained.pop("no-attack", None)
+def _of_examination(examination: Examination) -> Iterator[tuple[str, str]]:
+    if examination.findings:
+        _, worst = examination.worst()[0]
+        yield "worst", f"{label(worst.attack)}, {worst.kappa:.3g}"
+    untouched = examination.untouched
     yield "without attack", number(None if untouched is None else 100 * untouched)
-    if trained:
-        lowest = min(trained, key=lambda text: trained[text])
-        yield "lowest", f"{number(100 * trained[lowest])} ({label(lowest)})"
+    for lowest in examination.trained[:1]:
+        yield "lowest", f"{number(100 * (lowest.accuracy or 0.0))} ({label(lowest.attack)})"
 
 
 class Tree:

@@ -119,13 +119,15 @@ def adaptive(G: Tensor, f: int) -> dict[str, Any]:
     def view() -> attacks.View:
         rows = stack.Dense(G)
         honest, own = torch.arange(len(G) - f), torch.arange(len(G) - f, len(G))
-        return attacks.View(rows.take(honest), rows.take(own), decide=lambda sent: rule.decide(sent, {}, Context()))
+        return attacks.View(
+            honest=rows.take(honest), own=rows.take(own), decide=lambda sent: rule.decide(sent, {}, Context())
+        )
 
     def one() -> float:
         seen = view()
         sent = seen.sent(attacks.IPM(epsilon=1.0).forge(seen))
         assert seen.decide is not None
-        return OBJECTIVES["distance"](Trial(seen.decide(sent), sent, seen.honest.n))
+        return OBJECTIVES["distance"](Trial(plan=seen.decide(sent), stack=sent, honest=seen.honest.n))
 
     search = attacks.Maximise(attacks.IPM, over="epsilon", bounds=(0.0, 10.0), candidates=CANDIDATES, zooms=0)
     found: dict[str, list[float]] = {"one": [], "search": []}

@@ -62,31 +62,18 @@ if TYPE_CHECKING:
     from .sim import ServerSGD, Simulation
     from .stack import Updates
 else:  # Loaded when first asked for: whoever wants the version or the command's help need not wait for PyTorch.
-    _HOMES = {
-        "core": (
-            "Aggregator",
-            "Bound",
-            "BoundError",
-            "Context",
-            "Evaluator",
-            "Mixer",
-            "Plan",
-            "Reason",
-            "Result",
-            "RootEvaluator",
-            "Rule",
-            "ScalingMixer",
-            "State",
-            "Traits",
-            "average_of",
-            "smallest",
-        ),
-        "registry.entries": ("build", "catalogue", "register"),
-        "registry.notation": ("describe", "parse"),
-        "sim": ("ServerSGD", "Simulation"),
-        "stack": ("Updates",),
+    _MODULES = {"attacks", "clients", "mixers", "rules", "sim", "testing"}
+    _ELSEWHERE = {
+        "ServerSGD": "sim",
+        "Simulation": "sim",
+        "Updates": "stack",
+        "build": "registry.entries",
+        "catalogue": "registry.entries",
+        "describe": "registry.notation",
+        "parse": "registry.notation",
+        "register": "registry.entries",
     }
-    _HOME = {name: home for home, names in _HOMES.items() for name in names}
+    _HOMES = dict.fromkeys(set(__all__) - _MODULES, "core") | _ELSEWHERE
 
     def __getattr__(name):
         """A public name, or a module of the package, loaded now."""
@@ -94,8 +81,8 @@ else:  # Loaded when first asked for: whoever wants the version or the command's
 
         if name == "__version__":
             return metadata.version("fedward")
-        if name in _HOME:
-            found = getattr(import_module(f".{_HOME[name]}", __name__), name)
+        if name in _HOMES:
+            found = getattr(import_module(f".{_HOMES[name]}", __name__), name)
             globals()[name] = found
             return found
         try:

@@ -38,10 +38,10 @@ def rows(seed: int = 0, d: int = D, scale: float = 1.0) -> tuple[Tensor, Tensor]
 
 def view(honest: Tensor, own: Tensor, rule: fw.Rule, block: int | None = None, state: fw.State | None = None) -> View:
     return View(
-        Dense(honest, block=block),
-        Dense(own, block=block),
-        CONTEXT,
-        lambda updates: rule.decide(updates, state or {}, CONTEXT),
+        honest=Dense(honest, block=block),
+        own=Dense(own, block=block),
+        context=CONTEXT,
+        decide=lambda updates: rule.decide(updates, state or {}, CONTEXT),
     )
 
 

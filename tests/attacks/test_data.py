@@ -24,7 +24,13 @@ DATA = [
 def batch(samples: int = 20, classes: int = 10, shape: tuple[int, ...] = (1, 8, 8), seed: int = 0) -> Batch:
     generator = torch.Generator().manual_seed(seed)
     inputs = torch.randn(samples, *shape, generator=generator)
-    return Batch(inputs, torch.randint(0, classes, (samples,), generator=generator), classes, member=1, members=4)
+    return Batch(
+        inputs=inputs,
+        labels=torch.randint(0, classes, (samples,), generator=generator),
+        classes=classes,
+        member=1,
+        members=4,
+    )
 
 
 @pytest.mark.parametrize("attack", DATA, ids=str)

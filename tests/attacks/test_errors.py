@@ -43,7 +43,7 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: attacks.ROP(reference=-0.5), r"reference is a number from 0 to 1, got -0\.5"),
     (
         lambda: attacks.Scaling(factor=-2),
-        "factor is a number of at least 0 or None, got -2; SignFlip turns rows around",
+        "of at least 0 or None, got -2; SignFlip turns rows around",
     ),
     (lambda: attacks.Scaling(factor=inf), "got inf"),
     (lambda: attacks.FangTrimmedMean(b=0.5), "b is a number of at least 1, got 0.5"),
@@ -137,11 +137,11 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: attacks.Maximise(attacks.Scaling, over="factor", bounds=(-1, 1)), "at least 0"),
     (
         lambda: attacks.Maximise(attacks.Deviation, candidates=1, **GAMMA),
-        "candidates is a whole number of at least 2, got 1",
+        "whole number of at least 2, got 1",
     ),
     (
         lambda: attacks.Maximise(attacks.Deviation, candidates=2.5, **GAMMA),
-        "candidates is a whole number of at least 2, got 2.5",
+        "whole number of at least 2, got 2.5",
     ),
 ]
 
@@ -195,9 +195,9 @@ def test_a_search_without_a_defence_does_what_its_docstring_says() -> None:
     attack = attacks.Maximise(attacks.IPM, over="epsilon", bounds=(0.0, 2.0))
     if "At `forge`, that the defence is not known" in (attacks.Maximise.__doc__ or ""):
         with pytest.raises(ValueError, match="defence"):
-            attack.forge(View(H, H))
+            attack.forge(View(honest=H, own=H))
     else:
-        torch.testing.assert_close(materialise(attack.forge(View(H, H)))[0], -2 * materialise(H).mean(0))
+        torch.testing.assert_close(materialise(attack.forge(View(honest=H, own=H)))[0], -2 * materialise(H).mean(0))
 
 
 # --- text ---------------------------------------------------------------------------------------------------

@@ -41,9 +41,9 @@ def play(
         known, step = torch.from_numpy(rows(round)).to(dtype), previous(round)
         own = Dense(torch.zeros(M, known.shape[1], dtype=dtype))
         view = View(
-            Dense(known, ids=ids(round), block=16),
-            own,
-            fw.Context(round=round, seed=seed),
+            honest=Dense(known, ids=ids(round), block=16),
+            own=own,
+            context=fw.Context(round=round, seed=seed),
             previous=None if step is None else torch.from_numpy(step).to(dtype),
             state=state,
         )

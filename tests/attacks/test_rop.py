@@ -15,7 +15,7 @@ from tests.oracles import attacks_more as oracle
 
 def forge(attack: attacks.Attack, honest: torch.Tensor, own: torch.Tensor, last: torch.Tensor | None) -> np.ndarray:
     return materialise(
-        attack.forge(View(Dense(honest, block=7), Dense(own), fw.Context(round=3), previous=last))
+        attack.forge(View(honest=Dense(honest, block=7), own=Dense(own), context=fw.Context(round=3), previous=last))
     ).numpy()
 
 

@@ -61,7 +61,7 @@ def play(attack: attacks.Attack, rounds: Sequence[int], seed: int = 0) -> list[T
     state: State = {}
     sent = []
     for round in rounds:
-        view = View(Dense(honest), Dense(own), fw.Context(round=round, seed=seed), state=state)
+        view = View(honest=Dense(honest), own=Dense(own), context=fw.Context(round=round, seed=seed), state=state)
         sent.append(materialise(attack.forge(view)))
         state = attack.advance(view, sent[-1])
     return sent
@@ -107,7 +107,7 @@ def test_without_memory_inside_there_is_none(name: str) -> None:
 @pytest.mark.parametrize("name", WRAPPERS)
 def test_data_is_poisoned_by_what_is_inside(name: str) -> None:
     attack = WRAPPERS[name](Counter())
-    batch = Batch(torch.zeros(4, 1, 5, 5), torch.arange(4), 10, member=2, members=3)
+    batch = Batch(inputs=torch.zeros(4, 1, 5, 5), labels=torch.arange(4), classes=10, member=2, members=3)
     poisoned = attack.poison(batch, fw.Context(round=1))
     assert poisoned.labels.tolist() == [1, 2, 3, 4]
     assert (poisoned.member, poisoned.members) == (2, 3)
@@ -191,7 +191,7 @@ def test_data_messages_and_presence_follow_the_schedule() -> None:
             6: attacks.TargetedPoisoning(source=3, label=0),
         }
     )
-    batch = Batch(torch.zeros(4, 2), torch.arange(4), 4)
+    batch = Batch(inputs=torch.zeros(4, 2), labels=torch.arange(4), classes=4)
     for round in range(8):
         context = fw.Context(round=round)
         labels = schedule.poison(batch, context).labels.tolist()
@@ -239,7 +239,7 @@ def test_all_that_is_asked_of_a_draw_is_answered_by_one_strategy() -> None:
     schedule = attacks.RandomSchedule(
         [attacks.NoAttack(), attacks.FalseAlarms(inner=attacks.LabelFlip()), attacks.Sybils(join=99)]
     )
-    batch, seen = Batch(torch.zeros(2, 1), torch.arange(2), 2), set()
+    batch, seen = Batch(inputs=torch.zeros(2, 1), labels=torch.arange(2), classes=2), set()
     for round in range(60):
         context = fw.Context(round=round, seed=3)
         answers = (
@@ -272,7 +272,10 @@ def test_members_are_dealt_in_order_the_first_groups_larger(m: int, groups: int,
     assert sent[:, 0].tolist() == [float(k) for k, size in enumerate(sizes) for _ in range(size)]
     flips = attacks.Groups([attacks.LabelFlip(source=0, target=k + 1) for k in range(groups)])
     poisoned = [
-        flips.poison(Batch(torch.zeros(1, 1), torch.zeros(1, dtype=torch.int64), 9, i, m), fw.Context())
+        flips.poison(
+            Batch(inputs=torch.zeros(1, 1), labels=torch.zeros(1, dtype=torch.int64), classes=9, member=i, members=m),
+            fw.Context(),
+        )
         for i in range(m)
     ]
     assert [int(b.labels) - 1 for b in poisoned] == sent[:, 0].tolist()
@@ -317,7 +320,14 @@ def test_the_members_of_a_group_are_counted_within_it() -> None:
     flips = attacks.Groups([attacks.LabelFlip(source=0, target=1), attacks.LabelFlip(source=0, target=2)])
     nested = attacks.Groups([flips, attacks.LabelFlip(source=0, target=3)])
     labels = [
-        int(nested.poison(Batch(torch.zeros(1, 1), torch.zeros(1, dtype=torch.int64), 9, i, 7), fw.Context()).labels)
+        int(
+            nested.poison(
+                Batch(
+                    inputs=torch.zeros(1, 1), labels=torch.zeros(1, dtype=torch.int64), classes=9, member=i, members=7
+                ),
+                fw.Context(),
+            ).labels
+        )
         for i in range(7)
     ]
     assert labels == [1, 1, 2, 2, 3, 3, 3]

@@ -214,7 +214,9 @@ def rows(seed: int, h: int, m: int, d: int, spread: float = 1.0) -> tuple[np.nda
 def forge(attack: attacks.Attack, H: np.ndarray, own: np.ndarray, block: int | None = None) -> np.ndarray:
     """What the attack sends when there was a round before."""
     known, mine = (Dense(torch.from_numpy(x), block=block) for x in (H, own))
-    return materialise(attack.forge(View(known, mine, CONTEXT, previous=torch.from_numpy(previous(known.d))))).numpy()
+    return materialise(
+        attack.forge(View(honest=known, own=mine, context=CONTEXT, previous=torch.from_numpy(previous(known.d))))
+    ).numpy()
 
 
 def test_none_is_missing() -> None:
@@ -335,7 +337,7 @@ def test_min_max_and_min_sum_agree_with_the_published_search() -> None:
 )
 def test_costs_one_pass_for_the_decision_and_one_for_the_rows(attack: attacks.Attack, decision: int) -> None:
     H, own = (Dense(torch.from_numpy(x), block=16) for x in rows(0, 8, 2, 100))
-    forged = attack.forge(View(H, own, CONTEXT))
+    forged = attack.forge(View(honest=H, own=own, context=CONTEXT))
     assert H.columns_read == decision * H.d
     materialise(forged)
     assert H.columns_read <= (decision + 1) * H.d

@@ -45,7 +45,14 @@ def test_a_client_remembers_copies(algorithm: Client, norm: bool) -> None:
     worker, state = model(norm), dict[str, torch.Tensor]()
     for t in range(3):
         parameters, buffers = worker.initial.clone(), worker.initial_buffers.clone() if norm else None
-        task = Task("anna", parameters, Shard(inputs, labels), fw.Context(t, 4, group=t % CLASSES), state, buffers)
+        task = Task(
+            client="anna",
+            parameters=parameters,
+            shard=Shard(inputs, labels),
+            context=fw.Context(t, 4, group=t % CLASSES),
+            state=state,
+            buffers=buffers,
+        )
         worker.load(parameters, buffers)
         worker.train()
         asked = algorithm.asks(task)
@@ -97,7 +104,9 @@ def test_the_server_s_velocity_is_its_own(momentum: float) -> None:
 
 def test_replacing_state_of_a_task_leaves_the_old_one() -> None:
     state = {"momentum": torch.ones(2)}
-    task = Task("anna", torch.zeros(2), Shard(torch.zeros(4, 2), torch.zeros(4).long()), state=state)
+    task = Task(
+        client="anna", parameters=torch.zeros(2), shard=Shard(torch.zeros(4, 2), torch.zeros(4).long()), state=state
+    )
     answer = WorkerMomentum(inner=Gradient(batch_size=2)).answer(task, [torch.ones(2)], [0.0])
     assert answer.row is not None
     answer.row.zero_()

@@ -84,7 +84,7 @@ def test_few_clients_give_more_than_zero(rule: fw.Rule) -> None:
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_identical_clients_are_judged_alike_whatever_the_blocks(rule: fw.Rule, dtype: torch.dtype) -> None:
-    for seed in range(5):
+    for seed in range(2):
         row = random_stack(rule, seed=seed)[:1].to(dtype)
         G = row.expand(fewest(rule) + 5, -1).contiguous()
         whole = once(rule, G)
@@ -118,7 +118,7 @@ def test_of_identical_clients_the_same_are_taken_every_time(rule: fw.Rule) -> No
 
 @pytest.mark.parametrize("rule", RULES)
 def test_colluders_who_send_one_row_are_judged_alike_whatever_the_blocks(rule: fw.Rule) -> None:
-    for seed in range(12):
+    for seed in range(6):  # every number of colluders, central and outlying
         G = random_stack(rule, seed=seed, extra=4).float()
         count = 2 + seed % 3
         rows = torch.randperm(len(G) - 1, generator=torch.Generator().manual_seed(seed))[:count] + 1

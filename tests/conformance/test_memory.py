@@ -106,7 +106,7 @@ def decided(scores: np.ndarray, references: np.ndarray, official: bool) -> bool:
     return all(abs(gaps[k] - gaps[k + 1] + spreads[k + 1]) > 1e-7 for k in range(len(gaps) - 1))
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", SEEDS[:3])
 @pytest.mark.parametrize("window", [1, 2, 3])
 @pytest.mark.parametrize("variant", ["paper", "official"])
 def test_fldetector(seed: int, window: int, variant: str) -> None:

@@ -147,7 +147,14 @@ def test_what_an_attack_remembers_is_finite(attack: attacks.Attack, dtype: torch
         if t < 3:
             G[3:5] = hostile("some", 2, size, G)[:2]
             previous = G[3] if isnan(size) else G[3] / 3
-        view = View(Dense(G[3:]), Dense(G[:3] if t else G[3:6]), fw.Context(t), None, previous, state)
+        view = View(
+            honest=Dense(G[3:]),
+            own=Dense(G[:3] if t else G[3:6]),
+            context=fw.Context(t),
+            decide=None,
+            previous=previous,
+            state=state,
+        )
         forged = materialise(attack.forge(view))
         state = attack.advance(view, forged)
         for name, value in state.items():

@@ -32,7 +32,7 @@ def inside(annotation: Any, part: Component) -> list[Any]:
 def wrappers() -> dict[str, tuple[Callable[[Any], Component], str]]:
     """Every way to put a component into another one that fedward has, with the kind of what is put in."""
     found: dict[str, tuple[Callable[[Any], Component], str]] = {}
-    for entry in fw.catalogue(packaged=True):
+    for entry in (entry for kind in PROBES for entry in fw.catalogue(kind, packaged=True)):
         made = entry.build(**CHEAP.get(entry.name, {}))
         for name, parameter in parameters_of(entry.cls).items():
             for cls in parameter.components:

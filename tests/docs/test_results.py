@@ -24,9 +24,7 @@ SCRIPTS = ROOT / "scripts"
 UNKNOWN = frozenset(
     {
         "desgd",
-        "fedseca",
         "flower",
-        "signguard",
         "siren",
     }
 )

@@ -182,7 +182,7 @@ def test_the_worst_of_each_kind_comes_first() -> None:
         redteam.Finding(attack=a, kappa=k, progress=1.0, byzantine_accepted=0.0, honest_accepted=1.0)
         for a, k in kappas.items()
     )
-    worst = Examination({"rule": "mean"}, findings, None).worst()
+    worst = Examination(settings={"rule": "mean"}, findings=findings, untouched=None).worst()
     assert [(kind, f.kappa) for kind, f in worst] == [("alie", 2.0), ("sign-flip", 1.0), ("no-attack", 0.1)]
 
 

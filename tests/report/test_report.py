@@ -10,8 +10,10 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from fedward.report import ReportError, load_run, plots, render, write_report
+from fedward.report import ReportError, clientmap, load_run, rates, render, write_report
+from fedward.report.accuracy import accuracy
 from fedward.report.grid import best_by_cell, is_grid, place
+from fedward.report.series import trailing_mean
 
 CONFIG = {
     "data": "fashion-mnist",
@@ -400,7 +402,7 @@ def test_equal_names_are_told_apart(tmp_path):
 
 def test_panels_are_attacks_and_colours_are_rules(tmp_path):
     runs = placed(tmp_path, *({"rule": r, "attack": a} for r in ("mean", "krum") for a in ("x", "y", "z")))
-    figure = plots.accuracy(runs)
+    figure = accuracy(runs)
     colours, panels = {}, {}
     for entry, curve in zip(runs, figure["data"], strict=True):
         assert curve["name"] == entry.row
@@ -429,7 +431,7 @@ def long_run(tmp_path, rounds, clients, byzantine=(1,), seed=0):
 @pytest.mark.parametrize(("rounds", "columns", "width"), [(7, 7, 1), (400, 400, 1), (401, 201, 2), (1001, 334, 3)])
 def test_the_client_map_equals_a_count_by_hand(tmp_path, rounds, columns, width):
     run = long_run(tmp_path, rounds, 4)
-    cells = plots.client_map(run)
+    cells = clientmap.client_map(run)
     assert cells.clients == [0, 2, 3, 1]
     assert (cells.width, cells.share.shape, len(cells.edges)) == (width, (4, columns), columns + 1)
     assert cells.edges[0] == 0.5
@@ -447,9 +449,9 @@ def test_the_client_map_equals_a_count_by_hand(tmp_path, rounds, columns, width)
 
 
 def test_rounding_never_hides_a_single_drop(tmp_path, monkeypatch):
-    monkeypatch.setattr(plots, "MAX_COLUMNS", 1)
+    monkeypatch.setattr(clientmap, "MAX_COLUMNS", 1)
     entries = [record(number, "10" if number != 5 else "01") for number in range(1, 50 * 210 + 1)]
-    cells = plots.client_map(load_run(write_run(tmp_path / "a", entries)))
+    cells = clientmap.client_map(load_run(write_run(tmp_path / "a", entries)))
     assert cells.share.shape == (2, 50)
     rows = {client: cells.share[row].tolist() for row, client in enumerate(cells.clients)}
     assert rows[0] == [99] + [100] * 49
@@ -458,12 +460,12 @@ def test_rounding_never_hides_a_single_drop(tmp_path, monkeypatch):
 
 def test_the_client_map_of_thousands_of_clients_stays_small(tmp_path):
     run = load_run(write_run(tmp_path / "a", [record(n, "1" * 4000, reasons={}) for n in range(1, 201)]))
-    assert plots.client_map(run).share.shape == (4000, 50)
+    assert clientmap.client_map(run).share.shape == (4000, 50)
 
 
 def test_the_packed_cells_are_the_client_map(tmp_path):
     run = long_run(tmp_path, 401, 5, byzantine=(0, 3))
-    cells, packed = plots.client_map(run), plots.clients_by_round(run)["cells"]
+    cells, packed = clientmap.client_map(run), clientmap.clients_by_round(run)["cells"]
     shape = (5, packed["columns"])
     share = np.frombuffer(base64.b64decode(packed["share"]), dtype=np.int8).reshape(shape)
     reason = np.frombuffer(base64.b64decode(packed["reason"]), dtype=np.uint8).reshape(shape)
@@ -485,15 +487,15 @@ def test_the_trailing_mean_equals_a_loop():
         for end in range(1, len(values) + 1):
             held = [v for v in values[max(0, end - window) : end] if not math.isnan(v)]
             expected.append(sum(held) / len(held) if held else math.nan)
-        np.testing.assert_allclose(plots.trailing_mean(values, window), expected)
+        np.testing.assert_allclose(trailing_mean(values, window), expected)
 
 
 def test_the_lines_hold_the_rates_and_the_sign_shares(tmp_path):
     entries = [record(1, honest_accepted=0.5, byzantine_accepted=None), record(2)]
     run = load_run(write_run(tmp_path / "a", entries))
-    lines = {line["name"]: line["y"] for line in plots.acceptance(run)["data"]}
+    lines = {line["name"]: line["y"] for line in rates.acceptance(run)["data"]}
     assert lines == {"honest": [0.5, 1.0], "byzantine": [None, 0.0]}
-    shares = [(line["name"], line["y"][0]) for line in plots.signs(run)["data"]]
+    shares = [(line["name"], line["y"][0]) for line in rates.signs(run)["data"]]
     assert shares[::2] == [("honest", 0.5), ("honest", 0.1), ("honest", 0.4)]
     assert shares[1::2] == [("byzantine", 0.3), ("byzantine", 0.1), ("byzantine", 0.6)]
 

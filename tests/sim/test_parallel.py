@@ -140,7 +140,16 @@ def _tasks(loop: Loop, round: int, states: list[dict[str, Tensor]], clients: int
         if k % 2:
             held = held[labels[held] != 0]
         context = Context(round=round, seed=3, group=round % CLASSES)
-        tasks.append(Task(k, parameters, Shard(inputs, labels, held), context, states[k], loop.initial_buffers()))
+        tasks.append(
+            Task(
+                client=k,
+                parameters=parameters,
+                shard=Shard(inputs, labels, held),
+                context=context,
+                state=states[k],
+                buffers=loop.initial_buffers(),
+            )
+        )
     return tasks
 
 
@@ -266,7 +275,7 @@ def test_an_error_in_a_thread_is_raised_and_the_next_round_works() -> None:
     tasks, out = _tasks(backend, 0, [{}] * 7), torch.zeros(7, len(backend.initial()))
     broken = [
         *tasks[:3],
-        Task(3, tasks[0].parameters, Shard(torch.zeros(4, 2, 4, 4), torch.zeros(4).long())),
+        Task(client=3, parameters=tasks[0].parameters, shard=Shard(torch.zeros(4, 2, 4, 4), torch.zeros(4).long())),
         *tasks[4:],
     ]
     with pytest.raises(RuntimeError, match="channels"):

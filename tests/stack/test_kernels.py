@@ -27,9 +27,9 @@ def naive_mean_around_median(G, count):
 
 def stacks(n, seed):
     rng = np.random.default_rng(seed)
-    yield rng.standard_normal((n, 40))
-    yield rng.integers(-2, 3, (n, 40)).astype(float)  # ties, zeros
-    heavy = rng.standard_cauchy((n, 40))
+    yield rng.standard_normal((n, 12))
+    yield rng.integers(-2, 3, (n, 12)).astype(float)  # ties, zeros
+    heavy = rng.standard_cauchy((n, 12))
     yield heavy
     yield np.sort(heavy, 0)
     yield -np.sort(-heavy, 0)

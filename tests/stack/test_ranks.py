@@ -67,8 +67,9 @@ def check(updates: Updates, ranks: list[int]) -> None:
 def test_every_rank_is_that_of_sort(make: Make, dtype: torch.dtype) -> None:
     for seed, d in enumerate((1, 2, 7, 60)):
         G = torch.from_numpy(make(np.random.default_rng(seed), 4, d)).to(dtype)
-        for block in (1, 13, 1000):
-            check(Dense(G, block=block), list(range(d)))
+        check(Dense(G, block=13), list(range(d)))
+        for block in (1, 1000):
+            check(Dense(G, block=block), sorted({0, d // 2, d - 1}))
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

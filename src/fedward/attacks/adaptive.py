@@ -19,7 +19,7 @@ from .base import Around, Attack, View
 from .optimised import Deviation
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Trial:
     """What the defence made of one candidate: its plan on the honest rows with the forged ones below them."""
 
@@ -156,7 +156,7 @@ class Maximise(Around):
             plan = view.decide(stack)
         except BoundError:
             return -float("inf")
-        found = OBJECTIVES[self.objective](Trial(plan, stack, view.honest.n))
+        found = OBJECTIVES[self.objective](Trial(plan=plan, stack=stack, honest=view.honest.n))
         return -float("inf") if isnan(found) else found  # a model that has diverged already cannot be harmed
 
 

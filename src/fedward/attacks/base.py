@@ -18,7 +18,7 @@ from ..registry.component import Component
 from ..stack import Extended, Joined, Kernel, Rooted, Updates, as_updates, materialise, one_mix, parts
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class View:
     """What the adversary knows.
 
@@ -69,7 +69,7 @@ class View:
         return self._stacks[key]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:
     """What a byzantine client trains on: the ``member``-th of ``members`` byzantine clients of this round."""
 
@@ -146,7 +146,7 @@ class Attack(Component):
         Raises:
             ValueError: no honest row, no own row, or different numbers of columns.
         """
-        view = View(as_updates(honest), as_updates(own), context or Context())
+        view = View(honest=as_updates(honest), own=as_updates(own), context=context or Context())
         if view.honest.d != view.own.d:
             raise ValueError(f"honest rows have {view.honest.d} columns, own rows {view.own.d}; they must agree")
         rows = materialise(self.forged(view)).to(view.own.dtype)
@@ -203,6 +203,13 @@ def check_some(attacks: Collection[Any]) -> None:
 def copies(stack: Updates, row: Tensor, m: int) -> Updates:
     """One mix of the stack's rows, (n,), sent m times."""
     return stack.mix(row.expand(m, -1))
+
+
+def strayed(stack: Updates, gamma: float, m: int) -> Updates:
+    """The mean of all but the last row, minus gamma times that row, sent m times."""
+    row = mean_of(stack, extra=1)
+    row[-1] = -gamma
+    return copies(stack, row, m)
 
 
 def mean_of(stack: Updates, extra: int = 0) -> Tensor:

@@ -14,7 +14,7 @@ from ..core import WHOLE, Knowledge
 from ..registry.bounds import Natural, Share
 from ..registry.entries import register
 from ..stack import Joined, Kernel, Updates
-from .base import Around, Attack, View, copies, mean_of
+from .base import Around, Attack, View, copies, mean_of, strayed
 
 
 @register("alie", paper="Baruch et al. 2019")
@@ -39,11 +39,8 @@ class ALIE(Attack):
     knows: Knowledge = "honest"
 
     def forge(self, view: View) -> Updates:
-        z, m = z_or_greatest(self.z, view), view.own.n
-        stack = view.beside(self.knows, spread(self.ddof))
-        row = mean_of(stack, extra=1)
-        row[-1] = -z
-        return copies(stack, row, m)
+        z = z_or_greatest(self.z, view)
+        return strayed(view.beside(self.knows, spread(self.ddof)), z, view.own.n)
 
 
 def alie_z(n: int, f: int) -> float:
@@ -62,7 +59,8 @@ def z_or_greatest(z: float | None, view: View) -> float:
     """
     if z is not None:
         return z
-    n, m = view.honest.n + view.own.n, view.own.n
+    m = view.own.n
+    n = view.honest.n + m
     greatest = alie_z(n, m)
     if abs(greatest) == torch.inf:
         raise ValueError(f"z_max is {greatest} for {m} byzantine of {n} clients: give z, for example z=0.3")
@@ -108,7 +106,8 @@ class ByzMean(Around):
     declared = replace(WHOLE, knows="honest")
 
     def forge(self, view: View) -> Updates:
-        h, m = view.honest.n, view.own.n
+        h = view.honest.n
+        m = view.own.n
         m1 = min(floor(self.split * m), m - 1)
         m2 = m - m1
         stack = Joined(view.honest, self.inner.forged(view))

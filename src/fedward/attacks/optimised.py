@@ -13,7 +13,7 @@ from ..core import Knowledge
 from ..registry.bounds import Natural
 from ..registry.entries import register
 from ..stack import Kernel, Updates, squared_distances
-from .base import Attack, View, copies, mean_of
+from .base import Attack, View, strayed
 from .forge import spread
 
 
@@ -42,12 +42,10 @@ class _Directed(Attack):
         """The known rows with -p below them, and what -p is to be divided by."""
         kernels: dict[str, Kernel] = {"std": spread(self.ddof), "unit": mean_column, "sign": mean_sign}
         stack = view.beside(self.knows, kernels[self.direction])
-        return stack, (float(stack.gram()[-1, -1].sqrt()) or 1.0) if self.direction == "unit" else 1.0
-
-    def _strayed(self, stack: Updates, gamma: float, m: int) -> Updates:
-        row = mean_of(stack, extra=1)
-        row[-1] = -gamma
-        return copies(stack, row, m)
+        if self.direction != "unit":
+            return stack, 1.0
+        length = float(stack.gram()[-1, -1].sqrt())
+        return stack, length or 1.0
 
 
 @register("deviation", paper="Xu et al. 2022")
@@ -69,7 +67,7 @@ class Deviation(_Directed):
 
     def forge(self, view: View) -> Updates:
         stack, length = self._stack(view)
-        return self._strayed(stack, self.gamma / length, view.own.n)
+        return strayed(stack, self.gamma / length, view.own.n)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +84,9 @@ class _Farthest(_Directed):
         # a_i = mean - x_i: its square follows from distances, its product with p = -K's last row from the Gram matrix.
         to_mean = (sq_dists.mean(1) - sq_dists.mean() / 2).clamp_min(0)
         along = K[:h, h] - K[:h, h].mean()
-        gamma = self.largest(sq_dists, to_mean, along, float(K[h, h])) if K[h, h] > 0 else 0.0
-        return self._strayed(stack, gamma / length, view.own.n)
+        square = float(K[h, h])
+        gamma = self.largest(sq_dists, to_mean, along, square) if square > 0 else 0.0
+        return strayed(stack, gamma / length, view.own.n)
 
     @abstractmethod
     def largest(self, sq_dists: Tensor, to_mean: Tensor, along: Tensor, square: float) -> float:

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..core import State, Traits, finite_copy
 from ..registry.bounds import Count, Natural, Positive, Share
 from ..registry.entries import register
-from ..stack import Dense, Updates, materialise
+from ..stack import Dense, Updates, materialise, power_above
 from .base import Attack, View, copies, mean_of
 from .forge import z_or_greatest
 
@@ -38,8 +38,6 @@ class Mimic(Attack):
 
     def forge(self, view: View) -> Updates:
         target = self._learn(view)[0] if self._learning(view) else self._kept(view)
-        row = torch.zeros(view.honest.n, dtype=torch.float64)
-        row[target] = 1
         return view.honest.take(torch.full((view.own.n,), target))
 
     def advance(self, view: View, forged: Tensor) -> State:
@@ -64,7 +62,8 @@ class Mimic(Attack):
 
     def _learn(self, view: View) -> tuple[int, Updates, Tensor, Tensor]:
         """The target, and the new mean and direction as mixes of a stack: the rows, and mu and z below them."""
-        t, h = _rounds(view), view.honest.n
+        t = _rounds(view)
+        h = view.honest.n
         if t == 0:
             generator = replace(view.context, round=0).generator("direction")
             z = torch.randn(view.honest.d, generator=generator, dtype=torch.float32).to(view.honest.device)
@@ -76,8 +75,8 @@ class Mimic(Attack):
         rows = torch.eye(h + 2, dtype=torch.float64)
         mean = (t * rows[h] + rows[:h].mean(0)) / (1 + t)
         away = rows[:h] - mean
-        a = (away @ K @ rows[h + 1]) @ away
-        a = _normalised(a, K)
+        a = _normalised((away @ K @ rows[h + 1]) @ away, K)
+        # In the first round z is random, and not to be averaged with.
         direction = _normalised((t * rows[h + 1] + a) / (1 + t), K) if t > 0 else a
         return int((rows[:h] @ K @ direction).argmax()), stack, mean, direction
 
@@ -127,11 +126,12 @@ class PoisonedFL(Attack):
         H = view.previous
         if H is None:
             return torch.zeros(view.own.d, dtype=view.own.dtype, device=view.own.device)
-        unit = _unit(H)
+        unit = float(power_above(H.abs().amax()))  # divided by it no square overflows or vanishes
         H = H / unit
         size = H.norm()
         if "sent" in view.state and float(view.state["sent"].norm()) > 0:
-            sent = view.state["sent"] / _unit(view.state["sent"])
+            sent = view.state["sent"]
+            sent = sent / float(power_above(sent.abs().amax()))
             v = (H - sent * (size / sent.norm())).abs()
             v = v / v.norm() if float(v.norm()) > 0 else v
         else:
@@ -146,7 +146,8 @@ class PoisonedFL(Attack):
     def advance(self, view: View, forged: Tensor) -> State:
         if view.previous is None:
             return view.state
-        rounds, c = _rounds(view) + 1, float(view.state.get("c", self.c))
+        rounds = _rounds(view) + 1
+        c = float(view.state.get("c", self.c))
         moved = view.state.get("moved", torch.zeros_like(view.previous)) + view.previous
         if rounds % self.every == 0:
             from scipy.stats import binom
@@ -162,11 +163,6 @@ class PoisonedFL(Attack):
             "moved": finite_copy(moved),
             "rounds": torch.tensor(rounds),
         }
-
-
-def _unit(row: Tensor) -> float:
-    """The power of two next to the greatest entry: divided by it, exactly, no square overflows or vanishes."""
-    return float(torch.frexp(row.abs().amax()).exponent.double().exp2())
 
 
 @register("repeat", paper="-")
@@ -234,7 +230,8 @@ class ROP(Attack):
         ones = torch.ones(view.honest.d, dtype=view.honest.dtype, device=view.honest.device)
         last = torch.zeros_like(ones) if view.previous is None else view.previous.to(ones)
         stack = view.honest.anchored(torch.stack([last, ones]))
-        K, mean = stack.gram(), mean_of(stack, extra=2)
+        K = stack.gram()
+        mean = mean_of(stack, extra=2)
         H, side = torch.eye(stack.n, dtype=torch.float64)[-2:]
         share = 0.0 if view.previous is None else self.reference
         u = _normalised(share * H + (1 - share) * mean, K)

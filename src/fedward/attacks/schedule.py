@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -95,8 +95,9 @@ class Schedule(_Composite):
 
     @property
     def parts(self) -> Sequence[Attack]:
-        before = [] if self._pairs()[0][0] == 0 else [_BEFORE]
-        return [*before, *(attack for _, attack in self._pairs())]
+        attacks = [attack for _, attack in self._pairs()]
+        first, _ = self._pairs()[0]
+        return attacks if first == 0 else [_BEFORE, *attacks]
 
     def part(self, context: Context) -> tuple[str, Attack]:
         begun = [(str(start), attack) for start, attack in self._pairs() if start <= context.round]
@@ -190,8 +191,9 @@ class Groups(CompoundAttack):
 
     def poison(self, batch: Batch, context: Context) -> Batch:
         for k, (members, attack) in enumerate(zip(self._members(batch.members), self.attacks, strict=False)):
-            if int(members[0]) <= batch.member <= int(members[-1]):
-                place = replace(batch, member=batch.member - int(members[0]), members=len(members))
+            first = int(members[0])
+            if first <= batch.member <= int(members[-1]):
+                place = replace(batch, member=batch.member - first, members=len(members))
                 poisoned = attack.poison(place, context.fold(str(k)))
                 return replace(poisoned, member=batch.member, members=batch.members)
         return batch
@@ -215,9 +217,21 @@ class Sybils(Around):
         return context.round >= self.join and super().present(context)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Alarms(Around):
+    """Byzantine clients say the same of SIREN's alarm in every round."""
+
+    inner: Attack = field(default_factory=NoAttack)
+    alarm: ClassVar[bool]
+    declared = replace(WHOLE, protocol=True)
+
+    def say(self, messages: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        return {**super().say(messages, context), "alarm": self.alarm}
+
+
 @register("false-alarms", paper="Guo et al. 2021")
 @dataclass(frozen=True, kw_only=True)
-class FalseAlarms(Around):
+class FalseAlarms(_Alarms):
     """Byzantine clients raise SIREN's alarm in every round, whatever they send.
 
     Guo, Wang et al., "SIREN: Byzantine-robust federated learning via proactive alarming", SoCC 2021, section 5.
@@ -226,24 +240,16 @@ class FalseAlarms(Around):
         inner: what they send.
     """
 
-    inner: Attack = field(default_factory=NoAttack)
-    declared = replace(WHOLE, protocol=True)
-
-    def say(self, messages: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
-        return {**super().say(messages, context), "alarm": True}
+    alarm = True
 
 
 @register("silent-alarms", paper="Guo et al. 2021")
 @dataclass(frozen=True, kw_only=True)
-class SilentAlarms(Around):
+class SilentAlarms(_Alarms):
     """Byzantine clients never raise SIREN's alarm, whatever they send and see.
 
     Args:
         inner: what they send.
     """
 
-    inner: Attack = field(default_factory=NoAttack)
-    declared = replace(WHOLE, protocol=True)
-
-    def say(self, messages: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
-        return {**super().say(messages, context), "alarm": False}
+    alarm = False

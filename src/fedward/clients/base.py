@@ -81,7 +81,7 @@ Samples = tuple[Shard, Tensor]
 """Samples of a shard, by their numbers there."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Task:
     """What a client has to go by in one round.
 
@@ -123,7 +123,7 @@ class Task:
             yield order[place * batch_size : (place + 1) * batch_size]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Answer:
     """What comes of a client's round.
 

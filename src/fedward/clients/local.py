@@ -41,7 +41,7 @@ class Gradient(Client):
         return [(task.shard, next(task.batches(self.batch_size, 1)))]
 
     def answer(self, task: Task, gradients: Sequence[Tensor], losses: Sequence[float | Tensor]) -> Answer:
-        return Answer(gradients[0], losses[0])
+        return Answer(row=gradients[0], loss=losses[0])
 
 
 @register("local-sgd", paper="McMahan et al. 2017", example={"batch_size": 60})
@@ -96,7 +96,7 @@ class LocalSGD(Client):
             optimizer.step()
             total += loss.detach()
         optimizer.zero_grad()
-        return Answer(_change(model, task.parameters), total / count)
+        return Answer(row=_change(model, task.parameters), loss=total / count)
 
     def _optimizer(self, model: LocalModel) -> torch.optim.Optimizer:
         fused = model.device.type in ("cpu", "cuda")

@@ -122,7 +122,7 @@ class ClassMomentum(Client):
             for c, gradient in zip(task.shard.by_class(), gradients, strict=True)
         }
         sent = _copied(state.get(key("momentum", task.context.group)))
-        return Answer(sent, sum(losses) / len(losses), state)
+        return Answer(row=sent, loss=sum(losses) / len(losses), state=state)
 
     def _blend(self, gradient: Tensor, momentum: Tensor | None) -> Tensor:
         new, old = (self.beta, 1 - self.beta) if self.order == "printed" else (1 - self.beta, self.beta)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import ClassVar, overload
 
 import torch
@@ -102,6 +103,10 @@ class Mixers(Mixer):
     parts: tuple[Mixer, ...]
 
     def traits(self) -> Traits:
+        return self._merged
+
+    @cached_property  # as in `Whole`
+    def _merged(self) -> Traits:
         context = Context()
         read = (len(self._beneath(k, context)) < len(part.statistics(context)) for k, part in enumerate(self.parts))
         whole = merged(WHOLE, *(part.traits() for part in self.parts))
@@ -169,7 +174,12 @@ class Chain(Compound):
         return (self.rule,)
 
     def traits(self) -> Traits:
-        whole, mixer = super().traits(), self.mixer.traits()
+        return self._with_mixer
+
+    @cached_property  # as in `Whole`
+    def _with_mixer(self) -> Traits:
+        whole = super().traits()
+        mixer = self.mixer.traits()
         passes = None
         if whole.passes is not None:
             statistics = self.rule.statistics({}, Context())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 from typing import ClassVar
 
 from ..registry.component import Component
@@ -26,6 +27,10 @@ class Whole(Component):
         """The components that it is made of, at least one."""
 
     def traits(self) -> Traits:
+        return self._merged
+
+    @cached_property  # asked in every round, and parts never change
+    def _merged(self) -> Traits:
         return merged(super().traits(), *(part.traits() for part in self.parts))
 
 

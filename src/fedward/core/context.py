@@ -43,6 +43,16 @@ class Context:
     group: int | Mapping[Hashable, int] | None = None
     rounds_per_epoch: float | None = None
 
+    def root_data(self) -> Evaluator:
+        """The evaluator, for those that cannot do without.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if self.evaluator is None:
+            raise ValueError("this rule judges clients by data of the server's own: the context needs an evaluator")
+        return self.evaluator
+
     def fold(self, name: str) -> Context:
         """The same context with random streams of its own, for a part of a composition."""
         return replace(self, path=(*self.path, name))

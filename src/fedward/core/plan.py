@@ -108,7 +108,9 @@ def average_of(
     return Plan(updates, weights, scores=scores or {}, reasons=[reason] * updates.n, memo=memo)
 
 
-def median(values: Tensor) -> float:
-    """The middle value, or the mean of the two middle ones (`torch.median` returns the lower)."""
+def median_of(values: Tensor, *, lower: bool = False) -> float:
+    """The middle value; of two middle ones their mean, or the lower."""
     ranked = values.double().sort().values
-    return float((ranked[(len(ranked) - 1) // 2] + ranked[len(ranked) // 2]) / 2)
+    below = ranked[(len(ranked) - 1) // 2]
+    above = ranked[len(ranked) // 2]
+    return float(below if lower else (below + above) / 2)

@@ -53,7 +53,14 @@ def train_with(
         module.load_state_dict({k: torch.from_numpy(a.numpy()) for k, a in only_arrays(message).items()})
         model = LocalModel(module)
         start, buffers = model.read(), model.read_buffers()
-        task = Task(context.node_id, start, shard, _round(message, seed), _recalled(context), buffers)
+        task = Task(
+            client=context.node_id,
+            parameters=start,
+            shard=shard,
+            context=_round(message, seed),
+            state=_recalled(context),
+            buffers=buffers,
+        )
         answer = carry_out(algorithm, model, task)
         _remember(context, answer.state)
         if answer.row is None:

@@ -6,7 +6,8 @@ rule itself; what the rule makes of it is compared with the honest mean. Then th
 
 from .arsenal import ADAPTIVE, ARSENAL, EVERYTHING, family, label
 from .capture import Captured, capture
-from .examine import Examination, RedTeamError, examination_steps, examine, examine_all, load_examination
+from .examine import examination_steps, examine, examine_all
+from .findings import Examination, RedTeamError, load_examination
 from .play import Finding, play
 
 __all__ = [

@@ -56,6 +56,6 @@ def family(text: str) -> str:
 
 
 def label(text: str) -> str:
-    """An attack as tables have it: a search goes by its kind and objective."""
+    """An attack as tables have it: a search has its kind and objective for a name."""
     attack = parse(text, "attack")
     return f"{family(text)}: {attack.objective}" if isinstance(attack, Maximise) else text

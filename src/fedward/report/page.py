@@ -10,11 +10,14 @@ from statistics import fmean
 from typing import Any
 
 from ..sim.record import mean_of_known
-from . import plots, scores, style
+from . import rates, scores, style
+from .accuracy import accuracy
 from .audits import find_audit, load_audit
+from .clientmap import clients_by_round
 from .grid import Placed, best_by_cell, is_grid, place, plain, setting, unique
 from .pieces import NONE, count, cut, document, figure, per_cent, table, whole
 from .runs import ReportError, RunData, load_run
+from .series import step_of, window_of
 
 TITLE = "Byzantine-robust training: report"
 
@@ -163,7 +166,7 @@ def _accuracy(placed: Sequence[Placed]) -> str:
     head = "<h2>Test accuracy</h2>\n"
     silent = [entry.label for entry in placed if not entry.run.evaluated]
     missing = f"Never evaluated, so not shown: {escape(', '.join(silent))}." if silent else ""
-    drawn = plots.accuracy(placed)
+    drawn = accuracy(placed)
     if drawn is None:
         return f"{head}<p>No run was evaluated on test data.</p>\n"
     several = len({entry.column for entry in placed if entry.run.evaluated}) > 1
@@ -213,7 +216,7 @@ def _run_section(number: int, entry: Placed, is_open: bool) -> str:
 
 
 def _smoothing(run: RunData, rounds: str = "rounds") -> str:
-    window, step = plots.window_of(run.rounds), plots.step_of(run.rounds)
+    window, step = window_of(run.rounds), step_of(run.rounds)
     smooth = f"Each point is the mean of the last {window} {rounds}" if window > 1 else "Each point is one round"
     return smooth + (
         f"; every {step}th round is drawn." if step > 3 else f"; one round in {step} is drawn." * (step > 1) or "."
@@ -221,7 +224,7 @@ def _smoothing(run: RunData, rounds: str = "rounds") -> str:
 
 
 def _success(run: RunData, name: str) -> str:
-    drawn = plots.success(run)
+    drawn = rates.success(run)
     if drawn is None:
         return ""
     caption = (
@@ -233,7 +236,7 @@ def _success(run: RunData, name: str) -> str:
 
 def _acceptance(run: RunData, name: str) -> str:
     head = "<h3>Accepted clients</h3>\n"
-    drawn = plots.acceptance(run)
+    drawn = rates.acceptance(run)
     if drawn is None:
         return f"{head}<p>No accepted rates were recorded.</p>\n"
     caption = (
@@ -258,20 +261,20 @@ def _scores(run: RunData, name: str) -> str:
 
 def _signs(run: RunData, name: str) -> str:
     head = "<h3>Signs of the gradients</h3>\n"
-    drawn = plots.signs(run)
+    drawn = rates.signs(run)
     if drawn is None:
         return f"{head}<p>No sign shares were recorded.</p>\n"
     caption = "Mean share of positive, zero and negative coordinates in the gradients that the clients sent. "
     if len(drawn["data"]) > 3:
         caption += "Where honest and byzantine lines part, the signs alone betray the attack. "
-    counted = plots.with_signs(run)
+    counted = rates.with_signs(run)
     if counted.rounds < run.rounds:
         caption += f"Signs were counted in {counted.rounds} of {run.rounds} rounds. "
     return head + figure(f"{name}-signs", drawn, caption + _smoothing(counted, "counts"), "Shares of signs over rounds")
 
 
 def _client_map(run: RunData, name: str) -> str:
-    drawn = plots.clients_by_round(run)
+    drawn = clients_by_round(run)
     width = drawn["cells"]["width"]
     swatch = '<span><span class="swatch" style="background:{}"></span>{}</span>'
     blend = f"linear-gradient(90deg,{style.DROPPED},{style.BETWEEN},{style.ACCEPTED})"

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from . import assets
-from .plots import Figure
 from .runs import ReportError
+from .series import Figure
 
 NONE = '<span title="not recorded">&ndash;</span>'
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..redteam.arsenal import family, label
-from ..redteam.examine import Examination
+from ..redteam.findings import Examination
 from ..redteam.play import Finding
 from .pieces import NONE, count, document, figure, per_cent, table
 from .runs import ReportError

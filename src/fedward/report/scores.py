@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from html import escape
 
-from .plots import Figure, step_of
 from .runs import RunData
+from .series import Figure, step_of
 from .style import BYZANTINE, HONEST, base_axis, base_layout, safe_text
 
 MAX_CLIENTS = 200

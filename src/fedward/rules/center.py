@@ -14,20 +14,14 @@ from ..core import Context, Plan, Rule, State, Traits, finite_copy
 from ..registry.bounds import Count, NotNegative, Positive
 from ..registry.entries import register
 from ..stack import Dots, Gram, Statistic, Updates, cosines
+from .distance import FromGram
 from .mixers import sequential_buckets
-from .weiszfeld import Reweighting, geometric_median
-
-
-class _FromGram(Rule):
-    """A rule that needs the inner products of all rows."""
-
-    def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
-        return (Gram(),)
+from .weiszfeld import Reweighting, geometric_median, mix_distances
 
 
 @register("geometric-median", paper="Weiszfeld 1937", complexity="O(n^2 d)")
 @dataclass(frozen=True, kw_only=True)
-class GeometricMedian(_FromGram):
+class GeometricMedian(FromGram):
     """The point with the least sum of distances to all rows.
 
     argmin_v sum_i |x_i - v|, whose unit vectors towards the rows cancel. If that is a row, it is found as one. Else by
@@ -64,14 +58,14 @@ class GeometricMedian(_FromGram):
 
 @register("rfa", paper="Pillutla et al. 2022", complexity="O(n^2 d)")
 @dataclass(frozen=True, kw_only=True)
-class RFA(_FromGram):
+class RFA(FromGram):
     """A smoothed geometric median with a fixed budget: some steps of Weiszfeld's iteration from zero.
 
     v = 0; ``iterations`` times: w_i = (1/n) / max(|x_i - v|, nu), v = sum_i w_i x_i / sum_i w_i. Pillutla, Kakade &
     Harchaoui, "Robust aggregation for federated learning", 2022, Algorithm 2. nu = 0.1 with 3 steps is ByzFL's
     choice, with 8 that of epfml; FedSECA's experiments have nu = 1e-6 and 3 steps. The budget is the published rule: of
     colluders of any size it leaves about their share of the honest rows' lengths, not of their spread;
-    `GeometricMedian` goes on to the end.
+    `GeometricMedian` iterates to the end.
 
     Args:
         nu: floor of the distances, in units of the rows.
@@ -90,7 +84,7 @@ class RFA(_FromGram):
 
 @register("huber", paper="Zhao et al. 2024", complexity="O(n^2 d)", example={"threshold": 2.0})
 @dataclass(frozen=True, kw_only=True)
-class Huber(_FromGram):
+class Huber(FromGram):
     """The point with the least sum of Huber losses of its distances to the rows.
 
     phi(u) = u^2 / 2 up to the threshold T, T u - T^2 / 2 beyond: the mean for large T, the geometric median for small.
@@ -122,9 +116,20 @@ class Huber(_FromGram):
         return Plan(updates, weights, scores={"distance": dists})
 
 
+class _FromPrevious(Rule):
+    """A rule whose centre starts from the previous aggregate."""
+
+    def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
+        # The Gram matrix of the rows with the previous aggregate below them follows from these.
+        return (Gram(), Dots(state["previous"])) if "previous" in state else (Gram(),)
+
+    def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
+        return {"previous": finite_copy(output)}
+
+
 @register("centered-clipping", paper="Karimireddy et al. 2021", complexity="O(n^2 d)", example={"radius": 10.0})
 @dataclass(frozen=True, kw_only=True)
-class CenteredClipping(Rule):
+class CenteredClipping(_FromPrevious):
     """Move the previous aggregate by the mean of the rows' differences from it, each clipped to a radius.
 
     v <- v + (1/n) sum_i (x_i - v) min(1, radius / |x_i - v|), ``iterations`` times, from the previous aggregate, in
@@ -141,22 +146,16 @@ class CenteredClipping(Rule):
     iterations: Count = 1
     declared = Traits(history=True, server_rows=True, properties=frozenset({"permutation", "columns", "rotation"}))
 
-    def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
-        return _beside_previous(state)
-
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         stack, weights = _from_previous(updates, state)
         for _ in range(self.iterations):
             weights = _clipped_step(stack.gram(), weights, torch.arange(updates.n), self.radius)
         return _centred_plan(updates, stack, weights)
 
-    def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
-        return {"previous": finite_copy(output)}
-
 
 @register("sequential-centered-clipping", paper="Özfatura et al. 2023", complexity="O(n^2 d)", example={"radius": 10.0})
 @dataclass(frozen=True, kw_only=True)
-class SequentialCenteredClipping(Rule):
+class SequentialCenteredClipping(_FromPrevious):
     """Centered clipping, one bucket of clients after the other, around a centre that moves with each.
 
     Clients are sorted by their cosine to the previous aggregate and cut into s clusters; bucket t has the t-th member
@@ -173,9 +172,6 @@ class SequentialCenteredClipping(Rule):
     s: Count = 2
     declared = Traits(history=True, server_rows=True, properties=frozenset({"columns", "rotation"}))
 
-    def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
-        return _beside_previous(state)
-
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         stack, weights = _from_previous(updates, state)
         gram = stack.gram()
@@ -183,14 +179,6 @@ class SequentialCenteredClipping(Rule):
         for bucket in sequential_buckets(alike, self.s, context.generator("buckets")):
             weights = _clipped_step(gram, weights, bucket, self.radius)
         return _centred_plan(updates, stack, weights)
-
-    def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
-        return {"previous": finite_copy(output)}
-
-
-def _beside_previous(state: State) -> tuple[Statistic, ...]:
-    """The statistics from which the Gram matrix follows, with the previous aggregate where there is one."""
-    return (Gram(), Dots(state["previous"])) if "previous" in state else (Gram(),)
 
 
 def _from_previous(updates: Updates, state: State) -> tuple[Updates, Tensor]:
@@ -204,15 +192,12 @@ def _from_previous(updates: Updates, state: State) -> tuple[Updates, Tensor]:
 
 def _clipped_step(gram: Tensor, weights: Tensor, rows: Tensor, radius: float) -> Tensor:
     """The weights of v + mean over the rows of (x_i - v) min(1, radius / |x_i - v|), from those of v."""
-    Kw = gram @ weights
-    dists = (gram.diagonal() - 2 * Kw + weights @ Kw)[rows].clamp_min(0).sqrt()
+    dists = mix_distances(gram, weights)[rows]
     shares = torch.where(dists > radius, radius / dists, torch.ones_like(dists)) / len(rows)
     moved = weights * (1 - shares.sum())
     return moved.index_add(0, rows, shares)
 
 
 def _centred_plan(updates: Updates, stack: Updates, weights: Tensor) -> Plan:
-    gram = stack.gram()
-    Kw = gram @ weights
-    dists = (gram.diagonal() - 2 * Kw + weights @ Kw)[: updates.n].clamp_min(0).sqrt()
+    dists = mix_distances(stack.gram(), weights)[: updates.n]
     return Plan(stack, weights, scores={"distance": dists}, judged=updates)

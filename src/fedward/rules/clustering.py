@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core import Context, Plan, Reason, Rule, State, Traits, average_of, median
+from ..core import Context, Plan, Reason, State, Traits, average_of, median_of
 from ..registry.bounds import AtLeast, Below, Count
 from ..registry.entries import register
-from ..stack import Gram, SqNorms, Statistic, Updates, cosines
+from ..stack import Updates, cosines
+from .distance import FromGram
 from .mixers import clip_factors
 
 Linkage = Literal["single", "complete", "average"]
@@ -21,14 +22,9 @@ Linkage = Literal["single", "complete", "average"]
 _SAME_HEIGHT = 1e-11
 
 
-class _FromAngles(Rule):
-    def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
-        return (SqNorms(), Gram())
-
-
 @register("cosine-clustering", paper="Sattler et al. 2020", complexity="O(n^2 d)")
 @dataclass(frozen=True, kw_only=True)
-class CosineClustering(_FromAngles):
+class CosineClustering(FromGram):
     """Mean of the larger of two groups, split so that no two rows across the split are very alike.
 
     The split minimises the largest cosine between the groups: single linkage on 1 - cos, cut into two. Sattler, Müller,
@@ -88,8 +84,10 @@ def _top_groups(cos: Tensor, norms: Tensor, method: str) -> list[Tensor]:
 
 def _merit(group: Tensor, cos: Tensor) -> tuple[int, float]:
     """What makes a group of rows preferable: its size, and how alike its rows are."""
-    member, size = group.double(), int(group.sum())
+    member = group.double()
+    size = int(group.sum())
     own = cos.diagonal() @ member
+    # The mean cosine of two different rows; that of a lone one with itself.
     alike = (member @ cos @ member - own) / (size * (size - 1)) if size > 1 else own
     return size, round(float(alike), 12)
 
@@ -105,7 +103,7 @@ def _condensed(cos: Tensor) -> np.ndarray:
 
 @register("clipped-clustering", paper="Li et al. 2024", complexity="O(n^2 d)")
 @dataclass(frozen=True, kw_only=True)
-class ClippedClustering(_FromAngles):
+class ClippedClustering(FromGram):
     """`CosineClustering` with average linkage, the rows clipped to the median norm of all rows ever received.
 
     tau = median of the norms of this and every earlier round; mean over the larger group of x_i min(1, tau / |x_i|).
@@ -125,10 +123,12 @@ class ClippedClustering(_FromAngles):
     declared = Traits(history=True, properties=frozenset({"permutation", "scale", "columns", "rotation", "unanimity"}))
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        norms, cos = updates.norms(), cosines(updates.gram())
+        norms = updates.norms()
+        cos = cosines(updates.gram())
         kept = larger_group(cos, norms, self.linkage)
         weights = torch.zeros(updates.n, dtype=torch.float64)
-        weights[kept] = clip_factors(norms, median(self._norms(updates, state)))[kept] / len(kept)
+        radius = median_of(self._norms(updates, state))
+        weights[kept] = clip_factors(norms, radius)[kept] / len(kept)
         scores = {"cosine": cos[:, kept].mean(1), "norm": norms}
         return Plan(updates, weights, scores=scores, reasons=[Reason.DIRECTION_OUTLIER] * updates.n)
 
@@ -144,7 +144,7 @@ class ClippedClustering(_FromAngles):
 
 @register("flame", paper="Nguyen et al. 2022", complexity="O(n^2 d)")
 @dataclass(frozen=True, kw_only=True)
-class FLAME(_FromAngles):
+class FLAME(FromGram):
     """Mean of the majority cluster of directions, clipped to the median norm, with noise.
 
     1. HDBSCAN on 1 - cos with clusters of at least floor(n/2) + 1 rows. There can be only one such cluster: the first
@@ -165,8 +165,10 @@ class FLAME(_FromAngles):
     declared = Traits(server_rows=True, properties=frozenset({"permutation", "scale"}))
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        norms, cos = updates.norms(), cosines(updates.gram())
-        S, kept = median(norms), majority_cluster(cos)
+        norms = updates.norms()
+        cos = cosines(updates.gram())
+        S = median_of(norms)
+        kept = majority_cluster(cos)
         weights = torch.zeros(updates.n, dtype=torch.float64)
         weights[kept] = clip_factors(norms, S)[kept] / len(kept)
         stack = updates

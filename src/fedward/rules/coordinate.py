@@ -7,7 +7,7 @@ from functools import partial
 
 import torch
 
-from ..core import Bound, Context, Plan, Reason, Rule, State, Traits, median
+from ..core import Bound, Context, Plan, Reason, Rule, State, Traits, median_of
 from ..registry.entries import register
 from ..stack import SqNorms, Statistic, Updates
 from ..stack import kernels as columns
@@ -63,7 +63,7 @@ class ClipMean(Rule):
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         norms = updates.norms()
-        return Plan(updates, clip_factors(norms, median(norms)) / updates.n, scores={"norm": norms})
+        return Plan(updates, clip_factors(norms, median_of(norms)) / updates.n, scores={"norm": norms})
 
 
 @register("median", paper="Yin et al. 2018", complexity="O(d n log^2 n)")

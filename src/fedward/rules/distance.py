@@ -14,7 +14,8 @@ from ..registry.entries import register
 from ..stack import Gram, Statistic, Updates
 from ..stack import kernels as columns
 
-_ROWWISE = frozenset({"permutation", "translation", "scale", "columns", "rotation", "unanimity", "box"})
+ROWWISE = frozenset({"permutation", "translation", "scale", "columns", "rotation", "unanimity", "box"})
+"""What a rule can claim that weighs whole rows by how they lie to one another."""
 
 
 def krum_scores(sq_dists: Tensor, neighbours: int) -> Tensor:
@@ -41,8 +42,8 @@ def lowest_scores(sq_dists: Tensor, neighbours: int, m: int) -> tuple[Tensor, Te
     return scores, smallest(scores, m, *central)
 
 
-class _FromDistances(Rule):
-    """A rule that needs the distances between all rows."""
+class FromGram(Rule):
+    """A rule that decides from the inner products of all rows: distances, angles, mixes of rows."""
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         return (Gram(),)
@@ -50,7 +51,7 @@ class _FromDistances(Rule):
 
 @register("krum", paper="Blanchard et al. 2017", complexity="O(n^2 d)")
 @dataclass(frozen=True, kw_only=True)
-class Krum(_FromDistances):
+class Krum(FromGram):
     """The row that is closest to its n - f - 2 nearest other rows, in sum of squared distances.
 
     score_i = sum over the n - f - 2 nearest j != i of |x_i - x_j|^2; Blanchard et al. 2017, section 4. Some code sums
@@ -60,7 +61,7 @@ class Krum(_FromDistances):
     """
 
     f: int
-    declared = Traits(bound=Bound(2, 3), properties=_ROWWISE | {"breakdown"})
+    declared = Traits(bound=Bound(2, 3), properties=ROWWISE | {"breakdown"})
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         scores, chosen = lowest_scores(updates.sq_dists(), updates.n - self.f - 2, 1)
@@ -69,7 +70,7 @@ class Krum(_FromDistances):
 
 @register("multi-krum", paper="Blanchard et al. 2017", complexity="O(n^2 d)")
 @dataclass(frozen=True, kw_only=True)
-class MultiKrum(_FromDistances):
+class MultiKrum(FromGram):
     """Average of the m rows with the lowest Krum scores.
 
     Scores are computed once. m = n - f - 2 unless given (the SignGuard experiments' choice); m = 1 is Krum, and
@@ -78,7 +79,7 @@ class MultiKrum(_FromDistances):
 
     f: int
     m: Count | None = None
-    declared = Traits(bound=Bound(2, 3), properties=_ROWWISE | {"breakdown"})
+    declared = Traits(bound=Bound(2, 3), properties=ROWWISE | {"breakdown"})
 
     def traits(self) -> Traits:
         # More than n - f rows would let colluders in.
@@ -97,7 +98,7 @@ class MultiKrum(_FromDistances):
 
 @register("bulyan", paper="El Mhamdi et al. 2018", complexity="O(n^2 d + n^3)")
 @dataclass(frozen=True, kw_only=True)
-class Bulyan(_FromDistances):
+class Bulyan(FromGram):
     """Krum picks n - 2f rows one by one; then each column averages the n - 4f picked values closest to its median.
 
     Rows are scored afresh after each pick, among those left, with (left - f - 2) neighbours, at least 1.

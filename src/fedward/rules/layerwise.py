@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core import Context, Plan, Reason, Rule, State, Traits, median
+from ..core import Context, Plan, Reason, Rule, State, Traits, median_of
 from ..registry.bounds import Positive, Share
 from ..registry.entries import register
-from ..stack import Floors, MagnitudeCounts, SqNorms, Statistic, Updates, View
+from ..stack import Floors, LayerMixed, MagnitudeCounts, SqNorms, Statistic, Updates, power_above
 from .election import row_floors
 from .mixers import clip_factors
 
@@ -53,8 +53,8 @@ class LASA(Rule):
         lengths, balances = _sparse_features(updates, layers, floors)
         selected = (z_scores(lengths) < self.norm_bound) & (z_scores(balances) < self.sign_bound)
         selected[:, ~selected.any(0)] = True
-        weights = selected.double() / selected.sum(0) * clip_factors(norms, median(norms))[:, None]
-        mixed = _LayerMixed(updates, layers, weights)
+        weights = selected.double() / selected.sum(0) * clip_factors(norms, median_of(norms))[:, None]
+        mixed = LayerMixed(updates, layers, weights)
         scores = {"layers": selected.double().mean(1), "norm": norms}
         reasons = [Reason.NOT_SELECTED] * updates.n
         return Plan(mixed, kernel=lambda block: block[0], scores=scores, reasons=reasons, judged=updates)
@@ -62,9 +62,8 @@ class LASA(Rule):
 
 def z_scores(values: Tensor) -> Tensor:
     """Distance from the median of each column in standard deviations, 0 where all are the same: (n, L)."""
-    # By a power of 2, exactly: the squares of norms of 1e153 would overflow, and nothing stick out.
-    values = values * torch.exp2(-torch.frexp(values.abs().amax(0)).exponent.double())
-    centre = torch.tensor([median(column) for column in values.T], dtype=values.dtype)
+    values = values / power_above(values.abs().amax(0))  # the squares of norms of 1e153 would overflow
+    centre = torch.tensor([median_of(column) for column in values.T], dtype=values.dtype)
     spread = values.std(0, correction=0)
     # Rows that are all the same leave nothing but rounding.
     flat = spread <= 1e-12 * values.abs().amax(0)
@@ -90,22 +89,3 @@ def _sparse_features(updates: Updates, layers: list[tuple[int, int]], floors: Fl
             signs[:, k] += part.sign().sum(1).cpu()
             counts[:, k] += (part != 0).sum(1).cpu()
     return squares.sqrt(), signs / counts.clamp_min(1)
-
-
-class _LayerMixed(View):
-    """One row: in each layer, the rows mixed with the layer's own weights."""
-
-    def __init__(self, base: Updates, layers: list[tuple[int, int]], weights: Tensor) -> None:
-        super().__init__(base, 1)
-        self.layers, self.weights = layers, weights
-
-    def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
-        block = self.base.read(start, stop)
-        out = torch.empty(1, stop - start, dtype=block.dtype, device=block.device)
-        for (first, last), weights in zip(self.layers, self.weights.T, strict=True):
-            part = slice(max(first - start, 0), max(min(last, stop) - start, 0))
-            out[0, part] = weights.to(block) @ block[:, part]
-        return out
-
-    def to_clients(self, weights: Tensor) -> Tensor:
-        return self.base.to_clients(weights * (self.weights > 0).any(1))

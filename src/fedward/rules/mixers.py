@@ -9,10 +9,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..core import BoundError, Context, Mixer, ScalingMixer, Traits, median, smallest
+from ..core import BoundError, Context, Mixer, ScalingMixer, Traits, median_of, smallest
 from ..registry.bounds import Count, Positive
 from ..registry.entries import register
-from ..stack import Dots, Gram, SqNorms, Statistic, Updates
+from ..stack import Dots, Gram, SqNorms, Statistic, Updates, cosines_to
 
 __all__ = ["ARC", "NNM", "Bucketing", "ClipNorm", "GroupMajority", "Normalize", "SequentialBucketing"]
 
@@ -38,7 +38,7 @@ class ClipNorm(ScalingMixer):
 
     def factors(self, updates: Updates, context: Context) -> Tensor:
         norms = updates.norms()
-        radius = median(norms) if self.radius == "median" else self.radius
+        radius = median_of(norms) if self.radius == "median" else self.radius
         return clip_factors(norms, radius)
 
 
@@ -152,9 +152,8 @@ class SequentialBucketing(Mixer):
     def matrix(self, updates: Updates, context: Context) -> Tensor:
         alike = torch.zeros(updates.n, dtype=torch.float64)
         if context.previous is not None:
-            lengths = updates.norms() * float(context.previous.double().norm())
             dots = updates.compute(Dots(context.previous))[0][:, 0]
-            alike = torch.where(lengths > 0, dots / lengths, 0.0)
+            alike = cosines_to(dots, updates.norms(), float(context.previous.double().norm()))
         return _means(sequential_buckets(alike, self.s, context.generator("buckets")), updates.n)
 
 

@@ -11,9 +11,9 @@ from ..core import Context, Plan, Reason, Rule, State, Traits
 from ..core.state import NUMBERS, ROWS, entries, key, recall, remember, updated
 from ..registry.bounds import Count, Decay, Natural, Positive
 from ..registry.entries import register
-from ..stack import Gram, SqNorms, Statistic, Updates, cosines, evened
+from ..stack import Gram, Offset, SqNorms, Statistic, Updates, cosines, cosines_to, evened
 from .mixers import clip_factors
-from .remembered import Offset, remember_rows, unit
+from .remembered import remember_rows, unit
 
 
 @register("fools-gold", paper="Fung et al. 2020", complexity="O(n^2 d)")
@@ -113,7 +113,8 @@ class RFFL(Rule):
         return (SqNorms(), Gram())
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        reputations, norms = self._reputations(updates, state), updates.norms()
+        reputations = self._reputations(updates, state)
+        norms = updates.norms()
         factors = clip_factors(norms, self.clip) if self.clip is not None else torch.ones_like(norms)
         reasons = [Reason.DISTRUSTED] * updates.n
         return Plan(updates, _shares(reputations) * factors, scores={"reputation": reputations}, reasons=reasons)
@@ -124,13 +125,15 @@ class RFFL(Rule):
         return recall(state, "reputation", updates.ids, sum(alive) / len(alive) if alive else 1.0)
 
     def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
-        updates, before = plan.updates, self._reputations(plan.updates, state)
+        updates = plan.updates
+        before = self._reputations(updates, state)
         present = before >= 0
         if not bool(present.any()):
             return updated(state, {}, updates.ids, self.remember)
-        after = (self.decay * _shares(before) + (1 - self.decay) * _cosines(plan)).clamp_min(0) * present
+        after = (self.decay * _shares(before) + (1 - self.decay) * _agreement(plan)).clamp_min(0) * present
         if not bool((after > 0).any()):
-            after = present.double()
+            after = present.double()  # nobody went well with the aggregate: all alike
+        # Their sum stays, so that those who are absent lose and gain nothing.
         after = torch.where(present, after / after.sum() * before[present].sum(), _REMOVED)
         merged = updated(state, remember("reputation", updates.ids, after), updates.ids, self.remember)
         alive = _alive(merged)
@@ -141,13 +144,13 @@ class RFFL(Rule):
         return merged
 
 
-def _cosines(plan: Plan) -> Tensor:
-    """Of the rows with the weighted sum of them: (n,), 0 with a zero row or sum."""
+def _agreement(plan: Plan) -> Tensor:
+    """Cosines of the rows with the weighted sum of them: (n,), 0 with a zero row or sum."""
     assert plan.weights is not None
     gram, _ = evened(plan.updates.gram())
-    products = gram @ plan.weights
-    lengths = gram.diagonal().clamp_min(0).sqrt() * (plan.weights @ products).clamp_min(0).sqrt()
-    return torch.where(lengths > 0, products / lengths, 0.0)
+    dots = gram @ plan.weights
+    lengths = gram.diagonal().clamp_min(0).sqrt()
+    return cosines_to(dots, lengths, (plan.weights @ dots).clamp_min(0).sqrt())
 
 
 _REMOVED = -1.0  # the reputation of a client that was removed

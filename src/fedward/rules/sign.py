@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core import Context, Plan, Reason, Rule, State, Traits, finite_copy, median
+from ..core import Context, Plan, Reason, Rule, State, Traits, finite_copy, median_of
 from ..registry.bounds import Above, AtMost, NotNegative
 from ..registry.entries import register
 from ..registry.parameters import Variant
-from ..stack import Dots, Gram, Sample, SignCounts, SqNorms, Statistic, Updates
+from ..stack import Dots, Gram, Sample, SignCounts, SqNorms, Statistic, Updates, cosines_to
 from .distance import krum_scores
 from .meanshift import mean_shift
 from .mixers import clip_factors
@@ -108,10 +108,10 @@ class SignGuard(Rule):
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         norms = updates.norms()
-        M = median(norms)
+        M = median_of(norms)
         too_small, too_large = self._norm_filter(norms, M)
         extra = self.extra_feature(updates, state, context)
-        counts = updates.compute(self.signs(context))[0][:, :3]
+        counts = updates.compute(self.signs(context))[0]
         features = counts / counts.sum(1, keepdim=True)
         if self.official:
             features = features / (features.amax(0) + 1e-8)
@@ -121,14 +121,15 @@ class SignGuard(Rule):
         inlier = largest_cluster(features, self.sample) if self.cluster else torch.ones(updates.n).bool()
         trusted = inlier & ~too_small & ~too_large
 
-        radius = float(norms.median()) if self.official else M  # torch.median is the lower median
+        radius = median_of(norms, lower=self.official)
         weights = trusted.double() / max(int(trusted.sum()), 1)
         if self.clip:
             weights = weights * clip_factors(norms, radius)
-        reasons = [
-            Reason.NORM_TOO_SMALL if small else Reason.NORM_TOO_LARGE if large else Reason.SIGN_OUTLIER
-            for small, large in zip(too_small.tolist(), too_large.tolist(), strict=True)
-        ]
+        reasons = [Reason.SIGN_OUTLIER] * updates.n
+        for i in too_large.nonzero().flatten().tolist():
+            reasons[i] = Reason.NORM_TOO_LARGE
+        for i in too_small.nonzero().flatten().tolist():
+            reasons[i] = Reason.NORM_TOO_SMALL
         scores = {"norm": norms / M if M > 0 else norms, "positive": features[:, 0]}
         if extra is not None:
             scores["feature"] = extra
@@ -214,12 +215,14 @@ class SignGuardSim(_WithReference):
     """
 
     def extra_feature(self, updates: Updates, state: State, context: Context) -> Tensor:
-        norms, reference = updates.norms(), self.reference(state, context)
+        norms = updates.norms()
+        reference = self.reference(state, context)
         if reference is None:
             s = typical_cosines(updates.gram(), norms, official=self.official)
         else:
-            s = _cosines(updates.compute(Dots(reference))[0], norms, reference.double().norm().cpu()[None])[:, 0]
-        m = float(s.median()) if self.official else median(s)
+            dots = updates.compute(Dots(reference))[0][:, 0]
+            s = cosines_to(dots, norms, reference.double().norm().cpu())
+        m = median_of(s, lower=self.official)
         if m <= 0:
             return torch.zeros_like(s)
         return s.clamp(0, m) / (5 * m + (1e-8 if self.official else 0))
@@ -256,11 +259,16 @@ class SignGuardDist(_WithReference):
         near = self._central(updates) if reference is None else self._near(updates, reference)
         return (~near).double() * _FEATURE
 
+    @property
+    def _margin(self) -> float:
+        """How many times the median a row may be away and still be near."""
+        return 1.1 if self.official else 1.0
+
     def _central(self, updates: Updates) -> Tensor:
         """Which rows are closer than most to the rows around them."""
         sq_dists = updates.sq_dists()
         score = krum_scores(sq_dists.sqrt() if self.official else sq_dists, updates.n // 2 - 1)
-        bound = 1.1 * float(score.median()) if self.official else median(score)
+        bound = self._margin * median_of(score, lower=self.official)
         return score < bound * (1 - _SLACK)
 
     def _near(self, updates: Updates, reference: Tensor) -> Tensor:
@@ -268,7 +276,7 @@ class SignGuardDist(_WithReference):
         # Quarters, so that lengths up to the largest float64 can be added.
         lengths = (updates.norms() / 2).square() + (reference.double() / 2).square().sum().cpu()
         squares = (lengths - updates.compute(Dots(reference))[0][:, 0] / 2).clamp_min(0)
-        bound = 1.1**2 * float(squares.median()) if self.official else median(squares)
+        bound = self._margin**2 * median_of(squares, lower=self.official)
         return squares < bound - _ROUNDING * lengths
 
 
@@ -284,16 +292,10 @@ def typical_cosines(gram: Tensor, norms: Tensor, *, official: bool = False) -> T
     middle = [(count - 1) // 2, (count - 1) // 2 if official else count // 2]
     typical = []
     for rows in torch.arange(n).chunk(n * n // _ROOM + 1):
-        cosines = _cosines(gram[rows], norms[rows], norms)
+        cosines = cosines_to(gram[rows], norms[rows, None], norms)
         cosines[torch.arange(len(rows)), rows] = 0.0 if official else torch.inf  # the last of all, so not in the middle
         typical.append(np.partition(cosines.numpy(), middle, axis=1)[:, middle].mean(1))
     return torch.from_numpy(np.concatenate(typical))
-
-
-def _cosines(dots: Tensor, norms: Tensor, others: Tensor) -> Tensor:
-    """Cosines from inner products; 0 where either vector is zero."""
-    scale = norms[:, None] * others[None, :]
-    return torch.where(scale > 0, dots / scale.clamp_min(torch.finfo(torch.float64).tiny), 0.0)
 
 
 def largest_cluster(features: Tensor, sample: int | None = None) -> Tensor:

@@ -188,7 +188,8 @@ class _Case:
             self._accept(torch.ones_like(raised), self._best(~banned))
             return
         self._measure(raised)
-        loudest, silent = self._best(counted), ~raised
+        loudest = self._best(counted)
+        silent = ~raised
         similar = bool(self._passing(loudest)[counted].all())
         if similar and bool((silent & ~banned).any()):
             self._measure(silent)
@@ -204,18 +205,20 @@ class _Case:
 
     def _measure(self, whom: Tensor) -> None:
         """Accuracies of their models on the root data."""
-        evaluator, rows = self.context.evaluator, whom.nonzero().flatten()
-        if evaluator is None:
-            raise ValueError("this rule judges clients by data of the server's own: the context needs an evaluator")
-        self.accuracy[rows] = (1 - evaluator.error_rates(self.updates.take(rows)).double().cpu()).nan_to_num(nan=0.0)
+        rows = whom.nonzero().flatten()
+        wrong = self.context.root_data().error_rates(self.updates.take(rows))
+        self.accuracy[rows] = (1 - wrong.double().cpu()).nan_to_num(nan=0.0)
 
     def _best(self, among: Tensor) -> int:
         rows = among.nonzero().flatten()
         return int(rows[smallest(-self.accuracy[rows], 1)[0]])
 
     def _accurate(self, reference: int) -> Tensor:
-        accuracy, best, slack = self.accuracy, self.accuracy[reference], self.rule.threshold
-        return accuracy >= (1 - slack) * best - _SLACK if self.rule.official else best - accuracy < slack - _SLACK
+        best = self.accuracy[reference]
+        threshold = self.rule.threshold
+        if self.rule.official:
+            return self.accuracy >= (1 - threshold) * best - _SLACK
+        return best - self.accuracy < threshold - _SLACK
 
     def _aligned(self, reference: int) -> Tensor:
         products = self.updates.gram()[reference]
@@ -229,9 +232,10 @@ class _Case:
         return passing
 
     def _as_good(self, calmest: int, loudest: int) -> bool:
-        silent, alarming, slack = self.accuracy[calmest], self.accuracy[loudest], self.rule.threshold
-        worst = (1 - slack) * alarming if self.rule.official else alarming - slack
-        return bool(silent >= worst - _SLACK)
+        alarming = self.accuracy[loudest]
+        threshold = self.rule.threshold
+        worst = (1 - threshold) * alarming if self.rule.official else alarming - threshold
+        return bool(self.accuracy[calmest] >= worst - _SLACK)
 
     def _refuse(self, whom: Tensor, reason: Reason) -> None:
         self.benign &= ~whom

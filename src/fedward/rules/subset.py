@@ -13,15 +13,10 @@ from torch import Tensor
 
 from ..core import Bound, BoundError, Context, Plan, Reason, Rule, State, Traits, average_of, smallest
 from ..registry.entries import register
-from ..stack import Gram, SqNorms, Statistic, Updates, evened
-from .distance import central_scores
+from ..stack import SqNorms, Statistic, Updates, evened
+from .distance import ROWWISE, FromGram, central_scores
 
-_ROWWISE = frozenset({"permutation", "translation", "scale", "columns", "rotation", "unanimity", "box", "mean"})
-
-
-class _FromDistances(Rule):
-    def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
-        return (Gram(),)
+_ROWWISE = ROWWISE | {"mean"}
 
 
 @register("cge", paper="Gupta & Vaidya 2020")
@@ -46,7 +41,7 @@ class CGE(Rule):
 
 @register("faba", paper="Xia et al. 2019", complexity="O(n^2 d + f n^2)")
 @dataclass(frozen=True, kw_only=True)
-class FABA(_FromDistances):
+class FABA(FromGram):
     """Mean of what is left after dropping, f times, the row farthest from the mean of those left.
 
     Xia, Tao, Hao & Li, "FABA: an algorithm for fast aggregation against Byzantine attacks in distributed neural
@@ -66,8 +61,10 @@ class FABA(_FromDistances):
         return min(self.f, (n - 1) // 2)
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        dists, left = updates.sq_dists(), torch.arange(updates.n)
-        central, norms = central_scores(dists), updates.norms()
+        dists = updates.sq_dists()
+        central = central_scores(dists)
+        norms = updates.norms()
+        left = torch.arange(updates.n)
         scores = torch.zeros(updates.n, dtype=torch.float64)
         for _ in range(self.f):
             # Summed afresh each time: subtracting the distances of a row of 1e30 would leave nothing but rounding.
@@ -80,7 +77,7 @@ class FABA(_FromDistances):
 
 @register("monna", paper="Farhadkhani et al. 2023", complexity="O(n^2 d)")
 @dataclass(frozen=True, kw_only=True)
-class MoNNA(_FromDistances):
+class MoNNA(FromGram):
     """Mean of the n - f rows nearest to a trusted one, that one included.
 
     Farhadkhani, Guerraoui, Gupta, Hoang, Pinot & Stephan, "Robust collaborative learning with linear gradient
@@ -110,7 +107,7 @@ class MoNNA(_FromDistances):
 
 @register("mda", paper="El Mhamdi et al. 2018", complexity="O(n^2 d + 1.47^f n^3)")
 @dataclass(frozen=True, kw_only=True)
-class MDA(_FromDistances):
+class MDA(FromGram):
     """Mean of the n - f rows with the smallest diameter ("minimum diameter averaging").
 
     argmin over subsets S of n - f rows of max_{i, j in S} |x_i - x_j|; of several, the first in row order. El Mhamdi,
@@ -150,7 +147,10 @@ def smallest_diameter(sq_dists: Tensor, f: int, limit: int) -> list[int]:
     low, high = 0, len(levels) - 1
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if covers(levels[middle]).exists(f) else (middle + 1, high)
+        if covers(levels[middle]).exists(f):
+            high = middle
+        else:
+            low = middle + 1
     conflicts = covers(levels[low])
     kept: list[int] = []
     for row in range(n):
@@ -209,7 +209,7 @@ def _members(bits: int) -> Iterator[int]:
 
 @register("smea", paper="Allouah et al. 2023", complexity="O(n^2 d + C(n, f) n^3)")
 @dataclass(frozen=True, kw_only=True)
-class SMEA(_FromDistances):
+class SMEA(FromGram):
     """Mean of the n - f rows whose covariance has the smallest largest eigenvalue.
 
     argmin over subsets S of n - f rows of the top eigenvalue of (1/|S|) sum_{i in S} (x_i - mean)(x_i - mean)^T; of
@@ -238,8 +238,10 @@ class SMEA(_FromDistances):
             )
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        gram, size = updates.gram(), updates.n - self.f
-        best, kept = float("inf"), torch.arange(size)
+        gram = updates.gram()
+        size = updates.n - self.f
+        best = float("inf")
+        kept = torch.arange(size)
         subsets = combinations(range(updates.n), size)
         while chunk := list(islice(subsets, 256)):
             rows = torch.tensor(chunk)
@@ -253,5 +255,6 @@ class SMEA(_FromDistances):
             top = top * unit
             first = smallest(top, 1)
             if float(top[first]) < best * (1 - 1e-12):
-                best, kept = float(top[first]), rows[first[0]]
+                best = float(top[first])
+                kept = rows[first[0]]
         return average_of(updates, kept, reason=Reason.SPECTRAL_OUTLIER)

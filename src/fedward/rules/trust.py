@@ -12,19 +12,13 @@ from torch import Tensor
 from ..core import WHOLE, Bound, Compound, Context, Evaluator, Plan, Reason, Rule, State, Traits, average_of, smallest
 from ..registry.bounds import NotNegative
 from ..registry.entries import register
-from ..stack import Dense, Dots, SqNorms, Statistic, Updates
+from ..stack import Dense, Dots, SqNorms, Statistic, Updates, cosines_to
 from .coordinate import Mean
-
-
-def _evaluator(context: Context) -> Evaluator:
-    if context.evaluator is None:
-        raise ValueError("this rule judges clients by data of the server's own: the context needs an evaluator")
-    return context.evaluator
 
 
 def _root_update(context: Context, d: int) -> Tensor:
     """The server's own update: (d,)."""
-    update = _evaluator(context).update()
+    update = context.root_data().update()
     if update.shape != (d,) or not bool(update.isfinite().all()):
         raise ValueError(
             f"the evaluator's update must be {d} finite numbers like the clients' rows, got shape "
@@ -49,13 +43,15 @@ class FLTrust(Rule):
     declared = Traits(root_data=True, properties=frozenset({"permutation"}))
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
-        return (SqNorms(), Dots(_evaluator(context).update())) if context.evaluator is not None else (SqNorms(),)
+        if context.evaluator is None:
+            return (SqNorms(),)
+        return (SqNorms(), Dots(context.evaluator.update()))
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        own, norms = _root_update(context, updates.d), updates.norms()
+        own = _root_update(context, updates.d)
+        norms = updates.norms()
         length = float(own.double().norm())
-        products = norms * length
-        cosine = torch.where(products > 0, updates.compute(Dots(own))[0][:, 0] / products, 0.0)
+        cosine = cosines_to(updates.compute(Dots(own))[0][:, 0], norms, length)
         trust = cosine.clamp_min(0)
         scales = torch.where(norms > 0, length / norms, 0.0)
         weights = trust / trust.sum() * scales if trust.sum() > 0 else torch.zeros_like(trust)
@@ -87,7 +83,7 @@ class Zeno(Rule):
         return (SqNorms(),)
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        evaluator = _evaluator(context)
+        evaluator = context.root_data()
         now = evaluator.losses(_nothing(updates))[0]
         scores = now - evaluator.losses(updates) - self.rho * updates.norms().square()
         scores = scores.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
@@ -144,10 +140,12 @@ class _Rejection(Compound):
         return torch.cat([measure(aggregate) for measure in measures.values()])
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        below, everyone = context.fold("base"), torch.arange(updates.n)
-        kept, scores = torch.ones(updates.n, dtype=torch.bool), {}
+        below = context.fold("base")
+        everyone = torch.arange(updates.n)
+        kept = torch.ones(updates.n, dtype=torch.bool)
+        scores: dict[str, Tensor] = {}
         if self.f > 0:
-            measures = self.measures(_evaluator(context))
+            measures = self.measures(context.root_data())
             before = self._measured(updates, measures, below)
             # One aggregate at a time is in memory.
             without = [self._measured(updates.take(everyone[everyone != i]), measures, below) for i in everyone]
@@ -171,7 +169,8 @@ class _Rejection(Compound):
 
 def _rows_judged(plan: Plan, updates: Updates) -> Tensor:
     """Which row of those that a plan speaks of stands for each row of the stack, -1 for none: (n,)."""
-    rows, theirs = updates.owner(), (plan.judged or plan.updates).owner()
+    rows = updates.owner()
+    theirs = (plan.judged or plan.updates).owner()
     judged = torch.full((updates.n,), -1)
     judged[rows[rows >= 0]] = theirs[rows >= 0]
     return judged
@@ -205,12 +204,7 @@ class LossRejection(_Rejection):
     impact_i = loss(base rule on all) - loss(base rule on all but i); the base rule on those left. Fang et al. 2020,
     section 5 (LFR).
 
-    Args:
-        f: clients to leave out.
-        base: the rule that aggregates, without memory.
-
-    Raises:
-        ValueError: a base rule with memory, or no evaluator.
+    Args and errors are those of `ErrorRateRejection`.
     """
 
     def measures(self, evaluator: Evaluator) -> Measures:

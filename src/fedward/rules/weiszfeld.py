@@ -13,6 +13,12 @@ from torch import Tensor
 from ..stack import SAME_ROW, squared_distances
 
 
+def mix_distances(gram: Tensor, weights: Tensor) -> Tensor:
+    """Distances of the rows from the mix of them with these weights, which add up to 1: (n,)."""
+    products = gram @ weights
+    return (gram.diagonal() - 2 * products + weights @ products).clamp_min(0).sqrt()
+
+
 class Reweighting:
     """Repeat v = sum_i w_i x_i / sum_i w_i with weights that are a function of the distances |x_i - v|."""
 
@@ -30,8 +36,7 @@ class Reweighting:
         """Distances of the rows from the mix with these weights, which add up to 1, or from zero: (n,)."""
         if weights is None:
             return self.gram.diagonal().clamp_min(0).sqrt()
-        Kw = self.K @ weights
-        return (self.K.diagonal() - 2 * Kw + weights @ Kw).clamp_min(0).sqrt()
+        return mix_distances(self.K, weights)
 
     def length(self, weights: Tensor) -> float:
         """Norm of the mix with these weights, which add up to 0."""
@@ -44,9 +49,11 @@ class Reweighting:
         settled: Callable[[Tensor, Tensor], bool] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Weights after at most so many steps from zero, and the distances of the rows from that mix."""
-        weights, dists = None, self.distances(None)
+        weights = None
+        dists = self.distances(None)
         for _ in range(steps):
-            before, weights = weights, weigh(dists)
+            before = weights
+            weights = weigh(dists)
             weights = weights / weights.sum()
             dists = self.distances(weights)
             if settled is not None and before is not None and settled(before, weights):
@@ -128,7 +135,8 @@ def accelerated(
     D. G. Anderson, "Iterative procedures for nonlinear integral equations", Journal of the ACM 1965. Where it leads
     astray (a change twice as large as the last), it starts again with plain steps, from the best point so far.
     """
-    x, after = start, step(start)
+    x = start
+    after = step(x)
     points: list[tuple[Tensor, Tensor]] = []
     for _ in range(steps):
         change = after - x
@@ -138,8 +146,11 @@ def accelerated(
         following = _combined(points) if len(points) > 2 else after
         reached = step(following)
         if not bool(reached.isfinite().all()) or float((reached - following).norm()) > 2 * float(change.norm()):
-            points, following, reached = [], after, step(after)
-        x, after = following, reached
+            points = []
+            following = after
+            reached = step(following)
+        x = following
+        after = reached
     return after
 
 

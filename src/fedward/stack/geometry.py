@@ -46,6 +46,17 @@ def cosines(gram: Tensor) -> Tensor:
     return _merged(cos, squared_distances(gram))
 
 
+def cosines_to(dots: Tensor, lengths: Tensor, others: Tensor | float) -> Tensor:
+    """Cosines from inner products and lengths of the one and the other, of shapes that go together; 0 with length 0."""
+    products = lengths * others
+    return torch.where(products > 0, dots / products, 0.0)
+
+
+def power_above(magnitudes: Tensor) -> Tensor:
+    """The power of two next above each magnitude, float64, to divide by: that rounds nothing, and leaves at most 1."""
+    return torch.frexp(magnitudes).exponent.double().exp2()
+
+
 def _merged(values: Tensor, sq_dists: Tensor) -> Tensor:
     """The values with every row that is the same as an earlier one given the earlier one's."""
     first = (sq_dists == 0).int().argmax(dim=1)

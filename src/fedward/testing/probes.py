@@ -242,7 +242,7 @@ class PlainClient(Client):
         return [(task.shard, torch.arange(1))]
 
     def answer(self, task: Task, gradients: Sequence[Tensor], losses: Sequence[float | Tensor]) -> Answer:
-        return Answer(gradients[0], losses[0])
+        return Answer(row=gradients[0], loss=losses[0])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -166,7 +166,7 @@ def _check_hooks(whole: Attack, bare: Attack, part: Attack) -> None:
     """What a part does besides sending rows is done by the whole, in some round at least."""
     rounds = [Context(round=round) for round in range(_ROUNDS)]
     labels = torch.arange(8) % 4
-    batch = Batch(torch.zeros(8, 1, 2, 2), labels, classes=4, member=3, members=4)
+    batch = Batch(inputs=torch.zeros(8, 1, 2, 2), labels=labels, classes=4, member=3, members=4)
 
     def differs(what: str, act: Callable[[Attack, Context], Any]) -> None:
         alone = any(act(part, context) != act(PROBES["attack"][0], context) for context in rounds)  # type: ignore[arg-type]

@@ -1,0 +1,226 @@
+"""What came of an examination, in memory and in its file: JSON lines, which are kept one by one.
+
+The first line has the settings. Then there is a line for each finding and for each training, and before those that
+other code has made than the lines above them, a line with its versions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..experiments.store import Versions, lines_in, write_whole
+from ..failures import MendableError
+from ..sim.forms import FormError, read_back, written
+from .arsenal import family
+from .play import Finding
+
+FORMAT = 1
+NONE = "no-attack"
+
+_TRAINED = "trained under"
+_VERSIONS = "versions"
+
+
+class RedTeamError(MendableError, ValueError):
+    """A file of findings that cannot be resumed, or read."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Examination:
+    """What came of examining one rule.
+
+    Attributes:
+        settings: the training that it was examined on.
+        findings: one for each attack and strength, in the order played.
+        untouched: accuracy of the short training run without attack.
+        versions: what made them, first to last; more than one where the examination was resumed by other code, None
+            where a file does not say.
+    """
+
+    settings: Mapping[str, Any]
+    findings: tuple[Finding, ...]
+    untouched: float | None
+    versions: tuple[Versions | None, ...] = ()
+
+    @property
+    def rule(self) -> str:
+        """The rule, as text."""
+        return str(self.settings["rule"])
+
+    @property
+    def baseline(self) -> Finding | None:
+        """What the rule makes of honest clients alone."""
+        return next((f for f in self.findings if f.attack == NONE), None)
+
+    @property
+    def trained(self) -> list[Finding]:
+        """What the model was trained under, the lowest accuracy first."""
+        found = [f for f in self.findings if f.accuracy is not None and f.attack != NONE]
+        return sorted(found, key=lambda f: f.accuracy or 0.0)
+
+    def worst(self) -> list[tuple[str, Finding]]:
+        """By kind of attack the strength with the largest kappa, the most harmful kind first."""
+        worst: dict[str, Finding] = {}
+        for finding in sorted(self.findings, key=lambda f: -f.kappa):  # sorting is stable: of equals the first
+            worst.setdefault(family(finding.attack), finding)
+        return list(worst.items())
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "settings": dict(self.settings),
+            "untouched": self.untouched,
+            "versions": list(self.versions),
+            "findings": [written(finding) for finding in self.findings],
+        }
+
+
+def load_examination(file: Path) -> Examination:
+    """Read an examination, finished or not.
+
+    Raises:
+        RedTeamError: there is none in the file.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        text = ""
+    return read_examination(text, str(file))
+
+
+def read_examination(text: str, place: str) -> Examination:
+    """Read an examination from the text of its file; ``place`` is what errors call it.
+
+    Raises:
+        RedTeamError: there is none in the text.
+    """
+    lines = list(_lines(text, place))
+    if not lines or "settings" not in lines[0]:
+        raise RedTeamError(f"{place}: no examination; `fedward redteam` writes one")
+    return _Results(lines, place).examination(lines[0]["settings"])
+
+
+def results_in(file: Path) -> int:
+    """How many results a file has: lines but the first, which has the settings."""
+    return max(lines_in(file) - 1, 0)
+
+
+class FindingsFile:
+    """The file of an examination that is being made: what is in it already, and what is added to it.
+
+    Args:
+        file: the file, which need not be there yet. A line in it that was cut off is removed.
+        settings: of the examination.
+        versions: of the code that adds to it.
+
+    Raises:
+        RedTeamError: the file holds an examination with other settings; it is left as it is.
+    """
+
+    def __init__(self, file: Path, settings: Mapping[str, Any], versions: Versions) -> None:
+        self._file = file
+        self._versions = versions
+        self._settings = json.loads(json.dumps(settings))
+        head = {"format": FORMAT, "settings": self._settings, _VERSIONS: versions}
+        text = file.read_text(encoding="utf-8") if file.exists() else ""
+        lines = list(_lines(text, str(file))) or [head]
+        if any(lines[0].get(key) != head[key] for key in ("format", "settings")):
+            raise self._refusal(lines)
+        self._results = _Results(lines, str(file))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, "".join(map(_text, lines)))
+
+    @property
+    def played(self) -> Mapping[str, Finding]:
+        """Findings by attack."""
+        return self._results.findings
+
+    @property
+    def trained(self) -> Mapping[str, float]:
+        """Accuracies of short training runs by attack."""
+        return self._results.trained
+
+    def add(self, finding: Finding) -> None:
+        """Keep what an attack did."""
+        self._append(written(finding))
+
+    def add_accuracy(self, attack: str, accuracy: float) -> None:
+        """Keep the accuracy of a short training run."""
+        self._append({_TRAINED: attack, "accuracy": accuracy})
+
+    def examination(self) -> Examination:
+        """What there is so far."""
+        return self._results.examination(self._settings)
+
+    def _append(self, line: Mapping[str, Any]) -> None:
+        """Add a result; where other code has made those before, which one makes it."""
+        new = [line]
+        if self._results.made_by[-1] != self._versions:
+            new.insert(0, {_VERSIONS: self._versions})
+        with self._file.open("a", encoding="utf-8") as file:
+            file.write("".join(map(_text, new)))
+        for each in new:
+            self._results.add(each)
+
+    def _refusal(self, lines: Sequence[Mapping[str, Any]]) -> RedTeamError:
+        other = lines[0].get("settings", {})
+        differ = [key for key in {**other, **self._settings} if other.get(key) != self._settings.get(key)]
+        return RedTeamError(
+            f"{self._file} holds an examination with another {', '.join(differ) or 'format'}; choose another folder, "
+            f"such as --out {self._file.parent}-2. (--fresh would delete its {len(lines) - 1} results, and start anew.)"
+        )
+
+
+class _Results:
+    """The lines of a file, sorted by what they say."""
+
+    def __init__(self, lines: Sequence[Mapping[str, Any]], place: str) -> None:
+        self.place = place
+        self.made_by: list[Versions | None] = [lines[0].get(_VERSIONS)]
+        self.findings: dict[str, Finding] = {}
+        self.trained: dict[str, float] = {}
+        for line in lines[1:]:
+            self.add(line)
+
+    def add(self, line: Mapping[str, Any]) -> None:
+        """Take one line."""
+        if _VERSIONS in line:
+            self.made_by.append(line[_VERSIONS])
+            return
+        if _TRAINED in line:
+            self.trained[line[_TRAINED]] = line["accuracy"]
+            return
+        try:
+            finding = read_back(Finding, line)
+        except FormError as error:
+            raise RedTeamError(f"{self.place}: a line is no finding ({error}); delete it") from error
+        self.findings[finding.attack] = finding
+
+    def examination(self, settings: Mapping[str, Any]) -> Examination:
+        """All of them, each finding with the accuracy under its attack."""
+        found = [replace(f, accuracy=self.trained.get(f.attack)) for f in self.findings.values()]
+        return Examination(
+            settings=settings,
+            findings=tuple(found),
+            untouched=self.trained.get(NONE),
+            versions=tuple(self.made_by),
+        )
+
+
+def _text(line: Mapping[str, Any]) -> str:
+    return json.dumps(line, separators=(",", ":")) + "\n"
+
+
+def _lines(text: str, place: str) -> Iterator[dict[str, Any]]:
+    """The whole lines of a file; what a killed process left half written is left out."""
+    for line in text.splitlines(keepends=True):
+        if not line.endswith("\n"):
+            return
+        try:
+            yield json.loads(line)
+        except ValueError:
+            raise RedTeamError(f"{place}: not an examination: {line[:40]!r}") from None

@@ -1,0 +1,183 @@
+"""The client map: who was accepted, every client in every round, as a heat map."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .grid import unique
+from .runs import RunData
+from .series import Figure
+from .style import (
+    ABSENT,
+    ACCEPTED,
+    BETWEEN,
+    BYZANTINE,
+    DROPPED,
+    HONEST,
+    INK,
+    base_axis,
+    base_layout,
+    margins,
+    note,
+    safe_text,
+)
+
+MAX_COLUMNS = 400
+"""Columns of the client map at most; rounds are binned beyond it."""
+MAX_CELLS = 200_000
+"""Cells of the client map, which makes the columns fewer (not below 50) with more than 500 clients."""
+
+_LOW = -20
+"""Where the scale of colours begins, which ends at 100: absent cells are -1, everything else is a per cent."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientMap:
+    """Who was accepted, clients by rounds, the rounds in bins of ``width``."""
+
+    clients: list[int]
+    """Client index of each row: honest ones first, byzantine ones last."""
+    edges: list[float]
+    """Where the columns begin, half a round early; as a last entry, where they end, half a round late."""
+    width: int
+    """Rounds in a bin; the last bin may hold fewer."""
+    share: NDArray[np.int8]
+    """Of the rounds of the bin that the client took part in, the per cent it was accepted in; -1 if none."""
+    reason: NDArray[np.uint8]
+    """Most frequent reason for not being accepted, as an index into ``reasons``; 0 if there is none."""
+    reasons: list[str]
+
+
+def client_map(run: RunData) -> ClientMap:
+    """Bin the rounds into at most ``MAX_COLUMNS`` columns (fewer with thousands of clients)."""
+    clients = order_of(run)
+    columns = max(50, min(MAX_COLUMNS, MAX_CELLS // len(clients)))
+    width = -(-run.rounds // columns)
+    starts = np.arange(0, run.rounds, width)
+    marks = np.array([np.frombuffer(r.marks.encode("ascii"), dtype=np.uint8) for r in run.records]).T[clients]
+    kept = np.add.reduceat(marks == ord("1"), starts, axis=1, dtype=np.int64)
+    present = np.add.reduceat(marks != ord("-"), starts, axis=1, dtype=np.int64)
+    per_cent = np.rint(100 * kept / np.maximum(present, 1))
+    # Rounding must not turn "nearly always" into "always", nor "hardly ever" into "never".
+    per_cent = np.where((kept > 0) & (kept < present), np.clip(per_cent, 1, 99), per_cent)
+    # The first one means that there is none, and a byte has room for 255.
+    reasons = ["", *unique([reason for record in run.records for reason in record.reasons.values()])[:254]]
+    return ClientMap(
+        clients=clients,
+        edges=[run.records[int(start)].round - 0.5 for start in starts] + [run.records[-1].round + 0.5],
+        width=width,
+        share=np.where(present > 0, per_cent, -1).astype(np.int8),
+        reason=_main_reasons(run, clients, width, len(starts), reasons),
+        reasons=reasons,
+    )
+
+
+def order_of(run: RunData) -> list[int]:
+    """Clients from the top of the map to its bottom: the honest ones, then the byzantine ones."""
+    byzantine = set(run.byzantine_ids)
+    return sorted(range(run.clients), key=lambda client: (client in byzantine, client))
+
+
+def _main_reasons(run: RunData, clients: list[int], width: int, columns: int, reasons: list[str]) -> NDArray[np.uint8]:
+    row_of = {client: row for row, client in enumerate(clients)}
+    code_of = {reason: code for code, reason in enumerate(reasons)}
+    found: dict[tuple[int, int], Counter[int]] = {}
+    for index, record in enumerate(run.records):
+        for client, reason in record.reasons.items():
+            if client in row_of and record.accepted[client] is False:
+                cell = (row_of[client], index // width)
+                found.setdefault(cell, Counter())[code_of.get(reason, 0)] += 1
+    out = np.zeros((len(clients), columns), dtype=np.uint8)
+    for cell, counts in found.items():
+        out[cell] = counts.most_common(1)[0][0]
+    return out
+
+
+def clients_by_round(run: RunData) -> Figure:
+    """The client map as a heat map.
+
+    The cells travel as bytes in base64 (``cells``), a fraction of their size as JSON; the page's script
+    unpacks them and writes the text that shows on hovering.
+    """
+    cells = client_map(run)
+    absent = (-0.5 - _LOW) / (100 - _LOW)
+    middle = (50 - _LOW) / (100 - _LOW)
+    trace = {
+        "type": "heatmap",
+        "x": cells.edges,
+        "zmin": _LOW,
+        "zmax": 100,
+        "showscale": False,
+        "colorscale": [[0, ABSENT], [absent, ABSENT], [absent, DROPPED], [middle, BETWEEN], [1, ACCEPTED]],
+        "hovertemplate": "%{text}<extra></extra>",
+    }
+    honest = len(cells.clients) - len(run.byzantine_ids)
+    packed = {
+        "width": cells.width,
+        "columns": len(cells.edges) - 1,
+        "share": base64.b64encode(cells.share.tobytes()).decode(),
+        "reason": base64.b64encode(cells.reason.tobytes()).decode(),
+        "reasons": [safe_text(reason) for reason in cells.reasons],
+        "clients": cells.clients,
+        "honest": honest,
+    }
+    return {"data": [trace], "layout": _layout(cells, honest), "cells": packed}
+
+
+def _layout(cells: ClientMap, honest: int) -> dict[str, Any]:
+    """Axes, and beside them which rows are honest and which are byzantine."""
+    rows = len(cells.clients)
+    byzantine = rows - honest
+    inner = min(620, max(150, rows * 11))  # pixels
+    ticks = _ticks(rows, honest, inner)
+    layout = base_layout(
+        inner + 86,
+        hovermode="closest",
+        margin=margins(34, 52, right=104),
+        xaxis=base_axis("round", range=[cells.edges[0], cells.edges[-1]], showgrid=False),
+        yaxis=base_axis(
+            "client",
+            range=[rows - 0.5, -0.5],
+            tickvals=ticks,
+            ticktext=[str(cells.clients[tick]) for tick in ticks],
+            tickfont={"size": 10},
+            showgrid=False,
+        ),
+        annotations=[],
+        shapes=[],
+    )
+    if honest:
+        _bracket(layout, "honest", HONEST, honest, (honest - 1) / 2)
+    if byzantine:
+        _bracket(layout, "byzantine", BYZANTINE, byzantine, honest + (byzantine - 1) / 2)
+    if honest and byzantine:
+        edge = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": honest - 0.5, "y1": honest - 0.5}
+        layout["shapes"].append(edge | {"line": {"color": INK, "width": 1.5}})
+    return layout
+
+
+def _ticks(rows: int, honest: int, inner: int) -> Sequence[int]:
+    """The rows whose clients are named: as many as there is room for, 13 pixels each."""
+    every = max(1, -(-rows * 13 // inner))
+    ticks = sorted({*range(0, honest, every), *range(honest, rows, every)})
+    if honest == rows or len(ticks) <= 1:
+        return ticks
+    # The first byzantine row is always labelled; the honest one above it may be too close.
+    return [tick for tick in ticks if not honest - every < tick < honest or tick == 0]
+
+
+def _bracket(layout: dict[str, Any], name: str, colour: str, count: int, middle: float) -> None:
+    """A line to the right of some rows, with their name."""
+    label = f"<b>{name}</b><br>{count} client{'s' * (count > 1)}"
+    font = {"size": 12, "color": colour}
+    side = {"xref": "paper", "x0": 1.006, "x1": 1.006, "y0": middle - count / 2 + 0.5 - 0.4}
+    side |= {"y1": middle + count / 2 - 0.5 + 0.4, "line": {"color": colour, "width": 3}, "type": "line"}
+    layout["shapes"].append(side)
+    layout["annotations"].append(note(label, 1, middle, yref="y", xanchor="left", xshift=14, align="left", font=font))
