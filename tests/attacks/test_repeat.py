@@ -18,9 +18,7 @@ def test_repeat_sends_its_first_row_for_ever_and_its_own_otherwise(clients: int)
     state: State = {}
     for t in range(4):
         G = torch.randn(9, 30, generator=torch.Generator().manual_seed(t))
-        view = View(
-            honest=Dense(G[4:]), own=Dense(G[:4]), context=fw.Context(t), decide=None, previous=None, state=state
-        )
+        view = View(honest=Dense(G[4:]), own=Dense(G[:4]), context=fw.Context(t), state=state)
         sent = materialise(attack.forge(view))
         state = attack.advance(view, sent)
         first = G[0] if first is None else first
