@@ -241,7 +241,7 @@ def test_forged_rows_are_the_same_whatever_the_blocks(monkeypatch):
     for attack in (attacks.SignFlip(), attacks.ByzMean(inner=attacks.MinSum()), attacks.Noise()):
         runs = []
         for entries in (1 << 19, 8):
-            monkeypatch.setattr("fedward.stack.sources._BLOCK_ENTRIES", entries)
+            monkeypatch.setattr("fedward.stack.sources.BLOCK_ENTRIES", entries)
             sim = simulation(model=wide, byzantine=3, attack=attack)
             list(sim.run(2))
             runs.append(sim.progress.parameters)
@@ -419,7 +419,7 @@ def test_numbers_out_of_bounds():
         with pytest.raises(ValueError, match="is a whole number, got"):
             next(simulation().run(**arguments))
     for wrong in ({"lr": 0}, {"lr": -1}, {"momentum": 1}, {"momentum": -0.1}, {"weight_decay": -1}):
-        with pytest.raises(ValueError, match="0 <= momentum < 1 and weight_decay >= 0 are needed, got ServerSGD"):
+        with pytest.raises(ValueError, match=f"ServerSGD: {next(iter(wrong))} is a number .*, got"):
             fw.ServerSGD(**wrong)
 
 
