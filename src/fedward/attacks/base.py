@@ -40,7 +40,7 @@ class View:
     _stacks: dict[Any, Updates] = field(default_factory=dict, repr=False)
 
     def known(self, knows: str) -> Updates:
-        """The rows that an attack of this knowledge goes by, always the same stack, so that statistics are shared."""
+        """The rows that an attack of this knowledge uses, always the same stack, so that statistics are shared."""
         if knows == "honest":
             return self.honest
         if knows == "own":

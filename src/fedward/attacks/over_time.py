@@ -66,7 +66,8 @@ class Mimic(Attack):
 
     def _learn(self, view: View) -> tuple[int, Updates, Tensor, Tensor]:
         """The target, and the new mean and direction as mixes of a stack: the rows, and mu and z below them."""
-        t, h = _rounds(view), view.honest.n
+        t = _rounds(view)
+        h = view.honest.n
         if t == 0:
             generator = replace(view.context, round=0).generator("direction")
             z = torch.randn(view.honest.d, generator=generator, dtype=torch.float32).to(view.honest.device)
@@ -154,7 +155,8 @@ class PoisonedFL(Attack):
     def advance(self, view: View, forged: Tensor) -> State:
         if view.previous is None:
             return view.state
-        rounds, c = _rounds(view) + 1, float(view.state.get("c", self.c))
+        rounds = _rounds(view) + 1
+        c = float(view.state.get("c", self.c))
         moved = view.state.get("moved", torch.zeros_like(view.previous)) + view.previous
         if rounds % self.every == 0:
             from scipy.stats import binom
@@ -216,9 +218,9 @@ class Repeat(Attack):
 class ROP(Attack):
     """Relocated orthogonal perturbation: start from the server's last step, and step aside from where training goes.
 
-    With H the server's last step and mu the honest mean, both zero and mu in the first round: the row is
-    a + z (sin(angle) p + cos(angle) u / |u|), where a = relocate H + (1 - relocate) mu, u = reference H +
-    (1 - reference) mu, and p is the part of (1, ..., 1) orthogonal to u, normalised. Made against `CenteredClipping`,
+    With H the server's last step and mu the honest mean, the row is a + z (sin(angle) p + cos(angle) u / |u|), where
+    a = relocate H + (1 - relocate) mu, u = reference H + (1 - reference) mu, and p is the part of (1, ..., 1)
+    orthogonal to u, normalised. In the first round H is 0 and u is mu. Made against `CenteredClipping`,
     which measures distances from H. Ozfatura, Ozfatura, Kupcu & Gunduz, "Byzantines can also learn from history: fall
     of centered clipping in federated learning", IEEE TIFS 2024, as their library has it (angle 270 there, 90 here).
 
@@ -247,7 +249,8 @@ class ROP(Attack):
         ones = torch.ones(view.honest.d, dtype=view.honest.dtype, device=view.honest.device)
         last = torch.zeros_like(ones) if view.previous is None else view.previous.to(ones)
         stack = view.honest.anchored(torch.stack([last, ones]))
-        K, mean = stack.gram(), mean_of(stack, extra=2)
+        K = stack.gram()
+        mean = mean_of(stack, extra=2)
         H, side = torch.eye(stack.n, dtype=torch.float64)[-2:]
         share = 0.0 if view.previous is None else self.reference
         u = _normalised(share * H + (1 - share) * mean, K)

@@ -41,10 +41,11 @@ class Rule(Component, Generic[M]):
 
     def check(self, n: int) -> None:
         """Raise `BoundError` if n clients are too few for this rule."""
-        bound, f = self.traits().bound, getattr(self, "f", 0)
-        if n < bound.minimum(f):
+        bound = self.traits().bound
+        fewest = bound.minimum(getattr(self, "f", 0))
+        if n < fewest:
             formula = f"{bound} = " if bound.per_f else "n >= "
-            raise BoundError(f"{self!r} needs {formula}{bound.minimum(f)} clients, got {n}")
+            raise BoundError(f"{self!r} needs {formula}{fewest} clients, got {n}")
 
     def withstands(self, n: int) -> int:
         """How many of n rows may be anything while the output stays near the others, by the claim "breakdown"."""

@@ -31,8 +31,11 @@ class Bound:
     plus: int = 1
 
     def __str__(self) -> str:
-        terms = [f"{self.per_f if self.per_f > 1 else ''}f"] if self.per_f else []
-        terms += [str(self.plus)] if self.plus or not terms else []
+        terms = []
+        if self.per_f:
+            terms.append("f" if self.per_f == 1 else f"{self.per_f}f")
+        if self.plus or not terms:
+            terms.append(str(self.plus))
         return "n >= " + " + ".join(terms)
 
     def minimum(self, f: int) -> int:
