@@ -34,8 +34,6 @@ from cosmic_ray.mutating import mutate_code
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path("src/fedward")
-# Loops that numba compiles: tests/stack/test_compiled.py holds them against torch, and takes minutes to compile them.
-LEFT_OUT = {"stack/loops.py", "stack/columnloops.py", "stack/compiled.py"}
 PATIENCE = 3  # a mutant whose tests take so many times as long as without it is killed: its loop may have no end
 
 INPUTS = "stack/test_inputs.py stack/test_oddities.py stack/test_stack.py"
@@ -66,21 +64,25 @@ TESTS = {
     "rules/trust.py": "conformance/test_parameters_evaluated.py",
     "rules/weiszfeld.py": NUMBERS,
     "rules/wrapped.py": "conformance/test_siren.py conformance/test_classwise.py",
+    "stack/blocks.py": VIEWS,
     "stack/buffers.py": "stack/test_buffers.py",
+    "stack/copies.py": f"{VIEWS} conformance/test_memory.py",
     "stack/election.py": "conformance/test_rules.py::test_equals_its_oracle_anywhere stack/test_kernels.py",
     "stack/entries.py": INPUTS,
     "stack/files.py": "stack/test_files.py",
-    "stack/gathered.py": INPUTS,
     "stack/geometry.py": f"{VIEWS} {NUMBERS}",
     "stack/intake.py": INPUTS,
     "stack/kernels.py": f"stack/test_kernels.py {NUMBERS}",
     "stack/layout.py": INPUTS,
+    "stack/networks.py": "stack/test_kernels.py",
     "stack/parts.py": "sim/test_fresh_statistics.py attacks/test_adaptive.py",
     "stack/ranks.py": "stack/test_ranks.py stack/test_kernels.py",
     "stack/reference.py": INPUTS,
+    "stack/sample.py": VIEWS,
     "stack/sources.py": f"{VIEWS} stack/test_inputs.py",
     "stack/stats.py": VIEWS,
     "stack/updates.py": VIEWS,
+    "stack/views.py": f"{VIEWS} stack/test_inputs.py",
 }
 
 Position = tuple[int, int]
@@ -93,7 +95,7 @@ def files() -> list[str]:
     core = [PACKAGE / "core" / name for name in ("chain.py", "state.py")]
     found = [*core, *(p for part in ("rules", "stack") for p in (ROOT / PACKAGE / part).glob("*.py"))]
     names = {(ROOT / path).relative_to(ROOT / PACKAGE).as_posix() for path in found}
-    return sorted(name for name in names - LEFT_OUT if not name.endswith("__init__.py"))
+    return sorted(name for name in names if not name.endswith("__init__.py"))
 
 
 def annotations(tree: ast.AST) -> list[tuple[Position, Position]]:

@@ -14,7 +14,7 @@ import fedward as fw
 from fedward import attacks, mixers, rules
 from fedward.core import State
 from fedward.redteam import Captured, play
-from fedward.stack import Dense, materialise
+from fedward.stack import Dense, loops_from, materialise
 from fedward.testing import QuadraticEvaluator
 
 N, D = 11, 203
@@ -57,10 +57,9 @@ RULES = [
 
 
 @pytest.fixture(params=LOOPS.values(), ids=LOOPS.keys())
-def loops(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    if not request.param:
-        monkeypatch.setattr("fedward.stack.compiled.usable", lambda *rows: False)
-    return bool(request.param)
+def loops(request: pytest.FixtureRequest) -> Iterator[bool]:
+    with nullcontext() if request.param else loops_from(None):
+        yield bool(request.param)
 
 
 def rows(t: int, n: int = N) -> Tensor:

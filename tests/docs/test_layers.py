@@ -48,7 +48,7 @@ APART = {"data": {"registry", "failures"}, "models": {"registry", "failures"}}
 KNOWN_ARROWS: Mapping[tuple[str, str], str] = {}
 """Arrows that point upwards all the same, by modules, each with its reason."""
 
-STILL_LONG = {"fedward.sim.engine", "fedward.stack.updates"}
+STILL_LONG = {"fedward.sim.engine"}
 
 SAME_NAME: Mapping[str, str] = {
     **dict.fromkeys(("run", "demo", "redteam", "report", "list_"), "a command of the command line, and what it does"),
@@ -56,12 +56,8 @@ SAME_NAME: Mapping[str, str] = {
         (
             "View",
             "carry_out",
-            "median",
             "load",
             "check_rule",
-            "lower_median",
-            "weighted_sum",
-            "usable",
         ),
         "until they are told apart",
     ),

@@ -241,7 +241,7 @@ def test_forged_rows_are_the_same_whatever_the_blocks(monkeypatch):
     for attack in (attacks.SignFlip(), attacks.ByzMean(inner=attacks.MinSum()), attacks.Noise()):
         runs = []
         for entries in (1 << 19, 8):
-            monkeypatch.setattr("fedward.stack.sources._BLOCK_ENTRIES", entries)
+            monkeypatch.setattr("fedward.stack.sources.BLOCK_ENTRIES", entries)
             sim = simulation(model=wide, byzantine=3, attack=attack)
             list(sim.run(2))
             runs.append(sim.progress.parameters)

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -27,32 +26,24 @@ from fedward.stack import (
     SignCounts,
     SqNorms,
     Updates,
-    compiled,
     kernels,
+    loops_from,
     magnitude_of_rank,
 )
 
 pytest.importorskip("numba")
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
-NEVER = 1 << 62
-
-
-@contextmanager
-def worth(monkeypatch: pytest.MonkeyPatch, entries: int) -> Iterator[None]:
-    with monkeypatch.context() as patch:
-        patch.setattr(compiled, "WORTH", entries)
-        yield
 
 
 @pytest.fixture
-def both(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], tuple[object, object]]:
+def both() -> Callable[[Callable[[], object]], tuple[object, object]]:
     """What a function returns with compiled loops, and without."""
 
     def call(function: Callable[[], object]) -> tuple[object, object]:
-        with worth(monkeypatch, 0):
+        with loops_from(0):
             fast = function()
-        with worth(monkeypatch, NEVER):
+        with loops_from(None):
             return fast, function()
 
     return call
@@ -100,7 +91,6 @@ def layouts(G: Tensor) -> Iterator[Updates]:
 
 COLUMNS: dict[str, Callable[[Tensor], Tensor]] = {
     "median": kernels.median,
-    "lower median": kernels.lower_median,
     "mean": lambda b: kernels.trimmed_mean(b, 0),
     "trimmed mean": lambda b: kernels.trimmed_mean(b, (len(b) - 1) // 3),
     "around median": lambda b: kernels.mean_around_median(b, (len(b) + 1) // 2),
@@ -172,7 +162,7 @@ def test_rules_over_columns(rule: rules.Rule, dtype: torch.dtype, both: Callable
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("make", MAKERS)
-def test_statistics(make: Callable, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_statistics(make: Callable, dtype: torch.dtype) -> None:
     sample = SignCounts(Sample(seed=3, fraction=0.3))
     exact = (SignCounts(), sample, SignConcordance(), MagnitudeCounts())
     for n, d in ((1, 1), (2, 70), (7, 300), (13, 4500), (2, 20_000)):
@@ -185,19 +175,19 @@ def test_statistics(make: Callable, dtype: torch.dtype, monkeypatch: pytest.Monk
         # Rows of more columns than any loop takes at a time, and too many for blocks of a few.
         forms = layouts if d < 10_000 else lambda G: [Dense(G)]
         reference = None
-        for entries in (0, NEVER):
-            with worth(monkeypatch, entries):
+        for entries in (0, None):
+            with loops_from(entries):
                 alone = Dense(G).compute(SqNorms())[0]
-                counted = [(updates.compute(*exact), magnitude_of_rank(updates, d // 2)) for updates in forms(G)]
+                stacks = list(forms(G))
+                counted = [(updates.compute(*exact), magnitude_of_rank(updates, d // 2)) for updates in stacks]
+                came_along = [updates.compute(SqNorms())[0] for updates in stacks]
                 summed = [updates.compute(*rounded) for updates in forms(G)]
+            for squares in came_along:
+                torch.testing.assert_close(squares, scale.square(), rtol=1e-13, atol=0)
             for values, ranked in counted:
-                # The fourth column of sign counts is sums of squares.
-                squares = [values[k][:, 3] for k in (0, 1)]
-                whole = [*(values[k][:, :3] for k in (0, 1)), *values[2:], *ranked]
+                whole = [*values, *ranked]
                 reference = whole if reference is None else reference
                 assert all(torch.equal(a, b) for a, b in zip(whole, reference, strict=True))
-                for found in squares:
-                    torch.testing.assert_close(found, scale.square(), rtol=1e-13, atol=0)
             for norms, gram, *products in summed:
                 torch.testing.assert_close(norms, scale.square(), rtol=1e-13, atol=0)
                 torch.testing.assert_close(alone, norms, rtol=1e-13, atol=0)
@@ -239,7 +229,7 @@ def test_weighted_sums(dtype: torch.dtype, both: Callable) -> None:
 
 
 @pytest.mark.parametrize("threads", [2, 3])
-def test_threads_change_nothing(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_change_nothing(threads: int) -> None:
     G = stack(normal, 11, 9000, torch.float32)
     asked = (SqNorms(), MagnitudeCounts(), SignConcordance(), Gram())
     before = torch.get_num_threads()
@@ -247,7 +237,7 @@ def test_threads_change_nothing(threads: int, monkeypatch: pytest.MonkeyPatch) -
     try:
         for many in (1, threads):
             torch.set_num_threads(many)
-            with worth(monkeypatch, 0):
+            with loops_from(0):
                 outputs = [rule(Dense(G, block=100)) for rule in (*RULES, rules.MultiKrum(f=2), rules.Mean())]
                 results.append([*outputs, *Dense(G, block=100).compute(*asked)])
     finally:
@@ -260,14 +250,14 @@ def in_a_child(G: Tensor, results: object) -> None:
 
 
 def test_a_child_that_was_forked_has_threads_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiled, "WORTH", 0)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     G = stack(normal, 5, 3000, torch.float32)
-    expected = rules.Median()(G).sum().item()
     context = multiprocessing.get_context("fork")
     results = context.SimpleQueue()
     child = context.Process(target=in_a_child, args=(G, results))
-    child.start()
+    with loops_from(0):
+        expected = rules.Median()(G).sum().item()
+        child.start()
     child.join(60)
     assert child.exitcode == 0
     assert results.get() == expected
@@ -277,14 +267,14 @@ WITHOUT = """
 import sys
 import torch
 from fedward import rules
-from fedward.stack import compiled
+from fedward.stack import kernels, loops_from
 rules.Median()(torch.ones(9, 99))
 print("numba" in sys.modules)
 sys.modules["numba"] = None
-compiled.WORTH = 0
 G = torch.randn(7, 100, generator=torch.Generator().manual_seed(0))
-assert not compiled.usable(G)
-print(rules.Median()(G).double().sum().item().hex())
+with loops_from(0):
+    assert not kernels.mean_of_ranks.takes(G)
+    print(rules.Median()(G).double().sum().item().hex())
 """
 
 
@@ -296,9 +286,10 @@ def test_small_stacks_do_not_import_numba_and_all_goes_without() -> None:
 
 def test_a_loop_is_compiled_by_one_process_and_read_by_the_others(tmp_path: Path) -> None:
     code = (
-        "import torch; from fedward import rules; from fedward.stack import compiled, loops; import numpy as np;"
-        "compiled.WORTH = 0; rules.ClipMean()(torch.ones(9, 99));"
-        "print(sum(compiled._compiled(loops.sq_norms, np.dtype('float32')).stats.cache_misses.values()))"
+        "import torch; from fedward import rules; from fedward.stack import loops_from; import numpy as np;"
+        "from fedward.stack.loops import compiled, rows\n"
+        "with loops_from(0): rules.ClipMean()(torch.ones(9, 99))\n"
+        "print(sum(compiled.compile_loop(rows.sq_norms, np.dtype('float32')).stats.cache_misses.values()))"
     )
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     command = [sys.executable, "-c", code]

@@ -8,8 +8,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from fedward.rules.layerwise import _LayerMixed
-from fedward.rules.remembered import Offset
 from fedward.stack import (
     Dense,
     Dots,
@@ -17,7 +15,9 @@ from fedward.stack import (
     Gathered,
     Gram,
     Joined,
+    LayerMixed,
     MagnitudeCounts,
+    Offset,
     Rooted,
     Sample,
     SignConcordance,
@@ -84,8 +84,10 @@ VIEWS: dict[str, Callable[[Updates], Updates]] = {
     "extended": lambda base: Extended(base, lambda block: block.mean(0)),
     "rooted": Rooted,
     "gathered": lambda base: Gathered([scaled(base), mixed(base)]),
-    "offset": lambda base: Offset(base, [None, *normal(base.n - 1, D, seed=14)], 0.7, normal(D, seed=15), 0.5),
-    "mixed by layer": lambda base: _LayerMixed(base, [(0, 9), (9, D)], normal(base.n, 2, seed=16).abs()),
+    "offset": lambda base: Offset(
+        base, [None, *normal(base.n - 1, D, seed=14)], factor=0.7, shift=normal(D, seed=15), unit=0.5
+    ),
+    "mixed by layer": lambda base: LayerMixed(base, [(0, 9), (9, D)], normal(base.n, 2, seed=16).abs()),
 }
 
 

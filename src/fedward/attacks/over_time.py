@@ -79,8 +79,8 @@ class Mimic(Attack):
         rows = torch.eye(h + 2, dtype=torch.float64)
         mean = (t * rows[h] + rows[:h].mean(0)) / (1 + t)
         away = rows[:h] - mean
-        a = (away @ K @ rows[h + 1]) @ away
-        a = _normalised(a, K)
+        a = _normalised((away @ K @ rows[h + 1]) @ away, K)
+        # In the first round z is random, and not to be averaged with.
         direction = _normalised((t * rows[h + 1] + a) / (1 + t), K) if t > 0 else a
         return int((rows[:h] @ K @ direction).argmax()), stack, mean, direction
 

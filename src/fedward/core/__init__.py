@@ -1,11 +1,12 @@
 """The decision, as data: rules, plans, chains, and the aggregator that carries them out and judges each client."""
 
 from ..registry.traits import WHOLE, Bound, Knowledge, Traits, merged
+from ..stack import rows_of
 from .aggregator import Aggregator
 from .chain import Chain, Mixer, Mixers, ScalingMixer, reads
 from .compound import Compound, Whole
 from .context import EXAMPLES, Context, Messages, heard
-from .evaluator import Evaluator, RootEvaluator, rows_of
+from .evaluator import Evaluator, RootEvaluator
 from .neutral import neutral
 from .plan import Plan, Reason, average_of, levels, median_of, smallest
 from .rule import BoundError, Outcome, Rule, apply

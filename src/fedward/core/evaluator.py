@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from ..stack import Layout, Updates, materialise
+from ..stack import Layout, Updates, rows_of
 
-# Entries of the rows that are in memory at a time while a stack is evaluated.
-_CHUNK = 1 << 22
 _BATCH = 1000
 
 
@@ -114,10 +112,3 @@ class Once:
         if self._update is None:
             self._update = self._evaluator.update()
         return self._update
-
-
-def rows_of(updates: Updates) -> Iterator[Tensor]:
-    """The rows of a stack one by one, (d,) each, a few at a time in memory; together one pass over the data."""
-    few = max(_CHUNK // updates.d, 1)
-    for indices in torch.split(torch.arange(updates.n), few):
-        yield from materialise(updates.take(indices))

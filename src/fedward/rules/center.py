@@ -69,7 +69,7 @@ class RFA(FromGram):
     Harchaoui, "Robust aggregation for federated learning", 2022, Algorithm 2. nu = 0.1 with 3 steps is ByzFL's
     choice, with 8 that of epfml; FedSECA's experiments have nu = 1e-6 and 3 steps. The budget is the published rule: of
     colluders of any size it leaves about their share of the honest rows' lengths, not of their spread;
-    `GeometricMedian` goes on to the end.
+    `GeometricMedian` iterates to the end.
 
     Args:
         nu: floor of the distances, in units of the rows.

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..core import WHOLE, BoundError, Context, Plan, Reason, State, Traits, finite_copy
 from ..core.state import ROWS, check_remember, entries, key, placed, updated, within
 from ..registry.entries import register
-from ..stack import Gathered, Kernel, Statistic, Updates
+from ..stack import Gathered, Kernel, Statistic, Updates, made_of
 from .coordinate import TrimmedMean
 from .wrapped import Wrapped
 
@@ -86,7 +86,8 @@ class ClassWise(Wrapped[_Received]):
         plan = _mean_of(list(plans.values()))
         # The average of the buffers is one more row below those that the plan is about.
         stack = plan.updates.anchored(_zeros(updates) if average is None else average)
-        weights, kernel = None, None
+        weights: Tensor | None = None
+        kernel: Kernel | None = None
         if plan.weights is not None:
             added = torch.tensor([self.gamma], dtype=torch.float64)
             weights = torch.cat([(1 - self.gamma) * plan.weights.double().cpu(), added])
@@ -105,7 +106,8 @@ class ClassWise(Wrapped[_Received]):
 
     def _by_class(self, updates: Updates, state: State, context: Context) -> dict[int, Plan]:
         """The base rule's plan for the rows of each class."""
-        memory, below = within(state, _BASE), context.fold("base")
+        memory = within(state, _BASE)
+        below = context.fold("base")
         if not isinstance(context.group, Mapping):
             return {context.group or 0: self.base.decide(updates, memory, below)}
         classes = [context.group[name] for name in updates.ids]
@@ -161,23 +163,30 @@ def _zeros(updates: Updates) -> Tensor:
 
 def _compensated(kernel: Kernel, gamma: float) -> Kernel:
     """What a kernel makes of all rows but the last, mixed with the last."""
-    return lambda block: kernel(block[:-1]).mul(1 - gamma).add(block[-1], alpha=gamma)
+
+    @made_of(kernel)
+    def mixed(block: Tensor) -> Tensor:
+        return kernel(block[:-1]).mul(1 - gamma).add(block[-1], alpha=gamma)
+
+    return mixed
 
 
 def _mean_of(plans: Sequence[Plan]) -> Plan:
     """The plan whose output is the mean of these plans' outputs, with what each says of its rows."""
     if len(plans) == 1:
         return plans[0]
-    stack, share = Gathered([plan.updates for plan in plans]), 1 / len(plans)
+    stack = Gathered([plan.updates for plan in plans])
     judged = Gathered([plan.judged or plan.updates for plan in plans])
     names = [name for name in plans[0].scores if all(name in plan.scores for plan in plans)]
     scores = {name: torch.cat([plan.scores[name].double().cpu() for plan in plans]) for name in names}
     reasons = [r for plan, view in zip(plans, judged.views, strict=True) for r in _reasons(plan, view.n)]
     note = ", ".join(dict.fromkeys(plan.note for plan in plans if plan.note))
+    share = 1 / len(plans)
     weights = [plan.weights.double().cpu() * share for plan in plans if plan.weights is not None]
     if len(weights) == len(plans):
         return Plan(stack, torch.cat(weights), scores=scores, reasons=reasons, judged=judged, note=note)
 
+    @made_of(*(plan.kernel for plan in plans))
     def kernel(block: Tensor) -> Tensor:
         parts = zip(plans, stack.split(block), strict=True)
         return torch.stack([_on_block(plan, rows) for plan, rows in parts]).mean(0)

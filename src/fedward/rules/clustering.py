@@ -82,8 +82,10 @@ def _top_groups(cos: Tensor, norms: Tensor, method: str) -> list[Tensor]:
 
 def _merit(group: Tensor, cos: Tensor) -> tuple[int, float]:
     """What makes a group of rows preferable: its size, and how alike its rows are."""
-    member, size = group.double(), int(group.sum())
+    member = group.double()
+    size = int(group.sum())
     own = cos.diagonal() @ member
+    # The mean cosine of two different rows; that of a lone one with itself.
     alike = (member @ cos @ member - own) / (size * (size - 1)) if size > 1 else own
     return size, round(float(alike), 12)
 
@@ -124,10 +126,12 @@ class ClippedClustering(FromGram):
             raise ValueError(f"remember counts norms that are kept in memory, at least 1, got {self.remember}")
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        norms, cos = updates.norms(), cosines(updates.gram())
+        norms = updates.norms()
+        cos = cosines(updates.gram())
         kept = larger_group(cos, norms, self.linkage)
         weights = torch.zeros(updates.n, dtype=torch.float64)
-        weights[kept] = clip_factors(norms, median_of(self._norms(updates, state)))[kept] / len(kept)
+        radius = median_of(self._norms(updates, state))
+        weights[kept] = clip_factors(norms, radius)[kept] / len(kept)
         scores = {"cosine": cos[:, kept].mean(1), "norm": norms}
         return Plan(updates, weights, scores=scores, reasons=[Reason.DIRECTION_OUTLIER] * updates.n)
 
@@ -169,8 +173,10 @@ class FLAME(FromGram):
             raise ValueError(f"noise is at least 0 and finite, got {self.noise}")
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        norms, cos = updates.norms(), cosines(updates.gram())
-        S, kept = median_of(norms), majority_cluster(cos)
+        norms = updates.norms()
+        cos = cosines(updates.gram())
+        S = median_of(norms)
+        kept = majority_cluster(cos)
         weights = torch.zeros(updates.n, dtype=torch.float64)
         weights[kept] = clip_factors(norms, S)[kept] / len(kept)
         stack = updates

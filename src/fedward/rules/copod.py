@@ -56,9 +56,11 @@ def copod_scores(matrix: Tensor) -> Tensor:
     # The first and the last place of the values that are equal to the one at each place.
     first = torch.where(torch.cat([edge, steps]), place, 0).cummax(0).values
     last = torch.where(torch.cat([steps, edge]), place, n - 1).flip(0).cummin(0).values.flip(0)
-    left, right = -((last + 1).double() / n).log(), -((n - first).double() / n).log()
+    left = -((last + 1).double() / n).log()
+    right = -((n - first).double() / n).log()
     side = _skewness(ranked.gather(0, first))
-    tail = torch.where(side > 0, right, torch.where(side < 0, left, left + right))
+    tail = torch.where(side < 0, left, left + right)
+    tail = torch.where(side > 0, right, tail)
     outlying = torch.maximum(tail, (left + right) / 2)
     return torch.zeros_like(outlying).scatter_(0, order, outlying).sum(1)
 
@@ -68,5 +70,6 @@ def _skewness(columns: Tensor) -> Tensor:
     greatest = columns.abs().amax(0)
     scaled = columns / torch.where(greatest > 0, greatest, 1.0)  # the cubes must not overflow
     apart = scaled - scaled.mean(0)
-    second, third = apart.square().mean(0), apart.pow(3).mean(0)
+    second = apart.square().mean(0)
+    third = apart.pow(3).mean(0)
     return torch.where(third.abs() > _SLACK * second.pow(1.5), third.sign(), 0.0)

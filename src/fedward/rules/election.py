@@ -114,9 +114,9 @@ class FedSECA(Rule):
             n=updates.n,
             factors=clip_factors(norms, radius) if self.clip else torch.ones_like(norms),
             floors=row_floors(updates, self.sparsity, strict=not self.official),
-            votes=_alike(updates) if self.vote == "count" else "mass" if self.vote == "mass" else None,
+            votes=self._votes(updates),
             unscaled=self.official,
-            clamp=("lower" if self.official else "median") if self.clamp else None,
+            clamp=self._clamp_by(),
             by_kept=self.official,
             shared=self.merge == "roca",
             momentum=self.momentum,
@@ -131,6 +131,18 @@ class FedSECA(Rule):
             nothing = torch.zeros(updates.d, dtype=torch.float32, device=updates.device)
             stack = updates.anchored(state.get("momentum", nothing))
         return Plan(stack, kernel=kernel, scores=scores, judged=updates)
+
+    def _votes(self, updates: Updates) -> Tensor | Literal["mass"] | None:
+        """How much each client's sign counts, where that does not hang on concordance, which `decide` puts in."""
+        if self.vote == "count":
+            return _alike(updates)
+        return "mass" if self.vote == "mass" else None
+
+    def _clamp_by(self) -> Literal["lower", "median"] | None:
+        """Which median of a column's magnitudes its entries are clamped to."""
+        if not self.clamp:
+            return None
+        return "lower" if self.official else "median"
 
     def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
         return {"momentum": finite_copy(output)} if self.momentum > 0 else state
@@ -163,7 +175,7 @@ def row_floors(updates: Updates, order: float | None, *, strict: bool) -> Floors
     values, at_most = magnitude_of_rank(updates, rank)
     # At the rank itself, or among entries equal to the next one, the quantile is the entry.
     exact = torch.full_like(at_most, rank == round(place) and abs(place - rank) < 1e-9, dtype=torch.bool)
-    return Floors(values, (exact | (at_most > rank + 1)) & (not strict))
+    return Floors(values=values, inclusive=(exact | (at_most > rank + 1)) & (not strict))
 
 
 @register("ties", paper="Yadav et al. 2023")

@@ -13,8 +13,8 @@ from ..core import Context, Plan, Reason, Rule, State, Traits, average_of, finit
 from ..core.state import ROWS, check_remember, entries, key, updated
 from ..registry.entries import register
 from ..registry.parameters import Variant
-from ..stack import Dense, Joined, Updates
-from .remembered import Offset, remember_rows, unit
+from ..stack import Dense, Joined, Offset, Updates
+from .remembered import remember_rows, unit
 
 _FLOOR = 1e-12  # of sums of squares, before their logarithm
 
@@ -106,7 +106,8 @@ class FLDetector(Rule[Tensor]):
         return table.nanmean(1)
 
     def advance(self, state: State, plan: Plan[Tensor], output: Tensor, context: Context) -> State:
-        updates, aggregate = plan.updates, finite_copy(output)
+        updates = plan.updates
+        aggregate = finite_copy(output)
         past = state.get("aggregates", output.new_empty(0, len(output)))
         new = {"aggregates": torch.cat([past[-self.window :], aggregate[None]])}
         new["pairs"] = torch.tensor(int(state.get("pairs", 0)) + (len(past) > 0))
@@ -145,13 +146,22 @@ def predicted_change(aggregates: Tensor, steps: Tensor | None) -> Tensor:
     """
     k = len(aggregates)
     rows: Updates = Dense(aggregates) if steps is None else Joined(Dense(steps), Dense(aggregates))
-    gram, eye = rows.gram(), torch.eye(rows.n, dtype=torch.float64)
-    S, v, Y = eye[: k - 1], eye[k - 1], eye[-k + 1 :] - eye[-k:-1]
-    SS, SY = S @ gram @ S.T, S @ gram @ Y.T
+    gram = rows.gram()
+
+    # S, v and Y as weights of the rows: the steps come first, the aggregates last.
+    eye = torch.eye(rows.n, dtype=torch.float64)
+    S = eye[: k - 1]
+    v = eye[k - 1]
+    Y = eye[-k + 1 :] - eye[-k:-1]
+
+    SS = S @ gram @ S.T
+    SY = S @ gram @ Y.T
     sigma = SY[-1, -1] / SS[-1, -1] if SS[-1, -1] > 0 else torch.zeros((), dtype=torch.float64)
-    L, D = SY.tril(-1), SY.diagonal().diag()
+    L = SY.tril(-1)
+    D = SY.diagonal().diag()
     middle = torch.cat([torch.cat([sigma * SS, L], 1), torch.cat([L.T, -D], 1)])
     right = torch.cat([sigma * (S @ gram @ v), Y @ gram @ v])
+
     # H does not depend on the lengths of the pairs, but whether the middle looks singular does.
     lengths = SS.diagonal().sqrt().repeat(2)
     scale = torch.where(lengths > 0, 1 / lengths, 1.0)
@@ -189,7 +199,8 @@ def clusters_by_gap(scores: np.ndarray, most: int, references: np.ndarray, offic
     others = np.maximum([kmeans_1d(row, most)[0] for row in references], _FLOOR)
     logs = np.log(others)
     expected = np.log(others.mean(0)) if official else logs.mean(0)
-    gaps, s = expected - np.log(W), logs.std(0) * np.sqrt(1 + 1 / len(references))
+    gaps = expected - np.log(W)
+    s = logs.std(0) * np.sqrt(1 + 1 / len(references))
     enough = gaps[:-1] >= gaps[1:] - s[1:]
     return int(enough.argmax()) + 1 if enough.any() else most
 
@@ -203,30 +214,42 @@ def kmeans_1d(values: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
         The least sums of squares for 1 to ``most`` clusters, and the least value of each of ``most`` clusters.
     """
     points, weights = np.unique(values, return_counts=True)
-    m, clusters = len(points), min(most, len(np.unique(values)))
+    m = len(points)
+    clusters = min(most, m)
     centred = points - points.mean()
+    # Sums over the first points, from which those over any run of them follow.
     count = np.concatenate([[0], weights.cumsum()])
     total = np.concatenate([[0], (weights * centred).cumsum()])
     square = np.concatenate([[0], (weights * centred**2).cumsum()])
 
     def cost(first: np.ndarray, last: int) -> np.ndarray:
-        n, t = count[last + 1] - count[first], total[last + 1] - total[first]
+        """Sum of squares of the cluster that ends with the last point, for each first one."""
+        n = count[last + 1] - count[first]
+        t = total[last + 1] - total[first]
         squares: np.ndarray = square[last + 1] - square[first] - t * t / n
         return squares.clip(0)
 
+    # best[j]: the least sum of squares of the points up to j in c clusters; start[j]: where the last cluster begins.
     best = np.array([cost(np.zeros(1, dtype=int), j)[0] for j in range(m)])
-    sums, starts = [best[-1]], [np.zeros(m, dtype=int)]
+    sums = [best[-1]]
+    starts = [np.zeros(m, dtype=int)]
     for c in range(1, clusters):
-        row, start = np.full(m, np.inf), np.zeros(m, dtype=int)
+        row = np.full(m, np.inf)
+        start = np.zeros(m, dtype=int)
         for j in range(c, m):
             first = np.arange(c, j + 1)
             found = best[first - 1] + cost(first, j)
+            # Of beginnings that rounding tells apart, the first: the upper cluster takes more.
             pick = int(np.argmax(found <= found.min() * (1 + 1e-12)))
-            row[j], start[j] = found[pick], first[pick]
+            row[j] = found[pick]
+            start[j] = first[pick]
         best = row
         sums.append(best[-1])
         starts.append(start)
-    last, borders = m - 1, []
+
+    # Back from the last point, cluster by cluster.
+    last = m - 1
+    borders = []
     for start in reversed(starts):
         borders.append(points[start[last]])
         last = start[last] - 1

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..core import Context, Plan, Reason, Rule, State, Traits, median_of
 from ..registry.entries import register
-from ..stack import Floors, MagnitudeCounts, SqNorms, Statistic, Updates, View, power_above
+from ..stack import Floors, LayerMixed, MagnitudeCounts, SqNorms, Statistic, Updates, power_above
 from .election import row_floors
 from .mixers import clip_factors
 
@@ -60,7 +60,7 @@ class LASA(Rule):
         selected = (z_scores(lengths) < self.norm_bound) & (z_scores(balances) < self.sign_bound)
         selected[:, ~selected.any(0)] = True
         weights = selected.double() / selected.sum(0) * clip_factors(norms, median_of(norms))[:, None]
-        mixed = _LayerMixed(updates, layers, weights)
+        mixed = LayerMixed(updates, layers, weights)
         scores = {"layers": selected.double().mean(1), "norm": norms}
         reasons = [Reason.NOT_SELECTED] * updates.n
         return Plan(mixed, kernel=lambda block: block[0], scores=scores, reasons=reasons, judged=updates)
@@ -95,22 +95,3 @@ def _sparse_features(updates: Updates, layers: list[tuple[int, int]], floors: Fl
             signs[:, k] += part.sign().sum(1).cpu()
             counts[:, k] += (part != 0).sum(1).cpu()
     return squares.sqrt(), signs / counts.clamp_min(1)
-
-
-class _LayerMixed(View):
-    """One row: in each layer, the rows mixed with the layer's own weights."""
-
-    def __init__(self, base: Updates, layers: list[tuple[int, int]], weights: Tensor) -> None:
-        super().__init__(base, 1)
-        self.layers, self.weights = layers, weights
-
-    def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
-        block = self.base.read(start, stop)
-        out = torch.empty(1, stop - start, dtype=block.dtype, device=block.device)
-        for (first, last), weights in zip(self.layers, self.weights.T, strict=True):
-            part = slice(max(first - start, 0), max(min(last, stop) - start, 0))
-            out[0, part] = weights.to(block) @ block[:, part]
-        return out
-
-    def to_clients(self, weights: Tensor) -> Tensor:
-        return self.base.to_clients(weights * (self.weights > 0).any(1))

@@ -89,7 +89,8 @@ def _centres(places: Points, counts: Whole, h: float) -> Points:
     """Where seeds end up, no two of them within h, the densest first: (c, k)."""
     centres, density = _climbed(places, counts, h)
     order = np.lexsort((*centres.T[::-1], density))[::-1]
-    left, kept = centres[order], []
+    left = centres[order]
+    kept = []
     while len(left):
         kept.append(left[0])
         left = left[_distances(left[:1], left)[0] > h * (1 + _SLACK)]
@@ -99,20 +100,24 @@ def _centres(places: Points, counts: Whole, h: float) -> Points:
 def _climbed(places: Points, counts: Whole, h: float) -> tuple[Points, Whole]:
     """Where each seed ends up and how many points are within h of where it was before: (s, k) and (s,)."""
     now = _seeds(places, counts, h)
-    before, density = now, np.zeros(len(now), dtype=np.int64)
+    before = now
+    density = np.zeros(len(now), dtype=np.int64)
     arrived = []
     for move in range(_MOVES + 1):
         within, means = _surroundings(now, places, counts, h)
         # Rounding may take a seed from its last points; it stays where it had them.
         lost = within == 0
-        arrived.append((before[lost & (density > 0)], density[lost & (density > 0)]))
+        stranded = lost & (density > 0)
+        arrived.append((before[stranded], density[stranded]))
         near = np.linalg.norm(means - now, axis=1) <= _ARRIVED * h
         done = ~lost & (near | (move == _MOVES))
         arrived.append((means[done], within[done]))
         going = ~lost & ~done
-        # Seeds that meet go on as one.
+        # Seeds that meet move as one from here.
         _, first = np.unique(means[going], axis=0, return_index=True)
-        now, before, density = means[going][first], now[going][first], within[going][first]
+        before = now[going][first]
+        density = within[going][first]
+        now = means[going][first]
         if not len(now):
             break
     found, dense = (np.concatenate(part) for part in zip(*arrived, strict=True))
@@ -127,13 +132,15 @@ def _seeds(places: Points, counts: Whole, h: float) -> Points:
 
 def _surroundings(seeds: Points, places: Points, counts: Whole, h: float) -> tuple[Whole, Points]:
     """How many points are within h of each seed, and their mean; the seed itself if there are none."""
-    within, sums = np.empty(len(seeds)), np.empty_like(seeds)
+    within = np.empty(len(seeds))
+    sums = np.empty_like(seeds)
     weighted = places * counts[:, None]
     start = 0
     for some in _chunks(seeds, len(places)):
         inside = (_distances(some, places) <= h * (1 + _SLACK)).astype(np.float64)
         part = slice(start, start + len(some))
-        within[part], sums[part] = inside @ counts, inside @ weighted
+        within[part] = inside @ counts
+        sums[part] = inside @ weighted
         start += len(some)
     means = np.where(within[:, None] > 0, sums / np.maximum(within, 1)[:, None], seeds)
     return within.astype(np.int64), means

@@ -10,9 +10,9 @@ from torch import Tensor
 from ..core import Context, Plan, Reason, Rule, State, Traits
 from ..core.state import NUMBERS, ROWS, check_remember, entries, key, recall, remember, updated
 from ..registry.entries import register
-from ..stack import Gram, SqNorms, Statistic, Updates, cosines, cosines_to, evened
+from ..stack import Gram, Offset, SqNorms, Statistic, Updates, cosines, cosines_to, evened
 from .mixers import clip_factors
-from .remembered import Offset, remember_rows, unit
+from .remembered import remember_rows, unit
 
 
 @register("fools-gold", paper="Fung et al. 2020", complexity="O(n^2 d)")
@@ -124,7 +124,8 @@ class RFFL(Rule):
         return (SqNorms(), Gram())
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        reputations, norms = self._reputations(updates, state), updates.norms()
+        reputations = self._reputations(updates, state)
+        norms = updates.norms()
         factors = clip_factors(norms, self.clip) if self.clip is not None else torch.ones_like(norms)
         reasons = [Reason.DISTRUSTED] * updates.n
         return Plan(updates, _shares(reputations) * factors, scores={"reputation": reputations}, reasons=reasons)
@@ -135,13 +136,15 @@ class RFFL(Rule):
         return recall(state, "reputation", updates.ids, sum(alive) / len(alive) if alive else 1.0)
 
     def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
-        updates, before = plan.updates, self._reputations(plan.updates, state)
+        updates = plan.updates
+        before = self._reputations(updates, state)
         present = before >= 0
         if not bool(present.any()):
             return updated(state, {}, updates.ids, self.remember)
         after = (self.decay * _shares(before) + (1 - self.decay) * _agreement(plan)).clamp_min(0) * present
         if not bool((after > 0).any()):
-            after = present.double()
+            after = present.double()  # nobody went well with the aggregate: all alike
+        # Their sum stays, so that those who are absent lose and gain nothing.
         after = torch.where(present, after / after.sum() * before[present].sum(), _REMOVED)
         merged = updated(state, remember("reputation", updates.ids, after), updates.ids, self.remember)
         alive = _alive(merged)

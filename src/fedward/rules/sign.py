@@ -111,7 +111,7 @@ class SignGuard(Rule):
         M = median_of(norms)
         too_small, too_large = self._norm_filter(norms, M)
         extra = self.extra_feature(updates, state, context)
-        counts = updates.compute(self.signs(context))[0][:, :3]
+        counts = updates.compute(self.signs(context))[0]
         features = counts / counts.sum(1, keepdim=True)
         if self.official:
             features = features / (features.amax(0) + 1e-8)
@@ -125,10 +125,11 @@ class SignGuard(Rule):
         weights = trusted.double() / max(int(trusted.sum()), 1)
         if self.clip:
             weights = weights * clip_factors(norms, radius)
-        reasons = [
-            Reason.NORM_TOO_SMALL if small else Reason.NORM_TOO_LARGE if large else Reason.SIGN_OUTLIER
-            for small, large in zip(too_small.tolist(), too_large.tolist(), strict=True)
-        ]
+        reasons = [Reason.SIGN_OUTLIER] * updates.n
+        for i in too_large.nonzero().flatten().tolist():
+            reasons[i] = Reason.NORM_TOO_LARGE
+        for i in too_small.nonzero().flatten().tolist():
+            reasons[i] = Reason.NORM_TOO_SMALL
         scores = {"norm": norms / M if M > 0 else norms, "positive": features[:, 0]}
         if extra is not None:
             scores["feature"] = extra
@@ -214,7 +215,8 @@ class SignGuardSim(_WithReference):
     """
 
     def extra_feature(self, updates: Updates, state: State, context: Context) -> Tensor:
-        norms, reference = updates.norms(), self.reference(state, context)
+        norms = updates.norms()
+        reference = self.reference(state, context)
         if reference is None:
             s = typical_cosines(updates.gram(), norms, official=self.official)
         else:

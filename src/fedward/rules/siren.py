@@ -193,7 +193,8 @@ class _Case:
             self._accept(torch.ones_like(raised), self._best(~banned))
             return
         self._measure(raised)
-        loudest, silent = self._best(counted), ~raised
+        loudest = self._best(counted)
+        silent = ~raised
         similar = bool(self._passing(loudest)[counted].all())
         if similar and bool((silent & ~banned).any()):
             self._measure(silent)
@@ -218,8 +219,11 @@ class _Case:
         return int(rows[smallest(-self.accuracy[rows], 1)[0]])
 
     def _accurate(self, reference: int) -> Tensor:
-        accuracy, best, slack = self.accuracy, self.accuracy[reference], self.rule.threshold
-        return accuracy >= (1 - slack) * best - _SLACK if self.rule.official else best - accuracy < slack - _SLACK
+        best = self.accuracy[reference]
+        threshold = self.rule.threshold
+        if self.rule.official:
+            return self.accuracy >= (1 - threshold) * best - _SLACK
+        return best - self.accuracy < threshold - _SLACK
 
     def _aligned(self, reference: int) -> Tensor:
         products = self.updates.gram()[reference]
@@ -233,9 +237,10 @@ class _Case:
         return passing
 
     def _as_good(self, calmest: int, loudest: int) -> bool:
-        silent, alarming, slack = self.accuracy[calmest], self.accuracy[loudest], self.rule.threshold
-        worst = (1 - slack) * alarming if self.rule.official else alarming - slack
-        return bool(silent >= worst - _SLACK)
+        alarming = self.accuracy[loudest]
+        threshold = self.rule.threshold
+        worst = (1 - threshold) * alarming if self.rule.official else alarming - threshold
+        return bool(self.accuracy[calmest] >= worst - _SLACK)
 
     def _refuse(self, whom: Tensor, reason: Reason) -> None:
         self.benign &= ~whom

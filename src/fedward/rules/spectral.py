@@ -123,13 +123,16 @@ class CAF(Rule):
         return (Gram(),)
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        gram, n = updates.gram(), updates.n
+        gram = updates.gram()
+        n = updates.n
         c = torch.ones(n, dtype=torch.float64)
-        best, weights = float("inf"), c / n
+        best = float("inf")
+        weights = c / n
         while float(c.sum()) > n - 2 * self.f:
             spread, projections = _top_direction(gram, c / c.sum())
             if spread < best:
-                best, weights = spread, c / c.sum()
+                best = spread
+                weights = c / c.sum()
             top = float(projections[c > 0].amax())
             if top <= 0:
                 break

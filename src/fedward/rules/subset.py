@@ -61,8 +61,10 @@ class FABA(FromGram):
         return min(self.f, (n - 1) // 2)
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        dists, left = updates.sq_dists(), torch.arange(updates.n)
-        central, norms = central_scores(dists), updates.norms()
+        dists = updates.sq_dists()
+        central = central_scores(dists)
+        norms = updates.norms()
+        left = torch.arange(updates.n)
         scores = torch.zeros(updates.n, dtype=torch.float64)
         for _ in range(self.f):
             # Summed afresh each time: subtracting the distances of a row of 1e30 would leave nothing but rounding.
@@ -145,7 +147,10 @@ def smallest_diameter(sq_dists: Tensor, f: int, limit: int) -> list[int]:
     low, high = 0, len(levels) - 1
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if covers(levels[middle]).exists(f) else (middle + 1, high)
+        if covers(levels[middle]).exists(f):
+            high = middle
+        else:
+            low = middle + 1
     conflicts = covers(levels[low])
     kept: list[int] = []
     for row in range(n):
@@ -233,8 +238,10 @@ class SMEA(FromGram):
             )
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        gram, size = updates.gram(), updates.n - self.f
-        best, kept = float("inf"), torch.arange(size)
+        gram = updates.gram()
+        size = updates.n - self.f
+        best = float("inf")
+        kept = torch.arange(size)
         subsets = combinations(range(updates.n), size)
         while chunk := list(islice(subsets, 256)):
             rows = torch.tensor(chunk)
@@ -248,5 +255,6 @@ class SMEA(FromGram):
             top = top * unit
             first = smallest(top, 1)
             if float(top[first]) < best * (1 - 1e-12):
-                best, kept = float(top[first]), rows[first[0]]
+                best = float(top[first])
+                kept = rows[first[0]]
         return average_of(updates, kept, reason=Reason.SPECTRAL_OUTLIER)

@@ -47,7 +47,8 @@ class FLTrust(Rule):
         return (SqNorms(), Dots(context.evaluator.update()))
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        own, norms = _root_update(context, updates.d), updates.norms()
+        own = _root_update(context, updates.d)
+        norms = updates.norms()
         length = float(own.double().norm())
         cosine = cosines_to(updates.compute(Dots(own))[0][:, 0], norms, length)
         trust = cosine.clamp_min(0)
@@ -143,8 +144,10 @@ class _Rejection(Compound):
         return torch.cat([measure(aggregate) for measure in measures.values()])
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        below, everyone = context.fold("base"), torch.arange(updates.n)
-        kept, scores = torch.ones(updates.n, dtype=torch.bool), {}
+        below = context.fold("base")
+        everyone = torch.arange(updates.n)
+        kept = torch.ones(updates.n, dtype=torch.bool)
+        scores: dict[str, Tensor] = {}
         if self.f > 0:
             measures = self.measures(context.root_data())
             before = self._measured(updates, measures, below)
@@ -170,7 +173,8 @@ class _Rejection(Compound):
 
 def _rows_judged(plan: Plan, updates: Updates) -> Tensor:
     """Which row of those that a plan speaks of stands for each row of the stack, -1 for none: (n,)."""
-    rows, theirs = updates.owner(), (plan.judged or plan.updates).owner()
+    rows = updates.owner()
+    theirs = (plan.judged or plan.updates).owner()
     judged = torch.full((updates.n,), -1)
     judged[rows[rows >= 0]] = theirs[rows >= 0]
     return judged
@@ -204,12 +208,7 @@ class LossRejection(_Rejection):
     impact_i = loss(base rule on all) - loss(base rule on all but i); the base rule on those left. Fang et al. 2020,
     section 5 (LFR).
 
-    Args:
-        f: clients to leave out.
-        base: the rule that aggregates, without memory.
-
-    Raises:
-        ValueError: a base rule with memory, or no evaluator.
+    Args and errors are those of `ErrorRateRejection`.
     """
 
     def measures(self, evaluator: Evaluator) -> Measures:

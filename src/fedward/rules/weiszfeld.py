@@ -49,9 +49,11 @@ class Reweighting:
         settled: Callable[[Tensor, Tensor], bool] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Weights after at most so many steps from zero, and the distances of the rows from that mix."""
-        weights, dists = None, self.distances(None)
+        weights = None
+        dists = self.distances(None)
         for _ in range(steps):
-            before, weights = weights, weigh(dists)
+            before = weights
+            weights = weigh(dists)
             weights = weights / weights.sum()
             dists = self.distances(weights)
             if settled is not None and before is not None and settled(before, weights):
@@ -133,7 +135,8 @@ def accelerated(
     D. G. Anderson, "Iterative procedures for nonlinear integral equations", Journal of the ACM 1965. Where it leads
     astray (a change twice as large as the last), it starts again with plain steps, from the best point so far.
     """
-    x, after = start, step(start)
+    x = start
+    after = step(x)
     points: list[tuple[Tensor, Tensor]] = []
     for _ in range(steps):
         change = after - x
@@ -143,8 +146,11 @@ def accelerated(
         following = _combined(points) if len(points) > 2 else after
         reached = step(following)
         if not bool(reached.isfinite().all()) or float((reached - following).norm()) > 2 * float(change.norm()):
-            points, following, reached = [], after, step(after)
-        x, after = following, reached
+            points = []
+            following = after
+            reached = step(following)
+        x = following
+        after = reached
     return after
 
 

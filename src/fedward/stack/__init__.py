@@ -1,18 +1,22 @@
 """The lazy stack of client updates: the only code that touches data."""
 
+from .blocks import Block
 from .buffers import lower_median, mean_of_running
+from .copies import materialise, row_copies, rows_of
 from .election import ElectedMean, Floors
 from .files import Files
-from .gathered import Gathered
 from .geometry import SAME_ROW, cosines, cosines_to, evened, power_above, squared_distances
 from .intake import Model, OnBad, Stack, as_updates
 from .layout import Buffers, Integers, Layout
+from .loops import loops_from, made_of
 from .parts import one_mix, parts
 from .ranks import MagnitudeCounts, magnitude_of_rank
 from .reference import Ids
+from .sample import Sample
 from .sources import Dense, Layers
-from .stats import Block, Dots, Gram, Sample, SignConcordance, SignCounts, SqNorms, Statistic
-from .updates import Extended, Joined, Kernel, Rooted, Updates, View, materialise
+from .stats import Dots, Gram, SignConcordance, SignCounts, SqNorms, Statistic
+from .updates import Kernel, Updates, View
+from .views import Extended, Gathered, Joined, LayerMixed, Offset, Rooted
 
 __all__ = [
     "SAME_ROW",
@@ -30,10 +34,12 @@ __all__ = [
     "Integers",
     "Joined",
     "Kernel",
+    "LayerMixed",
     "Layers",
     "Layout",
     "MagnitudeCounts",
     "Model",
+    "Offset",
     "OnBad",
     "Rooted",
     "Sample",
@@ -48,12 +54,16 @@ __all__ = [
     "cosines",
     "cosines_to",
     "evened",
+    "loops_from",
     "lower_median",
+    "made_of",
     "magnitude_of_rank",
     "materialise",
     "mean_of_running",
     "one_mix",
     "parts",
     "power_above",
+    "row_copies",
+    "rows_of",
     "squared_distances",
 ]

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from . import columnloops, compiled, kernels
+from .blocks import Block
+from .kernels import median_magnitude, total
+from .loops import FlatRows, Pair, columns, run
+from .networks import MOST_COMPILED
 from .ranks import magnitude_bits
-from .stats import Block, SignConcordance
+from .stats import SignConcordance
 from .updates import Updates
 
 _PIECE = 1 << 18  # entries that are ranked, elected and averaged before the next ones: they stay in cache
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Floors:
     """Magnitudes that the entries of each row must exceed, or reach where ``inclusive``: (n,) each."""
 
@@ -33,7 +35,7 @@ class Floors:
         return magnitude_bits(rows) > self.bits(rows)[:, None]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class ElectedMean:
     """The mean, in each column, of the reduced entries v that have the sign that the column elects: (n, b) to (b,).
 
@@ -60,23 +62,20 @@ class ElectedMean:
     by_kept: bool = False
     shared: bool = True
     momentum: float = 0.0
-    most_rows: ClassVar[int] = kernels.MAX_COMPILED
 
     def __call__(self, block: Tensor) -> Tensor:
-        if not compiled.usable(block) or self.n > self.most_rows or block.shape[1] < columnloops.WIDE:
-            return self._one(block, self._merged)
-        pieces = block.tensor_split(max(block.numel() // _PIECE, 1), 1)
-        return torch.cat([self._one(piece, self._looped) for piece in pieces])
-
-    def _one(self, block: Tensor, merge: Callable[[Tensor], Tensor]) -> Tensor:
-        output = merge(block[: self.n])
+        output = _elected_mean(block[: self.n], self)
         return output if len(block) == self.n else torch.lerp(output, block[-1].to(output), self.momentum)
+
+    def in_loops(self, n: int) -> bool:
+        """See `loops.in_loops`."""
+        return _elected_mean.in_loops(self.n)
 
     def reduced(self, rows: Tensor) -> Tensor:
         """The entries v, in torch: (n, b)."""
         source = rows if self.unscaled else rows * self.factors.to(rows)[:, None]
         if self.clamp is not None:
-            source = source.sign() * torch.minimum(source.abs(), self._bounds(rows, loops=kernels.usable(rows)))
+            source = source.sign() * torch.minimum(source.abs(), median_magnitude(rows, self.factors, lower=self.lower))
         return source if self.floors is None else torch.where(self.floors.kept(rows), source, 0)
 
     def concordance(self, updates: Updates) -> Tensor:
@@ -85,36 +84,69 @@ class ElectedMean:
         terms = (add(Block(block.start, self.reduced(block.rows))) for block in updates.blocks())
         return sum(terms, torch.zeros(self.n, self.n, dtype=torch.float64, device=updates.device)).cpu()
 
-    def _bounds(self, rows: Tensor, *, loops: bool) -> Tensor:
-        return kernels.median_magnitude(rows, self.factors, lower=self.clamp == "lower", loops=loops)
+    @property
+    def lower(self) -> bool:
+        """Whether the clamp is to the lower median."""
+        return self.clamp == "lower"
 
-    def _merged(self, rows: Tensor) -> Tensor:
-        v = self.reduced(rows)
-        signs = self._elected(rows, v)
-        aligned = v if signs is None else torch.where(v * signs > 0, v, 0)
-        count = (aligned != 0).sum(0).clamp_min(1) if self.shared else self.n
-        return (kernels.total(aligned) / count).to(rows.dtype)
-
-    def _elected(self, rows: Tensor, v: Tensor) -> Tensor | None:
+    def elected(self, rows: Tensor, v: Tensor) -> Tensor | None:
+        """The sign of each column, in torch: (b,); None if all signs pass."""
         if isinstance(self.votes, Tensor):
             voters = v if self.by_kept else rows
             return (self.votes.to(rows) @ voters.sign()).sign()  # whole numbers below 2^24: exact
         if self.votes == "mass":
             # What cancels but for rounding is a tie.
-            total, size = kernels.total(v), kernels.total(v.abs())
-            return torch.where(total.abs() > 1e-12 * size, total.sign(), 0.0).to(v)
+            balance = total(v)
+            size = total(v.abs())
+            return torch.where(balance.abs() > 1e-12 * size, balance.sign(), 0.0).to(v)
         return None
 
-    def _looped(self, rows: Tensor) -> Tensor:
-        taken, out = compiled.Rows(rows), torch.empty(rows.shape[1], dtype=rows.dtype)
-        factors = torch.ones_like(self.factors) if self.unscaled else self.factors
-        bounds = rows.new_empty(0) if self.clamp is None else self._bounds(rows, loops=True)
-        floors = torch.full((self.n,), -1) if self.floors is None else self.floors.bits(rows)
-        votes = self.votes.to(rows) if isinstance(self.votes, Tensor) else rows.new_zeros(self.n)
-        mode = 0 if self.votes is None else 3 if isinstance(self.votes, str) else 2 if self.by_kept else 1
-        compiled.run(
-            columnloops.elected_means, taken.flat, taken.flat.view(taken.signed), *taken.shape,
-            factors.to(rows).numpy(), bounds.numpy(), floors.numpy().astype(taken.signed),
-            taken.signed(taken.largest), votes.numpy(), mode, self.shared, out.numpy(),
-        )  # fmt: skip
-        return out
+
+def _elected_mean_in_a_loop(rows: Tensor, election: ElectedMean) -> Tensor:
+    # A piece is ranked for the clamp, elected and averaged before the next one, while it is in cache.
+    pieces = rows.tensor_split(max(rows.numel() // _PIECE, 1), 1)
+    return torch.cat([_looped(piece, election) for piece in pieces])
+
+
+def _looped(rows: Tensor, election: ElectedMean) -> Tensor:
+    """See `columns.elected_means`."""
+    taken = FlatRows(rows)
+    out = torch.empty(taken.width, dtype=rows.dtype)
+    factors = torch.ones_like(election.factors) if election.unscaled else election.factors
+    bounds = rows.new_empty(0)
+    if election.clamp is not None:
+        bounds = median_magnitude.loop(rows, election.factors, lower=election.lower)
+    floors = torch.full((taken.n,), -1)
+    if election.floors is not None:
+        floors = election.floors.bits(rows)
+    votes = rows.new_zeros(taken.n)
+    if isinstance(election.votes, Tensor):
+        votes = election.votes.to(rows)
+    run(
+        columns.elected_means, taken.flat, taken.flat.view(taken.signed), *taken.shape,
+        factors.to(rows).numpy(), bounds.numpy(), floors.numpy().astype(taken.signed),
+        taken.signed(taken.largest), votes.numpy(), _voters(election), election.shared, out.numpy(),
+    )  # fmt: skip
+    return out
+
+
+def _voters(election: ElectedMean) -> int:
+    """Who votes, as `columns.elected_means` has it."""
+    if election.votes is None:
+        return columns.NOBODY
+    if isinstance(election.votes, str):
+        return columns.MASS
+    return columns.REDUCED_ROWS if election.by_kept else columns.ROWS
+
+
+def _elected_mean_in_torch(rows: Tensor, election: ElectedMean) -> Tensor:
+    v = election.reduced(rows)
+    signs = election.elected(rows, v)
+    aligned = v if signs is None else torch.where(v * signs > 0, v, 0)
+    count = (aligned != 0).sum(0).clamp_min(1) if election.shared else election.n
+    return (total(aligned) / count).to(rows.dtype)
+
+
+_elected_mean = Pair(
+    loop=_elected_mean_in_a_loop, torch=_elected_mean_in_torch, most_rows=MOST_COMPILED, least_columns=columns.WIDE
+)

@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import Tensor
 
 from .entries import UnfitError
-from .intake import Due, Model, OnBad, agreement
+from .intake import Expected, Model, OnBad, agree_on_layout
 from .layout import Buffers, Integers
 from .reference import STATE_DICT, Ids, Sent, client_names, read_entries
 from .sources import Layers
@@ -51,17 +51,18 @@ class Files(Layers):
             raise ValueError("a stack needs at least one row, got no files: no client sent an update")
         if ids is None:
             ids = [Path(path).stem for path in files]
-        names, due = client_names(ids, len(files)), Due(like, buffers, integers)
-        agreed, layout = agreement([_read(path, due) for path in files], names, due, on_bad)
+        names = client_names(ids, len(files))
+        expected = Expected(like, buffers, integers)
+        agreed, layout = agree_on_layout([_read(path, expected) for path in files], names, expected, on_bad)
         super().__init__(agreed, layout=layout, block=block)
 
 
-def _read(path: str, due: Due) -> Sent:
+def _read(path: str, expected: Expected) -> Sent:
     """What a file holds, of which nothing is read yet."""
     try:
         tensors = _mapped(path)
     except UnfitError as error:
-        return Sent(STATE_DICT, {}, error)
+        return Sent(form=STATE_DICT, tensors={}, fault=error)
     return replace(read_entries(STATE_DICT, tensors), source=path)
 
 

@@ -15,7 +15,8 @@ from .entries import UnfitError, as_tensor, widest
 from .layout import Buffers, Integers, Layout
 from .reference import LAYERS, ROW, STATE_DICT, WHOLE, Agreed, Ids, Sent, agree, client_names, read_entries
 from .sources import Dense, Layers
-from .updates import Rooted, Updates, View
+from .updates import Updates, View
+from .views import Rooted
 
 Model = Tensor | np.ndarray | Mapping[str, Any] | Sequence[Tensor] | Sequence[np.ndarray]
 """What clients should send, by an example: a state dict, a (d,) row or a list of layers."""
@@ -66,12 +67,12 @@ def as_updates(
         if like is not None or buffers != "auto" or integers != "refuse":
             raise ValueError("like, buffers and integers belong to the stack: give them to Files(...), not to the call")
         return Rooted(G) if isinstance(G, View) else G
-    due = Due(like, buffers, integers)
+    expected = Expected(like, buffers, integers)
     if isinstance(G, np.ndarray) or (isinstance(G, Tensor) and not G.is_nested):
-        return _whole(G, ids, due)
+        return _whole(G, ids, expected)
     names, clients = _clients(G, ids)
     try:
-        agreed, layout = agreement([_read(client, due) for client in clients], names, due, on_bad)
+        agreed, layout = agree_on_layout([_read(client, expected) for client in clients], names, expected, on_bad)
         return Layers(agreed, layout=layout)
     except (TypeError, ValueError) as error:
         if isinstance(G, Mapping) and all(isinstance(client, Tensor | np.ndarray) for client in clients):
@@ -79,7 +80,7 @@ def as_updates(
         raise
 
 
-class Due:
+class Expected:
     """What the caller says that clients should send.
 
     Raises:
@@ -122,38 +123,38 @@ class Due:
             return self.sent, None
         layout = self.layout(self.named)
         row = torch.empty(layout.d, dtype=widest(layout.dtypes), device="meta")
-        return Sent(ROW, {WHOLE: row}), layout
+        return Sent(form=ROW, tensors={WHOLE: row}), layout
 
 
-def agreement(
-    sent: Sequence[Sent], names: Sequence[Hashable], due: Due, on_bad: OnBad = "raise"
+def agree_on_layout(
+    sent: Sequence[Sent], names: Sequence[Hashable], expected: Expected, on_bad: OnBad = "raise"
 ) -> tuple[Agreed, Layout | None]:
     """What clients agree on, and where its tensors lie, where they have names."""
     examples = {name: s.examples for name, s in zip(names, sent, strict=True) if s.examples is not None}
     if 2 * sum(s.form == ROW for s in sent) > len(sent):
-        like, layout = due.flat()
+        like, layout = expected.flat()
         agreed = agree(sent, names, like=like, on_bad=on_bad)
-        agreed = replace(agreed, model={**due.named, **agreed.model})
+        agreed = replace(agreed, model={**expected.named, **agreed.model})
     else:
-        agreed = agree(sent, names, like=due.sent, on_bad=on_bad)
-        layout = due.layout(agreed.model)
-    return replace(agreed, examples=examples, kept=due.kept), layout
+        agreed = agree(sent, names, like=expected.sent, on_bad=on_bad)
+        layout = expected.layout(agreed.model)
+    return replace(agreed, examples=examples, kept=expected.kept), layout
 
 
-def _whole(G: Tensor | np.ndarray, ids: Ids, due: Due) -> Updates:
+def _whole(G: Tensor | np.ndarray, ids: Ids, expected: Expected) -> Updates:
     """An (n, d) tensor or array, whose rows are known to agree."""
     try:
         rows = as_tensor(G)
     except UnfitError as error:
         raise error.error(f"the stack {error.text}") from None
     rows = rows if rows.layout == torch.strided else rows.to_dense()
-    like, layout = due.flat()
-    if like is None:
-        return Dense(rows, ids=ids)
+    like, layout = expected.flat()
     stack = Dense(rows, ids=ids)
-    sent = [Sent(ROW, {WHOLE: row}) for row in rows]
+    if like is None:
+        return stack
+    sent = [Sent(form=ROW, tensors={WHOLE: row}) for row in rows]
     agreed = agree(sent, stack.ids, like=like)
-    agreed = replace(agreed, model={**due.named, **agreed.model}, kept=due.kept)
+    agreed = replace(agreed, model={**expected.named, **agreed.model}, kept=expected.kept)
     dtype = agreed.model[WHOLE].dtype
     if isinstance(G, np.ndarray) and (dtype == torch.bfloat16 or dtype.itemsize == 1):
         raise TypeError(f"like is {dtype}, which no array can be: hand over a tensor, torch.from_numpy(G)")
@@ -186,19 +187,19 @@ def _clients(G: object, ids: Ids) -> tuple[tuple[Hashable, ...], list[object]]:
     return client_names(ids, len(clients)), clients
 
 
-def _read(client: object, due: Due) -> Sent:
+def _read(client: object, expected: Expected) -> Sent:
     """What one client sent."""
     if isinstance(client, tuple | list) and len(client) == 2 and _is_body(client[0]) != _is_body(client[1]):
         body, examples = client if _is_body(client[0]) else reversed(client)
-        return replace(_read(body, due), examples=examples)
+        return replace(_read(body, expected), examples=examples)
     if isinstance(client, Mapping):
-        return read_entries(STATE_DICT, {key: v for key, v in client.items() if key not in due.kept})
+        return read_entries(STATE_DICT, {key: v for key, v in client.items() if key not in expected.kept})
     if isinstance(client, list | tuple) and client:
-        names = list(due.named)
+        names = list(expected.named)
         layers = {names[k] if k < len(names) else str(k): layer for k, layer in enumerate(client)}
         return read_entries(STATE_DICT if names else LAYERS, layers)
     if not isinstance(client, Tensor | np.ndarray):
-        return Sent("", {}, UnfitError(TypeError, _what_instead(client)))
+        return Sent(form="", tensors={}, fault=UnfitError(TypeError, _what_instead(client)))
     sent = read_entries(ROW, {WHOLE: client})
     if not sent.fault and client.ndim != 1:
         text = f"the row has shape {tuple(client.shape)}, rows are (d,): flatten it"

@@ -20,7 +20,7 @@ _VARIANCES = frozenset({"running_var", "moving_variance"})
 _COUNTERS = frozenset({"num_batches_tracked"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Layout:
     """Which columns of the stack belong to which named tensor, and which tensors have no columns.
 

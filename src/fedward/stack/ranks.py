@@ -15,8 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import compiled, loops
-from .stats import Block, Partial, Statistic
+from .blocks import Block
+from .loops import FlatRows, Pair, run
+from .loops import rows as over_rows
+from .stats import Partial, Statistic
 from .updates import Updates
 
 _FIRST = 11  # bits of the first histogram: all of float64's exponent, float32's and 3 bits of the fraction
@@ -32,25 +34,29 @@ class MagnitudeCounts(Statistic):
     name: ClassVar[str] = "magnitudes"
 
     def partials(self, d: int, device: torch.device) -> Partial:
-        def partial(block: Block) -> Tensor:
-            if compiled.usable(block.rows):
-                return _looped_counts(block.rows)
-            bits, width = _bits(block.rows)
-            counts = torch.zeros(len(bits), 1 << _FIRST, dtype=torch.int32, device=bits.device)
-            bins = (bits >> (width - _FIRST)).long()
-            return counts.scatter_add_(1, bins, counts.new_ones(1).expand_as(bins)).double()
-
-        return partial
+        return _leading_counts
 
     def in_loops(self, n: int) -> bool:
-        return True
+        return _leading_counts.in_loops(n)
 
 
-def _looped_counts(block: Tensor) -> Tensor:
-    rows, counts = compiled.Rows(block), np.zeros((2, len(block), 1 << _FIRST), np.uint32)
-    largest, shift = rows.unsigned(rows.largest), rows.unsigned(rows.largest.bit_length() - _FIRST)
-    compiled.run(loops.magnitude_counts, rows.flat.view(rows.unsigned), *rows.shape, largest, shift, counts)
+def _leading_counts_in_a_loop(block: Block) -> Tensor:
+    rows = FlatRows(block.rows)
+    counts = np.zeros((2, rows.n, 1 << _FIRST), np.uint32)
+    largest = rows.unsigned(rows.largest)
+    shift = rows.unsigned(rows.largest.bit_length() - _FIRST)
+    run(over_rows.magnitude_counts, rows.flat.view(rows.unsigned), *rows.shape, largest, shift, counts)
     return torch.from_numpy(counts.sum(0, dtype=np.float64))
+
+
+def _leading_counts_in_torch(block: Block) -> Tensor:
+    bits, width = _bits(block.rows)
+    counts = torch.zeros(len(bits), 1 << _FIRST, dtype=torch.int32, device=bits.device)
+    bins = (bits >> (width - _FIRST)).long()
+    return counts.scatter_add_(1, bins, counts.new_ones(1).expand_as(bins)).double()
+
+
+_leading_counts = Pair(loop=_leading_counts_in_a_loop, torch=_leading_counts_in_torch)
 
 
 def _bits(rows: Tensor) -> tuple[Tensor, int]:
@@ -86,11 +92,12 @@ def magnitude_of_rank(updates: Updates, rank: int) -> tuple[Tensor, Tensor]:
     below = torch.zeros(updates.n, dtype=torch.int64)  # entries that are less than the bin
     step = _FIRST
     while True:
-        upto = counts.long().cumsum(1)
+        upto = counts.long().cumsum(1)  # entries in this bin and those before
         bins = (upto <= (rank - below)[:, None]).sum(1)
         inside = counts.long().gather(1, bins[:, None])[:, 0]
         below = below + upto.gather(1, bins[:, None])[:, 0] - inside
-        prefix, known = (prefix << step) | bins, known + step
+        prefix = (prefix << step) | bins
+        known += step
         if known == width:
             return _floats(prefix, width), below + inside
         if int(inside.max()) <= max(_FEW, updates.d // 16):
@@ -117,7 +124,8 @@ def _count(updates: Updates, prefix: Tensor, shift: int, step: int) -> Tensor:
 def _read(updates: Updates, prefix: Tensor, shift: int, ranks: Tensor, below: Tensor) -> tuple[Tensor, Tensor]:
     """Rank the entries whose leading bits are the prefix."""
     found: list[list[Tensor]] = [[] for _ in range(updates.n)]
-    for _, (entries, counts) in updates.sweep(lambda block: _matching(block.rows, prefix, shift), loops=True):
+    loops = _matching.in_loops(updates.n)
+    for _, (entries, counts) in updates.sweep(lambda block: _matching(block.rows, prefix, shift), loops):
         for pieces, piece in zip(found, torch.split(entries, counts), strict=True):
             pieces.append(piece)
     chosen = [torch.cat(pieces).numpy() for pieces in found]
@@ -126,16 +134,23 @@ def _read(updates: Updates, prefix: Tensor, shift: int, ranks: Tensor, below: Te
     return _floats(torch.from_numpy(values), _width(updates)), below + torch.tensor(at_most)
 
 
-def _matching(block: Tensor, prefix: Tensor, shift: int) -> tuple[Tensor, list[int]]:
-    """The magnitudes of a block, as whole numbers, whose leading bits are the prefix, and how many each row has."""
-    if compiled.usable(block):
-        rows, counts = compiled.Rows(block), np.empty(len(block), np.int64)
-        found, wanted = np.empty(block.numel(), rows.unsigned), prefix.numpy().astype(rows.unsigned)
-        compiled.run(
-            loops.matching, rows.flat.view(rows.unsigned), *rows.shape,
-            rows.unsigned(rows.largest), rows.unsigned(shift), wanted, found, counts,
-        )  # fmt: skip
-        return torch.from_numpy(found[: counts.sum()].view(rows.signed).copy()), counts.tolist()
+def _matching_in_a_loop(block: Tensor, prefix: Tensor, shift: int) -> tuple[Tensor, list[int]]:
+    rows = FlatRows(block)
+    counts = np.empty(rows.n, np.int64)
+    found = np.empty(block.numel(), rows.unsigned)
+    wanted = prefix.numpy().astype(rows.unsigned)
+    run(
+        over_rows.matching, rows.flat.view(rows.unsigned), *rows.shape,
+        rows.unsigned(rows.largest), rows.unsigned(shift), wanted, found, counts,
+    )  # fmt: skip
+    return torch.from_numpy(found[: counts.sum()].view(rows.signed).copy()), counts.tolist()
+
+
+def _matching_in_torch(block: Tensor, prefix: Tensor, shift: int) -> tuple[Tensor, list[int]]:
     bits, _ = _bits(block)
     mask = (bits >> shift) == prefix.to(bits)[:, None]
     return bits[mask].cpu(), mask.sum(1).tolist()
+
+
+_matching = Pair(loop=_matching_in_a_loop, torch=_matching_in_torch)
+"""The magnitudes of a block, as whole numbers, whose leading bits are the prefix, and how many each row has."""

@@ -27,7 +27,7 @@ Ids = Iterable[Hashable] | None
 Signature = tuple[str, frozenset[tuple[Hashable, tuple[int, ...], str]]]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Sent:
     """What one client sent: tensors by name (or by place, for a list of layers), or why it cannot be used."""
 
@@ -45,7 +45,7 @@ class Sent:
         return self.form, frozenset((key, tuple(t.shape), kind(t)) for key, t in self.tensors.items())
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Agreed:
     """Clients that sent the same model, and the others.
 
@@ -53,7 +53,7 @@ class Agreed:
         clients: ids of those that did.
         tensors: what they sent, by key, each.
         form: a row, a state dict or a list of layers.
-        model: for each key, in order, a tensor of the shape and the type due; with values where the server has some.
+        model: for each key, in order, a tensor of its shape and type, with values where the server has some.
         sent: ids of all who sent anything, in order.
         malformed: who sent something else, and what is wrong with it.
         examples: how many examples clients say they have, where that came with what they sent.
@@ -78,8 +78,9 @@ def read_entries(form: str, entries: Mapping[Any, object]) -> Sent:
             tensors[key] = as_tensor(value)
         except UnfitError as error:
             stray = form == STATE_DICT and not isinstance(value, Tensor | np.ndarray | np.generic)
-            return Sent(form, {}, UnfitError(error.error, f"{_called(form, key)} {error.text}", stray=stray))
-    return Sent(form, tensors)
+            fault = UnfitError(error.error, f"{_called(form, key)} {error.text}", stray=stray)
+            return Sent(form=form, tensors={}, fault=fault)
+    return Sent(form=form, tensors=tensors)
 
 
 def _called(form: str, key: Hashable) -> str:
@@ -136,15 +137,18 @@ def agree(
     if on_bad not in ("raise", "drop"):
         raise ValueError(f"on_bad is 'raise' or 'drop', got {on_bad!r}")
     signatures = [None if s.fault else s.signature for s in sent]
-    due = like.signature if like else _majority(signatures, sent, names, on_bad)
-    members = [s for s, signature in zip(sent, signatures, strict=True) if signature == due]
+    wanted = like.signature if like else _majority(signatures, sent, names, on_bad)
+    members = [s for s, signature in zip(sent, signatures, strict=True) if signature == wanted]
     whose = "the model's" if like else "most clients'"
-    pattern, ties = like or members[0], _ties([like] if like else members) if any(s != due for s in signatures) else {}
+    pattern = like or members[0]
+    ties: dict[Hashable, Hashable] = {}
+    if any(signature != wanted for signature in signatures):
+        ties = _ties([like] if like else members)
     sound: dict[Hashable, Mapping[Hashable, Tensor]] = {}
     faults: dict[Hashable, UnfitError] = {}
     for name, client, signature in zip(names, sent, signatures, strict=True):
-        mended = client if signature == due or client.fault else _retied(client, pattern, ties)
-        if mended.fault or mended.signature != due:
+        mended = client if signature == wanted or client.fault else _retied(client, pattern, ties)
+        if mended.fault or mended.signature != wanted:
             fault = mended.fault or _difference(mended, pattern, whose)
             faults[name] = UnfitError(fault.error, fault.text + (f" (in {client.source})" if client.source else ""))
         else:
@@ -153,7 +157,14 @@ def agree(
         raise _summary(faults, len(sent), _LEAVE_OUT)
     model = like.tensors if like else _model(members)
     malformed = {name: fault.text for name, fault in faults.items()}
-    return Agreed(tuple(sound), list(sound.values()), pattern.form, model, tuple(names), malformed)
+    return Agreed(
+        clients=tuple(sound),
+        tensors=list(sound.values()),
+        form=pattern.form,
+        model=model,
+        sent=tuple(names),
+        malformed=malformed,
+    )
 
 
 def _majority(
@@ -195,14 +206,14 @@ def _difference(client: Sent, pattern: Sent, whose: str) -> UnfitError:
     if lacks or adds:
         differs = f"lacks [{', '.join(lacks)}] and adds [{', '.join(adds)}]"
         return UnfitError(ValueError, f"{client.form} {differs} compared with {whose}")
-    for key, due in pattern.tensors.items():
+    for key, wanted in pattern.tensors.items():
         tensor = client.tensors[key]
         what = _called(client.form, key)
-        if tensor.shape != due.shape:
-            text = f"{what} has shape {tuple(tensor.shape)}, {whose} has {tuple(due.shape)}"
+        if tensor.shape != wanted.shape:
+            text = f"{what} has shape {tuple(tensor.shape)}, {whose} has {tuple(wanted.shape)}"
             return UnfitError(ValueError, text)
-        if kind(tensor) != kind(due):
-            return UnfitError(TypeError, f"{what} is {tensor.dtype}, {whose} is {kind(due)}")
+        if kind(tensor) != kind(wanted):
+            return UnfitError(TypeError, f"{what} is {tensor.dtype}, {whose} is {kind(wanted)}")
     raise AssertionError("the same signature")
 
 

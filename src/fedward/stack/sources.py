@@ -10,20 +10,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import compiled
 from .entries import Flat, middle_dtype, widest
 from .kernels import weighted_sum
 from .layout import Layout, remedy
+from .loops import BLOCKS, side_by_side
 from .reference import LAYERS, ROW, WHOLE, Agreed, Ids, Sent, agree, client_names, read_entries
-from .updates import Updates
+from .updates import Parts, Updates
 
 # Entries of a block: 4 MiB in float64 stays in a core's L2 cache together with what statistics make of it.
-_BLOCK_ENTRIES = 1 << 19
-_BLOCK_ENTRIES_CUDA = 1 << 26
+BLOCK_ENTRIES = 1 << 19
+BLOCK_ENTRIES_CUDA = 1 << 26
 
 
-class _Source(Updates):
-    """A stack whose rows are in memory, in tensors that it watches."""
+class RowSource(Updates):
+    """A stack with rows of its own. If they are in tensors, it may watch these.
+
+    A new kind defines `read`, which counts what it reads in ``_entries_read``.
+    """
 
     def __init__(
         self,
@@ -37,9 +40,12 @@ class _Source(Updates):
         super().__init__()
         if n < 1 or d < 1:
             raise ValueError(f"a stack needs at least one row and one column, got shape ({n}, {d})")
-        self.n, self.d, self.dtype, self.device = n, d, dtype, device
+        self.n = n
+        self.d = d
+        self.dtype = dtype
+        self.device = device
         self.ids = client_names(ids, n)
-        entries = _BLOCK_ENTRIES_CUDA if device.type == "cuda" else _BLOCK_ENTRIES
+        entries = BLOCK_ENTRIES_CUDA if device.type == "cuda" else BLOCK_ENTRIES
         # At most 2^24 columns, up to which float32 counts exactly.
         self.block_columns = block or min(max(1024, entries // n), 1 << 24)
         self._entries_read = 0
@@ -61,8 +67,11 @@ class _Source(Updates):
     def columns_read(self) -> float:
         return self._entries_read / self.n
 
+    def parts(self, full: bool = False) -> Parts:
+        return self.own_parts()
 
-class Dense(_Source):
+
+class Dense(RowSource):
     """A stack that is one (n, d) floating-point tensor, read where it lies."""
 
     def __init__(self, G: Tensor, *, ids: Ids = None, block: int | None = None) -> None:
@@ -81,21 +90,22 @@ class Dense(_Source):
 
     def combine(self, weights: Tensor) -> Tensor:
         rows = weights.nonzero().flatten()
-        if len(rows) in (0, self.n) or not compiled.usable(self._G):
+        if len(rows) in (0, self.n) or not weighted_sum.takes(self._G):
             return super().combine(weights)
         self.check_unwritten()
-        # Picked as they are summed, not before.
-        out, used = torch.empty(self.d, dtype=self.dtype), weights[rows].double()
-        step = self.block_columns * compiled.BLOCKS
+        # The loop picks rows as it sums them: no block is copied for it.
+        out = torch.empty(self.d, dtype=self.dtype)
+        used = weights[rows].double()
+        step = self.block_columns * BLOCKS
         places = [slice(start, start + step) for start in range(0, self.d, step)]
-        sums = compiled.side_by_side(lambda place: weighted_sum(self._G[:, place], rows, used), places)
+        sums = side_by_side(lambda place: weighted_sum(self._G[:, place], rows, used), places)
         for place, values in zip(places, sums, strict=True):
             out[place] = values
         self._entries_read += self.d * len(rows)
         return out
 
 
-class Layers(_Source):
+class Layers(RowSource):
     """A stack of separate tensors, one list of layers per client, never concatenated.
 
     ``rows[i][k]`` is layer k of client i, of any shape; clients must agree in shapes. Their types may differ, and so
@@ -119,7 +129,7 @@ class Layers(_Source):
         ids: Ids = None,
         block: int | None = None,
     ) -> None:
-        agreed = rows if isinstance(rows, Agreed) else _agreed(rows, layout, ids)
+        agreed = rows if isinstance(rows, Agreed) else _agree_on_layers(rows, layout, ids)
         keys = (WHOLE,) if agreed.form == ROW else layout.names if layout else tuple(agreed.model)
         if not keys:
             raise ValueError("rows need at least one floating-point tensor, got none")
@@ -163,14 +173,16 @@ class Layers(_Source):
         return all(layer.isfinite() for layer in self._rows[row])
 
 
-def _agreed(rows: Sequence[Sequence[Tensor]], layout: Layout | None, ids: Ids) -> Agreed:
+def _agree_on_layers(rows: Sequence[Sequence[Tensor]], layout: Layout | None, ids: Ids) -> Agreed:
     """What clients agree on who sent nothing but layers, which have the layout's names or numbers."""
     if not rows:
         raise ValueError("a stack needs at least one row, got an empty list: no client sent an update")
-    names, like = layout.names if layout else (), None
+    names = layout.names if layout else ()
+    like = None
     if layout:
-        due = zip(layout.shapes, layout.dtypes, strict=True)
-        like = Sent(LAYERS, dict(zip(names, (torch.empty(s, dtype=t, device="meta") for s, t in due), strict=True)))
+        shapes = zip(layout.shapes, layout.dtypes, strict=True)
+        tensors = [torch.empty(shape, dtype=dtype, device="meta") for shape, dtype in shapes]
+        like = Sent(form=LAYERS, tensors=dict(zip(names, tensors, strict=True)))
     sent = [
         read_entries(LAYERS, {names[k] if k < len(names) else str(k): t for k, t in enumerate(row)}) for row in rows
     ]

@@ -7,99 +7,21 @@ column block adds to it, and, where row operations commute with it, how to get i
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from math import floor
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from . import compiled, loops
-
-
-class Block:
-    """Columns ``start`` to ``stop`` of every row, and the same in float64 for statistics to share."""
-
-    def __init__(self, start: int, rows: Tensor) -> None:
-        self.start = start
-        self.rows = rows
-
-    @property
-    def stop(self) -> int:
-        """One past the last column."""
-        return self.start + self.rows.shape[1]
-
-    @cached_property
-    def wide(self) -> Tensor:
-        """The block in float64, converted once however many statistics read it."""
-        return self.rows.double()
-
-
-# Random numbers are drawn this many columns at a time, so that a billion columns need no billion-entry array.
-_DRAW = 1 << 24
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A random set of columns, drawn without replacement: the same for every block size, layout and device.
-
-    ``count`` columns, or max(1, floor(fraction * d)); all d if that is more than there are. With ``contiguous``,
-    one run of neighbouring columns from a random start.
-    """
-
-    seed: int
-    fraction: float | None = None
-    count: int | None = None
-    contiguous: bool = False
-
-    def size(self, d: int) -> int:
-        """How many of d columns are drawn."""
-        wanted = self.count if self.count is not None else floor((self.fraction or 0.0) * d)
-        return min(max(wanted, 1), d)
-
-    def coordinates(self, d: int) -> Tensor:
-        """The drawn columns in ascending order: (size,) int64."""
-        k, rng = self.size(d), np.random.default_rng(self.seed)
-        if k == d:
-            return torch.arange(d)
-        if self.contiguous:
-            start = int(rng.integers(0, d - k + 1))
-            return torch.arange(start, start + k)
-        return torch.from_numpy(_without_replacement(d, k, rng))
-
-
-def _without_replacement(d: int, k: int, rng: np.random.Generator) -> np.ndarray:
-    """A uniform k-subset of range(d): each column with probability k / d, then corrected to exactly k.
-
-    Given its size, a Bernoulli draw is a uniform subset; adding or removing uniformly keeps it one. Unlike a
-    permutation of d columns this takes one byte and one random number a column.
-    """
-    if k > d // 2:
-        left_out = np.zeros(d, dtype=bool)
-        left_out[_without_replacement(d, d - k, rng)] = True
-        return np.flatnonzero(~left_out)
-    if k * 50 < d:
-        return np.sort(rng.choice(d, k, replace=False, shuffle=False))
-    chosen = np.empty(d, dtype=bool)
-    for start in range(0, d, _DRAW):
-        part = chosen[start : start + _DRAW]
-        np.less(rng.random(len(part), np.float32), k / d, out=part)
-    surplus = int(np.count_nonzero(chosen)) - k
-    if surplus > 0:
-        chosen[rng.choice(np.flatnonzero(chosen), surplus, replace=False)] = False
-    while surplus < 0:  # at least half of the columns are free, so this ends soon
-        column = rng.integers(0, d, -surplus)
-        fresh = np.unique(column[~chosen[column]])
-        chosen[fresh] = True
-        surplus += len(fresh)
-    return np.flatnonzero(chosen)
-
+from .blocks import Block
+from .loops import FlatRows, Loop, Pair, run
+from .loops import rows as over_rows
+from .sample import Sample
 
 # Rows up to which inner products are sums over columns; a product of matrices is made for more.
 _MOST_FOR_GRAM = 256
+# The same for the other side of inner products with given rows.
 _FEW = 8
 
 Partial = Callable[[Block], Tensor]
@@ -120,13 +42,16 @@ class Statistic(ABC):
         """Whether that function calls compiled loops for n rows, which are for several threads to run side by side."""
         return False
 
-    def within(self, whole: Statistic) -> bool:
-        """Whether this one is a part of another statistic of the same stack."""
-        return False
+    def value(self, total: Tensor) -> Tensor:
+        """This statistic, from the sum of what all blocks add."""
+        return total
 
-    def part(self, whole: Statistic, value: Tensor) -> Tensor:
-        """This statistic, from the value of one that it is `within`."""
-        raise TypeError(f"{self.name} is no part of another statistic")
+    def contains(self) -> Mapping[Statistic, Callable[[Tensor], Tensor]]:
+        """Other statistics that the sum holds as well, each with how to read it there.
+
+        They are not computed where this one is, and are known from then on.
+        """
+        return {}
 
     def before(self, *, diagonal: bool) -> Statistic | None:
         """The statistic of the stack beneath from which this one follows after a row mix; None if none does."""
@@ -145,28 +70,17 @@ class Statistic(ABC):
         return None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SqNorms(Statistic):
     """Squared norms of the rows: (n,). Finite exactly where the row is (and its norm below 1e154)."""
 
     name: ClassVar[str] = "norms"
 
     def partials(self, d: int, device: torch.device) -> Partial:
-        def partial(block: Block) -> Tensor:
-            if compiled.usable(block.rows):
-                return _looped(loops.sq_norms, block, (len(block.rows),))
-            return _sq_norms(block.rows)
-
-        return partial
+        return _sq_norms
 
     def in_loops(self, n: int) -> bool:
-        return True
-
-    def within(self, whole: Statistic) -> bool:
-        return whole == Gram() or isinstance(whole, SignCounts)
-
-    def part(self, whole: Statistic, value: Tensor) -> Tensor:
-        return (value.diagonal() if isinstance(whole, Gram) else value[:, 3]).clone()
+        return _sq_norms.in_loops(n)
 
     def before(self, *, diagonal: bool) -> Statistic:
         return self if diagonal else Gram()
@@ -190,19 +104,21 @@ class Gram(Statistic):
     axes: ClassVar[int] = 2
 
     def partials(self, d: int, device: torch.device) -> Partial:
+        if self.sample is None:
+            return _gram
         columns = _columns(self.sample, d)
 
         def partial(block: Block) -> Tensor:
-            n = len(block.rows)
-            if self.in_loops(n) and compiled.usable(block.rows):
-                return _looped(loops.gram, block, (n, n))
-            rows = block.wide if self.sample is None else block.rows[:, columns(block)].double()
+            rows = block.rows[:, columns(block)].double()
             return rows @ rows.T
 
         return partial
 
     def in_loops(self, n: int) -> bool:
-        return self.sample is None and n <= _MOST_FOR_GRAM
+        return self.sample is None and _gram.in_loops(n)
+
+    def contains(self) -> Mapping[Statistic, Callable[[Tensor], Tensor]]:
+        return {SqNorms(): lambda gram: gram.diagonal().clone()} if self.sample is None else {}
 
     def before(self, *, diagonal: bool) -> Statistic:
         return self
@@ -242,13 +158,11 @@ class Dots(Statistic):
 
     def partials(self, d: int, device: torch.device) -> Partial:
         rows = self.rows.reshape(-1, d).to(device)
+        few = len(rows) <= _FEW
 
         def partial(block: Block) -> Tensor:
             others = rows[:, block.start : block.stop].double()
-            if self.in_loops(len(block.rows)) and compiled.usable(block.rows):
-                flat = compiled.Rows(others)
-                return _looped(loops.dots, block, (len(block.rows), len(rows)), flat.flat, flat.stride)
-            return block.wide @ others.T
+            return _dots(block, others) if few else _dots.torch(block, others)
 
         return partial
 
@@ -267,9 +181,9 @@ class Dots(Statistic):
 
 @dataclass(frozen=True)
 class SignCounts(Statistic):
-    """Positive, zero and negative entries of each row, on all columns or on a sample, and its squared norm: (n, 4).
+    """Positive, zero and negative entries of each row, on all columns or on a sample: (n, 3).
 
-    The norm, which is of all columns, comes along while a row is at hand.
+    The rows' squared norms, which are of all columns, come along: they are summed while a row is at hand.
     """
 
     sample: Sample | None = None
@@ -277,35 +191,27 @@ class SignCounts(Statistic):
 
     def partials(self, d: int, device: torch.device) -> Partial:
         columns = _columns(self.sample, d)
-
-        def partial(block: Block) -> Tensor:
-            if compiled.usable(block.rows):
-                chosen = block.rows.new_zeros(block.rows.shape[1]).index_fill_(0, columns(block), 1)
-                return _looped(loops.sign_counts, block, (len(block.rows), 4), chosen.numpy())
-            # Sums of -1, 0 and 1 are exact, and many times faster than sums of comparisons.
-            signs = (block.rows if self.sample is None else block.rows[:, columns(block)]).sign()
-            balance = signs.sum(1).double()
-            nonzero = signs.square_().sum(1).double()
-            counts = [(nonzero + balance) / 2, signs.shape[1] - nonzero, (nonzero - balance) / 2]
-            return torch.stack([*counts, _sq_norms(block.rows)], 1)
-
-        return partial
+        return lambda block: _signs_and_squares(block, columns(block), self.sample is None)
 
     def in_loops(self, n: int) -> bool:
-        return True
+        return _signs_and_squares.in_loops(n)
+
+    def value(self, total: Tensor) -> Tensor:
+        return total[:, :3]
+
+    def contains(self) -> Mapping[Statistic, Callable[[Tensor], Tensor]]:
+        return {SqNorms(): lambda total: total[:, 3].clone()}
 
     def before(self, *, diagonal: bool) -> Statistic | None:
         return self if diagonal else None
 
     def scaled(self, value: Tensor, factors: Tensor) -> Tensor:
-        zero = torch.zeros_like(value)
-        zero[:, 1] = value[:, :3].sum(1)
-        counts = torch.where(factors[:, None] > 0, value, zero)
-        counts[:, 3] = value[:, 3] * factors.square()
-        return counts
+        all_zero = torch.zeros_like(value)
+        all_zero[:, 1] = value.sum(1)
+        return torch.where(factors[:, None] > 0, value, all_zero)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SignConcordance(Statistic):
     """sum_j sgn(a_j) sgn(b_j) for each pair of rows: (n, n), whole numbers."""
 
@@ -313,18 +219,10 @@ class SignConcordance(Statistic):
     axes: ClassVar[int] = 2
 
     def partials(self, d: int, device: torch.device) -> Partial:
-        # A block has far fewer than 2^24 columns, so float32 counts it exactly; the sum over blocks is float64.
-        def partial(block: Block) -> Tensor:
-            n = len(block.rows)
-            if compiled.usable(block.rows):
-                return _looped(loops.concordance, block, (n, n), bits=True)
-            signs = block.rows.sign().float()
-            return (signs @ signs.T).double()
-
-        return partial
+        return _concordance
 
     def in_loops(self, n: int) -> bool:
-        return True
+        return _concordance.in_loops(n)
 
     def before(self, *, diagonal: bool) -> Statistic | None:
         return self if diagonal else None
@@ -334,9 +232,69 @@ class SignConcordance(Statistic):
         return live[:, None] * value * live
 
 
-def _sq_norms(rows: Tensor) -> Tensor:
-    norms: Tensor = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64)
+# --- what a block adds: pairs of a loop and the same in torch -----------------------------------------------
+
+
+def _sq_norms_in_a_loop(block: Block) -> Tensor:
+    return _looped(over_rows.sq_norms, block, (len(block.rows),))
+
+
+def _sq_norms_in_torch(block: Block) -> Tensor:
+    norms: Tensor = torch.linalg.vector_norm(block.rows, dim=1, dtype=torch.float64)
     return norms.square()
+
+
+def _gram_in_a_loop(block: Block) -> Tensor:
+    n = len(block.rows)
+    return _looped(over_rows.gram, block, (n, n))
+
+
+def _gram_in_torch(block: Block) -> Tensor:
+    return block.wide @ block.wide.T
+
+
+def _dots_in_a_loop(block: Block, others: Tensor) -> Tensor:
+    flat = FlatRows(others)
+    return _looped(over_rows.dots, block, (len(block.rows), flat.n), flat.flat, flat.stride)
+
+
+def _dots_in_torch(block: Block, others: Tensor) -> Tensor:
+    return block.wide @ others.T
+
+
+def _signs_and_squares_in_a_loop(block: Block, columns: Tensor, everywhere: bool) -> Tensor:
+    # Going over all columns with a mask takes less time than picking a tenth of them.
+    mask = block.rows.new_zeros(block.rows.shape[1]).index_fill_(0, columns, 1)
+    return _looped(over_rows.sign_counts, block, (len(block.rows), 4), mask.numpy())
+
+
+def _signs_and_squares_in_torch(block: Block, columns: Tensor, everywhere: bool) -> Tensor:
+    # Sums of -1, 0 and 1 are exact, and many times faster than sums of comparisons.
+    signs = (block.rows if everywhere else block.rows[:, columns]).sign()
+    balance = signs.sum(1).double()
+    nonzero = signs.square_().sum(1).double()
+    positive = (nonzero + balance) / 2
+    negative = (nonzero - balance) / 2
+    zero = signs.shape[1] - nonzero
+    return torch.stack([positive, zero, negative, _sq_norms_in_torch(block)], 1)
+
+
+def _concordance_in_a_loop(block: Block) -> Tensor:
+    n = len(block.rows)
+    return _looped(over_rows.concordance, block, (n, n), bits=True)
+
+
+def _concordance_in_torch(block: Block) -> Tensor:
+    # A block has far fewer than 2^24 columns, so float32 counts it exactly; the sum over blocks is float64.
+    signs = block.rows.sign().float()
+    return (signs @ signs.T).double()
+
+
+_sq_norms = Pair(loop=_sq_norms_in_a_loop, torch=_sq_norms_in_torch)
+_gram = Pair(loop=_gram_in_a_loop, torch=_gram_in_torch, most_rows=_MOST_FOR_GRAM)
+_dots = Pair(loop=_dots_in_a_loop, torch=_dots_in_torch)
+_signs_and_squares = Pair(loop=_signs_and_squares_in_a_loop, torch=_signs_and_squares_in_torch)
+_concordance = Pair(loop=_concordance_in_a_loop, torch=_concordance_in_torch)
 
 
 def _columns(sample: Sample | None, d: int) -> Callable[[Block], Tensor]:
@@ -352,10 +310,13 @@ def _columns(sample: Sample | None, d: int) -> Callable[[Block], Tensor]:
     return inside
 
 
-def _looped(loop: compiled.Loop, block: Block, shape: tuple[int, ...], *arguments: Any, bits: bool = False) -> Tensor:
+def _looped(loop: Loop, block: Block, shape: tuple[int, ...], *arguments: Any, bits: bool = False) -> Tensor:
     """What a compiled loop over the rows, or over their bits, says."""
-    rows, out = compiled.Rows(block.rows), torch.empty(shape, dtype=torch.float64)
-    if bits:
-        arguments = (rows.unsigned(rows.largest), *arguments)
-    compiled.run(loop, rows.flat.view(rows.unsigned) if bits else rows.flat, *rows.shape, *arguments, out.numpy())
+    rows = FlatRows(block.rows)
+    out = torch.empty(shape, dtype=torch.float64)
+    if not bits:
+        run(loop, rows.flat, *rows.shape, *arguments, out.numpy())
+        return out
+    largest = rows.unsigned(rows.largest)
+    run(loop, rows.flat.view(rows.unsigned), *rows.shape, largest, *arguments, out.numpy())
     return out

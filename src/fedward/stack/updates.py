@@ -1,6 +1,7 @@
 """`Updates`: a stack of n client rows by d columns that is never assumed to be in memory, and its row algebra.
 
-A view (`Mixed`, `Scaled`, `Taken`, `Anchored`, `Joined`, `Extended`) reads columns only when it must.
+The views that row operations return (`Mixed`, `Scaled`, `Taken`, `Anchored`) read columns only when they must. Other
+views are in `views`.
 """
 
 from __future__ import annotations
@@ -12,16 +13,21 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from . import compiled
+from .blocks import Block, stacked
 from .geometry import squared_distances
 from .kernels import weighted_sum
 from .layout import Layout
+from .loops import BLOCKS, available, in_loops, side_by_side
 from .reference import Agreed
-from .stats import Block, Gram, Sample, SignConcordance, SignCounts, SqNorms, Statistic
+from .rowmaps import lengthened, through
+from .sample import Sample
+from .stats import Gram, SignConcordance, SignCounts, SqNorms, Statistic
 
 R = TypeVar("R")
 Kernel = Callable[[Tensor], Tensor]
-"""A function of columns: (n, b) in, (b,) out, each column on its own."""
+"""A function of columns: (n, b) in, (b,) out, each column on its own. `made_of` decorates one that calls others."""
+Parts = dict["Updates", Tensor]
+"""Stacks with rows of their own, each with the weights of its rows in the rows of a view: stack -> (n, its n)."""
 
 
 class Updates(ABC):
@@ -50,6 +56,8 @@ class Updates(ABC):
 
     def __init__(self) -> None:
         self._statistics: dict[Statistic, Tensor] = {}
+        # Those that came along with others, see `Statistic.contains`: for whatever cannot be derived.
+        self._contained: dict[Statistic, Tensor] = {}
 
     # --- the data -------------------------------------------------------------------------------------------
 
@@ -82,9 +90,9 @@ class Updates(ABC):
 
     def sweep(self, work: Callable[[Block], R], loops: bool, rows: Tensor | None = None) -> Iterator[tuple[Block, R]]:
         """All blocks in order, each with what the work makes of it; side by side if that is done by compiled loops."""
-        loops = loops and compiled.available(self.n * min(self.block_columns, self.d), self.device)
-        blocks = self.blocks(rows, times=compiled.BLOCKS if loops else 1)
-        return (compiled.side_by_side if loops else map)(lambda block: (block, work(block)), blocks)
+        if loops and available(self.n * min(self.block_columns, self.d), self.device):
+            return side_by_side(lambda block: (block, work(block)), self.blocks(rows, times=BLOCKS))
+        return ((block, work(block)) for block in self.blocks(rows))
 
     def sent_finite(self, row: int) -> bool:
         """Whether every entry of a row is finite as it was sent: its squared norm may exceed float64 all the same."""
@@ -96,34 +104,39 @@ class Updates(ABC):
         """The values of the given statistics: those not known yet are computed together in one pass."""
         self.check_unwritten()
         for statistic in statistics:
-            if statistic not in self._statistics:
-                derived = self._derive(statistic)
-                if derived is not None:
-                    self._statistics[statistic] = derived
-        missing = [s for s in dict.fromkeys(statistics) if s not in self._statistics]
-        parts: dict[Statistic, Statistic] = {}
+            if statistic in self._statistics:
+                continue
+            known = self._derive(statistic)
+            if known is None:
+                known = self._contained.get(statistic)
+            if known is not None:
+                self._statistics[statistic] = known
+        missing = [statistic for statistic in dict.fromkeys(statistics) if statistic not in self._statistics]
+        contained = {part for statistic in missing for part in statistic.contains()}
+        self._sum([statistic for statistic in missing if statistic not in contained])
         for statistic in missing:
-            whole = next((s for s in (*self._statistics, *missing) if statistic.within(s)), None)
-            if whole is not None:
-                parts[statistic] = whole
-        missing = [s for s in missing if s not in parts]
-        if missing:
-            self._statistics.update(zip(missing, self._sums(missing), strict=True))
-        for statistic, whole in parts.items():
-            self._statistics[statistic] = statistic.part(whole, self._statistics[whole])
-        return tuple(self._statistics[s] for s in statistics)
+            if statistic in contained:
+                self._statistics[statistic] = self._contained[statistic]
+        return tuple(self._statistics[statistic] for statistic in statistics)
 
-    def _sums(self, statistics: Sequence[Statistic]) -> Iterator[Tensor]:
-        """Statistics computed in one pass."""
-        partials = [s.partials(self.d, self.device) for s in statistics]
+    def _sum(self, statistics: Sequence[Statistic]) -> None:
+        """Compute statistics in one pass."""
+        if not statistics:
+            return
+        partials = [statistic.partials(self.d, self.device) for statistic in statistics]
+        loops = all(statistic.in_loops(self.n) for statistic in statistics)
         sums: list[Tensor] = []
-        loops = all(s.in_loops(self.n) for s in statistics)
         for _, terms in self.sweep(lambda block: [partial(block) for partial in partials], loops):
             sums = [so_far.add_(term) for so_far, term in zip(sums, terms, strict=True)] if sums else terms
         for statistic, total in zip(statistics, sums, strict=True):
             total = total.cpu()
-            # Rounding must not break ties between a row's view of another and the other's of it.
-            yield total / 2 + total.T / 2 if statistic.axes == 2 else total  # the sum of two may be infinite
+            if statistic.axes == 2:
+                # Rounding must not break ties between a row's view of another and the other's of it. Halves, because
+                # the sum of two may be infinite.
+                total = total / 2 + total.T / 2
+            self._statistics[statistic] = statistic.value(total)
+            for part, read in statistic.contains().items():
+                self._contained.setdefault(part, read(total))
 
     def _derive(self, statistic: Statistic) -> Tensor | None:
         """The statistic from those of the stack beneath a view; None where the columns must be read."""
@@ -150,7 +163,7 @@ class Updates(ABC):
 
         Counted on max(1, floor(fraction * d)) columns drawn without replacement by ``seed``; on all if fraction is 1.
         """
-        return self.compute(SignCounts(None if fraction == 1.0 else Sample(seed=seed, fraction=fraction)))[0][:, :3]
+        return self.compute(SignCounts(None if fraction == 1.0 else Sample(seed=seed, fraction=fraction)))[0]
 
     def concordance(self) -> Tensor:
         """Sign concordance, (1/d) sum_j sgn(a_j) sgn(b_j) for each pair of rows: (n, n) float64 in [-1, 1], exact."""
@@ -190,11 +203,11 @@ class Updates(ABC):
     def columns(self, kernel: Kernel) -> Tensor:
         """A kernel applied to every column: (d,)."""
         out = torch.empty(self.d, dtype=self.dtype, device=self.device)
-        for block, values in self.sweep(lambda block: kernel(block.rows), compiled.calls_loops(kernel, self.n)):
+        for block, values in self.sweep(lambda block: kernel(block.rows), in_loops(kernel, self.n)):
             out[block.start : block.stop] = values
         return out
 
-    # --- back to the clients --------------------------------------------------------------------------------
+    # --- back to the clients, and to the stacks beneath -----------------------------------------------------
 
     def to_clients(self, weights: Tensor) -> Tensor:
         """Weights of this view's rows as weights of the clients beneath it."""
@@ -204,14 +217,36 @@ class Updates(ABC):
         """For each client beneath, the row of this view it contributes most to; -1 if to none."""
         return torch.arange(self.n)
 
+    def parts(self, full: bool = False) -> Parts:
+        """The stacks beneath views, and the weights that make this stack's rows of theirs.
+
+        A row that a stack makes itself (a source's, a kernel's, the server's) is a row of that stack. With ``full`` as
+        if every mix weighed every row, whatever its weights are.
+
+        Raises:
+            TypeError: this kind of stack does not say so.
+        """
+        raise TypeError(
+            f"{type(self).__name__} does not say which rows of which stacks it is made of: give it a method "
+            "parts(full), which returns self.own_parts() if all its rows are its own"
+        )
+
+    def own_parts(self) -> Parts:
+        """`parts` of a stack whose rows are all its own."""
+        return {self: torch.eye(self.n, dtype=torch.float64)}
+
 
 class View(Updates):
     """A stack made of another's rows: same columns, same device, same client identities beneath."""
 
     def __init__(self, base: Updates, n: int) -> None:
         super().__init__()
-        self.base, self.n, self.d = base, n, base.d
-        self.dtype, self.device, self.layout = base.dtype, base.device, base.layout
+        self.base = base
+        self.n = n
+        self.d = base.d
+        self.dtype = base.dtype
+        self.device = base.device
+        self.layout = base.layout
         self.block_columns = base.block_columns
         self.ids = tuple(range(n))  # a mixed row is nobody's: its number is its name
 
@@ -251,7 +286,11 @@ class Mixed(View):
 
     def owner(self) -> Tensor:
         share, row = self.M.abs().max(dim=0)
-        return _through(self.base.owner(), torch.where(share > 0, row, -1))
+        return through(self.base.owner(), torch.where(share > 0, row, -1))
+
+    def parts(self, full: bool = False) -> Parts:
+        M = torch.ones_like(self.M) if full else self.M
+        return {root: M @ weights for root, weights in self.base.parts(full).items()}
 
 
 class Scaled(View):
@@ -282,6 +321,11 @@ class Scaled(View):
     def owner(self) -> Tensor:
         return self.base.owner()
 
+    def parts(self, full: bool = False) -> Parts:
+        M = torch.diag(self.factors)
+        M = torch.ones_like(M) if full else M
+        return {root: M @ weights for root, weights in self.base.parts(full).items()}
+
 
 class Taken(View):
     """Some rows of G. Every statistic is that of G, indexed: rows left out may be anything, NaN included."""
@@ -309,28 +353,14 @@ class Taken(View):
 
     def owner(self) -> Tensor:
         places = torch.full((self.base.n,), -1).index_copy_(0, self.rows, torch.arange(self.n))
-        return _through(self.base.owner(), places)
+        return through(self.base.owner(), places)
+
+    def parts(self, full: bool = False) -> Parts:
+        return {root: weights[self.rows] for root, weights in self.base.parts(full).items()}
 
 
-class Rooted(View):
-    """A stack whose rows count as the clients, whatever they were made of."""
-
-    def __init__(self, base: Updates, ids: tuple[Hashable, ...] | None = None) -> None:
-        super().__init__(base, base.n)
-        self.ids = base.ids if ids is None else ids
-
-    def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
-        return self.base.read(start, stop, rows)
-
-    def _derive(self, statistic: Statistic) -> Tensor:
-        return self.base.compute(statistic)[0]
-
-    def combine(self, weights: Tensor) -> Tensor:
-        return self.base.combine(weights)
-
-
-class _Longer(View):
-    """A stack with rows below it that belong to no client."""
+class Longer(View):
+    """A stack with rows of its own below it, which belong to no client."""
 
     def to_clients(self, weights: Tensor) -> Tensor:
         return self.base.to_clients(weights[: self.base.n])
@@ -338,26 +368,13 @@ class _Longer(View):
     def owner(self) -> Tensor:
         return self.base.owner()
 
-
-class Joined(_Longer):
-    """The rows of one stack above those of another with the same columns."""
-
-    def __init__(self, base: Updates, below: Updates) -> None:
-        if below.d != base.d:
-            raise ValueError(f"stacks to join need the same columns, got d = {base.d} and d = {below.d}")
-        super().__init__(base, base.n + below.n)
-        self.below = below
-
-    def check_unwritten(self) -> None:
-        self.base.check_unwritten()
-        self.below.check_unwritten()
-
-    def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
-        block = _stacked(self.base.read(start, stop), self.below.read(start, stop))
-        return block if rows is None else block[rows]
+    def parts(self, full: bool = False) -> Parts:
+        own = torch.eye(self.n, dtype=torch.float64)
+        own[: self.base.n] = 0
+        return {**lengthened(self.base.parts(full), 0, self.n), self: own}
 
 
-class Anchored(_Longer):
+class Anchored(Longer):
     """G with rows of the server's own below it; weights on those are weights on no client."""
 
     def __init__(self, base: Updates, anchors: Tensor) -> None:
@@ -369,7 +386,7 @@ class Anchored(_Longer):
         self.below = rows.to(base.device, torch.promote_types(rows.dtype, torch.float32))
 
     def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
-        block = _stacked(self.base.read(start, stop), self.below[:, start:stop])
+        block = stacked(self.base.read(start, stop), self.below[:, start:stop])
         return block if rows is None else block[rows]
 
     def _derive(self, statistic: Statistic) -> Tensor | None:
@@ -380,35 +397,3 @@ class Anchored(_Longer):
         rows = own.nonzero().flatten()
         output = self.base.combine(weights[: self.base.n])
         return output.add_(own[rows].to(self.below) @ self.below[rows]) if len(rows) else output
-
-
-class Extended(_Longer):
-    """G with one row below it that a kernel computes from G's columns as they are read (a mean, a spread)."""
-
-    def __init__(self, base: Updates, kernel: Kernel) -> None:
-        super().__init__(base, base.n + 1)
-        self.kernel = kernel
-
-    def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
-        block = self.base.read(start, stop)
-        block = torch.cat([block, self.kernel(block)[None]])
-        return block if rows is None else block[rows]
-
-
-def materialise(updates: Updates, out: Tensor | None = None) -> Tensor:
-    """The stack as an (n, d) tensor, written to ``out`` if given."""
-    if out is None:
-        out = torch.empty(updates.n, updates.d, dtype=updates.dtype, device=updates.device)
-    for block in updates.blocks():
-        out[:, block.start : block.stop] = block.rows
-    return out
-
-
-def _stacked(above: Tensor, below: Tensor) -> Tensor:
-    dtype = torch.promote_types(above.dtype, below.dtype)
-    return torch.cat([above.to(dtype), below.to(above.device, dtype)])
-
-
-def _through(below: Tensor, above: Tensor) -> Tensor:
-    """Compose two owner maps: client -> row of the base -> row of the view."""
-    return torch.where(below >= 0, above[below.clamp_min(0)], -1)

@@ -1,4 +1,4 @@
-"""Loops over the entries of a block, written for numba to compile; `compiled` calls them.
+"""Loops over the entries of a block, written for numba to compile; `compiled` does it.
 
 Rows come flat: row i starts at entry ``i * stride`` of a contiguous array. Where only order or sign matters, numbers
 come as the whole numbers that their bits are: magnitudes are in the order of their bits, and of two whole numbers the
@@ -18,7 +18,7 @@ Wide = NDArray[np.float64]
 LANES = 64  # words of packed signs that are filled side by side
 ROOM = 1 << 14  # columns whose packed signs are compared at a time
 ODD, PAIRS = np.uint64(0x5555555555555555), np.uint64(0x3333333333333333)
-FOURS, BYTES = np.uint64(0x0F0F0F0F0F0F0F0F), np.uint64(0x0101010101010101)
+FOURS, BYTES = np.uint64(0x0F0F0F0F0F0F0F0F), np.uint64(0x0101010101010101)  # masks to count the bits of a word
 
 
 def sq_norms(flat: Floats, stride: int, n: int, width: int, out: Wide) -> None:
@@ -45,16 +45,22 @@ def dots(flat: Floats, stride: int, n: int, width: int, others: Floats, step: in
 
 
 def gram(flat: Floats, stride: int, n: int, width: int, out: Wide) -> None:
-    """Inner products of all rows, on and below the diagonal 4 x 4 at a time, which stay in registers: (n, n)."""
-    tall, room = (n + 3) // 4 * 4, 256
-    tile, total = np.zeros((tall, room)), np.zeros((tall, tall))
+    """Inner products of all rows, on and below the diagonal, 4 x 4 at a time: (n, n).
+
+    The 16 sums of 4 rows with 4 stay in registers: 8 numbers are read for 16 products, and not 32.
+    """
+    tall = (n + 3) // 4 * 4  # rows of zeros make it a multiple of 4
+    room = 256  # columns of all rows, in float64, that stay in the second-level cache
+    tile = np.zeros((tall, room))
+    total = np.zeros((tall, tall))
     for place in range(0, width, room):
         here = min(room, width - place)
         for i in range(n):
-            row, to = flat[i * stride + place : i * stride + place + here], tile[i]
+            row = flat[i * stride + place : i * stride + place + here]
+            to = tile[i]
             for j in range(here):
                 to[j] = row[j]
-            for j in range(here, room):
+            for j in range(here, room):  # so that the loop below has a fixed length
                 to[j] = 0
         for a in range(0, tall, 4):
             a0, a1, a2, a3 = tile[a], tile[a + 1], tile[a + 2], tile[a + 3]
@@ -114,25 +120,30 @@ def concordance(bits: Bits, stride: int, n: int, width: int, largest: np.unsigne
     Which column has which bit does not matter as long as it is the same in all rows.
     """
     size = bits.itemsize * 8
-    group = size * LANES
-    negative, nonzero = np.empty((n, ROOM // 64), np.uint64), np.empty((n, ROOM // 64), np.uint64)
-    minuses, somes = negative.view(bits.dtype), nonzero.view(bits.dtype)
-    counts, rest = np.zeros((n, n), np.int64), np.zeros(group, bits.dtype)
+    group = size * LANES  # columns whose signs fill LANES words: one bit of each word at a time
+    negative = np.empty((n, ROOM // 64), np.uint64)
+    nonzero = np.empty((n, ROOM // 64), np.uint64)
+    minuses = negative.view(bits.dtype)  # the same memory: filled in words of the rows' size, compared in longer ones
+    somes = nonzero.view(bits.dtype)
+    counts = np.zeros((n, n), np.int64)
+    rest = np.zeros(group, bits.dtype)
     for place in range(0, width, ROOM):
         groups = (min(ROOM, width - place) + group - 1) // group
         for i in range(n):
             for g in range(groups):
                 start = i * stride + place + g * group
                 source = bits[start : start + min(group, width - place - g * group)]
-                if len(source) < group:
+                if len(source) < group:  # the last columns, and zeros, which neither agree nor oppose
                     for j in range(len(source)):
                         rest[j] = source[j]
                     for j in range(len(source), group):
                         rest[j] = 0
                     source = rest
-                minus, some = minuses[i, g * LANES : (g + 1) * LANES], somes[i, g * LANES : (g + 1) * LANES]
+                minus = minuses[i, g * LANES : (g + 1) * LANES]
+                some = somes[i, g * LANES : (g + 1) * LANES]
                 for j in range(LANES):
-                    minus[j] = some[j] = 0
+                    minus[j] = 0
+                    some[j] = 0
                 for k in range(size):
                     column = source[k * LANES : (k + 1) * LANES]
                     for j in range(LANES):
@@ -140,9 +151,11 @@ def concordance(bits: Bits, stride: int, n: int, width: int, largest: np.unsigne
                         some[j] = (some[j] << 1) | ((column[j] & largest) != 0)
         words = groups * group // 64
         for a in range(n):
-            minus_a, some_a = negative[a, :words], nonzero[a, :words]
+            minus_a = negative[a, :words]
+            some_a = nonzero[a, :words]
             for b in range(a + 1):
-                minus_b, some_b = negative[b, :words], nonzero[b, :words]
+                minus_b = negative[b, :words]
+                some_b = nonzero[b, :words]
                 agree = oppose = np.uint64(0)
                 for w in range(words):
                     both = some_a[w] & some_b[w]
@@ -170,7 +183,8 @@ def magnitude_counts(
     room = 1024
     bins = np.empty(room, np.uint16)
     for i in range(n):
-        even, odd = out[0, i], out[1, i]
+        even = out[0, i]
+        odd = out[1, i]
         for place in range(0, width, room):
             here = min(room, width - place)
             source = bits[i * stride + place : i * stride + place + here]
@@ -196,13 +210,15 @@ def matching(
 ) -> None:
     """The magnitudes whose leading bits are the prefix of their row, and how many of them each row has: (n,).
 
-    Every magnitude is written, and the place moves on where it is wanted: that takes no guess at what is next.
+    Every magnitude is written to the next free place, which is taken only if the magnitude is wanted and overwritten
+    by the next one if not. Unlike an "if", this has no branch that a processor would have to guess.
     """
     room = 2048
-    found = np.empty(room + 1, bits.dtype)
+    found = np.empty(room + 1, bits.dtype)  # one more: what is not wanted is written behind all that are
     end = 0
     for i in range(n):
-        wanted, start = prefix[i], end
+        wanted = prefix[i]
+        start = end
         for place in range(0, width, room):
             row = bits[i * stride + place : i * stride + min(place + room, width)]
             here = 0

@@ -1,20 +1,28 @@
-"""Loops over the columns of a block, written for numba to compile like those of `loops`: ranks and elections.
+"""Loops over the columns of a block, written for numba to compile like those of `rows`: ranks and elections.
 
 A few columns at a time are sorted as far as needed and averaged while they are in the first-level cache. Sums go from
 the first row or rank to the last, in float64, as in `kernels` and `election`: the results are the same to the bit.
+
+Wherever an inner loop goes over neighbouring columns it has no branch: a choice is written as a value that counts or
+does not (``x if condition else 0``), which a vector instruction makes for all columns of a register at once.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from .loops import Bits, Floats, Wide
+from .rows import Bits, Floats, Wide
 
 STRIP = 64  # columns that are sorted at a time: n of them stay in the first-level cache
 TILE = 1 << 18  # bytes of all rows that are fetched at a time: memory streams, and they stay in the second-level cache
 WIDE = 256  # columns that elect at a time
 TIE = 1e-12  # of values: those whose distances from a middle differ by less are equally far, see `kernels`
-LINE = 16  # entries that keep the rows of a tile from competing for the same lines of the cache
+LINE = 16  # entries between rows of a tile: rows a power of 2 apart would compete for the same lines of the cache
+# Who elects the sign of a column.
+NOBODY = 0
+ROWS = 1
+REDUCED_ROWS = 2
+MASS = 3
 
 
 def rank_means(
@@ -31,20 +39,31 @@ def rank_means(
     count: int,
     out: Floats,
 ) -> None:
-    """Mean of each column's values at ``many`` ranks from the first on: (b,).
+    """The mean of each column's values at the ranks ``first`` to ``first + many - 1``: (b,).
 
-    With a ``count``, of that many values, those closest to this mean. With factors, of the magnitudes of the rows times
-    these. ``largest`` is the whole number of all bits but the sign; ``steps`` are those of the sorting network.
+    If ``count`` is not 0, this mean is a centre: the result is the mean of the ``count`` values closest to it.
+
+    Args:
+        factors: of the rows: their magnitudes times these are ranked; empty for the values as they are.
+        largest: the whole number of all bits but the sign.
+        steps: of the sorting network.
     """
     room = max(TILE // (n * flat.itemsize) // STRIP, 1) * STRIP
-    tile, buffer = np.zeros((n, room + LINE), flat.dtype), np.zeros((n, STRIP), flat.dtype)
-    tile_bits, ranked = tile.view(bits.dtype), buffer.view(bits.dtype)
-    centre, total, start = np.empty(STRIP), np.empty(STRIP), np.empty(STRIP, np.int64)
-    signed, zero = len(factors) == 0, largest ^ largest
+    tile = np.zeros((n, room + LINE), flat.dtype)
+    tile_bits = tile.view(bits.dtype)
+    buffer = np.zeros((n, STRIP), flat.dtype)
+    ranked = buffer.view(bits.dtype)
+    centre = np.empty(STRIP)
+    total = np.empty(STRIP)
+    start = np.empty(STRIP, np.int64)
+    signed = len(factors) == 0
+    zero = largest ^ largest  # in the type of the bits: a plain 0 would have them all widened
     for place in range(0, width, room):
         here = min(room, width - place)
+        # Memory is read a whole tile at a time, row by row, and what follows finds it in cache.
         for i in range(n):
-            row, to = flat[i * stride + place : i * stride + place + here], tile[i]
+            row = flat[i * stride + place : i * stride + place + here]
+            to = tile[i]
             if signed:
                 for j in range(here):
                     to[j] = row[j]
@@ -53,24 +72,29 @@ def rank_means(
                 for j in range(here):
                     to[j] = abs(row[j] * factor)
         for inside in range(0, here, STRIP):
-            # As whole numbers, negative ones are in the wrong order: turn theirs round.
+            # Compared as whole numbers, because the smaller of two is a single instruction. Negative numbers are in the
+            # wrong order then: flipping all their bits but the sign turns it round.
             for i in range(n):
-                source, target = tile_bits[i, inside : inside + STRIP], ranked[i]
+                source = tile_bits[i, inside : inside + STRIP]
+                target = ranked[i]
                 for j in range(STRIP):
                     target[j] = source[j] ^ (largest if source[j] < 0 else zero)
             for step in range(len(steps)):
-                lows, highs = ranked[steps[step, 0]], ranked[steps[step, 1]]
+                lows = ranked[steps[step, 0]]
+                highs = ranked[steps[step, 1]]
                 for j in range(STRIP):
-                    a, b = lows[j], highs[j]
+                    a = lows[j]
+                    b = highs[j]
                     lows[j] = min(a, b)
                     highs[j] = max(a, b)
-            if signed:
+            if signed:  # back from whole numbers, those rows that are needed
                 for i in range(0 if count > 0 else first, n if count > 0 else first + many):
                     target = ranked[i]
                     for j in range(STRIP):
                         target[j] = target[j] ^ (largest if target[j] < 0 else zero)
             for j in range(STRIP):
-                centre[j] = total[j] = 0
+                centre[j] = 0
+                total[j] = 0
                 start[j] = 0
             for i in range(first, first + many):
                 value = buffer[i]
@@ -81,9 +105,11 @@ def rank_means(
             if count > 0:
                 # The closest values are neighbours: how far their window moves up, see `kernels._closest`.
                 for i in range(n - count):
-                    low, high = buffer[i], buffer[i + count]
+                    low = buffer[i]
+                    high = buffer[i + count]
                     for j in range(STRIP):
-                        down, up = np.float64(low[j]), np.float64(high[j])
+                        down = np.float64(low[j])
+                        up = np.float64(high[j])
                         start[j] += up - centre[j] < centre[j] - down - (TIE * abs(down) + TIE * abs(up))
                 for i in range(n):
                     value = buffer[i]
@@ -117,21 +143,35 @@ def elected_means(
         bounds: of the magnitudes, by column; empty if there are none.
         above: the whole number that a raw magnitude's bits must exceed for the entry to be kept.
         votes: of the rows, whole numbers.
-        mode: who votes: 0 nobody, 1 the rows, 2 the reduced rows, 3 the mass of these.
+        mode: who votes: NOBODY, the ROWS, the REDUCED_ROWS, or the MASS of these.
         shared: whether the mean is over those that agree, not over all rows.
     """
-    kept, zero, one = np.zeros((n, WIDE), flat.dtype), flat.dtype.type(0), flat.dtype.type(1)
-    vote, sign, count = np.empty(WIDE, flat.dtype), np.empty(WIDE, flat.dtype), np.empty(WIDE, flat.dtype)
-    mass, size, total = np.empty(WIDE), np.empty(WIDE), np.empty(WIDE)
+    # Votes are whole numbers that the type of the rows holds exactly, so that twice as many float32 fit a register.
+    zero = flat.dtype.type(0)
+    one = flat.dtype.type(1)
+    kept = np.zeros((n, WIDE), flat.dtype)
+    vote = np.empty(WIDE, flat.dtype)
+    sign = np.empty(WIDE, flat.dtype)
+    count = np.empty(WIDE, flat.dtype)
+    mass = np.empty(WIDE)
+    size = np.empty(WIDE)
+    total = np.empty(WIDE)
     for strip in range(0, width, WIDE):
-        place = min(strip, width - WIDE)  # the last one has some columns again
+        place = min(strip, width - WIDE)  # the last strip has some columns again: every inner loop has a fixed length
         for j in range(WIDE):
-            vote[j] = count[j] = zero
-            mass[j] = size[j] = total[j] = 0
+            vote[j] = zero
+            count[j] = zero
+            mass[j] = 0
+            size[j] = 0
+            total[j] = 0
         for i in range(n):
             start = i * stride + place
-            row, raw, value = flat[start : start + WIDE], bits[start : start + WIDE], kept[i]
-            factor, least, weight = factors[i], above[i], votes[i]
+            row = flat[start : start + WIDE]
+            raw = bits[start : start + WIDE]
+            value = kept[i]
+            factor = factors[i]
+            least = above[i]
+            weight = votes[i]
             if len(bounds) > 0:
                 bound = bounds[place : place + WIDE]
                 for j in range(WIDE):
@@ -141,24 +181,24 @@ def elected_means(
             else:
                 for j in range(WIDE):
                     value[j] = row[j] * factor if (raw[j] & largest) > least else zero
-            if mode == 1:
+            if mode == ROWS:
                 for j in range(WIDE):
                     vote[j] += (weight if row[j] > zero else zero) - (weight if row[j] < zero else zero)
-            elif mode == 2:
+            elif mode == REDUCED_ROWS:
                 for j in range(WIDE):
                     vote[j] += (weight if value[j] > zero else zero) - (weight if value[j] < zero else zero)
-            elif mode == 3:
+            elif mode == MASS:
                 for j in range(WIDE):
                     mass[j] += np.float64(value[j])
                     size[j] += abs(np.float64(value[j]))
-        if mode == 3:
+        if mode == MASS:
             for j in range(WIDE):  # what cancels but for rounding is a tie
                 vote[j] = (one if mass[j] > 0 else -one) if abs(mass[j]) > 1e-12 * size[j] else zero
         for j in range(WIDE):
             sign[j] = (one if vote[j] > zero else zero) - (one if vote[j] < zero else zero)
         for i in range(n):
             value = kept[i]
-            if mode == 0:
+            if mode == NOBODY:
                 for j in range(WIDE):
                     total[j] += np.float64(value[j])
                     count[j] += one if value[j] != zero else zero
@@ -170,12 +210,15 @@ def elected_means(
         result = out[place : place + WIDE]
         for j in range(WIDE):
             mean = total[j] / (max(count[j], one) if shared else n)
-            result[j] = mean if mode == 0 else mean * sign[j]
+            result[j] = mean if mode == NOBODY else mean * sign[j]
 
 
 def weighted_sum(flat: Floats, stride: int, n: int, width: int, rows: Bits, weights: Wide, out: Floats) -> None:
-    """The sum of the given rows, each times its weight, in float64: (b,)."""
-    room = 8192
+    """The sum of the given rows, each times its weight, in float64: (b,).
+
+    Four rows at a time, so that the sums are read and written a quarter as often.
+    """
+    room = 8192  # columns whose sums stay in the first-level cache
     total = np.empty(room)
     for place in range(0, width, room):
         here = min(room, width - place)

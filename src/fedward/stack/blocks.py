@@ -1,0 +1,32 @@
+"""`Block`: columns of a stack that are in memory together."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+
+class Block:
+    """Columns ``start`` to ``stop`` of every row, and the same in float64 for statistics to share."""
+
+    def __init__(self, start: int, rows: Tensor) -> None:
+        self.start = start
+        self.rows = rows
+
+    @property
+    def stop(self) -> int:
+        """One past the last column."""
+        return self.start + self.rows.shape[1]
+
+    @cached_property
+    def wide(self) -> Tensor:
+        """The block in float64, converted once however many statistics read it."""
+        return self.rows.double()
+
+
+def stacked(above: Tensor, below: Tensor) -> Tensor:
+    """One block above another, in a type for both."""
+    dtype = torch.promote_types(above.dtype, below.dtype)
+    return torch.cat([above.to(dtype), below.to(above.device, dtype)])

@@ -1,0 +1,25 @@
+"""Maps between the rows of a view and the rows beneath it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+Root = TypeVar("Root", bound=Hashable)
+
+
+def through(below: Tensor, above: Tensor) -> Tensor:
+    """Compose two owner maps: client -> row of the base -> row of the view."""
+    return torch.where(below >= 0, above[below.clamp_min(0)], -1)
+
+
+def lengthened(found: Mapping[Root, Tensor], start: int, n: int) -> dict[Root, Tensor]:
+    """`Updates.parts` of a view, as parts of one of n rows, among which the view's are those from ``start`` on."""
+    longer = {}
+    for root, weights in found.items():
+        longer[root] = torch.zeros(n, weights.shape[1], dtype=torch.float64)
+        longer[root][start : start + len(weights)] = weights
+    return longer

@@ -1,0 +1,181 @@
+"""Views besides those of row algebra: stacks joined, lengthened and moved, whose columns are read when they must be."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import torch
+from torch import Tensor
+
+from .blocks import stacked
+from .rowmaps import lengthened
+from .stats import Statistic
+from .updates import Kernel, Longer, Parts, Updates, View
+
+
+class Rooted(View):
+    """A stack whose rows count as the clients, whatever they were made of."""
+
+    def __init__(self, base: Updates, ids: tuple[Hashable, ...] | None = None) -> None:
+        super().__init__(base, base.n)
+        self.ids = base.ids if ids is None else ids
+
+    def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
+        return self.base.read(start, stop, rows)
+
+    def _derive(self, statistic: Statistic) -> Tensor:
+        return self.base.compute(statistic)[0]
+
+    def combine(self, weights: Tensor) -> Tensor:
+        return self.base.combine(weights)
+
+    def parts(self, full: bool = False) -> Parts:
+        return self.own_parts()
+
+
+class Joined(Longer):
+    """The rows of one stack above those of another with the same columns, which belong to no client here."""
+
+    def __init__(self, base: Updates, below: Updates) -> None:
+        if below.d != base.d:
+            raise ValueError(f"stacks to join need the same columns, got d = {base.d} and d = {below.d}")
+        super().__init__(base, base.n + below.n)
+        self.below = below
+
+    def check_unwritten(self) -> None:
+        self.base.check_unwritten()
+        self.below.check_unwritten()
+
+    def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
+        block = stacked(self.base.read(start, stop), self.below.read(start, stop))
+        return block if rows is None else block[rows]
+
+    def parts(self, full: bool = False) -> Parts:
+        found = lengthened(self.base.parts(full), 0, self.n)
+        for root, weights in lengthened(self.below.parts(full), self.base.n, self.n).items():
+            found[root] = found[root] + weights if root in found else weights
+        return found
+
+
+class Extended(Longer):
+    """G with one row below it that a kernel computes from G's columns as they are read (a mean, a spread)."""
+
+    def __init__(self, base: Updates, kernel: Kernel) -> None:
+        super().__init__(base, base.n + 1)
+        self.kernel = kernel
+
+    def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
+        block = self.base.read(start, stop)
+        block = torch.cat([block, self.kernel(block)[None]])
+        return block if rows is None else block[rows]
+
+
+class Gathered(View):
+    """The rows of one view above those of the next; all are views of the same clients' rows.
+
+    Weights of its rows are, for a client, the sum of those that each view gives it.
+    """
+
+    def __init__(self, views: Sequence[Updates]) -> None:
+        super().__init__(views[0], sum(view.n for view in views))
+        self.views = tuple(views)
+        self.dtype = max((view.dtype for view in views), key=lambda dtype: dtype.itemsize)
+
+    def check_unwritten(self) -> None:
+        for view in self.views:
+            view.check_unwritten()
+
+    def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
+        block = torch.cat([view.read(start, stop).to(self.dtype) for view in self.views])
+        return block if rows is None else block[rows]
+
+    def split(self, rows: Tensor) -> tuple[Tensor, ...]:
+        """What belongs to each view, of something with an entry or a row for each row."""
+        return torch.split(rows, [view.n for view in self.views])
+
+    def combine(self, weights: Tensor) -> Tensor:
+        total, *others = (view.combine(w) for view, w in zip(self.views, self.split(weights), strict=True))
+        for other in others:
+            total = total + other
+        return total
+
+    def to_clients(self, weights: Tensor) -> Tensor:
+        parts = [view.to_clients(w) for view, w in zip(self.views, self.split(weights), strict=True)]
+        return torch.stack(parts).sum(0)
+
+    def owner(self) -> Tensor:
+        found = self.views[0].owner()
+        first = self.views[0].n
+        for view in self.views[1:]:
+            row = view.owner()
+            found = torch.where((found < 0) & (row >= 0), row + first, found)
+            first += view.n
+        return found
+
+    def parts(self, full: bool = False) -> Parts:
+        return self.own_parts()
+
+
+class Offset(View):
+    """The rows plus one remembered row each, times a factor, plus one row for all; a client without memory has 0s.
+
+    All of it times ``unit``.
+    """
+
+    def __init__(
+        self,
+        base: Updates,
+        remembered: Sequence[Tensor | None],
+        *,
+        factor: float = 1.0,
+        shift: Tensor | None = None,
+        unit: float = 1.0,
+    ) -> None:
+        super().__init__(base, base.n)
+        self.ids = base.ids
+        self.remembered = remembered
+        self.factor = factor
+        self.shift = shift
+        self.unit = unit
+
+    def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
+        block = self.base.read(start, stop, rows).double().clone()  # two float32 rows may add up to Inf
+        chosen = range(self.n) if rows is None else rows.tolist()
+        for row, i in zip(block, chosen, strict=True):
+            memory = self.remembered[i]
+            if memory is not None:
+                row.add_(memory[start:stop].to(row), alpha=self.factor)
+        if self.shift is not None:
+            block.add_(self.shift[start:stop].to(block))
+        return block if self.unit == 1 else block.mul_(self.unit)
+
+    def parts(self, full: bool = False) -> Parts:
+        return self.own_parts()
+
+
+class LayerMixed(View):
+    """One row: in each layer, the rows mixed with the layer's own weights.
+
+    Args:
+        layers: the first column of each and one past the last, next to one another.
+        weights: (n, layers).
+    """
+
+    def __init__(self, base: Updates, layers: Sequence[tuple[int, int]], weights: Tensor) -> None:
+        super().__init__(base, 1)
+        self.layers = layers
+        self.weights = weights
+
+    def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
+        block = self.base.read(start, stop)
+        out = torch.empty(1, stop - start, dtype=block.dtype, device=block.device)
+        for (first, last), weights in zip(self.layers, self.weights.T, strict=True):
+            part = slice(max(first - start, 0), max(min(last, stop) - start, 0))
+            out[0, part] = weights.to(block) @ block[:, part]
+        return out
+
+    def to_clients(self, weights: Tensor) -> Tensor:
+        return self.base.to_clients(weights * (self.weights > 0).any(1))
+
+    def parts(self, full: bool = False) -> Parts:
+        return self.own_parts()
