@@ -48,17 +48,12 @@ APART = {"data": {"registry", "failures"}, "models": {"registry", "failures"}}
 KNOWN_ARROWS: Mapping[tuple[str, str], str] = {}
 """Arrows that point upwards all the same, by modules, each with its reason."""
 
-STILL_LONG = {"fedward.sim.engine"}
+STILL_LONG: set[str] = set()
 
 SAME_NAME: Mapping[str, str] = {
     **dict.fromkeys(("run", "demo", "redteam", "report", "list_"), "a command of the command line, and what it does"),
     **dict.fromkeys(
-        (
-            "View",
-            "carry_out",
-            "load",
-            "check_rule",
-        ),
+        ("View",),
         "until they are told apart",
     ),
 }

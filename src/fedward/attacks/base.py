@@ -200,12 +200,6 @@ def check_some(attacks: Collection[Any]) -> None:
         raise ValueError("at least one attack is needed, got none")
 
 
-def check_spread(ddof: int) -> None:
-    """Raise ValueError unless a standard deviation with divisor n - ddof makes sense."""
-    if ddof < 0:
-        raise ValueError(f"ddof is 0, or 1 for the unbiased deviation, got {ddof}")
-
-
 def copies(stack: Updates, row: Tensor, m: int) -> Updates:
     """One mix of the stack's rows, (n,), sent m times."""
     return stack.mix(row.expand(m, -1))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import sqrt
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
 from ..core import Context
+from ..registry.bounds import AtLeast
 from ..registry.entries import register
 from ..rules import Krum
 from ..stack import Dense, Updates
@@ -91,13 +92,8 @@ class FangTrimmedMean(Attack):
         knows: "honest" for full knowledge, "own" for partial.
     """
 
-    b: float = 2.0
+    b: Annotated[float, AtLeast(1)] = 2.0
     knows: Literal["honest", "own"] = "honest"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.b >= 1:
-            raise ValueError(f"b >= 1 is needed, got {self.b}")
 
     def forge(self, view: View) -> Updates:
         device = view.own.device

@@ -100,7 +100,7 @@ class RootEvaluator:
 
 
 class Once:
-    """An evaluator that works out its update once, however often a round asks: statistics go by the very tensor."""
+    """An evaluator that works out its update once a round: what is known of a tensor is known of that very object."""
 
     def __init__(self, evaluator: Evaluator) -> None:
         self.losses, self.error_rates = evaluator.losses, evaluator.error_rates

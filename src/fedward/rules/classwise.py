@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ..core import WHOLE, BoundError, Context, Plan, Reason, State, Traits, finite_copy
-from ..core.state import ROWS, check_remember, entries, key, placed, updated, within
+from ..core.state import ROWS, entries, key, placed, updated, within
+from ..registry.bounds import Count, Decay, Share
 from ..registry.entries import register
 from ..stack import Gathered, Kernel, Statistic, Updates, made_of
 from .coordinate import TrimmedMean
@@ -52,10 +53,10 @@ class ClassWise(Wrapped[_Received]):
         ValueError: parameters out of these bounds.
     """
 
-    decay: float = 0.9
-    gamma: float = 0.5
-    divisor: int | Literal["available"] = "available"
-    remember: int = ROWS
+    decay: Share = 0.9
+    gamma: Decay = 0.5
+    divisor: Count | Literal["available"] = "available"
+    remember: Count = ROWS
     declared = replace(
         WHOLE,
         passes=3,
@@ -63,14 +64,6 @@ class ClassWise(Wrapped[_Received]):
         server_rows=True,
         properties=frozenset({"permutation", "scale", "columns"}),
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.decay <= 1 or not 0 <= self.gamma < 1:
-            raise ValueError(f"0 <= decay <= 1 and 0 <= gamma < 1 are needed, got {self!r}")
-        if self.divisor != "available" and self.divisor < 1:
-            raise ValueError(f"divisor counts classes, at least 1, got {self.divisor}")
-        check_remember(self.remember)
 
     def traits(self) -> Traits:
         # In rounds of several classes, what came of each is worked out once more.

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ..core import Context, Plan, Reason, Rule, State, Traits, finite_copy, smallest
-from ..core.state import NUMBERS, check_remember, recall, remember, updated
+from ..core.state import NUMBERS, recall, remember, updated
+from ..registry.bounds import Count, NotNegative, Share
 from ..registry.entries import register
 from ..registry.parameters import Variant
 from ..stack import Gram, Statistic, Updates
@@ -82,14 +83,14 @@ class SIREN(Rule[_Books]):
         ValueError: parameters out of bounds, or no evaluator; weighted, and nobody says how many samples it has.
     """
 
-    threshold: float = 0.1
-    penalty: float = 0.45
-    award: float = 0.5
+    threshold: Share = 0.1
+    penalty: NotNegative = 0.45
+    award: NotNegative = 0.5
     rollback: Literal["recovered", "printed"] = "recovered"
     weighted: bool = False
     variant: Variant = "paper"
-    rounds: int = 40
-    remember: int = NUMBERS
+    rounds: Count = 40
+    remember: Count = NUMBERS
     declared = Traits(
         passes=3,
         properties=frozenset({"permutation"}),
@@ -98,12 +99,6 @@ class SIREN(Rule[_Books]):
         by_client=True,
         recorded=(_COUNT,),
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.threshold <= 1 or not (self.penalty >= 0 and self.award >= 0) or self.rounds < 1:
-            raise ValueError(f"0 <= threshold <= 1, penalty >= 0, award >= 0 and rounds >= 1 are needed, got {self!r}")
-        check_remember(self.remember)
 
     @property
     def official(self) -> bool:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..core import WHOLE, Bound, Compound, Context, Evaluator, Plan, Reason, Rule, State, Traits, average_of, smallest
+from ..registry.bounds import NotNegative
 from ..registry.entries import register
 from ..stack import Dense, Dots, SqNorms, Statistic, Updates, cosines_to
 from .coordinate import Mean
@@ -75,13 +76,8 @@ class Zeno(Rule):
     """
 
     f: int
-    rho: float
+    rho: NotNegative
     declared = Traits(bound=Bound(1, 1), passes=3, root_data=True, properties=frozenset({"permutation", "mean"}))
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.rho >= 0:
-            raise ValueError(f"rho >= 0 is needed, got {self.rho}")
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         return (SqNorms(),)

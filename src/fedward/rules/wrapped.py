@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..core import Compound, Context, Plan, Rule, State
 from ..core.plan import M
+from ..registry.bounds import Natural
 from ..registry.entries import register
 from ..stack import Statistic, Updates
 from .coordinate import Mean, Median
@@ -39,12 +40,7 @@ class Delayed(Wrapped):
         ValueError: a negative start.
     """
 
-    start: int = 10
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.start < 0:
-            raise ValueError(f"start counts rounds from 0, got {self.start}")
+    start: Natural = 10
 
     @property
     def parts(self) -> tuple[Rule, ...]:

@@ -17,7 +17,7 @@ _SHOWN = 80  # characters of a value in an error message
 
 
 class CheckpointError(MendableError, RuntimeError):
-    """A checkpoint that cannot be gone on from."""
+    """A checkpoint that cannot be resumed from."""
 
 
 def save_checkpoint(path: Path, identity: Mapping[str, Any], content: Mapping[str, Any]) -> None:

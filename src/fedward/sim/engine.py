@@ -167,7 +167,7 @@ class Simulation:
     ) -> Generator[Record, None, None]:
         """Train until ``rounds`` rounds are completed, one record a round.
 
-        With a checkpoint, an earlier run that left one there is gone on from (`records` has its rounds too), and it is
+        With a checkpoint, an earlier run that left one there is resumed (`records` has its rounds too), and it is
         written whenever the model is evaluated and whenever the run ends, be it by Ctrl-C.
 
         Args:
