@@ -165,7 +165,7 @@ class Chain(Compound):
         super().__post_init__()
         if self.rule.traits().by_client and not self.mixer.traits().keeps_clients:
             raise ValueError(
-                f"{self.rule!r} goes by clients, and after {self.mixer!r} rows stand for no single one: "
+                f"{self.rule!r} uses the clients' ids, and after {self.mixer!r} rows stand for no single one: "
                 "put a mixer there that keeps clients apart, such as NNM or ClipNorm"
             )
 
