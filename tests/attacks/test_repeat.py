@@ -28,5 +28,5 @@ def test_repeat_sends_its_first_row_for_ever_and_its_own_otherwise(clients: int)
 
 
 def test_nobody_to_repeat_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least one client repeats itself, got clients = 0"):
+    with pytest.raises(ValueError, match="clients is a whole number of at least 1, got 0"):
         attacks.Repeat(clients=0)

@@ -16,6 +16,9 @@ from torch import Tensor
 from ..core import Result
 from .replies import Drop, Fault
 
+FORMAT = 1
+"""Of the lines of an audit file; `fedward.report.audits` reads them."""
+
 PREFIX = "fedward-"
 """Begins the names of the audit's metrics, which nodes cannot set."""
 
@@ -97,6 +100,7 @@ class Audit:
             for v in self.verdicts
         ]
         return {
+            "format": FORMAT,
             "round": self.round,
             "rule": self.rule,
             "skipped": self.skipped,

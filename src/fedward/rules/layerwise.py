@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..core import Context, Plan, Reason, Rule, State, Traits, median_of
+from ..registry.bounds import Positive, Share
 from ..registry.entries import register
 from ..stack import Floors, LayerMixed, MagnitudeCounts, SqNorms, Statistic, Updates, power_above
 from .election import row_floors
@@ -37,17 +38,10 @@ class LASA(Rule):
         ValueError: parameters out of bounds.
     """
 
-    sparsity: float = 0.3
-    norm_bound: float = 2.0
-    sign_bound: float = 1.0
+    sparsity: Share = 0.3
+    norm_bound: Positive = 2.0
+    sign_bound: Positive = 1.0
     declared = Traits(passes=4, properties=frozenset({"permutation", "scale", "columns", "unanimity"}))
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.sparsity <= 1:
-            raise ValueError(f"sparsity is a share from 0 to 1, got {self.sparsity}")
-        if not (self.norm_bound > 0 and self.sign_bound > 0):
-            raise ValueError(f"bounds are positive, got {self!r}")
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         return (SqNorms(), MagnitudeCounts()) if self.sparsity > 0 else (SqNorms(),)
@@ -84,7 +78,9 @@ def _layers(updates: Updates) -> list[tuple[int, int]]:
 
 def _sparse_features(updates: Updates, layers: list[tuple[int, int]], floors: Floors | None) -> tuple[Tensor, Tensor]:
     """Norms and sign balances of the sparsified rows in each layer: (n, L) each."""
-    squares, signs, counts = (torch.zeros(updates.n, len(layers), dtype=torch.float64) for _ in range(3))
+    squares = torch.zeros(updates.n, len(layers), dtype=torch.float64)
+    signs = torch.zeros_like(squares)
+    counts = torch.zeros_like(squares)
     for block in updates.blocks():
         sparse = block.rows if floors is None else torch.where(floors.kept(block.rows), block.rows, 0)
         for k, (start, stop) in enumerate(layers):
