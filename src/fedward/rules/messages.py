@@ -35,6 +35,8 @@ def examples(ids: Sequence[Any], context: Context) -> Tensor:
 
 
 def _positive(value: Any) -> float:
+    if isinstance(value, Tensor | np.ndarray) and value.ndim == 0:
+        value = value.item()
     if not isinstance(value, Real) or isinstance(value, bool):
         return 0.0
     try:
