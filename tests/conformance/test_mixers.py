@@ -33,7 +33,7 @@ def pairs() -> Iterator[tuple[fw.Mixer, fw.Rule, int | None]]:
 @pytest.mark.parametrize(("mixer", "rule", "third"), [*pairs()], ids=repr)
 def test_conforms_before_every_rule(mixer: fw.Mixer, rule: fw.Rule, third: int | None) -> None:
     if third is None:
-        with pytest.raises(ValueError, match="goes by clients, and after"):
+        with pytest.raises(ValueError, match="uses the clients' ids, and after"):
             mixer >> rule
         return
     for check in rule_checks(mixer >> rule)[third::3]:

@@ -39,7 +39,8 @@ class Trial:
         if weights is not None and not _weighs_rows_of_its_own(self.plan, self.stack):
             K = self.stack.gram()
             return float(weights @ K @ weights), float(weights @ K @ mean), float(mean @ K @ mean)
-        output, centre = self.plan.execute().double(), self.stack.combine(mean).double()
+        output = self.plan.execute().double()
+        centre = self.stack.combine(mean).double()
         return float(output @ output), float(output @ centre), float(centre @ centre)
 
 

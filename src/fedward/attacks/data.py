@@ -148,8 +148,10 @@ class Backdoor(_Boosted):
     def poison(self, batch: Batch, context: Context) -> Batch:
         _check_labels(batch, self.label)
         count = round(self.share * len(batch.labels))
-        inputs, labels = batch.inputs.clone(), batch.labels.clone()
-        inputs[:count], labels[:count] = self._stamped(batch.inputs)[:count], self.label
+        inputs = batch.inputs.clone()
+        inputs[:count] = self._stamped(batch.inputs)[:count]
+        labels = batch.labels.clone()
+        labels[:count] = self.label
         return replace(batch, inputs=inputs, labels=labels)
 
     def aim(self, inputs: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor] | None:

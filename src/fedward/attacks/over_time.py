@@ -204,9 +204,9 @@ class Repeat(Attack):
 class ROP(Attack):
     """Relocated orthogonal perturbation: start from the server's last step, and step aside from where training goes.
 
-    With H the server's last step and mu the honest mean, both zero and mu in the first round: the row is
-    a + z (sin(angle) p + cos(angle) u / |u|), where a = relocate H + (1 - relocate) mu, u = reference H +
-    (1 - reference) mu, and p is the part of (1, ..., 1) orthogonal to u, normalised. Made against `CenteredClipping`,
+    With H the server's last step and mu the honest mean, the row is a + z (sin(angle) p + cos(angle) u / |u|), where
+    a = relocate H + (1 - relocate) mu, u = reference H + (1 - reference) mu, and p is the part of (1, ..., 1)
+    orthogonal to u, normalised. In the first round H is 0 and u is mu. Made against `CenteredClipping`,
     which measures distances from H. Ozfatura, Ozfatura, Kupcu & Gunduz, "Byzantines can also learn from history: fall
     of centered clipping in federated learning", IEEE TIFS 2024, as their library has it (angle 270 there, 90 here).
 

@@ -156,7 +156,8 @@ def _same(view: View, value: float) -> Updates:
 
 
 def _normal(view: View) -> Tensor:
-    shape, device = (view.own.n, view.own.d), view.own.device
+    shape = (view.own.n, view.own.d)
+    device = view.own.device
     dtype = torch.promote_types(view.own.dtype, torch.float32)
     generator = view.context.generator("noise", device)
     return torch.randn(shape, generator=generator, dtype=dtype, device=device)

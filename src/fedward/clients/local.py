@@ -87,7 +87,8 @@ class LocalSGD(Client):
 
     def work(self, model: LocalModel, task: Task) -> Answer:
         count = self.steps or (self.epochs or 1) * max(len(task.shard) // self.batch_size, 1)
-        optimizer, total = self._optimizer(model), torch.zeros((), device=model.device)
+        optimizer = self._optimizer(model)
+        total = torch.zeros((), device=model.device)
         for places in task.batches(self.batch_size, count):
             inputs, labels = task.shard.take(places)
             loss = nn.functional.cross_entropy(model.module(inputs), labels)
