@@ -42,6 +42,8 @@ def _examples(context: Context, client: Any) -> Any:
 
 
 def _positive(value: Any) -> float:
+    if isinstance(value, Tensor | np.ndarray) and value.ndim == 0:
+        value = value.item()
     if not isinstance(value, Real) or isinstance(value, bool):
         return 0.0
     try:
