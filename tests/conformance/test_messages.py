@@ -13,7 +13,7 @@ import fedward as fw
 from fedward import attacks, clients, mixers, rules, sim
 from fedward.core import EXAMPLES
 from fedward.rules.messages import examples
-from fedward.testing import check_rule
+from fedward.testing import Check
 
 WEIGHTED = [
     rules.Mean(weighted=True),
@@ -57,9 +57,9 @@ def test_who_says_nothing_among_others_has_no_weight_and_a_reason(rule: fw.Rule)
     assert result.reasons[1] is fw.Reason.NO_EXAMPLES
 
 
-@pytest.mark.parametrize("rule", WEIGHTED[:2], ids=repr)
-def test_conforms(rule: fw.Rule) -> None:
-    check_rule(rule)
+@fw.testing.parametrize(WEIGHTED[:2])
+def test_conforms(check: Check) -> None:
+    check()
 
 
 @pytest.mark.parametrize("number", [1e300, 1e-300, 10**300, np.float32(3e38), np.int64(2**62)])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import fedward as fw
 from fedward import mixers, rules
 from fedward.stack import Dense
-from fedward.testing import PROPERTIES, QuadraticEvaluator, check_rule, example_stacks, random_stack
+from fedward.testing import PROPERTIES, Check, QuadraticEvaluator, check_rule, example_stacks, random_stack
 from fedward.testing.rounds import output_of
 from tests.oracles import election, geometry, memory
 from tests.oracles import rules as oracle
@@ -240,9 +240,9 @@ def test_conforms_and_equals_its_oracle(rule: fw.Rule, run: Oracle) -> None:
     check_rule(rule, oracle=run)
 
 
-@pytest.mark.parametrize("rule", OTHERS, ids=repr)
-def test_conforms(rule: fw.Rule) -> None:
-    check_rule(rule)
+@fw.testing.parametrize(OTHERS)
+def test_conforms(check: Check) -> None:
+    check()
 
 
 @pytest.mark.parametrize(("rule", "run"), ORACLES)

@@ -13,7 +13,7 @@ from fedward import rules
 from fedward.clients.siren import raises_alarm
 from fedward.core import rows_of
 from fedward.rules.messages import alarms, by_examples
-from fedward.testing import check_rule
+from fedward.testing import Check
 from tests.oracles import siren
 
 D = 6
@@ -227,11 +227,9 @@ def test_bounds(changes: dict, message: str) -> None:
         rules.SIREN(**changes)
 
 
-@pytest.mark.parametrize(
-    "rule", [rules.SIREN(rollback="printed"), rules.Delayed(base=rules.Krum(f=1), start=2)], ids=repr
-)
-def test_conforms(rule: fw.Rule) -> None:
-    check_rule(rule)
+@fw.testing.parametrize([rules.SIREN(rollback="printed"), rules.Delayed(base=rules.Krum(f=1), start=2)])
+def test_conforms(check: Check) -> None:
+    check()
 
 
 def test_delayed_is_the_mean_and_then_the_rule() -> None:
