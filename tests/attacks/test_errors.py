@@ -35,15 +35,18 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
         (lambda cls=cls: cls(ddof=-1), "ddof.*-1")
         for cls in (attacks.ALIE, attacks.MinMax, attacks.MinSum, attacks.Deviation)
     ),
-    (lambda: attacks.ALIE(ddof=0.5), "ddof is a whole number, got 0.5"),
+    (lambda: attacks.ALIE(ddof=0.5), "ddof is a whole number of at least 0, got 0.5"),
     # shares, factors, sizes
-    (lambda: attacks.ByzMean(split=1.5), "between 0 and 1, got 1.5"),
-    (lambda: attacks.ByzMean(split=-0.1), "between 0 and 1, got -0.1"),
-    (lambda: attacks.ROP(relocate=1.5), r"between 0 and 1.*relocate=1\.5"),
-    (lambda: attacks.ROP(reference=-0.5), r"between 0 and 1.*reference=-0\.5"),
-    (lambda: attacks.Scaling(factor=-2), "at least 0 is needed, got -2"),
+    (lambda: attacks.ByzMean(split=1.5), "split is a number from 0 to 1, got 1.5"),
+    (lambda: attacks.ByzMean(split=-0.1), "split is a number from 0 to 1, got -0.1"),
+    (lambda: attacks.ROP(relocate=1.5), r"relocate is a number from 0 to 1, got 1\.5"),
+    (lambda: attacks.ROP(reference=-0.5), r"reference is a number from 0 to 1, got -0\.5"),
+    (
+        lambda: attacks.Scaling(factor=-2),
+        "of at least 0 or None, got -2; SignFlip turns rows around",
+    ),
     (lambda: attacks.Scaling(factor=inf), "got inf"),
-    (lambda: attacks.FangTrimmedMean(b=0.5), "b >= 1 is needed, got 0.5"),
+    (lambda: attacks.FangTrimmedMean(b=0.5), "b is a number of at least 1, got 0.5"),
     (lambda: attacks.Random(std=-1.0), r"std.*-1\.0"),
     (lambda: attacks.Gaussian(std=-1.0), r"std.*-1\.0"),
     (lambda: attacks.Noise(std=-1.0), r"std.*-1\.0"),
@@ -82,11 +85,11 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     ),
     # rounds
     (lambda: attacks.Mimic(warmup=-1), "at least 0, got -1"),
-    (lambda: attacks.Mimic(warmup=1.5), "warmup is a whole number, got 1.5"),
-    (lambda: attacks.PoisonedFL(c=0.0), r"c > 0.*c=0\.0"),
-    (lambda: attacks.PoisonedFL(every=0), "every >= 1.*every=0"),
+    (lambda: attacks.Mimic(warmup=1.5), "warmup is a whole number of at least 0, got 1.5"),
+    (lambda: attacks.PoisonedFL(c=0.0), r"c is a number above 0, got 0\.0"),
+    (lambda: attacks.PoisonedFL(every=0), "every is a whole number of at least 1, got 0"),
     (lambda: attacks.Sybils(join=-1), "join.*-1"),
-    (lambda: attacks.RandomSchedule([attacks.ALIE()], every=0), "every >= 1.*every=0"),
+    (lambda: attacks.RandomSchedule([attacks.ALIE()], every=0), "every is a whole number of at least 1, got 0"),
     (lambda: attacks.Schedule({-1: attacks.ALIE()}), r"0 or later.*\[-1\]"),
     (lambda: attacks.Schedule({0.5: attacks.ALIE()}), r"0\.5"),
     (lambda: attacks.Schedule(((0, attacks.ALIE()), (0, attacks.IPM()))), r"each once, got \[0, 0\]"),
@@ -96,12 +99,12 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: attacks.LabelFlip(source=-1, target=2), "-1"),
     (lambda: attacks.LabelFlip(source=2, target=2), "2"),
     (lambda: attacks.TargetedPoisoning(source=1, label=1), "different.*source=1 and label=1"),
-    (lambda: attacks.TargetedPoisoning(source=-1, label=1), "source=-1"),
-    (lambda: attacks.TargetedPoisoning(boost=-1.0), r"at least 0 is needed, got -1\.0"),
-    (lambda: attacks.Backdoor(boost=-1.0), r"at least 0 is needed, got -1\.0"),
-    (lambda: attacks.Backdoor(share=1.5), r"share <= 1.*share=1\.5"),
-    (lambda: attacks.Backdoor(size=0), "size >= 1.*size=0"),
-    (lambda: attacks.Backdoor(label=-1), "label >= 0.*label=-1"),
+    (lambda: attacks.TargetedPoisoning(source=-1, label=1), "source is a whole number of at least 0, got -1"),
+    (lambda: attacks.TargetedPoisoning(boost=-1.0), r"boost is a number of at least 0 or None, got -1\.0"),
+    (lambda: attacks.Backdoor(boost=-1.0), r"boost is a number of at least 0 or None, got -1\.0"),
+    (lambda: attacks.Backdoor(share=1.5), r"share is a number from 0 to 1, got 1\.5"),
+    (lambda: attacks.Backdoor(size=0), "size is a whole number of at least 1, got 0"),
+    (lambda: attacks.Backdoor(label=-1), "label is a whole number of at least 0, got -1"),
     # attacks of attacks
     (lambda: attacks.Schedule({}), "at least one attack is needed, got none"),
     (lambda: attacks.RandomSchedule([]), "at least one attack"),
@@ -132,8 +135,14 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: attacks.Maximise(attacks.Deviation, bounds=(0, inf), **GAMMA), r"bounds=\(0, inf\)"),
     (lambda: attacks.Maximise(attacks.Deviation, bounds=(0, 1, 2), **GAMMA), r"bounds .*got \(0, 1, 2\)"),
     (lambda: attacks.Maximise(attacks.Scaling, over="factor", bounds=(-1, 1)), "at least 0"),
-    (lambda: attacks.Maximise(attacks.Deviation, candidates=1, **GAMMA), "candidates >= 2.*candidates=1"),
-    (lambda: attacks.Maximise(attacks.Deviation, candidates=2.5, **GAMMA), "candidates is a whole number, got 2.5"),
+    (
+        lambda: attacks.Maximise(attacks.Deviation, candidates=1, **GAMMA),
+        "whole number of at least 2, got 1",
+    ),
+    (
+        lambda: attacks.Maximise(attacks.Deviation, candidates=2.5, **GAMMA),
+        "whole number of at least 2, got 2.5",
+    ),
 ]
 
 

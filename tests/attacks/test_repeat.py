@@ -18,9 +18,7 @@ def test_repeat_sends_its_first_row_for_ever_and_its_own_otherwise(clients: int)
     state: State = {}
     for t in range(4):
         G = torch.randn(9, 30, generator=torch.Generator().manual_seed(t))
-        view = View(
-            honest=Dense(G[4:]), own=Dense(G[:4]), context=fw.Context(t), decide=None, previous=None, state=state
-        )
+        view = View(honest=Dense(G[4:]), own=Dense(G[:4]), context=fw.Context(t), state=state)
         sent = materialise(attack.forge(view))
         state = attack.advance(view, sent)
         first = G[0] if first is None else first
@@ -30,5 +28,5 @@ def test_repeat_sends_its_first_row_for_ever_and_its_own_otherwise(clients: int)
 
 
 def test_nobody_to_repeat_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least one client repeats itself, got clients = 0"):
+    with pytest.raises(ValueError, match="clients is a whole number of at least 1, got 0"):
         attacks.Repeat(clients=0)

@@ -59,5 +59,5 @@ def test_rows_are_z_away_from_the_last_step_and_square_to_it() -> None:
 
 @pytest.mark.parametrize("bad", [{"relocate": 1.5}, {"reference": -0.1}])
 def test_shares_have_bounds(bad: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="shares between 0 and 1"):
+    with pytest.raises(ValueError, match="is a number from 0 to 1, got"):
         attacks.ROP(**bad)

@@ -153,7 +153,7 @@ def test_ctrl_c_loses_nothing() -> None:
         os.kill(process.pid, signal.SIGINT)
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 130, errors
-        assert "The same command goes on from there." in errors
+        assert "The same command resumes." in errors
         assert "Traceback" not in errors
         assert wanted <= len(records(Path("broken"))) < 400
     subprocess.run(command, check=True, capture_output=True, timeout=120)

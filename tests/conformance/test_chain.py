@@ -46,7 +46,7 @@ def test_rules_that_go_by_clients_need_clients(name: str) -> None:
             if name in KEEP_CLIENTS:
                 assert (mixer >> rule).traits().by_client is True
             else:
-                with pytest.raises(ValueError, match="goes by clients"):
+                with pytest.raises(ValueError, match="uses the clients' ids"):
                     mixer >> rule
 
 

@@ -146,9 +146,9 @@ def test_every_rule_of_the_catalogue_can_be_inside(entry: object) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"decay": 1.1}, "0 <= decay <= 1"),
-        ({"gamma": 1.0}, "gamma < 1"),
-        ({"divisor": "all"}, "divisor is a whole number or 'available', got 'all'"),
+        ({"decay": 1.1}, "decay is a number from 0 to 1"),
+        ({"gamma": 1.0}, "gamma is a number of at least 0 and below 1"),
+        ({"divisor": "all"}, "divisor is a whole number of at least 1 or 'available', got 'all'"),
         ({"divisor": 0}, "got 0"),
     ],
 )

@@ -103,7 +103,7 @@ def test_the_only_benign_client_that_says_nothing_ends_no_run() -> None:
 
 def test_rows_that_are_nobody_s_have_said_nothing() -> None:
     """After Bucketing, row 0 is not what client 0 speaks of."""
-    with pytest.raises(ValueError, match=r"goes by clients, and after Bucketing\(s=2\)"):
+    with pytest.raises(ValueError, match=r"uses the clients' ids, and after Bucketing\(s=2\)"):
         mixers.Bucketing(s=2) >> rules.Mean(weighted=True)
     assert not rules.Mean().traits().by_client
 

@@ -33,7 +33,7 @@ def pairs() -> Iterator[tuple[fw.Mixer, fw.Rule, int | None]]:
 @pytest.mark.parametrize(("mixer", "rule", "third"), [*pairs()], ids=repr)
 def test_conforms_before_every_rule(mixer: fw.Mixer, rule: fw.Rule, third: int | None) -> None:
     if third is None:
-        with pytest.raises(ValueError, match="goes by clients, and after"):
+        with pytest.raises(ValueError, match="uses the clients' ids, and after"):
             mixer >> rule
         return
     for check in rule_checks(mixer >> rule)[third::3]:
@@ -377,7 +377,7 @@ def test_too_few_clients_are_named_with_what_was_done_to_them(chain: fw.Rule, n:
 @pytest.mark.parametrize("make", [mixers.Bucketing, mixers.SequentialBucketing])
 @pytest.mark.parametrize("s", [0, -2])
 def test_bad_s_is_named(make: Any, s: int) -> None:
-    with pytest.raises(ValueError, match="s counts rows"):
+    with pytest.raises(ValueError, match="s is a whole number of at least 1, got"):
         make(s=s)
 
 
@@ -388,7 +388,7 @@ def test_s_is_a_whole_number(make: Any) -> None:
 
 
 def test_bad_r_is_named() -> None:
-    with pytest.raises(ValueError, match="r counts rows"):
+    with pytest.raises(ValueError, match="r is a whole number of at least 1, got 0"):
         mixers.GroupMajority(r=0)
     with pytest.raises(ValueError, match="f counts"):
         mixers.NNM(f=-1)

@@ -89,14 +89,17 @@ def test_whole_numbers_do_where_a_number_is_due() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: rules.MultiKrum(f=1, m=2.5), "MultiKrum: m is a whole number or None, got 2.5"),
+        (lambda: rules.MultiKrum(f=1, m=2.5), "MultiKrum: m is a whole number of at least 1 or None, got 2.5"),
         (lambda: rules.MultiKrum(f=True), "MultiKrum: f is a whole number of at least 0, got True"),
         (lambda: rules.SignGuard(clip="no"), "SignGuard: clip is true or false, got 'no'"),
-        (lambda: rules.SignGuard(upper=True), "SignGuard: upper is a number, got True"),
+        (lambda: rules.SignGuard(upper=True), "SignGuard: upper is a number of at least 0, got True"),
         (lambda: rules.SignGuardSim(variant="code"), "SignGuardSim: variant is one of paper, official, got 'code'"),
         (lambda: rules.FedSECA(vote="none"), "FedSECA: vote is one of crise, count, mass or None, got 'none'"),
         (lambda: rules.ClassWise(base=3), "ClassWise: base is a rule, got 3"),
-        (lambda: rules.ClassWise(base=rules.Mean(), divisor=1.5), "divisor is a whole number or 'available', got 1.5"),
+        (
+            lambda: rules.ClassWise(base=rules.Mean(), divisor=1.5),
+            "of at least 1 or 'available', got 1.5",
+        ),
         (
             lambda: rules.Delayed(base="krum"),
             r"Delayed: base is a rule, got 'krum'; fedward\.parse\('krum'\) makes one of text",
@@ -109,7 +112,10 @@ def test_whole_numbers_do_where_a_number_is_due() -> None:
         ),
         (lambda: mixers.NNM(f=1) >> rules.Mean(weighted=1), "Mean: weighted is true or false, got 1"),
         (lambda: fw.core.Chain(mixer=rules.Mean(), rule=rules.Mean()), "Chain: mixer is a mixer, got Mean"),
-        (lambda: attacks.LabelFlip(source=0.5, target=1), "LabelFlip: source is a whole number or None, got 0.5"),
+        (
+            lambda: attacks.LabelFlip(source=0.5, target=1),
+            "LabelFlip: source is a whole number of at least 0",
+        ),
         (lambda: attacks.ByzMean(inner="alie"), "ByzMean: inner is an attack, got 'alie'; fedward.parse"),
         (
             lambda: attacks.Schedule({0.5: attacks.ALIE()}),

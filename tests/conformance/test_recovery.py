@@ -151,7 +151,6 @@ def test_what_an_attack_remembers_is_finite(attack: attacks.Attack, dtype: torch
             honest=Dense(G[3:]),
             own=Dense(G[:3] if t else G[3:6]),
             context=fw.Context(t),
-            decide=None,
             previous=previous,
             state=state,
         )

@@ -131,12 +131,7 @@ def test_an_attack_remembers_the_same_anywhere(attack: attacks.Attack) -> None:
             for t in range(3):
                 G = rows(t)
                 view = attacks.View(
-                    honest=Dense(G[3:]),
-                    own=Dense(G[:3]),
-                    context=fw.Context(t),
-                    decide=None,
-                    previous=rows(t + 9)[0],
-                    state=state,
+                    honest=Dense(G[3:]), own=Dense(G[:3]), context=fw.Context(t), previous=rows(t + 9)[0], state=state
                 )
                 state = attack.advance(view, materialise(attack.forge(view)))
         return state

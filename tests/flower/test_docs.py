@@ -90,7 +90,7 @@ def test_the_example_withstands_what_federated_averaging_does_not(
     assert accuracies(scope["app"], tmp_path, byzantine=0)[-1] > 0.7
     assert accuracies(scope["app"], tmp_path)[-1] < 0.4
     run = load_audit(audit)
-    assert [record.accepted[:2] for record in run.records] == ["00"] * 4
+    assert [record.marks[:2] for record in run.records] == ["00"] * 4
 
 
 def test_a_report_of_an_audit(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_report_of_an_audit(tmp_path: Path) -> None:
     with audit.open("a") as file:
         file.write('{"round": 9, "no')
     run = load_audit(audit)
-    assert [record.accepted for record in run.records] == ["000-000000", "1---------", "100-111111"]
+    assert [record.marks for record in run.records] == ["000-000000", "1---------", "100-111111"]
     assert run.records[2].reasons == {1: "norm-too-large", 2: "unreadable"}
     assert run.config["nodes"] == [str(node) for node in NODES]
     notes = " ".join(run.notes)

@@ -13,7 +13,7 @@ from flwr.serverapp.strategy import FedAvg
 import fedward as fw
 from fedward import mixers, rules
 from fedward.flower import RobustFedAvg
-from fedward.flower.checks import goes_by_examples, weighs_rows
+from fedward.flower.checks import uses_examples, weighs_rows
 
 from .federation import NODES, InProcess, Quadratic, floats, liars, model, vector
 
@@ -108,13 +108,13 @@ class Wrapped(fw.Rule):
     ids=str,
 )
 def test_examples_do_not_count_twice(rule: fw.Rule) -> None:
-    assert goes_by_examples(rule)
+    assert uses_examples(rule)
     arguments = {"evaluator": lambda tensors: None} if rule.traits().root_data else {}
     with pytest.raises(ValueError, match="trust_examples=False"):
         quiet(rule, trust_examples=True, **arguments)
     strategy = quiet(rule, **arguments)
     assert strategy._weighting() == "claimed 'num-examples'"
-    assert not goes_by_examples(Wrapped(inner=(rules.Median(), rules.Mean())))
+    assert not uses_examples(Wrapped(inner=(rules.Median(), rules.Mean())))
 
 
 BY_COLUMNS = ["median", "trimmed-mean:f=2", "mea-med:f=1", "clip-norm:radius=median >> median", "ties", "bulyan:f=1"]
@@ -122,7 +122,7 @@ BY_COLUMNS = ["median", "trimmed-mean:f=2", "mea-med:f=1", "clip-norm:radius=med
 
 @pytest.mark.parametrize("rule", BY_COLUMNS)
 def test_rules_by_columns_cannot_be_told_to_trust_examples(rule: str) -> None:
-    with pytest.raises(ValueError, match="goes by columns and weighs no rows: trust_examples=False"):
+    with pytest.raises(ValueError, match="looks at columns and weighs no rows: trust_examples=False"):
         quiet(rule, trust_examples=True)
 
 
@@ -139,7 +139,7 @@ def test_a_rule_that_goes_by_columns_only_later_costs_rounds_and_not_the_run() -
     first, second = (audit.skipped for audit in strategy.audits)
     assert first is None
     assert second is not None
-    assert second.endswith("goes by columns and weighs no rows: trust_examples=False")
+    assert second.endswith("looks at columns and weighs no rows: trust_examples=False")
 
 
 def test_trust_is_yes_or_no() -> None:

@@ -148,7 +148,7 @@ def test_claims_count_where_they_are_trusted() -> None:
     strategy.start(InProcess(app), model(), num_rounds=1)
     (dropped,) = strategy.audits[0].dropped
     assert (dropped.node, dropped.reason) == (NODES[3], "wrong-examples")
-    with pytest.raises(ValueError, match="goes by columns and weighs no rows"):
+    with pytest.raises(ValueError, match="looks at columns and weighs no rows"):
         quiet("median", trust_examples=True).start(InProcess(Quadratic().app), model(), num_rounds=1)
 
 

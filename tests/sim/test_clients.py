@@ -280,18 +280,24 @@ def test_running_statistics_follow_the_batches_or_stay() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Gradient(batch_size=0), "batch_size >= 1 is needed, got 0"),
+        (lambda: Gradient(batch_size=0), "Gradient: batch_size is a whole number of at least 1, got 0"),
         (lambda: LocalSGD(batch_size=5, epochs=1, steps=2), "in epochs or in steps, got 1 and 2"),
-        (lambda: LocalSGD(batch_size=5, epochs=0), "epochs is a whole number of at least 1, got 0"),
-        (lambda: LocalSGD(batch_size=5, steps=1.5), "steps is a whole number or None, got 1.5"),
+        (lambda: LocalSGD(batch_size=5, epochs=0), "epochs is a whole number of at least 1 or None, got 0"),
+        (lambda: LocalSGD(batch_size=5, steps=1.5), "steps is a whole number of at least 1 or None, got 1.5"),
         (lambda: LocalSGD(batch_size=5, optimizer="lion"), "one of sgd, adam, adamw, got 'lion'"),
-        (lambda: LocalSGD(batch_size=5, lr=0), "lr > 0"),
+        (lambda: LocalSGD(batch_size=5, lr=0), "lr is a number above 0, got 0"),
         (lambda: LocalSGD(batch_size=5, optimizer="adam", momentum=0.9), "adam has its own"),
-        (lambda: WorkerMomentum(inner=Gradient(batch_size=5), beta=1.0), "0 <= beta < 1 is needed, got 1.0"),
+        (
+            lambda: WorkerMomentum(inner=Gradient(batch_size=5), beta=1.0),
+            "beta is a number of at least 0 and below 1",
+        ),
         (lambda: WorkerMomentum(inner=ClassMomentum(batch_size=5)), "would mix the classes"),
         (lambda: ClassMomentum(batch_size=5, order="other"), "order is one of usual, printed, got 'other'"),
         (lambda: Siren(inner=Gradient(batch_size=5)), "comes of local training"),
-        (lambda: Siren(inner=LocalSGD(batch_size=5), held_out=1.0), "0 < held_out < 1"),
+        (
+            lambda: Siren(inner=LocalSGD(batch_size=5), held_out=1.0),
+            "held_out is a number above 0 and below 1",
+        ),
         (lambda: Siren(inner=LocalSGD(batch_size=5), variant="x"), "variant is one of tolerant, printed, official"),
     ],
 )

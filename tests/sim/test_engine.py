@@ -419,7 +419,7 @@ def test_numbers_out_of_bounds():
         with pytest.raises(ValueError, match="is a whole number, got"):
             next(simulation().run(**arguments))
     for wrong in ({"lr": 0}, {"lr": -1}, {"momentum": 1}, {"momentum": -0.1}, {"weight_decay": -1}):
-        with pytest.raises(ValueError, match="0 <= momentum < 1 and weight_decay >= 0 are needed, got ServerSGD"):
+        with pytest.raises(ValueError, match=f"ServerSGD: {next(iter(wrong))} is a number .*, got"):
             fw.ServerSGD(**wrong)
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from math import isfinite, isnan, sqrt
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
 from ..core import WHOLE, BoundError, Plan
+from ..registry.bounds import AtLeast, Natural
 from ..registry.entries import register
 from ..registry.parameters import parameters_of
 from ..stack import Updates, parts
@@ -38,7 +39,8 @@ class Trial:
         if weights is not None and not _weighs_rows_of_its_own(self.plan, self.stack):
             K = self.stack.gram()
             return float(weights @ K @ weights), float(weights @ K @ mean), float(mean @ K @ mean)
-        output, centre = self.plan.execute().double(), self.stack.combine(mean).double()
+        output = self.plan.execute().double()
+        centre = self.stack.combine(mean).double()
         return float(output @ output), float(output @ centre), float(centre @ centre)
 
 
@@ -99,18 +101,14 @@ class Maximise(Around):
     over: str = field(kw_only=True)
     bounds: tuple[float, float] = field(default=(0.0, 10.0), kw_only=True)
     objective: Literal["accepted", "distance", "regress"] = field(default="distance", kw_only=True)
-    candidates: int = field(default=20, kw_only=True)
-    zooms: int = field(default=2, kw_only=True)
+    candidates: Annotated[int, AtLeast(2)] = field(default=20, kw_only=True)
+    zooms: Natural = field(default=2, kw_only=True)
     declared = replace(WHOLE, knows="honest")
 
     def __post_init__(self) -> None:
         if isinstance(self.attack, type) and issubclass(self.attack, Attack):
             object.__setattr__(self, "attack", self.attack())
         super().__post_init__()
-        if self.candidates < 2 or self.zooms < 0:
-            raise ValueError(
-                f"candidates >= 2 and zooms >= 0 are needed, got candidates={self.candidates} and zooms={self.zooms}"
-            )
         self._check_range()
 
     def _check_range(self) -> None:

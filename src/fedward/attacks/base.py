@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, ClassVar, overload
 
@@ -15,6 +15,7 @@ from torch import Tensor
 from ..core import Context, Plan, State, Whole, neutral
 from ..failures import ContractError
 from ..registry.component import Component
+from ..registry.parameters import parameters_of
 from ..stack import Extended, Joined, Kernel, Rooted, Updates, as_updates, materialise, one_mix, parts
 
 
@@ -40,7 +41,7 @@ class View:
     _stacks: dict[Any, Updates] = field(default_factory=dict, repr=False)
 
     def known(self, knows: str) -> Updates:
-        """The rows that an attack of this knowledge goes by, always the same stack, so that statistics are shared."""
+        """The rows that an attack of this knowledge uses, always the same stack, so that statistics are shared."""
         if knows == "honest":
             return self.honest
         if knows == "own":
@@ -88,10 +89,10 @@ class Attack(Component):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for parameter in fields(self):  # type: ignore[arg-type]  # attacks are dataclasses
-            value = getattr(self, parameter.name)
+        for name in parameters_of(type(self)):
+            value = getattr(self, name)
             if isinstance(value, float) and not isfinite(value):
-                raise ValueError(f"{parameter.name} must be finite, got {value}; NonFinite sends what is not")
+                raise ValueError(f"{name} must be finite, got {value}; NonFinite sends what is not")
 
     @abstractmethod
     def forge(self, view: View) -> Updates:
@@ -198,12 +199,6 @@ def check_some(attacks: Collection[Any]) -> None:
     """Raise ValueError unless there is one."""
     if not attacks:
         raise ValueError("at least one attack is needed, got none")
-
-
-def check_spread(ddof: int) -> None:
-    """Raise ValueError unless a standard deviation with divisor n - ddof makes sense."""
-    if ddof < 0:
-        raise ValueError(f"ddof is 0, or 1 for the unbiased deviation, got {ddof}")
 
 
 def copies(stack: Updates, row: Tensor, m: int) -> Updates:

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from ..core import Context
+from ..registry.bounds import Count, Natural, Share
 from ..registry.entries import register
 from ..stack import Updates
 from .base import Attack, Batch, View
-from .simple import Scaling
+from .simple import Factor, Scaling
 
 
 class _DataAttack(Attack):
@@ -35,8 +36,8 @@ class LabelFlip(_DataAttack):
         ValueError: one without the other, labels that are negative or the same; at `poison` labels beyond the classes.
     """
 
-    source: int | None = None
-    target: int | None = None
+    source: Natural | None = None
+    target: Natural | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -53,9 +54,9 @@ class LabelFlip(_DataAttack):
 
 
 def _check_pair(**labels: int) -> None:
-    if len(set(labels.values())) < 2 or min(labels.values()) < 0:
+    if len(set(labels.values())) < 2:
         given = " and ".join(f"{name}={label}" for name, label in labels.items())
-        raise ValueError(f"two different labels of at least 0 are needed, got {given}")
+        raise ValueError(f"two different labels are needed, got {given}")
 
 
 def _check_labels(batch: Batch, *labels: int) -> None:
@@ -72,11 +73,7 @@ def _relabelled(labels: Tensor, source: int, target: int) -> Tensor:
 class _Boosted(Attack):
     """Poisoned training whose outcome is sent scaled, for the mean of all clients to end up there."""
 
-    boost: float | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        Scaling(factor=self.boost)  # the same bounds
+    boost: Factor | None = None
 
     def forge(self, view: View) -> Updates:
         return Scaling(factor=self.boost).forge(view)
@@ -99,8 +96,8 @@ class TargetedPoisoning(_Boosted):
         ValueError: source and label negative or the same, a negative boost; at `poison` labels beyond the classes.
     """
 
-    source: int = 0
-    label: int = 1
+    source: Natural = 0
+    label: Natural = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -134,14 +131,9 @@ class Backdoor(_Boosted):
             label beyond the classes.
     """
 
-    label: int = 0
-    share: float = 0.5
-    size: int = 3
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.share <= 1 or self.size < 1 or self.label < 0:
-            raise ValueError(f"0 <= share <= 1, size >= 1 and label >= 0 are needed, got {self!r}")
+    label: Natural = 0
+    share: Share = 0.5
+    size: Count = 3
 
     def _stamped(self, inputs: Tensor) -> Tensor:
         if inputs.ndim < 3 or min(inputs.shape[-2:]) < self.size:
@@ -156,8 +148,10 @@ class Backdoor(_Boosted):
     def poison(self, batch: Batch, context: Context) -> Batch:
         _check_labels(batch, self.label)
         count = round(self.share * len(batch.labels))
-        inputs, labels = batch.inputs.clone(), batch.labels.clone()
-        inputs[:count], labels[:count] = self._stamped(batch.inputs)[:count], self.label
+        inputs = batch.inputs.clone()
+        inputs[:count] = self._stamped(batch.inputs)[:count]
+        labels = batch.labels.clone()
+        labels[:count] = self.label
         return replace(batch, inputs=inputs, labels=labels)
 
     def aim(self, inputs: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor] | None:

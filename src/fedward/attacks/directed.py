@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import sqrt
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
 from ..core import Context
+from ..registry.bounds import AtLeast
 from ..registry.entries import register
 from ..rules import Krum
 from ..stack import Dense, Updates
@@ -40,25 +41,24 @@ class FangKrum(Attack):
         m = view.own.n
         stack = view.beside(self.knows, mean_sign)
         if self.knows == "honest":
-            size = self._shrink(stack, m, m, _start(stack, m))[1]
+            _, size = self._shrink(stack, m, _start(stack, m))
         else:
-            size = 0.0
             for k in range(1, max(m, 2)):
-                picked, size = self._shrink(stack, k, k, 1.0)
+                picked, size = self._shrink(stack, k, 1.0)
                 if picked:
                     break
         row = torch.zeros(stack.n, dtype=torch.float64)
         row[-1] = -size
         return copies(stack, row, m)
 
-    def _shrink(self, stack: Updates, count: int, f: int, size: float) -> tuple[bool, float]:
-        """Halve the size until Krum picks one of ``count`` forged copies above the known rows."""
+    def _shrink(self, stack: Updates, count: int, size: float) -> tuple[bool, float]:
+        """Halve the size until Krum, told of f = ``count``, picks one of so many forged copies above the known rows."""
         known = stack.n - 1
         M = torch.zeros(count + known, stack.n, dtype=torch.float64)
         M[count:, :known] = torch.eye(known, dtype=torch.float64)
         while True:
             M[:count, known] = -size
-            picked = Krum(f=f).decide(stack.mix(M), {}, Context()).weights
+            picked = Krum(f=count).decide(stack.mix(M), {}, Context()).weights
             assert picked is not None
             if bool(picked[:count].any()):
                 return True, size
@@ -70,13 +70,11 @@ class FangKrum(Attack):
 def _start(stack: Updates, m: int) -> float:
     """Where the search starts under full knowledge: no forged row beyond it can be picked."""
     h = stack.n - 1
-    dists = stack.sq_dists()[:h, :h].sqrt()
-    nearest = dists.sort(1).values[:, 1 : max(h - 2, 1) + 1].sum(1)
     n = h + m
-    return float(
-        nearest.min() / (max(n - 2 * m - 1, 1) * sqrt(stack.d))
-        + stack.gram().diagonal()[:h].max().sqrt() / sqrt(stack.d)
-    )
+    dists = stack.sq_dists()[:h, :h].sqrt()
+    nearest = dists.sort(1).values[:, 1 : max(h - 2, 1) + 1].sum(1)  # column 0 is each row's distance from itself
+    longest = stack.gram().diagonal()[:h].max().sqrt()
+    return float(nearest.min() / (max(n - 2 * m - 1, 1) * sqrt(stack.d)) + longest / sqrt(stack.d))
 
 
 @register("fang-trimmed-mean", paper="Fang et al. 2020")
@@ -94,37 +92,40 @@ class FangTrimmedMean(Attack):
         knows: "honest" for full knowledge, "own" for partial.
     """
 
-    b: float = 2.0
+    b: Annotated[float, AtLeast(1)] = 2.0
     knows: Literal["honest", "own"] = "honest"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.b >= 1:
-            raise ValueError(f"b >= 1 is needed, got {self.b}")
-
     def forge(self, view: View) -> Updates:
-        known, device = view.known(self.knows), view.own.device
-        generator = view.context.generator("draws", device)
+        device = view.own.device
         dtype = torch.promote_types(view.own.dtype, torch.float32)
+        generator = view.context.generator("draws", device)
         rows = torch.rand(view.own.n, view.own.d, generator=generator, dtype=dtype, device=device)
-        for block in known.blocks():
+        for block in view.known(self.knows).blocks():
             low, high = self._interval(block.rows)
             part = rows[:, block.start : block.stop]
             part.mul_((high - low).to(part)).add_(low.to(part))
         return Dense(rows)
 
     def _interval(self, block: Tensor) -> tuple[Tensor, Tensor]:
+        """Where values are drawn from, column by column."""
         mean = block.mean(0)
         s = mean.sign()
         if self.knows == "own":
-            sd = block.std(0, correction=0)
-            low, high = (
-                torch.where(s < 0, mean + 3 * sd, mean - 4 * sd),
-                torch.where(s < 0, mean + 4 * sd, mean - 3 * sd),
-            )
+            low, high = _around_mean(block, mean, s)
         else:
-            most, least = block.amax(0), block.amin(0)
-            beyond = torch.where(most > 0, self.b * most, most / self.b)
-            below = torch.where(least > 0, least / self.b, self.b * least)
-            low, high = torch.where(s < 0, most, below), torch.where(s < 0, beyond, least)
+            low, high = self._beyond(block, s)
         return torch.where(s == 0, mean, low), torch.where(s == 0, mean, high)
+
+    def _beyond(self, block: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+        most = block.amax(0)
+        least = block.amin(0)
+        beyond = torch.where(most > 0, self.b * most, most / self.b)
+        below = torch.where(least > 0, least / self.b, self.b * least)
+        return torch.where(s < 0, most, below), torch.where(s < 0, beyond, least)
+
+
+def _around_mean(block: Tensor, mean: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+    sd = block.std(0, correction=0)
+    low = torch.where(s < 0, mean + 3 * sd, mean - 4 * sd)
+    high = torch.where(s < 0, mean + 4 * sd, mean - 3 * sd)
+    return low, high

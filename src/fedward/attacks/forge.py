@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from ..core import WHOLE, Knowledge
+from ..registry.bounds import Natural, Share
 from ..registry.entries import register
 from ..stack import Joined, Kernel, Updates
-from .base import Around, Attack, View, check_spread, copies, mean_of, strayed
+from .base import Around, Attack, View, copies, mean_of, strayed
 
 
 @register("alie", paper="Baruch et al. 2019")
@@ -34,12 +35,8 @@ class ALIE(Attack):
     """
 
     z: float | None = 0.3
-    ddof: int = 0
+    ddof: Natural = 0
     knows: Knowledge = "honest"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_spread(self.ddof)
 
     def forge(self, view: View) -> Updates:
         z = z_or_greatest(self.z, view)
@@ -105,13 +102,8 @@ class ByzMean(Around):
     """
 
     inner: Attack = field(default_factory=ALIE)
-    split: float = 0.5
+    split: Share = 0.5
     declared = replace(WHOLE, knows="honest")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.split <= 1:
-            raise ValueError(f"split is a share between 0 and 1, got {self.split}")
 
     def forge(self, view: View) -> Updates:
         h = view.honest.n
@@ -127,12 +119,12 @@ class ByzMean(Around):
 
 
 @lru_cache(maxsize=4)
-def spread(ddof: int) -> Kernel:
+def spread(ddof: Natural) -> Kernel:
     """The kernel of the standard deviation of each column; one function per ddof, so that stacks are shared."""
     return lambda block: deviation(block, ddof)
 
 
-def deviation(block: Tensor, ddof: int = 0) -> Tensor:
+def deviation(block: Tensor, ddof: Natural = 0) -> Tensor:
     """Standard deviation of each column, with divisor n - ddof: (n, b) to (b,)."""
     n = len(block)
     if n <= ddof:

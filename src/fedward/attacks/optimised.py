@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from ..core import Knowledge
+from ..registry.bounds import Natural
 from ..registry.entries import register
 from ..stack import Kernel, Updates, squared_distances
-from .base import Attack, View, check_spread, strayed
+from .base import Attack, View, strayed
 from .forge import spread
 
 
@@ -34,12 +35,8 @@ class _Directed(Attack):
     """
 
     direction: Literal["std", "unit", "sign"] = "std"
-    ddof: int = 0
+    ddof: Natural = 0
     knows: Knowledge = "honest"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_spread(self.ddof)
 
     def _stack(self, view: View) -> tuple[Updates, float]:
         """The known rows with -p below them, and what -p is to be divided by."""

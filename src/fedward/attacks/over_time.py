@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..core import State, Traits, finite_copy
+from ..registry.bounds import Count, Natural, Positive, Share
 from ..registry.entries import register
 from ..stack import Dense, Updates, materialise, power_above
 from .base import Attack, View, copies, mean_of
@@ -32,13 +33,8 @@ class Mimic(Attack):
         warmup: rounds in which the direction is learned; 0 for the first honest row ever after.
     """
 
-    warmup: int = 5
+    warmup: Natural = 5
     declared = Traits(history=True)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.warmup < 0:
-            raise ValueError(f"warmup counts rounds, at least 0, got {self.warmup}")
 
     def forge(self, view: View) -> Updates:
         target = self._learn(view)[0] if self._learning(view) else self._kept(view)
@@ -119,14 +115,9 @@ class PoisonedFL(Attack):
         ValueError: c not positive.
     """
 
-    c: float = 8.0
-    every: int = 50
+    c: Positive = 8.0
+    every: Count = 50
     declared = Traits(history=True)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.c > 0 or self.every < 1:
-            raise ValueError(f"c > 0 and every >= 1 are needed, got {self!r}")
 
     def forge(self, view: View) -> Updates:
         return Dense(self._row(view).expand(view.own.n, -1))
@@ -190,13 +181,8 @@ class Repeat(Attack):
         ValueError: clients below 1.
     """
 
-    clients: int = 1
+    clients: Count = 1
     declared = Traits(history=True)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.clients < 1:
-            raise ValueError(f"at least one client repeats itself, got clients = {self.clients}")
 
     def forge(self, view: View) -> Updates:
         m = view.own.n
@@ -218,9 +204,9 @@ class Repeat(Attack):
 class ROP(Attack):
     """Relocated orthogonal perturbation: start from the server's last step, and step aside from where training goes.
 
-    With H the server's last step and mu the honest mean, both zero and mu in the first round: the row is
-    a + z (sin(angle) p + cos(angle) u / |u|), where a = relocate H + (1 - relocate) mu, u = reference H +
-    (1 - reference) mu, and p is the part of (1, ..., 1) orthogonal to u, normalised. Made against `CenteredClipping`,
+    With H the server's last step and mu the honest mean, the row is a + z (sin(angle) p + cos(angle) u / |u|), where
+    a = relocate H + (1 - relocate) mu, u = reference H + (1 - reference) mu, and p is the part of (1, ..., 1)
+    orthogonal to u, normalised. In the first round H is 0 and u is mu. Made against `CenteredClipping`,
     which measures distances from H. Ozfatura, Ozfatura, Kupcu & Gunduz, "Byzantines can also learn from history: fall
     of centered clipping in federated learning", IEEE TIFS 2024, as their library has it (angle 270 there, 90 here).
 
@@ -235,14 +221,9 @@ class ROP(Attack):
     """
 
     z: float | None = 1.0
-    relocate: float = 1.0
-    reference: float = 0.9
+    relocate: Share = 1.0
+    reference: Share = 0.9
     angle: float = 90.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not (0 <= self.relocate <= 1 and 0 <= self.reference <= 1):
-            raise ValueError(f"relocate and reference are shares between 0 and 1, got {self!r}")
 
     def forge(self, view: View) -> Updates:
         z = z_or_greatest(self.z, view)

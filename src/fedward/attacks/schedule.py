@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..core import WHOLE, Context, State
 from ..core.state import placed, within
+from ..registry.bounds import Count, Natural
 from ..registry.entries import register
 from ..stack import Joined, Updates
 from .base import Around, Attack, Batch, CompoundAttack, View, check_some
@@ -119,13 +120,11 @@ class RandomSchedule(_Composite):
     """
 
     attacks: Sequence[Attack]
-    every: int = field(default=1, kw_only=True)
+    every: Count = field(default=1, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_some(self.attacks)
-        if self.every < 1:
-            raise ValueError(f"every >= 1 is needed, in rounds, got every={self.every}")
 
     @property
     def parts(self) -> Sequence[Attack]:
@@ -211,13 +210,8 @@ class Sybils(Around):
     """
 
     inner: Attack = field(default_factory=ALIE)
-    join: int = 10
+    join: Natural = 10
     declared = replace(WHOLE, protocol=True)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.join < 0:
-            raise ValueError(f"join is a round, counted from 0, got {self.join}")
 
     def present(self, context: Context) -> bool:
         return context.round >= self.join and super().present(context)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
+from ..registry.bounds import AtLeast, NotNegative
 from ..registry.entries import register
 from ..stack import Dense, Updates, materialise
 from .base import Attack, View
+
+Factor = Annotated[float, AtLeast(0, "SignFlip turns rows around")]
+"""What rows are multiplied by."""
 
 
 @register("no-attack", paper="-")
@@ -27,12 +31,8 @@ class NoAttack(Attack):
 class Random(Attack):
     """Rows of independent noise, N(mean, std^2) in each column."""
 
-    std: float = 0.5
+    std: NotNegative = 0.5
     mean: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_std(self.std)
 
     def forge(self, view: View) -> Updates:
         return Dense(self.mean + self.std * _normal(view))
@@ -43,7 +43,7 @@ class Random(Attack):
 class Gaussian(Random):
     """`Random` with the standard deviation of the DeSGD experiments: N(mean, std^2) in each column."""
 
-    std: float = 2.0
+    std: NotNegative = 2.0
 
 
 @register("noise", paper="Xu et al. 2022")
@@ -51,11 +51,7 @@ class Gaussian(Random):
 class Noise(Attack):
     """Each client's own row plus noise, N(0, std^2) in each column."""
 
-    std: float = 0.5
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_std(self.std)
+    std: NotNegative = 0.5
 
     def forge(self, view: View) -> Updates:
         return Dense(materialise(view.own) + self.std * _normal(view))
@@ -88,12 +84,7 @@ class Scaling(Attack):
         ValueError: a negative or infinite factor.
     """
 
-    factor: float | None = 10.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.factor is not None and not 0 <= self.factor < float("inf"):
-            raise ValueError(f"a factor of at least 0 is needed, got {self.factor}; SignFlip turns rows around")
+    factor: Factor | None = 10.0
 
     def forge(self, view: View) -> Updates:
         m = view.own.n
@@ -158,11 +149,6 @@ class FreeRider(Attack):
         return Dense(view.previous.to(view.own.device).expand(view.own.n, -1))
 
 
-def _check_std(std: float) -> None:
-    if std < 0:
-        raise ValueError(f"std is a standard deviation, at least 0, got {std}")
-
-
 def _same(view: View, value: float) -> Updates:
     """Rows with one value everywhere; no memory but that of a number."""
     number = torch.tensor(value, dtype=view.own.dtype, device=view.own.device)
@@ -170,7 +156,8 @@ def _same(view: View, value: float) -> Updates:
 
 
 def _normal(view: View) -> Tensor:
-    shape, device = (view.own.n, view.own.d), view.own.device
+    shape = (view.own.n, view.own.d)
+    device = view.own.device
     dtype = torch.promote_types(view.own.dtype, torch.float32)
     generator = view.context.generator("noise", device)
     return torch.randn(shape, generator=generator, dtype=dtype, device=device)

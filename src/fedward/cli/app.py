@@ -45,7 +45,7 @@ class Command(TyperCommand):
             interrupts_raise()
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            typer.echo("Stopped; what was done is saved. The same command goes on from there.", err=True)
+            typer.echo("Stopped; what was done is saved. The same command resumes.", err=True)
             raise typer.Exit(INTERRUPTED) from None
         except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
             raise
@@ -124,7 +124,7 @@ def run(
     """Train a model across clients, some of them byzantine.
 
     Defaults are the SignGuard paper's setting: Fashion-MNIST, 50 clients, 10 of them byzantine, 1200 rounds.
-    Ctrl-C is safe, and the same command goes on from there. Several rules or attacks make a grid, run on all cores.
+    Ctrl-C is safe: the same command resumes. Several rules or attacks make a grid, run on all cores.
     """
     given = {**locals()}  # all options, as long as nothing else has a name here
     from . import commands
@@ -173,7 +173,7 @@ def redteam(
     """Play every attack at every strength against a rule, on updates of real training, and train under the worst.
 
     Kappa is the squared distance of the rule's output from the honest mean, in units of the honest updates' mean
-    squared distance from it. Ctrl-C is safe, and the same command goes on from there.
+    squared distance from it. Ctrl-C is safe: the same command resumes.
     """
     given = {**locals()}  # all options, as long as nothing else has a name here
     from . import commands

@@ -187,23 +187,19 @@ def _examined(
 
 
 def _examine(jobs: Mapping[Path, RunSpec], options: Mapping[str, Any]) -> Mapping[Path, Examination | Failed]:
+    """Examine rules, a single one in this process, where what is being played can be shown."""
     steps = examination_steps(options.get("attacks", EVERYTHING), options["worst"])
-    rules = [spec.resolved()["rule"] for spec in jobs.values()]
-    with display.examination_progress(rules, steps) as bar:
-        if len(jobs) == 1:
-            [(file, spec)] = jobs.items()
-            torch.set_num_threads(1)
+    titles = {file: (spec.resolved()["rule"], steps) for file, spec in jobs.items()}
+    with display.JobsProgress(titles) as progress:
+        if len(jobs) != 1:
+            return examine_all(jobs, on_progress=progress, **options)
+        [(file, spec)] = jobs.items()
+        torch.set_num_threads(1)
 
-            def follow(what: str, done: int, total: int) -> None:
-                bar.update(bar.task_ids[0], completed=done, total=total, description=f"{rules[0]}: {what}")
+        def follow(what: str, done: int, total: int) -> None:
+            progress.follow(file, what, done)
 
-            return {file: examine(spec, file, on_progress=follow, **options)}
-
-        def show(results: Mapping[Path, int]) -> None:
-            for task, count in zip(bar.task_ids, results.values(), strict=True):
-                bar.update(task, completed=count)
-
-        return examine_all(jobs, on_progress=show, **options)
+        return {file: examine(spec, file, on_progress=follow, **options)}
 
 
 def _entry_json(entry: Entry) -> dict[str, Any]:
@@ -244,13 +240,10 @@ def _single(spec: RunSpec, path: Path, fresh: bool, threads: int | None) -> Summ
 
 
 def _grid(jobs: Mapping[Path, RunSpec], fresh: bool, workers: int | None = None) -> Mapping[Path, Summary | Failed]:
-    with display.grid_progress(jobs) as bar:
-
-        def show(rounds: Mapping[Path, int]) -> None:
-            for task, count in zip(bar.task_ids, rounds.values(), strict=True):
-                bar.update(task, completed=count)
-
-        return run_grid(jobs, workers=workers, fresh=fresh, on_progress=show)
+    configs = {path: spec.resolved() for path, spec in jobs.items()}
+    titles = {path: (f"{c['rule']} under {c['attack']}", c["rounds"]) for path, c in configs.items()}
+    with display.JobsProgress(titles) as progress:
+        return run_grid(jobs, workers=workers, fresh=fresh, on_progress=progress)
 
 
 def _show(outcomes: Mapping[Path, Summary | Failed], as_json: bool, page: Path | None = None) -> None:

@@ -1,9 +1,8 @@
-"""What the command line shows: progress while runs go on, tables when they are done."""
+"""What the command line shows: progress during runs, tables afterwards."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -76,7 +75,8 @@ def _strengths(examination: Examination) -> Table:
 def _rules(examinations: Sequence[Examination]) -> Table:
     table = _columns(["rule", "worst attack"], ["kappa", _ACCEPTED[0], "accuracy\nwithout", "lowest\naccuracy"])
     for e in examinations:
-        worst, lowest = e.worst()[0][1], e.trained[0].accuracy if e.trained else None
+        _, worst = e.worst()[0]
+        lowest = e.trained[0].accuracy if e.trained else None
         shares = percent(worst.byzantine_accepted, 0), percent(e.untouched), percent(lowest)
         table.add_row(e.rule, label(worst.attack), f"{worst.kappa:.3g}", *shares)
     return table
@@ -101,15 +101,25 @@ def catalogue_table(entries: Sequence[Entry]) -> Table:
     table.add_column()
     for e in entries:
         arguments = ", ".join(k if default is ... else f"{k}={default}" for k, default in e.arguments.items())
-        facts = [e.paper]
-        if e.kind == "rule":
-            facts += [e.bound, e.complexity]
-            statistics = reads(e.build())
-            facts += [f"reads {', '.join(statistics)}"] if statistics else []
-            facts += ["remembers rounds"] * e.history + ["needs root data"] * e.root_data
-        lines = [Text(e.summary), Text(arguments, style="cyan"), Text("; ".join(facts), style="dim")]
+        facts = "; ".join(_facts(e))
+        lines = [Text(e.summary), Text(arguments, style="cyan"), Text(facts, style="dim")]
         table.add_row(e.name, Text("\n").join(line for line in lines if line))
     return table
+
+
+def _facts(entry: Entry) -> Iterator[str]:
+    """What is said of an entry below its arguments."""
+    yield entry.paper
+    if entry.kind != "rule":
+        return
+    yield entry.bound
+    yield entry.complexity
+    if statistics := reads(entry.build()):
+        yield f"reads {', '.join(statistics)}"
+    if entry.history:
+        yield "remembers rounds"
+    if entry.root_data:
+        yield "needs root data"
 
 
 class RunProgress:
@@ -137,7 +147,8 @@ class RunProgress:
 
     def __call__(self, record: Record) -> None:
         """Show a round."""
-        self.accuracy = self.accuracy if record.accuracy is None else record.accuracy
+        if record.accuracy is not None:
+            self.accuracy = record.accuracy
         text = f"{percent(self.accuracy)} accuracy, kept {percent(record.honest_accepted, 0)} honest"
         if record.byzantine_accepted is not None:
             text += f", {percent(record.byzantine_accepted, 0)} byzantine"
@@ -160,31 +171,37 @@ def most_common(reasons: Mapping[int, str]) -> str:
     return f"{counts[reason]} {reason}"
 
 
-@contextmanager
-def grid_progress(jobs: Mapping[Path, RunSpec]) -> Iterator[Progress]:
-    """A line a run; its tasks are in the order of the jobs."""
-    with _bars() as bar:
-        for spec in jobs.values():
-            config = spec.resolved()
-            bar.add_task(f"{config['rule']} under {config['attack']}", total=spec.rounds)
-        yield bar
+class JobsProgress:
+    """A line for each of several jobs: what it is, and how far it has come.
 
+    Args:
+        jobs: by folder or file what a job is called, and how many rounds or results it has in all.
+    """
 
-@contextmanager
-def examination_progress(rules: Sequence[str], steps: int) -> Iterator[Progress]:
-    """A line a rule; with a single one, what is being played is shown in it."""
-    with _bars() as bar:
-        for rule in rules:
-            bar.add_task(rule, total=steps)
-        yield bar
+    def __init__(self, jobs: Mapping[Path, tuple[str, int]]) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=err,
+            disable=not err.is_terminal,
+        )
+        self._titles = {path: title for path, (title, _) in jobs.items()}
+        self._tasks = {path: self._bar.add_task(title, total=total) for path, (title, total) in jobs.items()}
 
+    def __enter__(self) -> JobsProgress:
+        self._bar.start()
+        return self
 
-def _bars() -> Progress:
-    return Progress(
-        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=err,
-        disable=not err.is_terminal,
-    )
+    def __exit__(self, *exception: object) -> None:
+        self._bar.stop()
+
+    def __call__(self, done: Mapping[Path, int]) -> None:
+        """Show how far all have come."""
+        for path, count in done.items():
+            self._bar.update(self._tasks[path], completed=count)
+
+    def follow(self, path: Path, what: str, done: int) -> None:
+        """Show how far one has come, and what is being done for it."""
+        self._bar.update(self._tasks[path], completed=done, description=f"{self._titles[path]}: {what}")

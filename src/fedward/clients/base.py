@@ -37,7 +37,9 @@ class Shard:
         places: Tensor | None = None,
         device: torch.device | str | None = None,
     ) -> None:
-        self.inputs, self.labels, self.device = inputs, labels, device
+        self.inputs = inputs
+        self.labels = labels
+        self.device = device
         self.places = torch.arange(len(labels)) if places is None else places
         self.poison: Poison | None = None
         self._of_class: dict[int, Shard] = {}  # shared by copies: samples do not change their class
@@ -54,7 +56,8 @@ class Shard:
     def part(self, numbers: Tensor) -> Shard:
         """Some of the client's samples, by their numbers among them."""
         other = copy.copy(self)
-        other.places, other._of_class = self.places[numbers], {}
+        other.places = self.places[numbers]
+        other._of_class = {}
         return other
 
     def by_class(self) -> dict[int, Shard]:
@@ -71,9 +74,11 @@ class Shard:
     def take(self, numbers: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """A batch to train on: inputs and labels of the samples with these numbers, of all if None."""
         chosen = self.places if numbers is None else self.places[numbers]
-        inputs, labels = (t[chosen.to(t.device)] for t in (self.inputs, self.labels))
+        inputs = self.inputs[chosen.to(self.inputs.device)]
+        labels = self.labels[chosen.to(self.labels.device)]
         if self.device is not None:
-            inputs, labels = inputs.to(self.device), labels.to(self.device)
+            inputs = inputs.to(self.device)
+            labels = labels.to(self.device)
         return (inputs, labels) if self.poison is None else self.poison(inputs, labels)
 
 
@@ -83,7 +88,7 @@ Samples = tuple[Shard, Tensor]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Task:
-    """What a client has to go by in one round.
+    """What a client works with in one round.
 
     Attributes:
         client: who it is; random streams and nothing else depend on it.
@@ -109,17 +114,21 @@ class Task:
     def batches(self, batch_size: int, count: int, name: str = "") -> Iterator[Tensor]:
         """Sample numbers of this round's ``count`` batches: int64.
 
-        The client walks through its shard in a fresh random order every epoch, and goes on in the next round; a last
-        batch that would be short is left out, and a shard smaller than a batch is one batch. A function of seed,
-        client and round alone.
+        The client walks through its shard in a fresh random order every epoch, and each round begins where the last one
+        ended; a last batch that would be short is left out, and a shard smaller than a batch is one batch. A function
+        of seed, client and round alone.
         """
-        size, first = len(self.shard), self.context.round * count
-        per_epoch, before, order = max(size // batch_size, 1), -1, torch.empty(0, dtype=torch.int64)
+        size = len(self.shard)
+        per_epoch = max(size // batch_size, 1)
+        first = self.context.round * count
+        shuffled = -1  # the epoch that the order is of
+        order = torch.empty(0, dtype=torch.int64)
         for number in range(first, first + count):
             epoch, place = divmod(number, per_epoch)
-            if epoch != before:
+            if epoch != shuffled:
                 generator = replace(self.context, round=epoch).generator(f"batches of client {self.client}{name}")
-                order, before = torch.randperm(size, generator=generator), epoch
+                order = torch.randperm(size, generator=generator)
+                shuffled = epoch
             yield order[place * batch_size : (place + 1) * batch_size]
 
 
@@ -166,7 +175,8 @@ class Client(Component):
     def answer(self, task: Task, gradients: Sequence[Tensor], losses: Sequence[float | Tensor]) -> Answer:
         """What it makes of the gradients, one (d,) row and one loss for each batch of `asks`.
 
-        Pure, but for the gradients: they may be modified and sent, and must not be remembered.
+        Pure, with one exception: the gradients may be modified in place and sent as they are. They must not be
+        remembered, since those of the next round are computed into the same memory.
         """
         raise NotImplementedError(f"{type(self).__name__} overrides neither answer nor work")
 

@@ -10,15 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from ..core import Traits
+from ..registry.bounds import Count, Decay, NotNegative, Positive
 from ..registry.entries import register
 from .base import Answer, Client, Samples, Shard, Task, share_of
 from .model import LocalModel
-
-
-def check_batch_size(batch_size: int) -> None:
-    """Raise ValueError unless a batch has a sample."""
-    if batch_size < 1:
-        raise ValueError(f"batch_size >= 1 is needed, got {batch_size}")
 
 
 @register("gradient", paper="-", example={"batch_size": 60})
@@ -36,12 +31,8 @@ class Gradient(Client):
         ValueError: batch_size below 1.
     """
 
-    batch_size: int
+    batch_size: Count
     declared = Traits(sends="gradient")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_batch_size(self.batch_size)
 
     def epochs_per_round(self, shard: Shard) -> float:
         return share_of(self.batch_size, shard)
@@ -73,25 +64,19 @@ class LocalSGD(Client):
         ValueError: parameters out of these bounds, or both epochs and steps.
     """
 
-    batch_size: int
-    epochs: int | None = None
-    steps: int | None = None
+    batch_size: Count
+    epochs: Count | None = None
+    steps: Count | None = None
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
-    lr: float = 0.01
-    momentum: float = 0.0
-    weight_decay: float = 0.0
+    lr: Positive = 0.01
+    momentum: Decay = 0.0
+    weight_decay: NotNegative = 0.0
     declared = Traits(sends="delta")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_batch_size(self.batch_size)
         if self.epochs is not None and self.steps is not None:
             raise ValueError(f"local training is counted in epochs or in steps, got {self.epochs} and {self.steps}")
-        for name, count in (("epochs", self.epochs), ("steps", self.steps)):
-            if count is not None and count < 1:
-                raise ValueError(f"{name} is a whole number of at least 1, got {count!r}")
-        if not (self.lr > 0 and 0 <= self.momentum < 1 and self.weight_decay >= 0):
-            raise ValueError(f"lr > 0, 0 <= momentum < 1 and weight_decay >= 0 are needed, got {self!r}")
         if self.momentum and self.optimizer != "sgd":
             raise ValueError(f"momentum belongs to sgd, {self.optimizer} has its own: leave it out")
 
@@ -102,7 +87,8 @@ class LocalSGD(Client):
 
     def work(self, model: LocalModel, task: Task) -> Answer:
         count = self.steps or (self.epochs or 1) * max(len(task.shard) // self.batch_size, 1)
-        optimizer, total = self._optimizer(model), torch.zeros((), device=model.device)
+        optimizer = self._optimizer(model)
+        total = torch.zeros((), device=model.device)
         for places in task.batches(self.batch_size, count):
             inputs, labels = task.shard.take(places)
             loss = nn.functional.cross_entropy(model.module(inputs), labels)

@@ -25,7 +25,8 @@ class Dropout(nn.Module):
 
     def __init__(self, p: float, streams: Sequence[torch.Generator | None]) -> None:
         super().__init__()
-        self.p, self.streams = p, streams
+        self.p = p
+        self.streams = streams
 
     def forward(self, inputs: Tensor) -> Tensor:
         """The inputs, of which each is 0 with probability p, and scaled by 1 / (1 - p) otherwise."""
@@ -34,7 +35,8 @@ class Dropout(nn.Module):
         kept = torch.empty_like(inputs, dtype=torch.bool)
         for part, stream in zip(kept.chunk(len(self.streams)), self.streams, strict=True):
             part.bernoulli_(1 - self.p, generator=stream)
-        return inputs * kept * (1 / (1 - self.p) if self.p < 1 else 0.0)
+        scale = 1 / (1 - self.p) if self.p < 1 else 0.0
+        return inputs * kept * scale
 
 
 class LocalModel:
@@ -54,7 +56,8 @@ class LocalModel:
     def __init__(self, module: nn.Module, device: torch.device | str = "cpu", batch_norm: str = "mean") -> None:
         if batch_norm not in BATCH_NORM:
             raise ValueError(f"batch_norm is one of {', '.join(BATCH_NORM)}, got {batch_norm!r}")
-        self.device, self.batch_norm = torch.device(device), batch_norm
+        self.device = torch.device(device)
+        self.batch_norm = batch_norm
         self.streams: list[torch.Generator | None] = [None]
         self.module = _with_streams(copy.deepcopy(module), self.streams).to(self.device)
         self.shares_generator = True
@@ -68,7 +71,8 @@ class LocalModel:
         self.buffer_layout = Layout.of(running, buffers=None) if running else None
         self._running = list(running.values())
         self._counters = [(b, b.clone()) for b in self.module.buffers() if not b.is_floating_point()]
-        self.initial, self.initial_buffers = self.read(), self.read_buffers()
+        self.initial = self.read()
+        self.initial_buffers = self.read_buffers()
 
     def load(self, parameters: Tensor, buffers: Tensor | None = None) -> None:
         """Take on these parameters, (d,), and running statistics, (b,); those that it came with if None."""
@@ -132,7 +136,8 @@ class LocalModel:
 
     def tally(self, inputs: Tensor, labels: Tensor) -> tuple[int, float]:
         """How many samples of one batch it gets right, and the sum of their losses."""
-        logits, labels = self._logits(inputs), labels.to(self.device)
+        logits = self._logits(inputs)
+        labels = labels.to(self.device)
         right = int((logits.argmax(1) == labels).sum())
         return right, float(nn.functional.cross_entropy(logits, labels, reduction="sum"))
 

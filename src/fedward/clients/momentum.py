@@ -10,15 +10,11 @@ from torch import Tensor
 
 from ..core import Traits
 from ..core.state import key, placed, within
+from ..registry.bounds import Count, Decay
 from ..registry.entries import register
 from .base import Answer, Client, Samples, Shard, Task, WithInner
-from .local import Gradient, check_batch_size
+from .local import Gradient
 from .model import LocalModel
-
-
-def _check_beta(beta: float) -> None:
-    if not 0 <= beta < 1:
-        raise ValueError(f"0 <= beta < 1 is needed, got {beta}")
 
 
 @register("worker-momentum", paper="Karimireddy, He & Jaggi 2021", example={"inner": Gradient(batch_size=60)})
@@ -38,11 +34,10 @@ class WorkerMomentum(WithInner):
     """
 
     inner: Client
-    beta: float = 0.9
+    beta: Decay = 0.9
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_beta(self.beta)
         if self.inner.traits().by_class:
             raise ValueError(f"{self.inner!r} has a momentum for each class: one of all of them would mix the classes")
 
@@ -93,18 +88,11 @@ class ClassMomentum(Client):
         ValueError: parameters out of these bounds.
     """
 
-    batch_size: int
-    beta: float = 0.9
+    batch_size: Count
+    beta: Decay = 0.9
     order: Literal["usual", "printed"] = "usual"
-    classes: int = 1
+    classes: Count = 1
     declared = Traits(sends="gradient", by_class=1)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_batch_size(self.batch_size)
-        _check_beta(self.beta)
-        if self.classes < 1:
-            raise ValueError(f"a round has at least one class, got classes = {self.classes}")
 
     def traits(self) -> Traits:
         return replace(self.declared, by_class=self.classes)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import torch
 
 from ..core import WHOLE
 from ..core.state import placed, within
+from ..registry.bounds import Above, Below, Share
 from ..registry.entries import register
 from .base import Answer, Client, Shard, Task, WithInner
 from .local import LocalSGD
@@ -44,8 +45,8 @@ class Siren(WithInner):
     """
 
     inner: Client
-    tolerance: float = 0.04
-    held_out: float = 0.1
+    tolerance: Share = 0.04
+    held_out: Annotated[float, Above(0), Below(1)] = 0.1
     variant: AlarmVariant = "tolerant"
     declared = replace(WHOLE, sends="delta", talks=True)
 
@@ -55,8 +56,6 @@ class Siren(WithInner):
             raise ValueError(f"a model of its own comes of local training, such as local-sgd, not of {self.inner!r}")
         if self.inner.traits().by_class:
             raise ValueError(f"{self.inner!r} answers for the class of the round, and a model of its own is for all")
-        if not 0 <= self.tolerance <= 1 or not 0 < self.held_out < 1:
-            raise ValueError(f"0 <= tolerance <= 1 and 0 < held_out < 1 are needed, got {self!r}")
 
     def epochs_per_round(self, shard: Shard) -> float | None:
         return self.inner.epochs_per_round(shard.part(torch.arange(len(shard) - self._held_out(len(shard)))))

@@ -108,9 +108,12 @@ class Mixers(Mixer):
     @cached_property  # as in `Whole`
     def _merged(self) -> Traits:
         context = Context()
-        read = (len(self._beneath(k, context)) < len(part.statistics(context)) for k, part in enumerate(self.parts))
         whole = merged(WHOLE, *(part.traits() for part in self.parts))
-        return replace(whole, extra_passes=whole.extra_passes + sum(read))
+        passes = whole.extra_passes
+        for k, part in enumerate(self.parts):
+            # What does not follow from the unmixed stack costs a pass over the rows as they are mixed by then.
+            passes += len(self._beneath(k, context)) < len(part.statistics(context))
+        return replace(whole, extra_passes=passes)
 
     def links(self) -> tuple[Mixer, ...]:
         return self.parts
@@ -162,7 +165,7 @@ class Chain(Compound):
         super().__post_init__()
         if self.rule.traits().by_client and not self.mixer.traits().keeps_clients:
             raise ValueError(
-                f"{self.rule!r} goes by clients, and after {self.mixer!r} rows stand for no single one: "
+                f"{self.rule!r} uses the clients' ids, and after {self.mixer!r} rows stand for no single one: "
                 "put a mixer there that keeps clients apart, such as NNM or ClipNorm"
             )
 

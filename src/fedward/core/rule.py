@@ -41,10 +41,11 @@ class Rule(Component, Generic[M]):
 
     def check(self, n: int) -> None:
         """Raise `BoundError` if n clients are too few for this rule."""
-        bound, f = self.traits().bound, getattr(self, "f", 0)
-        if n < bound.minimum(f):
+        bound = self.traits().bound
+        fewest = bound.minimum(getattr(self, "f", 0))
+        if n < fewest:
             formula = f"{bound} = " if bound.per_f else "n >= "
-            raise BoundError(f"{self!r} needs {formula}{bound.minimum(f)} clients, got {n}")
+            raise BoundError(f"{self!r} needs {formula}{fewest} clients, got {n}")
 
     def withstands(self, n: int) -> int:
         """How many of n rows may be anything while the output stays near the others, by the claim "breakdown"."""
@@ -125,17 +126,8 @@ def apply(rule: Rule, updates: Updates, state: State, context: Context) -> Outco
         context = replace(context, evaluator=Once(context.evaluator))
     sq_norms, *_ = updates.compute(SqNorms(), *rule.statistics(state, context))
     finite = sq_norms.isfinite()
-    kept = int(finite.sum())
-    if kept < updates.n:
-        lost = f"{kept} of {updates.n} clients sent finite rows"
-        if kept == 0:
-            raise BoundError(
-                f"every one of the {updates.n} clients sent NaN or Inf, or a norm beyond 1e154: keep the previous model"
-            )
-        try:
-            rule.check(kept)
-        except BoundError as error:
-            raise BoundError(f"{error} ({lost})") from None
+    if not bool(finite.all()):
+        _check_finite(rule, finite)
         updates = updates.take(finite.nonzero().flatten())
     plan = rule.decide(updates, state, context)
     if not isinstance(plan, Plan):
@@ -150,3 +142,17 @@ def apply(rule: Rule, updates: Updates, state: State, context: Context) -> Outco
         finite=finite,
         state=rule.advance(state, plan, output, context),
     )
+
+
+def _check_finite(rule: Rule, finite: Tensor) -> None:
+    """Raise `BoundError` if too few rows are left without those that are not finite."""
+    n = len(finite)
+    kept = int(finite.sum())
+    if kept == 0:
+        raise BoundError(
+            f"every one of the {n} clients sent NaN or Inf, or a norm beyond 1e154: keep the previous model"
+        )
+    try:
+        rule.check(kept)
+    except BoundError as error:
+        raise BoundError(f"{error} ({kept} of {n} clients sent finite rows)") from None

@@ -94,12 +94,6 @@ def _owner(name: str) -> str:
     return name.partition(_OF)[2]
 
 
-def check_remember(limit: int) -> None:
-    """Raise ValueError unless a rule can remember so many ids."""
-    if limit < 1:
-        raise ValueError(f"remember counts ids that are kept in memory, at least 1, got {limit}")
-
-
 # --- numbers ------------------------------------------------------------------------------------------------
 
 # A million of these still add up to a float32, and the squares of a million rows of the wide ones to a float64.

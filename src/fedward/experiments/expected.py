@@ -11,7 +11,7 @@ RARE = 0.01
 """A number of byzantine answers that at most this share of the rounds exceeds counts as the worst there is."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Answers:
     """The answers of a round.
 
@@ -31,7 +31,12 @@ class Answers:
     def of(cls, clients: int, byzantine: int, participation: float, dropout: float, late: float) -> Answers:
         """For the shares that a simulation is given."""
         drawn = drawn_in_round(clients, participation)
-        return cls(clients, byzantine, fewest_answers(drawn, dropout, late), fewest_answers(drawn, dropout, 0.0))
+        return cls(
+            clients=clients,
+            byzantine=byzantine,
+            fewest=fewest_answers(drawn, dropout, late),
+            most=fewest_answers(drawn, dropout, 0.0),
+        )
 
     @property
     def partial(self) -> bool:
@@ -46,7 +51,8 @@ class Answers:
     @property
     def worst(self) -> int:
         """The fewest byzantine answers that are exceeded in at most one round of a hundred."""
-        f, above = min(self.byzantine, self.most), 0.0
+        f = min(self.byzantine, self.most)
+        above = 0.0  # the chance of more than f
         while f > self.mean and above + self._chance(f) <= RARE:
             above += self._chance(f)
             f -= 1

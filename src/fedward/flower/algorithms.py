@@ -52,7 +52,8 @@ def train_with(
         module, shard = prepare(context)
         module.load_state_dict({k: torch.from_numpy(a.numpy()) for k, a in only_arrays(message).items()})
         model = LocalModel(module)
-        start, buffers = model.read(), model.read_buffers()
+        start = model.read()
+        buffers = model.read_buffers()
         task = Task(
             client=context.node_id,
             parameters=start,
@@ -80,7 +81,7 @@ def siren_mod(
     tolerance: float = 0.04,
     variant: str = "tolerant",
 ) -> Mod:
-    """SIREN's client around any app: alarm where the server's model does worse than the node's, go on from the better.
+    """SIREN's client around any app: alarm where the server's model does worse than the node's, train the better one.
 
     Algorithm 1 of `fedward.clients.Siren`; the strategy's rule is ``rules.SIREN()``. The alarm travels as the metric
     ``alarm``, 0 or 1; the reply's arrays are the node's new model, so that the update is its change from the server's.
@@ -102,7 +103,8 @@ def siren_mod(
     def mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
         if not training(message):
             return call_next(message, context)
-        server, alarm = only_arrays(message), False
+        server = only_arrays(message)
+        alarm = False
         own = _own_model(context, server)
         if own is not None:
             theirs, mine = (evaluate({k: a.numpy() for k, a in m.items()}, context) for m in (server, own))
@@ -123,7 +125,8 @@ def siren_mod(
 
 def _round(message: Message, seed: int) -> Round:
     config = next(iter(message.content.config_records.values()), ConfigRecord())
-    number, group = config.get("server-round", 1), config.get(CLASS)
+    number = config.get("server-round", 1)
+    group = config.get(CLASS)
     return Round(
         round=max(int(number) - 1, 0) if isinstance(number, int) else 0,
         seed=seed,

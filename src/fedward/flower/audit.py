@@ -16,11 +16,14 @@ from torch import Tensor
 from ..core import Result
 from .replies import Drop, Fault
 
+FORMAT = 1
+"""Of the lines of an audit file; `fedward.report.audits` reads them."""
+
 PREFIX = "fedward-"
 """Begins the names of the audit's metrics, which nodes cannot set."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
     """What became of one node in one round.
 
@@ -41,7 +44,7 @@ class Verdict:
     scores: Mapping[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Audit:
     """One round: who was asked, what became of each, and why the model stayed as it was, if it did."""
 
@@ -97,6 +100,7 @@ class Audit:
             for v in self.verdicts
         ]
         return {
+            "format": FORMAT,
             "round": self.round,
             "rule": self.rule,
             "skipped": self.skipped,
@@ -117,7 +121,7 @@ class Audit:
 def verdicts(drops: Sequence[Drop], result: Result[Tensor] | Sequence[Drop] = ()) -> tuple[Verdict, ...]:
     """Verdicts on the nodes that were dropped beforehand and on those that a rule judged, in the order of ids."""
     dropped = [*drops] if isinstance(result, Result) else [*drops, *result]
-    found = [Verdict(drop.node, False, drop.fault, drop.detail) for drop in dropped]
+    found = [Verdict(node=drop.node, accepted=False, reason=drop.fault, detail=drop.detail) for drop in dropped]
     if isinstance(result, Result):
         weights = [None] * len(result.ids) if result.weights is None else result.weights.tolist()
         scores = {name: values.tolist() for name, values in result.scores.items()}
@@ -125,7 +129,16 @@ def verdicts(drops: Sequence[Drop], result: Result[Tensor] | Sequence[Drop] = ()
             assert isinstance(node, int)
             of_node = {name: values[i] for name, values in scores.items()}
             accepted, detail = bool(result.accepted[i]), result.details.get(node, "")
-            found.append(Verdict(node, accepted, result.reasons[i], detail, weights[i], of_node))
+            found.append(
+                Verdict(
+                    node=node,
+                    accepted=accepted,
+                    reason=result.reasons[i],
+                    detail=detail,
+                    weight=weights[i],
+                    scores=of_node,
+                )
+            )
     return tuple(sorted(found, key=lambda v: v.node))
 
 

@@ -36,7 +36,7 @@ def check_strategy(strategy: FedAvg) -> None:
         )
 
 
-def check_rule(rule: Rule, evaluator: object, trust_examples: bool) -> None:
+def check_fits(rule: Rule, evaluator: object, trust_examples: bool) -> None:
     """Raise a TypeError or ValueError for a rule that cannot be used with these arguments."""
     if rule.traits().root_data and evaluator is None:
         raise ValueError(f"{rule!r} judges nodes by data of the server's own: pass evaluator=...")
@@ -46,13 +46,13 @@ def check_rule(rule: Rule, evaluator: object, trust_examples: bool) -> None:
         return
     if rule.traits().server_rows:
         raise ValueError(f"{rule!r} adds rows of the server's own, which have no examples: trust_examples=False")
-    if goes_by_examples(rule):
-        raise ValueError(f"{rule!r} goes by examples itself, which would count twice: trust_examples=False")
+    if uses_examples(rule):
+        raise ValueError(f"{rule!r} uses examples itself, which would count twice: trust_examples=False")
     if not weighs_rows(rule):
-        raise ValueError(f"{rule!r} goes by columns and weighs no rows: trust_examples=False")
+        raise ValueError(f"{rule!r} looks at columns and weighs no rows: trust_examples=False")
 
 
-def goes_by_examples(rule: Rule) -> bool:
+def uses_examples(rule: Rule) -> bool:
     """Whether the rule, or one inside it, weighs clients by the examples that they claim."""
     return any(getattr(part, "weighted", False) is True for part in components_within(rule))
 

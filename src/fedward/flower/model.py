@@ -14,7 +14,7 @@ from ..stack import Layout, mean_of_running
 from ..stack.layout import Buffers, Integers, is_variance
 
 
-class Model:
+class SentModel:
     """The server's model as it was sent out, which every reply is held against.
 
     Args:

@@ -14,7 +14,7 @@ from flwr.app import Array, ArrayRecord, Context, Message
 from flwr.clientapp.typing import ClientAppCallable, Mod
 
 from ..stack.layout import Buffers
-from .model import Model
+from .model import SentModel
 
 _MOMENTUM = "fedward-momentum"
 
@@ -24,8 +24,8 @@ def momentum_mod(beta: float = 0.9, *, buffers: Buffers = "auto") -> Mod:
 
     m = beta m + (1 - beta) (w - w0), where w0 is the model that came and w what training made of it; in a node's first
     round, and in the first after it was restarted, m = w - w0. The node sends w0 + m; running statistics and integer
-    arrays as training left them. Honest rows come closer together, which is what distances go by. Karimireddy, He &
-    Jaggi, "Learning from history for Byzantine robust optimization", ICML 2021, algorithm 1, on updates where the paper
+    arrays as training left them. Honest rows come closer together, which distances need. Karimireddy, He & Jaggi,
+    "Learning from history for Byzantine robust optimization", ICML 2021, algorithm 1, on updates where the paper
     has gradients.
 
     Args:
@@ -65,7 +65,7 @@ def changed_update(
     """
     if not training(message):
         return call_next(message, context)
-    sent_out = Model(only_arrays(message), buffers, integers="counters")
+    sent_out = SentModel(only_arrays(message), buffers, integers="counters")
     model = {k: sent_out.tensors[k].numpy() for k in sent_out.layout.names}
     reply = call_next(message, context)
     if reply.has_error():

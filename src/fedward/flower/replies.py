@@ -16,7 +16,7 @@ from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
 from torch import Tensor
 
 from ..stack import Layers
-from .model import Model
+from .model import SentModel
 
 _SHOWN = 200  # characters of a client's text in a log
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -44,10 +44,11 @@ class _ReplyError(Exception):
 
     def __init__(self, fault: Fault, detail: str) -> None:
         super().__init__(detail)
-        self.fault, self.detail = fault, detail
+        self.fault = fault
+        self.detail = detail
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Drop:
     """A node whose reply does not count, and why."""
 
@@ -56,7 +57,7 @@ class Drop:
     detail: str
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Reply:
     """A reply that is sound.
 
@@ -86,7 +87,7 @@ class Reply:
 class Deltas(Layers):
     """Replies minus the model, subtracted block by block as they are read: no copy of any reply is made."""
 
-    def __init__(self, replies: Sequence[Reply], model: Model) -> None:
+    def __init__(self, replies: Sequence[Reply], model: SentModel) -> None:
         self.nodes = [reply.node for reply in replies]
         columns = replace(model.layout, buffers=(), counters=())  # the rest of a reply is the model's own business
         super().__init__([list(reply.tensors) for reply in replies], layout=columns, ids=self.nodes)
@@ -99,7 +100,7 @@ class Deltas(Layers):
 def screen(
     replies: Iterable[Message],
     asked: Sequence[int],
-    model: Model | None,
+    model: SentModel | None,
     examples: str | None = None,
 ) -> tuple[list[Reply], list[Drop]]:
     """Sort sound replies from the others, both in the order of node ids.
@@ -110,13 +111,15 @@ def screen(
         model: what arrays are held against; None in evaluation, where replies have none.
         examples: the metric that must be a positive number, where it is trusted.
     """
-    expected, sound, drops = set(asked), {}, {}
+    expected = set(asked)
+    sound: dict[int, Reply] = {}
+    drops: dict[int, Drop] = {}
     for message in replies:
         node = message.metadata.src_node_id
         if node not in expected:
             # The error that stands for a node that is gone does not come under its id: it is missing, below.
             if not message.has_error():
-                drops[node] = Drop(node, Fault.NOT_ASKED, "sent a reply without having been asked")
+                drops[node] = Drop(node=node, fault=Fault.NOT_ASKED, detail="sent a reply without having been asked")
             continue
         try:
             if node in sound or node in drops:
@@ -125,25 +128,31 @@ def screen(
             sound[node] = _examined(message, model, examples)
         except _ReplyError as error:
             sound.pop(node, None)
-            drops[node] = Drop(node, error.fault, error.detail)
+            drops[node] = Drop(node=node, fault=error.fault, detail=error.detail)
     for node in expected - sound.keys() - drops.keys():
-        drops[node] = Drop(node, Fault.MISSING, "no reply")
+        drops[node] = Drop(node=node, fault=Fault.MISSING, detail="no reply")
     return [sound[node] for node in sorted(sound)], [drops[node] for node in sorted(drops)]
 
 
-def _examined(message: Message, model: Model | None, examples: str | None) -> Reply:
+def _examined(message: Message, model: SentModel | None, examples: str | None) -> Reply:
     if message.has_error():
         raise _ReplyError(Fault.ERROR, f"code {message.error.code}: {shown(message.error.reason)}")
     content = message.content
-    arrays, metrics = list(content.array_records.values()), list(content.metric_records.values())
+    arrays = list(content.array_records.values())
+    metrics = list(content.metric_records.values())
     if model is not None and len(arrays) != 1:
         raise _ReplyError(Fault.WRONG_RECORDS, f"{len(arrays)} ArrayRecords where 1 is due")
     if len(metrics) != 1:
         raise _ReplyError(Fault.WRONG_RECORDS, f"{len(metrics)} MetricRecords where 1 is due")
     if examples is not None:
         _check_examples(metrics[0], examples)
-    tensors, buffers = ([], []) if model is None else _read(arrays[0], model)
-    return Reply(message.metadata.src_node_id, content, dict(metrics[0]), tensors, buffers)
+    tensors: list[Tensor] = []
+    buffers: list[Tensor] = []
+    if model is not None:
+        tensors, buffers = _read(arrays[0], model)
+    return Reply(
+        node=message.metadata.src_node_id, content=content, metrics=dict(metrics[0]), tensors=tensors, buffers=buffers
+    )
 
 
 def _check_examples(metrics: MetricRecord, key: str) -> None:
@@ -152,9 +161,10 @@ def _check_examples(metrics: MetricRecord, key: str) -> None:
         raise _ReplyError(Fault.WRONG_EXAMPLES, f"{key} is {shown(value)} where a positive number is due")
 
 
-def _read(record: ArrayRecord, model: Model) -> tuple[list[Tensor], list[Tensor]]:
+def _read(record: ArrayRecord, model: SentModel) -> tuple[list[Tensor], list[Tensor]]:
     """What a rule weighs in a reply, and its running statistics; counters must be there and fit, no more."""
-    lacking, extra = model.types.keys() - record.keys(), record.keys() - model.types.keys()
+    lacking = model.types.keys() - record.keys()
+    extra = record.keys() - model.types.keys()
     if lacking or extra:
         raise _ReplyError(Fault.WRONG_KEYS, f"lacks {shown(sorted(lacking))} and adds {shown(sorted(extra))}")
     found = {name: _array(name, record[name], *model.types[name]) for name in model.types}
@@ -187,6 +197,11 @@ def _array(name: str, array: Array, dtype: np.dtype[Any], shape: tuple[int, ...]
     with warnings.catch_warnings():  # read-only is fine: replies are never written to
         warnings.filterwarnings("ignore", message=".*not writable.*", category=UserWarning)
         return torch.from_numpy(values.reshape(shape, order="F" if fortran else "C"))
+
+
+def nonfinite(reply: Reply) -> Drop:
+    """What is wrong with a reply that is sound but for NaN or Inf."""
+    return Drop(node=reply.node, fault=Fault.NONFINITE, detail="NaN or Inf")
 
 
 def shown(value: object, limit: int = _SHOWN) -> str:

@@ -20,7 +20,7 @@ _BY_NAME = ("m_t", "v_t")  # what FedAdam, FedYogi and FedAdagrad remember
 _BY_PLACE = "momentum_vector"  # and FedAvgM
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Saved:
     """A checkpoint that was read."""
 
@@ -43,7 +43,7 @@ def save(
     save_checkpoint(path, identity, content)
 
 
-def load(path: Path, identity: Mapping[str, Any]) -> Saved:
+def load_saved(path: Path, identity: Mapping[str, Any]) -> Saved:
     """Read what `save` wrote.
 
     Raises:
@@ -51,7 +51,12 @@ def load(path: Path, identity: Mapping[str, Any]) -> Saved:
     """
     saved = load_checkpoint(path, identity, ("round", "arrays", "aggregator", "optimiser"))
     arrays = ArrayRecord({name: Array(tensor.numpy()) for name, tensor in saved["arrays"].items()})
-    return Saved(saved["round"], arrays, saved["aggregator"], saved["optimiser"])
+    return Saved(
+        round=saved["round"],
+        arrays=arrays,
+        aggregator=saved["aggregator"],
+        optimiser=saved["optimiser"],
+    )
 
 
 def restore(strategy: FedAvg, optimiser: Mapping[str, Any]) -> None:
@@ -65,9 +70,12 @@ def restore(strategy: FedAvg, optimiser: Mapping[str, Any]) -> None:
 
 def finite_memory(strategy: FedAvg) -> bool:
     """Whether all that a strategy's optimiser remembers is finite."""
-    kept = [getattr(strategy, name, None) for name in (*_BY_NAME, _BY_PLACE)]
-    arrays = [a for value in kept if value for a in (value.values() if isinstance(value, Mapping) else value)]
-    return all(bool(np.isfinite(array).all()) for array in arrays)
+    for name in (*_BY_NAME, _BY_PLACE):
+        kept = getattr(strategy, name, None) or ()
+        arrays = kept.values() if isinstance(kept, Mapping) else kept
+        if not all(np.isfinite(array).all() for array in arrays):
+            return False
+    return True
 
 
 def _optimiser(strategy: FedAvg) -> dict[str, Any]:

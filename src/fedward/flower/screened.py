@@ -14,8 +14,8 @@ from flwr.serverapp.strategy import Strategy
 
 from ..core import Reason
 from .audit import PREFIX, Audit, Verdict, verdicts
-from .model import Model
-from .replies import Drop, Fault, Reply, screen, shown
+from .model import SentModel
+from .replies import Drop, Fault, Reply, nonfinite, screen, shown
 
 logger = getLogger("flwr")
 _REASON = 500  # characters of an error in an audit
@@ -41,7 +41,7 @@ class Screened(Strategy):
         if not isinstance(strategy, Strategy):
             raise TypeError(f"a strategy of flwr.serverapp.strategy is needed, got {strategy!r}")
         self.strategy = strategy
-        self._model: Model | None = None
+        self._model: SentModel | None = None
         self._asked: list[int] = []
         self._asked_to_evaluate: list[int] = []
 
@@ -66,12 +66,14 @@ class Screened(Strategy):
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Hand the strategy the replies that fit the model, finite ones with the metrics that most of them have."""
         start = perf_counter()
-        messages, model = list(replies), self._sent_model()
+        model = self._sent_model()
+        messages = list(replies)
         sound, drops = screen(messages, self._asked, model)
         sound = _alike(_finite(_ordered(sound, drops, model), drops), drops)
         passed = {reply.node for reply in sound}
-        found = (*verdicts(drops), *(Verdict(node, True, Reason.ACCEPTED) for node in passed))
-        arrays, metrics = None, None
+        found = (*verdicts(drops), *(Verdict(node=node, accepted=True, reason=Reason.ACCEPTED) for node in passed))
+        arrays: ArrayRecord | None = None
+        metrics: MetricRecord | None = None
         skipped: str | None = "no node sent a sound reply"
         before = dict(vars(self.strategy))
         try:
@@ -79,9 +81,11 @@ class Screened(Strategy):
                 arrays, metrics = self.strategy.aggregate_train(server_round, _of(messages, passed))
                 skipped = None
         except Exception as error:  # what one of Flower's makes of what nodes sent must not end the run
-            arrays, metrics, skipped = None, None, told(error)
+            skipped = told(error)
             take_back(self.strategy, before)
-        audit = Audit(server_round, "screened", found, skipped, perf_counter() - start)
+        audit = Audit(
+            round=server_round, rule="screened", verdicts=found, skipped=skipped, seconds=perf_counter() - start
+        )
         log_audit(audit)
         metrics = MetricRecord() if metrics is None else metrics
         metrics[f"{PREFIX}screened-skipped"] = int(skipped is not None)
@@ -89,11 +93,11 @@ class Screened(Strategy):
             metrics[f"{PREFIX}screened-{reason}"] = [v.node for v in audit.dropped if v.reason == reason]
         return arrays, metrics
 
-    def _model_of(self, arrays: ArrayRecord) -> Model:
+    def _model_of(self, arrays: ArrayRecord) -> SentModel:
         """All floating-point arrays alike: the strategy inside sees to what it aggregates."""
-        return Model(arrays, buffers=None, integers="counters")
+        return SentModel(arrays, buffers=None, integers="counters")
 
-    def _sent_model(self) -> Model:
+    def _sent_model(self) -> SentModel:
         if self._model is None:
             raise RuntimeError("aggregate_train needs the model that configure_train was given: call that first")
         return self._model
@@ -113,8 +117,7 @@ class Screened(Strategy):
         messages = list(replies)
         sound, drops = screen(messages, self._asked_to_evaluate, None)
         sound = _alike(sound, drops)
-        for drop in drops:
-            logger.log(INFO, "\t> left out the evaluation of node %s: %s: %s", drop.node, drop.fault, drop.detail)
+        log_left_out(drops)
         passed = {reply.node for reply in sound}
         try:
             return self.strategy.aggregate_evaluate(server_round, _of(messages, passed)) if passed else None
@@ -142,13 +145,19 @@ def log_audit(audit: Audit) -> None:
         logger.log(level, "aggregate_train: %s", line)
 
 
+def log_left_out(drops: Iterable[Drop]) -> None:
+    """Write to Flower's log whose evaluation does not count."""
+    for drop in drops:
+        logger.log(INFO, "\t> left out the evaluation of node %s: %s: %s", drop.node, drop.fault, drop.detail)
+
+
 def _of(messages: Sequence[Message], nodes: set[int]) -> list[Message]:
     return sorted(
         (m for m in messages if m.metadata.src_node_id in nodes), key=lambda message: message.metadata.src_node_id
     )
 
 
-def _ordered(sound: list[Reply], drops: list[Drop], model: Model) -> list[Reply]:
+def _ordered(sound: list[Reply], drops: list[Drop], model: SentModel) -> list[Reply]:
     """Those whose arrays are in the order of the model's: Flower's wrappers pair them by place, not by name."""
     ordered = []
     for reply in sound:
@@ -156,7 +165,9 @@ def _ordered(sound: list[Reply], drops: list[Drop], model: Model) -> list[Reply]
         if list(record) == list(model.types):
             ordered.append(reply)
         else:
-            drops.append(Drop(reply.node, Fault.WRONG_KEYS, "its arrays are in another order than the model's"))
+            drops.append(
+                Drop(node=reply.node, fault=Fault.WRONG_KEYS, detail="its arrays are in another order than the model's")
+            )
     return ordered
 
 
@@ -167,7 +178,7 @@ def _finite(sound: list[Reply], drops: list[Drop]) -> list[Reply]:
         if reply.finite():
             finite.append(reply)
         else:
-            drops.append(Drop(reply.node, Fault.NONFINITE, "NaN or Inf"))
+            drops.append(nonfinite(reply))
     return finite
 
 
@@ -180,5 +191,5 @@ def _alike(sound: list[Reply], drops: list[Drop]) -> list[Reply]:
     for node, form in forms.items():
         if form != usual:
             detail = f"its records and metrics are {shown(form)}, most others' {shown(usual)}"
-            drops.append(Drop(node, Fault.WRONG_KEYS, detail))
+            drops.append(Drop(node=node, fault=Fault.WRONG_KEYS, detail=detail))
     return [reply for reply in sound if forms[reply.node] == usual]

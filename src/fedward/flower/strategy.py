@@ -24,12 +24,12 @@ from ..registry.notation import describe, parse
 from ..stack.layout import Buffers, Integers
 from .algorithms import CLASS
 from .audit import Audit, AuditFile, Verdict, verdicts
-from .checks import check_rule, check_strategy, goes_by_examples
+from .checks import check_fits, check_strategy, uses_examples
 from .metrics import summarise
-from .model import Model, finite, fixed
-from .replies import Deltas, Drop, Fault, Reply, screen
-from .resume import finite_memory, load, restore, save
-from .screened import Screened, log_audit, logger, take_back, told
+from .model import SentModel, finite, fixed
+from .replies import Deltas, Drop, Fault, Reply, nonfinite, screen
+from .resume import finite_memory, load_saved, restore, save
+from .screened import Screened, log_audit, log_left_out, logger, take_back, told
 
 MetricsFunction = Callable[[list[RecordDict], str], MetricRecord]
 
@@ -38,7 +38,7 @@ class _KeptError(Exception):
     """The model stays as it was, for a reason to tell. It never leaves this module."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Remembered:
     """What a round changes, as it was before."""
 
@@ -68,12 +68,12 @@ class Robust(Screened):
         rule: a rule, ``mixer >> rule``, or either as text such as ``"nnm:f=2 >> multi-krum:f=2"``.
         seed: of the rule's random choices.
         audit: file for one line of JSON a round, which ``fedward report`` reads; none is written if None.
-        checkpoint: file to write model, rule and optimiser to after every round, and to go on from if it is there.
+        checkpoint: file to write model, rule and optimiser to after every round, and to resume from if it is there.
         evaluator: for rules with root data: from the model's tensors by name to an `Evaluator` at that model.
         classes: for rules that go class by class (`rules.ClassWise`): round r, counted from 0, is about class r modulo
             this many; nodes are told in the configuration, as ``fedward-class``. One class if None.
         trust_examples: whether a row counts by the number of examples that its node claims, after the rule has chosen,
-            and metrics likewise; for federations whose nodes cannot lie about that. A rule that goes by examples itself
+            and metrics likewise; for federations whose nodes cannot lie about that. A rule that uses examples itself
             (``rules.Mean(weighted=True)``) is told of them in any case, so it is not to be said beside one.
         buffers: which arrays are running statistics: "auto", those called running_mean and running_var; names, these
             too; None, none at all, so that the rule weighs every floating-point array.
@@ -109,15 +109,17 @@ class Robust(Screened):
             raise ValueError(f"classes, a whole number of at least 1, is needed, or None, got {classes!r}")
         made = cast(Rule, parse(rule, "rule")) if isinstance(rule, str) else rule
         self.aggregator = Aggregator(made, seed=seed)
-        check_rule(made, evaluator, trust_examples)
+        check_fits(made, evaluator, trust_examples)
         own = copy.copy(strategy)  # its metric functions are called here, so not once more in there
         super().__init__(own)
         self._optimiser = own
         self._train_metrics = _taken(own, "train_metrics_aggr_fn")
         self._evaluate_metrics = _taken(own, "evaluate_metrics_aggr_fn")
         self.weighted_by_key: str = strategy.weighted_by_key
-        self.trust_examples, self.evaluator, self.classes = trust_examples, evaluator, classes
-        self._by_examples = trust_examples or goes_by_examples(made)
+        self.trust_examples = trust_examples
+        self.evaluator = evaluator
+        self.classes = classes
+        self._by_examples = trust_examples or uses_examples(made)
         self._buffers = fixed(buffers)
         self._integers = integers
         self._rule = describe(made)
@@ -134,7 +136,7 @@ class Robust(Screened):
         """Log the rule and the strategy's settings."""
         logger.log(INFO, "\t├──> Rule: %s (rows by %s)", self._rule, self._weighting())
         if self.round:
-            logger.log(INFO, "\t├──> Going on after round %d", self.round)
+            logger.log(INFO, "\t├──> Resuming after round %d", self.round)
         super().summary()
 
     def _weighting(self) -> str:
@@ -157,7 +159,8 @@ class Robust(Screened):
         With a checkpoint, from its model instead of ``initial_arrays``, and with its rounds counted in.
         """
         if self._checkpoint is None:
-            self.round, self.arrays = 0, None  # as Flower's: another start is another run
+            self.round = 0  # as Flower's: another start is another run
+            self.arrays = None
         done = self._before = self.round
         evaluate = None if evaluate_fn is None else lambda number, arrays: evaluate_fn(number + done, arrays)
         first = initial_arrays if self.arrays is None else self.arrays
@@ -188,7 +191,7 @@ class Robust(Screened):
                 "give the checkpoint another place for another model"
             )
         if isinstance(self._optimiser, FedAvgM):
-            self._optimiser.current_arrays = None  # or it would go by its own, without what `Model.settled` mended
+            self._optimiser.current_arrays = None  # or it would use its own, without what `SentModel.settled` mended
         number = self._before + server_round
         if (group := self._class(number)) is not None:
             config = ConfigRecord({**config, CLASS: group})
@@ -198,35 +201,35 @@ class Robust(Screened):
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """The model after this round, None if it stays as it was, and the nodes' metrics with the audit."""
-        start, model = perf_counter(), self._sent_model()
+        start = perf_counter()
+        model = self._sent_model()
         messages = list(replies)
         if not messages and not self._asked:
             return None, None  # fraction_train is 0
         sound, drops = screen(messages, self._asked, model, self._claims())
-        number, before = self._before + server_round, self._remembered()
+        number = self._before + server_round
+        before = self._remembered()
         arrays: ArrayRecord | None = None
+        skipped: str | None = None
         try:
             found, arrays = self._judge(number, sound, drops, messages, model)
-            audit = Audit(number, self._rule, found, None, perf_counter() - start)
-            numbers = audit.metrics()
         except BaseException as error:
-            arrays = None
             self._go_back(before)
             if not isinstance(error, Exception):
                 raise
             skipped = str(error) if isinstance(error, _KeptError | BoundError) else told(error)
             found = verdicts([*drops, *_unused(sound)])
-            audit = Audit(number, self._rule, found, skipped, perf_counter() - start)
-            numbers = audit.metrics()
+        audit = Audit(round=number, rule=self._rule, verdicts=found, skipped=skipped, seconds=perf_counter() - start)
+        numbers = audit.metrics()
         metrics = self._summary(self._train_metrics, [r for r in sound if r.node in set(audit.kept)])
         self._keep(audit, arrays, model)
         return arrays, MetricRecord({**metrics, **numbers})
 
-    def _model_of(self, arrays: ArrayRecord) -> Model:
-        return Model(arrays, self._buffers, self._integers)
+    def _model_of(self, arrays: ArrayRecord) -> SentModel:
+        return SentModel(arrays, self._buffers, self._integers)
 
     def _claims(self) -> str | None:
-        """The metric that every reply must have, where rows go by it."""
+        """The metric that every reply must have, where rows count by it."""
         return self.weighted_by_key if self._by_examples else None
 
     def _class(self, number: int) -> int | None:
@@ -234,7 +237,7 @@ class Robust(Screened):
         return None if self.classes is None else (number - 1) % self.classes
 
     def _judge(
-        self, number: int, sound: list[Reply], drops: list[Drop], messages: Sequence[Message], model: Model
+        self, number: int, sound: list[Reply], drops: list[Drop], messages: Sequence[Message], model: SentModel
     ) -> tuple[tuple[Verdict, ...], ArrayRecord]:
         """What became of each node, and the model after this round.
 
@@ -267,7 +270,7 @@ class Robust(Screened):
     def _trusted(self, result: Judgement[Tensor], sound: list[Reply], deltas: Deltas) -> Tensor:
         """The rule's weights times the number of examples, with the sum that they had."""
         if result.weights is None:
-            raise _KeptError(f"{self.aggregator.rule!r} goes by columns and weighs no rows: trust_examples=False")
+            raise _KeptError(f"{self.aggregator.rule!r} looks at columns and weighs no rows: trust_examples=False")
         examples = torch.tensor([reply.examples(self.weighted_by_key) for reply in sound], dtype=torch.float64)
         weights = result.weights * (examples / examples.max())
         total = weights.sum()
@@ -286,14 +289,19 @@ class Robust(Screened):
         return arrays
 
     def _remembered(self) -> _Remembered:
-        return _Remembered(self.aggregator.round, self.aggregator.state, dict(vars(self._optimiser)))
+        return _Remembered(
+            round=self.aggregator.round,
+            state=self.aggregator.state,
+            optimiser=dict(vars(self._optimiser)),
+        )
 
     def _go_back(self, before: _Remembered) -> None:
         """As if the round had not been: the next one draws what this one would have drawn."""
-        self.aggregator.round, self.aggregator.state = before.round, before.state
+        self.aggregator.round = before.round
+        self.aggregator.state = before.state
         take_back(self._optimiser, before.optimiser)
 
-    def _keep(self, audit: Audit, arrays: ArrayRecord | None, model: Model) -> None:
+    def _keep(self, audit: Audit, arrays: ArrayRecord | None, model: SentModel) -> None:
         """The round is done: log it, write it down."""
         self.round = audit.round
         self.arrays = arrays if arrays is not None else model.arrays
@@ -316,8 +324,7 @@ class Robust(Screened):
         """Metrics of the nodes whose replies are sound."""
         trusted = self.weighted_by_key if self.trust_examples else None
         sound, drops = screen(replies, self._asked_to_evaluate, None, trusted)
-        for drop in drops:
-            logger.log(INFO, "\t> left out the evaluation of node %s: %s: %s", drop.node, drop.fault, drop.detail)
+        log_left_out(drops)
         return self._summary(self._evaluate_metrics, sound) if sound else None
 
     def _summary(self, function: MetricsFunction | None, replies: Sequence[Reply]) -> MetricRecord:
@@ -342,8 +349,9 @@ class Robust(Screened):
         }
 
     def _restore(self, path: Path) -> None:
-        saved = load(path, self._identity())
-        self.round, self.arrays = saved.round, saved.arrays
+        saved = load_saved(path, self._identity())
+        self.round = saved.round
+        self.arrays = saved.arrays
         self.aggregator.load_state_dict(saved.aggregator)
         restore(self._optimiser, saved.optimiser)
 
@@ -361,5 +369,6 @@ def _same_arrays(one: ArrayRecord, other: ArrayRecord) -> bool:
 
 def _unused(sound: Sequence[Reply]) -> list[Drop]:
     """The nodes of a round in which the rule did not decide."""
-    found = [(reply.node, reply.finite()) for reply in sound]
-    return [Drop(node, Fault.UNUSED if ok else Fault.NONFINITE, "" if ok else "NaN or Inf") for node, ok in found]
+    return [
+        Drop(node=reply.node, fault=Fault.UNUSED, detail="") if reply.finite() else nonfinite(reply) for reply in sound
+    ]

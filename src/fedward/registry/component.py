@@ -68,7 +68,7 @@ def _check_declared(cls: type[Component]) -> None:
     allowed = parameters & cls.traits_as_parameters
     for name in MERGES:
         if name in {*vars(cls), *notes} - allowed:
-            meant = "extra_passes" if (cls.kind, name) == ("mixer", "passes") else name
+            meant = "extra_passes" if (getattr(cls, "kind", ""), name) == ("mixer", "passes") else name
             raise TypeError(
                 f"{cls.__qualname__}.{name} is a trait: write declared = fedward.Traits({meant}=...), and override "
                 "traits() if it depends on parameters"

@@ -21,10 +21,10 @@ def unknown(what: str, wrong: str, valid: Iterable[str]) -> str:
     names = list(valid)
     near = _near(wrong, names)
     hint = f"; did you mean {near[0]!r}?" if near else "."
-    return f"unknown {what} {wrong!r}{hint} Valid names: {listed(wrong, names)}"
+    return f"unknown {what} {wrong!r}{hint} Valid names: {nearest_first(wrong, names)}"
 
 
-def listed(wrong: str, valid: Iterable[str]) -> str:
+def nearest_first(wrong: str, valid: Iterable[str]) -> str:
     """Valid names, those nearest to a wrong one first."""
     names = list(valid)
     near = _near(wrong, names)

@@ -16,7 +16,7 @@ from typing import Any
 
 from .component import Component
 from .entries import Entry, catalogue, find, name_of
-from .naming import article, listed
+from .naming import article, nearest_first
 from .parameters import Parameter
 
 Spec = str | Mapping[str, Any]
@@ -76,7 +76,7 @@ def parse(spec: Spec, kind: str | None = None, **known: Any) -> Any:
 
 def _another(text: str, kind: str, needed: str) -> str:
     """What to say of one kind where another is needed."""
-    valid = listed(text.partition(":")[0], [e.name for e in catalogue(needed)])
+    valid = nearest_first(text.partition(":")[0], [e.name for e in catalogue(needed)])
     return f"{text} is {article(kind)}, {article(needed)} is needed: {valid}"
 
 

@@ -31,8 +31,11 @@ class Bound:
     plus: int = 1
 
     def __str__(self) -> str:
-        terms = [f"{self.per_f if self.per_f > 1 else ''}f"] if self.per_f else []
-        terms += [str(self.plus)] if self.plus or not terms else []
+        terms = []
+        if self.per_f:
+            terms.append("f" if self.per_f == 1 else f"{self.per_f}f")
+        if self.plus or not terms:
+            terms.append(str(self.plus))
         return "n >= " + " + ".join(terms)
 
     def minimum(self, f: int) -> int:
@@ -78,55 +81,58 @@ def _said(values: Sequence[Any]) -> Any:
 class Traits:
     """What others must know of a component before it works.
 
-    Each trait says how those of parts, with what the whole declares itself in the first place, become the whole's.
+    Attributes:
+        history: whether it looks at earlier rounds: a rule's decisions, a mixer's matrix (`Context.previous`), an
+            attack's memory.
+        bound: of a rule, the fewest clients it works with. Of a rule made of rules it is about its own f alone: its
+            parts have others, and are asked one by one (`Rule.check`).
+        passes: of a rule, passes over the data at most: one for the statistics, one for the output. None where it
+            grows with n.
+        properties: of a rule, claims that `fedward.testing.check_rule` tries: permutation, translation, scale, columns,
+            rotation, unanimity, mean (equal to Mean when f = 0), box (output within the range of each column),
+            breakdown (colluders up to `Rule.withstands`, whatever they send, leave the output near the others). Where
+            rows that differ tie in all that a rule looks at, as rows of signs alone do in their norms, the first ones
+            count, whatever is claimed of permutations.
+        root_data: whether a rule's decisions need the server's own data, through `Context.evaluator`.
+        by_client: whether a rule uses the clients' ids: memory per client, a client trusted by name.
+        server_rows: whether a rule's output holds something besides the clients' rows: a previous aggregate, noise.
+        recorded: names of a rule's scores that a run's records keep.
+        diagonal: whether a mixer's matrix M is diagonal and at least 0.
+        keeps_clients: whether row i of a mixer's M @ G still stands for client i.
+        extra_passes: of a mixer, passes over the data besides those of the rule that follows.
+        protocol: whether an attack changes what byzantine clients say, or when they take part.
+        knows: what rows an attack uses; None for no rows at all.
+        sends: of a client algorithm, what its rows are: a gradient g moves the model by -lr g, a delta by +lr delta.
+            Every algorithm says it.
+        talks: whether a client algorithm says anything besides its number of samples.
+        by_class: how many classes, `Context.group`, a round has that clients answer for; 0 where rounds have none.
     """
 
-    # Of rules and mixers, of attacks.
+    # Each says how it is merged: from the values of the whole itself and of its parts to what the whole is taken for.
     history: bool = field(default=False, metadata={"merge": any})
-    """Whether it looks at earlier rounds: decisions of a rule, the matrix of a mixer (`Context.previous`), an attack's
-    memory."""
 
     # Of rules.
     bound: Bound = field(default=Bound(), metadata={"merge": _first})
-    """The fewest clients it works with. The whole's is its own: each part has another f, and asks for it in `check`."""
     passes: int | None = field(default=2, metadata={"merge": _most})
-    """Passes over the data at most: one for the statistics, one for the output. None where it grows with n."""
     properties: frozenset[str] = field(default=frozenset({"permutation", "scale"}), metadata={"merge": _intersection})
-    """Claims that `fedward.testing.check_rule` tries: permutation, translation, scale, columns, rotation,
-    unanimity, mean (equal to Mean when f = 0), box (output within the range of each column), breakdown (colluders up to
-    `Rule.withstands`, whatever they send, leave the output near the others). Where rows that differ tie in all that a
-    rule looks at, as rows of signs alone do in their norms, the first ones count, whatever is claimed of
-    permutations."""
     root_data: bool = field(default=False, metadata={"merge": any})
-    """Whether decisions need the server's own data, through `Context.evaluator`."""
     by_client: bool = field(default=False, metadata={"merge": any})
-    """Whether it uses the clients' ids: memory per client, a client trusted by name."""
     server_rows: bool = field(default=False, metadata={"merge": any})
-    """Whether the output holds something besides the clients' rows: a previous aggregate, noise."""
     recorded: tuple[str, ...] = field(default=(), metadata={"merge": _union})
-    """Names of scores that a run's records keep."""
 
     # Of mixers.
     diagonal: bool = field(default=False, metadata={"merge": all})
-    """Whether the matrix is diagonal and at least 0."""
     keeps_clients: bool = field(default=False, metadata={"merge": all})
-    """Whether row i of M @ G still stands for client i."""
     extra_passes: int = field(default=0, metadata={"merge": sum})
-    """Passes over the data besides those of the rule that follows."""
 
     # Of attacks.
     protocol: bool = field(default=False, metadata={"merge": any})
-    """Whether it changes what byzantine clients say, or when they take part."""
     knows: Knowledge | None = field(default="all", metadata={"merge": _joint})
-    """What rows it uses; None for no rows at all."""
 
     # Of client algorithms.
     sends: Literal["gradient", "delta"] | None = field(default=None, metadata={"merge": _said})
-    """What its rows are: a gradient g moves the model by -lr g, a delta by +lr delta. Every algorithm says it."""
     talks: bool = field(default=False, metadata={"merge": any})
-    """Whether it says anything besides its number of samples."""
     by_class: int = field(default=0, metadata={"merge": max})
-    """How many classes, `Context.group`, a round has that clients answer for; 0 where rounds have none."""
 
     def without(self, *claims: str) -> Traits:
         """The same without these claims among the properties."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .grid import Placed, unique
-from .series import Figure, as_floats, drawn_as, listed
+from .series import Figure, as_floats, drawn_as, for_json
 from .style import DASHES, PALETTE, base_axis, base_layout, margins, note, safe_text
 
 # All in pixels.
@@ -126,8 +126,8 @@ def _curves(shown: Sequence[Placed], rows: Sequence[str], panels: Sequence[str])
                 "xaxis": f"x{suffix}",
                 "yaxis": f"y{suffix}",
                 "x": [r.round for r in points],
-                "y": listed(as_floats([r.accuracy for r in points])),
-                "customdata": listed(as_floats([r.loss for r in points])),
+                "y": for_json(as_floats([r.accuracy for r in points])),
+                "customdata": for_json(as_floats([r.loss for r in points])),
                 "line": {"color": PALETTE[style % 7], "dash": DASHES[style // 7 % 4], "width": 2},
                 "marker": {"size": 5},
                 "hovertemplate": f"<b>{safe_text(entry.label)}</b><br>round %{{x}}<br>accuracy %{{y:.2%}}"

@@ -14,6 +14,9 @@ from .runs import ReportError, RunData
 AUDIT = "audit.jsonl"
 """The name under which an audit is looked for in a folder."""
 
+_FORMAT = 1
+"""Of the lines that are read here; those of before there was a number are of this format too."""
+
 _ABSENT = ("missing",)
 
 
@@ -31,7 +34,7 @@ def load_audit(file: Path) -> RunData:
     out and noted; a round that is on record twice counts once, with the later line.
 
     Raises:
-        ReportError: the file cannot be read, or has no complete round.
+        ReportError: the file cannot be read, is of another format, or has no complete round.
     """
     rounds, broken = _entries(file)
     if not rounds:
@@ -76,8 +79,14 @@ def _entries(file: Path) -> tuple[dict[int, Mapping[str, Any]], int]:
             whole = all(
                 isinstance(node["node"], str) and {"accepted", "reason"} <= node.keys() for node in entry["nodes"]
             )
+            made_as = entry.get("format", _FORMAT)
         except (ValueError, TypeError, KeyError, AttributeError):
             whole = False
+        if whole and made_as != _FORMAT:
+            raise ReportError(
+                f"{file}: round {number} is of format {made_as!r}, but this version of fedward reads format {_FORMAT}; "
+                "use the version of fedward that wrote it"
+            )
         if whole:
             rounds[number] = entry
         else:

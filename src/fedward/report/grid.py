@@ -1,4 +1,4 @@
-"""How a set of runs is laid out: what to call each run, its row (the rule) and its column (the attack)."""
+"""Where each run of a report stands: what it is called, its row (the rule) and its column (the attack)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from typing import Any
 from .runs import RunData
 
 _TASK = ("data", "model", "partition")
-"""Settings that make another problem of it: they join the attack in the column where they vary."""
-_SAME = {"rule", "attack", "seed", "name", "evaluate_every", *_TASK}
-"""Settings that do not split a cell into rows."""
+"""What is learnt, by which model, on whose data. Where runs differ in these, a column is an attack on one of them."""
+
+_NO_ROW = {"rule", "attack", "seed", "name", "evaluate_every", *_TASK}
+"""Settings that never make a row of their own. Every other one does, where runs of a rule differ in it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Placed:
     """A run with its place among the others."""
 
@@ -51,13 +52,24 @@ def place(runs: Sequence[RunData]) -> list[Placed]:
     """
     tasks = [key for key in _TASK if _differ(runs, key)]
     columns = [" · ".join(setting(run, key) for key in ("attack", *tasks)) for run in runs]
+    split = _splitting(runs, columns)
+    return [
+        Placed(run=run, label=label, row=_row(run, split), column=column)
+        for run, label, column in zip(runs, _labels(runs), columns, strict=True)
+    ]
+
+
+def _splitting(runs: Sequence[RunData], columns: Sequence[str]) -> list[str]:
+    """The settings in which runs of the same rule and column differ: only these make rows of their own."""
     cells: dict[tuple[str, str], list[RunData]] = {}
     for run, column in zip(runs, columns, strict=True):
         cells.setdefault((setting(run, "rule"), column), []).append(run)
-    keys = sorted({key for run in runs for key in run.config} - _SAME)
-    split = [key for key in keys if any(_differ(cell, key) for cell in cells.values())]
-    rows = [" · ".join([setting(run, "rule"), *(f"{k} {setting(run, k)}" for k in split)]) for run in runs]
-    return [Placed(*entry) for entry in zip(runs, _labels(runs), rows, columns, strict=True)]
+    keys = sorted({key for run in runs for key in run.config} - _NO_ROW)
+    return [key for key in keys if any(_differ(cell, key) for cell in cells.values())]
+
+
+def _row(run: RunData, split: Sequence[str]) -> str:
+    return " · ".join([setting(run, "rule"), *(f"{key} {setting(run, key)}" for key in split)])
 
 
 def unique(values: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..sim.record import Record, Shares
 from .runs import RunData
-from .series import Figure, as_floats, drawn_as, listed, step_of, trailing_mean, window_of
+from .series import Figure, as_floats, drawn_as, for_json, step_of, trailing_mean, window_of
 from .style import BYZANTINE, HONEST, base_axis, base_layout, margins, note
 
 _SIDES = (("honest", HONEST), ("byzantine", BYZANTINE))
@@ -29,7 +29,7 @@ def success(run: RunData) -> Figure | None:
             "mode": drawn_as(points),
             "name": name,
             "x": [r.round for r in points],
-            "y": listed(as_floats(values)),
+            "y": for_json(as_floats(values)),
             "line": {"color": colour, "width": 2},
             "hovertemplate": "%{y:.1%}",
         }
@@ -110,7 +110,7 @@ def _line(
         "mode": "lines" if run.rounds > 1 else "markers",
         "name": name,
         "x": [record.round for record in run.records[::step]],
-        "y": listed(smooth[::step]),
+        "y": for_json(smooth[::step]),
         "xaxis": f"x{axis}",
         "yaxis": f"y{axis}",
         "line": {"color": colour, "width": 2, "dash": "dash" if name == "byzantine" else "solid"},

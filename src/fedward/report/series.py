@@ -17,7 +17,7 @@ MAX_POINTS = 1500
 """Points of a line at most; every k-th round is drawn beyond it."""
 
 
-def listed(values: Floats) -> list[float | None]:
+def for_json(values: Floats) -> list[float | None]:
     """Numbers for JSON: four decimals, and null for what is not finite."""
     return [round(float(value), 4) if np.isfinite(value) else None for value in values]
 

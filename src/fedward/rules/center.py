@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..core import Context, Plan, Rule, State, Traits, finite_copy
+from ..registry.bounds import Count, NotNegative, Positive
 from ..registry.entries import register
 from ..stack import Dots, Gram, Statistic, Updates, cosines
 from .distance import FromGram
@@ -39,18 +40,13 @@ class GeometricMedian(FromGram):
             the unit vectors then add up to at most n times that.
     """
 
-    iterations: int = 1000
-    tolerance: float = 1e-9
+    iterations: Count = 1000
+    tolerance: NotNegative = 1e-9
     declared = Traits(
         properties=frozenset(
             {"permutation", "translation", "scale", "columns", "rotation", "unanimity", "box", "breakdown"}
         )
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.iterations < 1 or self.tolerance < 0:
-            raise ValueError(f"iterations >= 1 and tolerance >= 0 are needed, got {self!r}")
 
     def withstands(self, n: int) -> int:
         return (n - 1) // 2
@@ -76,14 +72,9 @@ class RFA(FromGram):
         iterations: steps.
     """
 
-    nu: float = 0.1
-    iterations: int = 3
+    nu: Positive = 0.1
+    iterations: Count = 3
     declared = Traits(properties=frozenset({"permutation", "columns", "rotation", "unanimity", "box"}))
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.iterations < 1 or self.nu <= 0:
-            raise ValueError(f"iterations >= 1 and nu > 0 are needed, got {self!r}")
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         search = Reweighting(updates.gram())
@@ -107,15 +98,10 @@ class Huber(FromGram):
         iterations: at most this many steps.
     """
 
-    threshold: float
-    tolerance: float = 1e-3
-    iterations: int = 100
+    threshold: Positive
+    tolerance: NotNegative = 1e-3
+    iterations: Count = 100
     declared = Traits(properties=frozenset({"permutation", "columns", "rotation", "unanimity", "box"}))
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.threshold > 0 or self.tolerance < 0 or self.iterations < 1:
-            raise ValueError(f"threshold > 0, tolerance >= 0 and iterations >= 1 are needed, got {self!r}")
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         search = Reweighting(updates.gram())
@@ -156,14 +142,9 @@ class CenteredClipping(_FromPrevious):
         iterations: steps.
     """
 
-    radius: float
-    iterations: int = 1
+    radius: Positive
+    iterations: Count = 1
     declared = Traits(history=True, server_rows=True, properties=frozenset({"permutation", "columns", "rotation"}))
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.radius > 0 or self.iterations < 1:
-            raise ValueError(f"radius > 0 and iterations >= 1 are needed, got {self!r}")
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         stack, weights = _from_previous(updates, state)
@@ -187,19 +168,16 @@ class SequentialCenteredClipping(_FromPrevious):
         s: clients in a bucket.
     """
 
-    radius: float
-    s: int = 2
+    radius: Positive
+    s: Count = 2
     declared = Traits(history=True, server_rows=True, properties=frozenset({"columns", "rotation"}))
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.radius > 0 or self.s < 1:
-            raise ValueError(f"radius > 0 and s >= 1 are needed, got {self!r}")
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         stack, weights = _from_previous(updates, state)
         gram = stack.gram()
-        alike = torch.zeros(updates.n, dtype=torch.float64) if stack is updates else cosines(gram)[: updates.n, -1]
+        alike = torch.zeros(updates.n, dtype=torch.float64)
+        if stack is not updates:  # there is a previous aggregate, the last row
+            alike = cosines(gram)[: updates.n, -1]
         for bucket in sequential_buckets(alike, self.s, context.generator("buckets")):
             weights = _clipped_step(gram, weights, bucket, self.radius)
         return _centred_plan(updates, stack, weights)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ..core import WHOLE, BoundError, Context, Plan, Reason, State, Traits, finite_copy
-from ..core.state import ROWS, check_remember, entries, key, placed, updated, within
+from ..core.state import ROWS, entries, key, placed, updated, within
+from ..registry.bounds import Count, Decay, Share
 from ..registry.entries import register
 from ..stack import Gathered, Kernel, Statistic, Updates, made_of
 from .coordinate import TrimmedMean
@@ -52,10 +53,10 @@ class ClassWise(Wrapped[_Received]):
         ValueError: parameters out of these bounds.
     """
 
-    decay: float = 0.9
-    gamma: float = 0.5
-    divisor: int | Literal["available"] = "available"
-    remember: int = ROWS
+    decay: Share = 0.9
+    gamma: Decay = 0.5
+    divisor: Count | Literal["available"] = "available"
+    remember: Count = ROWS
     declared = replace(
         WHOLE,
         passes=3,
@@ -63,14 +64,6 @@ class ClassWise(Wrapped[_Received]):
         server_rows=True,
         properties=frozenset({"permutation", "scale", "columns"}),
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.decay <= 1 or not 0 <= self.gamma < 1:
-            raise ValueError(f"0 <= decay <= 1 and 0 <= gamma < 1 are needed, got {self!r}")
-        if self.divisor != "available" and self.divisor < 1:
-            raise ValueError(f"divisor counts classes, at least 1, got {self.divisor}")
-        check_remember(self.remember)
 
     def traits(self) -> Traits:
         # In rounds of several classes, what came of each is worked out once more.
@@ -179,7 +172,9 @@ def _mean_of(plans: Sequence[Plan]) -> Plan:
     judged = Gathered([plan.judged or plan.updates for plan in plans])
     names = [name for name in plans[0].scores if all(name in plan.scores for plan in plans)]
     scores = {name: torch.cat([plan.scores[name].double().cpu() for plan in plans]) for name in names}
-    reasons = [r for plan, view in zip(plans, judged.views, strict=True) for r in _reasons(plan, view.n)]
+    reasons: list[Reason] = []
+    for plan, view in zip(plans, judged.views, strict=True):
+        reasons += [Reason.NOT_SELECTED] * view.n if plan.reasons is None else plan.reasons
     note = ", ".join(dict.fromkeys(plan.note for plan in plans if plan.note))
     share = 1 / len(plans)
     weights = [plan.weights.double().cpu() * share for plan in plans if plan.weights is not None]
@@ -199,7 +194,3 @@ def _on_block(plan: Plan, rows: Tensor) -> Tensor:
         return plan.kernel(rows)
     assert plan.weights is not None
     return plan.weights.to(rows) @ rows
-
-
-def _reasons(plan: Plan, count: int) -> Sequence[Reason]:
-    return [Reason.NOT_SELECTED] * count if plan.reasons is None else plan.reasons

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from math import inf
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..core import Context, Plan, Reason, State, Traits, average_of, median_of
+from ..registry.bounds import AtLeast, Below, Count
 from ..registry.entries import register
 from ..stack import Updates, cosines
 from .distance import FromGram
@@ -117,13 +119,8 @@ class ClippedClustering(FromGram):
     """
 
     linkage: Linkage = "average"
-    remember: int = 100_000
+    remember: Count = 100_000
     declared = Traits(history=True, properties=frozenset({"permutation", "scale", "columns", "rotation", "unanimity"}))
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.remember < 1:
-            raise ValueError(f"remember counts norms that are kept in memory, at least 1, got {self.remember}")
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         norms = updates.norms()
@@ -164,13 +161,8 @@ class FLAME(FromGram):
         ValueError: negative noise.
     """
 
-    noise: float = 0.001
+    noise: Annotated[float, AtLeast(0), Below(inf)] = 0.001
     declared = Traits(server_rows=True, properties=frozenset({"permutation", "scale"}))
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.noise < float("inf"):
-            raise ValueError(f"noise is at least 0 and finite, got {self.noise}")
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         norms = updates.norms()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..core import Bound, BoundError, Context, Plan, Reason, Rule, State, Traits, average_of, smallest
+from ..registry.bounds import Count
 from ..registry.entries import register
 from ..stack import Gram, Statistic, Updates
 from ..stack import kernels as columns
@@ -77,17 +78,12 @@ class MultiKrum(FromGram):
     """
 
     f: int
-    m: int | None = None
+    m: Count | None = None
     declared = Traits(bound=Bound(2, 3), properties=ROWWISE | {"breakdown"})
 
     def traits(self) -> Traits:
         # More than n - f rows would let colluders in.
         return self.declared if self.m is None else self.declared.without("breakdown")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.m is not None and self.m < 1:
-            raise ValueError(f"m rows are averaged, so m >= 1, got {self.m}")
 
     def check(self, n: int) -> None:
         super().check(n)

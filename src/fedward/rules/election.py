@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..core import Context, Plan, Rule, State, Traits, finite_copy, median_of
+from ..registry.bounds import Decay, Share
 from ..registry.entries import register
 from ..registry.parameters import Variant
 from ..stack import (
@@ -78,21 +79,14 @@ class FedSECA(Rule):
         ValueError: parameters out of these bounds.
     """
 
-    sparsity: float | None = 0.9
-    momentum: float = 0.0
+    sparsity: Share | None = 0.9
+    momentum: Decay = 0.0
     clip: bool = True
     clamp: bool = True
     vote: Literal["crise", "count", "mass"] | None = "crise"
     merge: Literal["roca", "mean"] = "roca"
     variant: Variant = "paper"
     declared = Traits(passes=4, properties=_ELECTIONS)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.sparsity is not None and not 0 <= self.sparsity <= 1:
-            raise ValueError(f"sparsity is a share from 0 to 1, or None, got {self.sparsity}")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"0 <= momentum < 1 is needed, got {self.momentum}")
 
     def traits(self) -> Traits:
         return replace(self.declared, history=self.momentum > 0)
@@ -195,14 +189,9 @@ class TIES(Rule):
         ValueError: parameters out of bounds.
     """
 
-    sparsity: float = 0.9
+    sparsity: Share = 0.9
     elect: Literal["count", "mass"] = "count"
     declared = Traits(passes=3, properties=_ELECTIONS)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.sparsity <= 1:
-            raise ValueError(f"sparsity is a share from 0 to 1, got {self.sparsity}")
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         return (MagnitudeCounts(),)

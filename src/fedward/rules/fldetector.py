@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..core import Context, Plan, Reason, Rule, State, Traits, average_of, finite_copy
-from ..core.state import ROWS, check_remember, entries, key, updated
+from ..core.state import ROWS, entries, key, updated
+from ..registry.bounds import AtLeast, Count, Decay
 from ..registry.entries import register
 from ..registry.parameters import Variant
 from ..stack import Dense, Joined, Offset, Updates
@@ -53,23 +55,17 @@ class FLDetector(Rule[Tensor]):
         ValueError: parameters out of bounds.
     """
 
-    window: int = 10
-    clusters: int = 7
-    momentum: float = 0.0
+    window: Count = 10
+    clusters: Annotated[int, AtLeast(2)] = 7
+    momentum: Decay = 0.0
     variant: Variant = "paper"
-    remember: int = ROWS
+    remember: Count = ROWS
     declared = Traits(
         history=True,
         by_client=True,
         passes=4,
         properties=frozenset({"permutation", "translation", "scale", "columns", "rotation", "unanimity", "box"}),
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.window < 1 or self.clusters < 2 or not 0 <= self.momentum < 1:
-            raise ValueError(f"window >= 1, clusters >= 2 and 0 <= momentum < 1 are needed, got {self!r}")
-        check_remember(self.remember)
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan[Tensor]:
         deviations = self._deviations(updates, state)
@@ -95,7 +91,8 @@ class FLDetector(Rule[Tensor]):
         change = predicted_change(state["aggregates"], state.get("steps"))
         distances = Offset(updates, expected, factor=-1.0, shift=-change, unit=unit(updates)).norms()
         total = distances[known].sum()
-        return torch.where(known, distances / total if total > 0 else 0 * distances, nobody)
+        shares = distances / total if total > 0 else 0 * distances  # what is not finite becomes NaN: no score
+        return torch.where(known, shares, nobody)
 
     def _suspicions(self, updates: Updates, state: State, deviations: Tensor) -> Tensor:
         """The mean of each client's deviations in the last rounds that had any: (n,)."""
@@ -174,7 +171,9 @@ def predicted_change(aggregates: Tensor, steps: Tensor | None) -> Tensor:
     else:
         solution = torch.linalg.pinv(middle, rtol=len(middle) * torch.finfo(torch.float64).eps) @ right
     weights = sigma * v - (sigma * S).T @ solution[: k - 1] - Y.T @ solution[k - 1 :]
-    return finite_copy(rows.combine(weights if bool(weights.isfinite().all()) else nothing))
+    if not bool(weights.isfinite().all()):
+        weights = nothing
+    return finite_copy(rows.combine(weights))
 
 
 def suspicious(scores: np.ndarray, most: int, references: np.ndarray, official: bool) -> np.ndarray:

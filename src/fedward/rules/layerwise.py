@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..core import Context, Plan, Reason, Rule, State, Traits, median_of
+from ..registry.bounds import Positive, Share
 from ..registry.entries import register
 from ..stack import (
     LayerMixed,
@@ -46,17 +47,10 @@ class LASA(Rule):
         ValueError: parameters out of bounds.
     """
 
-    sparsity: float = 0.3
-    norm_bound: float = 2.0
-    sign_bound: float = 1.0
+    sparsity: Share = 0.3
+    norm_bound: Positive = 2.0
+    sign_bound: Positive = 1.0
     declared = Traits(passes=4, properties=frozenset({"permutation", "scale", "columns", "unanimity"}))
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.sparsity <= 1:
-            raise ValueError(f"sparsity is a share from 0 to 1, got {self.sparsity}")
-        if not (self.norm_bound > 0 and self.sign_bound > 0):
-            raise ValueError(f"bounds are positive, got {self!r}")
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         return (SqNorms(), MagnitudeCounts()) if self.sparsity > 0 else (SqNorms(),)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..core import BoundError, Context, Mixer, ScalingMixer, Traits, median_of, smallest
+from ..registry.bounds import Count, Positive
 from ..registry.entries import register
 from ..stack import Dots, Gram, SqNorms, Statistic, Updates, cosines_to
 
@@ -30,12 +31,7 @@ class ClipNorm(ScalingMixer):
         ValueError: a radius that is neither positive nor "median".
     """
 
-    radius: float | Literal["median"]
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.radius != "median" and not self.radius > 0:
-            raise ValueError(f'the radius is a positive number or "median", got {self.radius!r}')
+    radius: Positive | Literal["median"]
 
     def statistics(self, context: Context) -> tuple[Statistic, ...]:
         return (SqNorms(),)
@@ -124,11 +120,7 @@ class Bucketing(Mixer):
     Algorithm 1. Up to f of the ceil(n / s) buckets hold a byzantine row, so the rule that follows has the same f.
     """
 
-    s: int
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _positive("s", self.s)
+    s: Count
 
     def rows(self, n: int) -> int:
         return -(-n // self.s)
@@ -148,12 +140,8 @@ class SequentialBucketing(Mixer):
     learning", 2023. In the first round, without a previous aggregate, clusters are by row order.
     """
 
-    s: int
+    s: Count
     declared = Traits(history=True)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _positive("s", self.s)
 
     def rows(self, n: int) -> int:
         return -(-n // self.s)
@@ -187,11 +175,7 @@ class GroupMajority(Mixer):
     Papailiopoulos, "DETOX: a redundancy-based framework for faster and more robust gradient aggregation", NeurIPS 2019.
     """
 
-    r: int = 3
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _positive("r", self.r)
+    r: Count = 3
 
     def rows(self, n: int) -> int:
         return -(-n // self.r)
@@ -217,11 +201,6 @@ def _means(buckets: Sequence[Tensor], n: int) -> Tensor:
     for row, bucket in zip(M, buckets, strict=True):
         row[bucket] = 1 / len(bucket)
     return M
-
-
-def _positive(name: str, value: int) -> None:
-    if value < 1:
-        raise ValueError(f"{name} counts rows, so {name} >= 1, got {value}")
 
 
 def _at_least(mixer: Mixer, n: int, fewest: int, formula: str) -> None:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from ..core import Context, Plan, Reason, Rule, State, Traits
-from ..core.state import NUMBERS, ROWS, check_remember, entries, key, recall, remember, updated
+from ..core.state import NUMBERS, ROWS, entries, key, recall, remember, updated
+from ..registry.bounds import Count, Decay, Natural, Positive
 from ..registry.entries import register
 from ..stack import Gram, Offset, SqNorms, Statistic, Updates, cosines, cosines_to, evened
 from .mixers import clip_factors
@@ -39,17 +40,11 @@ class FoolsGold(Rule):
         ValueError: parameters out of bounds.
     """
 
-    confidence: float = 1.0
-    remember: int = ROWS
+    confidence: Positive = 1.0
+    remember: Count = ROWS
     declared = Traits(
         history=True, by_client=True, passes=4, properties=frozenset({"permutation", "scale", "columns", "rotation"})
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.confidence > 0:
-            raise ValueError(f"confidence > 0 is needed, got {self.confidence}")
-        check_remember(self.remember)
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         alpha = foolsgold_weights(cosines(_history(updates, state, unit(updates)).gram()), self.confidence)
@@ -108,17 +103,11 @@ class RFFL(Rule):
         ValueError: parameters out of bounds.
     """
 
-    decay: float = 0.95
-    clip: float | None = 0.5
-    warmup: int = 10
-    remember: int = NUMBERS
+    decay: Decay = 0.95
+    clip: Positive | None = 0.5
+    warmup: Natural = 10
+    remember: Count = NUMBERS
     declared = Traits(history=True, by_client=True, properties=frozenset({"permutation", "columns", "rotation"}))
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.decay < 1 or self.warmup < 0 or not (self.clip is None or self.clip > 0):
-            raise ValueError(f"0 <= decay < 1, warmup >= 0 and clip > 0 are needed, got {self!r}")
-        check_remember(self.remember)
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         return (SqNorms(), Gram())
@@ -133,7 +122,8 @@ class RFFL(Rule):
     def _reputations(self, updates: Updates, state: State) -> Tensor:
         """Those of the clients present: (n,)."""
         alive = _alive(state)
-        return recall(state, "reputation", updates.ids, sum(alive) / len(alive) if alive else 1.0)
+        average = sum(alive) / len(alive) if alive else 1.0
+        return recall(state, "reputation", updates.ids, average)
 
     def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
         updates = plan.updates
@@ -177,4 +167,6 @@ def _shares(reputations: Tensor) -> Tensor:
     present = reputations >= 0
     kept = torch.where(present, reputations, 0.0)
     total = kept.sum()
-    return kept / total if total > 0 else present / present.sum().clamp_min(1).double()
+    if total > 0:
+        return kept / total
+    return present / present.sum().clamp_min(1).double()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from math import ceil
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..core import Context, Plan, Reason, Rule, State, Traits, finite_copy, median_of
+from ..registry.bounds import Above, AtMost, NotNegative
 from ..registry.entries import register
 from ..registry.parameters import Variant
 from ..stack import Dots, Gram, Sample, SignCounts, SqNorms, Statistic, Updates, cosines_to
@@ -62,19 +64,17 @@ class SignGuard(Rule):
         ValueError: parameters out of these bounds.
     """
 
-    lower: float = 0.1
-    upper: float = 3.0
-    fraction: float = 0.1
+    lower: NotNegative = 0.1
+    upper: NotNegative = 3.0
+    fraction: Annotated[float, Above(0), AtMost(1)] = 0.1
     clip: bool = True
     cluster: bool = True
     variant: Variant = "paper"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.lower <= self.upper:
-            raise ValueError(f"0 <= lower <= upper is needed, got lower={self.lower} and upper={self.upper}")
-        if not 0 < self.fraction <= 1:
-            raise ValueError(f"0 < fraction <= 1 is needed, got fraction={self.fraction}")
+        if self.lower > self.upper:
+            raise ValueError(f"lower <= upper is needed, got lower={self.lower} and upper={self.upper}")
 
     @property
     def official(self) -> bool:
@@ -288,8 +288,10 @@ def typical_cosines(gram: Tensor, norms: Tensor, *, official: bool = False) -> T
     n = len(norms)
     if n == 1 and not official:
         return torch.ones(1, dtype=torch.float64)
+    # The places of the median among the ranked cosines of a row: two, which are one where it is the lower one's.
     count = n if official else n - 1
-    middle = [(count - 1) // 2, (count - 1) // 2 if official else count // 2]
+    lower = (count - 1) // 2
+    middle = [lower, lower if official else count // 2]
     typical = []
     for rows in torch.arange(n).chunk(n * n // _ROOM + 1):
         cosines = cosines_to(gram[rows], norms[rows, None], norms)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ..core import Context, Plan, Reason, Rule, State, Traits, finite_copy, smallest
-from ..core.state import NUMBERS, check_remember, recall, remember, updated
+from ..core.state import NUMBERS, recall, remember, updated
+from ..registry.bounds import Count, NotNegative, Share
 from ..registry.entries import register
 from ..registry.parameters import Variant
 from ..stack import Gram, Statistic, Updates
@@ -82,14 +83,14 @@ class SIREN(Rule[_Books]):
         ValueError: parameters out of bounds, or no evaluator; weighted, and nobody says how many samples it has.
     """
 
-    threshold: float = 0.1
-    penalty: float = 0.45
-    award: float = 0.5
+    threshold: Share = 0.1
+    penalty: NotNegative = 0.45
+    award: NotNegative = 0.5
     rollback: Literal["recovered", "printed"] = "recovered"
     weighted: bool = False
     variant: Variant = "paper"
-    rounds: int = 40
-    remember: int = NUMBERS
+    rounds: Count = 40
+    remember: Count = NUMBERS
     declared = Traits(
         passes=3,
         properties=frozenset({"permutation"}),
@@ -98,12 +99,6 @@ class SIREN(Rule[_Books]):
         by_client=True,
         recorded=(_COUNT,),
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.threshold <= 1 or not (self.penalty >= 0 and self.award >= 0) or self.rounds < 1:
-            raise ValueError(f"0 <= threshold <= 1, penalty >= 0, award >= 0 and rounds >= 1 are needed, got {self!r}")
-        check_remember(self.remember)
 
     @property
     def official(self) -> bool:
@@ -124,6 +119,7 @@ class SIREN(Rule[_Books]):
         if bool(used.any()):
             weights = by_examples(updates.ids, context, used) if self.weighted else used.double() / used.sum()
 
+        # A step back takes the last step once more, the other way: as one more row, with weight -1.
         alarmed = case.branch in (TRUE, DIVERGENT)
         every_other = self.official and int(state.get(_STREAK, 0)) % 2 == 1
         stepped_back = alarmed and not every_other
@@ -133,13 +129,14 @@ class SIREN(Rule[_Books]):
             weights = torch.cat([weights, torch.tensor([-1.0], dtype=torch.float64)])
 
         counts, barred = self._book(recall(state, _COUNT, updates.ids, 0), case.benign, banned, used)
-        excused = [Reason.NO_EXAMPLES if ok else Reason.BANNED for ok in used.tolist()]
-        verdicts = zip(case.benign.tolist(), excused, case.reasons, strict=True)
+        reasons = list(case.reasons)
+        for i in case.benign.nonzero().flatten().tolist():  # who is benign and has no weight all the same
+            reasons[i] = Reason.NO_EXAMPLES if bool(used[i]) else Reason.BANNED
         return Plan(
             stack,
             weights,
             scores={_COUNT: counts, "accuracy": case.accuracy},
-            reasons=[excuse if ok else why for ok, excuse, why in verdicts],
+            reasons=reasons,
             judged=updates,
             note=case.branch,
             memo=_Books(clients=updates.ids, counts=counts, banned=barred, alarmed=alarmed, stepped_back=stepped_back),

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..core import Bound, Context, Plan, Reason, Rule, State, Traits, average_of, smallest
+from ..registry.bounds import Count, NotNegative
 from ..registry.entries import register
 from ..stack import Gram, Sample, Statistic, Updates, evened
 
@@ -32,9 +33,9 @@ class DnC(Rule):
     """
 
     f: int
-    iterations: int = 1
-    subsample: int = 10_000
-    filter: float = 1.0
+    iterations: Count = 1
+    subsample: Count = 10_000
+    filter: NotNegative = 1.0
     declared = Traits(
         bound=Bound(1, 1), properties=frozenset({"permutation", "scale", "unanimity", "mean", "translation"})
     )
@@ -42,11 +43,6 @@ class DnC(Rule):
     def traits(self) -> Traits:
         # No rule can tell one of two rows from the other in a way that neither order nor a shift of both changes.
         return self.declared.without("translation") if floor(self.filter * self.f) == 1 else self.declared
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.iterations < 1 or self.subsample < 1 or self.filter < 0:
-            raise ValueError(f"iterations >= 1, subsample >= 1 and filter >= 0 are needed, got {self!r}")
 
     def samples(self, context: Context) -> list[Sample]:
         """The sets of columns, one per iteration."""

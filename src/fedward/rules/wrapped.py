@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..core import Compound, Context, Plan, Rule, State
 from ..core.plan import M
+from ..registry.bounds import Natural
 from ..registry.entries import register
 from ..stack import Statistic, Updates
 from .coordinate import Mean, Median
@@ -39,22 +40,21 @@ class Delayed(Wrapped):
         ValueError: a negative start.
     """
 
-    start: int = 10
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.start < 0:
-            raise ValueError(f"start counts rounds from 0, got {self.start}")
+    start: Natural = 10
 
     @property
     def parts(self) -> tuple[Rule, ...]:
         return (Mean(), self.base)
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
-        return () if context.round < self.start else self.base.statistics(state, context)
+        return self._now(context).statistics(state, context)
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        return (Mean() if context.round < self.start else self.base).decide(updates, state, context)
+        return self._now(context).decide(updates, state, context)
 
     def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
-        return state if context.round < self.start else self.base.advance(state, plan, output, context)
+        return self._now(context).advance(state, plan, output, context)
+
+    def _now(self, context: Context) -> Rule:
+        """The rule of this round; the mean needs no statistics and remembers what it was given."""
+        return Mean() if context.round < self.start else self.base

@@ -73,7 +73,8 @@ class Parallel(Loop):
         try:
             self._passes = {id(worker): GroupedGradients(worker) for worker in workers}
         except UngroupableError:
-            self._passes, self.together = {}, False
+            self._passes = {}
+            self.together = False
 
     def messages(self, algorithm: Client, tasks: Sequence[Task], out: Tensor) -> list[Answer]:
         if self.together is not False and len(tasks) > 1:
@@ -156,17 +157,20 @@ class Parallel(Loop):
     ) -> Iterator[Answer]:
         """The answers; gradients are written to where they are sent from if every client asks for one."""
         direct = all(len(of_task) == 1 for of_task in batches)
-        for part in [slice(len(tasks))] if direct else _slices([len(b) for b in batches], _SCRATCH // out.shape[1]):
-            count = sum(len(of_task) for of_task in batches[part])
-            gradients = out[part] if direct else out.new_empty(count, out.shape[1])
+        counts = [len(of_task) for of_task in batches]
+        parts = [slice(len(tasks))] if direct else _slices(counts, _SCRATCH // out.shape[1])
+        for part in parts:
+            gradients = out[part] if direct else out.new_empty(sum(counts[part]), out.shape[1])
             losses = self._gradients(tasks[part], batches[part], gradients)
-            rows = iter(zip(gradients, losses, strict=True))
-            for task, of_task in zip(tasks[part], batches[part], strict=True):
-                its, its_losses = zip(*(next(rows) for _ in of_task), strict=True)
-                yield introduced(algorithm.answer(task, its, its_losses), task)
+            done = 0
+            for task, count in zip(tasks[part], counts[part], strict=True):
+                its = slice(done, done + count)
+                done += count
+                yield introduced(algorithm.answer(task, gradients[its].unbind(), losses[its]), task)
 
     def _gradients(self, tasks: Sequence[Task], batches: Sequence[Sequence[Samples]], out: Tensor) -> list[float]:
         """The gradients of all batches of all tasks into the rows of ``out``, in order, and the losses."""
+        # Every batch with its number among those of its task, and the number of the task: in the order of the rows.
         flat = [(turn, k, samples) for k, of_task in enumerate(batches) for turn, samples in enumerate(of_task)]
         streams = [self.local.stream(task.seed) for task in tasks]
         losses = torch.empty(len(flat), device=out.device)
@@ -184,7 +188,8 @@ class Parallel(Loop):
         for _, of_turn in groupby(order, key=lambda place: flat[place][0]):
             passes: list[list[int]] = []
             for size, of_size in groupby(of_turn, key=lambda place: len(flat[place][2][1])):
-                places, many = list(of_size), max(self.samples_at_once // size, 1)
+                places = list(of_size)
+                many = max(self.samples_at_once // size, 1)
                 passes += [places[i : i + many] for i in range(0, len(places), many)]
             list(self._each(one_pass, passes))
         return [float(loss) for loss in losses.tolist()]
@@ -192,7 +197,8 @@ class Parallel(Loop):
 
 def _slices(counts: Sequence[int], room: int) -> list[slice]:
     """Successive slices of the counts, each with a sum of at most ``room`` or of one count."""
-    edges, total = [0], 0
+    edges = [0]
+    total = 0
     for k, count in enumerate(counts):
         if total and total + count > room:
             edges.append(k)

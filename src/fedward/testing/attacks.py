@@ -15,7 +15,7 @@ from .aliasing import check_attack_keeps_copies
 from .compare import close, equal
 from .rounds import attack_rounds
 from .stacks import COLUMNS, rows_of_both
-from .suite import Check, CheckOutcome, OnFail, carry_out
+from .suite import Check, CheckOutcome, OnFail, run_checks
 
 _SIZES = ((13, 4, COLUMNS), (5, 1, 7), (1, 1, 1))  # honest and byzantine clients, columns
 _ROUNDS = 4
@@ -36,7 +36,7 @@ def check_attack(attack: Attack, *, on_fail: OnFail = "raise") -> tuple[CheckOut
     Raises:
         AssertionError: checks failed; the message has a line for each of them.
     """
-    return carry_out(attack_checks(attack), on_fail)
+    return run_checks(attack_checks(attack), on_fail)
 
 
 def attack_checks(attack: Attack) -> tuple[Check, ...]:

@@ -27,7 +27,7 @@ from .stacks import (
     said,
     without_byzantine,
 )
-from .suite import Check, CheckOutcome, OnFail, carry_out
+from .suite import Check, CheckOutcome, OnFail, run_checks
 
 Oracle = Callable[[np.ndarray], np.ndarray]
 
@@ -45,7 +45,7 @@ def check_rule(rule: Rule, *, oracle: Oracle | None = None, on_fail: OnFail = "r
     Raises:
         AssertionError: checks failed; the message has a line for each of them.
     """
-    return carry_out(rule_checks(rule, oracle=oracle), on_fail)
+    return run_checks(rule_checks(rule, oracle=oracle), on_fail)
 
 
 def rule_checks(rule: Rule, *, oracle: Oracle | None = None) -> tuple[Check, ...]:

@@ -44,7 +44,7 @@ class CheckOutcome:
         return f"{self.name}: {self.why or 'passed'}"
 
 
-def carry_out(checks: Iterable[Check], on_fail: OnFail) -> tuple[CheckOutcome, ...]:
+def run_checks(checks: Iterable[Check], on_fail: OnFail) -> tuple[CheckOutcome, ...]:
     """Run all checks.
 
     Args:

@@ -20,7 +20,7 @@ from .compare import close
 from .probes import PROBES
 from .rounds import attack_rounds
 from .stacks import fewest, root_data, rows_of_both
-from .suite import Check, CheckOutcome, OnFail, carry_out
+from .suite import Check, CheckOutcome, OnFail, run_checks
 
 Make = Callable[[Any], Component]
 
@@ -42,7 +42,7 @@ def check_wrapper(make: Make, kind: str = "rule", *, on_fail: OnFail = "raise") 
     Raises:
         AssertionError: a trait is lost, or claimed without ground; the message has a line for each such part.
     """
-    return carry_out(wrapper_checks(make, kind), on_fail)
+    return run_checks(wrapper_checks(make, kind), on_fail)
 
 
 def wrapper_checks(make: Make, kind: str = "rule") -> tuple[Check, ...]:

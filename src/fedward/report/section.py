@@ -1,0 +1,208 @@
+"""What the page says of one run: its figures with their captions, its times, its configuration."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from ..sim.record import mean_of_known
+from . import rates, scores, style
+from .clientmap import clients_by_round
+from .grid import Placed, plain, unique
+from .pieces import count, cut, figure, per_cent, table
+from .runs import RunData
+from .series import step_of, window_of
+
+
+def clients_in_words(run: RunData) -> str:
+    """How many clients a run has, and how many of them are byzantine, where that is known."""
+    byzantine = f", {len(run.byzantine_ids) or 'none'} byzantine" if run.byzantine_known else ""
+    return f"{count(run.clients, 'client')}{byzantine}"
+
+
+def rounds_in_words(run: RunData) -> str:
+    """How many rounds are on record, and of how many, where more are planned."""
+    planned = run.config.get("rounds")
+    if isinstance(planned, int) and planned > run.rounds:
+        return f"{run.rounds:,} of {planned:,}"
+    return f"{run.rounds:,}"
+
+
+def run_section(number: int, entry: Placed, is_open: bool) -> str:
+    """All that there is to say of a run, folded up unless it is open."""
+    run = entry.run
+    name = f"run-{number}"
+    facts = []
+    if run.best is not None:
+        facts.append(f"best {per_cent(run.best.accuracy, 2)}")
+    rate = mean_of_known(r.byzantine_accepted for r in run.records)
+    if rate is not None:
+        facts.append(f"byzantine accepted {rate:.1%}")
+    return (
+        f'<details class="run" id="{name}"{" open" * is_open}>'
+        f'<summary><span class="name">{cut(entry.label, 80)}</span>'
+        f'<span class="facts">{" &middot; ".join(facts)}</span></summary>\n<div class="body">\n'
+        f"<p>{escape(entry.row)} against {escape(entry.column)}; {clients_in_words(run)}; "
+        f"rounds: {rounds_in_words(run)}.</p>\n"
+        + "".join(f'<p class="note">{escape(note)}</p>\n' for note in run.notes)
+        + _success(run, name)
+        + _acceptance(run, name)
+        + _scores(run, name)
+        + _signs(run, name)
+        + _client_map(run, name)
+        + _time(run)
+        + _configuration(run)
+        + "</div></details>\n"
+    )
+
+
+def _smoothing(run: RunData, rounds: str = "rounds") -> str:
+    """What a point of a line is, and which rounds have one."""
+    window = window_of(run.rounds)
+    step = step_of(run.rounds)
+    smooth = f"Each point is the mean of the last {window} {rounds}" if window > 1 else "Each point is one round"
+    if step == 1:
+        return f"{smooth}."
+    if step <= 3:
+        return f"{smooth}; one round in {step} is drawn."
+    return f"{smooth}; every {step}th round is drawn."
+
+
+def _success(run: RunData, name: str) -> str:
+    drawn = rates.success(run)
+    if drawn is None:
+        return ""
+    caption = (
+        "The attack is after some samples alone. Its line is the mean confidence with which the model takes them for "
+        "what the attack wants; the other is the accuracy on all samples, which need not suffer."
+    )
+    return "<h3>Success of the attack</h3>\n" + figure(f"{name}-success", drawn, caption, "Attack success over rounds")
+
+
+def _acceptance(run: RunData, name: str) -> str:
+    head = "<h3>Accepted clients</h3>\n"
+    drawn = rates.acceptance(run)
+    if drawn is None:
+        return f"{head}<p>No accepted rates were recorded.</p>\n"
+    if run.byzantine_ids:
+        caption = (
+            "Share of the honest and of the byzantine clients that the rule accepted. Best is honest (solid) at "
+            "100% and byzantine (dashed) at 0%; where the two lines meet, the rule cannot tell them apart. "
+        )
+    elif run.byzantine_known:
+        caption = "Share of the clients that the rule accepted; there are no byzantine clients in this run. "
+    else:
+        caption = "Share of the clients that the rule accepted. "
+    return head + figure(f"{name}-accepted", drawn, caption + _smoothing(run), "Accepted rates over rounds")
+
+
+def _scores(run: RunData, name: str) -> str:
+    told = scores.decisions(run)
+    parts = [f"<p>{told}</p>\n"] if told else []
+    for number, score in enumerate(scores.score_names(run)):
+        title = escape(score[:1].upper() + score[1:])
+        caption = f"{title} of each client after each round, byzantine clients dashed."
+        parts.append(f"<h3>{title}</h3>\n" + figure(f"{name}-score-{number}", scores.score(run, score), caption, title))
+    return "".join(parts)
+
+
+def _signs(run: RunData, name: str) -> str:
+    head = "<h3>Signs of the gradients</h3>\n"
+    drawn = rates.signs(run)
+    if drawn is None:
+        return f"{head}<p>No sign shares were recorded.</p>\n"
+    caption = "Mean share of positive, zero and negative coordinates in the gradients that the clients sent. "
+    if len(drawn["data"]) > 3:
+        caption += "Where honest and byzantine lines part, the signs alone betray the attack. "
+    counted = rates.with_signs(run)
+    if counted.rounds < run.rounds:
+        caption += f"Signs were counted in {counted.rounds} of {run.rounds} rounds. "
+    return head + figure(f"{name}-signs", drawn, caption + _smoothing(counted, "counts"), "Shares of signs over rounds")
+
+
+def _client_map(run: RunData, name: str) -> str:
+    drawn = clients_by_round(run)
+    width = drawn["cells"]["width"]
+    swatch = '<span><span class="swatch" style="background:{}"></span>{}</span>'
+    blend = f"linear-gradient(90deg,{style.DROPPED},{style.BETWEEN},{style.ACCEPTED})"
+    key = [swatch.format(style.ACCEPTED, "accepted"), swatch.format(style.DROPPED, "dropped")]
+    key += [swatch.format(style.ABSENT, "did not take part")]
+    if width > 1:
+        key.append(swatch.replace("swatch", "swatch blend").format(blend, "in some rounds of the column"))
+    if width == 1:
+        caption = "Every client (row) in every round (column)"
+    else:
+        caption = (
+            f"Every client (row); each column sums up {width} successive rounds and its colour is the share "
+            "of them, of those the client took part in, in which the client was accepted"
+        )
+    if run.byzantine_ids:
+        caption += (
+            ". The byzantine clients are at the bottom, below the line: a rule that works leaves them in the "
+            "colour of dropped and the rest in the colour of accepted. A row that differs from its group is "
+            "worth a look"
+        )
+    return f'<h3>Who was accepted, round by round</h3>\n<div class="key">{"".join(key)}</div>\n' + figure(
+        f"{name}-clients",
+        drawn,
+        f"{caption}.{_reasons(run)}",
+        "Accepted clients by round",
+    )
+
+
+def _reasons(run: RunData) -> str:
+    """One sentence: how often each reason struck honest and byzantine clients."""
+    byzantine = set(run.byzantine_ids)
+    counts: dict[str, Counter[bool]] = {}
+    for record in run.records:
+        for client, reason in record.reasons.items():
+            if 0 <= client < run.clients and record.accepted[client] is False:
+                counts.setdefault(reason, Counter())[client in byzantine] += 1
+    if not counts:
+        return ""
+    parts = []
+    for reason, struck in sorted(counts.items(), key=lambda item: -item[1].total()):
+        sides = f"honest {struck[False]:,}, byzantine {struck[True]:,}" if byzantine else f"{struck[False]:,}"
+        parts.append(f"{escape(reason)} ({sides})")
+    return f" Reasons, with the times they led to a drop: {', '.join(parts)}."
+
+
+def _time(run: RunData) -> str:
+    phases = unique([phase for record in run.records for phase in record.seconds])
+    total = sum(sum(record.seconds.values()) for record in run.records)
+    if not phases or total <= 0:
+        return ""
+    rows = []
+    for phase in phases:
+        spent = sum(record.seconds.get(phase, 0.0) for record in run.records)
+        rows.append([escape(phase), f"{1000 * spent / run.rounds:,.3g}", f"{spent:,.1f}", f"{spent / total:.0%}"])
+    rows.append(["all", f"{1000 * total / run.rounds:,.3g}", f"{total:,.1f}", "100%"])
+    return "<h3>Time</h3>\n" + table(["Phase", "ms per round", "Seconds", "Share"], rows, 1)
+
+
+def _configuration(run: RunData) -> str:
+    def block(title: str, entries: Mapping[str, Any]) -> str:
+        rows = "".join(f"<tr><th>{escape(k)}</th><td>{escape(plain(v))}</td></tr>\n" for k, v in entries.items())
+        return f'<h3>{title}</h3>\n<table class="config">{rows}</table>\n' if rows else ""
+
+    nobody = "none" if run.byzantine_known else "unknown"
+    who = {"byzantine clients": _ranges(run.byzantine_ids) or nobody, "folder": run.folder}
+    return (
+        '<details class="config"><summary>Configuration</summary>\n'
+        + block("Settings", {**run.config, **who})
+        + block("Versions", run.versions)
+        + "</details>\n"
+    )
+
+
+def _ranges(ids: Sequence[int]) -> str:
+    """Sorted indices with runs of neighbours written as ranges: 0-3, 7."""
+    parts: list[list[int]] = []
+    for index in ids:
+        if parts and index == parts[-1][1] + 1:
+            parts[-1][1] = index
+        else:
+            parts.append([index, index])
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)

@@ -1,0 +1,52 @@
+"""Audits of federations as runs that a report can show."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedward.report import ReportError
+from fedward.report.audits import load_audit
+from fedward.sim import Record
+
+
+def node(number: int, reason: str = "accepted") -> dict[str, Any]:
+    return {"node": str(number), "accepted": reason == "accepted", "reason": reason, "weight": None, "scores": {}}
+
+
+def audit_of(folder: Path, *lines: dict[str, Any]) -> Path:
+    file = folder / "audit.jsonl"
+    file.write_text("".join(json.dumps({"rule": "krum", "seconds": 0.5, **line}) + "\n" for line in lines))
+    return file
+
+
+def test_an_audit_becomes_the_records_that_a_simulation_has(tmp_path: Path) -> None:
+    # The first line is of before lines had a format.
+    first = {"round": 1, "skipped": None, "nodes": [node(7), node(30, "far"), node(5, "missing")]}
+    second = {"format": 1, "round": 2, "skipped": "too few", "nodes": [node(7, "malformed"), node(30)]}
+    run = load_audit(audit_of(tmp_path, first, second))
+    assert run.config["nodes"] == ["5", "7", "30"]
+    assert run.records == (
+        Record(
+            round=1,
+            accepted=(None, True, False),
+            honest_accepted=0.5,
+            reasons={2: "far"},
+            seconds={"aggregate": 0.5},
+        ),
+        Record(
+            round=2,
+            accepted=(None, False, True),
+            honest_accepted=0.5,
+            reasons={1: "malformed"},
+            seconds={"aggregate": 0.5},
+            skipped="too few",
+        ),
+    )
+    assert run.notes[-1] == "Rounds that left the model as it was: 1, the first round 2 (too few)."
+
+
+def test_an_audit_of_another_format_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ReportError, match=r"round 3 is of format 2, but this version of fedward reads format 1; use"):
+        load_audit(audit_of(tmp_path, {"format": 2, "round": 3, "nodes": [node(7)]}))
