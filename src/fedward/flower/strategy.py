@@ -21,6 +21,7 @@ from torch import Tensor
 from ..core import EXAMPLES, Aggregator, BoundError, Evaluator, Rule, State
 from ..core import Result as Judgement
 from ..registry.notation import describe, parse
+from ..registry.parameters import check_value
 from ..stack.layout import Buffers, Integers
 from .algorithms import CLASS
 from .audit import Audit, AuditFile, Verdict, verdicts
@@ -121,7 +122,7 @@ class Robust(Screened):
         self.classes = classes
         self._by_examples = trust_examples or uses_examples(made)
         self._buffers = fixed(buffers)
-        self._integers = integers
+        self._integers: Integers = check_value(type(self).__name__, "integers", integers, Integers)
         self._rule = describe(made)
         self.audits: list[Audit] = []
         self._file = None if audit is None else AuditFile(audit)

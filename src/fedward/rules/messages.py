@@ -42,6 +42,8 @@ def _examples(context: Context, client: Any) -> Any:
 
 
 def _positive(value: Any) -> float:
+    if isinstance(value, Tensor | np.ndarray) and value.ndim == 0:
+        value = value.item()
     if not isinstance(value, Real) or isinstance(value, bool):
         return 0.0
     try:
@@ -67,7 +69,7 @@ def by_examples(ids: Sequence[Any], context: Context, among: Tensor | None = Non
     counts = examples(ids, context)
     if not bool((counts > 0).any()):
         raise ValueError(
-            f"weighted=True goes by the samples that clients say they have, and none of the {len(counts)} clients "
+            f"weighted=True uses the samples that clients say they have, and none of the {len(counts)} clients "
             f"says a positive number: pass messages={{id: {{{EXAMPLES!r}: 250}}, ...}} "
             f"({' and '.join(_SPELLINGS[1:])} are read as well), or leave weighted out"
         )
