@@ -21,7 +21,7 @@ from fedward.redteam import load_examination
 _SHOWN = 6  # of the files that have changed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Part:
     """Figures of a folder that were made together.
 
@@ -51,7 +51,10 @@ def parts(experiment: Experiment) -> list[Part]:
     found: dict[tuple[str | None, str | None], list[str]] = {}
     for name, versions in _recorded(experiment):
         found.setdefault((versions.get("code"), versions.get("commit")), []).append(name)
-    return [Part(*made_by, figures[0], len(figures)) for made_by, figures in found.items()]
+    return [
+        Part(code=made_code, commit=made_commit, first=figures[0], count=len(figures))
+        for (made_code, made_commit), figures in found.items()
+    ]
 
 
 def _recorded(experiment: Experiment) -> Iterator[tuple[str, Mapping[str, Any]]]:

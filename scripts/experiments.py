@@ -24,7 +24,7 @@ KEYS = frozenset({"all", "runs", "redteam", "script", "pictures"})
 GRID = ("attack", "rule")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """One run, or the examination of one rule.
 
@@ -48,7 +48,7 @@ class Job:
         return work / self.experiment / f"{file_name(self.spec.resolved()['rule'])}.jsonl"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Experiment:
     """A folder of results.
 
@@ -101,7 +101,8 @@ def read(name: str, results: Path = RESULTS) -> Experiment:
     if unknown := table.keys() - KEYS:
         raise SpecError(f"{file}: unknown {', '.join(sorted(unknown))}; there are {', '.join(sorted(KEYS))}")
     common = table.get("all", {})
-    jobs = [Job(name, key, make_spec(values)) for key, values in _runs(common, table.get("runs", []))]
+    runs = _runs(common, table.get("runs", []))
+    jobs = [Job(experiment=name, name=key, spec=make_spec(values)) for key, values in runs]
     refused: dict[str, str] = {}
     if "redteam" in table:
         examinations, refused = _examinations(name, common, table["redteam"])
@@ -109,8 +110,13 @@ def read(name: str, results: Path = RESULTS) -> Experiment:
     places = [job.place(Path()) for job in jobs]
     if twice := {str(place) for place in places if places.count(place) > 1}:
         raise SpecError(f"{file}: several runs are called {', '.join(sorted(twice))}; give one a group of its own")
-    pictures = tuple(table.get("pictures", ()))
-    return Experiment(file.parent, tuple(jobs), pictures, table.get("script", {}), refused)
+    return Experiment(
+        folder=file.parent,
+        jobs=tuple(jobs),
+        pictures=tuple(table.get("pictures", ())),
+        script=table.get("script", {}),
+        refused=refused,
+    )
 
 
 def _runs(common: Mapping[str, Any], groups: list[Mapping[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -130,7 +136,8 @@ def _examinations(name: str, common: Mapping[str, Any], table: Mapping[str, Any]
         lambda rule: make_spec({**common, "rule": rule, "attack": "no-attack"}),
         common.get("byzantine", _default("byzantine")),
     )
-    return [Job(name, rule, spec, options) for rule, spec in specs.items()], refused
+    jobs = [Job(experiment=name, name=rule, spec=spec, options=options) for rule, spec in specs.items()]
+    return jobs, refused
 
 
 def _default(key: str) -> Any:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fedward.cli import commands
+from fedward.experiments.run import in_folders
 from fedward.experiments.spec import RunSpec, file_name, make_spec
 from tests.cli.test_cli import QUICK, failure, invoke, quick, records
 
@@ -83,7 +83,7 @@ def test_names_that_files_cannot_tell_apart_get_a_number() -> None:
     same = [spec.model_copy() for spec in specs]
     for spec in same:
         object.__setattr__(spec, "name", lambda: "same")
-    places = commands._places(same, Path("there"))
+    places = in_folders(same, Path("there"))
     assert list(places) == [Path("there/same"), Path("there/same-2")]
 
 

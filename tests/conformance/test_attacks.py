@@ -190,8 +190,8 @@ CASES: dict[str, list[tuple[attacks.Attack, Oracle]]] = {
     ],
 }
 ELSEWHERE = {  # those of many calls or many parts, by the file below tests/attacks that compares them
-    "mimic": "test_memory.py",
-    "poisonedfl": "test_memory.py",
+    "mimic": "test_over_time.py",
+    "poisonedfl": "test_over_time.py",
     "repeat": "test_repeat.py",
     "schedule": "test_schedule.py",
     "random-schedule": "test_schedule.py",

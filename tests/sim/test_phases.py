@@ -15,6 +15,7 @@ from fedward.clients import ClassMomentum, Gradient, LocalSGD
 from fedward.core import Context, Skipped, Step
 from fedward.sim import Dataset, Split, federate
 from fedward.sim.cohort import Arrivals, Cohort
+from fedward.sim.inbox import Inbox
 from fedward.sim.parallel import Parallel
 from fedward.sim.phases import Phases, Stepped, mean_buffers
 from fedward.sim.progress import Progress
@@ -126,6 +127,21 @@ def test_rows_that_were_under_way_come_between_those_just_computed(attack: attac
         spared = client in BAD and attack.traits().knows == "honest"
         computed = torch.zeros_like(row) if spared else everyone.cohort.inbox.rows[client]
         torch.testing.assert_close(row, rows.get(client, computed))
+
+
+@pytest.mark.parametrize("waiting", [(0,), (1, 2), (0, 3, 5), (5,), (0, 1, 2, 3), ()], ids=str)
+def test_rows_are_brought_into_order_without_being_lost(waiting: tuple[int, ...]) -> None:
+    inbox, computed = Inbox(6, torch.zeros(2)), [i for i in range(6) if i not in waiting]
+
+    class Given:
+        def messages(self, algorithm: Any, tasks: Any, out: torch.Tensor) -> list[Any]:
+            for place, i in enumerate(computed):
+                out[place] = i
+            return []
+
+    inbox.compute(Given(), Gradient(batch_size=1), [])  # type: ignore[arg-type]
+    inbox.arrange([torch.full((2,), float(i)) if i in waiting else None for i in range(6)])
+    assert inbox.rows[:, 0].tolist() == [0, 1, 2, 3, 4, 5]
 
 
 def test_what_clients_say_reaches_the_rule_as_the_attack_wants_it() -> None:

@@ -85,14 +85,15 @@ class Wider(Record):
 
     drift: Annotated[float | None, Form(write=lambda drift: drift and -drift, read=lambda drift: -drift)] = None
     by_layer: Mapping[str, tuple[int, ...]] | None = None
+    last: bool = False
 
 
 def test_a_field_is_added_in_one_place():
-    record = Wider(round=1, accepted=(True,), drift=0.5, by_layer={"conv": (1, 2)})
+    record = Wider(round=1, accepted=(True,), drift=0.5, by_layer={"conv": (1, 2)}, last=True)
     assert record.to_json()["drift"] == -0.5
     assert Wider.from_json(json.loads(json.dumps(record.to_json()))) == record
     assert Wider.from_json(Record(round=1, accepted=(True,)).to_json()).drift is None
-    assert [field.name for field in fields(Wider)][-2:] == ["drift", "by_layer"]
+    assert [field.name for field in fields(Wider)][-3:] == ["drift", "by_layer", "last"]
 
 
 def test_an_annotation_without_a_form_is_refused():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from itertools import product
 from pathlib import Path
@@ -17,7 +17,7 @@ from .. import catalogue
 from ..core import reads
 from ..data.sources import SOURCES
 from ..experiments.pool import Failed, cores
-from ..experiments.run import Summary, execute, run_grid
+from ..experiments.run import Summary, execute, in_folders, run_grid
 from ..experiments.spec import RunSpec, SpecError, each_rule, file_name, load_spec, make_spec
 from ..redteam import EVERYTHING, Examination, examination_steps, examine, examine_all
 from ..registry.entries import Entry
@@ -70,7 +70,7 @@ def run(
     for warning in dict.fromkeys(spec.warning for spec in specs if spec.warning):
         display.say(warning, display.err)
     if len(specs) > 1:
-        outcomes = _grid(_places(specs, out or Path("runs")), fresh, threads)
+        outcomes = _grid(in_folders(specs, out or Path("runs")), fresh, threads)
     else:
         path = out or Path("runs") / specs[0].name()
         outcomes = {path: _single(specs[0], path, fresh, threads)}
@@ -219,18 +219,6 @@ def _choices(rules: list[str], attacks: list[str]) -> Iterator[dict[str, str]]:
 
 def _spec(config: Path | None, values: Mapping[str, Any]) -> RunSpec:
     return make_spec(values) if config is None else load_spec(config, **values)
-
-
-def _places(specs: Sequence[RunSpec], parent: Path) -> dict[Path, RunSpec]:
-    """A folder for each specification; one that is there twice is run once."""
-    jobs: dict[Path, RunSpec] = {}
-    for spec in specs:
-        path, number = parent / spec.name(), 1
-        while path in jobs and jobs[path].resolved() != spec.resolved():  # names that differ only in what files refuse
-            number += 1
-            path = parent / f"{spec.name()}-{number}"
-        jobs[path] = spec
-    return jobs
 
 
 def _single(spec: RunSpec, path: Path, fresh: bool, threads: int | None) -> Summary:

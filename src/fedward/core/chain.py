@@ -24,7 +24,9 @@ from .plan import Plan
 from .rule import BoundError, Rule
 from .state import State, finite_copy
 
-_PREVIOUS = "previous aggregate"  # where a chain keeps it for its mixers, beside the state of its rule
+# Where a chain keeps it for its mixers. The rule's own entries stand beside it as they would without a chain, and not
+# under a part's name: several mixers, or chains in chains, share the one copy.
+_PREVIOUS = "previous aggregate"
 
 
 class Mixer(Component):

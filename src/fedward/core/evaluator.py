@@ -58,7 +58,11 @@ class RootEvaluator:
             raise ValueError(f"root data needs samples, as many inputs as labels, got {len(inputs)} and {len(labels)}")
         if step == 0:
             raise ValueError("step says where an aggregate moves the model: -lr for gradients, 1 for changes, got 0")
-        self.model, self.inputs, self.labels, self.step, self.train = model, inputs, labels, step, train
+        self.model = model
+        self.inputs = inputs
+        self.labels = labels
+        self.step = step
+        self.train = train
 
     def update(self) -> Tensor:
         """See `Evaluator.update`."""
@@ -103,7 +107,8 @@ class Once:
     """An evaluator that works out its update once a round: what is known of a tensor is known of that very object."""
 
     def __init__(self, evaluator: Evaluator) -> None:
-        self.losses, self.error_rates = evaluator.losses, evaluator.error_rates
+        self.losses = evaluator.losses
+        self.error_rates = evaluator.error_rates
         self._evaluator = evaluator
         self._update: Tensor | None = None
 

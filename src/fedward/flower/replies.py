@@ -44,7 +44,8 @@ class _ReplyError(Exception):
 
     def __init__(self, fault: Fault, detail: str) -> None:
         super().__init__(detail)
-        self.fault, self.detail = fault, detail
+        self.fault = fault
+        self.detail = detail
 
 
 @dataclass(frozen=True, kw_only=True)

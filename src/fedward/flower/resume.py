@@ -70,9 +70,12 @@ def restore(strategy: FedAvg, optimiser: Mapping[str, Any]) -> None:
 
 def finite_memory(strategy: FedAvg) -> bool:
     """Whether all that a strategy's optimiser remembers is finite."""
-    kept = [getattr(strategy, name, None) for name in (*_BY_NAME, _BY_PLACE)]
-    arrays = [a for value in kept if value for a in (value.values() if isinstance(value, Mapping) else value)]
-    return all(bool(np.isfinite(array).all()) for array in arrays)
+    for name in (*_BY_NAME, _BY_PLACE):
+        kept = getattr(strategy, name, None) or ()
+        arrays = kept.values() if isinstance(kept, Mapping) else kept
+        if not all(np.isfinite(array).all() for array in arrays):
+            return False
+    return True
 
 
 def _optimiser(strategy: FedAvg) -> dict[str, Any]:

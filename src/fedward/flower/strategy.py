@@ -21,6 +21,7 @@ from torch import Tensor
 from ..core import EXAMPLES, Aggregator, BoundError, Evaluator, Rule, State
 from ..core import Result as Judgement
 from ..registry.notation import describe, parse
+from ..registry.parameters import check_value
 from ..stack.layout import Buffers, Integers
 from .algorithms import CLASS
 from .audit import Audit, AuditFile, Verdict, verdicts
@@ -116,10 +117,12 @@ class Robust(Screened):
         self._train_metrics = _taken(own, "train_metrics_aggr_fn")
         self._evaluate_metrics = _taken(own, "evaluate_metrics_aggr_fn")
         self.weighted_by_key: str = strategy.weighted_by_key
-        self.trust_examples, self.evaluator, self.classes = trust_examples, evaluator, classes
+        self.trust_examples = trust_examples
+        self.evaluator = evaluator
+        self.classes = classes
         self._by_examples = trust_examples or uses_examples(made)
         self._buffers = fixed(buffers)
-        self._integers = integers
+        self._integers: Integers = check_value(type(self).__name__, "integers", integers, Integers)
         self._rule = describe(made)
         self.audits: list[Audit] = []
         self._file = None if audit is None else AuditFile(audit)
@@ -157,7 +160,8 @@ class Robust(Screened):
         With a checkpoint, from its model instead of ``initial_arrays``, and with its rounds counted in.
         """
         if self._checkpoint is None:
-            self.round, self.arrays = 0, None  # as Flower's: another start is another run
+            self.round = 0  # as Flower's: another start is another run
+            self.arrays = None
         done = self._before = self.round
         evaluate = None if evaluate_fn is None else lambda number, arrays: evaluate_fn(number + done, arrays)
         first = initial_arrays if self.arrays is None else self.arrays
@@ -347,7 +351,8 @@ class Robust(Screened):
 
     def _restore(self, path: Path) -> None:
         saved = load_saved(path, self._identity())
-        self.round, self.arrays = saved.round, saved.arrays
+        self.round = saved.round
+        self.arrays = saved.arrays
         self.aggregator.load_state_dict(saved.aggregator)
         restore(self._optimiser, saved.optimiser)
 

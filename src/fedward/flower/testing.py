@@ -36,7 +36,10 @@ class InProcess(Grid):
         lost: Callable[[int, int], bool] = lambda node, round: False,
         shuffle: int | None = None,
     ) -> None:
-        self.app, self.nodes, self.lost, self.shuffle = app, list(nodes), lost, shuffle
+        self.app = app
+        self.nodes = list(nodes)
+        self.lost = lost
+        self.shuffle = shuffle
         self.run_config = dict(run_config or {})
         self.contexts: dict[int, Context] = {}
         for node in self.nodes:

@@ -186,12 +186,13 @@ def register(
     """
 
     def decorate(cls: M) -> M:
+        own_kind = _kind_of(cls, kind, name)
         key = _key(name)
         known = _ENTRIES if _is_packaged(cls) else _entries()  # nobody takes the name of one that is not loaded yet
         taken = known.get(key)
         if taken and _origin(taken.cls) != _origin(cls):
             raise ValueError(f"the name {name!r} is taken by {_origin(taken.cls)}")
-        _ENTRIES[key] = Entry(name, _kind_of(cls, kind, name), cls, paper, complexity, _example(cls, example))
+        _ENTRIES[key] = Entry(name, own_kind, cls, paper, complexity, _example(cls, example))
         return cls
 
     return decorate

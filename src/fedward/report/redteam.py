@@ -42,9 +42,9 @@ def write_examinations(
     """
     if not examinations:
         raise ReportError("no examinations to show; run `fedward redteam --rule NAME` first")
-    several = len(examinations) > 1
-    body = (_summary(examinations) + _map(examinations)) if several else ""
-    body += "".join(_section(number, e, not several) for number, e in enumerate(examinations, 1))
+    alone = len(examinations) == 1
+    body = "" if alone else _summary(examinations) + _map(examinations)
+    body += "".join(_section(number, e, alone) for number, e in enumerate(examinations, 1))
     if refused:
         lines = "".join(f"<li>{escape(rule)}: {escape(why)}</li>" for rule, why in refused.items())
         body += f"<h2>Not examined</h2>\n<ul>{lines}</ul>\n"
@@ -59,7 +59,8 @@ def _lead(examinations: Sequence[Examination]) -> str:
     facts += [str(s["data"]), str(s["model"]), str(s["partition"])]
     facts += [f"{s['clients']} clients, {s['byzantine']} byzantine", f"trained for {s['rounds']} rounds"]
     made_by = {str((v or {}).get("code", "unknown")) for e in examinations for v in e.versions}
-    facts += [f"code {', '.join(sorted(made_by))}"] if made_by else []
+    if made_by:
+        facts.append(f"code {', '.join(sorted(made_by))}")
     return " &middot; ".join(map(escape, facts))
 
 
@@ -72,7 +73,8 @@ def _summary(examinations: Sequence[Examination]) -> str:
     head += ["Accuracy<br>without", "Lowest<br>accuracy", "Under"]
     rows = []
     for number, e in enumerate(examinations, 1):
-        worst, trained = e.worst()[0][1], e.trained[:1]
+        _, worst = e.worst()[0]
+        lowest = e.trained[0] if e.trained else None
         rows.append(
             [
                 f'<a href="#run-{number}">{escape(e.rule)}</a>',
@@ -82,8 +84,8 @@ def _summary(examinations: Sequence[Examination]) -> str:
                 f"{worst.progress:.2f}",
                 per_cent(worst.byzantine_accepted, 0),
                 per_cent(e.untouched, 1),
-                per_cent(trained[0].accuracy, 1) if trained else NONE,
-                escape(label(trained[0].attack)) if trained else NONE,
+                per_cent(lowest.accuracy, 1) if lowest else NONE,
+                escape(label(lowest.attack)) if lowest else NONE,
             ]
         )
     caption = f"Each rule with its worst attack, by kappa. {_EXPLAINED} Accuracies are those of a short training run."
@@ -122,7 +124,7 @@ def _section(number: int, e: Examination, alone: bool) -> str:
     rows = [
         [
             escape(kind),
-            escape(label(f.attack)) + f"<small>refused in {f.refused} rounds</small>" * bool(f.refused),
+            _strength(f),
             _number(f.kappa),
             f"{f.progress:.2f}",
             per_cent(f.byzantine_accepted, 0),
@@ -131,7 +133,7 @@ def _section(number: int, e: Examination, alone: bool) -> str:
         ]
         for kind, f in worst
     ]
-    most = worst[0][1]
+    _, most = worst[0]
     return (
         f'<details class="run" id="run-{number}"{" open" * alone}><summary><span class="name">{escape(e.rule)}</span>'
         f'<span class="facts">worst: {escape(label(most.attack))}, kappa {_number(most.kappa)}</span></summary>\n'
@@ -139,6 +141,11 @@ def _section(number: int, e: Examination, alone: bool) -> str:
         "Accuracy is that after a short training run, where one was made; without attack it is "
         f"{per_cent(e.untouched, 1)}.</p>\n</div></details>\n"
     )
+
+
+def _strength(finding: Finding) -> str:
+    refused = f"<small>refused in {finding.refused} rounds</small>" if finding.refused else ""
+    return escape(label(finding.attack)) + refused
 
 
 def _dots(number: int, e: Examination) -> str:

@@ -20,17 +20,14 @@ def score_names(run: RunData) -> list[str]:
 
 def score(run: RunData, name: str) -> Figure:
     """One score over rounds, a line a client; a client that took no part keeps what it had."""
-    step, byzantine = step_of(run.rounds), set(run.byzantine_ids)
+    step = step_of(run.rounds)
+    byzantine = set(run.byzantine_ids)
     order = sorted(range(run.clients), key=lambda client: (client not in byzantine, client))[:MAX_CLIENTS]
     named: set[str] = set()
     data = []
     for client in order:
         side, colour = ("byzantine", BYZANTINE) if client in byzantine else ("honest", HONEST)
-        values: list[float | None] = []
-        for record in run.records:
-            told = record.scores.get(name)
-            value = told[client] if told is not None else None
-            values.append(value if value is not None else values[-1] if values else None)
+        values = _last_known(run, name, client)
         data.append(
             {
                 "type": "scatter",
@@ -54,6 +51,18 @@ def score(run: RunData, name: str) -> Figure:
         yaxis=base_axis(safe_text(name), rangemode="tozero"),
     )
     return {"data": data, "layout": layout}
+
+
+def _last_known(run: RunData, name: str, client: int) -> list[float | None]:
+    """A client's score after each round; None until it has one."""
+    values: list[float | None] = []
+    last: float | None = None
+    for record in run.records:
+        told = record.scores.get(name)
+        if told is not None and told[client] is not None:
+            last = told[client]
+        values.append(last)
+    return values
 
 
 def decisions(run: RunData) -> str:

@@ -175,7 +175,9 @@ class SequentialCenteredClipping(_FromPrevious):
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         stack, weights = _from_previous(updates, state)
         gram = stack.gram()
-        alike = torch.zeros(updates.n, dtype=torch.float64) if stack is updates else cosines(gram)[: updates.n, -1]
+        alike = torch.zeros(updates.n, dtype=torch.float64)
+        if stack is not updates:  # there is a previous aggregate, the last row
+            alike = cosines(gram)[: updates.n, -1]
         for bucket in sequential_buckets(alike, self.s, context.generator("buckets")):
             weights = _clipped_step(gram, weights, bucket, self.radius)
         return _centred_plan(updates, stack, weights)

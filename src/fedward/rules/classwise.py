@@ -172,7 +172,9 @@ def _mean_of(plans: Sequence[Plan]) -> Plan:
     judged = Gathered([plan.judged or plan.updates for plan in plans])
     names = [name for name in plans[0].scores if all(name in plan.scores for plan in plans)]
     scores = {name: torch.cat([plan.scores[name].double().cpu() for plan in plans]) for name in names}
-    reasons = [r for plan, view in zip(plans, judged.views, strict=True) for r in _reasons(plan, view.n)]
+    reasons: list[Reason] = []
+    for plan, view in zip(plans, judged.views, strict=True):
+        reasons += [Reason.NOT_SELECTED] * view.n if plan.reasons is None else plan.reasons
     note = ", ".join(dict.fromkeys(plan.note for plan in plans if plan.note))
     share = 1 / len(plans)
     weights = [plan.weights.double().cpu() * share for plan in plans if plan.weights is not None]
@@ -192,7 +194,3 @@ def _on_block(plan: Plan, rows: Tensor) -> Tensor:
         return plan.kernel(rows)
     assert plan.weights is not None
     return plan.weights.to(rows) @ rows
-
-
-def _reasons(plan: Plan, count: int) -> Sequence[Reason]:
-    return [Reason.NOT_SELECTED] * count if plan.reasons is None else plan.reasons

@@ -91,7 +91,8 @@ class FLDetector(Rule[Tensor]):
         change = predicted_change(state["aggregates"], state.get("steps"))
         distances = Offset(updates, expected, factor=-1.0, shift=-change, unit=unit(updates)).norms()
         total = distances[known].sum()
-        return torch.where(known, distances / total if total > 0 else 0 * distances, nobody)
+        shares = distances / total if total > 0 else 0 * distances  # what is not finite becomes NaN: no score
+        return torch.where(known, shares, nobody)
 
     def _suspicions(self, updates: Updates, state: State, deviations: Tensor) -> Tensor:
         """The mean of each client's deviations in the last rounds that had any: (n,)."""
@@ -170,7 +171,9 @@ def predicted_change(aggregates: Tensor, steps: Tensor | None) -> Tensor:
     else:
         solution = torch.linalg.pinv(middle, rtol=len(middle) * torch.finfo(torch.float64).eps) @ right
     weights = sigma * v - (sigma * S).T @ solution[: k - 1] - Y.T @ solution[k - 1 :]
-    return finite_copy(rows.combine(weights if bool(weights.isfinite().all()) else nothing))
+    if not bool(weights.isfinite().all()):
+        weights = nothing
+    return finite_copy(rows.combine(weights))
 
 
 def suspicious(scores: np.ndarray, most: int, references: np.ndarray, official: bool) -> np.ndarray:

@@ -78,7 +78,9 @@ def _layers(updates: Updates) -> list[tuple[int, int]]:
 
 def _sparse_features(updates: Updates, layers: list[tuple[int, int]], floors: Floors | None) -> tuple[Tensor, Tensor]:
     """Norms and sign balances of the sparsified rows in each layer: (n, L) each."""
-    squares, signs, counts = (torch.zeros(updates.n, len(layers), dtype=torch.float64) for _ in range(3))
+    squares = torch.zeros(updates.n, len(layers), dtype=torch.float64)
+    signs = torch.zeros_like(squares)
+    counts = torch.zeros_like(squares)
     for block in updates.blocks():
         sparse = block.rows if floors is None else torch.where(floors.kept(block.rows), block.rows, 0)
         for k, (start, stop) in enumerate(layers):

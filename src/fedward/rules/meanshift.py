@@ -45,8 +45,10 @@ def mean_shift(points: Points, sample: int | None = None) -> Whole:
         drawn = points[np.random.RandomState(0).permutation(len(points))[:sample]]
     h = bandwidth(drawn)
     places, place_of, counts = np.unique(points, axis=0, return_inverse=True, return_counts=True)
-    labels = np.arange(len(places))[::-1] if h == 0 else _nearest(places, _centres(places, counts, h), h)
-    return labels[place_of.reshape(-1)]
+    which = place_of.reshape(-1)
+    if h == 0:
+        return np.arange(len(places))[::-1][which]
+    return _nearest(places, _centres(places, counts, h), h)[which]
 
 
 def _distances(some: Points, others: Points) -> Points:

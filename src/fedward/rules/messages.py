@@ -29,12 +29,21 @@ def alarms(ids: Sequence[Any], context: Context) -> Tensor:
 
 def examples(ids: Sequence[Any], context: Context) -> Tensor:
     """How many samples each says it has, 0 where it says nothing sensible: (n,) float64."""
-    said = [[_said(context, client, spelling) for spelling in _SPELLINGS] for client in ids]
-    first = [next((value for value in values if value is not None), None) for values in said]
-    return torch.tensor([_positive(value) for value in first], dtype=torch.float64)
+    return torch.tensor([_positive(_examples(context, client)) for client in ids], dtype=torch.float64)
+
+
+def _examples(context: Context, client: Any) -> Any:
+    """What it says of the number of its samples, in whichever spelling; None if nothing."""
+    for spelling in _SPELLINGS:
+        value = _said(context, client, spelling)
+        if value is not None:
+            return value
+    return None
 
 
 def _positive(value: Any) -> float:
+    if isinstance(value, Tensor | np.ndarray) and value.ndim == 0:
+        value = value.item()
     if not isinstance(value, Real) or isinstance(value, bool):
         return 0.0
     try:
@@ -60,7 +69,7 @@ def by_examples(ids: Sequence[Any], context: Context, among: Tensor | None = Non
     counts = examples(ids, context)
     if not bool((counts > 0).any()):
         raise ValueError(
-            f"weighted=True goes by the samples that clients say they have, and none of the {len(counts)} clients "
+            f"weighted=True uses the samples that clients say they have, and none of the {len(counts)} clients "
             f"says a positive number: pass messages={{id: {{{EXAMPLES!r}: 250}}, ...}} "
             f"({' and '.join(_SPELLINGS[1:])} are read as well), or leave weighted out"
         )

@@ -122,7 +122,8 @@ class RFFL(Rule):
     def _reputations(self, updates: Updates, state: State) -> Tensor:
         """Those of the clients present: (n,)."""
         alive = _alive(state)
-        return recall(state, "reputation", updates.ids, sum(alive) / len(alive) if alive else 1.0)
+        average = sum(alive) / len(alive) if alive else 1.0
+        return recall(state, "reputation", updates.ids, average)
 
     def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
         updates = plan.updates
@@ -166,4 +167,6 @@ def _shares(reputations: Tensor) -> Tensor:
     present = reputations >= 0
     kept = torch.where(present, reputations, 0.0)
     total = kept.sum()
-    return kept / total if total > 0 else present / present.sum().clamp_min(1).double()
+    if total > 0:
+        return kept / total
+    return present / present.sum().clamp_min(1).double()

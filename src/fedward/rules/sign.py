@@ -288,8 +288,10 @@ def typical_cosines(gram: Tensor, norms: Tensor, *, official: bool = False) -> T
     n = len(norms)
     if n == 1 and not official:
         return torch.ones(1, dtype=torch.float64)
+    # The places of the median among the ranked cosines of a row: two, which are one where it is the lower one's.
     count = n if official else n - 1
-    middle = [(count - 1) // 2, (count - 1) // 2 if official else count // 2]
+    lower = (count - 1) // 2
+    middle = [lower, lower if official else count // 2]
     typical = []
     for rows in torch.arange(n).chunk(n * n // _ROOM + 1):
         cosines = cosines_to(gram[rows], norms[rows, None], norms)

@@ -119,6 +119,7 @@ class SIREN(Rule[_Books]):
         if bool(used.any()):
             weights = by_examples(updates.ids, context, used) if self.weighted else used.double() / used.sum()
 
+        # A step back takes the last step once more, the other way: as one more row, with weight -1.
         alarmed = case.branch in (TRUE, DIVERGENT)
         every_other = self.official and int(state.get(_STREAK, 0)) % 2 == 1
         stepped_back = alarmed and not every_other
@@ -128,13 +129,14 @@ class SIREN(Rule[_Books]):
             weights = torch.cat([weights, torch.tensor([-1.0], dtype=torch.float64)])
 
         counts, barred = self._book(recall(state, _COUNT, updates.ids, 0), case.benign, banned, used)
-        excused = [Reason.NO_EXAMPLES if ok else Reason.BANNED for ok in used.tolist()]
-        verdicts = zip(case.benign.tolist(), excused, case.reasons, strict=True)
+        reasons = list(case.reasons)
+        for i in case.benign.nonzero().flatten().tolist():  # who is benign and has no weight all the same
+            reasons[i] = Reason.NO_EXAMPLES if bool(used[i]) else Reason.BANNED
         return Plan(
             stack,
             weights,
             scores={_COUNT: counts, "accuracy": case.accuracy},
-            reasons=[excuse if ok else why for ok, excuse, why in verdicts],
+            reasons=reasons,
             judged=updates,
             note=case.branch,
             memo=_Books(clients=updates.ids, counts=counts, banned=barred, alarmed=alarmed, stepped_back=stepped_back),

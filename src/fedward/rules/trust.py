@@ -141,30 +141,37 @@ class _Rejection(Compound):
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         below = context.fold("base")
-        everyone = torch.arange(updates.n)
+        scores = self._impacts(updates, below) if self.f > 0 else {}
         kept = torch.ones(updates.n, dtype=torch.bool)
-        scores: dict[str, Tensor] = {}
-        if self.f > 0:
-            measures = self.measures(context.root_data())
-            before = self._measured(updates, measures, below)
-            # One aggregate at a time is in memory.
-            without = [self._measured(updates.take(everyone[everyone != i]), measures, below) for i in everyone]
-            for k, name in enumerate(measures):
-                # Who takes the loss to infinity or beyond is the worst; who cannot keep it from there, innocent.
-                after = torch.stack(without)[:, k]
-                impact = torch.where(after.isfinite(), before[k].nan_to_num(nan=torch.inf) - after, -torch.inf)
-                kept[smallest(-impact, self.f)] = False
-                scores[name] = impact
+        for impact in scores.values():
+            kept[smallest(-impact, self.f)] = False
         survivors = kept.nonzero().flatten()
         if len(survivors) == 0:
             return average_of(updates, survivors, scores=scores, reason=Reason.HARMFUL)
         plan = self.base.decide(updates.take(survivors), {}, below)
+
+        # The plan speaks of the survivors, or of fewer rows; what it says is spread over all that came in.
         judged = _rows_judged(plan, updates)
         for name, score in plan.scores.items():
             scores[name] = torch.where(judged >= 0, score.double().cpu()[judged.clamp_min(0)], torch.nan)
-        within = plan.reasons or [Reason.NOT_SELECTED] * len(judged)
-        reasons = [within[i] if i >= 0 else Reason.HARMFUL for i in judged.tolist()]
+        given = plan.reasons or [Reason.NOT_SELECTED] * len(judged)
+        reasons = [given[i] if i >= 0 else Reason.HARMFUL for i in judged.tolist()]
         return replace(plan, scores=scores, reasons=reasons, judged=updates)
+
+    def _impacts(self, updates: Updates, context: Context) -> dict[str, Tensor]:
+        """How much worse each measure is with each client than without: (n,) each."""
+        measures = self.measures(context.root_data())
+        before = self._measured(updates, measures, context)
+        everyone = torch.arange(updates.n)
+        without = []
+        for i in everyone:  # one aggregate at a time is in memory
+            others = updates.take(everyone[everyone != i])
+            without.append(self._measured(others, measures, context))
+        impacts = {}
+        for name, now, after in zip(measures, before, torch.stack(without, 1), strict=True):
+            # Who takes the loss to infinity or beyond is the worst; who cannot keep it from there, innocent.
+            impacts[name] = torch.where(after.isfinite(), now.nan_to_num(nan=torch.inf) - after, -torch.inf)
+        return impacts
 
 
 def _rows_judged(plan: Plan, updates: Updates) -> Tensor:

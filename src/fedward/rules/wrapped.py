@@ -47,10 +47,14 @@ class Delayed(Wrapped):
         return (Mean(), self.base)
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
-        return () if context.round < self.start else self.base.statistics(state, context)
+        return self._now(context).statistics(state, context)
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        return (Mean() if context.round < self.start else self.base).decide(updates, state, context)
+        return self._now(context).decide(updates, state, context)
 
     def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
-        return state if context.round < self.start else self.base.advance(state, plan, output, context)
+        return self._now(context).advance(state, plan, output, context)
+
+    def _now(self, context: Context) -> Rule:
+        """The rule of this round; the mean needs no statistics and remembers what it was given."""
+        return Mean() if context.round < self.start else self.base

@@ -44,7 +44,8 @@ class Loop:
 
     def __init__(self, model: nn.Module, device: torch.device | str = "cpu", batch_norm: str = "mean") -> None:
         self.local = LocalModel(model, device, batch_norm)
-        self.layout, self.buffer_layout = self.local.layout, self.local.buffer_layout
+        self.layout = self.local.layout
+        self.buffer_layout = self.local.buffer_layout
         self.description = " ".join(repr(model).split())
 
     def initial(self) -> Tensor:
@@ -67,11 +68,12 @@ class Loop:
 
 def fill(out: Tensor, answers: Iterable[Answer]) -> list[Answer]:
     """The answers, with the rows of those that send something in the rows of ``out`` in order."""
-    filled, rows = [], iter(out)
+    filled = []
+    rows = iter(out)
     for answer in answers:
         if answer.row is not None:
             place = next(rows)
-            if place.data_ptr() != answer.row.data_ptr():
+            if place.data_ptr() != answer.row.data_ptr():  # gradients may have been computed right there
                 place.copy_(answer.row)
             answer = replace(answer, row=place)
         filled.append(answer)

@@ -70,9 +70,12 @@ def load_checkpoint(path: Path, identity: Mapping[str, Any], keys: Iterable[str]
 
 def _contrast(key: str, before: object, now: object) -> str:
     """What a key was and is; of long texts only where they begin to differ."""
-    old, new = repr(before), repr(now)
-    same = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), 0)
-    start = 0 if max(len(old), len(new)) <= _SHOWN else max(same - 10, 0)
+    old = repr(before)
+    new = repr(now)
+    start = 0
+    if max(len(old), len(new)) > _SHOWN:
+        differ = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), 0)
+        start = max(differ - 10, 0)
     return f"{key} was {_cut(old, start)}, now {_cut(new, start)}"
 
 

@@ -118,9 +118,13 @@ class Cohort:
         late: float,
         device: torch.device,
     ) -> None:
-        self.data, self.backend = data, backend
-        self.clients, self.attack, self.byzantine = clients, attack, byzantine
-        self.dropout, self.late = dropout, late
+        self.data = data
+        self.backend = backend
+        self.clients = clients
+        self.attack = attack
+        self.byzantine = byzantine
+        self.dropout = dropout
+        self.late = late
         self.active = drawn_in_round(data.n, participation)
         inputs = data.dataset.train.inputs.to(device)
         labels = data.dataset.train.labels.to(device)
@@ -146,7 +150,8 @@ class Cohort:
             drawn = [client for client in drawn if client not in self.byzantine]
         drawn = [client for client in drawn if client not in now.late]
         order = torch.randperm(len(drawn), generator=context.generator("failures"))
-        lost, late = _part(self.dropout, len(drawn)), _part(self.late, len(drawn))
+        lost = _part(self.dropout, len(drawn))
+        late = _part(self.late, len(drawn))
         failed = {drawn[i] for i in order[:lost].tolist()}
         present = tuple(client for client in drawn if client not in failed)
         classes = self._classes_of(now.round, present)
@@ -246,7 +251,8 @@ class Cohort:
 
     def _poisoned(self, shard: Shard, client: int, drawn: Drawn) -> Shard:
         """What the attack makes of a byzantine client's data."""
-        place, context = drawn.members.index(client), drawn.context.fold("attack")
+        place = drawn.members.index(client)
+        context = drawn.context.fold("attack")
 
         def poison(inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
             batch = Batch(
@@ -301,8 +307,10 @@ def byzantine_ids(byzantine: Any, n: int) -> frozenset[int]:
     """
     if _is_whole(byzantine) and 0 <= byzantine < n:
         return frozenset(range(int(byzantine)))
-    named = list(byzantine) if isinstance(byzantine, Iterable) else [n]
-    if not all(_is_whole(i) and 0 <= i < n for i in named) or len(set(named)) != len(named) or len(named) >= n:
+    named = list(byzantine) if isinstance(byzantine, Iterable) else []
+    known = all(_is_whole(i) and 0 <= i < n for i in named)
+    distinct = len(set(named)) == len(named)
+    if not (isinstance(byzantine, Iterable) and known and distinct and len(named) < n):
         raise ValueError(f"byzantine is a number below n = {n} or distinct clients 0 to {n - 1}, got {byzantine!r}")
     return frozenset(map(int, named))
 

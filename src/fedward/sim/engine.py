@@ -96,11 +96,17 @@ class Simulation:
             ("data", data, FederatedData),
         ):
             check_value("Simulation", name, value, due)
-        self.data, self.rule, self.attack = data, rule, attack or NoAttack()
+        self.data = data
+        self.rule = rule
+        self.attack = attack or NoAttack()
         self.clients = clients or Gradient(batch_size=60)
         self.server = server or ServerSGD(lr=1.0 if self.clients.traits().sends == "delta" else 0.1)
-        self.participation, self.seed, self.device = participation, seed, torch.device(device)
-        self.dropout, self.late, self.batch_norm = dropout, late, batch_norm
+        self.participation = participation
+        self.seed = seed
+        self.device = torch.device(device)
+        self.dropout = dropout
+        self.late = late
+        self.batch_norm = batch_norm
         self.byzantine = byzantine_ids(byzantine, data.n)
         if not 0 < participation <= 1:
             raise ValueError(f"participation is a share above 0 and at most 1, got {participation}")
@@ -201,7 +207,8 @@ class Simulation:
 
     def _next(self, now: Progress, evaluate: bool) -> Progress:
         """One round, from one state to the next."""
-        clock, phases = _Clock(), self._phases
+        clock = _Clock()
+        phases = self._phases
         drawn = phases.draw(now)
         with clock("gradients"):
             arrivals = phases.collect(drawn, now)

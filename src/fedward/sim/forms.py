@@ -109,6 +109,12 @@ def _as_it_is(value: Any) -> Any:
     return value
 
 
+def _truth(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise FormError(f"must be true or false, got {value!r}")
+    return value
+
+
 def _whole_number(value: Any) -> int:
     if type(value) is not int:
         raise FormError(f"must be a whole number, got {value!r}")
@@ -129,6 +135,7 @@ def _text(value: Any) -> str:
 
 _PLAIN: Mapping[Any, Form] = {
     Any: Form(write=_as_it_is, read=_as_it_is),
+    bool: Form(write=_as_it_is, read=_truth),
     int: Form(write=_as_it_is, read=_whole_number),
     float: Form(write=_as_it_is, read=_number),
     str: Form(write=str, read=_text),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby
 from queue import SimpleQueue
@@ -15,7 +15,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..clients import Answer, Client, LocalModel, Samples, Task, carry_out
+from ..clients import Answer, Client, LocalModel, Samples, Shard, Task, carry_out
 from ..clients.base import introduced
 from ..clients.model import evaluation_parts, mean_tally
 from ..data.dataset import Split
@@ -73,7 +73,8 @@ class Parallel(Loop):
         try:
             self._passes = {id(worker): GroupedGradients(worker) for worker in workers}
         except UngroupableError:
-            self._passes, self.together = {}, False
+            self._passes = {}
+            self.together = False
 
     def messages(self, algorithm: Client, tasks: Sequence[Task], out: Tensor) -> list[Answer]:
         if self.together is not False and len(tasks) > 1:
@@ -156,43 +157,66 @@ class Parallel(Loop):
     ) -> Iterator[Answer]:
         """The answers; gradients are written to where they are sent from if every client asks for one."""
         direct = all(len(of_task) == 1 for of_task in batches)
-        for part in [slice(len(tasks))] if direct else _slices([len(b) for b in batches], _SCRATCH // out.shape[1]):
-            count = sum(len(of_task) for of_task in batches[part])
-            gradients = out[part] if direct else out.new_empty(count, out.shape[1])
+        counts = [len(of_task) for of_task in batches]
+        parts = [slice(len(tasks))] if direct else _slices(counts, _SCRATCH // out.shape[1])
+        for part in parts:
+            gradients = out[part] if direct else out.new_empty(sum(counts[part]), out.shape[1])
             losses = self._gradients(tasks[part], batches[part], gradients)
-            rows = iter(zip(gradients, losses, strict=True))
-            for task, of_task in zip(tasks[part], batches[part], strict=True):
-                its, its_losses = zip(*(next(rows) for _ in of_task), strict=True)
-                yield introduced(algorithm.answer(task, its, its_losses), task)
+            done = 0
+            for task, count in zip(tasks[part], counts[part], strict=True):
+                its = slice(done, done + count)
+                done += count
+                yield introduced(algorithm.answer(task, gradients[its].unbind(), losses[its]), task)
 
     def _gradients(self, tasks: Sequence[Task], batches: Sequence[Sequence[Samples]], out: Tensor) -> list[float]:
         """The gradients of all batches of all tasks into the rows of ``out``, in order, and the losses."""
-        flat = [(turn, k, samples) for k, of_task in enumerate(batches) for turn, samples in enumerate(of_task)]
+        asked = [
+            _Asked(turn=turn, task=k, shard=shard, numbers=numbers)
+            for k, of_task in enumerate(batches)
+            for turn, (shard, numbers) in enumerate(of_task)
+        ]
         streams = [self.local.stream(task.seed) for task in tasks]
-        losses = torch.empty(len(flat), device=out.device)
+        losses = torch.empty(len(asked), device=out.device)
 
         def one_pass(worker: LocalModel, places: Sequence[int]) -> None:
             worker.load(tasks[0].parameters)
             worker.train()
-            worker.streams[:] = [streams[flat[place][1]] for place in places]
-            given = [shard.take(numbers) for _, _, (shard, numbers) in (flat[place] for place in places)]
+            worker.streams[:] = [streams[asked[place].task] for place in places]
+            given = [asked[place].shard.take(asked[place].numbers) for place in places]
             losses[list(places)] = self._passes[id(worker)](given, [out[place] for place in places])
             worker.streams[:] = [None]
 
-        # A client's second batch goes after its first, for the sake of its random stream; sizes do not mix.
-        order = sorted(range(len(flat)), key=lambda place: (flat[place][0], len(flat[place][2][1]), place))
-        for _, of_turn in groupby(order, key=lambda place: flat[place][0]):
+        # A client's second batch comes after its first, for the sake of its random stream; sizes do not mix.
+        order = sorted(range(len(asked)), key=lambda place: (asked[place].turn, asked[place].size, place))
+        for _, of_turn in groupby(order, key=lambda place: asked[place].turn):
             passes: list[list[int]] = []
-            for size, of_size in groupby(of_turn, key=lambda place: len(flat[place][2][1])):
-                places, many = list(of_size), max(self.samples_at_once // size, 1)
+            for size, of_size in groupby(of_turn, key=lambda place: asked[place].size):
+                places = list(of_size)
+                many = max(self.samples_at_once // size, 1)
                 passes += [places[i : i + many] for i in range(0, len(places), many)]
             list(self._each(one_pass, passes))
         return [float(loss) for loss in losses.tolist()]
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Asked:
+    """A batch whose gradient is asked for: which of its task's it is, and of which task."""
+
+    turn: int
+    task: int
+    shard: Shard
+    numbers: Tensor
+
+    @property
+    def size(self) -> int:
+        """Samples in it."""
+        return len(self.numbers)
+
+
 def _slices(counts: Sequence[int], room: int) -> list[slice]:
     """Successive slices of the counts, each with a sum of at most ``room`` or of one count."""
-    edges, total = [0], 0
+    edges = [0]
+    total = 0
     for k, count in enumerate(counts):
         if total and total + count > room:
             edges.append(k)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
@@ -24,7 +24,7 @@ class Files(Layers):
     ``files``.
 
     Args:
-        paths: one file a client.
+        paths: one file a client; or files by the client's id.
         ids: names of the clients; the names of the files without what follows the last dot if not given.
         like, buffers, integers, on_bad: as `as_updates` has them. A file that is absent or damaged counts as something
             that cannot be used, too.
@@ -37,7 +37,7 @@ class Files(Layers):
 
     def __init__(
         self,
-        paths: Iterable[str | PathLike[str]],
+        paths: Iterable[str | PathLike[str]] | Mapping[Hashable, str | PathLike[str]],
         *,
         ids: Ids = None,
         like: Model | None = None,
@@ -46,6 +46,11 @@ class Files(Layers):
         on_bad: OnBad = "raise",
         block: int | None = None,
     ) -> None:
+        if isinstance(paths, Mapping):
+            if ids is not None:
+                raise ValueError("files by id have their ids; leave ids= out, or give the files as a list")
+            ids = list(paths)
+            paths = paths.values()
         files = [fspath(path) for path in paths]
         if not files:
             raise ValueError("a stack needs at least one row, got no files: no client sent an update")
