@@ -69,7 +69,7 @@ def by_examples(ids: Sequence[Any], context: Context, among: Tensor | None = Non
     counts = examples(ids, context)
     if not bool((counts > 0).any()):
         raise ValueError(
-            f"weighted=True goes by the samples that clients say they have, and none of the {len(counts)} clients "
+            f"weighted=True uses the samples that clients say they have, and none of the {len(counts)} clients "
             f"says a positive number: pass messages={{id: {{{EXAMPLES!r}: 250}}, ...}} "
             f"({' and '.join(_SPELLINGS[1:])} are read as well), or leave weighted out"
         )
