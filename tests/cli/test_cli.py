@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fedward.cli import app as cli
-from fedward.cli import commands, display
+from fedward.cli import commands
 from fedward.experiments.store import RunFolder
 
 QUICK = [
@@ -36,15 +36,6 @@ def quick(option: str, value: str) -> list[str]:
     """The same with another value of one of them: no option may be given twice."""
     place = QUICK.index(option) + 1
     return [*QUICK[:place], value, *QUICK[place + 1 :]]
-
-
-NOTHING_TO_DOWNLOAD = {"FEDWARD_DATA": "", "XDG_CACHE_HOME": ""}
-
-
-@pytest.fixture(autouse=True)
-def _empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(display.out, "width", 100)
 
 
 def invoke(*arguments: str, code: int = 0) -> str:

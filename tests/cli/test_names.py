@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from fedward.experiments.run import in_folders
 from fedward.experiments.spec import RunSpec, file_name, make_spec
 from tests.cli.test_cli import QUICK, failure, invoke, quick, records
@@ -32,11 +30,6 @@ OTHER = {
     "seed": 1,
 }
 SAME = {"rounds": 7, "evaluate_every": 3, "data_path": "elsewhere"}
-
-
-@pytest.fixture(autouse=True)
-def _empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def test_every_key_that_changes_a_run_changes_its_name() -> None:

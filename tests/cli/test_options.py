@@ -26,11 +26,6 @@ SINGLE = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
 # --- once -----------------------------------------------------------------------------------------------------
 
 

@@ -8,18 +8,11 @@ from pathlib import Path
 import pytest
 
 import fedward as fw
-from fedward.cli import display
 from fedward.experiments.spec import each_rule, make_spec
 from fedward.registry.notation import parse
 from tests.cli.test_cli import QUICK, failure, invoke
 
 SHORT = [*QUICK, "--rounds", "2", "--warmup", "1", "--captured", "1", "--worst", "1"]
-
-
-@pytest.fixture(autouse=True)
-def _empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(display.out, "width", 100)
 
 
 def test_one_rule() -> None:

@@ -41,22 +41,6 @@ def test_the_example_is_in_the_catalogue():
 
 
 @dataclass(frozen=True, kw_only=True)
-class Momentum(fw.Rule):
-    """Mean of this round's mean and the last aggregate, as a rule with memory should be written."""
-
-    declared = fw.Traits(history=True)
-
-    def decide(self, updates, state, context):
-        weights = torch.full((updates.n,), 1 / updates.n, dtype=torch.float64)
-        if "last" not in state:
-            return fw.Plan(updates, weights)
-        return fw.Plan(updates.anchored(state["last"][None]), torch.cat([weights / 2, torch.tensor([0.5]).double()]))
-
-    def advance(self, state, plan, output, context):
-        return {"last": output.clone()}
-
-
-@dataclass(frozen=True, kw_only=True)
 class Mean(fw.Rule):
     """The mean, for broken rules to start from."""
 
