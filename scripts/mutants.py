@@ -73,6 +73,7 @@ TESTS = {
     "stack/geometry.py": f"{VIEWS} {NUMBERS}",
     "stack/intake.py": INPUTS,
     "stack/kernels.py": f"stack/test_kernels.py {NUMBERS}",
+    "stack/layered.py": "conformance/test_layers.py",
     "stack/layout.py": INPUTS,
     "stack/networks.py": "stack/test_kernels.py",
     "stack/parts.py": "sim/test_fresh_statistics.py attacks/test_adaptive.py",

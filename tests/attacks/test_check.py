@@ -68,7 +68,7 @@ def own_mean(view: View) -> Tensor:
 
 def overwritten(name: str, value: float) -> Callable[[View], Updates]:
     def rows(view: View) -> Updates:
-        getattr(view, name)._G[:, 0] = value
+        getattr(view, name).read(0, 1).fill_(value)
         return Dense(torch.ones(view.own.n, view.own.d, dtype=view.own.dtype))
 
     return rows
@@ -76,7 +76,7 @@ def overwritten(name: str, value: float) -> Callable[[View], Updates]:
 
 def doubled(name: str) -> Callable[[View], Updates]:
     def rows(view: View) -> Updates:
-        getattr(view, name)._G.mul_(2)
+        getattr(view, name).read(0, view.own.d).mul_(2)
         return sent(view, honest_mean(view))
 
     return rows

@@ -142,20 +142,18 @@ def test_ctrl_c_loses_nothing() -> None:
     invoke("run", *options, "--out", "whole")
     command = [sys.executable, "-m", "fedward", "run", *options, "--out", "broken"]
     file = Path("broken/records.jsonl")
-    for k in range(2):
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
-        )
-        wanted = 20 + 40 * k
-        until = time.monotonic() + 60
-        while time.monotonic() < until and (not file.exists() or file.read_bytes().count(b"\n") < wanted):
-            time.sleep(0.02)
-        os.kill(process.pid, signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
-        assert process.returncode == 130, errors
-        assert "The same command resumes." in errors
-        assert "Traceback" not in errors
-        assert wanted <= len(records(Path("broken"))) < 400
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
+    )
+    until = time.monotonic() + 60
+    while time.monotonic() < until and (not file.exists() or file.read_bytes().count(b"\n") < 20):
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "The same command resumes." in errors
+    assert "Traceback" not in errors
+    assert 20 <= len(records(Path("broken"))) < 400
     subprocess.run(command, check=True, capture_output=True, timeout=120)
     assert records(Path("broken")) == records(Path("whole"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from threading import Timer
 import pytest
 
 import fedward
+from fedward.cli.terminal import write_anything
 from tests.cli.test_cli import QUICK, heed_interrupts
 
 HEAVY = ("scipy", "sklearn", "pydantic", "plotly", "rich", "numba", "typer", "click", "safetensors", "flwr")
@@ -25,26 +27,29 @@ def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[b
     return subprocess.run(command, capture_output=True, timeout=120, check=False, env={**os.environ, **environment})
 
 
-def loaded(code: str) -> set[str]:
-    done = python("-c", code + LOADED)
+def loaded(*steps: str) -> list[set[str]]:
+    """What has been loaded after each of these steps of one process."""
+    done = python("-c", "\n".join(step + LOADED for step in steps))
     assert done.returncode == 0, done.stderr
-    return set(json.loads(done.stdout.splitlines()[-1]))
+    return [set(json.loads(line)) for line in done.stdout.splitlines() if line.startswith(b"[")]
 
 
 # --- what is loaded -------------------------------------------------------------------------------------------
 
 
 def test_the_library_loads_nothing_heavy_but_pytorch() -> None:
-    assert not loaded("import fedward") & {*HEAVY, "torch", "numpy"}
     everything = "from fedward import *; import fedward.stack, fedward.clients; assert len(catalogue('rule')) > 30"
-    assert not loaded(everything) & set(HEAVY)
+    at_first, then = loaded("import fedward", everything)
+    assert not at_first & {*HEAVY, "torch", "numpy"}
+    assert not then & set(HEAVY)
 
 
 def test_version_and_help_load_no_pytorch() -> None:
     for option in ("--version", "--help"):
         code = f"import sys; from fedward.__main__ import main; sys.argv = ['fedward', {option!r}]\n"
         code += "try: main()\nexcept SystemExit: pass\nimport sys"
-        assert not loaded(code) & {"torch", "numpy", "pydantic", "plotly"}
+        [modules] = loaded(code)
+        assert not modules & {"torch", "numpy", "pydantic", "plotly"}
 
 
 def test_public_names_are_there_and_no_others() -> None:
@@ -105,11 +110,15 @@ for words in (
     assert b"Blanchard et al." in done.stdout
 
 
-def test_a_letter_that_an_encoding_lacks_becomes_the_nearest() -> None:
-    code = "import sys; from fedward.cli.terminal import write_anything as w; w(sys.stdout); "
-    code += "print('M\\xfcller \\xe9 \\u540d \\udc80 \\u2500')"
-    assert python("-c", code, PYTHONIOENCODING="ascii").stdout.decode("ascii").split() == ["Muller", "e", "?", "?", "?"]
-    assert python("-c", code, PYTHONIOENCODING="utf-8").stdout.decode().split() == ["Müller", "é", "名", "?", "─"]
+@pytest.mark.parametrize(
+    ("encoding", "words"), [("ascii", ["Muller", "e", "?", "?", "?"]), ("utf-8", ["Müller", "é", "名", "?", "─"])]
+)
+def test_a_letter_that_an_encoding_lacks_becomes_the_nearest(encoding: str, words: list[str]) -> None:
+    written = io.BytesIO()
+    stream = io.TextIOWrapper(written, encoding=encoding)
+    write_anything(stream)
+    print("M\xfcller \xe9 \u540d \udc80 \u2500", file=stream, flush=True)
+    assert written.getvalue().decode(encoding).split() == words
 
 
 def test_a_reader_that_leaves_early_is_no_error() -> None:

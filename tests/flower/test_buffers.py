@@ -16,6 +16,7 @@ from torch import nn
 import fedward as fw
 from fedward import attacks, clients, rules
 from fedward.flower import Robust, RobustFedAvg, Screened, hostile, momentum_mod, train_with
+from fedward.flower.model import Model, fixed
 from fedward.sim import CheckpointError
 
 from .federation import NODES, InProcess, Quadratic, arrays_of, floats, liars, model, running, vector, weights
@@ -144,9 +145,9 @@ def test_names_of_ones_own() -> None:
     assert strategy.audits[0].kept == NODES
     level = np.mean([1e6, 1e6, *(1.0 + 0.1 * np.arange(2, 10))])
     np.testing.assert_allclose(result.arrays["scale.level"].numpy(), level, rtol=1e-6)
-    assert quiet("mean", buffers=["scale.level"])._model_of(model(**extra)).layout.d == 17
-    assert quiet("mean", buffers=None)._model_of(model(**extra)).layout.d == 17 + 8 + 3
-    assert quiet("mean", buffers=nn.BatchNorm1d(4))._buffers == ["num_batches_tracked", "running_mean", "running_var"]
+    assert Model(model(**extra), buffers=["scale.level"]).layout.d == 17
+    assert Model(model(**extra), buffers=None).layout.d == 17 + 8 + 3
+    assert fixed(nn.BatchNorm1d(4)) == ["num_batches_tracked", "running_mean", "running_var"]
     with pytest.raises(ValueError, match=r"'scale\.levle', which is none of the tensors"):
         quiet("mean", buffers=["scale.levle"]).start(InProcess(Quadratic().app), model(**extra), num_rounds=1)
 
@@ -178,7 +179,7 @@ def test_nodes_send_them_as_training_left_them() -> None:
 # --- integers, and what PyTorch has no type for --------------------------------------------------------------
 
 REFUSED = {
-    "uint8": (np.ones(3, np.uint8), r"head\.q is torch\.uint8 of shape \(3,\): integers are no updates. Dequantise"),
+    "uint8": (np.ones(3, np.uint8), r"head\.q is torch\.uint8 of shape \(3,\): integers are no updates; dequantise"),
     "int64": (np.ones((2, 2), np.int64), "head.q is torch.int64"),
     "bool": (np.ones(3, bool), "head.q is torch.bool"),
     "complex": (np.ones(3, np.complex64), "head.q is torch.complex64"),

@@ -107,13 +107,13 @@ class Wrapped(fw.Rule):
     ],
     ids=str,
 )
-def test_examples_do_not_count_twice(rule: fw.Rule) -> None:
+def test_examples_do_not_count_twice(rule: fw.Rule, caplog: pytest.LogCaptureFixture) -> None:
     assert uses_examples(rule)
     arguments = {"evaluator": lambda tensors: None} if rule.traits().root_data else {}
     with pytest.raises(ValueError, match="trust_examples=False"):
         quiet(rule, trust_examples=True, **arguments)
-    strategy = quiet(rule, **arguments)
-    assert strategy._weighting() == "claimed 'num-examples'"
+    quiet(rule, **arguments).summary()
+    assert "(rows by claimed 'num-examples')" in caplog.text
     assert not uses_examples(Wrapped(inner=(rules.Median(), rules.Mean())))
 
 

@@ -108,6 +108,10 @@ def test_what_is_wrong_is_said_before_anything_is_loaded(own: Any, values: dict[
     assert own.loaded == []
 
 
+def test_a_partition_may_be_a_table() -> None:
+    assert spec(partition={"name": "s-fraction", "s": 0.5}).partition == "s-fraction:s=0.5"
+
+
 def test_what_comes_out_is_looked_at(own: Any) -> None:
     with pytest.raises(ValueError, match="returns NoneType, and a data set is"):
         sim.load("own_things.nothing")

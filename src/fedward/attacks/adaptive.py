@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from math import isfinite, isnan, sqrt
+from math import inf, isfinite, isnan, sqrt
 from typing import Annotated, Literal
 
 import torch
@@ -136,13 +136,14 @@ class Maximise(Around):
         if view.decide is None:
             return self._with(high), high, float("nan")
         step = (high - low) / (self.candidates - 1)
-        tried = {low + k * step: 0.0 for k in range(self.candidates)}
-        tried |= {value: self._score(view, value) for value in tried}
+        grid = [low + k * step for k in range(self.candidates)]
+        tried = {value: self._score(view, value) for value in grid}
         for _ in range(self.zooms):
+            # The best value's two neighbours were tried already: as many new ones lie between them.
             value = _best(tried)
             fine = 2 * step / (self.candidates + 1)
-            around = [value - step + (k + 1) * fine for k in range(self.candidates)]
-            tried |= {v: self._score(view, v) for v in around if low <= v <= high and v not in tried}
+            grid = [value - step + (k + 1) * fine for k in range(self.candidates)]
+            tried |= {v: self._score(view, v) for v in grid if low <= v <= high and v not in tried}
             step = fine
         value = _best(tried)
         return self._with(value), value, tried[value]
@@ -155,10 +156,10 @@ class Maximise(Around):
         stack = view.sent(self._with(value).forged(view))
         try:
             plan = view.decide(stack)
-        except BoundError:
-            return -float("inf")
+        except BoundError:  # the server would skip the round
+            return -inf
         found = OBJECTIVES[self.objective](Trial(plan=plan, stack=stack, honest=view.honest.n))
-        return -float("inf") if isnan(found) else found  # a model that has diverged already cannot be harmed
+        return -inf if isnan(found) else found  # a model that has diverged already cannot be harmed
 
 
 def _best(tried: Mapping[float, float]) -> float:

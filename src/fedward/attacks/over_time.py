@@ -37,7 +37,10 @@ class Mimic(Attack):
     declared = Traits(history=True)
 
     def forge(self, view: View) -> Updates:
-        target = self._learn(view)[0] if self._learning(view) else self._kept(view)
+        if self._learning(view):
+            target, *_ = self._learn(view)
+        else:
+            target = self._kept(view)
         return view.honest.take(torch.full((view.own.n,), target))
 
     def advance(self, view: View, forged: Tensor) -> State:
@@ -57,7 +60,9 @@ class Mimic(Attack):
     def _kept(self, view: View) -> int:
         """The row of the client chosen last; the first one if that client is not there."""
         names = [_name(client) for client in view.honest.ids]
-        target = int(view.state["target"]) if "target" in view.state else None
+        if "target" not in view.state:
+            return 0
+        target = int(view.state["target"])
         return names.index(target) if target in names else 0
 
     def _learn(self, view: View) -> tuple[int, Updates, Tensor, Tensor]:

@@ -104,17 +104,19 @@ class ClassMomentum(Client):
         return Gradient(batch_size=self.batch_size)
 
     def epochs_per_round(self, shard: Shard) -> float:
-        # A batch of each class that it holds: classes may have done after more or fewer rounds, so their mean counts.
+        # A batch of each class that it holds: small classes are through sooner than large ones, so the mean over its
+        # samples counts.
         parts = shard.by_class().values()
         return sum(min(self.batch_size, len(part)) for part in parts) / max(len(shard), 1)
 
     def asks(self, task: Task) -> list[Samples]:
         if task.context.group is None:
             raise ValueError("class-momentum answers for the class of the round: the context needs a group")
-        return [
-            (shard, next(replace(task, shard=shard).batches(self.batch_size, 1, f", class {c}")))
-            for c, shard in task.shard.by_class().items()
-        ]
+        return [(shard, self._batch(task, c, shard)) for c, shard in task.shard.by_class().items()]
+
+    def _batch(self, task: Task, c: int, shard: Shard) -> Tensor:
+        """This round's samples of a class."""
+        return next(replace(task, shard=shard).batches(self.batch_size, 1, f", class {c}"))
 
     def answer(self, task: Task, gradients: Sequence[Tensor], losses: Sequence[float | Tensor]) -> Answer:
         state = {
@@ -125,9 +127,13 @@ class ClassMomentum(Client):
         return Answer(row=sent, loss=sum(losses) / len(losses), state=state)
 
     def _blend(self, gradient: Tensor, momentum: Tensor | None) -> Tensor:
-        new, old = (self.beta, 1 - self.beta) if self.order == "printed" else (1 - self.beta, self.beta)
-        blended = gradient * new
-        return blended if momentum is None else blended.add_(momentum.to(blended), alpha=old)
+        fresh, kept = 1 - self.beta, self.beta
+        if self.order == "printed":
+            fresh, kept = kept, fresh
+        blended = gradient * fresh
+        if momentum is not None:
+            blended.add_(momentum.to(blended), alpha=kept)
+        return blended
 
 
 def _copied(momentum: Tensor | None) -> Tensor | None:

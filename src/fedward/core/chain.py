@@ -133,7 +133,10 @@ class Mixers(Mixer):
         return n
 
     def statistics(self, context: Context) -> tuple[Statistic, ...]:
-        return tuple(s for k in range(len(self.parts)) for s in self._beneath(k, context))
+        found: list[Statistic] = []
+        for k in range(len(self.parts)):
+            found += self._beneath(k, context)
+        return tuple(found)
 
     def _beneath(self, k: int, context: Context) -> Sequence[Statistic]:
         """The statistics of the unmixed stack from which those that part k reads follow."""
@@ -187,6 +190,7 @@ class Chain(Compound):
         mixer = self.mixer.traits()
         passes = None
         if whole.passes is not None:
+            # What follows from statistics of the rows beneath is read in their first pass; the rest takes one more.
             statistics = self.rule.statistics({}, Context())
             derived = len(_beneath(self.mixer, statistics)) == len(statistics)
             passes = mixer.extra_passes + whole.passes + (not derived)
@@ -209,7 +213,9 @@ class Chain(Compound):
 
     def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
         after = self.rule.advance(state, plan, output, context.fold("rule"))
-        return {**after, _PREVIOUS: finite_copy(output)} if self.mixer.traits().history else after
+        if not self.mixer.traits().history:
+            return after
+        return {**after, _PREVIOUS: finite_copy(output)}
 
     def _before(self, state: State, context: Context) -> Context:
         return replace(context.fold("mixer"), previous=state.get(_PREVIOUS))

@@ -85,7 +85,9 @@ def federate(
         ValueError: the partition cannot deal so few samples to so many clients; or what it returned (it may
             be anybody's) leaves a client without data, deals a sample twice or leaves one out.
     """
-    partition, everything = IID() if partition is None else partition, set(holding_all)
+    everything = set(holding_all)
+    if partition is None:
+        partition = IID()
     if not everything < set(range(clients)):
         raise ValueError(f"holding_all names some of the clients 0 to {clients - 1}, not all, got {sorted(everything)}")
     count = clients - len(everything)
@@ -105,7 +107,8 @@ def _dealt(dataset: Dataset, clients: int, partition: Partition, generator: torc
                 f"{partition}: client {client} of {clients} must get one or more samples, as 1-D int64 "
                 f"indices, got shape {tuple(shard.shape)} and {shard.dtype}; if empty, use fewer clients"
             )
-    dealt, total = torch.cat(shards).sort().values, len(dataset.train)
+    dealt = torch.cat(shards).sort().values
+    total = len(dataset.train)
     if not torch.equal(dealt, torch.arange(total)):
         raise ValueError(
             f"{partition} must deal each of the samples 0 to {total - 1} exactly once; it dealt {len(dealt)} "

@@ -188,7 +188,8 @@ class KClasses(Partition):
     def split(self, labels: Tensor, clients: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         """See `Partition.split`."""
         _check(labels, clients)
-        k, classes = self.k, int(labels.max()) + 1
+        k = self.k
+        classes = int(labels.max()) + 1
         if k > classes or clients * k < classes:
             raise ValueError(
                 f"KClasses: {clients} clients with k = {k} classes each cannot share {classes} classes; k must lie "

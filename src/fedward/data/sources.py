@@ -42,7 +42,7 @@ class DataError(MendableError, RuntimeError):
     hint = "Or take the data that comes with fedward: --data fashion-mnist-subset."
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Source:
     """Where a data set comes from and how to know it.
 
@@ -147,12 +147,13 @@ def load_source(source: Source, path: str | PathLike[str] | None = None, *, down
     try:
         files = _locate(source, path, download)
         _refuse_other(source, files)
-        train, test = _read_split(source, files, *TRAIN), _read_split(source, files, *TEST)
+        train = _read_split(source, files, *TRAIN)
+        test = _read_split(source, files, *TEST)
     except OSError as error:
         raise source.error(f"{source.name}: {error}") from error
-    one, other = (" x ".join(map(str, split.inputs.shape[2:])) for split in (train, test))
-    if one != other:
-        raise source.error(f"expected images of {one} as in {TRAIN[0]}, found {other}", files[TEST[0]])
+    expected, found = (" x ".join(map(str, split.inputs.shape[2:])) for split in (train, test))
+    if found != expected:
+        raise source.error(f"expected images of {expected} as in {TRAIN[0]}, found {found}", files[TEST[0]])
     return Dataset(source.name, train, test, source.classes)
 
 
@@ -182,7 +183,8 @@ def _all_files(source: Source, folder: Path | Traversable, told: str, needed: bo
 def _locate(source: Source, path: str | PathLike[str] | None, download: bool) -> Files:
     """All four files."""
     if path is not None:
-        folder, told = Path(path).expanduser(), f"path={str(path)!r}"
+        folder = Path(path).expanduser()
+        told = f"path={str(path)!r}"
         if not folder.is_dir():
             raise source.error(f"{source.name}: {told} is not a folder")
         return _all_files(source, folder, told)

@@ -28,6 +28,11 @@ _SAME_RUN = ("rounds", "evaluate_every", "data_path")
 """Keys that do not change what happens in a round. (Other data in another place are told apart by their checksum.)"""
 
 
+# The server's optimiser, where nothing is given.
+_FOR_GRADIENTS: Mapping[str, float] = {"lr": 0.1, "momentum": 0.9, "weight_decay": 5e-4}
+_FOR_DELTAS: Mapping[str, float] = {"lr": 1.0, "momentum": 0.0, "weight_decay": 0.0}
+
+
 class SpecError(MendableError, ValueError):
     """A specification that cannot be run; says which key, why, and what is valid."""
 
@@ -79,7 +84,7 @@ class RunSpec(BaseModel):
                 raise ValueError(unknown("key", key, cls.model_fields))
         return values
 
-    @field_validator("rule", "attack", "algorithm", mode="before")
+    @field_validator("rule", "attack", "algorithm", "partition", mode="before")
     @classmethod
     def _as_text(cls, value: Any, info: Any) -> Any:
         """A table is as good as text: it becomes text."""
@@ -157,10 +162,11 @@ class RunSpec(BaseModel):
 
     def make_server(self) -> ServerSGD:
         """The server's optimiser."""
-        defaults = (1.0, 0.0, 0.0) if self.make_algorithm().traits().sends == "delta" else (0.1, 0.9, 5e-4)
-        given = (self.lr, self.momentum, self.weight_decay)
-        lr, momentum, weight_decay = (d if g is None else g for g, d in zip(given, defaults, strict=True))
-        return ServerSGD(lr=lr, momentum=momentum, weight_decay=weight_decay)
+        usual = _FOR_GRADIENTS
+        if self.make_algorithm().traits().sends == "delta":
+            usual = _FOR_DELTAS
+        given = {key: getattr(self, key) for key in usual if getattr(self, key) is not None}
+        return ServerSGD(**{**usual, **given})
 
     def make_partition(self) -> Partition:
         """The partition, written like ``s-fraction:s=0.5``."""
@@ -207,16 +213,20 @@ class RunSpec(BaseModel):
 
     def resolved(self) -> dict[str, Any]:
         """All keys with their values; rule, attack and algorithm in full."""
-        rule, attack, algorithm = map(describe, (self.make_rule(), self.make_attack(), self.make_algorithm()))
-        parts = {"rule": rule, "attack": attack, "algorithm": algorithm}
+        parts = {
+            "rule": describe(self.make_rule()),
+            "attack": describe(self.make_attack()),
+            "algorithm": describe(self.make_algorithm()),
+        }
         return {**self.model_dump(), **asdict(self.make_server()), **parts}
 
     def name(self) -> str:
         """A folder name that tells runs apart at a glance: data, rule, attack, seed, and whatever is not the default.
 
-        Runs that differ in `_SAME_RUN` alone share a folder: one goes on from the other.
+        Runs that differ in `_SAME_RUN` alone share a folder: one resumes the other.
         """
-        config, usual = self.resolved(), self._usual()
+        config = self.resolved()
+        usual = self._usual()
         parts = [self.data, config["rule"], config["attack"], f"seed{self.seed}"]
         others = config.keys() - {"data", "rule", "attack", "seed", *_SAME_RUN}
         parts += [f"{key}={config[key]}" for key in config if key in others and config[key] != usual[key]]
@@ -225,7 +235,7 @@ class RunSpec(BaseModel):
     def _usual(self) -> dict[str, Any]:
         """What the keys are if they are not given, beside this algorithm and this batch size."""
         defaults = {key: field.default for key, field in type(self).model_fields.items()}
-        server = asdict(self.model_copy(update=dict.fromkeys(("lr", "momentum", "weight_decay"))).make_server())
+        server = asdict(self.model_copy(update=dict.fromkeys(_FOR_GRADIENTS)).make_server())
         algorithm = describe(parse(defaults["algorithm"], "client", batch_size=self.batch_size))
         return {**defaults, **server, "algorithm": algorithm}
 

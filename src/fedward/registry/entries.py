@@ -28,7 +28,7 @@ _DERIVED = ("rule", "mixer", "attack", "client", "server")
 """Kinds that are classes derived from fedward's own; the others may be any class or function."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Entry:
     """A line of the catalogue.
 
@@ -192,7 +192,9 @@ def register(
         taken = known.get(key)
         if taken and _origin(taken.cls) != _origin(cls):
             raise ValueError(f"the name {name!r} is taken by {_origin(taken.cls)}")
-        _ENTRIES[key] = Entry(name, own_kind, cls, paper, complexity, _example(cls, example))
+        _ENTRIES[key] = Entry(
+            name=name, kind=own_kind, cls=cls, paper=paper, complexity=complexity, example=_example(cls, example)
+        )
         return cls
 
     return decorate
@@ -281,7 +283,8 @@ def _imported(path: str, kind: str | None) -> Entry:
         found = getattr(importlib.import_module(module), attribute)
     except Exception as error:  # whatever is wrong with the module
         raise ValueError(f"cannot import {path!r}: {error}; write it like package.module.Class") from error
-    return Entry(path, _kind_of(found, kind, path), found, "-", "", _example(found, None))
+    own_kind = _kind_of(found, kind, path)
+    return Entry(name=path, kind=own_kind, cls=found, paper="-", complexity="", example=_example(found, None))
 
 
 def _kind_of(maker: Any, kind: str | None, name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby
 from queue import SimpleQueue
@@ -15,7 +15,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..clients import Answer, Client, LocalModel, Samples, Task, carry_out
+from ..clients import Answer, Client, LocalModel, Samples, Shard, Task, carry_out
 from ..clients.base import introduced
 from ..clients.model import evaluation_parts, mean_tally
 from ..data.dataset import Split
@@ -170,29 +170,47 @@ class Parallel(Loop):
 
     def _gradients(self, tasks: Sequence[Task], batches: Sequence[Sequence[Samples]], out: Tensor) -> list[float]:
         """The gradients of all batches of all tasks into the rows of ``out``, in order, and the losses."""
-        # Every batch with its number among those of its task, and the number of the task: in the order of the rows.
-        flat = [(turn, k, samples) for k, of_task in enumerate(batches) for turn, samples in enumerate(of_task)]
+        asked = [
+            _Asked(turn=turn, task=k, shard=shard, numbers=numbers)
+            for k, of_task in enumerate(batches)
+            for turn, (shard, numbers) in enumerate(of_task)
+        ]
         streams = [self.local.stream(task.seed) for task in tasks]
-        losses = torch.empty(len(flat), device=out.device)
+        losses = torch.empty(len(asked), device=out.device)
 
         def one_pass(worker: LocalModel, places: Sequence[int]) -> None:
             worker.load(tasks[0].parameters)
             worker.train()
-            worker.streams[:] = [streams[flat[place][1]] for place in places]
-            given = [shard.take(numbers) for _, _, (shard, numbers) in (flat[place] for place in places)]
+            worker.streams[:] = [streams[asked[place].task] for place in places]
+            given = [asked[place].shard.take(asked[place].numbers) for place in places]
             losses[list(places)] = self._passes[id(worker)](given, [out[place] for place in places])
             worker.streams[:] = [None]
 
-        # A client's second batch goes after its first, for the sake of its random stream; sizes do not mix.
-        order = sorted(range(len(flat)), key=lambda place: (flat[place][0], len(flat[place][2][1]), place))
-        for _, of_turn in groupby(order, key=lambda place: flat[place][0]):
+        # A client's second batch comes after its first, for the sake of its random stream; sizes do not mix.
+        order = sorted(range(len(asked)), key=lambda place: (asked[place].turn, asked[place].size, place))
+        for _, of_turn in groupby(order, key=lambda place: asked[place].turn):
             passes: list[list[int]] = []
-            for size, of_size in groupby(of_turn, key=lambda place: len(flat[place][2][1])):
+            for size, of_size in groupby(of_turn, key=lambda place: asked[place].size):
                 places = list(of_size)
                 many = max(self.samples_at_once // size, 1)
                 passes += [places[i : i + many] for i in range(0, len(places), many)]
             list(self._each(one_pass, passes))
         return [float(loss) for loss in losses.tolist()]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Asked:
+    """A batch whose gradient is asked for: which of its task's it is, and of which task."""
+
+    turn: int
+    task: int
+    shard: Shard
+    numbers: Tensor
+
+    @property
+    def size(self) -> int:
+        """Samples in it."""
+        return len(self.numbers)
 
 
 def _slices(counts: Sequence[int], room: int) -> list[slice]:

@@ -1,7 +1,7 @@
 """`Phases`: what happens in a round, one thing after another; each phase takes values and returns one.
 
 Clients are drawn, what they send is collected, the attack forges rows, the rule judges them, the server steps. What is
-not small is in one place alone, the cohort's inbox, and only `Phases.forged` has it changed after rows were collected.
+not small is in one place alone, the cohort's inbox; after rows were collected, only `Phases.attacked` has it changed.
 """
 
 from __future__ import annotations

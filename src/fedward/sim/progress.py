@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
@@ -12,19 +12,6 @@ from torch import Tensor
 from ..clients import Answer
 from ..core import State
 from .record import Record
-
-SAVED = (
-    "round",
-    "parameters",
-    "velocity",
-    "buffers",
-    "rule_state",
-    "attack_state",
-    "client_states",
-    "late",
-    "records",
-)
-"""What a checkpoint holds."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -76,6 +63,10 @@ class Progress:
             late={client: Answer(**here(answer)) for client, answer in saved["late"].items()},
             records=tuple(Record.from_json(r) for r in saved["records"]),
         )
+
+
+SAVED = tuple(field.name for field in fields(Progress))
+"""What a checkpoint holds."""
 
 
 def _saved_answer(answer: Answer) -> dict[str, Any]:
