@@ -179,7 +179,7 @@ def test_nodes_send_them_as_training_left_them() -> None:
 # --- integers, and what PyTorch has no type for --------------------------------------------------------------
 
 REFUSED = {
-    "uint8": (np.ones(3, np.uint8), r"head\.q is torch\.uint8 of shape \(3,\): integers are no updates. Dequantise"),
+    "uint8": (np.ones(3, np.uint8), r"head\.q is torch\.uint8 of shape \(3,\): integers are no updates; dequantise"),
     "int64": (np.ones((2, 2), np.int64), "head.q is torch.int64"),
     "bool": (np.ones(3, bool), "head.q is torch.bool"),
     "complex": (np.ones(3, np.complex64), "head.q is torch.complex64"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from flwr.app import Array, ArrayRecord
 from torch import Tensor, nn
 
 from ..stack import Layout, mean_of_running
-from ..stack.layout import Buffers, Integers, is_counter, is_variance
+from ..stack.layout import Buffers, Integers, is_variance
 
 
 class SentModel:
@@ -34,9 +34,7 @@ class SentModel:
     def __init__(self, arrays: ArrayRecord, buffers: Buffers = "auto", integers: Integers = "refuse") -> None:
         self.arrays = arrays
         self.tensors = {name: _tensor(name, array) for name, array in arrays.items()}
-        if integers == "refuse":
-            _refuse_integers(self.tensors)
-        self.layout = Layout.of(self.tensors, buffers=buffers, integers="counters")
+        self.layout = Layout.of(self.tensors, buffers=buffers, integers=integers)
         self.types = {name: (_numpy_dtype(t), tuple(t.shape)) for name, t in self.tensors.items()}
         if not self.layout.d:
             raise ValueError(
@@ -100,16 +98,6 @@ def _tensor(name: str, array: Array) -> Tensor:
         return torch.from_numpy(values)
     except (TypeError, ValueError):  # of big-endian entries, text, extended precision, ...
         raise TypeError(f"the model's {name} is an array of {values.dtype}: send one of float32 instead") from None
-
-
-def _refuse_integers(tensors: Mapping[str, Tensor]) -> None:
-    for name, t in tensors.items():
-        if not (t.is_floating_point() or t.is_complex() or is_counter(name, t)):
-            raise TypeError(
-                f"the model's {name} is {t.dtype} of shape {tuple(t.shape)}: integers are no updates. Dequantise it "
-                "first, scale * (q - zero_point), or say integers='counters' if it is no weight: it stays as the "
-                "server has it then"
-            )
 
 
 def _numpy_dtype(tensor: Tensor) -> np.dtype[Any]:

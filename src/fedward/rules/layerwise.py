@@ -10,7 +10,16 @@ from torch import Tensor
 from ..core import Context, Plan, Reason, Rule, State, Traits, median_of
 from ..registry.bounds import Positive, Share
 from ..registry.entries import register
-from ..stack import Floors, LayerMixed, MagnitudeCounts, SqNorms, Statistic, Updates, power_above
+from ..stack import (
+    LayerMixed,
+    MagnitudeCounts,
+    SqNorms,
+    Statistic,
+    Updates,
+    layer_bounds,
+    layer_features,
+    power_above,
+)
 from .election import row_floors
 from .mixers import clip_factors
 
@@ -49,8 +58,8 @@ class LASA(Rule):
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         norms = updates.norms()
         floors = row_floors(updates, self.sparsity if self.sparsity > 0 else None, strict=True)
-        layers = _layers(updates)
-        lengths, balances = _sparse_features(updates, layers, floors)
+        layers = layer_bounds(updates)
+        lengths, balances = layer_features(updates, layers, floors)
         selected = (z_scores(lengths) < self.norm_bound) & (z_scores(balances) < self.sign_bound)
         selected[:, ~selected.any(0)] = True
         weights = selected.double() / selected.sum(0) * clip_factors(norms, median_of(norms))[:, None]
@@ -68,26 +77,3 @@ def z_scores(values: Tensor) -> Tensor:
     # Rows that are all the same leave nothing but rounding.
     flat = spread <= 1e-12 * values.abs().amax(0)
     return torch.where(flat, 0.0, (values - centre).abs() / torch.where(flat, 1.0, spread))
-
-
-def _layers(updates: Updates) -> list[tuple[int, int]]:
-    if updates.layout is None:
-        return [(0, updates.d)]
-    return [(columns.start, columns.stop) for _, columns in updates.layout.slices() if columns.stop > columns.start]
-
-
-def _sparse_features(updates: Updates, layers: list[tuple[int, int]], floors: Floors | None) -> tuple[Tensor, Tensor]:
-    """Norms and sign balances of the sparsified rows in each layer: (n, L) each."""
-    squares = torch.zeros(updates.n, len(layers), dtype=torch.float64)
-    signs = torch.zeros_like(squares)
-    counts = torch.zeros_like(squares)
-    for block in updates.blocks():
-        sparse = block.rows if floors is None else torch.where(floors.kept(block.rows), block.rows, 0)
-        for k, (start, stop) in enumerate(layers):
-            part = sparse[:, max(start - block.start, 0) : max(stop - block.start, 0)]
-            if part.shape[1] == 0:
-                continue
-            squares[:, k] += torch.linalg.vector_norm(part, dim=1, dtype=torch.float64).square().cpu()
-            signs[:, k] += part.sign().sum(1).cpu()
-            counts[:, k] += (part != 0).sum(1).cpu()
-    return squares.sqrt(), signs / counts.clamp_min(1)

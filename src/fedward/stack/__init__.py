@@ -7,6 +7,7 @@ from .election import ElectedMean, Floors
 from .files import Files
 from .geometry import SAME_ROW, cosines, cosines_to, evened, power_above, squared_distances
 from .intake import Model, OnBad, Stack, as_updates
+from .layered import LayerMixed, layer_bounds, layer_features
 from .layout import Buffers, Integers, Layout
 from .loops import loops_from, made_of
 from .parts import one_mix, parts
@@ -16,7 +17,7 @@ from .sample import Sample
 from .sources import Dense, Layers
 from .stats import Dots, Gram, SignConcordance, SignCounts, SqNorms, Statistic
 from .updates import Kernel, Updates, View
-from .views import Extended, Gathered, Joined, LayerMixed, Offset, Rooted
+from .views import Extended, Gathered, Joined, Offset, Rooted
 
 __all__ = [
     "SAME_ROW",
@@ -54,6 +55,8 @@ __all__ = [
     "cosines",
     "cosines_to",
     "evened",
+    "layer_bounds",
+    "layer_features",
     "loops_from",
     "lower_median",
     "made_of",

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .blocks import Block
 from .kernels import median_magnitude, total
-from .loops import FlatRows, Pair, columns, run
+from .loops import FlatRows, Looping, Pair, columns, run
 from .networks import MOST_COMPILED
 from .ranks import magnitude_bits
 from .stats import SignConcordance
@@ -36,7 +36,7 @@ class Floors:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class ElectedMean:
+class ElectedMean(Looping):
     """The mean, in each column, of the reduced entries v that have the sign that the column elects: (n, b) to (b,).
 
     An entry is scaled by its row's factor, clamped to the median magnitude of its column, and kept where the raw
@@ -68,7 +68,6 @@ class ElectedMean:
         return output if len(block) == self.n else torch.lerp(output, block[-1].to(output), self.momentum)
 
     def in_loops(self, n: int) -> bool:
-        """See `loops.in_loops`."""
         return _elected_mean.in_loops(self.n)
 
     def reduced(self, rows: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ _MOST_FOR_GRAM = 256
 _FEW = 8
 
 Partial = Callable[[Block], Tensor]
+Reader = Callable[[Tensor], Tensor]
 Compute = Callable[..., tuple[Tensor, ...]]
 
 
@@ -46,7 +47,7 @@ class Statistic(ABC):
         """This statistic, from the sum of what all blocks add."""
         return total
 
-    def contains(self) -> Mapping[Statistic, Callable[[Tensor], Tensor]]:
+    def contains(self) -> Mapping[Statistic, Reader]:
         """Other statistics that the sum holds as well, each with how to read it there.
 
         They are not computed where this one is, and are known from then on.
@@ -117,8 +118,8 @@ class Gram(Statistic):
     def in_loops(self, n: int) -> bool:
         return self.sample is None and _gram.in_loops(n)
 
-    def contains(self) -> Mapping[Statistic, Callable[[Tensor], Tensor]]:
-        return {SqNorms(): lambda gram: gram.diagonal().clone()} if self.sample is None else {}
+    def contains(self) -> Mapping[Statistic, Reader]:
+        return _IN_GRAM if self.sample is None else {}
 
     def before(self, *, diagonal: bool) -> Statistic:
         return self
@@ -190,8 +191,10 @@ class SignCounts(Statistic):
     name: ClassVar[str] = "signs"
 
     def partials(self, d: int, device: torch.device) -> Partial:
+        if self.sample is None:
+            return lambda block: _signs_and_squares(block, None)
         columns = _columns(self.sample, d)
-        return lambda block: _signs_and_squares(block, columns(block), self.sample is None)
+        return lambda block: _signs_and_squares(block, columns(block))
 
     def in_loops(self, n: int) -> bool:
         return _signs_and_squares.in_loops(n)
@@ -199,8 +202,8 @@ class SignCounts(Statistic):
     def value(self, total: Tensor) -> Tensor:
         return total[:, :3]
 
-    def contains(self) -> Mapping[Statistic, Callable[[Tensor], Tensor]]:
-        return {SqNorms(): lambda total: total[:, 3].clone()}
+    def contains(self) -> Mapping[Statistic, Reader]:
+        return _IN_SIGN_COUNTS
 
     def before(self, *, diagonal: bool) -> Statistic | None:
         return self if diagonal else None
@@ -230,6 +233,10 @@ class SignConcordance(Statistic):
     def scaled(self, value: Tensor, factors: Tensor) -> Tensor:
         live = (factors > 0).double()
         return live[:, None] * value * live
+
+
+_IN_GRAM: Mapping[Statistic, Reader] = {SqNorms(): lambda gram: gram.diagonal().clone()}
+_IN_SIGN_COUNTS: Mapping[Statistic, Reader] = {SqNorms(): lambda total: total[:, 3].clone()}
 
 
 # --- what a block adds: pairs of a loop and the same in torch -----------------------------------------------
@@ -262,15 +269,17 @@ def _dots_in_torch(block: Block, others: Tensor) -> Tensor:
     return block.wide @ others.T
 
 
-def _signs_and_squares_in_a_loop(block: Block, columns: Tensor, everywhere: bool) -> Tensor:
-    # Going over all columns with a mask takes less time than picking a tenth of them.
-    mask = block.rows.new_zeros(block.rows.shape[1]).index_fill_(0, columns, 1)
+def _signs_and_squares_in_a_loop(block: Block, columns: Tensor | None) -> Tensor:
+    width = block.rows.shape[1]
+    mask = block.rows.new_ones(width)
+    if columns is not None:  # going over all columns takes less time than picking a tenth of them
+        mask = torch.zeros_like(mask).index_fill_(0, columns, 1)
     return _looped(over_rows.sign_counts, block, (len(block.rows), 4), mask.numpy())
 
 
-def _signs_and_squares_in_torch(block: Block, columns: Tensor, everywhere: bool) -> Tensor:
+def _signs_and_squares_in_torch(block: Block, columns: Tensor | None) -> Tensor:
     # Sums of -1, 0 and 1 are exact, and many times faster than sums of comparisons.
-    signs = (block.rows if everywhere else block.rows[:, columns]).sign()
+    signs = (block.rows if columns is None else block.rows[:, columns]).sign()
     balance = signs.sum(1).double()
     nonzero = signs.square_().sum(1).double()
     positive = (nonzero + balance) / 2
@@ -297,10 +306,8 @@ _signs_and_squares = Pair(loop=_signs_and_squares_in_a_loop, torch=_signs_and_sq
 _concordance = Pair(loop=_concordance_in_a_loop, torch=_concordance_in_torch)
 
 
-def _columns(sample: Sample | None, d: int) -> Callable[[Block], Tensor]:
-    """A function that says which columns of a block are in the sample; all of them without one."""
-    if sample is None:
-        return lambda block: torch.arange(block.rows.shape[1])
+def _columns(sample: Sample, d: int) -> Callable[[Block], Tensor]:
+    """A function that says which columns of a block are in the sample."""
     chosen = sample.coordinates(d)
 
     def inside(block: Block) -> Tensor:

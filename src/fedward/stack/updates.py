@@ -112,17 +112,15 @@ class Updates(ABC):
             if known is not None:
                 self._statistics[statistic] = known
         missing = [statistic for statistic in dict.fromkeys(statistics) if statistic not in self._statistics]
-        contained = {part for statistic in missing for part in statistic.contains()}
-        self._sum([statistic for statistic in missing if statistic not in contained])
-        for statistic in missing:
-            if statistic in contained:
+        if missing:
+            contained = {part for statistic in missing for part in statistic.contains()}
+            self._sum([statistic for statistic in missing if statistic not in contained])
+            for statistic in contained.intersection(missing):
                 self._statistics[statistic] = self._contained[statistic]
         return tuple(self._statistics[statistic] for statistic in statistics)
 
     def _sum(self, statistics: Sequence[Statistic]) -> None:
         """Compute statistics in one pass."""
-        if not statistics:
-            return
         partials = [statistic.partials(self.d, self.device) for statistic in statistics]
         loops = all(statistic.in_loops(self.n) for statistic in statistics)
         sums: list[Tensor] = []
@@ -136,7 +134,8 @@ class Updates(ABC):
                 total = total / 2 + total.T / 2
             self._statistics[statistic] = statistic.value(total)
             for part, read in statistic.contains().items():
-                self._contained.setdefault(part, read(total))
+                if part not in self._contained:
+                    self._contained[part] = read(total)
 
     def _derive(self, statistic: Statistic) -> Tensor | None:
         """The statistic from those of the stack beneath a view; None where the columns must be read."""

@@ -151,31 +151,3 @@ class Offset(View):
 
     def parts(self, full: bool = False) -> Parts:
         return self.own_parts()
-
-
-class LayerMixed(View):
-    """One row: in each layer, the rows mixed with the layer's own weights.
-
-    Args:
-        layers: the first column of each and one past the last, next to one another.
-        weights: (n, layers).
-    """
-
-    def __init__(self, base: Updates, layers: Sequence[tuple[int, int]], weights: Tensor) -> None:
-        super().__init__(base, 1)
-        self.layers = layers
-        self.weights = weights
-
-    def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
-        block = self.base.read(start, stop)
-        out = torch.empty(1, stop - start, dtype=block.dtype, device=block.device)
-        for (first, last), weights in zip(self.layers, self.weights.T, strict=True):
-            part = slice(max(first - start, 0), max(min(last, stop) - start, 0))
-            out[0, part] = weights.to(block) @ block[:, part]
-        return out
-
-    def to_clients(self, weights: Tensor) -> Tensor:
-        return self.base.to_clients(weights * (self.weights > 0).any(1))
-
-    def parts(self, full: bool = False) -> Parts:
-        return self.own_parts()

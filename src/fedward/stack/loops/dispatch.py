@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache, partial, update_wrapper
-from typing import Concatenate, Generic, ParamSpec, Protocol, TypeVar, runtime_checkable
+from typing import Concatenate, Generic, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -28,7 +28,6 @@ T = TypeVar("T")
 R = TypeVar("R")
 P = ParamSpec("P")
 B = TypeVar("B", bound=Tensor | Block)
-B_contra = TypeVar("B_contra", bound=Tensor | Block, contravariant=True)
 
 BLOCKS = 8
 """Blocks that a loop takes at a time: it has tiles of its own, and few calls are better than many."""
@@ -57,25 +56,22 @@ def available(entries: int, device: torch.device) -> bool:
     return entries >= _worth and device.type == "cpu" and numba() is not None
 
 
-@runtime_checkable
-class Looping(Protocol):
-    """What says whether it calls loops."""
+class Looping:
+    """A kernel, or anything else that is called with blocks, that says whether it calls loops."""
 
     def in_loops(self, n: int) -> bool:
         """Whether it does for blocks of n rows, where loops are available."""
+        return False
 
 
 def in_loops(work: object, n: int) -> bool:
-    """Whether a kernel, or anything else that is called with blocks of n rows, calls loops.
-
-    What does not say so does not; a `functools.partial` does what its function does.
-    """
+    """Whether a kernel calls loops for blocks of n rows: not if it is no `Looping`; a partial one as its function."""
     if isinstance(work, partial):
         work = work.func
     return isinstance(work, Looping) and work.in_loops(n)
 
 
-class Pair(Generic[B, P, R]):
+class Pair(Looping, Generic[B, P, R]):
     """One operation on a block, in two formulations: by a loop, and in torch.
 
     Args:
@@ -112,11 +108,10 @@ class Pair(Generic[B, P, R]):
         return available(n * width, rows.device)
 
     def in_loops(self, n: int) -> bool:
-        """See `Looping`."""
         return n <= self.most_rows
 
 
-class MadeOf(Generic[P]):
+class MadeOf(Looping, Generic[P]):
     """A kernel that calls others: it calls loops if all of these do."""
 
     def __init__(self, kernel: Callable[Concatenate[Tensor, P], Tensor], beneath: tuple[object, ...]) -> None:
@@ -129,7 +124,6 @@ class MadeOf(Generic[P]):
         return self.kernel(block, *args, **kwargs)
 
     def in_loops(self, n: int) -> bool:
-        """See `Looping`."""
         return all(in_loops(kernel, n) for kernel in self.beneath)
 
 
