@@ -79,6 +79,7 @@ TESTS = {
     "stack/parts.py": "sim/test_fresh_statistics.py attacks/test_adaptive.py",
     "stack/ranks.py": "stack/test_ranks.py stack/test_kernels.py",
     "stack/reference.py": INPUTS,
+    "stack/rowmaps.py": VIEWS,
     "stack/sample.py": VIEWS,
     "stack/sources.py": f"{VIEWS} stack/test_inputs.py",
     "stack/stats.py": VIEWS,

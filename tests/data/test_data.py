@@ -275,7 +275,9 @@ def test_names_and_unknown_names() -> None:
     with pytest.raises(ValueError, match="did you mean 'fashion-mnist'") as caught:
         load("FashionMNISTS")
     assert all(name in str(caught.value) for name in names())
-    with pytest.raises(ValueError, match=r"unknown data set 'qqq'\. Valid names: fashion-mnist, mnist"):
+    with pytest.raises(
+        ValueError, match=r"unknown data set 'qqq'\. Valid names: fashion-mnist, fashion-mnist-subset, mnist"
+    ):
         load("qqq")
 
 

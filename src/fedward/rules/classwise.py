@@ -15,6 +15,7 @@ from ..registry.bounds import Count, Decay, Share
 from ..registry.entries import register
 from ..stack import Gathered, Kernel, Statistic, Updates, made_of
 from .coordinate import TrimmedMean
+from .remembered import zero_row
 from .wrapped import Wrapped
 
 _BUFFER = "class momentum"
@@ -78,7 +79,7 @@ class ClassWise(Wrapped[_Received]):
         average = self._average(state)
         plan = _mean_of(list(plans.values()))
         # The average of the buffers is one more row below those that the plan is about.
-        stack = plan.updates.anchored(_zeros(updates) if average is None else average)
+        stack = plan.updates.anchored(zero_row(updates) if average is None else average)
         weights: Tensor | None = None
         kernel: Kernel | None = None
         if plan.weights is not None:
@@ -148,10 +149,6 @@ class ClassWise(Wrapped[_Received]):
         for buffer in buffers[1:]:
             total += buffer
         return total / count
-
-
-def _zeros(updates: Updates) -> Tensor:
-    return torch.zeros(updates.d, dtype=torch.float32, device=updates.device)
 
 
 def _compensated(kernel: Kernel, gamma: float) -> Kernel:

@@ -23,6 +23,7 @@ from ..stack import (
     magnitude_of_rank,
 )
 from .mixers import clip_factors
+from .remembered import zero_row
 
 _ELECTIONS = frozenset({"permutation", "scale", "columns"})
 
@@ -122,8 +123,7 @@ class FedSECA(Rule):
             scores = {"concordance": agreeing / updates.n, **scores}
         stack = updates
         if self.momentum > 0:
-            nothing = torch.zeros(updates.d, dtype=torch.float32, device=updates.device)
-            stack = updates.anchored(state.get("momentum", nothing))
+            stack = updates.anchored(state.get("momentum", zero_row(updates)))
         return Plan(stack, kernel=kernel, scores=scores, judged=updates)
 
     def _votes(self, updates: Updates) -> Tensor | Literal["mass"] | None:

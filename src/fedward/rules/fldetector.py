@@ -16,7 +16,7 @@ from ..registry.bounds import AtLeast, Count, Decay
 from ..registry.entries import register
 from ..registry.parameters import Variant
 from ..stack import Dense, Joined, Offset, Updates
-from .remembered import remember_rows, unit
+from .remembered import remember_rows, safe_unit
 
 _FLOOR = 1e-12  # of sums of squares, before their logarithm
 
@@ -89,7 +89,7 @@ class FLDetector(Rule[Tensor]):
         expected = [state.get(key("row", client)) for client in updates.ids]
         known = torch.tensor([row is not None for row in expected])
         change = predicted_change(state["aggregates"], state.get("steps"))
-        distances = Offset(updates, expected, factor=-1.0, shift=-change, unit=unit(updates)).norms()
+        distances = Offset(updates, expected, factor=-1.0, shift=-change, unit=safe_unit(updates)).norms()
         total = distances[known].sum()
         shares = distances / total if total > 0 else 0 * distances  # what is not finite becomes NaN: no score
         return torch.where(known, shares, nobody)

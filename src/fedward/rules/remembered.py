@@ -1,4 +1,4 @@
-"""Rows that a rule remembers, one for each client, and the stack of this round's rows beside them."""
+"""Rows that a rule remembers, and what stands in their place before there are any."""
 
 from __future__ import annotations
 
@@ -17,9 +17,14 @@ def remember_rows(name: str, updates: Updates) -> dict[str, Tensor]:
     return {key(name, client): row for client, row in zip(updates.ids, copies, strict=True)}
 
 
-def unit(updates: Updates) -> float:
+def safe_unit(updates: Updates) -> float:
     """What to multiply rows by so that the squares of sums of two of them are finite: 1, but for rows beyond 1e120.
 
     A power of two, so that nothing is rounded.
     """
     return 1.0 if float(updates.norms().amax()) < _LARGE else 1 / _LARGE
+
+
+def zero_row(updates: Updates) -> Tensor:
+    """What stands below the rows where nothing is remembered yet: (d,); float32, so that it widens none of them."""
+    return torch.zeros(updates.d, dtype=torch.float32, device=updates.device)

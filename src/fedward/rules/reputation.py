@@ -13,7 +13,7 @@ from ..registry.bounds import Count, Decay, Natural, Positive
 from ..registry.entries import register
 from ..stack import Gram, Offset, SqNorms, Statistic, Updates, cosines, cosines_to, evened
 from .mixers import clip_factors
-from .remembered import remember_rows, unit
+from .remembered import remember_rows, safe_unit
 
 
 @register("fools-gold", paper="Fung et al. 2020", complexity="O(n^2 d)")
@@ -47,7 +47,7 @@ class FoolsGold(Rule):
     )
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        alpha = foolsgold_weights(cosines(_history(updates, state, unit(updates)).gram()), self.confidence)
+        alpha = foolsgold_weights(cosines(_history(updates, state, safe_unit(updates)).gram()), self.confidence)
         reasons = [Reason.DISTRUSTED] * updates.n
         return Plan(updates, alpha / updates.n, scores={"trust": alpha}, reasons=reasons)
 

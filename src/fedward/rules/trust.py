@@ -14,6 +14,7 @@ from ..registry.bounds import NotNegative
 from ..registry.entries import register
 from ..stack import Dense, Dots, SqNorms, Statistic, Updates, cosines_to
 from .coordinate import Mean
+from .remembered import zero_row
 
 
 def _root_update(context: Context, d: int) -> Tensor:
@@ -94,7 +95,7 @@ class Zeno(Rule):
 
 def _nothing(updates: Updates) -> Updates:
     """One row of zeros: the server stays where it is."""
-    return Dense(torch.zeros(1, updates.d, dtype=torch.float32, device=updates.device))
+    return Dense(zero_row(updates)[None])
 
 
 Measures = dict[str, Callable[[Updates], Tensor]]
