@@ -55,7 +55,8 @@ def check_colluders(rule: Rule) -> None:
     f = getattr(rule, "f", 0)
     n = max(fewest(rule), 2 * f + 1) if f else fewest(rule) + 6
     for name, hostile, honest in colluding_stacks(rule, n, numbers_of_colluders(rule, n)):
-        aggregator, given_in = Aggregator(rule), False
+        aggregator = Aggregator(rule)
+        given_in = False
         longest = float(honest.double().norm(dim=1).max())
         rounds = (False, True, True, False) if rule.traits().history else (True,)
         for round, attacked in enumerate(rounds):
@@ -72,7 +73,8 @@ def check_alike(rule: Rule) -> None:
     """rows that are nearly alike give an output near them"""
     apart = random_stack(rule, seed=8, d=D)
     for spread, dtype in product(SPREADS, SIZES):
-        aggregator, G = Aggregator(rule), (apart[0] + spread * (apart - apart[0])).to(dtype)
+        aggregator = Aggregator(rule)
+        G = (apart[0] + spread * (apart - apart[0])).to(dtype)
         rounding = 8 * torch.finfo(dtype).eps
         for round in range(5 if rule.traits().history else 1):
             result = next_round(aggregator, G)
@@ -91,9 +93,11 @@ def breakdown(rule: Rule, G: Tensor) -> None:
     """Claim: m <= withstands(n) colluders leave the output within 2 (n - m) / (n - 2m) diameters of the honest mean."""
     for n in {fewest(rule), max(fewest(rule), 3), len(G)}:
         for name, stack, honest in colluding_stacks(rule, n, range(1, rule.withstands(n) + 1)):
-            output, honest = next_round(Aggregator(rule), stack).output.double(), honest.double()
+            output = next_round(Aggregator(rule), stack).output.double()
+            honest = honest.double()
+            off = float((output - honest.mean(0)).norm())
             diameter = float(torch.cdist(honest, honest).max())
-            off, most = float((output - honest.mean(0)).norm()), 2 * len(honest) / (2 * len(honest) - n) * diameter
+            most = 2 * len(honest) / (2 * len(honest) - n) * diameter
             # A single honest row has no diameter.
             most += 1e-6 * float(honest.norm(dim=1).max())
             assert off <= most, f"the output is {off:.3g} from the honest mean, {most:.3g} is claimed: {name}"
