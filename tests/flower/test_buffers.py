@@ -16,7 +16,7 @@ from torch import nn
 import fedward as fw
 from fedward import attacks, clients, rules
 from fedward.flower import Robust, RobustFedAvg, Screened, hostile, momentum_mod, train_with
-from fedward.flower.model import Model, fixed
+from fedward.flower.model import SentModel, fixed
 from fedward.sim import CheckpointError
 
 from .federation import NODES, InProcess, Quadratic, arrays_of, floats, liars, model, running, vector, weights
@@ -145,8 +145,8 @@ def test_names_of_ones_own() -> None:
     assert strategy.audits[0].kept == NODES
     level = np.mean([1e6, 1e6, *(1.0 + 0.1 * np.arange(2, 10))])
     np.testing.assert_allclose(result.arrays["scale.level"].numpy(), level, rtol=1e-6)
-    assert Model(model(**extra), buffers=["scale.level"]).layout.d == 17
-    assert Model(model(**extra), buffers=None).layout.d == 17 + 8 + 3
+    assert SentModel(model(**extra), buffers=["scale.level"]).layout.d == 17
+    assert SentModel(model(**extra), buffers=None).layout.d == 17 + 8 + 3
     assert fixed(nn.BatchNorm1d(4)) == ["num_batches_tracked", "running_mean", "running_var"]
     with pytest.raises(ValueError, match=r"'scale\.levle', which is none of the tensors"):
         quiet("mean", buffers=["scale.levle"]).start(InProcess(Quadratic().app), model(**extra), num_rounds=1)
