@@ -14,7 +14,7 @@ import fedward as fw
 from fedward import mixers, rules
 from fedward.rules.layerwise import z_scores
 from fedward.rules.spectral import top_eigenpair
-from fedward.stack import Dense, evened
+from fedward.stack import Dense, evened, loops_from
 from fedward.stack import kernels as columns
 from tests.oracles import geometry
 from tests.oracles import rules as oracle
@@ -208,16 +208,15 @@ def test_equal_distances_and_angles_are_equal_to_copod(d: int) -> None:
 
 @pytest.mark.parametrize("loops", [True, False])
 def test_of_values_equally_far_from_the_middle_the_smaller_counts_first_however_rounded(
-    loops: bool, monkeypatch: pytest.MonkeyPatch
+    loops: bool,
 ) -> None:
-    if not loops:
-        monkeypatch.setattr(columns, "usable", lambda block: False)
     a, b = 0.1, 0.7
     noise = torch.tensor([1.0, 1 + 2e-16, 1 - 2e-16, 1 + 4e-16, 1 - 4e-16], dtype=torch.float64)
     low, high = a * noise, b * noise
     i, j = (part.flatten() for part in torch.meshgrid(torch.arange(5), torch.arange(5), indexing="ij"))
-    block = torch.stack([low[i], low[j], high[i], high[j]]).repeat(1, 4000)  # enough to be worth compiled loops
-    found = columns.mean_around_trimmed_mean(block, f=1)
+    block = torch.stack([low[i], low[j], high[i], high[j]]).repeat(1, 4000)
+    with loops_from(0 if loops else None):
+        found = columns.mean_around_trimmed_mean(block, f=1)
     torch.testing.assert_close(found, torch.full_like(found, (2 * a + b) / 3))
 
 
