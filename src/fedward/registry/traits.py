@@ -23,6 +23,7 @@ CLAIMS = frozenset(
 """All that `Traits.properties` may hold."""
 
 
+# Not keyword-only: `Bound(2, 3)` is read as its text, n >= 2f + 3.
 @dataclass(frozen=True)
 class Bound:
     """The fewest clients a rule works with, per_f * f + plus."""
