@@ -92,7 +92,8 @@ def compared(old: Figures, new: Figures, everything: bool = False) -> str:
     titles = list(dict.fromkeys(title for values in (*old.values(), *new.values()) for title in values))
     rows = []
     for name in [*new, *(name for name in old if name not in new)]:
-        before, after = old.get(name, {}), new.get(name, {})
+        before = old.get(name, {})
+        after = new.get(name, {})
         if everything or before != after:
             rows.append([name, *(_cell(before.get(t), after.get(t)) for t in titles)])
     same = sum(old.get(name) == new[name] for name in new)
@@ -113,7 +114,8 @@ def main() -> None:
     parser.add_argument("--all", action="store_true", help="what has stayed as well")
     given = parser.parse_args()
     for name in given.names or names():
-        old, new = figures(Past(given.since), name), figures(Tree(), name)
+        old = figures(Past(given.since), name)
+        new = figures(Tree(), name)
         if old or new:
             print(f"## {name}\n\n{compared(old, new, given.all)}\n")
 

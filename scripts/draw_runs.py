@@ -43,7 +43,8 @@ def draw(runs: dict[str, dict[str, Any]], out: Path, together: bool = False) -> 
     several = len({group(name) for name in runs}) > 1
     names = list(dict.fromkeys(label(name, run, several) for name, run in runs.items()))
     colours = plt.get_cmap("tab10" if len(names) <= 10 else "tab20")
-    down, across = ceil(len(attacks) / ACROSS), min(ACROSS, len(attacks))
+    down = ceil(len(attacks) / ACROSS)
+    across = min(ACROSS, len(attacks))
     figure, axes = plt.subplots(down, across, figsize=(4 * across, 3 * down), sharey=True, squeeze=False)
     for axis, attack in zip(axes.flat, attacks, strict=False):
         for name, run in runs.items():

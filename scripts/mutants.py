@@ -114,7 +114,8 @@ def calls(text: str) -> Iterator[tuple[Position, str, str]]:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             held = node.func.value
-            begin, end = starts[held.end_lineno - 1] + held.end_col_offset, starts[node.end_lineno - 1]
+            begin = starts[held.end_lineno - 1] + held.end_col_offset
+            end = starts[node.end_lineno - 1]
             yield (node.lineno, node.col_offset), "call forgotten", text[:begin] + text[end + node.end_col_offset :]
 
 
@@ -137,7 +138,8 @@ def mutants(file: str, count: int, seed: int) -> list[Mutant]:
     for place, name, change in (*operators(text), *calls(text)):
         if not any(start <= place < stop for start, stop in untouched):
             places[place].append((name, change))
-    order, made = sorted(places), []
+    order = sorted(places)
+    made = []
     random.Random(f"{seed} {file}").shuffle(order)
     for place in order[:count]:  # so that a smaller sample is a part of a larger one
         name, change = random.Random(f"{seed} {file} {place}").choice(places[place])
@@ -156,7 +158,9 @@ def shares(count: int) -> dict[str, int]:
 def selections(file: str) -> list[list[str]]:
     """What to give to pytest for a file, one call after the other."""
     words = shlex.split(TESTS.get(file, ""))
-    runs = [[f"tests/{word}" if ".py" in word else word for word in words]] if words else []
+    runs = []
+    if words:
+        runs.append([f"tests/{word}" if ".py" in word else word for word in words])
     if file.startswith("rules/"):
         tree = ast.parse((ROOT / PACKAGE / file).read_text(encoding="utf-8"))
         names = [node.name for node in tree.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
@@ -221,7 +225,8 @@ def main() -> None:
     given = parser.parse_args()
     for name in ("numba", "scipy.stats", "sklearn.cluster", "torch"):
         import_module(name)  # so that no fork has to
-    made, survived = Counter(), Counter()
+    made = Counter()
+    survived = Counter()
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         copy = Path(folder)
         copied(copy)
@@ -243,7 +248,8 @@ def main() -> None:
                     print(told(file, name, text, changed), flush=True)
             target.write_text(text, encoding="utf-8")
             print(f"{file}: {made[file]} mutants, {survived[file]} survived", flush=True)
-    total, left = made.total(), survived.total()
+    total = made.total()
+    left = survived.total()
     print(f"{total} mutants, {total - left} killed, {left} survived ({left / max(total, 1):.0%})")
 
 

@@ -94,7 +94,8 @@ def carried_out(job: Job, work: Path, expected: str) -> Outcome:
             return Outcome(seconds=time.perf_counter() - start, text=f"worst {worst.attack}, kappa {worst.kappa:.3g}")
         stop_if_asked()
         found = execute(job.spec, place, on_record=lambda record: stop_if_asked())
-        best, last = found.best_accuracy or 0.0, found.final_accuracy or 0.0
+        best = found.best_accuracy or 0.0
+        last = found.final_accuracy or 0.0
         return Outcome(seconds=time.perf_counter() - start, text=f"best {best:.2%}, last {last:.2%}")
     except StoppedError:
         raise
@@ -132,7 +133,8 @@ def make(experiments: Sequence[Experiment], work: Path, workers: int) -> list[st
         nonlocal ended
         if isinstance(outcome, Failed):
             outcome = Outcome(seconds=0.0, text=f"FAILED: {outcome.why}", failed=True)
-        job, ended = missing[place], ended + 1
+        job = missing[place]
+        ended += 1
         tell(f"{ended}/{len(missing)} {job.experiment}: {job.name}: {outcome.text} ({outcome.seconds:.0f} s)")
         if outcome.failed:
             failures.append(f"{job.experiment}: {job.name}: {outcome.text}")

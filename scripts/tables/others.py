@@ -27,7 +27,8 @@ def _rules(folder: Path) -> str:
     head = ["rule", "worst attack", "kappa", "without", "progress", "byzantine accepted"]
     rows = []
     for e in sorted(found, key=lambda e: (e.worst()[0][1].kappa, e.rule)):
-        worst, trained = e.worst()[0][1], e.trained[:1]
+        worst = e.worst()[0][1]
+        trained = e.trained[:1]
         rows.append(
             [
                 e.rule,

@@ -70,7 +70,8 @@ def until(run: Run | None, rounds: int) -> Run | None:
         return None
     curve = {k: v for k, v in run["accuracy_by_round"].items() if int(k) <= rounds}
     accepted = [fmean(map(int, line.replace("-", ""))) for line in run["accepted"][:rounds]]
-    best, last = max(curve.values()), list(curve.values())[-1]
+    best = max(curve.values())
+    last = list(curve.values())[-1]
     return {**run, "best_accuracy": best, "final_accuracy": last, "honest_accepted": fmean(accepted)}
 
 

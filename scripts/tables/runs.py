@@ -36,11 +36,13 @@ _SUMMARY += [("median", "alie"), ("mean", "min-max")]
 
 
 def _beside_table_1(folder: Path, cells: list[tuple[str, str]]) -> str:
-    runs, published = Runs(folder), paper(folder)["accuracy"]
+    runs = Runs(folder)
+    published = paper(folder)["accuracy"]
     head = ["rule", "attack", "best accuracy", "published", "difference", "last accuracy"]
     rows = []
     for rule, attack in cells:
-        run, theirs = runs.of(rule, attack), published[rule.partition(":")[0]].get(attack)
+        run = runs.of(rule, attack)
+        theirs = published[rule.partition(":")[0]].get(attack)
         accepted = [_accepted(run, rule, key) for key in ("byzantine_accepted", "honest_accepted")]
         figures = [number(best(run), 2), number(theirs, 2) if theirs else "", difference(best(run), theirs, 2)]
         rows.append([RULES[rule], ATTACKS[attack], *figures, number(last(run), 2), *accepted])
@@ -52,12 +54,14 @@ def _accepted(run: Run | None, rule: str, key: str) -> str:
 
 
 def _table_2(folder: Path) -> str:
-    runs, published = Runs(folder), paper(folder)["accepted"]
+    runs = Runs(folder)
+    published = paper(folder)["accepted"]
     head = ["rule", "attack", "honest accepted", "published", "byzantine accepted", "published"]
     rows = []
     for rule in _THREE:
         for attack in _FIVE:
-            run, theirs = runs.of(rule, attack), published[rule.partition(":")[0]][attack]
+            run = runs.of(rule, attack)
+            theirs = published[rule.partition(":")[0]][attack]
             shares = share(run, "honest_accepted", 3), number(theirs[0], 3)
             more = share(run, "byzantine_accepted", 3), number(theirs[1], 3)
             rows.append([RULES[rule], ATTACKS[attack], *shares, *more])
@@ -107,7 +111,8 @@ def _rates(folder: Path) -> str:
 
 def _losses(folder: Path) -> str:
     """What each rule loses at most, where it ends at chance, and rounds that left the model as it was."""
-    runs, rows = Runs(folder), []
+    runs = Runs(folder)
+    rows = []
     for rule in _RULES:
         own = best(runs.of(rule, "no-attack"))
         found = {a: run for a in _ATTACKS[1:] if (run := runs.of(rule, a)) is not None}
@@ -178,7 +183,8 @@ def _own(folder: Path) -> str:
     longer = last(runs.of(_OURS, "no-attack", "long"))
     rows = [["none", number(own), "", number(longer), ""]]
     for attack in _SEVEN:
-        found, more = last(runs.of(_OURS, attack, "rules")), runs.of(_OURS, attack, "long")
+        found = last(runs.of(_OURS, attack, "rules"))
+        more = runs.of(_OURS, attack, "long")
         twice = [number(last(more)), difference(last(more), longer)] if attack == "mimic:warmup=5" else ["", ""]
         rows.append([ATTACKS[attack], number(found), difference(found, own), *twice])
     return table(head, rows)
@@ -187,7 +193,8 @@ def _own(folder: Path) -> str:
 def _beside_others(folder: Path) -> str:
     runs = Runs(folder)
     columns = [("others", rule) for rule in _OTHERS] + [("rules", _OURS)]
-    rows, worst = [], [100.0 for _ in columns]
+    rows = []
+    worst = [100.0 for _ in columns]
     for attack in ("no-attack", *_SEVEN):
         found = [last(runs.of(rule, attack, group)) for group, rule in columns]
         worst = [w if f is None else min(w, f) for w, f in zip(worst, found, strict=True)]
@@ -209,9 +216,12 @@ FEDSECA = {"own": _own, "others": _beside_others, "parts": _parts}
 
 # --- siren --------------------------------------------------------------------------------------------------
 
-_FLIP, _FALSE = "sign-flip:scale=4", "false-alarms:inner=(sign-flip:scale=4)"
-_HONEST, _ALWAYS = "sign-flip x 4, honest alarms", "sign-flip x 4, always alarming"
-_LATE, _LATE_MEDIAN = "delayed:base=siren,start=10", "delayed:base=median,start=10"
+_FLIP = "sign-flip:scale=4"
+_FALSE = "false-alarms:inner=(sign-flip:scale=4)"
+_HONEST = "sign-flip x 4, honest alarms"
+_ALWAYS = "sign-flip x 4, always alarming"
+_LATE = "delayed:base=siren,start=10"
+_LATE_MEDIAN = "delayed:base=median,start=10"
 _SYSTEM = [
     ("SIREN", "IID", "0", "none", "iid-0/siren under no-attack"),
     ("SIREN", "IID", "40%", _ALWAYS, f"iid-40/siren under {_FALSE}"),
@@ -244,7 +254,8 @@ _SYSTEM = [
 
 
 def _system(folder: Path) -> str:
-    runs, rows = Runs(folder).named, []
+    runs = Runs(folder).named
+    rows = []
     for rule, data, malicious, attack, name in _SYSTEM:
         run = runs.get(name)
         if name.startswith("iid-0/") and "40" not in rule:
@@ -289,7 +300,8 @@ def _cells(run: Run | None) -> Iterator[str]:
 
 
 def _with_and_without(folder: Path) -> str:
-    runs, published = Runs(folder), paper(folder)
+    runs = Runs(folder)
+    published = paper(folder)
     rows = []
     for base, name in _BASES.items():
         for attack in _WORKERS:
@@ -306,7 +318,8 @@ def _with_and_without(folder: Path) -> str:
 
 
 def _orders(folder: Path) -> str:
-    runs, rows = Runs(folder), []
+    runs = Runs(folder)
+    rows = []
     for base, attack in [("trimmed-mean", "alie:z=1"), ("dnc", "alie:z=1"), ("cosine-clustering", "alie:z=1")]:
         three = [runs.of(_wrapped(base), attack, group) for group in ("with", "printed", "beta-0")]
         tried = three if base != "cosine-clustering" else three[:2]
@@ -319,7 +332,8 @@ def _orders(folder: Path) -> str:
 
 
 def _compensation(folder: Path) -> str:
-    runs, rows = Runs(folder), []
+    runs = Runs(folder)
+    rows = []
     for base in ("trimmed-mean", "dnc"):
         row = [RULES[base]]
         for gamma in (",gamma=0", "", ",gamma=0.75"):
@@ -332,7 +346,9 @@ def _compensation(folder: Path) -> str:
 
 
 def _drops(folder: Path) -> str:
-    runs, published, rows = Runs(folder), paper(folder)["drop"], []
+    runs = Runs(folder)
+    published = paper(folder)["drop"]
+    rows = []
     top = best(runs.of("dnc", "no-attack", "without"))
     for base in ("trimmed-mean", "dnc", "cosine-clustering"):
         row = [RULES[base]]
@@ -346,7 +362,8 @@ def _drops(folder: Path) -> str:
 
 
 def _accepted_rows(folder: Path) -> str:
-    runs, rows = Runs(folder), []
+    runs = Runs(folder)
+    rows = []
     for linkage in ("single", "complete", "average"):
         base = "cosine-clustering" + f":linkage={linkage}" * (linkage != "single")
         pair = runs.of(base, "alie:z=1", "without"), runs.of(_wrapped(base), "alie:z=1", "with")

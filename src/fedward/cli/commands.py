@@ -71,7 +71,8 @@ def run(
 ) -> None:
     """One run, or a grid of them."""
     options = _spec_keys(given)
-    rules, attacks = options.pop("rule", []), options.pop("attack", [])
+    rules = options.pop("rule", [])
+    attacks = options.pop("attack", [])
     specs = [_spec(config, {**options, **choice}) for choice in _choices(rules, attacks)]
     for warning in dict.fromkeys(spec.warning for spec in specs if spec.warning):
         display.say(warning, display.err)

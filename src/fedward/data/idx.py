@@ -34,7 +34,8 @@ def read(file: Path | Traversable, limit: float = math.inf) -> tuple[bytearray, 
     # By the first bytes, not by the name: some browsers unpack a file and leave the name.
     if not raw.startswith(b"\x1f\x8b"):
         return bytearray(raw), ""
-    content, stream = bytearray(), gzip.GzipFile(fileobj=io.BytesIO(raw))
+    content = bytearray()
+    stream = gzip.GzipFile(fileobj=io.BytesIO(raw))
     try:
         # read1, because read of a truncated file is an error that loses what came before.
         while len(content) <= limit and (chunk := stream.read1(CHUNK)):
@@ -51,13 +52,15 @@ def read_idx(file: Path | Traversable, dims: int) -> np.ndarray:
         IdxError: that is not what the file holds.
     """
     content, trouble = read(file)
-    start, magic = 4 + 4 * dims, 0x0800 + dims
+    start = 4 + 4 * dims
+    magic = 0x0800 + dims
     if len(content) < start:
         raise IdxError(f"expected at least {start} bytes, found {len(content)}{trouble}")
     found, *shape = struct.unpack_from(f">{1 + dims}I", content)
     if found != magic:
         raise IdxError(f"expected the magic number {magic}, found {found}{trouble}")
-    size, sizes = start + math.prod(shape), " x ".join(map(str, shape))
+    size = start + math.prod(shape)
+    sizes = " x ".join(map(str, shape))
     if trouble or len(content) != size:
         expected = f"{size:,} bytes (a header and {sizes})"
         raise IdxError(f"expected {expected}, found {len(content):,}{trouble}")

@@ -30,7 +30,8 @@ TRAIN = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
 TEST = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 FILES = TRAIN + TEST
 # The statistics of MNIST's pixels, for Fashion-MNIST too: so do SignGuard's code and published numbers.
-MEAN, STD = 0.1307, 0.3081
+MEAN = 0.1307
+STD = 0.3081
 # No file of these data sets is half as large; what comes from the network is cut off here.
 LARGEST = 1 << 27
 TIMEOUT = 30.0  # seconds without a byte

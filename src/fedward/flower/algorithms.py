@@ -20,7 +20,8 @@ from .mods import only_arrays, training
 CLASS = "fedward-class"
 """The class that a round is about, in the configuration of a message."""
 
-_ALGORITHM, _OWN = "fedward-algorithm", "fedward-own-model"
+_ALGORITHM = "fedward-algorithm"
+_OWN = "fedward-own-model"
 _NOTHING = 1  # the code of an app's own errors
 
 
@@ -107,7 +108,8 @@ def siren_mod(
         alarm = False
         own = _own_model(context, server)
         if own is not None:
-            theirs, mine = (evaluate({k: a.numpy() for k, a in m.items()}, context) for m in (server, own))
+            theirs = evaluate(_arrays_of(server), context)
+            mine = evaluate(_arrays_of(own), context)
             alarm = raises_alarm(theirs, mine, tolerance, variant)
         if alarm and own is not None:
             for name, array in own.items():
@@ -152,3 +154,7 @@ def _own_model(context: Context, like: ArrayRecord) -> ArrayRecord | None:
         return None
     same = {k: tuple(a.shape) for k, a in record.items()} == {k: tuple(a.shape) for k, a in like.items()}
     return record if same else None
+
+
+def _arrays_of(record: ArrayRecord) -> dict[str, np.ndarray]:
+    return {name: array.numpy() for name, array in record.items()}

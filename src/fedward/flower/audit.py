@@ -128,7 +128,8 @@ def verdicts(drops: Sequence[Drop], result: Result[Tensor] | Sequence[Drop] = ()
         for i, node in enumerate(result.ids):
             assert isinstance(node, int)
             of_node = {name: values[i] for name, values in scores.items()}
-            accepted, detail = bool(result.accepted[i]), result.details.get(node, "")
+            accepted = bool(result.accepted[i])
+            detail = result.details.get(node, "")
             found.append(
                 Verdict(
                     node=node,

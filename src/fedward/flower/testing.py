@@ -44,7 +44,10 @@ class InProcess(Grid):
         self.contexts: dict[int, Context] = {}
         for node in self.nodes:
             self.restart(node)
-        TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 1, 1  # a message says who sends it
+        # A message says who sends it.
+        TaskIdentity.run_id = 1
+        TaskIdentity.node_id = 1
+        TaskIdentity.task_id = 1
 
     def restart(self, node: int) -> None:
         """Let a node forget what it remembers."""

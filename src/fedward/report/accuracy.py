@@ -51,7 +51,8 @@ class _Grid:
 
     def place(self, index: int) -> tuple[int, float, float]:
         """The column of a panel, its left edge and its upper edge."""
-        right, below = index % self.across, index // self.across
+        right = index % self.across
+        below = index // self.across
         return right, right * (self.width + _BETWEEN_COLUMNS), 1 - below * (self.tall + self.between_rows)
 
 
@@ -84,7 +85,8 @@ def _layout(shown: Sequence[Placed], panels: Sequence[str], above: int) -> dict[
 def _axes(index: int, grid: _Grid, shown: Sequence[Placed], lowest: bool) -> dict[str, Any]:
     """The two axes of a panel: the same scale in all of them, so that panels can be compared."""
     measured = [r.accuracy for entry in shown for r in entry.run.evaluated if r.accuracy is not None]
-    least, most = min(measured), max(measured)
+    least = min(measured)
+    most = max(measured)
     pad = max(0.02, 0.05 * (most - least))
     latest = max(entry.run.evaluated[-1].round for entry in shown)
     suffix = _suffix(index)

@@ -50,7 +50,8 @@ def acceptance(run: RunData) -> Figure | None:
 
 def with_signs(run: RunData) -> RunData:
     """The run as far as signs were counted in it, which is not in every round."""
-    return replace(run, records=tuple(r for r in run.records if any(_shares_of(r, side) for side, _ in _SIDES)))
+    counted = [record for record in run.records if _has_signs(record)]
+    return replace(run, records=tuple(counted))
 
 
 def signs(run: RunData) -> Figure | None:
@@ -60,7 +61,9 @@ def signs(run: RunData) -> Figure | None:
     sides = [(side, colour) for side, colour in _SIDES if _any_known(shares[side])]
     if not sides:
         return None
-    width, gap = 0.31, 0.035  # of the figure's width
+    # Shares of the figure's width.
+    width = 0.31
+    gap = 0.035
     layout = base_layout(320, hovermode="x unified", annotations=[], margin=margins(64, 48))
     data = []
     for index, sign in enumerate(("positive", "zero", "negative")):
@@ -88,6 +91,10 @@ def signs(run: RunData) -> Figure | None:
             values = [known and known[index] for known in shares[side]]
             data.append(_line(run, values, side, colour, axis=axis, legendgroup=side, showlegend=index == 0))
     return {"data": data, "layout": layout}
+
+
+def _has_signs(record: Record) -> bool:
+    return any(_shares_of(record, side) for side, _ in _SIDES)
 
 
 def _shares_of(record: Record, side: str) -> Shares | None:

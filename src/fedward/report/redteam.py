@@ -100,8 +100,8 @@ def _map(examinations: Sequence[Examination]) -> str:
         "type": "heatmap",
         "x": [safe_text(kind) for kind in kinds],
         "y": [safe_text(e.rule) for e in examinations],
-        "z": [[round(_depth(found[k]), 3) if k in found else None for k in kinds] for found in worst],
-        "text": [[_spoken(found[k]) if k in found else "" for k in kinds] for found in worst],
+        "z": [_depths(found, kinds) for found in worst],
+        "text": [_words(found, kinds) for found in worst],
         "hovertemplate": "<b>%{y}</b><br>%{text}<extra></extra>",
         "colorscale": [[0, "#f7fbff"], [0.5, "#f6e6bd"], [1, "#c8501e"]],
         "zmin": -3,
@@ -116,6 +116,16 @@ def _map(examinations: Sequence[Examination]) -> str:
     drawn = {"data": [trace], "layout": layout}
     caption = "Kappa of each kind of attack at its worst strength, attacks that do most harm to the left."
     return "<h2>Rules against attacks</h2>\n" + figure("map", drawn, caption, "Kappa by rule and attack")
+
+
+def _depths(found: Mapping[str, Finding], kinds: Sequence[str]) -> list[float | None]:
+    """A row of the map; nothing where a kind was not played."""
+    return [round(_depth(found[kind]), 3) if kind in found else None for kind in kinds]
+
+
+def _words(found: Mapping[str, Finding], kinds: Sequence[str]) -> list[str]:
+    """What a row of the map says under the mouse."""
+    return [_spoken(found[kind]) if kind in found else "" for kind in kinds]
 
 
 def _section(number: int, e: Examination, alone: bool) -> str:

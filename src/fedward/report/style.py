@@ -7,10 +7,15 @@ from typing import Any
 # Okabe and Ito's palette, made for colour-blind readers, without its yellow (too pale on white).
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#444444")
 DASHES = ("solid", "dash", "dot", "dashdot")
-HONEST, BYZANTINE = PALETTE[0], PALETTE[1]
-ACCEPTED, BETWEEN, DROPPED, ABSENT = "#8bb8dc", "#f6e6bd", "#c8501e", "#ececec"
+HONEST = PALETTE[0]
+BYZANTINE = PALETTE[1]
+ACCEPTED = "#8bb8dc"
+BETWEEN = "#f6e6bd"
+DROPPED = "#c8501e"
+ABSENT = "#ececec"
 
-INK, _GRID = "#1f2933", "#e4e7eb"
+INK = "#1f2933"
+_GRID = "#e4e7eb"
 _FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 
 

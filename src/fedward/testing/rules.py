@@ -94,7 +94,8 @@ def _check_blocks(rule: Rule) -> None:
     G = random_stack(rule)
     whole = verdict(rule, Dense(G))
     pieces = torch.split(G, [1, 90, 12, COLUMNS - 103], dim=1)
-    layered = Layers([[piece[i] for piece in pieces] for i in range(len(G))], block=50)
+    clients = [list(layers) for layers in zip(*pieces, strict=True)]
+    layered = Layers(clients, block=50)
     for other in (Dense(G, block=1), Dense(G, block=64), layered):
         same(whole, verdict(rule, other))
 

@@ -84,7 +84,8 @@ def _made(make: Make, part: Component) -> Component | None:
 def _check_traits(whole: Traits, bare: Traits, part: Traits) -> None:
     """Those of any kind that follow from the part's and those around a plain part."""
     for name in _WHETHER:
-        found, theirs = getattr(whole, name), getattr(part, name)
+        found = getattr(whole, name)
+        theirs = getattr(part, name)
         assert found == (getattr(bare, name) or theirs), f"{name} is {found}, and the part's is {theirs}"
     recorded = {*bare.recorded, *part.recorded}
     assert set(whole.recorded) == recorded, f"recorded is {whole.recorded}, expected {sorted(recorded)}"
@@ -96,7 +97,8 @@ def _check_traits(whole: Traits, bare: Traits, part: Traits) -> None:
 
 def _check_more(whole: Component, bare: Component, part: Component) -> None:
     """What is a matter of one kind."""
-    has, theirs = whole.traits(), part.traits()
+    has = whole.traits()
+    theirs = part.traits()
     if isinstance(part, Client):
         assert isinstance(whole, Client)
         assert has.by_class == theirs.by_class, f"by_class is {has.by_class}, and the part's is {theirs.by_class}"
