@@ -126,7 +126,8 @@ class Maximise(Around):
     @property
     def inner(self) -> Attack:  # type: ignore[override]  # an attribute elsewhere
         """The attack that is searched."""
-        return self.attack  # type: ignore[return-value]  # no class any more, and checked
+        assert isinstance(self.attack, Attack)  # no class any more, and checked
+        return self.attack
 
     def forge(self, view: View) -> Updates:
         return self.best(view)[0].forged(view)
@@ -150,7 +151,7 @@ class Maximise(Around):
         return self._with(value), value, tried[value]
 
     def _with(self, value: float) -> Attack:
-        return replace(self.inner, **{self.over: value})  # type: ignore[type-var]
+        return replace(self.inner, **{self.over: value})
 
     def _score(self, view: View, value: float) -> float:
         assert view.decide is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import Field, fields, is_dataclass, replace
 from typing import Any, ClassVar
 
 from .parameters import check_parameters
@@ -19,6 +19,8 @@ class Component(ABC):
     """
 
     kind: ClassVar[str]
+    # Never set here: for type checkers, to whom any component may be given to `dataclasses.replace`.
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
     declared: ClassVar[Traits] = Traits()
     """What every component of this class has, whatever its parameters are; `traits` is what one of them has."""
     traits_as_parameters: ClassVar[frozenset[str]] = frozenset()

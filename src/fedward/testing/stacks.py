@@ -42,8 +42,7 @@ def byzantine(rule: Rule, at_least: int = 1) -> int:
 
 def without_byzantine(rule: Rule) -> Rule:
     """The rule with f = 0, if it has an f."""
-    harmless: Rule = replace(rule, f=0) if hasattr(rule, "f") else rule  # type: ignore[type-var]
-    return harmless
+    return replace(rule, f=0) if hasattr(rule, "f") else rule
 
 
 def heavy_tailed(rule: Rule) -> Tensor:

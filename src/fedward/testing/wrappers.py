@@ -17,7 +17,7 @@ from ..registry.traits import MERGES
 from ..stack import Dense
 from .attacks import check_knowledge, looks_at
 from .compare import close
-from .probes import PROBES
+from .probes import PROBES, PlainAttack
 from .rounds import attack_rounds
 from .stacks import fewest, root_data, rows_of_both
 from .suite import Check, CheckOutcome, OnFail, run_checks
@@ -171,7 +171,7 @@ def _check_hooks(whole: Attack, bare: Attack, part: Attack) -> None:
     batch = Batch(inputs=torch.zeros(8, 1, 2, 2), labels=labels, classes=4, member=3, members=4)
 
     def differs(what: str, act: Callable[[Attack, Context], Any]) -> None:
-        alone = any(act(part, context) != act(PROBES["attack"][0], context) for context in rounds)  # type: ignore[arg-type]
+        alone = any(act(part, context) != act(PlainAttack(), context) for context in rounds)
         within = any(act(whole, context) != act(bare, context) for context in rounds)
         assert alone == within, f"{what}: {'lost' if alone else 'changed'}"
 
