@@ -176,7 +176,9 @@ def main() -> None:
             # A pool for each, so that a process that is killed takes no other line with it.
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
                 try:
-                    row |= pool.submit(measure, spec, given.columns, given.threads, mode.rounds).result()
+                    row |= pool.submit(
+                        measure, spec, columns=given.columns, threads=given.threads, skipped=mode.rounds
+                    ).result()
                     row["within"] = max(row[k]["extra_bytes"] for k in ("first", "third")) <= bound
                 except Exception as error:
                     row |= {"error": f"{type(error).__name__}: {error}", "within": False}

@@ -9,7 +9,7 @@ from typing import Any
 NEVER = 10**6  # a round that no measurement comes to
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Mode:
     """What a rule does in some of its rounds.
 
@@ -28,12 +28,15 @@ class Mode:
         return f"{name} ({self.label})" if self.label else name
 
 
-_WARMUP = (Mode("warm-up", {"warmup": NEVER}), Mode("", {"warmup": 1}, rounds=1))
+_WARMUP = (Mode(label="warm-up", arguments={"warmup": NEVER}), Mode(arguments={"warmup": 1}, rounds=1))
 
 MODES: Mapping[str, tuple[Mode, ...]] = {
-    "delayed": (Mode("before its start", {"start": NEVER}), Mode("", {"start": 0})),
-    "fldetector": (Mode("first rounds", rounds=1), Mode("", rounds=12)),  # then its window of 10 is full
-    "rffl": (Mode("nobody removed", {"warmup": NEVER}, rounds=1), Mode("", {"warmup": 1}, rounds=2)),
+    "delayed": (Mode(label="before its start", arguments={"start": NEVER}), Mode(arguments={"start": 0})),
+    "fldetector": (Mode(label="first rounds", rounds=1), Mode(rounds=12)),  # then its window of 10 is full
+    "rffl": (
+        Mode(label="nobody removed", arguments={"warmup": NEVER}, rounds=1),
+        Mode(arguments={"warmup": 1}, rounds=2),
+    ),
     "sign-guard-dist": _WARMUP,
     "sign-guard-sim": _WARMUP,
 }

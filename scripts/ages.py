@@ -38,7 +38,7 @@ class Part:
     count: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
     """What is to be said of a folder: nothing of one that this code has made, else older, unknown or wrong."""
 
@@ -81,31 +81,32 @@ def verdict(experiment: Experiment) -> Verdict:
     found = parts(experiment)
     remedy = f'make results ONLY="{experiment.name}"'
     if not found:
-        return Verdict("wrong", f"results/{experiment.name} has no figures: {remedy}")
+        return Verdict(kind="wrong", text=f"results/{experiment.name} has no figures: {remedy}")
     known = [part for part in found if part.code is not None]
     if not known:
-        return Verdict("unknown", f"results/{experiment.name} does not say which code made it: {remedy}")
+        return Verdict(kind="unknown", text=f"results/{experiment.name} does not say which code made it: {remedy}")
     unknown = [part for part in found if part.code is None or part.commit is None]
     if unknown and not experiment.alone:  # times and memory are measured line by line
         first = unknown[0]
         return Verdict(
-            "wrong", f"results/{experiment.name}: {first.count}, such as {first.first}, lack code or commit: {remedy}"
+            kind="wrong",
+            text=f"results/{experiment.name}: {first.count}, such as {first.first}, lack code or commit: {remedy}",
         )
     now = code(*experiment.decided_by)
     # What trains models is made whole.
     if len({part.code for part in known}) > 1 and not experiment.alone:
         codes = ", ".join(f"{part.count} of {part.commit} (code {part.code})" for part in known)
-        return Verdict("wrong", f"results/{experiment.name} is of several codes: {codes}: {remedy}")
+        return Verdict(kind="wrong", text=f"results/{experiment.name} is of several codes: {codes}: {remedy}")
     old = [part for part in found if part.code != now]
     if not old:
-        return Verdict("")
+        return Verdict(kind="")
     since = "; ".join(
         f"{part.count} do not say which code made them"
         if part.code is None
         else f"{part.count} made at {part.commit} (code {part.code}, now {now}), {changed(part.commit, experiment)}"
         for part in old
     )
-    return Verdict("older", f"results/{experiment.name} is older than the code: {since}: {remedy}")
+    return Verdict(kind="older", text=f"results/{experiment.name} is older than the code: {since}: {remedy}")
 
 
 def changed(commit: str | None, experiment: Experiment) -> str:

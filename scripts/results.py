@@ -38,7 +38,7 @@ from fedward.redteam import EVERYTHING, examination_steps, examine, load_examina
 WORK = ROOT / "runs" / "results"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What came of a job: seconds, what there is to say of it, and whether it failed."""
 
@@ -91,15 +91,17 @@ def carried_out(job: Job, work: Path, expected: str) -> Outcome:
             _clear(place)
         if job.options is not None:
             worst = examine(job.spec, place, **job.options).worst()[0][1]
-            return Outcome(time.perf_counter() - start, f"worst {worst.attack}, kappa {worst.kappa:.3g}")
+            return Outcome(seconds=time.perf_counter() - start, text=f"worst {worst.attack}, kappa {worst.kappa:.3g}")
         stop_if_asked()
         found = execute(job.spec, place, on_record=lambda record: stop_if_asked())
         best, last = found.best_accuracy or 0.0, found.final_accuracy or 0.0
-        return Outcome(time.perf_counter() - start, f"best {best:.2%}, last {last:.2%}")
+        return Outcome(seconds=time.perf_counter() - start, text=f"best {best:.2%}, last {last:.2%}")
     except StoppedError:
         raise
     except Exception as error:  # one of many: the others continue, and the same command tries it again
-        return Outcome(time.perf_counter() - start, f"FAILED: {type(error).__name__}: {error}", failed=True)
+        return Outcome(
+            seconds=time.perf_counter() - start, text=f"FAILED: {type(error).__name__}: {error}", failed=True
+        )
 
 
 def _clear(place: Path) -> None:
@@ -129,7 +131,7 @@ def make(experiments: Sequence[Experiment], work: Path, workers: int) -> list[st
     def told(place: Path, outcome: Outcome | Failed) -> None:
         nonlocal ended
         if isinstance(outcome, Failed):
-            outcome = Outcome(0.0, f"FAILED: {outcome.why}", failed=True)
+            outcome = Outcome(seconds=0.0, text=f"FAILED: {outcome.why}", failed=True)
         job, ended = missing[place], ended + 1
         tell(f"{ended}/{len(missing)} {job.experiment}: {job.name}: {outcome.text} ({outcome.seconds:.0f} s)")
         if outcome.failed:

@@ -144,7 +144,7 @@ def measure(given: argparse.Namespace, theirs: bool, console: Console, data: dic
         try:
             if peers is not None:
                 data["peers"] = peers.ask("versions")
-            for record in Bench(ours, peers, options, folder, tell).run(sizes):
+            for record in Bench(ours, peers, options=options, folder=folder, tell=tell).run(sizes):
                 data["lines"].append(record)
                 progress.advance(task)
             if not given.only_rules:
@@ -192,7 +192,9 @@ def chosen(given: argparse.Namespace) -> Options:
     if unknown:
         raise SystemExit(f"no such line: {', '.join(sorted(unknown))}; there are {', '.join(sorted(valid))}")
     seconds = given.seconds or (0.2 if given.quick else 2.0)
-    return Options(seconds, given.limit or (3.0 if given.quick else 30.0), 3 if given.quick else 7, names)
+    return Options(
+        seconds=seconds, limit=given.limit or (3.0 if given.quick else 30.0), most=3 if given.quick else 7, names=names
+    )
 
 
 def show(data: dict[str, Any], console: Console) -> None:

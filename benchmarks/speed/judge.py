@@ -17,7 +17,7 @@ EXTRA_SHARE, EXTRA_BYTES = 0.05, 256e6
 ROUND, SEARCH, SIMULATION_BYTES = 1.7, 1.2, 5e9
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Budget:
     """At most ``gram`` times the time of G @ G.T plus ``read`` times that of G.sum()."""
 
@@ -35,17 +35,17 @@ class Budget:
 
 
 BUDGETS: Mapping[str, Budget] = {
-    **dict.fromkeys(("median", "trimmed-mean"), Budget(8)),
-    **dict.fromkeys(("mea-med", "fedseca"), Budget(30)),
+    **dict.fromkeys(("median", "trimmed-mean"), Budget(read=8)),
+    **dict.fromkeys(("mea-med", "fedseca"), Budget(read=30)),
     # Its second stage has 30 readings; before it come the distances.
-    "bulyan": Budget(33, gram=2.5),
-    **dict.fromkeys((*DISTANCES, "nnm >> mean", "nnm >> krum"), Budget(3, gram=2.5)),
-    "sign-guard": Budget(5),
-    **dict.fromkeys(("mean", "clip-mean"), Budget(3)),
+    "bulyan": Budget(read=33, gram=2.5),
+    **dict.fromkeys((*DISTANCES, "nnm >> mean", "nnm >> krum"), Budget(read=3, gram=2.5)),
+    "sign-guard": Budget(read=5),
+    **dict.fromkeys(("mean", "clip-mean"), Budget(read=3)),
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
     """A line of the budget: what it is about, what was allowed, what was found; ``met`` is None if nothing was."""
 
@@ -56,7 +56,9 @@ class Verdict:
 
     @property
     def word(self) -> str:
-        return "not measured" if self.met is None else "met" if self.met else "NOT MET"
+        if self.met is None:
+            return "not measured"
+        return "met" if self.met else "NOT MET"
 
 
 def best(record: Record) -> float | None:
@@ -121,16 +123,19 @@ def verdicts(data: Data) -> list[Verdict]:
 def _of_time(name: str, budget: Budget, record: Record | None) -> Verdict:
     if record is None or "read" not in record:
         return Verdict(
-            name, str(budget), record.get("stopped", "") if record else "", None if record is None else False
+            what=name,
+            allowed=str(budget),
+            found=record.get("stopped", "") if record else "",
+            met=None if record is None else False,
         )
     seconds = best(record)
     if seconds is None:
-        return Verdict(name, str(budget), record["stopped"], False)
+        return Verdict(what=name, allowed=str(budget), found=record["stopped"], met=False)
     limit = budget.seconds(record)
     shown = f"{seconds:.3g} s of {limit:.3g} s, {seconds / record['read']['min']:.1f} x read"
     if "gram" in record:
         shown += f", {seconds / record['gram']['min']:.2f} x gram"
-    return Verdict(name, str(budget), shown, seconds <= limit)
+    return Verdict(what=name, allowed=str(budget), found=shown, met=seconds <= limit)
 
 
 def _of_memory(data: Data, n: int, d: int) -> Verdict:
@@ -139,10 +144,10 @@ def _of_memory(data: Data, n: int, d: int) -> Verdict:
     over = sorted(name for name, size in taken.items() if size > limit)
     what = f"extra memory, {len(taken)} rules and mixers"
     if not taken:
-        return Verdict(what, f"{limit / 1e6:.0f} MB", "", None)
+        return Verdict(what=what, allowed=f"{limit / 1e6:.0f} MB", found="", met=None)
     most = max(taken, key=lambda name: taken[name])
     shown = f"most {taken[most] / 1e6:.0f} MB ({most})" + (f"; over: {', '.join(over)}" if over else "")
-    return Verdict(what, f"{limit / 1e6:.0f} MB", shown, not over)
+    return Verdict(what=what, allowed=f"{limit / 1e6:.0f} MB", found=shown, met=not over)
 
 
 def _of_files(disk: Data | None) -> list[Verdict]:
@@ -150,11 +155,12 @@ def _of_files(disk: Data | None) -> list[Verdict]:
     if not disk:
         return []
     if "stopped" in disk:
-        return [Verdict("a stack in files", "2 GB of memory", disk["stopped"], False)]
+        return [Verdict(what="a stack in files", allowed="2 GB of memory", found=disk["stopped"], met=False)]
     most = max(found["extra_bytes"] for found in disk["rules"].values())
     seconds = disk["rules"]["mean"]["seconds"]
     shown = f"{most / 1e9:.2f} GB at most; mean {seconds:.3g} s, {seconds / disk['read']:.1f} x reading the files"
-    return [Verdict(f"a {disk['bytes'] / 1e9:.2g} GB stack in files", "2 GB of memory", shown, most <= 2e9)]
+    what = f"a {disk['bytes'] / 1e9:.2g} GB stack in files"
+    return [Verdict(what=what, allowed="2 GB of memory", found=shown, met=most <= 2e9)]
 
 
 def _of_the_rest(data: Data) -> Sequence[Verdict]:
@@ -164,20 +170,28 @@ def _of_the_rest(data: Data) -> Sequence[Verdict]:
     if "SignGuard" in rounds.get("fedward", {}):
         ratio = rounds["fedward"]["plain loop"]["min"] / rounds["fedward"]["SignGuard"]["min"]
         shown = f"{ratio:.2f} x as fast"
-        found.append(Verdict("a simulated round, SignGuard", f"{ROUND} x a plain loop", shown, ratio >= ROUND))
+        found.append(
+            Verdict(
+                what="a simulated round, SignGuard", allowed=f"{ROUND} x a plain loop", found=shown, met=ratio >= ROUND
+            )
+        )
     search = data.get("adaptive")
     if search:
         ratio = min(search["search"]) / min(search["one"])
         shown = f"{ratio:.2f} x, {min(search['search']):.3g} s"
         what = f"a search among {search['candidates']} candidates"
-        found.append(Verdict(what, f"{SEARCH} x one candidate", shown, ratio <= SEARCH))
+        found.append(Verdict(what=what, allowed=f"{SEARCH} x one candidate", found=shown, met=ratio <= SEARCH))
     resnet = data.get("resnet")
     if resnet:
         shown = resnet.get("stopped") or f"{resnet['peak_bytes'] / 1e9:.2f} GB"
         met: bool | None = "stopped" not in resnet and resnet["peak_bytes"] <= SIMULATION_BYTES
         if resnet["clients"] < REFERENCE[0]:  # a quick run; the budget is of 50
             met = None
-        found.append(Verdict(f"a simulation of {resnet['clients']} clients with ResNet-18", "5 GB", shown, met))
+        found.append(
+            Verdict(
+                what=f"a simulation of {resnet['clients']} clients with ResNet-18", allowed="5 GB", found=shown, met=met
+            )
+        )
     return found
 
 

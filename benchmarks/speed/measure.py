@@ -23,7 +23,7 @@ Size = tuple[int, int]
 Tell = Callable[[str], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """How long to measure.
 
@@ -40,7 +40,7 @@ class Options:
     names: frozenset[str] | None = None
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Taken:
     """What is known of one contender at one size."""
 
@@ -74,8 +74,12 @@ class Taken:
 class Bench:
     """Two workers and what came of them so far."""
 
-    def __init__(self, ours: Worker, theirs: Worker | None, options: Options, folder: Path, tell: Tell) -> None:
-        self.ours, self.theirs, self.options, self.folder, self.tell = ours, theirs, options, folder, tell
+    def __init__(self, ours: Worker, theirs: Worker | None, *, options: Options, folder: Path, tell: Tell) -> None:
+        self.ours = ours
+        self.theirs = theirs
+        self.options = options
+        self.folder = folder
+        self.tell = tell
         self.slow: dict[str, list[Size]] = {}
         self._asked: Worker | None = None
 
@@ -88,9 +92,11 @@ class Bench:
                     yield self._line(line, n, d)
 
     def _line(self, line: Line, n: int, d: int) -> dict[str, Any]:
-        contenders = [Taken(self.ours, line.rule)]
+        contenders = [Taken(worker=self.ours, key=line.rule)]
         if self.theirs is not None:
-            contenders += [Taken(self.theirs, peer.key, peer) for peer in PEERS if peer.rule == line.name]
+            contenders += [
+                Taken(worker=self.theirs, key=peer.key, peer=peer) for peer in PEERS if peer.rule == line.name
+            ]
         for taken in contenders:
             self._first(taken, line, n, d)
         floors: dict[str, list[float]] = {"read": [], "gram": []}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -41,6 +41,8 @@ class Peer:
     library: str
     what: str
     make: Make
+    # The first four are the columns of the table below.
+    _: KW_ONLY
     differs: str = ""
 
     @property
@@ -183,34 +185,34 @@ PEERS = (
     Peer("mean", "torchjd", "Mean", _torchjd("Mean", _none)),
     Peer("mean", "Flower", "FedAvg", _flower("FedAvg", _none)),
     Peer("median", "ByzFL", "Median", _byzfl("Median")),
-    Peer("median", "ByzPy", "CoordinateWiseMedian", _byzpy("CoordinateWiseMedian", arguments=_none), LOWER),
+    Peer("median", "ByzPy", "CoordinateWiseMedian", _byzpy("CoordinateWiseMedian", arguments=_none), differs=LOWER),
     Peer("median", "Flower", "FedMedian", _flower("FedMedian", _none)),
     Peer("trimmed-mean", "ByzFL", "TrMean", _byzfl("TrMean", f="f")),
     Peer("trimmed-mean", "ByzPy", RULE, _byzpy(RULE, arguments=_f)),
     Peer("trimmed-mean", "torchjd", "TrimmedMean", _torchjd("TrimmedMean", lambda n, f: {"trim_number": f})),
     Peer("trimmed-mean", "Flower", "FedTrimmedAvg", _flower("FedTrimmedAvg", lambda n, f: {"beta": f / n})),
     Peer("mea-med", "ByzFL", "Meamed", _byzfl("Meamed", f="f")),
-    Peer("mea-med", "ByzPy", "MeanOfMedians", _byzpy("MeanOfMedians", arguments=_f), LOWER),
+    Peer("mea-med", "ByzPy", "MeanOfMedians", _byzpy("MeanOfMedians", arguments=_f), differs=LOWER),
     Peer("rfa", "ByzFL", "GeometricMedian", _byzfl("GeometricMedian", nu=0.1, T=3)),
     Peer("geometric-median", "ByzPy", "GeometricMedian", _byzpy("GeometricMedian", arguments=_none)),
-    Peer("krum", "ByzFL", "Krum", _byzfl("Krum", f="f"), WIDER),
-    Peer("krum", "ByzPy", "Krum", _byzpy("Krum", arguments=_f), WIDER),
-    Peer("krum", "torchjd", "Krum", _torchjd("Krum", lambda n, f: {"n_byzantine": f}), PLAIN),
+    Peer("krum", "ByzFL", "Krum", _byzfl("Krum", f="f"), differs=WIDER),
+    Peer("krum", "ByzPy", "Krum", _byzpy("Krum", arguments=_f), differs=WIDER),
+    Peer("krum", "torchjd", "Krum", _torchjd("Krum", lambda n, f: {"n_byzantine": f}), differs=PLAIN),
     Peer("krum", "Flower", "Krum", _flower("Krum", lambda n, f: {"num_malicious_nodes": f})),
-    Peer("multi-krum", "ByzFL", "MultiKrum", _byzfl("MultiKrum", f="f"), f"{WIDER}; averages n - f rows"),
+    Peer("multi-krum", "ByzFL", "MultiKrum", _byzfl("MultiKrum", f="f"), differs=f"{WIDER}; averages n - f rows"),
     Peer(
         "multi-krum",
         "ByzPy",
         "MultiKrum",
         _byzpy("MultiKrum", arguments=lambda n, f: {"f": f, "q": n - f - 2}),
-        WIDER,
+        differs=WIDER,
     ),
     Peer(
         "multi-krum",
         "torchjd",
         "Krum",
         _torchjd("Krum", lambda n, f: {"n_byzantine": f, "n_selected": n - f - 2}),
-        PLAIN,
+        differs=PLAIN,
     ),
     Peer(
         "multi-krum",
@@ -223,7 +225,7 @@ PEERS = (
         "Flower",
         "Bulyan",
         _flower("Bulyan", lambda n, f: {"num_malicious_nodes": f}),
-        "picks the n - 2f rows at once, not one by one",
+        differs="picks the n - 2f rows at once, not one by one",
     ),
     Peer("centered-clipping", "ByzFL", "CenteredClipping", _byzfl("CenteredClipping", L=1, tau=RADIUS)),
     Peer("centered-clipping", "ByzPy", "CenteredClipping", _byzpy("CenteredClipping", arguments=_clipping)),
@@ -231,20 +233,20 @@ PEERS = (
     Peer("mda", "ByzPy", "MinimumDiameterAveraging", _byzpy("MinimumDiameterAveraging", arguments=_f)),
     Peer("monna", "ByzFL", "MoNNA", _byzfl("MoNNA", f="f")),
     Peer("monna", "ByzPy", "MoNNA", _byzpy("MoNNA", arguments=_f)),
-    Peer("smea", "ByzFL", "SMEA", _byzfl("SMEA", f="f"), "one random power step, not the largest eigenvalue"),
+    Peer("smea", "ByzFL", "SMEA", _byzfl("SMEA", f="f"), differs="one random power step, not the largest eigenvalue"),
     Peer("smea", "ByzPy", "SMEA", _byzpy("SMEA", arguments=_f)),
-    Peer("caf", "ByzFL", "CAF", _byzfl("CAF", f="f"), "one random power step, not the first direction"),
-    Peer("caf", "ByzPy", "CAF", _byzpy("CAF", arguments=_f), "three power steps, not the first direction"),
+    Peer("caf", "ByzFL", "CAF", _byzfl("CAF", f="f"), differs="one random power step, not the first direction"),
+    Peer("caf", "ByzPy", "CAF", _byzpy("CAF", arguments=_f), differs="three power steps, not the first direction"),
     Peer("cge", "ByzPy", "ComparativeGradientElimination", _byzpy("ComparativeGradientElimination", arguments=_f)),
     Peer("nnm >> mean", "ByzFL", "NNM + Average", _byzfl(MEAN, "NNM")),
-    Peer("nnm >> krum", "ByzFL", "NNM + Krum", _byzfl(KRUM, "NNM", f="f"), WIDER),
-    Peer("nnm >> krum", "ByzPy", f"{NNM} + Krum", _byzpy(KRUM, NNM, arguments=_f), WIDER),
+    Peer("nnm >> krum", "ByzFL", "NNM + Krum", _byzfl(KRUM, "NNM", f="f"), differs=WIDER),
+    Peer("nnm >> krum", "ByzPy", f"{NNM} + Krum", _byzpy(KRUM, NNM, arguments=_f), differs=WIDER),
     Peer("arc >> mean", "ByzFL", "ARC + Average", _byzfl(MEAN, "ARC")),
-    Peer("arc >> krum", "ByzFL", "ARC + Krum", _byzfl(KRUM, "ARC", f="f"), WIDER),
-    Peer("arc >> krum", "ByzPy", "ARC + Krum", _byzpy(KRUM, "ARC", arguments=_f), WIDER),
+    Peer("arc >> krum", "ByzFL", "ARC + Krum", _byzfl(KRUM, "ARC", f="f"), differs=WIDER),
+    Peer("arc >> krum", "ByzPy", "ARC + Krum", _byzpy(KRUM, "ARC", arguments=_f), differs=WIDER),
     Peer("bucketing >> mean", "ByzFL", "Bucketing + Average", _byzfl(MEAN, "Bucketing")),
-    Peer("bucketing >> krum", "ByzFL", "Bucketing + Krum", _byzfl(KRUM, "Bucketing", f="f"), RANDOM),
-    Peer("bucketing >> krum", "ByzPy", "Bucketing + Krum", _byzpy(KRUM, "Bucketing", arguments=_f), RANDOM),
+    Peer("bucketing >> krum", "ByzFL", "Bucketing + Krum", _byzfl(KRUM, "Bucketing", f="f"), differs=RANDOM),
+    Peer("bucketing >> krum", "ByzPy", "Bucketing + Krum", _byzpy(KRUM, "Bucketing", arguments=_f), differs=RANDOM),
 )
 _BY_KEY = {peer.key: peer for peer in PEERS}
 

@@ -26,7 +26,7 @@ def pieces(G: torch.Tensor, f: int) -> dict[str, Call]:
     return {
         "read": lambda: G.sum(),
         "norms": lambda: Dense(G).compute(SqNorms()),
-        "norms and drawn signs": lambda: Dense(G).compute(SqNorms(), SignCounts(sample)),
+        "norms and drawn signs": lambda: Dense(G).compute(SqNorms(), SignCounts(sample=sample)),
         "drawing the columns": lambda: sample.coordinates(G.shape[1]),
         "sum of all rows": lambda: Dense(G).combine(everyone),
         "sum of honest rows": lambda: Dense(G).combine(honest),

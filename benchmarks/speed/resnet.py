@@ -57,13 +57,13 @@ def noise(samples: int, seed: int) -> sim.Split:
     """Labelled noise of CIFAR-10's shape."""
     generator = torch.Generator().manual_seed(seed)
     inputs = torch.randn(samples, 3, 32, 32, generator=generator)
-    return sim.Split(inputs, torch.randint(10, (samples,), generator=generator))
+    return sim.Split(inputs=inputs, labels=torch.randint(10, (samples,), generator=generator))
 
 
 def simulate(count: int, rounds: int, batch: int) -> dict[str, float]:
     """Run it; bytes are those of the whole process."""
     before = resident("VmRSS")
-    dataset = sim.Dataset("noise", train=noise(4 * count, 0), test=noise(20, 1), classes=10)
+    dataset = sim.Dataset(name="noise", train=noise(4 * count, 0), test=noise(20, 1), classes=10)
     simulation = Simulation(
         model=ResNet18,
         data=sim.federate(dataset, count),

@@ -23,7 +23,7 @@ from fedward.registry.entries import Entry
 CANDIDATES = 40
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Line:
     """A rule as it is measured with n clients.
 
@@ -75,7 +75,15 @@ def _line(entry: Entry, n: int, then: str | None, mode: Mode) -> Line:
         if f < byzantine(n) and not note:
             note = f"f = {f}, with more it refuses"
         gram = "gram" in statistics_in(rule, n, mode.rounds)
-        return Line(name, fw.describe(rule), f, note, gram, rule.traits().history, mode.rounds)
+        return Line(
+            name=name,
+            rule=fw.describe(rule),
+            f=f,
+            note=note,
+            gram_needed=gram,
+            history=rule.traits().history,
+            before=mode.rounds,
+        )
     raise ValueError(f"{name} cannot do with {n} clients")
 
 

@@ -89,12 +89,13 @@ def test_rounds_go_before_the_first_one_that_is_measured(tmp_path: Path) -> None
             return bench.handlers[do](**arguments)
 
     options = measure.Options(seconds=0.01, limit=1, most=2)
-    taken = measure.Taken(Here(), "key")  # type: ignore[arg-type]
-    line = Line("late", "late", 1, "", False, True, before=3)
-    measure.Bench(Here(), None, options, tmp_path, lambda text: None)._first(taken, line, 4, 8)  # type: ignore[arg-type]
+    taken = measure.Taken(worker=Here(), key="key")  # type: ignore[arg-type]
+    line = Line(name="late", rule="late", f=1, note="", gram_needed=False, history=True, before=3)
+    both = measure.Bench(Here(), None, options=options, folder=tmp_path, tell=lambda text: None)  # type: ignore[arg-type]
+    both._first(taken, line, 4, 8)
     assert bench.live["key"].calls == 4  # type: ignore[attr-defined]
     bench.drop()
-    measure.Bench(Here(), None, options, tmp_path, lambda text: None)._first(taken, replace(line, before=0), 4, 8)  # type: ignore[arg-type]
+    both._first(taken, replace(line, before=0), 4, 8)
     assert bench.live["key"].calls == 1  # type: ignore[attr-defined]
 
 

@@ -243,8 +243,8 @@ class Slow:
 def test_what_was_stopped_is_not_tried_on_larger_stacks(tmp_path: Path) -> None:
     slow = Slow()
     options = measure.Options(seconds=0.1, limit=1, most=2)
-    bench = measure.Bench(slow, None, options, tmp_path, lambda text: None)  # type: ignore[arg-type]
-    line = Line("median", "median", 1, "", False, False)
+    bench = measure.Bench(slow, None, options=options, folder=tmp_path, tell=lambda text: None)  # type: ignore[arg-type]
+    line = Line(name="median", rule="median", f=1, note="", gram_needed=False, history=False)
     assert bench._line(line, 10, 100)["stopped"] == "more than 40 s"
     assert bench._line(line, 10, 1000)["stopped"] == "was stopped at n = 10, d = 100"
     assert bench._line(line, 5, 1000)["stopped"] == "more than 40 s"

@@ -23,7 +23,7 @@ def test_the_share_of_rounds_is_counted() -> None:
     for f in range(-1, 5):
         more = sum(sum(client < 3 for client in chosen) > f for chosen in rounds) / len(rounds)
         assert answers.exceeding(f) == pytest.approx(more)
-    many = Answers.of(1000, 200, 0.1, 0, 0)
+    many = Answers.of(clients=1000, byzantine=200, participation=0.1, dropout=0, late=0)
     exact = sum(comb(200, k) * comb(800, 100 - k) for k in range(29, 101)) / comb(1000, 100)
     assert many.exceeding(28) == pytest.approx(exact)
     assert many.exceeding(many.worst) <= 0.01 < many.exceeding(many.worst - 1)

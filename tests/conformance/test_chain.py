@@ -68,7 +68,7 @@ class Drawn(Mixer):
 
     def statistics(self, context: Context) -> tuple[Statistic, ...]:
         seed = int(torch.randint(1 << 30, (1,), generator=context.generator("columns")))
-        return (Gram(Sample(seed=seed, count=5)),)
+        return (Gram(sample=Sample(seed=seed, count=5)),)
 
     def matrix(self, updates: Updates, context: Context) -> torch.Tensor:
         return torch.eye(updates.n, dtype=torch.float64) + 0 * updates.compute(*self.statistics(context))[0]

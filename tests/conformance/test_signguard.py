@@ -292,8 +292,10 @@ def test_a_simulation_counts_the_epochs_of_its_clients(algorithm: clients.Client
             return found
 
     inputs = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
-    split = Split(inputs, inputs[:, :3].argmax(1))
-    data = FederatedData(Dataset("tiny", split, split, 3), torch.arange(60).split(10))
+    split = Split(inputs=inputs, labels=inputs[:, :3].argmax(1))
+    data = FederatedData(
+        dataset=Dataset(name="tiny", train=split, test=split, classes=3), shards=torch.arange(60).split(10)
+    )
     simulation = fw.Simulation(
         model=lambda: nn.Linear(4, 3), data=data, rule=around(Watched()), clients=algorithm, seed=1
     )

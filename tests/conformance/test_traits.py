@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
@@ -185,3 +187,29 @@ def test_a_client_says_what_its_rows_are() -> None:
 
     with pytest.raises(TypeError, match=r"^Silent does not say what its rows are: write declared = fedward\.Traits"):
         Silent()
+
+
+def test_a_subclass_loses_no_trait_of_its_parent_silently() -> None:
+    message = (
+        r"^Mine: declared says nothing of bound, properties, which Krum declares: "
+        r"write declared = dataclasses\.replace\(Krum\.declared, \.\.\.\), or say what it is here$"
+    )
+    with pytest.raises(TypeError, match=message):
+        type("Mine", (rules.Krum,), {"declared": Traits(history=True)})
+    kept = type("Mine", (rules.Krum,), {"declared": replace(rules.Krum.declared, history=True)})
+    assert kept.declared.bound == rules.Krum.declared.bound
+    assert kept.declared.history
+    # A default that is said is meant, by `replace` too.
+    type("Mine", (rules.Krum,), {"declared": Traits(bound=fw.Bound(), properties=frozenset())})
+    type("Mine", (rules.Krum,), {"declared": replace(rules.Krum.declared, bound=fw.Bound())})
+    # A grandchild of one that declares nothing itself is held to what that one has.
+    between = type("Between", (rules.Krum,), {})
+    with pytest.raises(TypeError, match=r"declared says nothing of bound, properties, which Krum declares"):
+        type("Mine", (between,), {"declared": Traits(history=True)})
+
+
+def test_traits_that_were_copied_are_what_they_were() -> None:
+    declared = Traits(history=True, bound=fw.Bound(2, 3))
+    for again in (copy.copy(declared), copy.deepcopy(declared), pickle.loads(pickle.dumps(declared))):
+        assert again == declared
+        assert again.given == declared.given == {"history", "bound"}

@@ -480,8 +480,8 @@ def test_script_takes_the_first_of_each_class(tmp_path: Path, source: Source) ->
 
 
 def plain(total: int = 30) -> Dataset:
-    split = Split(torch.zeros(total, 1, 2, 2), torch.arange(total) % 3)
-    return Dataset("plain", split, split, 3)
+    split = Split(inputs=torch.zeros(total, 1, 2, 2), labels=torch.arange(total) % 3)
+    return Dataset(name="plain", train=split, test=split, classes=3)
 
 
 def test_federate_is_iid_by_default_and_seeded() -> None:
@@ -537,8 +537,8 @@ def test_federate_checks_what_a_partition_returns(parts: list[list[int]], patter
 
 def test_split_checks_itself() -> None:
     labels = torch.zeros(3, dtype=torch.int64)
-    assert len(Split(torch.zeros(3, 1, 2, 2), labels)) == 3
+    assert len(Split(inputs=torch.zeros(3, 1, 2, 2), labels=labels)) == 3
     with pytest.raises(ValueError, match=r"3 labels do not fit inputs \(2, 1\)"):
-        Split(torch.zeros(2, 1), labels)
+        Split(inputs=torch.zeros(2, 1), labels=labels)
     with pytest.raises(ValueError, match=r"must be 1-D int64, got 1-D torch\.int32"):
-        Split(torch.zeros(3, 1), labels.int())
+        Split(inputs=torch.zeros(3, 1), labels=labels.int())

@@ -25,12 +25,14 @@ N, CLASSES, ROUNDS = 6, 3, 5
 
 def split(samples: int, seed: int) -> Split:
     inputs = torch.randn(samples, 1, 4, 4, generator=torch.Generator().manual_seed(seed))
-    return Split(inputs, inputs.flatten(1)[:, :CLASSES].argmax(1))
+    return Split(inputs=inputs, labels=inputs.flatten(1)[:, :CLASSES].argmax(1))
 
 
 TRAIN = split(20 * N, 0)
 ORDER = TRAIN.labels.argsort(stable=True)  # neighbours hold the same classes, so nobody holds all
-DATA = FederatedData(Dataset("tiny", TRAIN, split(30, 1), CLASSES), ORDER.split(20))
+DATA = FederatedData(
+    dataset=Dataset(name="tiny", train=TRAIN, test=split(30, 1), classes=CLASSES), shards=ORDER.split(20)
+)
 
 
 def net() -> nn.Module:

@@ -32,8 +32,8 @@ loaded = []
 def flowers(count: Count = 60, path: str | None = None) -> sim.Dataset:
     """Flowers."""
     loaded.append(count)
-    split = sim.Split(torch.zeros(count, 1, 2, 2), torch.arange(count) % 3)
-    return sim.Dataset("flowers", split, split, 3)
+    split = sim.Split(inputs=torch.zeros(count, 1, 2, 2), labels=torch.arange(count) % 3)
+    return sim.Dataset(name="flowers", train=split, test=split, classes=3)
 
 
 class Tiny(nn.Sequential):

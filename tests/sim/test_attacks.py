@@ -30,12 +30,12 @@ def linear() -> nn.Module:
 
 def split(samples: int, seed: int) -> Split:
     inputs = torch.randn(samples, 1, 4, 4, generator=torch.Generator().manual_seed(seed))
-    return Split(inputs, inputs.flatten(1)[:, :CLASSES].argmax(1))
+    return Split(inputs=inputs, labels=inputs.flatten(1)[:, :CLASSES].argmax(1))
 
 
 DATA = FederatedData(
-    Dataset("tiny", split(10 * N, 0), split(60, 1), CLASSES),
-    torch.randperm(10 * N, generator=torch.Generator().manual_seed(2)).split(10),
+    dataset=Dataset(name="tiny", train=split(10 * N, 0), test=split(60, 1), classes=CLASSES),
+    shards=torch.randperm(10 * N, generator=torch.Generator().manual_seed(2)).split(10),
 )
 
 ATTACKS: dict[str, attacks.Attack] = {

@@ -24,16 +24,16 @@ def net(dropout=0.5):
 def split(samples, seed):
     generator = torch.Generator().manual_seed(seed)
     inputs = torch.randn(samples, 1, 4, 4, generator=generator)
-    return Split(inputs, inputs.flatten(1)[:, :3].argmax(1))
+    return Split(inputs=inputs, labels=inputs.flatten(1)[:, :3].argmax(1))
 
 
 def data(n=6, train_seed=0, test_seed=1, name="tiny"):
-    dataset = Dataset(name, split(n * 7, train_seed), split(20, test_seed), classes=3)
-    return FederatedData(dataset, tuple(torch.arange(7 * i, 7 * (i + 1)) for i in range(n)))
+    dataset = Dataset(name=name, train=split(n * 7, train_seed), test=split(20, test_seed), classes=3)
+    return FederatedData(dataset=dataset, shards=tuple(torch.arange(7 * i, 7 * (i + 1)) for i in range(n)))
 
 
 def relabelled(dataset):
-    return replace(dataset, train=Split(dataset.train.inputs, 2 - dataset.train.labels))
+    return replace(dataset, train=Split(inputs=dataset.train.inputs, labels=2 - dataset.train.labels))
 
 
 SETTINGS = {

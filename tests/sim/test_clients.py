@@ -100,9 +100,9 @@ def test_pure_and_repeatable(name: str) -> None:
 def test_the_simulator_runs_the_very_same_code(name: str) -> None:
     algorithm, model = ALGORITHMS[name], LocalModel(net())
     inputs, labels = samples(60)
-    data = FederatedData(
-        Dataset("t", Split(inputs, labels), Split(*samples(9, 1)), CLASSES), torch.arange(60).split(20)
-    )
+    split = Split(inputs=inputs, labels=labels)
+    dataset = Dataset(name="t", train=split, test=split, classes=CLASSES)
+    data = FederatedData(dataset=dataset, shards=torch.arange(60).split(20))
     server = fw.ServerSGD(lr=0.5, momentum=0.5)
     sim = fw.Simulation(model=net(), data=data, rule=rules.Mean(), clients=algorithm, server=server, seed=4)
     parameters, velocity = model.initial, None

@@ -32,12 +32,14 @@ def convolution():
 def split(samples, seed):
     generator = torch.Generator().manual_seed(seed)
     inputs = torch.randn(samples, 1, 4, 4, generator=generator)
-    return Split(inputs, inputs.flatten(1)[:, :CLASSES].argmax(1))
+    return Split(inputs=inputs, labels=inputs.flatten(1)[:, :CLASSES].argmax(1))
 
 
 def data(n=N, samples=10):
     shards = torch.randperm(n * samples, generator=torch.Generator().manual_seed(2)).split(samples)
-    return FederatedData(Dataset("tiny", split(n * samples, 0), split(50, 1), CLASSES), shards)
+    return FederatedData(
+        dataset=Dataset(name="tiny", train=split(n * samples, 0), test=split(50, 1), classes=CLASSES), shards=shards
+    )
 
 
 DATA = data()

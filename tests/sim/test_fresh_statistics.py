@@ -13,7 +13,7 @@ from fedward.stack import Dense, Dots, Gram, Rooted, Sample, SignConcordance, Si
 from tests.sim.test_attacks import DATA, linear
 
 DIRECTION = torch.ones(16 * 4 + 4)
-STATISTICS = (SqNorms(), SignCounts(), SignCounts(Sample(seed=1, fraction=0.3)), Gram(), SignConcordance())
+STATISTICS = (SqNorms(), SignCounts(), SignCounts(sample=Sample(seed=1, fraction=0.3)), Gram(), SignConcordance())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class Witness(fw.Rule):
         if isinstance(updates, Rooted):  # a candidate that an attack tries: it has no rows of its own yet
             return fw.average_of(updates, torch.arange(updates.n))
         fresh = Dense(materialise(updates), ids=updates.ids)
-        for statistic in (*STATISTICS, Dots(DIRECTION)):
+        for statistic in (*STATISTICS, Dots(rows=DIRECTION)):
             known, true = updates.compute(statistic)[0], fresh.compute(statistic)[0]
             torch.testing.assert_close(known, true, rtol=1e-6, atol=1e-9, msg=f"{statistic.name} of other rows")
         return fw.average_of(updates, torch.arange(updates.n))
@@ -37,7 +37,7 @@ class Nosy(attacks.Attack):
 
     def forge(self, view):
         for stack in (view.honest, view.own, view.known("all")):
-            stack.compute(*STATISTICS, Dots(DIRECTION))
+            stack.compute(*STATISTICS, Dots(rows=DIRECTION))
         return view.honest.mix(torch.full((view.own.n, view.honest.n), -10 / view.honest.n, dtype=torch.float64))
 
 

@@ -18,10 +18,10 @@ from fedward.sim.identity import UNCOUNTED, identified, identity_of
 
 def split(samples: int, seed: int) -> Split:
     inputs = torch.randn(samples, 1, 4, 4, generator=torch.Generator().manual_seed(seed))
-    return Split(inputs, inputs.flatten(1)[:, :4].argmax(1))
+    return Split(inputs=inputs, labels=inputs.flatten(1)[:, :4].argmax(1))
 
 
-DATA = federate(Dataset("tiny", split(80, 0), split(20, 1), 4), 8)
+DATA = federate(Dataset(name="tiny", train=split(80, 0), test=split(20, 1), classes=4), 8)
 SETTINGS: dict[str, Any] = {
     "model": lambda: nn.Sequential(nn.Flatten(), nn.Linear(16, 4)),
     "data": DATA,

@@ -211,7 +211,7 @@ def test_a_pass_is_shared_by_as_many_clients_as_fit(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("samples", [1, 999, 2001])
 def test_evaluation_is_the_loop_s(samples: int) -> None:
     module = _model(TOGETHER["convolutions"])
-    split = sim.Split(torch.randn(samples, 1, 4, 4), torch.randint(0, CLASSES, (samples,)))
+    split = sim.Split(inputs=torch.randn(samples, 1, 4, 4), labels=torch.randint(0, CLASSES, (samples,)))
     parameters = torch.randn_like(Loop(module).initial())
     for threads in (1, 2):
         assert Parallel(module, threads=threads).evaluate(parameters, split) == Loop(module).evaluate(parameters, split)

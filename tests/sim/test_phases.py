@@ -33,10 +33,10 @@ def linear() -> nn.Module:
 
 def split(samples: int, seed: int) -> Split:
     inputs = torch.randn(samples, 1, 4, 4, generator=torch.Generator().manual_seed(seed))
-    return Split(inputs, inputs.flatten(1)[:, :CLASSES].argmax(1))
+    return Split(inputs=inputs, labels=inputs.flatten(1)[:, :CLASSES].argmax(1))
 
 
-DATA = federate(Dataset("tiny", split(10 * N, 0), split(30, 1), CLASSES), N)
+DATA = federate(Dataset(name="tiny", train=split(10 * N, 0), test=split(30, 1), classes=CLASSES), N)
 
 
 @dataclass(frozen=True, kw_only=True)

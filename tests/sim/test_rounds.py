@@ -29,10 +29,10 @@ def normed() -> nn.Module:
 
 def split(count: int, seed: int) -> Split:
     inputs = 2 + 3 * torch.randn(count, 1, 4, 4, generator=torch.Generator().manual_seed(seed))
-    return Split(inputs, inputs.flatten(1)[:, :CLASSES].argmax(1))
+    return Split(inputs=inputs, labels=inputs.flatten(1)[:, :CLASSES].argmax(1))
 
 
-DATASET = Dataset("tiny", split(N * 40, 0), split(100, 1), CLASSES)
+DATASET = Dataset(name="tiny", train=split(N * 40, 0), test=split(100, 1), classes=CLASSES)
 DATA = federate(DATASET, N)
 
 
@@ -357,7 +357,7 @@ def test_an_attack_in_a_round_of_several_classes_goes_by_the_rows_of_each() -> N
 def test_a_class_that_nobody_holds_is_left_out() -> None:
     HEARD.clear()
     kept = (DATASET.train.labels != 2).nonzero().flatten()
-    data = FederatedData(DATASET, tuple(part.clone() for part in kept.tensor_split(4)))
+    data = FederatedData(dataset=DATASET, shards=tuple(part.clone() for part in kept.tensor_split(4)))
     list(simulation(clients=ClassMomentum(batch_size=5), rule=Listening(), data=data).run(4))
     assert [group for *_, group in HEARD] == [0, 1, 3, 3]
 

@@ -25,11 +25,11 @@ class Spy(Attack):
 
 def test_an_attack_sees_honest_rows_its_own_and_what_the_defence_would_decide() -> None:
     generator = torch.Generator().manual_seed(0)
-    split = Split(torch.randn(80, 1, 2, 3, generator=generator), torch.arange(80) % 4)
+    split = Split(inputs=torch.randn(80, 1, 2, 3, generator=generator), labels=torch.arange(80) % 4)
     spy = Spy()
     simulation = fw.Simulation(
         model=lambda: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(6, 4)),
-        data=federate(Dataset("tiny", split, split, 4), 8),
+        data=federate(Dataset(name="tiny", train=split, test=split, classes=4), 8),
         rule=fw.rules.Krum(f=1),
         attack=spy,
         byzantine=[1, 4],

@@ -163,14 +163,14 @@ def test_rules_over_columns(rule: rules.Rule, dtype: torch.dtype, both: Callable
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("make", MAKERS)
 def test_statistics(make: Callable, dtype: torch.dtype) -> None:
-    sample = SignCounts(Sample(seed=3, fraction=0.3))
+    sample = SignCounts(sample=Sample(seed=3, fraction=0.3))
     exact = (SignCounts(), sample, SignConcordance(), MagnitudeCounts())
     for n, d in ((1, 1), (2, 70), (7, 300), (13, 4500), (2, 20_000)):
         G = stack(make, n, d, dtype)
         wide = G.double()
         scale = wide.norm(dim=1)
         anchor = torch.randn(3, d, generator=torch.Generator().manual_seed(0))
-        rounded = (SqNorms(), Gram(), Dots(anchor), Dots(anchor[0]))
+        rounded = (SqNorms(), Gram(), Dots(rows=anchor), Dots(rows=anchor[0]))
         close = 1e-13 * scale[:, None] * torch.cat([scale, *anchor.double().norm(dim=1)[None]])
         # Rows of more columns than any loop takes at a time, and too many for blocks of a few.
         forms = layouts if d < 10_000 else lambda G: [Dense(G)]

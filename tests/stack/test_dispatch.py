@@ -176,7 +176,7 @@ class Counting(RowSource):
     """The numbers from 0 on: what a source has to define."""
 
     def __init__(self, n: int, d: int) -> None:
-        super().__init__(n, d, F64, torch.device("cpu"), None, None)
+        super().__init__(n=n, d=d, dtype=F64, device=torch.device("cpu"), ids=None, block=None)
 
     def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
         chosen = torch.arange(self.n) if rows is None else rows

@@ -110,7 +110,15 @@ def test_all_statistics_together_cost_one_pass_and_then_none(make):
     updates = make(random_rows())
     anchor = torch.ones(2, D, dtype=torch.float64)
     sampled = Sample(seed=1, fraction=0.5)
-    asked = (SqNorms(), Gram(), SignCounts(), SignConcordance(), Gram(sampled), SignCounts(sampled), Dots(anchor))
+    asked = (
+        SqNorms(),
+        Gram(),
+        SignCounts(),
+        SignConcordance(),
+        Gram(sample=sampled),
+        SignCounts(sample=sampled),
+        Dots(rows=anchor),
+    )
     first = updates.compute(*asked, Gram())
     assert updates.columns_read == D
     again = updates.compute(*reversed(asked))
@@ -126,13 +134,13 @@ def test_all_statistics_together_cost_one_pass_and_then_none(make):
 def test_dots_and_their_identity():
     G, anchor = random_rows(), random_rows(2, D, seed=3)
     updates = Dense(G, block=9)
-    torch.testing.assert_close(updates.compute(Dots(anchor))[0], G @ anchor.T, rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(updates.compute(Dots(anchor[0]))[0], G @ anchor[:1].T, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(updates.compute(Dots(rows=anchor))[0], G @ anchor.T, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(updates.compute(Dots(rows=anchor[0]))[0], G @ anchor[:1].T, rtol=1e-12, atol=1e-12)
     read = updates.columns_read
-    updates.compute(Dots(anchor))
+    updates.compute(Dots(rows=anchor))
     assert updates.columns_read == read
     changed = anchor + 1
-    torch.testing.assert_close(updates.compute(Dots(changed))[0], G @ changed.T, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(updates.compute(Dots(rows=changed))[0], G @ changed.T, rtol=1e-12, atol=1e-12)
 
 
 # --- samples of columns -------------------------------------------------------------------------------------
@@ -196,7 +204,7 @@ def test_sampled_statistics_are_those_of_the_columns_whatever_the_blocks(contigu
     picked = G[:, sample.coordinates(D)]
     expected = naive(picked)
     for updates in (*(Dense(G, block=b) for b in BLOCKS), layered(G, [3, 64], block=16)):
-        gram, signs = updates.compute(Gram(sample), SignCounts(sample))
+        gram, signs = updates.compute(Gram(sample=sample), SignCounts(sample=sample))
         np.testing.assert_allclose(gram.numpy(), expected["gram"], rtol=1e-12, atol=1e-12)
         assert np.array_equal(signs.numpy(), expected["signs"])
         np.testing.assert_allclose(updates.norms().square().numpy(), naive(G)["gram"].diagonal(), rtol=1e-12)

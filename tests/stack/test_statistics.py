@@ -41,11 +41,11 @@ SAMPLE = Sample(seed=3, count=7)
 STATISTICS: list[Statistic] = [
     SqNorms(),
     Gram(),
-    Gram(SAMPLE),
-    Dots(normal(2, D, seed=10)),
-    Dots(normal(D, seed=11)),
+    Gram(sample=SAMPLE),
+    Dots(rows=normal(2, D, seed=10)),
+    Dots(rows=normal(D, seed=11)),
     SignCounts(),
-    SignCounts(SAMPLE),
+    SignCounts(sample=SAMPLE),
     SignConcordance(),
     MagnitudeCounts(),
 ]

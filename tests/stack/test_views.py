@@ -99,10 +99,10 @@ def check_view(view, G, B, seed):
     torch.testing.assert_close(view.sq_dists(), sq_dists, rtol=1e-7, atol=1e-9 * float(G.square().sum(1).max()) + 1e-12)
     assert bool((view.sq_dists().diagonal() == 0).all())
     anchors = normal(2, D, seed=seed + 1)
-    close(view.compute(Dots(anchors))[0], G @ anchors.T)
+    close(view.compute(Dots(rows=anchors))[0], G @ anchors.T)
     sample = Sample(seed=seed, count=7)
     picked = G[:, sample.coordinates(D)]
-    close(view.compute(Gram(sample))[0], picked @ picked.T)
+    close(view.compute(Gram(sample=sample))[0], picked @ picked.T)
     # Signs are those of what is read: a sum that comes to zero here may be a rounding error there.
     signs = materialise(view).sign()
     assert torch.equal((signs - G.sign()).abs() * (G.abs() > 1e-9), torch.zeros_like(G))
@@ -178,7 +178,7 @@ def test_gram_of_mixes_of_mixes_reads_the_data_once_at_most(known):
 
 def test_scaled_and_taken_rows_need_no_pass_for_any_statistic():
     base = Dense(normal(6, D, seed=0))
-    asked = (SqNorms(), Gram(), SignCounts(), SignConcordance(), SignCounts(Sample(seed=0, fraction=0.3)))
+    asked = (SqNorms(), Gram(), SignCounts(), SignConcordance(), SignCounts(sample=Sample(seed=0, fraction=0.3)))
     base.compute(*asked)
     view = base.scale(torch.rand(6, dtype=F64)).take(torch.tensor([0, 5, 3])).scale(torch.ones(3, dtype=F64))
     view.compute(*asked)
@@ -188,7 +188,7 @@ def test_scaled_and_taken_rows_need_no_pass_for_any_statistic():
 
 def test_anchors_known_beforehand_need_no_further_pass():
     base, anchors = Dense(normal(6, D, seed=0)), normal(2, D, seed=1)
-    base.compute(Gram(), SqNorms(), Dots(anchors))
+    base.compute(Gram(), SqNorms(), Dots(rows=anchors))
     view = base.anchored(anchors)
     _ = view.gram(), view.norms(), view.sq_dists()
     assert base.columns_read == D

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from math import inf, isfinite, isnan, sqrt
 from typing import Annotated, Literal
 
@@ -97,12 +97,13 @@ class Maximise(Around):
         ValueError: not an attack, no such parameter or objective, or bounds that it cannot take.
     """
 
-    attack: Attack | type[Attack]
-    over: str = field(kw_only=True)
-    bounds: tuple[float, float] = field(default=(0.0, 10.0), kw_only=True)
-    objective: Literal["accepted", "distance", "regress"] = field(default="distance", kw_only=True)
-    candidates: Annotated[int, AtLeast(2)] = field(default=20, kw_only=True)
-    zooms: Natural = field(default=2, kw_only=True)
+    attack: Attack | type[Attack]  # the only one without its name, as in the example above
+    _: KW_ONLY
+    over: str
+    bounds: tuple[float, float] = (0.0, 10.0)
+    objective: Literal["accepted", "distance", "regress"] = "distance"
+    candidates: Annotated[int, AtLeast(2)] = 20
+    zooms: Natural = 2
     declared = replace(WHOLE, knows="honest")
 
     def __post_init__(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
@@ -21,6 +21,7 @@ from .optimised import MinMax
 from .simple import NoAttack
 
 
+# What these are made of comes without its name: `Schedule({0: ALIE()})`, `Groups([ALIE(), SignFlip()])`.
 @dataclass(frozen=True)
 class _Composite(CompoundAttack):
     """An attack that is another one in each round; every part keeps a memory and random streams of its own."""
@@ -120,7 +121,8 @@ class RandomSchedule(_Composite):
     """
 
     attacks: Sequence[Attack]
-    every: Count = field(default=1, kw_only=True)
+    _: KW_ONLY
+    every: Count = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -129,7 +129,7 @@ def run(
     given = {**locals()}  # all options, as long as nothing else has a name here
     from . import commands
 
-    commands.run(config, given, out, fresh, threads, as_json_)
+    commands.run(given, config=config, out=out, fresh=fresh, threads=threads, as_json=as_json_)
 
 
 @app.command(cls=Command)
@@ -179,7 +179,14 @@ def redteam(
     from . import commands
 
     commands.redteam(
-        rule, attack, config, given, {"warmup": warmup, "rounds": captured, "worst": worst}, out, fresh, as_json_
+        rule,
+        attack,
+        given,
+        config=config,
+        settings={"warmup": warmup, "rounds": captured, "worst": worst},
+        out=out,
+        fresh=fresh,
+        as_json=as_json_,
     )
 
 

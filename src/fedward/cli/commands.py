@@ -61,7 +61,13 @@ RED_TEAM: Mapping[str, Any] = {
 
 
 def run(
-    config: Path | None, given: Mapping[str, Any], out: Path | None, fresh: bool, threads: int | None, as_json: bool
+    given: Mapping[str, Any],
+    *,
+    config: Path | None,
+    out: Path | None,
+    fresh: bool,
+    threads: int | None,
+    as_json: bool,
 ) -> None:
     """One run, or a grid of them."""
     options = _spec_keys(given)
@@ -95,8 +101,9 @@ def demo(out: Path, fresh: bool, as_json: bool) -> None:
 def redteam(
     rules: list[str],
     attacks: list[str] | None,
-    config: Path | None,
     given: Mapping[str, Any],
+    *,
+    config: Path | None,
     settings: Mapping[str, int],
     out: Path,
     fresh: bool,

@@ -11,7 +11,7 @@ from torch import Tensor
 from .partition import IID, Partition
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Split:
     """Samples and their labels.
 
@@ -36,7 +36,7 @@ class Split:
         return len(self.labels)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Dataset:
     """A training and a test split with labels 0 .. classes - 1."""
 
@@ -46,7 +46,7 @@ class Dataset:
     classes: int
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class FederatedData:
     """A data set and the samples that each client holds.
 
@@ -93,7 +93,9 @@ def federate(
     count = clients - len(everything)
     shards = iter(_dealt(dataset, count, partition, torch.Generator().manual_seed(seed)))
     whole = torch.arange(len(dataset.train))
-    return FederatedData(dataset, tuple(whole if c in everything else next(shards) for c in range(clients)))
+    return FederatedData(
+        dataset=dataset, shards=tuple(whole if c in everything else next(shards) for c in range(clients))
+    )
 
 
 def _dealt(dataset: Dataset, clients: int, partition: Partition, generator: torch.Generator) -> tuple[Tensor, ...]:

@@ -154,7 +154,7 @@ def load_source(source: Source, path: str | PathLike[str] | None = None, *, down
     expected, found = (" x ".join(map(str, split.inputs.shape[2:])) for split in (train, test))
     if found != expected:
         raise source.error(f"expected images of {expected} as in {TRAIN[0]}, found {found}", files[TEST[0]])
-    return Dataset(source.name, train, test, source.classes)
+    return Dataset(name=source.name, train=train, test=test, classes=source.classes)
 
 
 # Finding the files
@@ -275,4 +275,4 @@ def _read_split(source: Source, files: Files, images_name: str, labels_name: str
     if (highest := int(labels.max())) >= source.classes:
         raise source.error(f"expected labels from 0 to {source.classes - 1}, found {highest}", file)
     inputs = torch.from_numpy(images).to(torch.float32).div_(255).sub_(MEAN).div_(STD).unsqueeze(1)
-    return Split(inputs, torch.from_numpy(labels).to(torch.int64))
+    return Split(inputs=inputs, labels=torch.from_numpy(labels).to(torch.int64))

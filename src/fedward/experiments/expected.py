@@ -28,7 +28,7 @@ class Answers:
     most: int
 
     @classmethod
-    def of(cls, clients: int, byzantine: int, participation: float, dropout: float, late: float) -> Answers:
+    def of(cls, *, clients: int, byzantine: int, participation: float, dropout: float, late: float) -> Answers:
         """For the shares that a simulation is given."""
         drawn = drawn_in_round(clients, participation)
         return cls(

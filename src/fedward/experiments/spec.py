@@ -94,7 +94,7 @@ class RunSpec(BaseModel):
         before = info.data  # what is declared before; missing only if it is wrong itself
         shares = ("clients", "byzantine", "participation", "dropout", "late")
         if kind == "rule" and before.keys() >= set(shares):
-            return describe(_rule(value, Answers.of(*(before[key] for key in shares))))
+            return describe(_rule(value, Answers.of(**{key: before[key] for key in shares})))
         return describe(parse(value, kind, f=before.get("byzantine", 0), batch_size=before.get("batch_size", 1)))
 
     @model_validator(mode="after")
@@ -129,7 +129,13 @@ class RunSpec(BaseModel):
     @property
     def answers(self) -> Answers:
         """How many clients answer in a round."""
-        return Answers.of(self.clients, self.byzantine, self.participation, self.dropout, self.late)
+        return Answers.of(
+            clients=self.clients,
+            byzantine=self.byzantine,
+            participation=self.participation,
+            dropout=self.dropout,
+            late=self.late,
+        )
 
     @property
     def warning(self) -> str:
@@ -194,7 +200,13 @@ class RunSpec(BaseModel):
         self, dataset: Dataset, rule: Rule | None, attack: Attack | None, threads: int | None
     ) -> Simulation:
         all_holding = range(self.byzantine) if self.byzantine_data == "all" else ()
-        data = federate(dataset, self.clients, self.make_partition(), self.seed, all_holding)
+        data = federate(
+            dataset,
+            self.clients,
+            self.make_partition(),
+            seed=self.seed,
+            holding_all=all_holding,
+        )
         return Simulation(
             model=lambda: build_model(self.model),
             data=data,

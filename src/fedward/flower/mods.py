@@ -46,7 +46,7 @@ def momentum_mod(beta: float = 0.9, *, buffers: Buffers = "auto") -> Mod:
             context.state[_MOMENTUM] = ArrayRecord({k: Array(v) for k, v in new.items()})
             return new
 
-        return changed_update(message, context, call_next, averaged, buffers)
+        return changed_update(message, context, call_next, averaged, buffers=buffers)
 
     return mod
 

@@ -31,7 +31,13 @@ class Saved:
 
 
 def save(
-    path: Path, identity: Mapping[str, Any], round: int, arrays: ArrayRecord, aggregator: Aggregator, strategy: FedAvg
+    path: Path,
+    *,
+    identity: Mapping[str, Any],
+    round: int,
+    arrays: ArrayRecord,
+    aggregator: Aggregator,
+    strategy: FedAvg,
 ) -> None:
     """Write all that the next round depends on; a kill leaves the old file or the new one."""
     content = {

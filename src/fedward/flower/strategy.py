@@ -162,11 +162,21 @@ class Robust(Screened):
         if self._checkpoint is None:
             self.round = 0  # as Flower's: another start is another run
             self.arrays = None
-        done = self._before = self.round
+        done = self.round
+        self._before = done
         evaluate = None if evaluate_fn is None else lambda number, arrays: evaluate_fn(number + done, arrays)
         first = initial_arrays if self.arrays is None else self.arrays
-        left, seen = max(num_rounds - done, 0), len(self.audits)
-        result = super().start(grid, first, left, timeout, train_config, evaluate_config, evaluate)
+        left = max(num_rounds - done, 0)
+        seen = len(self.audits)
+        result = super().start(
+            grid,
+            first,
+            num_rounds=left,
+            timeout=timeout,
+            train_config=train_config,
+            evaluate_config=evaluate_config,
+            evaluate_fn=evaluate,
+        )
         if kept := [audit for audit in self.audits[seen:] if audit.skipped is not None]:
             text = "%d of %d rounds left the model as it was, the last because: %s"
             logger.log(WARNING, text, len(kept), left, kept[-1].skipped)
@@ -213,7 +223,7 @@ class Robust(Screened):
         arrays: ArrayRecord | None = None
         skipped: str | None = None
         try:
-            found, arrays = self._judge(number, sound, drops, messages, model)
+            found, arrays = self._judge(number, sound=sound, drops=drops, messages=messages, model=model)
         except BaseException as error:
             self._go_back(before)
             if not isinstance(error, Exception):
@@ -238,7 +248,7 @@ class Robust(Screened):
         return None if self.classes is None else (number - 1) % self.classes
 
     def _judge(
-        self, number: int, sound: list[Reply], drops: list[Drop], messages: Sequence[Message], model: SentModel
+        self, number: int, *, sound: list[Reply], drops: list[Drop], messages: Sequence[Message], model: SentModel
     ) -> tuple[tuple[Verdict, ...], ArrayRecord]:
         """What became of each node, and the model after this round.
 
@@ -311,7 +321,14 @@ class Robust(Screened):
         if self._file is not None:
             self._file.append(audit)
         if self._checkpoint is not None:
-            save(self._checkpoint, self._identity(), self.round, self.arrays, self.aggregator, self._optimiser)
+            save(
+                self._checkpoint,
+                identity=self._identity(),
+                round=self.round,
+                arrays=self.arrays,
+                aggregator=self.aggregator,
+                strategy=self._optimiser,
+            )
 
     # --- evaluation -----------------------------------------------------------------------------------------
 

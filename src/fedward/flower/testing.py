@@ -49,7 +49,9 @@ class InProcess(Grid):
     def restart(self, node: int) -> None:
         """Let a node forget what it remembers."""
         config: UserConfig = {"partition-id": self.nodes.index(node), "num-partitions": len(self.nodes)}
-        self.contexts[node] = Context(1, node, config, RecordDict(), self.run_config)
+        self.contexts[node] = Context(
+            run_id=1, node_id=node, node_config=config, state=RecordDict(), run_config=self.run_config
+        )
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
         """Let every node that is sent a message answer it, one after the other."""

@@ -64,7 +64,8 @@ def examine(
         rule = spec.make_rule()
         for text in missing:
             tell(text)
-            found.add(play(rule, parse(text, "attack"), captured, spec.byzantine, spec.seed))
+            finding = play(rule, parse(text, "attack"), captured, byzantine=spec.byzantine, seed=spec.seed)
+            found.add(finding)
     chosen = [finding.attack for _, finding in found.examination().worst() if finding.attack != NONE]
     for text in (*chosen[:worst], NONE):
         if text not in found.trained:

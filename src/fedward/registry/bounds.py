@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 
+# Not keyword-only: `AtLeast(2)` is how the bound reads in an annotation.
 @dataclass(frozen=True)
 class Limit(ABC):
     """One bound. What is no number, such as None beside a number, has none.

@@ -28,10 +28,11 @@ class Component(ABC):
         """Refuse what nobody would look at.
 
         Raises:
-            TypeError: traits that are not declared in `declared`.
+            TypeError: traits that are not declared in `declared`, or traits of the parent's that it does not mention.
         """
         super().__init_subclass__(**options)
         _check_declared(cls)
+        _check_nothing_lost(cls)
 
     def __post_init__(self) -> None:
         check_parameters(self)
@@ -73,3 +74,19 @@ def _check_declared(cls: type[Component]) -> None:
                 f"{cls.__qualname__}.{name} is a trait: write declared = fedward.Traits({meant}=...), and override "
                 "traits() if it depends on parameters"
             )
+
+
+def _check_nothing_lost(cls: type[Component]) -> None:
+    """What a class declares takes the place of all that its parent declares, so what the parent has is said again."""
+    parent = next(base for base in cls.__mro__[1:] if "declared" in vars(base))
+    inherited: Traits = vars(parent)["declared"]
+    lost = [
+        name
+        for name in MERGES
+        if name not in cls.declared.given and getattr(cls.declared, name) != getattr(inherited, name)
+    ]
+    if lost:
+        raise TypeError(
+            f"{cls.__qualname__}: declared says nothing of {', '.join(lost)}, which {parent.__qualname__} declares: "
+            f"write declared = dataclasses.replace({parent.__qualname__}.declared, ...), or say what it is here"
+        )

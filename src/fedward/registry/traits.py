@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
 Knowledge = Literal["honest", "all", "own"]
 """What rows an attack uses: those of the honest clients; those and the byzantine clients' own; only their own.
@@ -23,6 +23,7 @@ CLAIMS = frozenset(
 """All that `Traits.properties` may hold."""
 
 
+# Not keyword-only: `Bound(2, 3)` is read as its text, n >= 2f + 3.
 @dataclass(frozen=True)
 class Bound:
     """The fewest clients a rule works with, per_f * f + plus."""
@@ -108,6 +109,9 @@ class Traits:
         by_class: how many classes, `Context.group`, a round has that clients answer for; 0 where rounds have none.
     """
 
+    given: ClassVar[frozenset[str]] = frozenset()
+    """Names of those that were said and not left to their default; all, of what `dataclasses.replace` has made."""
+
     # Each says how it is merged: from the values of the whole itself and of its parts to what the whole is taken for.
     history: bool = field(default=False, metadata={"merge": any})
 
@@ -133,6 +137,12 @@ class Traits:
     sends: Literal["gradient", "delta"] | None = field(default=None, metadata={"merge": _said})
     talks: bool = field(default=False, metadata={"merge": any})
     by_class: int = field(default=0, metadata={"merge": max})
+
+    def __new__(cls, **given: Any) -> Self:
+        # A value cannot tell whether a default was meant or forgotten, and a subclass that forgets is refused.
+        self = super().__new__(cls)
+        object.__setattr__(self, "given", frozenset(given))
+        return self
 
     def without(self, *claims: str) -> Traits:
         """The same without these claims among the properties."""

@@ -74,7 +74,7 @@ def client_map(run: RunData) -> ClientMap:
         edges=[run.records[int(start)].round - 0.5 for start in starts] + [run.records[-1].round + 0.5],
         width=width,
         share=np.where(present > 0, per_cent, -1).astype(np.int8),
-        reason=_main_reasons(run, clients, width, len(starts), reasons),
+        reason=_main_reasons(run, clients, reasons, width=width, columns=len(starts)),
         reasons=reasons,
     )
 
@@ -85,7 +85,9 @@ def order_of(run: RunData) -> list[int]:
     return sorted(range(run.clients), key=lambda client: (client in byzantine, client))
 
 
-def _main_reasons(run: RunData, clients: list[int], width: int, columns: int, reasons: list[str]) -> NDArray[np.uint8]:
+def _main_reasons(
+    run: RunData, clients: list[int], reasons: list[str], *, width: int, columns: int
+) -> NDArray[np.uint8]:
     row_of = {client: row for row, client in enumerate(clients)}
     code_of = {reason: code for code, reason in enumerate(reasons)}
     found: dict[tuple[int, int], Counter[int]] = {}
@@ -154,9 +156,9 @@ def _layout(cells: ClientMap, honest: int) -> dict[str, Any]:
         shapes=[],
     )
     if honest:
-        _bracket(layout, "honest", HONEST, honest, (honest - 1) / 2)
+        _bracket(layout, "honest", HONEST, first=0, count=honest)
     if byzantine:
-        _bracket(layout, "byzantine", BYZANTINE, byzantine, honest + (byzantine - 1) / 2)
+        _bracket(layout, "byzantine", BYZANTINE, first=honest, count=byzantine)
     if honest and byzantine:
         edge = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": honest - 0.5, "y1": honest - 0.5}
         layout["shapes"].append(edge | {"line": {"color": INK, "width": 1.5}})
@@ -173,11 +175,20 @@ def _ticks(rows: int, honest: int, inner: int) -> Sequence[int]:
     return [tick for tick in ticks if not honest - every < tick < honest or tick == 0]
 
 
-def _bracket(layout: dict[str, Any], name: str, colour: str, count: int, middle: float) -> None:
-    """A line to the right of some rows, with their name."""
+def _bracket(layout: dict[str, Any], name: str, colour: str, *, first: int, count: int) -> None:
+    """A line to the right of ``count`` rows from the first one on, with their name."""
+    middle = first + (count - 1) / 2
     label = f"<b>{name}</b><br>{count} client{'s' * (count > 1)}"
     font = {"size": 12, "color": colour}
-    side = {"xref": "paper", "x0": 1.006, "x1": 1.006, "y0": middle - count / 2 + 0.5 - 0.4}
-    side |= {"y1": middle + count / 2 - 0.5 + 0.4, "line": {"color": colour, "width": 3}, "type": "line"}
+    # Rows have their number in the middle, and half a row to each side. A gap of a tenth keeps two brackets apart.
+    side = {
+        "type": "line",
+        "xref": "paper",
+        "x0": 1.006,
+        "x1": 1.006,
+        "y0": middle - count / 2 + 0.5 - 0.4,
+        "y1": middle + count / 2 - 0.5 + 0.4,
+        "line": {"color": colour, "width": 3},
+    }
     layout["shapes"].append(side)
     layout["annotations"].append(note(label, 1, middle, yref="y", xanchor="left", xshift=14, align="left", font=font))

@@ -86,7 +86,7 @@ def signs(run: RunData) -> Figure | None:
         layout["annotations"].append(note(f"<b>{sign}</b>", left, 1, xanchor="left", yanchor="bottom", yshift=3))
         for side, colour in sides:
             values = [known and known[index] for known in shares[side]]
-            data.append(_line(run, values, side, colour, axis, legendgroup=side, showlegend=index == 0))
+            data.append(_line(run, values, side, colour, axis=axis, legendgroup=side, showlegend=index == 0))
     return {"data": data, "layout": layout}
 
 
@@ -100,7 +100,7 @@ def _any_known(values: Sequence[object]) -> bool:
 
 
 def _line(
-    run: RunData, values: Sequence[float | None], name: str, colour: str, axis: str = "", **more: Any
+    run: RunData, values: Sequence[float | None], name: str, colour: str, *, axis: str = "", **more: Any
 ) -> dict[str, Any]:
     """A line of trailing means, dashed if it is about byzantine clients."""
     step = step_of(run.rounds)

@@ -121,7 +121,7 @@ class _FromPrevious(Rule):
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         # The Gram matrix of the rows with the previous aggregate below them follows from these.
-        return (Gram(), Dots(state["previous"])) if "previous" in state else (Gram(),)
+        return (Gram(), Dots(rows=state["previous"])) if "previous" in state else (Gram(),)
 
     def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
         return {"previous": finite_copy(output)}

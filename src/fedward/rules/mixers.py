@@ -147,12 +147,12 @@ class SequentialBucketing(Mixer):
         return -(-n // self.s)
 
     def statistics(self, context: Context) -> tuple[Statistic, ...]:
-        return (SqNorms(),) if context.previous is None else (SqNorms(), Dots(context.previous))
+        return (SqNorms(),) if context.previous is None else (SqNorms(), Dots(rows=context.previous))
 
     def matrix(self, updates: Updates, context: Context) -> Tensor:
         alike = torch.zeros(updates.n, dtype=torch.float64)
         if context.previous is not None:
-            dots = updates.compute(Dots(context.previous))[0][:, 0]
+            dots = updates.compute(Dots(rows=context.previous))[0][:, 0]
             alike = cosines_to(dots, updates.norms(), float(context.previous.double().norm()))
         return _means(sequential_buckets(alike, self.s, context.generator("buckets")), updates.n)
 

@@ -93,7 +93,7 @@ class SignGuard(Rule):
     def signs(self, context: Context) -> SignCounts:
         """The sign counts that this rule reads in this round."""
         seed = context.draw_seed("columns")
-        return SignCounts(Sample(seed=seed, fraction=self.fraction, contiguous=self.official))
+        return SignCounts(sample=Sample(seed=seed, fraction=self.fraction, contiguous=self.official))
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         return (SqNorms(), self.signs(context), *self.extra_statistics(state, context))
@@ -170,7 +170,7 @@ class _WithReference(SignGuard):
 
     def extra_statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         reference = self.reference(state, context)
-        return (Gram(),) if reference is None else (Dots(reference),)
+        return (Gram(),) if reference is None else (Dots(rows=reference),)
 
     def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
         return {"reference": finite_copy(output)}
@@ -220,7 +220,7 @@ class SignGuardSim(_WithReference):
         if reference is None:
             s = typical_cosines(updates.gram(), norms, official=self.official)
         else:
-            dots = updates.compute(Dots(reference))[0][:, 0]
+            dots = updates.compute(Dots(rows=reference))[0][:, 0]
             s = cosines_to(dots, norms, reference.double().norm().cpu())
         m = median_of(s, lower=self.official)
         if m <= 0:
@@ -275,7 +275,7 @@ class SignGuardDist(_WithReference):
         """Which rows are closer than most to the reference; by squares, whose rounding is known."""
         # Quarters, so that lengths up to the largest float64 can be added.
         lengths = (updates.norms() / 2).square() + (reference.double() / 2).square().sum().cpu()
-        squares = (lengths - updates.compute(Dots(reference))[0][:, 0] / 2).clamp_min(0)
+        squares = (lengths - updates.compute(Dots(rows=reference))[0][:, 0] / 2).clamp_min(0)
         bound = self._margin**2 * median_of(squares, lower=self.official)
         return squares < bound - _ROUNDING * lengths
 

@@ -113,7 +113,7 @@ class SIREN(Rule[_Books]):
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan[_Books]:
         banned = recall(state, _BANNED, updates.ids, 0) > 0
-        case = _Case(self, updates, alarms(updates.ids, context), banned, context)
+        case = _Case(self, updates, context, raised=alarms(updates.ids, context), banned=banned)
         used = case.benign & ~banned
         weights = torch.zeros(updates.n, dtype=torch.float64)
         if bool(used.any()):
@@ -175,8 +175,10 @@ def _raised(client: object, context: Context) -> bool:
 class _Case:
     """Which branch of the decision a round is in, who is benign there, and why others are not."""
 
-    def __init__(self, rule: SIREN, updates: Updates, raised: Tensor, banned: Tensor, context: Context) -> None:
-        self.rule, self.updates, self.context = rule, updates, context
+    def __init__(self, rule: SIREN, updates: Updates, context: Context, *, raised: Tensor, banned: Tensor) -> None:
+        self.rule = rule
+        self.updates = updates
+        self.context = context
         self.accuracy = torch.full((updates.n,), torch.nan, dtype=torch.float64)
         self.reasons = [Reason.NOT_SELECTED] * updates.n
         self.benign = torch.ones(updates.n, dtype=torch.bool)

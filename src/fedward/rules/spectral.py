@@ -50,12 +50,12 @@ class DnC(Rule):
         return [Sample(seed=seed, count=self.subsample) for seed in seeds]
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
-        return tuple(Gram(sample) for sample in self.samples(context))
+        return tuple(Gram(sample=sample) for sample in self.samples(context))
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         keep = max(updates.n - floor(self.filter * self.f), 0)
         samples = self.samples(context)
-        grams = updates.compute(*(Gram(sample) for sample in samples))
+        grams = updates.compute(*(Gram(sample=sample) for sample in samples))
         scores = [outlier_scores(gram, sample.size(updates.d)) for gram, sample in zip(grams, samples, strict=True)]
         votes = torch.zeros(updates.n, dtype=torch.int64)
         for gram, row in zip(grams, scores, strict=True):

@@ -46,13 +46,13 @@ class FLTrust(Rule):
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         if context.evaluator is None:
             return (SqNorms(),)
-        return (SqNorms(), Dots(context.evaluator.update()))
+        return (SqNorms(), Dots(rows=context.evaluator.update()))
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         own = _root_update(context, updates.d)
         norms = updates.norms()
         length = float(own.double().norm())
-        cosine = cosines_to(updates.compute(Dots(own))[0][:, 0], norms, length)
+        cosine = cosines_to(updates.compute(Dots(rows=own))[0][:, 0], norms, length)
         trust = cosine.clamp_min(0)
         scales = torch.where(norms > 0, length / norms, 0.0)
         weights = trust / trust.sum() * scales if trust.sum() > 0 else torch.zeros_like(trust)

@@ -226,7 +226,9 @@ class Simulation:
         if evaluate:
             with clock("evaluate"):
                 evaluated = phases.evaluate(arrivals, updates, stepped)
-        record = self._record(now.round + 1, arrivals, judged, evaluated, clock.seconds)
+        record = self._record(
+            round=now.round + 1, arrivals=arrivals, judged=judged, evaluated=evaluated, seconds=clock.seconds
+        )
         return Progress(
             round=now.round + 1,
             parameters=stepped.parameters,
@@ -241,6 +243,7 @@ class Simulation:
 
     def _record(
         self,
+        *,
         round: int,
         arrivals: Arrivals,
         judged: Step | Skipped,

@@ -90,7 +90,7 @@ class GroupedGradients:
             if bias:
                 torch.sum(gradient, 0, out=row[bias])
             return
-        of_weight, of_bias = _of_convolution(layer, inputs, gradient, weight is not None, bias is not None)
+        of_weight, of_bias = _of_convolution(layer, inputs, gradient, weight=weight is not None, bias=bias is not None)
         if weight:
             row[weight] = of_weight.reshape(-1)
         if bias:
@@ -101,7 +101,7 @@ def _is_plain(layer: _Convolution) -> bool:
     return layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
 
 
-def _of_convolution(layer: Any, inputs: Tensor, gradient: Tensor, weight: bool, bias: bool) -> tuple[Tensor, Tensor]:
+def _of_convolution(layer: Any, inputs: Tensor, gradient: Tensor, *, weight: bool, bias: bool) -> tuple[Tensor, Tensor]:
     sizes = None if layer.bias is None else [layer.out_channels]
     where = (layer.stride, layer.padding, layer.dilation, False, [0] * len(layer.stride), layer.groups)
     backward: Callable[..., tuple[Tensor, Tensor, Tensor]] = torch.ops.aten.convolution_backward

@@ -212,7 +212,10 @@ class Phases:
         if not self.cohort.byzantine:
             return None
         wanted = self.attack.aim(test.inputs, test.labels, self.dataset.classes)
-        return None if wanted is None else self.backend.confidence(now.parameters, Split(*wanted), now.buffers)
+        if wanted is None:
+            return None
+        inputs, labels = wanted
+        return self.backend.confidence(now.parameters, Split(inputs=inputs, labels=labels), now.buffers)
 
 
 def _signs(updates: Dense, **groups: Sequence[int]) -> dict[str, Shares | None]:

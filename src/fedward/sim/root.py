@@ -21,7 +21,7 @@ def root_split(train: Split, samples: int, context: Context) -> Split:
     if not 1 <= samples <= len(train):
         raise ValueError(f"root counts samples of the server's own, 1 to {len(train)}, got {samples}")
     drawn = torch.randperm(len(train), generator=context.generator("root data"))[:samples]
-    return Split(train.inputs[drawn], train.labels[drawn])
+    return Split(inputs=train.inputs[drawn], labels=train.labels[drawn])
 
 
 class BackendEvaluator:

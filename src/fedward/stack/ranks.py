@@ -27,7 +27,7 @@ _NEXT = 10
 _FEW = 4096
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MagnitudeCounts(Statistic):
     """How many entries of each row have a magnitude with given leading 11 bits, sign apart: (n, 2048)."""
 
@@ -101,7 +101,7 @@ def magnitude_of_rank(updates: Updates, rank: int) -> tuple[Tensor, Tensor]:
         if known == width:
             return _floats(prefix, width), below + inside
         if int(inside.max()) <= max(_FEW, updates.d // 16):
-            return _read(updates, prefix, width - known, rank - below, below)
+            return _read(updates, prefix, width - known, ranks=rank - below, below=below)
         step = min(_NEXT, width - known)
         counts = _count(updates, prefix, width - known, step)
 
@@ -121,7 +121,7 @@ def _count(updates: Updates, prefix: Tensor, shift: int, step: int) -> Tensor:
     return counts.reshape(updates.n, -1)
 
 
-def _read(updates: Updates, prefix: Tensor, shift: int, ranks: Tensor, below: Tensor) -> tuple[Tensor, Tensor]:
+def _read(updates: Updates, prefix: Tensor, shift: int, *, ranks: Tensor, below: Tensor) -> tuple[Tensor, Tensor]:
     """Rank the entries whose leading bits are the prefix."""
     found: list[list[Tensor]] = [[] for _ in range(updates.n)]
     loops = _matching.in_loops(updates.n)

@@ -30,6 +30,7 @@ class RowSource(Updates):
 
     def __init__(
         self,
+        *,
         n: int,
         d: int,
         dtype: torch.dtype,
@@ -79,7 +80,8 @@ class Dense(RowSource):
             raise ValueError(f"a stack is (n clients, d parameters), got shape {tuple(G.shape)}; one row is G[None, :]")
         if not G.is_floating_point():
             raise TypeError(f"updates must be floating point, got {G.dtype}; convert them with .float()")
-        super().__init__(G.shape[0], G.shape[1], G.dtype, G.device, ids, block)
+        n, d = G.shape
+        super().__init__(n=n, d=d, dtype=G.dtype, device=G.device, ids=ids, block=block)
         self._G = G.detach()
         self._watch([self._G])
 
@@ -146,7 +148,7 @@ class Layers(RowSource):
         device = max(devices, key=lambda device: (devices[device], str(device)))
         sizes = [agreed.model[key].numel() for key in keys]
         dtype = widest([agreed.model[key].dtype for key in keys])
-        super().__init__(len(self._rows), sum(sizes), dtype, device, agreed.clients, block)
+        super().__init__(n=len(self._rows), d=sum(sizes), dtype=dtype, device=device, ids=agreed.clients, block=block)
         self._edges = [0, *np.cumsum(sizes).tolist()]
         self._read_as = widest([torch.float32, *usual])
         self._alike = len(devices) == 1 and all(len(found) == 1 for found in types)

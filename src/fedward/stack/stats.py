@@ -96,7 +96,7 @@ class SqNorms(Statistic):
         return torch.cat([compute(self)[0], Gram.of(anchors).diagonal()])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Gram(Statistic):
     """Inner products of the rows on all columns or on a sample: (n, n)."""
 
@@ -134,7 +134,7 @@ class Gram(Statistic):
     def anchored(self, compute: Compute, anchors: Tensor) -> Tensor | None:
         if self.sample is not None:
             return None
-        gram, cross = compute(self, Dots(anchors))
+        gram, cross = compute(self, Dots(rows=anchors))
         return torch.cat([torch.cat([gram, cross], 1), torch.cat([cross.T, Gram.of(anchors)], 1)])
 
     @staticmethod
@@ -144,7 +144,7 @@ class Gram(Statistic):
         return (rows @ rows.T).cpu()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Dots(Statistic):
     """Inner products of the rows with k given (d,) rows: (n, k). Equal only for the very same tensor."""
 
@@ -180,7 +180,7 @@ class Dots(Statistic):
         return factors[:, None] * value
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SignCounts(Statistic):
     """Positive, zero and negative entries of each row, on all columns or on a sample: (n, 3).
 

@@ -162,7 +162,7 @@ class Updates(ABC):
 
         Counted on max(1, floor(fraction * d)) columns drawn without replacement by ``seed``; on all if fraction is 1.
         """
-        return self.compute(SignCounts(None if fraction == 1.0 else Sample(seed=seed, fraction=fraction)))[0]
+        return self.compute(SignCounts(sample=None if fraction == 1.0 else Sample(seed=seed, fraction=fraction)))[0]
 
     def concordance(self) -> Tensor:
         """Sign concordance, (1/d) sum_j sgn(a_j) sgn(b_j) for each pair of rows: (n, n) float64 in [-1, 1], exact."""

@@ -77,12 +77,12 @@ def _check_rows(attack: Attack, honest: Tensor, own: Tensor) -> None:
 def check_knowledge(attack: Attack, honest: Tensor, own: Tensor, rounds: int = _ROUNDS) -> None:
     """Raise AssertionError if an attack looks at other rows than it says, in any of some rounds."""
     if attack.traits().knows == "own":
-        assert not looks_at(attack, "honest", honest, own, rounds), "it looks at honest rows"
+        assert not looks_at(attack, "honest", honest=honest, own=own, rounds=rounds), "it looks at honest rows"
     if attack.traits().knows == "honest":
-        assert not looks_at(attack, "own", honest, own, rounds), "it looks at the clients' own rows"
+        assert not looks_at(attack, "own", honest=honest, own=own, rounds=rounds), "it looks at the clients' own rows"
 
 
-def looks_at(attack: Attack, which: str, honest: Tensor, own: Tensor, rounds: int) -> bool:
+def looks_at(attack: Attack, which: str, *, honest: Tensor, own: Tensor, rounds: int) -> bool:
     """Whether an attack sends something else when these rows are others."""
     if which == "honest":
         changed = sent_by(attack, 3 - 2 * honest, own, rounds)

@@ -172,7 +172,7 @@ def _check_knowledge(whole: Attack, part: Attack) -> None:
     check_knowledge(whole, honest, own, _ROUNDS)
     knows = whole.traits().knows
     if part.traits().knows == "honest" and knows != "honest":
-        by_own = looks_at(whole, "own", honest, own, _ROUNDS)
+        by_own = looks_at(whole, "own", honest=honest, own=own, rounds=_ROUNDS)
         assert by_own, f"it goes by honest rows alone, as its part does, and knows is {knows!r}"
 
 
