@@ -14,7 +14,7 @@ import fedward as fw
 from fedward import attacks, mixers, rules
 from fedward.core import Compound
 from fedward.registry.bounds import Positive
-from fedward.stack import SqNorms, Statistic
+from fedward.stack import RowSource, SqNorms, Statistic
 from fedward.testing import check_attack, check_rule, check_wrapper
 
 MEMORY = "memory is tensors by name, and the rule says that it has one"
@@ -37,7 +37,7 @@ class Counting(fw.Rule):
 class Silent(Counting):
     """Does not say that it remembers."""
 
-    declared = fw.Traits()
+    declared = fw.Traits(history=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,3 +121,23 @@ def test_parentheses_match(text: str) -> None:
 def test_another_kind_is_told_before_what_it_needs(kind: str) -> None:
     with pytest.raises(ValueError, match=r"krum is a rule, an? .* is needed"):
         fw.parse("krum", kind)
+
+
+class OneTensor(RowSource):
+    """Rows in a tensor, by nothing but `read`."""
+
+    def __init__(self, G: Tensor) -> None:
+        super().__init__(n=len(G), d=G.shape[1], dtype=G.dtype, device=G.device, ids=None, block=16)
+        self._rows = G
+
+    def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
+        chosen = self._rows if rows is None else self._rows[rows]
+        self._entries_read += (stop - start) * len(chosen)
+        return chosen[:, start:stop]
+
+
+@pytest.mark.parametrize("rule", [rules.Krum(f=2), rules.Median(), mixers.NNM(f=2) >> rules.SignGuard()])
+def test_a_source_is_one_method(rule: fw.Rule) -> None:
+    G = torch.randn(12, 50, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    result = fw.Aggregator(rule)(OneTensor(G))
+    torch.testing.assert_close(result.output, fw.Aggregator(rule)(G).output)
