@@ -25,7 +25,7 @@ Write a rule as text the way the first column has it, with arguments after a col
 - **Needs**: f; *memory* of earlier rounds; *root data*, samples of the server's own.
 
 Memory by client is of the `remember` ids seen last, and a client that was forgotten is as a new one: where clients may
-choose their ids, nothing that goes by ids holds. `fldetector` gives all the weight to a single client that sends the
+choose their ids, nothing that uses ids holds. `fldetector` gives all the weight to a single client that sends the
 same row in every round, which is predicted without error (`repeat`; `fedward redteam --captured 14` shows it).
 
 Attacks that look at rows take `knows`: the honest clients' (`honest`), those and the byzantine clients' own (`all`), or

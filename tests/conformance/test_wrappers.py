@@ -144,7 +144,7 @@ class Mute(attacks.Sybils):
         ("poison", "poisoned data: lost"),
         ("present", "whether clients are present: lost"),
         ("aim", "what it is after: lost"),
-        ("knows", "it goes by honest rows alone, as its part does, and knows is 'all'"),
+        ("knows", "it uses honest rows alone, as its part does, and knows is 'all'"),
     ],
 )
 def test_what_an_attack_loses_is_named(lost: str, message: str) -> None:

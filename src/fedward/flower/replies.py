@@ -1,4 +1,4 @@
-"""What nodes sent, examined one reply at a time: whatever is wrong with one, it is dropped and the others go on."""
+"""What nodes sent, examined one reply at a time: whatever is wrong with one, it is dropped and the others count."""
 
 from __future__ import annotations
 

@@ -26,8 +26,8 @@ class Screened(Strategy):
 
     Flower's own strategies raise, and end the run, when one node sends an array of the wrong shape or one record too
     many. Here every reply is held against the model that was sent out and dropped with a reason if it does not fit;
-    the strategy goes on with the others. If it raises all the same, the round is as if it had not been. Values are not
-    judged: that is what `Robust` is for.
+    the strategy continues with the others. If it raises all the same, the round is as if it had not been. Values are
+    not judged: that is what `Robust` is for.
 
     Put it around differential privacy, which looks into replies before any rule does:
     ``Screened(DifferentialPrivacyServerSideFixedClipping(RobustFedAvg(rule=...), ...))``.

@@ -6,8 +6,8 @@ Each result is in the file as soon as it is there, so that an examination that w
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from ..experiments.pool import Failed, run_jobs, stop_if_asked
 from ..experiments.spec import RunSpec
@@ -84,24 +84,24 @@ def examination_steps(attacks: Sequence[str], worst: int) -> int:
 def examine_all(
     jobs: Mapping[Path, RunSpec],
     *,
+    warmup: int = 20,
+    rounds: int = 3,
+    worst: int = 3,
+    attacks: Sequence[str] = EVERYTHING,
     workers: int | None = None,
     on_progress: Callable[[Mapping[Path, int]], None] | None = None,
-    **options: Any,
 ) -> dict[Path, Examination | Failed]:
     """Examine many rules, one process a core with one thread each; one that fails stops no other.
 
     Args:
         jobs: specifications by file.
+        warmup, rounds, worst, attacks: as `examine`.
         workers: processes; all cores if None.
         on_progress: called twice a second with the results in each file.
-        options: as `examine`.
     """
-    work = {file: (spec, file, options) for file, spec in jobs.items()}
-    return run_jobs(_work, work, workers=workers, progress=results_in, on_progress=on_progress)
-
-
-def _work(spec: RunSpec, file: Path, options: Mapping[str, Any]) -> Examination:
-    return examine(spec, file, **options)
+    work = partial(examine, warmup=warmup, rounds=rounds, worst=worst, attacks=attacks)
+    arguments = {file: (spec, file) for file, spec in jobs.items()}
+    return run_jobs(work, arguments, workers=workers, progress=results_in, on_progress=on_progress)
 
 
 def _accuracy(spec: RunSpec, attack: str) -> float:

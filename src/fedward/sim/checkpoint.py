@@ -62,7 +62,7 @@ def load_checkpoint(path: Path, identity: Mapping[str, Any], keys: Iterable[str]
     if different:
         lines = "; ".join(_contrast(k, before.get(k), identity.get(k)) for k in sorted(different))
         raise CheckpointError(
-            f"{path} is of another configuration: {lines}. Go on with that configuration, or give this run "
+            f"{path} is of another configuration: {lines}. Resume with that configuration, or give this run "
             "another place"
         )
     return saved

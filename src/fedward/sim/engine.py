@@ -18,7 +18,7 @@ from ..attacks import Attack, NoAttack
 from ..clients import Client, Gradient
 from ..core import Context, Result, Rule, Skipped, Step
 from ..data.dataset import FederatedData
-from ..registry.parameters import check_value
+from ..registry.parameters import check_value, parameters_of
 from .backends import Backend
 from .checkpoint import load_checkpoint, save_checkpoint
 from .cohort import Arrivals, Cohort, byzantine_ids
@@ -29,6 +29,9 @@ from .progress import SAVED, Progress
 from .record import Record, by_client, reasons_of, share
 from .root import root_split
 from .server import ServerSGD
+
+_LENIENT = frozenset({"model", "byzantine", "device"})
+"""Arguments that may be more than their annotation says, such as a set of clients: whoever reads them checks them."""
 
 
 class Simulation:
@@ -82,20 +85,10 @@ class Simulation:
         device: torch.device | str = "cpu",
         threads: int | None = None,
     ) -> None:
-        for name, value, due in (
-            ("rule", rule, Rule),
-            ("attack", attack, Attack | None),
-            ("clients", clients, Client | None),
-            ("server", server, ServerSGD | None),
-            ("participation", participation, float),
-            ("dropout", dropout, float),
-            ("late", late, float),
-            ("root", root, int),
-            ("seed", seed, int),
-            ("threads", threads, int | None),
-            ("data", data, FederatedData),
-        ):
-            check_value("Simulation", name, value, due)
+        given = {**locals()}  # the arguments, as long as nothing else has a name here
+        for name, parameter in parameters_of(Simulation).items():
+            if name not in _LENIENT:
+                check_value("Simulation", name, given[name], parameter.takes)
         self.data = data
         self.rule = rule
         self.attack = attack or NoAttack()

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from .blocks import Block
-from .loops import FlatRows, Loop, Pair, run
+from .loops import FlatRows, LoopCode, Pair, run
 from .loops import rows as over_rows
 from .sample import Sample
 
@@ -317,7 +317,7 @@ def _columns(sample: Sample, d: int) -> Callable[[Block], Tensor]:
     return inside
 
 
-def _looped(loop: Loop, block: Block, shape: tuple[int, ...], *arguments: Any, bits: bool = False) -> Tensor:
+def _looped(loop: LoopCode, block: Block, shape: tuple[int, ...], *arguments: Any, bits: bool = False) -> Tensor:
     """What a compiled loop over the rows, or over their bits, says."""
     rows = FlatRows(block.rows)
     out = torch.empty(shape, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""A suite of checks that goes on after a failure, and says of every check what came of it."""
+"""A suite of checks that continues after a failure, and says of every check what came of it."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ def _check_play(rule: Rule) -> None:
 
 
 def _check_knowledge(whole: Attack, part: Attack) -> None:
-    """It goes by the rows that it says, and says so where these are the honest ones alone."""
+    """It uses the rows that it says, and says so where these are the honest ones alone."""
     honest, own = rows_of_both(7, 4, 11)
     for round in attack_rounds(whole, honest, own, _ROUNDS):
         assert whole.traits().history or not round.state, "it remembers, and does not say so: history"
@@ -159,7 +159,7 @@ def _check_knowledge(whole: Attack, part: Attack) -> None:
     knows = whole.traits().knows
     if part.traits().knows == "honest" and knows != "honest":
         by_own = looks_at(whole, "own", honest=honest, own=own, rounds=_ROUNDS)
-        assert by_own, f"it goes by honest rows alone, as its part does, and knows is {knows!r}"
+        assert by_own, f"it uses honest rows alone, as its part does, and knows is {knows!r}"
 
 
 def _check_hooks(whole: Attack, bare: Attack, part: Attack) -> None:

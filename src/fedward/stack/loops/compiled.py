@@ -18,7 +18,7 @@ from torch import Tensor
 
 from . import columns, rows
 
-Loop = Callable[..., None]
+LoopCode = Callable[..., None]
 
 # For each type of rows that loops are compiled for: the whole numbers of its size, and that of all bits but the sign.
 _NUMBERS = {
@@ -61,7 +61,7 @@ def numba() -> Any:
     return numba
 
 
-def run(loop: Loop, *arguments: Any) -> None:
+def run(loop: LoopCode, *arguments: Any) -> None:
     """Call a loop, compiled."""
     compiled = compile_loop(loop, arguments[0].dtype)  # that of the rows: all else has the same type in every call
     if compiled.overloads:
@@ -72,9 +72,9 @@ def run(loop: Loop, *arguments: Any) -> None:
 
 
 @cache
-def compile_loop(loop: Loop, dtype: np.dtype) -> Any:
+def compile_loop(loop: LoopCode, dtype: np.dtype) -> Any:
     """What numba makes of a loop, for rows of this type."""
-    # Without the interpreter's lock, for other threads to go on. Division by 0 gives Inf as elsewhere, and no error.
+    # Without the interpreter's lock, so that other threads can run. Division by 0 gives Inf as elsewhere, and no error.
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     if loop in _IN_ANY_ORDER:
         options["fastmath"] = {"reassoc", "contract"}
