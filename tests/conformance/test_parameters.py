@@ -68,6 +68,20 @@ def test_a_value_of_another_type_is_refused_by_name(name: str, parameter: str) -
         assert repr(value) in str(caught.value)
 
 
+@pytest.mark.parametrize("name", MADE)
+def test_a_number_that_is_taken_has_traits(name: str) -> None:
+    """Infinity is refused by name where nothing can be counted with it, and breaks nothing where it is taken."""
+    for parameter in fields(MADE[name]):
+        for value in (float("inf"), float("-inf"), 1e300):
+            try:
+                made = remade(MADE[name], parameter.name, value)
+            except ValueError:
+                continue
+            assert made.traits() is not None
+            if isinstance(made, fw.Rule):
+                made.check(1000)
+
+
 @pytest.mark.parametrize(("name", "parameter"), PARAMETERS)
 def test_values_of_the_right_type_are_taken_and_kept_plain(name: str, parameter: str) -> None:
     made = MADE[name]
