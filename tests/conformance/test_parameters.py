@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import fedward as fw
-from fedward import attacks, clients, mixers, rules
+from fedward import attacks, clients, mixers, rules, sim
 from fedward.data.partition import PARTITIONS
 from fedward.registry.parameters import parameters_of
 
@@ -66,6 +67,20 @@ def test_a_value_of_another_type_is_refused_by_name(name: str, parameter: str) -
         with pytest.raises(ValueError, match=rf"^{type(made).__name__}: {parameter} is .*got ") as caught:
             remade(made, parameter, value)
         assert repr(value) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_a_number_that_is_taken_has_traits(name: str) -> None:
+    """Infinity is refused by name where nothing can be counted with it, and breaks nothing where it is taken."""
+    for parameter in fields(MADE[name]):
+        for value in (float("inf"), float("-inf"), 1e300):
+            try:
+                made = remade(MADE[name], parameter.name, value)
+            except ValueError:
+                continue
+            assert made.traits() is not None
+            if isinstance(made, fw.Rule):
+                made.check(1000)
 
 
 @pytest.mark.parametrize(("name", "parameter"), PARAMETERS)
@@ -193,8 +208,12 @@ def test_a_class_that_forgets_the_check_is_checked_where_it_is_used(
     ],
 )
 def test_a_simulation_checks_what_it_is_made_of(wrong: dict[str, Any], message: str) -> None:
+    split = sim.Split(inputs=torch.zeros(4, 1), labels=torch.arange(4))
+    data = sim.federate(sim.Dataset(name="tiny", train=split, test=split, classes=4), clients=2)
     with pytest.raises(ValueError, match=message):
-        fw.Simulation(model=None, data=None, **wrong)  # type: ignore[arg-type]
+        fw.Simulation(model=nn.Linear(1, 4), data=data, **wrong)
+    with pytest.raises(ValueError, match="Simulation: data is FederatedData, got None"):
+        fw.Simulation(model=nn.Linear(1, 4), data=None, rule=rules.Mean())  # type: ignore[arg-type]
 
 
 def test_a_rule_that_is_no_dataclass_has_no_parameters_to_check() -> None:

@@ -177,6 +177,8 @@ class RunSpec(BaseModel):
     def make_partition(self) -> Partition:
         """The partition, written like ``s-fraction:s=0.5``."""
         partition: Partition = parse(self.partition, "partition")
+        if not callable(getattr(partition, "split", None)):
+            raise ValueError(f"{self.partition} makes {type(partition).__name__}, and a partition has a method split")
         return partition
 
     def simulation(

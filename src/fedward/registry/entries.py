@@ -106,6 +106,8 @@ class Entry:
         try:
             made = self.cls(**given)
         except TypeError as error:  # a comparison inside found text where a number belongs
+            if not given:
+                raise
             raise ValueError(f"{self.name} cannot take {given}: {error}") from error
         if isinstance(made, Component):
             check_parameters(made)  # once more for classes whose own __post_init__ leaves it out

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .component import Component
-from .entries import Entry, catalogue, find, name_of
+from .entries import KINDS, Entry, catalogue, find, name_of
 from .naming import article, nearest_first
 from .parameters import Parameter
 
@@ -23,6 +23,8 @@ Spec = str | Mapping[str, Any]
 
 _NUMBERED = re.compile(r"\s*(\d+)\s*:\s*(.*)", re.DOTALL)
 _QUOTED = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*\"""", re.DOTALL)
+_ALONE = set(KINDS) - {"rule", "mixer"}
+"""Kinds that ``>>`` does not link."""
 _BEFORE_QUOTES = "=(|,:[{"
 
 _WORDS = {"true": True, "false": False, "none": None, "inf": float("inf")}
@@ -68,6 +70,8 @@ def parse(spec: Spec, kind: str | None = None, **known: Any) -> Any:
     Raises:
         ValueError: not of this form, another kind, or as `fedward.build`.
     """
+    if kind in _ALONE:
+        return recipe(spec, kind, **known).make()
     made = _parse(spec, kind, known)
     if kind is not None and isinstance(made, Component) and made.kind != kind:
         raise ValueError(_another(describe(made), made.kind, kind))
@@ -130,6 +134,8 @@ def _from_table(table: Mapping[str, Any], kind: str | None, known: Mapping[str, 
 
 
 def _from_text(text: str, kind: str | None, known: Mapping[str, Any]) -> Recipe:
+    if not _balanced(text):
+        raise ValueError(f"parentheses do not match in {text!r}; what is meant as text stands in quotes")
     name, _, rest = text.strip().partition(":")
     given: dict[str, Any] = {}
     for item in filter(None, (part.strip() for part in _split(rest, ","))):

@@ -126,7 +126,18 @@ def _evaluated(module: str, name: str, annotation: Any) -> Any:
         takes = get_type_hints(holder, globalns=dict(names), include_extras=True)[name]
     except (NameError, AttributeError, SyntaxError, TypeError):
         return Any  # a name that is local to a function, or imported for type checkers alone
+    _check_notes(name, takes)
     return Annotated[takes, _BYZANTINE] if name == "f" else takes
+
+
+def _check_notes(name: str, takes: Any) -> None:
+    """Refuse ``Annotated[float, Positive]``, whose bound would hold nothing back: `Positive` is a type with its own."""
+    if get_origin(takes) is not Annotated:
+        return
+    for note in get_args(takes)[1:]:
+        if get_origin(note) is Annotated:
+            words = _words(note)
+            raise ValueError(f"{name}: a type with bounds of its own ({words}) is a whole annotation, not part of one")
 
 
 def _bare(annotation: Any) -> Any:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import floor
+from math import floor, inf
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..core import Bound, Context, Plan, Reason, Rule, State, Traits, average_of, smallest
-from ..registry.bounds import Count, NotNegative
+from ..registry.bounds import AtLeast, Below, Count
 from ..registry.entries import register
 from ..stack import Gram, Sample, Statistic, Updates, evened
 
@@ -35,7 +36,7 @@ class DnC(Rule):
     f: int
     iterations: Count = 1
     subsample: Count = 10_000
-    filter: NotNegative = 1.0
+    filter: Annotated[float, AtLeast(0), Below(inf)] = 1.0
     declared = Traits(
         bound=Bound(1, 1), properties=frozenset({"permutation", "scale", "unanimity", "mean", "translation"})
     )

@@ -14,7 +14,7 @@ from .parts import one_mix, parts
 from .ranks import MagnitudeCounts, magnitude_of_rank
 from .reference import Ids
 from .sample import Sample
-from .sources import Dense, Layers
+from .sources import Dense, Layers, RowSource
 from .stats import Dots, Gram, SignConcordance, SignCounts, SqNorms, Statistic
 from .updates import Kernel, Updates, View
 from .views import Extended, Gathered, Joined, Offset, Rooted
@@ -43,6 +43,7 @@ __all__ = [
     "Offset",
     "OnBad",
     "Rooted",
+    "RowSource",
     "Sample",
     "SignConcordance",
     "SignCounts",

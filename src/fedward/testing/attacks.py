@@ -15,7 +15,7 @@ from .aliasing import check_attack_keeps_copies
 from .compare import close, equal
 from .rounds import attack_rounds
 from .stacks import COLUMNS, rows_of_both
-from .suite import Check, CheckOutcome, OnFail, run_checks
+from .suite import Check, CheckOutcome, OnFail, require_kind, run_checks
 
 _SIZES = ((13, 4, COLUMNS), (5, 1, 7), (1, 1, 1))  # honest and byzantine clients, columns
 _ROUNDS = 4
@@ -35,12 +35,14 @@ def check_attack(attack: Attack, *, on_fail: OnFail = "raise") -> tuple[CheckOut
 
     Raises:
         AssertionError: checks failed; the message has a line for each of them.
+        TypeError: this is no attack, or a class without its parameters.
     """
     return run_checks(attack_checks(attack), on_fail)
 
 
 def attack_checks(attack: Attack) -> tuple[Check, ...]:
     """The suite of an attack, as data."""
+    require_kind(attack, Attack)
     tests = {
         "rows alone": _check_rows,
         "knowledge": check_knowledge,
@@ -63,11 +65,11 @@ def _check_rows(attack: Attack, honest: Tensor, own: Tensor) -> None:
     assert equal(forged, attack(honest, own, context=context)), "two calls with one seed differ"
     assert torch.equal(honest, before[0]), "honest rows were modified"
     assert torch.equal(own, before[1]), "own rows were modified"
-    lazily = attack.forge(View(honest=Dense(honest, block=3), own=Dense(own, block=3), context=context))
+    lazily = attack.forged(View(honest=Dense(honest, block=3), own=Dense(own, block=3), context=context))
     close(materialise(lazily).nan_to_num(), forged.nan_to_num())
     for dtype in (torch.float64, torch.float32):
         view = View(honest=Dense(honest.to(dtype)), own=Dense(own.to(dtype)), context=context)
-        rows = attack.forge(view)
+        rows = attack.forged(view)
         assert rows.dtype == dtype, f"rows of dtype {dtype} gave forged rows of dtype {rows.dtype}"
     assert isinstance(attack(honest.numpy(), own.numpy()), np.ndarray), "arrays gave something else"
 

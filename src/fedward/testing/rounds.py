@@ -69,7 +69,7 @@ def attack_rounds(attack: Attack, honest: Tensor, own: Tensor, rounds: int) -> I
             previous=previous,
             state=state,
         )
-        sent = materialise(attack.forge(view))
+        sent = materialise(attack.forged(view))
         state = attack.advance(view, sent)
         yield AttackRound(view=view, rows=rows, sent=sent, state=state)
         generator = torch.Generator().manual_seed(round)

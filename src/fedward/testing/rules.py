@@ -27,7 +27,7 @@ from .stacks import (
     said,
     without_byzantine,
 )
-from .suite import Check, CheckOutcome, OnFail, run_checks
+from .suite import Check, CheckOutcome, OnFail, require_kind, run_checks
 
 Oracle = Callable[[np.ndarray], np.ndarray]
 
@@ -44,12 +44,14 @@ def check_rule(rule: Rule, *, oracle: Oracle | None = None, on_fail: OnFail = "r
 
     Raises:
         AssertionError: checks failed; the message has a line for each of them.
+        TypeError: this is no rule, or a class without its parameters.
     """
     return run_checks(rule_checks(rule, oracle=oracle), on_fail)
 
 
 def rule_checks(rule: Rule, *, oracle: Oracle | None = None) -> tuple[Check, ...]:
     """The suite of a rule, as data."""
+    require_kind(rule, Rule)
     checks = []
     if oracle is not None:
         for name in STACKS:
@@ -118,6 +120,20 @@ def _check_pure(rule: Rule) -> None:
         assert all(equal(state[k], v) for k, v in saved.items()), "the state was modified"
         state = outcome.state
     assert torch.equal(G, before), "the input was modified"
+
+
+def _check_memory(rule: Rule) -> None:
+    """memory is tensors by name, and the rule says that it has one"""
+    aggregator = Aggregator(rule)
+    for round in range(_ROUNDS):
+        next_round(aggregator, random_stack(rule, seed=round))
+        for name, value in aggregator.state.items():
+            is_named = isinstance(name, str)
+            assert is_named, f"advance returned the key {name!r}; names are text"
+            is_tensor = isinstance(value, Tensor)
+            assert is_tensor, f"advance returned {name}: {value!r}; write torch.tensor({value!r})"
+        remembers = bool(aggregator.state)
+        assert rule.traits().history or not remembers, "it remembers, and does not say so: fw.Traits(history=True)"
 
 
 def _check_passes(rule: Rule) -> None:
@@ -246,6 +262,7 @@ def _check_no_byzantine(rule: Rule) -> None:
 
 CHECKS: tuple[Callable[[Rule], None], ...] = (
     _check_pure,  # first: one that writes into its input makes the others fail for reasons that tell less
+    _check_memory,
     _check_bound,
     _check_weights,
     _check_blocks,

@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from ..core import Mixer, Rule
+from ..registry.component import Component
+from ..registry.naming import article
 from .compare import Named, words
 
 OnFail = Literal["raise", "report"]
@@ -42,6 +45,23 @@ class CheckOutcome:
 
     def __str__(self) -> str:
         return f"{self.name}: {self.why or 'passed'}"
+
+
+def require_kind(component: object, wanted: type[Component]) -> None:
+    """Refuse what no suite of this kind is for.
+
+    Raises:
+        TypeError: it is a class that still needs its parameters, or of another kind.
+    """
+    if isinstance(component, wanted):
+        return
+    needed = f"this suite is for {article(wanted.kind)}"
+    if isinstance(component, type):
+        raise TypeError(f"{needed} with its parameters, got the class itself: write {component.__name__}(...)")
+    remedy = ""
+    if isinstance(component, Mixer) and wanted is Rule:
+        remedy = f": a mixer is tried before one, {type(component).__name__}(...) >> rules.Mean()"
+    raise TypeError(f"{needed}, got {component!r}{remedy}")
 
 
 def run_checks(checks: Iterable[Check], on_fail: OnFail) -> tuple[CheckOutcome, ...]:

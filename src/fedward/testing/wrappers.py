@@ -120,6 +120,8 @@ def _check_more(whole: Component, bare: Component, part: Component) -> None:
         surplus = sorted(has.properties - theirs.properties) if isinstance(part, Rule) else []
         assert not surplus, f"properties has {surplus}, which its part does not claim"
         _check_play(whole)
+        if theirs.history and has.history:
+            _check_remembers(whole)
 
 
 # --- rules --------------------------------------------------------------------------------------------------
@@ -147,6 +149,18 @@ def _check_play(rule: Rule) -> None:
         seen |= result.scores.keys()
     never = sorted(set(traits.recorded) - seen)
     assert not never, f"scores {never} are to be recorded, and never given"
+
+
+def _check_remembers(rule: Rule) -> None:
+    """What its part remembers is kept, in some round at least."""
+    aggregator = Aggregator(rule)
+    n = fewest(rule) + 5
+    for round in range(_ROUNDS):
+        generator = torch.Generator().manual_seed(round)
+        aggregator(torch.randn(n, 23, generator=generator, dtype=torch.float64), evaluator=root_data(rule, 23))
+        if aggregator.state:
+            return
+    raise AssertionError("what its part remembers is lost: advance returned nothing in any round")
 
 
 # --- attacks ------------------------------------------------------------------------------------------------
