@@ -52,7 +52,7 @@ TESTS = {
     "rules/distance.py": NUMBERS,
     "rules/fldetector.py": MEMORY,
     "rules/layerwise.py": f"conformance/test_layers.py {NUMBERS}",
-    "rules/meanshift.py": "conformance/test_signguard.py",
+    "rules/meanshift.py": "conformance/test_mean_shift.py conformance/test_signguard.py",
     "rules/messages.py": "conformance/test_messages.py conformance/test_siren.py",
     "rules/mixture.py": "conformance/test_memory.py",
     "rules/remembered.py": MEMORY,
@@ -166,6 +166,7 @@ def selections(file: str) -> list[list[str]]:
         names = [node.name for node in tree.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
         if names:
             runs.insert(0, ["tests/conformance/test_rules.py", "-k", " or ".join(names)])
+            runs.append([f"tests/conformance/{test}.py" for test in ("test_values", "test_limits")])
     return runs
 
 
