@@ -173,3 +173,22 @@ def test_alie_in_a_round_of_one_class_is_class_wise_alie() -> None:
     for c, honest in by_class.items():
         expected = attacks_more.attack_alie_classwise(by_class, c, 2, 1.0)
         np.testing.assert_allclose(attacks.ALIE(z=1.0)(honest, np.zeros((2, 5))), expected)
+
+
+def test_a_row_of_no_class_is_refused_with_a_sentence() -> None:
+    group = {i: i % 2 for i in range(8)}
+    aggregate = fw.Aggregator(rules.ClassWise(base=rules.Mean()))
+    with pytest.raises(ValueError, match=r"none for 8; .*class-wise:base="):
+        aggregate(np.ones((9, 3)), group=group)
+
+
+def test_a_mixed_row_is_not_taken_for_the_client_of_its_number() -> None:
+    group = {i: i % 2 for i in range(8)}
+    mixed = fw.Aggregator(mixers.Bucketing(s=2) >> rules.ClassWise(base=rules.Mean()))
+    with pytest.raises(ValueError, match="none for 0; rows that a mixer made are nobody's"):
+        mixed(np.ones((8, 3)), group=group)
+    # A mixer that keeps clients apart keeps their classes, and a rule that knows of no classes does not mind.
+    kept = fw.Aggregator(mixers.ClipNorm(radius=1.0) >> rules.ClassWise(base=rules.Mean()))
+    assert kept(np.ones((8, 3)), group=group).accepted.all()
+    plain = fw.Aggregator(mixers.Bucketing(s=2) >> rules.Mean())
+    assert plain(np.ones((8, 3)), group=group).accepted.all()

@@ -113,7 +113,7 @@ def test_a_partition_may_be_a_table() -> None:
 
 
 def test_what_comes_out_is_looked_at(own: Any) -> None:
-    with pytest.raises(ValueError, match="returns NoneType, and a data set is"):
+    with pytest.raises(sim.DataError, match="returns NoneType; a data set is"):
         sim.load("own_things.nothing")
     with pytest.raises(ValueError, match="makes NoneType, and a model is"):
         sim.build_model("own_things.nothing")

@@ -7,7 +7,7 @@ from those of the rows beneath wherever they can, so a chain reads the data no m
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar, overload
@@ -204,18 +204,25 @@ class Chain(Compound):
         _check_after(_parts(self.mixer), self.rule, n)
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
-        after = self.rule.statistics(state, context.fold("rule"))
+        after = self.rule.statistics(state, self._after(context))
         return (*self.mixer.statistics(self._before(state, context)), *_beneath(self.mixer, after))
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         mixed = self.mixer.view(updates, self._before(state, context))
-        return self.rule.decide(mixed, state, context.fold("rule"))
+        return self.rule.decide(mixed, state, self._after(context))
 
     def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
-        after = self.rule.advance(state, plan, output, context.fold("rule"))
+        after = self.rule.advance(state, plan, output, self._after(context))
         if not self.mixer.traits().history:
             return after
         return {**after, _PREVIOUS: finite_copy(output)}
+
+    def _after(self, context: Context) -> Context:
+        """The rule's context. Mixed rows are numbered, and the class of client 3 is not that of the third of them."""
+        within = context.fold("rule")
+        if isinstance(context.group, Mapping) and not self.mixer.traits().keeps_clients:
+            return replace(within, group={})
+        return within
 
     def _before(self, state: State, context: Context) -> Context:
         return replace(context.fold("mixer"), previous=state.get(_PREVIOUS))

@@ -8,6 +8,7 @@ from typing import Any
 from ..registry.entries import catalogue
 from ..registry.notation import recipe
 from .dataset import Dataset
+from .sources import DataError
 
 
 def names() -> tuple[str, ...]:
@@ -26,7 +27,7 @@ def load(name: str, path: str | PathLike[str] | None = None, *, download: bool =
 
     Raises:
         ValueError: there is no data set of that name, or it takes no such arguments.
-        DataError: files are missing, damaged or of another data set.
+        DataError: files are missing, damaged or of another data set; or what has that name returns none.
     """
     given: dict[str, Any] = {}
     if path is not None:
@@ -35,5 +36,5 @@ def load(name: str, path: str | PathLike[str] | None = None, *, download: bool =
         given["download"] = False
     dataset = recipe(name, "data set").make(**given)
     if not isinstance(dataset, Dataset):
-        raise ValueError(f"{name} returns {type(dataset).__name__}, and a data set is a fedward.data.Dataset")
+        raise DataError(f"{name} returns {type(dataset).__name__}; a data set is a fedward.data.Dataset.")
     return dataset

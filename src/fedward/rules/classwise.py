@@ -51,7 +51,7 @@ class ClassWise(Wrapped[_Received]):
         remember: of how many classes, those received last, at least 1; memory is a row each.
 
     Raises:
-        ValueError: parameters out of these bounds.
+        ValueError: parameters out of these bounds; a round of several classes that does not say the class of every row.
     """
 
     decay: Share = 0.9
@@ -104,6 +104,12 @@ class ClassWise(Wrapped[_Received]):
         below = context.fold("base")
         if not isinstance(context.group, Mapping):
             return {context.group or 0: self.base.decide(updates, memory, below)}
+        unknown = [name for name in updates.ids if name not in context.group]
+        if unknown:
+            raise ValueError(
+                f"group says the class of each row by the client's id, and none for {unknown[0]!r}; rows that a mixer "
+                "made are nobody's, so a mixer belongs inside: class-wise:base=(bucketing:s=2 >> median)"
+            )
         classes = [context.group[name] for name in updates.ids]
         plans = {}
         for c in sorted(set(classes)):
