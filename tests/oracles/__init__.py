@@ -9,6 +9,8 @@ Allouah et al. 2025a: "Adaptive gradient clipping for robust federated learning"
 Allouah et al. 2025b: "Towards trustworthy federated learning with untrusted participants", ICML.
 Bagdasaryan et al. 2020: "How to backdoor federated learning", AISTATS.
 Baruch et al. 2019: "A little is enough: circumventing defenses for distributed learning", NeurIPS.
+Benjamin et al. 2025: "FedSECA: sign election and coordinate-wise aggregation of gradients for Byzantine tolerant
+    federated learning", CVPR Workshops (FedVision).
 Bernstein et al. 2019: "signSGD with majority vote is communication efficient and fault tolerant", ICLR.
 Blanchard et al. 2017: "Machine learning with adversaries: Byzantine tolerant gradient descent", NeurIPS.
 Cao et al. 2021: "FLTrust: Byzantine-robust federated learning via trust bootstrapping", NDSS.
@@ -16,8 +18,6 @@ El Mhamdi et al. 2018: "The hidden vulnerability of distributed learning in Byza
 Fang et al. 2020: "Local model poisoning attacks to Byzantine-robust federated learning", USENIX Security.
 Farhadkhani et al. 2023: "Robust collaborative learning with linear gradient overhead", ICML.
 Fung et al. 2020: "The limitations of federated learning in Sybil settings", RAID.
-FedSECA, CVPR 2025: Geo Benjamin et al., "FedSECA: sign election and coordinate-wise aggregation of gradients for
-    Byzantine tolerant federated learning".
 Guo et al. 2021: "SIREN: Byzantine-robust federated learning via proactive alarming", SoCC.
 Gupta & Vaidya 2020: "Fault-tolerance in distributed optimization: the case of redundancy", PODC.
 Karimireddy et al. 2021: "Learning from history for Byzantine robust optimization", ICML.

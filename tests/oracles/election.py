@@ -77,7 +77,7 @@ def mass_vote(X: ArrayLike) -> Vector:
 
 
 def sign_concordance(a: ArrayLike, b: ArrayLike) -> float:
-    """FedSECA, CVPR 2025: omega(a, b) = (1/d) sum_j sgn(a_j) sgn(b_j)."""
+    """Benjamin et al. 2025: omega(a, b) = (1/d) sum_j sgn(a_j) sgn(b_j)."""
     left, right = np.array(a, dtype=np.float64), np.array(b, dtype=np.float64)
     if left.ndim != 1 or left.shape != right.shape or left.size == 0:
         raise ValueError("expected two vectors of the same positive length")
@@ -85,7 +85,7 @@ def sign_concordance(a: ArrayLike, b: ArrayLike) -> float:
 
 
 def concordance_ratios(X: ArrayLike) -> Vector:
-    """FedSECA, CVPR 2025: rho_k = max(0, (1/K) sum over all l, k included, of sgn(omega(g_k, g_l)))."""
+    """Benjamin et al. 2025: rho_k = max(0, (1/K) sum over all l, k included, of sgn(omega(g_k, g_l)))."""
     rows = as_rows(X)
     K = rows.shape[0]
     rho = np.zeros(K)
@@ -96,7 +96,7 @@ def concordance_ratios(X: ArrayLike) -> Vector:
 
 
 def crise(X: ArrayLike, rho: Sequence[float] | Vector) -> Vector:
-    """FedSECA, CVPR 2025: s_j = sgn(sum_k rho_k sgn(g_kj)), 0 where |sum| < 1e-12."""
+    """Benjamin et al. 2025: s_j = sgn(sum_k rho_k sgn(g_kj)), 0 where |sum| < 1e-12."""
     rows = as_rows(X)
     K, d = rows.shape
     if len(rho) != K:
@@ -109,7 +109,7 @@ def crise(X: ArrayLike, rho: Sequence[float] | Vector) -> Vector:
 
 
 def vrs_gradients(X: ArrayLike, gamma: float | None, clip: bool = True, clamp: bool = True) -> Matrix:
-    """FedSECA, CVPR 2025: clip to med norm, clamp to mu_j = med_k |ghat_kj|, keep where raw |g_kj| > q_gamma(|g_k|).
+    """Benjamin et al. 2025: clip to med norm, clamp to mu_j = med_k |ghat_kj|, keep where raw |g_kj| > q_gamma(|g_k|).
 
     ``gamma=None`` leaves out the sparsification, ``clip=False`` and ``clamp=False`` those steps.
     """
@@ -150,7 +150,7 @@ def merged(V: Matrix, s: Vector | None, merge: str) -> Vector:
 
 
 def roca(V: ArrayLike, s: ArrayLike) -> Vector:
-    """FedSECA, CVPR 2025: out_j = mean of the v_kj with s_j v_kj > 0; 0 if there is none."""
+    """Benjamin et al. 2025: out_j = mean of the v_kj with s_j v_kj > 0; 0 if there is none."""
     rows = as_rows(V)
     elected = np.array(s, dtype=np.float64)
     if elected.shape != (rows.shape[1],):
@@ -161,7 +161,7 @@ def roca(V: ArrayLike, s: ArrayLike) -> Vector:
 def fedseca(X: ArrayLike, gamma: float | None = 0.9) -> Vector:
     """roca(vrs_gradients(X), crise(X, concordance_ratios(X))).
 
-    FedSECA, CVPR 2025, without server momentum.
+    Benjamin et al. 2025, without server momentum.
     """
     rows = as_rows(X)
     return roca(vrs_gradients(rows, gamma), crise(rows, concordance_ratios(rows)))
@@ -175,7 +175,7 @@ def fedseca_parts(
     vote: str = "crise",
     merge: str = "roca",
 ) -> Vector:
-    """FedSECA, CVPR 2025 with its parts switched; the defaults are ``fedseca``.
+    """Benjamin et al. 2025 with its parts switched; the defaults are ``fedseca``.
 
     ``vote``: "crise"; "count", sgn(sum_k sgn(g_kj)) of the raw rows; "mass", sgn(sum_k v_kj); "none", every nonzero
     v_kj survives.  ``merge``: "roca", mean of the survivors; "mean", their sum divided by K.
@@ -197,7 +197,7 @@ def fedseca_parts(
 def fedseca_repo(X: ArrayLike, gamma: float = 0.9) -> Vector:
     """Lower medians, clamp bound of clipped rows put on unclipped ones, keep >=, vote on V.
 
-    FedSECA, CVPR 2025 (released code).
+    Benjamin et al. 2025 (released code).
 
     Both the concordance ratios and the vote use the signs after sparsification.
     """

@@ -56,9 +56,9 @@ class FedSECA(Rule):
     4. RoCA: the mean of the v_kj that have sign s_j; 0 if none has.
     5. Server momentum: m <- momentum m + (1 - momentum) output, from 0.
 
-    Geo Benjamin, Adiga, Alshehhi & Nandakumar, "FedSECA: sign election and coordinate-wise aggregation of gradients for
-    Byzantine tolerant federated learning", CVPR 2025. Its settings have sparsity 0.9 and momentum 0.5. It does not use
-    f, and is made for updates of local epochs, not for single noisy gradients.
+    Geo Benjamin, Asokan, Yaqub & Nandakumar, "FedSECA: sign election and coordinate-wise aggregation of gradients for
+    Byzantine tolerant federated learning", CVPR Workshops (FedVision) 2025. Its settings have sparsity 0.9 and momentum
+    0.5. It does not use f, and is made for updates of local epochs, not for single noisy gradients.
 
     ``variant="official"`` is what the authors' code does instead: lower medians; the clamp, whose bound comes from
     clipped rows, is applied to unclipped ones; magnitudes equal to the quantile are kept; concordance and votes are of
@@ -183,7 +183,7 @@ class TIES(Rule):
     3. Merge: mean of the trimmed entries with that sign; 0 if none.
 
     Yadav, Tam, Choshen, Raffel & Bansal, "TIES-merging: resolving interference when merging models", NeurIPS 2023, as
-    FedSECA (CVPR 2025) compares with it. Not a defence against long rows.
+    FedSECA (Geo Benjamin et al. 2025) compares with it. Not a defence against long rows.
 
     Raises:
         ValueError: parameters out of bounds.
