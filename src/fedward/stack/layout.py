@@ -115,7 +115,7 @@ def remedy(tensor: Tensor) -> str:
         return "updates are floating point; send its dequantize()"
     return (
         "integers are no updates; dequantise it first, scale * (q - zero_point), or pass integers='counters' "
-        "if it is no weight"
+        "if it is no weight: clients' lower median is taken then"
     )
 
 
