@@ -14,9 +14,9 @@ from fedward.stack import Dense, Gram, Sample, Statistic, Updates
 from fedward.testing import random_stack
 from fedward.testing.stacks import root_data, said
 
-MIXERS: dict[str, Mixer] = {entry.name: entry.build() for entry in fw.catalogue("mixer")}  # type: ignore[misc]
+MIXERS: dict[str, Mixer] = {entry.name: entry.build() for entry in fw.catalogue("mixer")}
 KEEP_CLIENTS = {"arc", "clip-norm", "nnm", "normalize"}
-BY_CLIENT = [rule for rule in (entry.build() for entry in fw.catalogue("rule")) if rule.traits().by_client]  # type: ignore[attr-defined]
+BY_CLIENT = [rule for rule in (entry.build() for entry in fw.catalogue("rule")) if rule.traits().by_client]
 
 
 def test_mixers_that_keep_clients_apart_say_so() -> None:
@@ -115,7 +115,7 @@ def test_a_rule_reads_as_often_as_it_says(rule: Any) -> None:
 
 
 def test_only_what_aggregates_again_for_every_client_has_no_number_of_passes() -> None:
-    unknown = {entry.name for entry in fw.catalogue("rule") if entry.build().traits().passes is None}  # type: ignore[attr-defined]
+    unknown = {entry.name for entry in fw.catalogue("rule") if entry.build().traits().passes is None}
     assert unknown == UNKNOWN
     assert (mixers.NNM(f=1) >> rules.LossRejection(f=1)).traits().passes is None
     assert all(isinstance(chain.traits().passes, int) for chain in CHAINS)

@@ -130,7 +130,7 @@ def test_rffl_with_and_without_the_published_clip(clip: float | None) -> None:
 
 # --- attacks ------------------------------------------------------------------------------------------------
 
-REMEMBERING = [entry.build() for entry in fw.catalogue("attack") if entry.build().traits().history] + [  # type: ignore[attr-defined]
+REMEMBERING = [entry.build() for entry in fw.catalogue("attack") if entry.build().traits().history] + [
     attacks.PoisonedFL(every=2),
     attacks.Groups([attacks.Mimic(warmup=9), attacks.PoisonedFL()]),
     attacks.Sybils(inner=attacks.Repeat(clients=2), join=0),

@@ -264,7 +264,7 @@ def test_epochs_that_a_round_takes(algorithm: clients.Client, sizes: list[int], 
 
 def test_every_client_algorithm_knows_its_epochs() -> None:
     for entry in fw.catalogue("client"):
-        assert rounds_per_epoch(entry.build(), shards(1200, 600)) is not None, entry.name  # type: ignore[arg-type]
+        assert rounds_per_epoch(entry.build(), shards(1200, 600)) is not None, entry.name
 
 
 class Own(clients.Gradient):
