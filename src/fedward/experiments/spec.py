@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from zlib import crc32
@@ -16,6 +17,7 @@ from ..attacks import Attack
 from ..clients import Client
 from ..core import BoundError, Rule
 from ..failures import MendableError
+from ..models import check_model
 from ..registry.component import components_within
 from ..registry.entries import catalogue
 from ..registry.naming import unknown
@@ -100,7 +102,7 @@ class RunSpec(BaseModel):
     @model_validator(mode="after")
     def _parts_exist(self) -> RunSpec:
         recipe(self.data, "data set")
-        recipe(self.model, "model")
+        check_model(self.model)
         if self.byzantine >= self.clients:
             raise ValueError(f"byzantine clients must be fewer than all {self.clients} clients, got {self.byzantine}")
         if self.dropout + self.late >= 1:
@@ -208,7 +210,7 @@ class RunSpec(BaseModel):
             holding_all=all_holding,
         )
         return Simulation(
-            model=lambda: build_model(self.model),
+            model=partial(build_model, self.model),
             data=data,
             rule=rule or self.make_rule(),
             attack=attack or self.make_attack(),
