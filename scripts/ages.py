@@ -72,7 +72,8 @@ def _recorded(experiment: Experiment) -> Iterator[tuple[str, Mapping[str, Any]]]
     file = experiment.folder / "runs.json"
     if file.exists():
         for name, run in json.loads(file.read_text(encoding="utf-8")).items():
-            for versions in (run["versions"], *(part["versions"] for part in run.get("earlier", []))):
+            last = run.get("replayed", run)["versions"]  # who has made its first rounds again answers for it
+            for versions in (last, *(part["versions"] for part in run.get("earlier", []))):
                 yield name, versions or {}
 
 

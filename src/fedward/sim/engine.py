@@ -251,8 +251,10 @@ class Simulation:
         losses = [float(arrivals.each[i].loss) for i in arrivals.honest]
         return Record(
             round=round,
-            accuracy=evaluated.accuracy if evaluated else None,
-            loss=evaluated.loss if evaluated else None,
+            accuracy=evaluated.tally.accuracy if evaluated else None,
+            balanced_accuracy=evaluated.tally.balanced_accuracy if evaluated else None,
+            f1=evaluated.tally.f1 if evaluated else None,
+            loss=evaluated.tally.loss if evaluated else None,
             train_loss=sum(losses) / max(len(losses), 1),
             byzantine_accepted=share([accepted[i] for i in arrivals.byzantine]),
             honest_accepted=share([accepted[i] for i in arrivals.honest]),
