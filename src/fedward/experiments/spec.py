@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from zlib import crc32
@@ -16,6 +17,7 @@ from ..attacks import Attack
 from ..clients import Client
 from ..core import BoundError, Rule
 from ..failures import MendableError
+from ..models import check_model
 from ..registry.component import components_within
 from ..registry.entries import catalogue
 from ..registry.naming import unknown
@@ -116,7 +118,7 @@ class RunSpec(BaseModel):
     @model_validator(mode="after")
     def _parts_exist(self) -> RunSpec:
         recipe(self.data, "data set")
-        recipe(self.model, "model")
+        check_model(self.model)
         byzantine_ids(self.byzantine, self.clients)
         if self.dropout + self.late >= 1:
             raise ValueError(f"dropout and late together must stay below 1, got {self.dropout} and {self.late}")
@@ -223,7 +225,7 @@ class RunSpec(BaseModel):
             holding_all=all_holding,
         )
         return Simulation(
-            model=lambda: build_model(self.model),
+            model=partial(build_model, self.model),
             data=data,
             rule=rule or self.make_rule(),
             attack=attack or self.make_attack(),
