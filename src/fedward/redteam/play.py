@@ -63,10 +63,11 @@ def play(rule: Rule, attack: Attack, captured: Sequence[Captured], byzantine: in
     with memory has one to compare with; it does not count.
 
     Raises:
-        ValueError: no captured round.
+        ValueError: no captured round, or the attack cannot be played among these clients.
     """
     if not captured:
         raise ValueError("at least one captured round is needed, got none")
+    attack.check(range(len(captured[0].rows)), range(byzantine))
     rule_state: State = {}
     attack_state: State = {}
     played: list[_Round] = []
