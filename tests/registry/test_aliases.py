@@ -1,13 +1,17 @@
 """Aliases: names with some arguments chosen, understood wherever names are, and written as what they stand for."""
 
+import json
 from dataclasses import dataclass
 
 import pytest
+from typer.testing import CliRunner
 
 import fedward as fw
 from fedward import attacks
+from fedward.cli.app import app
 from fedward.experiments import RunSpec
 from fedward.registry.entries import catalogue, find
+from fedward.registry.notation import short_for
 
 ALIASES = {alias: entry for entry in catalogue() for alias in entry.aliases}
 FANG = attacks.Deviation(direction="sign", gamma=0.1)
@@ -36,6 +40,14 @@ def test_an_alias_is_written_as_what_it_stands_for(alias):
     assert text.partition(":")[0] == ALIASES[alias].name
     assert fw.parse(text) == made
     assert made != ALIASES[alias].build()  # or it would be a second name for the same
+
+
+def test_lists_say_what_aliases_are_short_for():
+    text = "deviation:direction=sign,gamma=0.1"
+    assert short_for(find("deviation")) == {"fang": text}
+    listed = CliRunner().invoke(app, ["list", "attacks", "--json"])
+    assert {line["name"]: line for line in json.loads(listed.output)}["deviation"]["aliases"] == {"fang": text}
+    assert f"fang is {text}" in " ".join(CliRunner().invoke(app, ["list", "attacks"]).output.split())
 
 
 @pytest.mark.parametrize("alias", ALIASES)

@@ -70,7 +70,8 @@ def play(
     """
     if not captured:
         raise ValueError("at least one captured round is needed, got none")
-    attack.check(range(len(captured[0].rows)), range(byzantine))
+    n = len(captured[0].rows)
+    attack.check(range(n), byzantine_ids(byzantine, n))
     rule_state: State = {}
     attack_state: State = {}
     played: list[_Round] = []
