@@ -15,7 +15,7 @@ import typer
 
 from .. import catalogue
 from ..core import reads
-from ..data.sources import SOURCES
+from ..data.known import SOURCES
 from ..experiments.pool import Failed, cores
 from ..experiments.run import Summary, execute, in_folders, run_grid
 from ..experiments.spec import RunSpec, SpecError, each_rule, file_name, load_spec, make_spec
