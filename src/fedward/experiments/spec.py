@@ -21,7 +21,7 @@ from ..models import check_model
 from ..registry.component import components_within
 from ..registry.entries import catalogue
 from ..registry.naming import unknown
-from ..registry.notation import describe, parse, recipe
+from ..registry.notation import describe, dotted, parse, recipe
 from ..sim import Dataset, Partition, ServerSGD, Simulation, build_model, federate, load
 from ..sim.cohort import byzantine_ids
 from .expected import Answers
@@ -99,6 +99,12 @@ class RunSpec(BaseModel):
         if not all(name.isdecimal() for name in names if name):
             raise ValueError("byzantine clients are a number, the first so many, or named, such as 3,4")
         return int(value) if len(names) == 1 else tuple(int(name) for name in names if name)
+
+    @field_validator("data", "model", "partition", mode="before")
+    @classmethod
+    def _one_spelling(cls, value: Any) -> Any:
+        """``my.module:load`` is ``my.module.load``: one run has one name."""
+        return dotted(value) if isinstance(value, str) else value
 
     @field_validator("rule", "attack", "algorithm", "partition", mode="before")
     @classmethod
