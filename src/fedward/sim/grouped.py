@@ -38,7 +38,8 @@ class GroupedGradients:
         for parameter in local.parameters:
             edges.append(edges[-1] + parameter.numel())
         self._places = {id(p): slice(*edge) for p, edge in zip(local.parameters, pairwise(edges), strict=True)}
-        self._layers = [m for m in local.module.modules() if type(m) in _LAYERS]
+        trained = [m for m in local.module.modules() if any(p.requires_grad for p in m.parameters(recurse=False))]
+        self._layers = [m for m in trained if type(m) in _LAYERS]
         held = [id(p) for layer in self._layers for p in layer.parameters() if p.requires_grad]
         if sorted(held) != sorted(self._places):
             raise UngroupableError("parameters elsewhere than in linear layers and convolutions, or shared by layers")
