@@ -61,8 +61,8 @@ class GroupedGradients:
         calls.sort(key=lambda call: self._layers.index(call[0]))
         if [layer for layer, _, _ in calls] != self._layers:
             raise UngroupableError("a layer is used more than once, or not at all")
-        if any(len(given) != count * size for _, given, _ in calls):
-            raise UngroupableError("a layer is given something else than one input a sample")
+        if any(len(given) % count for _, given, _ in calls):
+            raise UngroupableError("a layer is given something else than so many inputs a sample")
         gradients = torch.autograd.grad(losses.sum() / size, [edge for _, _, edge in calls])
         with torch.no_grad():
             for (layer, given, _), gradient in zip(calls, gradients, strict=True):
@@ -85,11 +85,11 @@ class GroupedGradients:
                 handle.remove()
 
     def _write(
-        self, layer: nn.Module, inputs: Sequence[Tensor], gradients: Sequence[Tensor], out: Sequence[Tensor]
+        self, layer: Any, inputs: Sequence[Tensor], gradients: Sequence[Tensor], out: Sequence[Tensor]
     ) -> None:
         """Every batch's gradients of a layer's parameters."""
         write: Callable[..., None] = WRITERS[type(layer)]
         weight, bias = (self._places.get(id(getattr(layer, name, None))) for name in ("weight", "bias"))
         for row, given, gradient in zip(out, inputs, gradients, strict=True):
-            of_weight = None if weight is None else row[weight].view(layer.weight.shape)
+            of_weight = None if weight is None else row[weight].view_as(layer.weight)
             write(layer, given, gradient, of_weight, None if bias is None else row[bias])
