@@ -84,12 +84,10 @@ class GroupedGradients:
             for handle in handles:
                 handle.remove()
 
-    def _write(
-        self, layer: Any, inputs: Sequence[Tensor], gradients: Sequence[Tensor], out: Sequence[Tensor]
-    ) -> None:
+    def _write(self, layer: Any, inputs: Sequence[Tensor], gradients: Sequence[Tensor], out: Sequence[Tensor]) -> None:
         """Every batch's gradients of a layer's parameters."""
         write: Callable[..., None] = WRITERS[type(layer)]
-        weight, bias = (self._places.get(id(getattr(layer, name, None))) for name in ("weight", "bias"))
+        parameters: list[Any] = [getattr(layer, name, None) for name in ("weight", "bias")]
         for row, given, gradient in zip(out, inputs, gradients, strict=True):
-            of_weight = None if weight is None else row[weight].view_as(layer.weight)
-            write(layer, given, gradient, of_weight, None if bias is None else row[bias])
+            written = [row[self._places[id(p)]].view_as(p) if id(p) in self._places else None for p in parameters]
+            write(layer, given, gradient, *written)
