@@ -5,9 +5,11 @@ partition is a class derived from `Partition`, with `register(...)`.
 """
 
 from .dataset import Dataset, FederatedData, Split, federate
+from .known import load_source
 from .named import load, names
 from .partition import IID, PARTITIONS, Degree, Dirichlet, KClasses, Partition, SFraction
-from .sources import DataError, Source, load_source
+from .sources import DataError, Source
+from .tokens import Tokenizer
 
 __all__ = [
     "IID",
@@ -22,6 +24,7 @@ __all__ = [
     "SFraction",
     "Source",
     "Split",
+    "Tokenizer",
     "federate",
     "load",
     "load_source",

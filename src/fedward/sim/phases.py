@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..attacks import Attack, View
 from ..clients import Client
+from ..clients.tally import Tally
 from ..core import Context, Evaluator, Rule, Skipped, State, Step, decision, neutral, step_or_skip
 from ..data.dataset import Dataset, Split
 from ..stack import Dense, Updates, materialise
@@ -63,8 +64,7 @@ class Stepped:
 class Evaluated:
     """What is measured after some of the rounds, as `Record` has it."""
 
-    accuracy: float
-    loss: float
+    tally: Tally
     signs: Mapping[str, Shares | None] | None
     confidence: float | None
 
@@ -250,10 +250,8 @@ class Phases:
 
     def evaluate(self, arrivals: Arrivals, updates: Dense | None, now: Stepped) -> Evaluated:
         """The model on the test set, and what can be seen of the rows."""
-        accuracy, loss = self.backend.evaluate(now.parameters, self.dataset.test, now.buffers)
         return Evaluated(
-            accuracy=accuracy,
-            loss=loss,
+            tally=self.backend.evaluate(now.parameters, self.dataset.test, now.buffers),
             signs=None if updates is None else _signs(updates, honest=arrivals.honest, byzantine=arrivals.byzantine),
             confidence=self._confidence(now),
         )
