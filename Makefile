@@ -37,8 +37,9 @@ bench: install
 	$(BIN)/python -m benchmarks.speed $(BENCH)
 
 # ONLY="behaviour signguard" for some folders, in this order; JOBS=4 for as many processes. Stop it at will: it goes on.
+# HOW=--dry-run says what is to be done, HOW=--write writes what is finished, HOW=--keep: see scripts/results.py.
 results: install
-	$(BIN)/python scripts/results.py $(ONLY) $(if $(JOBS),--jobs $(JOBS))
+	$(BIN)/python scripts/results.py $(ONLY) $(if $(JOBS),--jobs $(JOBS)) $(HOW)
 
 clean:
 	rm -rf $(VENV) .bench-venv demo runs .pytest_cache .mypy_cache .ruff_cache .hypothesis

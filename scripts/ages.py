@@ -40,7 +40,7 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What is to be said of a folder: nothing of one that this code has made, else older, unknown or wrong."""
+    """What is to be said of a folder: nothing of one that this code has made, else older, unknown, not run or wrong."""
 
     kind: str
     text: str = ""
@@ -72,7 +72,8 @@ def _recorded(experiment: Experiment) -> Iterator[tuple[str, Mapping[str, Any]]]
     file = experiment.folder / "runs.json"
     if file.exists():
         for name, run in json.loads(file.read_text(encoding="utf-8")).items():
-            for versions in (run["versions"], *(part["versions"] for part in run.get("earlier", []))):
+            last = run.get("replayed", run)["versions"]  # who has made its first rounds again answers for it
+            for versions in (last, *(part["versions"] for part in run.get("earlier", []))):
                 yield name, versions or {}
 
 
@@ -80,6 +81,8 @@ def verdict(experiment: Experiment) -> Verdict:
     """Whether a folder is of one code, and of this one."""
     found = parts(experiment)
     remedy = f'make results ONLY="{experiment.name}"'
+    if not found and not any(experiment.folder.glob("*.json")):
+        return Verdict(kind="not run", text=f"results/{experiment.name} is not run yet: {remedy}")
     if not found:
         return Verdict(kind="wrong", text=f"results/{experiment.name} has no figures: {remedy}")
     known = [part for part in found if part.code is not None]

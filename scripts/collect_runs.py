@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+import kept
 
 from fedward.experiments.store import RunFolder
 from fedward.sim import Record
@@ -35,6 +39,7 @@ def collected(folder: Path) -> dict[str, Any]:
     run = {
         "config": {k: v for k, v in head.config.items() if k != "data_path"},
         **{key: said[key] for key in ("versions", "earlier") if key in said},
+        **({} if (mark := kept.mark(folder)) is None else {"replayed": mark}),
         "rounds": len(records),
         "best_accuracy": max(curve.values(), default=None),
         "final_accuracy": list(curve.values())[-1] if curve else None,

@@ -1,8 +1,11 @@
 """What each folder of results is made of: the reading of ``results/NAME/experiment.toml``.
 
 ``[all]`` has what its runs have in common, each ``[[runs]]`` some of them; keys are those of ``fedward run``. Several
-rules or attacks make a grid. ``[redteam]`` examines rules, ``[script]`` calls a benchmark, ``[[pictures]]`` are drawn
-from the runs. ``python scripts/experiments.py NAME`` prints the runs as commands.
+rules, attacks or seeds make a grid; a run of another seed than 0 has it in its name. ``cost`` is what a round takes, in
+seconds of a quiet core, and only an estimate hangs on it. ``[redteam]`` examines rules, ``[script]`` calls a benchmark,
+``[[pictures]]`` are drawn from the runs.
+
+    python scripts/experiments.py NAME    # its runs as commands of the shell
 """
 
 from __future__ import annotations
@@ -21,7 +24,8 @@ from fedward.experiments.spec import RunSpec, SpecError, each_rule, file_name, m
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
 KEYS = frozenset({"all", "runs", "redteam", "script", "pictures"})
-GRID = ("attack", "rule")
+GRID = ("seed", "attack", "rule")
+"""Keys that may have several values, the outermost first: one seed is run whole before the next."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +37,19 @@ class Job:
         name: its key in ``runs.json``, or the text of the rule that is examined.
         spec: the run, or the training that the rule is examined on.
         options: of an examination; None for a run.
+        cost: seconds of a quiet core that a round is expected to take; None where nobody has said so.
     """
 
     experiment: str
     name: str
     spec: RunSpec
     options: Mapping[str, Any] | None = None
+    cost: float | None = None
+
+    @property
+    def group(self) -> str:
+        """What stands before the rule in the name of a run; empty where it is in no group."""
+        return group_of(self.name)
 
     def place(self, work: Path) -> Path:
         """The folder of the run, or the file of the examination."""
@@ -83,6 +94,11 @@ class Experiment:
         return bool(self.script.get("alone", False))
 
 
+def group_of(name: str) -> str:
+    """The group of a run of this name; empty where it is in none."""
+    return name.partition(" under ")[0].rpartition("/")[0]
+
+
 def names(results: Path = RESULTS) -> list[str]:
     """All folders of results."""
     return sorted(file.parent.name for file in results.glob("*/experiment.toml"))
@@ -102,7 +118,7 @@ def read(name: str, results: Path = RESULTS) -> Experiment:
         raise SpecError(f"{file}: unknown {', '.join(sorted(unknown))}; there are {', '.join(sorted(KEYS))}")
     common = table.get("all", {})
     runs = _runs(common, table.get("runs", []))
-    jobs = [Job(experiment=name, name=key, spec=make_spec(values)) for key, values in runs]
+    jobs = [_job(file, name, key, values) for key, values in runs]
     refused: dict[str, str] = {}
     if "redteam" in table:
         examinations, refused = _examinations(name, common, table["redteam"])
@@ -119,13 +135,27 @@ def read(name: str, results: Path = RESULTS) -> Experiment:
     )
 
 
+def _job(file: Path, experiment: str, name: str, values: dict[str, Any]) -> Job:
+    cost = values.pop("cost", None)
+    try:
+        return Job(experiment=experiment, name=name, spec=make_spec(values), cost=cost)
+    except SpecError as error:
+        raise SpecError(f"{file}: {name}: {error}") from None
+
+
 def _runs(common: Mapping[str, Any], groups: list[Mapping[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
     """The name and the keys of every run."""
     for group in groups:
         values = {**common, **group}
         prefix = f"{values.pop('group')}/" if "group" in values else ""
-        for attack, rule in product(*(_listed(values.get(key, _default(key))) for key in GRID)):
-            yield f"{prefix}{rule} under {attack}", {**values, "rule": rule, "attack": attack}
+        for seed, attack, rule in product(*(_listed(values.get(key, _default(key))) for key in GRID)):
+            name = f"{prefix}{rule} under {attack}{of_seed(seed)}"
+            yield name, {**values, "rule": rule, "attack": attack, "seed": seed}
+
+
+def of_seed(seed: int) -> str:
+    """How the name of a run ends; nothing for seed 0."""
+    return f", seed {seed}" if seed else ""
 
 
 def _examinations(name: str, common: Mapping[str, Any], table: Mapping[str, Any]) -> tuple[list[Job], dict[str, str]]:
@@ -154,15 +184,25 @@ def commands(name: str, results: Path = RESULTS) -> Iterator[str]:
     for group in table.get("runs", []):
         values = {**table.get("all", {}), **group}
         out = values.pop("group", name)
-        grid = " ".join(f"--{key} {shlex.quote(str(v))}" for key in GRID for v in _listed(values.pop(key, [])))
-        rest = " ".join(f"--{key.replace('_', '-')} {shlex.quote(str(v))}" for key, v in values.items())
-        yield f"fedward run {rest} {grid} --out {out}"
+        values.pop("cost", None)
+        seeds = _listed(values.pop("seed", _default("seed")))
+        grid = " ".join(
+            f"--{key} {shlex.quote(str(v))}" for key in ("attack", "rule") for v in _listed(values.pop(key, []))
+        )
+        rest = " ".join(f"--{key.replace('_', '-')} {_written(v)}" for key, v in values.items())
+        for seed in seeds:
+            yield f"fedward run {rest} {grid} --seed {seed} --out {out}"
     if "redteam" in table:
         settings = {**table.get("all", {})}
         rest = " ".join(f"--{key.replace('_', '-')} {shlex.quote(str(v))}" for key, v in settings.items())
         yield f"fedward redteam {rest} {' '.join(f'--rule {shlex.quote(r)}' for r in table['redteam']['rules'])}"
     if "script" in table:
         yield f"python {table['script']['command']}"
+
+
+def _written(value: Any) -> str:
+    """A value as an option of the shell has it."""
+    return ",".join(map(str, value)) if isinstance(value, list) else shlex.quote(str(value))
 
 
 def main() -> None:

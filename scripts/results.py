@@ -3,10 +3,15 @@
     make results                             # all of them: hours
     make results ONLY="behaviour signguard"  # these, in this order
     make results JOBS=4                      # as many processes; all cores if not given
+    make results ONLY=fedseca HOW=--dry-run  # what is to be done, and about how long it takes
+    make results ONLY=fedseca HOW=--write    # write the folder with the runs that are finished, run nothing
+    make results HOW=--keep                  # runs of other code count, if this code makes their first rounds again
 
 It can be stopped at any time, killed too: the same command resumes. Runs that this code has finished are kept, those of
-other code are made anew. A folder is written when all of its runs are there, so that it never holds a part. Folders
-that measure time or memory are made only where ``ONLY`` names them, after the others, on a machine that must be quiet.
+other code are made anew. Runs are made in the order in which ``experiment.toml`` has them, what is most urgent first. A
+folder is written when all of its runs are there; ``--write`` writes it before, and its tables say what is not run yet.
+Folders that measure time or memory are made only where ``ONLY`` names them, after the others, on a machine that must be
+quiet.
 """
 
 from __future__ import annotations
@@ -26,6 +31,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 import ages
 import collect_runs
+import kept
 from experiments import RESULTS, ROOT, Experiment, Job, names, read
 
 from fedward.experiments.pool import Failed, StoppedError, cores, run_jobs, stop_if_asked
@@ -57,7 +63,9 @@ def finished(job: Job, work: Path) -> bool:
         return _ours(job, work) and lines_in(place) > examination_steps(
             job.options.get("attacks", EVERYTHING), job.options.get("worst", 3)
         )
-    return _ours(job, work) and RunFolder(place).rounds == job.spec.rounds
+    if _ours(job, work):
+        return RunFolder(place).rounds == job.spec.rounds
+    return kept.counts(place) and kept.whole(job.spec, place)
 
 
 def _ours(job: Job, work: Path) -> bool:
@@ -80,14 +88,19 @@ def _plain(job: Job) -> dict[str, Any]:
     return plain
 
 
-def carried_out(job: Job, work: Path, expected: str) -> Outcome:
-    """A run or an examination, resumed or made anew; what it raises is told, and ends no other."""
+def carried_out(job: Job, work: Path, expected: str, keep: bool = False) -> Outcome:
+    """A run or an examination, resumed or made anew; what it raises is told, and ends no other.
+
+    With ``keep`` a whole run of other code counts if its first rounds come out the same.
+    """
     start = time.perf_counter()
     place = job.place(work)
     try:
         if code("redteam") != expected:
             raise RuntimeError("the code has changed since the others were begun: start the same command again")
         if not _ours(job, work):
+            if keep and job.options is None and kept.whole(job.spec, place) and kept.played_again(job.spec, place):
+                return Outcome(seconds=time.perf_counter() - start, text="kept: its first rounds come out the same")
             _clear(place)
         if job.options is not None:
             worst = examine(job.spec, place, **job.options).worst()[0][1]
@@ -110,15 +123,16 @@ def _clear(place: Path) -> None:
         place.unlink()
     elif place.exists():
         RunFolder(place).clear()
+        kept.forget(place)
 
 
 # --- all of them --------------------------------------------------------------------------------------------
 
 
-def make(experiments: Sequence[Experiment], work: Path, workers: int) -> list[str]:
+def make(experiments: Sequence[Experiment], work: Path, workers: int, keep: bool = False) -> list[str]:
     """Carry out what is missing, write each folder as soon as it is complete; what has failed."""
     expected = code("redteam")
-    jobs = {job.place(work): job for e in experiments for job in longest_first(e)}
+    jobs = {job.place(work): job for e in experiments for job in e.jobs}
     missing = {place: job for place, job in jobs.items() if not finished(job, work)}
     open_ = {e.name: sum(job.experiment == e.name for job in missing.values()) for e in experiments if e.jobs}
     tell(f"{len(missing)} of {len(jobs)} to do on {workers} processes; commit {commit()}, code {code()}")
@@ -148,17 +162,32 @@ def make(experiments: Sequence[Experiment], work: Path, workers: int) -> list[st
     if missing:
         run_jobs(
             carried_out,
-            {place: (job, work, expected) for place, job in missing.items()},
+            {place: (job, work, expected, keep) for place, job in missing.items()},
             workers=workers,
             on_done=told,
         )
     return failures
 
 
-def longest_first(experiment: Experiment) -> list[Job]:
-    """Jobs in the order in which they are begun, so that no core waits long for the last: those not timed yet first."""
+def planned(experiment: Experiment, work: Path) -> str:
+    """By group of a folder: how many runs there are, how many are to be made, in how many hours of a core."""
     known = _seconds(experiment)
-    return sorted(experiment.jobs, key=lambda job: -known.get(job.name, float("inf")))
+    lines = []
+    total = 0.0
+    for group in dict.fromkeys(job.group for job in experiment.jobs):
+        jobs = [job for job in experiment.jobs if job.group == group]
+        missing = [job for job in jobs if not finished(job, work)]
+        hours = sum(_expected(job, known) for job in missing) / 3600
+        total += hours
+        lines.append(f"  {group or 'runs'}: {len(missing)} of {len(jobs)} to do, {hours:.1f} h")
+    return "\n".join([f"{experiment.name}: about {total:.1f} hours of a core", *lines])
+
+
+def _expected(job: Job, known: Mapping[str, float]) -> float:
+    """Seconds that a run is expected to take; none where nobody knows."""
+    if job.cost is not None:
+        return job.cost * job.spec.rounds
+    return known.get(job.name, 0.0)
 
 
 def _seconds(experiment: Experiment) -> dict[str, float]:
@@ -170,8 +199,23 @@ def _seconds(experiment: Experiment) -> dict[str, float]:
     return {name: run["seconds"] for name, run in runs.items() if "seconds" in run}
 
 
+def write_parts(experiments: Sequence[Experiment], work: Path) -> None:
+    """Write folders with the runs that are finished; a folder none of whose runs is, stays as it is.
+
+    Raises:
+        SpecError: a folder of examinations, which is written whole.
+    """
+    for experiment in experiments:
+        if any(job.options is not None for job in experiment.jobs):
+            raise SpecError(f"{experiment.name} holds examinations, and is written whole: leave --write out")
+        count = sum(finished(job, work) for job in experiment.jobs)
+        tell(f"{experiment.name}: {count} of {len(experiment.jobs)} are finished")
+        if count:
+            write(experiment, work)
+
+
 def write(experiment: Experiment, work: Path) -> None:
-    """The folder's JSON files and pictures."""
+    """The folder's JSON files and pictures, of what is finished."""
     if any(job.options is not None for job in experiment.jobs):
         findings = experiment.folder / "findings"
         shutil.rmtree(findings, ignore_errors=True)  # rules that are gone, or are called otherwise now
@@ -179,7 +223,8 @@ def write(experiment: Experiment, work: Path) -> None:
         for job in experiment.jobs:
             shutil.copy(job.place(work), findings)
     else:
-        text = collect_runs.dumped({job.name: collect_runs.collected(job.place(work)) for job in experiment.jobs})
+        there = [job for job in experiment.jobs if finished(job, work)]
+        text = collect_runs.dumped({job.name: collect_runs.collected(job.place(work)) for job in there})
         file = experiment.folder / "runs.json"
         if file.exists() and file.read_text(encoding="utf-8") == text:
             tell(f"{experiment.name} is up to date")
@@ -233,12 +278,23 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="folders of results, the most urgent first; all if none is named")
     parser.add_argument("--jobs", type=int, default=cores(), help="processes (default: %(default)s)")
     parser.add_argument("--work", type=Path, default=WORK, help="where runs are until they are complete")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--dry-run", action="store_true", help="say what is to be done, and about how long it takes")
+    how.add_argument("--write", action="store_true", help="write the folders with what is finished, run nothing")
+    how.add_argument("--keep", action="store_true", help="runs of other code count if their first rounds are the same")
     parser.add_argument("--results", type=Path, default=RESULTS, help="the folders (default: %(default)s)")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, _terminated)
     try:
         experiments = [read(name, given.results) for name in given.names or names(given.results)]
-        failures = make([e for e in experiments if e.jobs], given.work, given.jobs)
+        of_jobs = [e for e in experiments if e.jobs]
+        if given.dry_run:
+            print("\n".join(planned(e, given.work) for e in of_jobs))
+            return
+        if given.write:
+            write_parts(of_jobs, given.work)
+            return
+        failures = make(of_jobs, given.work, given.jobs, given.keep)
         for experiment in experiments:
             if experiment.script and (given.names or not experiment.alone):
                 run_script(experiment)

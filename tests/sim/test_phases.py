@@ -239,7 +239,8 @@ def test_what_is_measured_is_of_the_model_and_of_the_rows() -> None:
     made.attacked(arrivals, drawn.context, now)
     model = Stepped(parameters=now.parameters, velocity=None, buffers=None)
     evaluated = made.evaluate(arrivals, made.stack(arrivals), model)
-    assert (evaluated.accuracy, evaluated.loss) == made.backend.evaluate(now.parameters, DATA.dataset.test)
+    expected = made.backend.evaluate(now.parameters, DATA.dataset.test)
+    assert (evaluated.tally.accuracy, evaluated.tally.loss) == (expected.accuracy, expected.loss)
     assert evaluated.signs is not None
     assert evaluated.signs["byzantine"] == (0.0, 1.0, 0.0)
     assert sum(evaluated.signs["honest"] or ()) == pytest.approx(1)

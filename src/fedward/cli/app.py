@@ -93,7 +93,7 @@ def run(
     rule: Annotated[list[str] | None, typer.Option(help="Defence, such as multi-krum:f=10; may be repeated.")] = None,
     attack: Annotated[list[str] | None, typer.Option(help="Attack, such as alie:z=1; may be repeated.")] = None,
     clients: Annotated[int | None, typer.Option(help="Clients in all.")] = None,
-    byzantine: Annotated[int | None, typer.Option(help="Byzantine clients among them.")] = None,
+    byzantine: Annotated[str | None, typer.Option(help="How many of them are byzantine, or which: 3,4.")] = None,
     rounds: Annotated[int | None, typer.Option(help="Rounds in all.")] = None,
     algorithm: Annotated[
         str | None, typer.Option(help="What clients compute, such as local-sgd:epochs=1,optimizer=adamw,lr=0.001.")
@@ -155,7 +155,7 @@ def redteam(
     data_path: Annotated[str | None, typer.Option(help="Folder with the data files.")] = None,
     model: Annotated[str | None, typer.Option(help="Model: see `fedward list models`, or an import path.")] = None,
     clients: Annotated[int | None, typer.Option(help="Clients in all.")] = None,
-    byzantine: Annotated[int | None, typer.Option(help="Byzantine clients among them.")] = None,
+    byzantine: Annotated[str | None, typer.Option(help="How many of them are byzantine, or which: 3,4.")] = None,
     rounds: Annotated[int | None, typer.Option(help="Rounds of the short training runs.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Samples in a client's batch.")] = None,
     lr: Annotated[float | None, typer.Option(help="The server's learning rate.")] = None,

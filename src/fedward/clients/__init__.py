@@ -5,6 +5,7 @@ from .local import Gradient, LocalSGD
 from .model import LocalModel
 from .momentum import ClassMomentum, WorkerMomentum
 from .siren import Siren
+from .tally import Tally
 
 __all__ = [
     "Answer",
@@ -16,6 +17,7 @@ __all__ = [
     "Samples",
     "Shard",
     "Siren",
+    "Tally",
     "Task",
     "WorkerMomentum",
     "carry_out",

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..stack import Layout
+from .tally import Tally
 
 BATCH_NORM = ("mean", "frozen")
 EVALUATION_BATCH = 1000
@@ -129,17 +130,13 @@ class LocalModel:
         gradients = torch.autograd.grad(loss, self.parameters)
         return torch.cat([g.reshape(-1) for g in gradients]), loss.detach()
 
-    def evaluate(self, inputs: Tensor, labels: Tensor) -> tuple[float, float]:
-        """Accuracy and mean loss, without dropout."""
-        tallies = [self.tally(inputs[part], labels[part]) for part in evaluation_parts(len(labels))]
-        return mean_tally(tallies, len(labels))
+    def evaluate(self, inputs: Tensor, labels: Tensor) -> Tally:
+        """What it makes of samples, without dropout."""
+        return Tally.sum(self.tally(inputs[part], labels[part]) for part in evaluation_parts(len(labels)))
 
-    def tally(self, inputs: Tensor, labels: Tensor) -> tuple[int, float]:
-        """How many samples of one batch it gets right, and the sum of their losses."""
-        logits = self._logits(inputs)
-        labels = labels.to(self.device)
-        right = int((logits.argmax(1) == labels).sum())
-        return right, float(nn.functional.cross_entropy(logits, labels, reduction="sum"))
+    def tally(self, inputs: Tensor, labels: Tensor) -> Tally:
+        """What it makes of one batch."""
+        return Tally.of(self._logits(inputs), labels.to(self.device))
 
     def confidence(self, inputs: Tensor, labels: Tensor) -> float:
         """Mean probability that it gives to the labels; 0 of no samples."""
@@ -159,11 +156,6 @@ class LocalModel:
 def evaluation_parts(samples: int) -> list[slice]:
     """The batches that so many samples are evaluated in."""
     return [slice(start, start + EVALUATION_BATCH) for start in range(0, samples, EVALUATION_BATCH)]
-
-
-def mean_tally(tallies: Sequence[tuple[int, float]], samples: int) -> tuple[float, float]:
-    """Accuracy and mean loss from the tallies of all batches."""
-    return sum(right for right, _ in tallies) / samples, sum(loss for _, loss in tallies) / samples
 
 
 def _with_streams(module: nn.Module, streams: Sequence[torch.Generator | None]) -> nn.Module:

@@ -95,9 +95,9 @@ class Siren(WithInner):
     def _alarmed(self, model: LocalModel, task: Task, test: Shard) -> bool:
         inputs, labels = test.take()
         model.load(task.parameters, task.buffers)
-        server, _ = model.evaluate(inputs, labels)
+        server = model.evaluate(inputs, labels).accuracy
         model.load(task.state["own"], task.state.get("own buffers", task.buffers))
-        own, _ = model.evaluate(inputs, labels)
+        own = model.evaluate(inputs, labels).accuracy
         return raises_alarm(server, own, self.tolerance, self.variant)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from zlib import crc32
@@ -16,11 +17,13 @@ from ..attacks import Attack
 from ..clients import Client
 from ..core import BoundError, Rule
 from ..failures import MendableError
+from ..models import check_model
 from ..registry.component import components_within
 from ..registry.entries import catalogue
 from ..registry.naming import unknown
 from ..registry.notation import describe, parse, recipe
 from ..sim import Dataset, Partition, ServerSGD, Simulation, build_model, federate, load
+from ..sim.cohort import byzantine_ids
 from .expected import Answers
 
 _LONGEST = 160  # bytes of a file name; file systems take 255
@@ -46,6 +49,8 @@ class RunSpec(BaseModel):
     that a round has, it is the most that it can take, but never less than an average round has: then the specification
     is refused. `warning` says how often f is exceeded.
 
+    byzantine is how many clients are, the first ones, or which: (3, 4), in text ``3,4``.
+
     lr, momentum and weight_decay are the server's: 0.1, 0.9 and 5e-4 where clients send gradients; where they send
     deltas 1, 0 and 0, which adds the aggregate to the model.
     """
@@ -56,7 +61,7 @@ class RunSpec(BaseModel):
     data_path: str | None = None
     model: str = "signguard-cnn"
     clients: int = Field(50, ge=1)
-    byzantine: int = Field(10, ge=0)
+    byzantine: int | tuple[int, ...] = 10
     participation: float = Field(1.0, gt=0, le=1)
     dropout: float = Field(0.0, ge=0, lt=1)
     late: float = Field(0.0, ge=0, lt=1)
@@ -84,6 +89,17 @@ class RunSpec(BaseModel):
                 raise ValueError(unknown("key", key, cls.model_fields))
         return values
 
+    @field_validator("byzantine", mode="before")
+    @classmethod
+    def _clients_named(cls, value: Any) -> Any:
+        """``3,4`` is two clients, ``3,`` one, and ``3`` the first three."""
+        if not isinstance(value, str):
+            return value
+        names = [name.strip() for name in value.split(",")]
+        if not all(name.isdecimal() for name in names if name):
+            raise ValueError("byzantine clients are a number, the first so many, or named, such as 3,4")
+        return int(value) if len(names) == 1 else tuple(int(name) for name in names if name)
+
     @field_validator("rule", "attack", "algorithm", "partition", mode="before")
     @classmethod
     def _as_text(cls, value: Any, info: Any) -> Any:
@@ -94,15 +110,16 @@ class RunSpec(BaseModel):
         before = info.data  # what is declared before; missing only if it is wrong itself
         shares = ("clients", "byzantine", "participation", "dropout", "late")
         if kind == "rule" and before.keys() >= set(shares):
-            return describe(_rule(value, Answers.of(**{key: before[key] for key in shares})))
-        return describe(parse(value, kind, f=before.get("byzantine", 0), batch_size=before.get("batch_size", 1)))
+            given = {key: before[key] for key in shares}
+            return describe(_rule(value, Answers.of(**{**given, "byzantine": _how_many(given["byzantine"])})))
+        f = _how_many(before.get("byzantine", 0))
+        return describe(parse(value, kind, f=f, batch_size=before.get("batch_size", 1)))
 
     @model_validator(mode="after")
     def _parts_exist(self) -> RunSpec:
         recipe(self.data, "data set")
-        recipe(self.model, "model")
-        if self.byzantine >= self.clients:
-            raise ValueError(f"byzantine clients must be fewer than all {self.clients} clients, got {self.byzantine}")
+        check_model(self.model)
+        byzantine_ids(self.byzantine, self.clients)
         if self.dropout + self.late >= 1:
             raise ValueError(f"dropout and late together must stay below 1, got {self.dropout} and {self.late}")
         self.make_attack()
@@ -131,7 +148,7 @@ class RunSpec(BaseModel):
         """How many clients answer in a round."""
         return Answers.of(
             clients=self.clients,
-            byzantine=self.byzantine,
+            byzantine=_how_many(self.byzantine),
             participation=self.participation,
             dropout=self.dropout,
             late=self.late,
@@ -139,6 +156,20 @@ class RunSpec(BaseModel):
 
     @property
     def warning(self) -> str:
+        """What no rule, or not this one, can promise in this setting, in sentences; nothing where there is nothing."""
+        return " ".join(filter(None, (self._half_byzantine(), self._more_than_expected())))
+
+    def _half_byzantine(self) -> str:
+        """That the byzantine clients are a majority, or as good as one."""
+        answers = self.answers
+        if 2 * answers.byzantine < answers.clients:
+            return ""
+        return (
+            f"{answers.byzantine} of {answers.clients} clients are byzantine, which is half of them or more: only a "
+            "rule that has data of the server's own can tell who is honest."
+        )
+
+    def _more_than_expected(self) -> str:
         """How often more clients are byzantine than the rule expects; nothing where everybody answers, or never."""
         answers = self.answers
         rule = self.make_rule()
@@ -199,7 +230,7 @@ class RunSpec(BaseModel):
     def _simulation(
         self, dataset: Dataset, rule: Rule | None, attack: Attack | None, threads: int | None
     ) -> Simulation:
-        all_holding = range(self.byzantine) if self.byzantine_data == "all" else ()
+        all_holding = byzantine_ids(self.byzantine, self.clients) if self.byzantine_data == "all" else ()
         data = federate(
             dataset,
             self.clients,
@@ -208,7 +239,7 @@ class RunSpec(BaseModel):
             holding_all=all_holding,
         )
         return Simulation(
-            model=lambda: build_model(self.model),
+            model=partial(build_model, self.model),
             data=data,
             rule=rule or self.make_rule(),
             attack=attack or self.make_attack(),
@@ -232,6 +263,8 @@ class RunSpec(BaseModel):
             "attack": describe(self.make_attack()),
             "algorithm": describe(self.make_algorithm()),
         }
+        if isinstance(self.byzantine, tuple):
+            parts["byzantine"] = _named(self.byzantine)
         return {**self.model_dump(), **asdict(self.make_server()), **parts}
 
     def name(self) -> str:
@@ -280,6 +313,16 @@ def each_rule(
             except SpecError as error:
                 refused[rule] = str(error)
     return specs, refused
+
+
+def _named(clients: tuple[int, ...]) -> str:
+    """Clients as text that is read again: ``3,4``, or ``3,`` for one."""
+    return ",".join(map(str, clients)) + "," * (len(clients) == 1)
+
+
+def _how_many(byzantine: int | tuple[int, ...]) -> int:
+    """A number of clients, of those that are counted or named."""
+    return byzantine if isinstance(byzantine, int) else len(byzantine)
 
 
 def _rule(text: Any, answers: Answers) -> Rule:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import isnan
@@ -14,6 +14,7 @@ from torch import Tensor
 from ..attacks import Attack, View
 from ..core import Context, Rule, Skipped, State, Step, decision, neutral, step_or_skip
 from ..registry.notation import describe
+from ..sim.cohort import byzantine_ids
 from ..stack import Dense, Updates, materialise
 from .capture import Captured
 
@@ -56,42 +57,49 @@ class _Round:
 
 
 @neutral()
-def play(rule: Rule, attack: Attack, captured: Sequence[Captured], byzantine: int, seed: int = 0) -> Finding:
+def play(
+    rule: Rule, attack: Attack, captured: Sequence[Captured], byzantine: int | Iterable[int], seed: int = 0
+) -> Finding:
     """One attack against one rule, over the captured rounds, with the memory of both.
 
-    The first ``byzantine`` clients are the byzantine ones. In the first of several rounds they behave, so that a rule
-    with memory has one to compare with; it does not count.
+    ``byzantine`` is how many clients are, the first ones, or which. In the first of several rounds they behave, so
+    that a rule with memory has one to compare with; it does not count.
 
     Raises:
-        ValueError: no captured round.
+        ValueError: no captured round, or the attack cannot be played among these clients.
     """
     if not captured:
         raise ValueError("at least one captured round is needed, got none")
+    n = len(captured[0].rows)
+    attack.check(range(n), byzantine_ids(byzantine, n))
     rule_state: State = {}
     attack_state: State = {}
     played: list[_Round] = []
     for number, now in enumerate(captured):
         attacks = number > 0 or len(captured) == 1
         stack = Dense(now.rows)
-        honest = stack.take(torch.arange(byzantine, stack.n))
+        members = byzantine_ids(byzantine, stack.n)
+        liars = sorted(members)
+        others = [client for client in range(stack.n) if client not in members]
+        honest = stack.take(torch.tensor(others))
         rows = now.rows.clone()
         context = Context(number, seed)
         within = replace(context, messages=now.messages, evaluator=now.evaluator).fold("rule")
         if attacks:
             view = View(
                 honest=honest,
-                own=stack.take(torch.arange(byzantine)),
+                own=stack.take(torch.tensor(liars, dtype=torch.long)),
                 context=context.fold("attack"),
                 decide=partial(decision, rule, state=rule_state, context=within),
                 previous=now.previous,
                 state=attack_state,
             )
-            rows[:byzantine] = materialise(attack.forged(view)).to(rows.dtype)
-            attack_state = attack.advance(view, rows[:byzantine])
+            rows[liars] = materialise(attack.forged(view)).to(rows.dtype)
+            attack_state = attack.advance(view, rows[liars])
         done = step_or_skip(rule, Dense(rows), rule_state, within)
         rule_state = done.state
         if attacks:
-            played.append(_compared(done, honest, byzantine))
+            played.append(_compared(done, honest, liars=liars, others=others))
     return Finding(
         attack=describe(attack),
         kappa=fmean(r.kappa for r in played),
@@ -102,7 +110,7 @@ def play(rule: Rule, attack: Attack, captured: Sequence[Captured], byzantine: in
     )
 
 
-def _compared(done: Step | Skipped, honest: Updates, byzantine: int) -> _Round:
+def _compared(done: Step | Skipped, honest: Updates, *, liars: list[int], others: list[int]) -> _Round:
     """The output beside the honest mean; a round that the rule could not decide leaves the server where it is."""
     mean = honest.combine(torch.full((honest.n,), 1 / honest.n, dtype=torch.float64)).double()
     if isinstance(done, Skipped):
@@ -113,8 +121,8 @@ def _compared(done: Step | Skipped, honest: Updates, byzantine: int) -> _Round:
     return _Round(
         kappa=kappa,
         progress=progress,
-        byzantine_accepted=float(accepted[:byzantine].mean()) if byzantine else 0.0,
-        honest_accepted=float(accepted[byzantine:].mean()),
+        byzantine_accepted=float(accepted[liars].mean()) if liars else 0.0,
+        honest_accepted=float(accepted[others].mean()),
         refused=False,
     )
 

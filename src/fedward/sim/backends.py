@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..clients import Answer, Client, LocalModel, Task, carry_out
+from ..clients.tally import Tally
 from ..data.dataset import Split
 from ..stack import Layout
 
@@ -32,8 +33,8 @@ class Backend(Protocol):
     def messages(self, algorithm: Client, tasks: Sequence[Task], out: Tensor) -> list[Answer]:
         """What comes of each client's round. Those that send something fill the rows of ``out`` (n, d) in order."""
 
-    def evaluate(self, parameters: Tensor, split: Split, buffers: Tensor | None = None) -> tuple[float, float]:
-        """Accuracy and mean loss of the model with these parameters."""
+    def evaluate(self, parameters: Tensor, split: Split, buffers: Tensor | None = None) -> Tally:
+        """What the model with these parameters makes of samples."""
 
     def confidence(self, parameters: Tensor, split: Split, buffers: Tensor | None = None) -> float:
         """Mean probability that the model with these parameters gives to the labels."""
@@ -57,7 +58,7 @@ class Loop:
     def messages(self, algorithm: Client, tasks: Sequence[Task], out: Tensor) -> list[Answer]:
         return fill(out, (carry_out(algorithm, self.local, task) for task in tasks))
 
-    def evaluate(self, parameters: Tensor, split: Split, buffers: Tensor | None = None) -> tuple[float, float]:
+    def evaluate(self, parameters: Tensor, split: Split, buffers: Tensor | None = None) -> Tally:
         self.local.load(parameters, buffers)
         return self.local.evaluate(split.inputs, split.labels)
 

@@ -22,6 +22,7 @@ from ..registry.parameters import check_value, parameters_of
 from .backends import Backend
 from .checkpoint import load_checkpoint, save_checkpoint
 from .cohort import Arrivals, Cohort, byzantine_ids
+from .fitting import fitting_model
 from .identity import UNCOUNTED, identity_of
 from .parallel import Parallel
 from .phases import Evaluated, Phases, Stepped
@@ -42,7 +43,8 @@ class Simulation:
     gives bitwise the same run, whether or not it was interrupted in between.
 
     Args:
-        model: a module, taken with the weights it has, or a function that makes one, called under ``seed``.
+        model: a module, taken with the weights it has, or a function that makes one, called under ``seed``; it may take
+            ``shape`` (of a sample), ``classes`` and ``vocabulary``, by these names, or nothing.
         data: one shard of training data per client, and a test set.
         rule: the defence.
         attack: what byzantine clients do; nothing if None.
@@ -69,7 +71,7 @@ class Simulation:
     def __init__(
         self,
         *,
-        model: nn.Module | Callable[[], nn.Module],
+        model: nn.Module | Callable[..., nn.Module],
         data: FederatedData,
         rule: Rule,
         attack: Attack | None = None,
@@ -107,7 +109,7 @@ class Simulation:
             raise ValueError(f"dropout and late are shares, together below 1, got {dropout} and {late}")
         if late and self.clients.traits().by_class:
             raise ValueError(f"{self.clients!r} answers for the class of a round, so no answer can be late, got {late}")
-        self.backend: Backend = Parallel(_seeded(model, seed), self.device, batch_norm, threads)
+        self.backend: Backend = Parallel(fitting_model(model, data.dataset, seed), self.device, batch_norm, threads)
         self._cohort = Cohort(
             data=data,
             backend=self.backend,
@@ -120,6 +122,7 @@ class Simulation:
             device=self.device,
         )
         rule.check(self._cohort.fewest)
+        self.attack.check(range(data.n), self.byzantine)
         self.root = root_split(data.dataset.train, root, Context(seed=seed)) if rule.traits().root_data else None
         self._phases = Phases(
             cohort=self._cohort,
@@ -249,8 +252,10 @@ class Simulation:
         losses = [float(arrivals.each[i].loss) for i in arrivals.honest]
         return Record(
             round=round,
-            accuracy=evaluated.accuracy if evaluated else None,
-            loss=evaluated.loss if evaluated else None,
+            accuracy=evaluated.tally.accuracy if evaluated else None,
+            balanced_accuracy=evaluated.tally.balanced_accuracy if evaluated else None,
+            f1=evaluated.tally.f1 if evaluated else None,
+            loss=evaluated.tally.loss if evaluated else None,
             train_loss=sum(losses) / max(len(losses), 1),
             byzantine_accepted=share([accepted[i] for i in arrivals.byzantine]),
             honest_accepted=share([accepted[i] for i in arrivals.honest]),
@@ -295,16 +300,3 @@ class _Clock:
         start = time.perf_counter()
         yield
         self.seconds[phase] = time.perf_counter() - start
-
-
-def _seeded(model: nn.Module | Callable[[], nn.Module], seed: int) -> nn.Module:
-    if isinstance(model, nn.Module):
-        return model
-    if not callable(model):
-        raise ValueError(f"Simulation: model is a module or a function that makes one, got {model!r}")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(Context(seed=seed).draw_seed("model"))
-        made = model()
-    if not isinstance(made, nn.Module):
-        raise ValueError(f"Simulation: model is a module or a function that makes one, and {model!r} made {made!r}")
-    return made

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from ..clients import Answer, Client, LocalModel, Samples, Shard, Task, carry_out
 from ..clients.base import introduced
-from ..clients.model import evaluation_parts, mean_tally
+from ..clients.model import evaluation_parts
+from ..clients.tally import Tally
 from ..data.dataset import Split
 from .backends import Loop, fill
 from .grouped import GroupedGradients, UngroupableError
@@ -92,12 +93,12 @@ class Parallel(Loop):
             self._one_by_one = self.local.shares_generator = True
         return super().messages(algorithm, tasks, out)
 
-    def evaluate(self, parameters: Tensor, split: Split, buffers: Tensor | None = None) -> tuple[float, float]:
-        def tally(worker: LocalModel, part: slice) -> tuple[int, float]:
+    def evaluate(self, parameters: Tensor, split: Split, buffers: Tensor | None = None) -> Tally:
+        def tally(worker: LocalModel, part: slice) -> Tally:
             worker.load(parameters, buffers)
             return worker.tally(split.inputs[part], split.labels[part])
 
-        return mean_tally(list(self._each(tally, evaluation_parts(len(split)))), len(split))
+        return Tally.sum(self._each(tally, evaluation_parts(len(split))))
 
     # --- side by side -----------------------------------------------------------------------------------------
 

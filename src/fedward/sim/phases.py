@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..attacks import Attack, View
 from ..clients import Client
+from ..clients.tally import Tally
 from ..core import Context, Evaluator, Rule, Skipped, State, Step, decision, neutral, step_or_skip
 from ..data.dataset import Dataset, Split
 from ..stack import Dense, Layout, Updates, materialise
@@ -49,8 +50,7 @@ class Stepped:
 class Evaluated:
     """What is measured after some of the rounds, as `Record` has it."""
 
-    accuracy: float
-    loss: float
+    tally: Tally
     signs: Mapping[str, Shares | None] | None
     confidence: float | None
 
@@ -198,10 +198,8 @@ class Phases:
 
     def evaluate(self, arrivals: Arrivals, updates: Dense | None, now: Stepped) -> Evaluated:
         """The model on the test set, and what can be seen of the rows."""
-        accuracy, loss = self.backend.evaluate(now.parameters, self.dataset.test, now.buffers)
         return Evaluated(
-            accuracy=accuracy,
-            loss=loss,
+            tally=self.backend.evaluate(now.parameters, self.dataset.test, now.buffers),
             signs=None if updates is None else _signs(updates, honest=arrivals.honest, byzantine=arrivals.byzantine),
             confidence=self._confidence(now),
         )

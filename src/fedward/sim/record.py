@@ -61,6 +61,7 @@ class Record:
     Attributes:
         round: rounds completed, 1 after the first.
         accuracy: on the test set, in the rounds that are evaluated.
+        balanced_accuracy, f1: likewise; the means over classes of recall and of F1 (`fedward.clients.Tally`).
         loss: likewise.
         train_loss: mean over the honest clients' batches.
         byzantine_accepted: share of the byzantine clients that took part who were accepted; None if none took part.
@@ -78,6 +79,8 @@ class Record:
 
     round: int
     accuracy: Rate = None
+    balanced_accuracy: Rate = None
+    f1: Rate = None
     loss: float | None = None
     train_loss: float | None = None
     byzantine_accepted: Rate = None

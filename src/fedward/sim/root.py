@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..clients import Client, Gradient, Shard, Task
+from ..clients.tally import Tally
 from ..core import Context, rows_of
 from ..data.dataset import Split
 from ..stack import Updates
@@ -64,12 +65,12 @@ class BackendEvaluator:
 
     def losses(self, steps: Updates) -> Tensor:
         """See `fedward.Evaluator.losses`."""
-        return torch.tensor([loss for _, loss in self._try(steps)], dtype=torch.float64)
+        return torch.tensor([tally.loss for tally in self._try(steps)], dtype=torch.float64)
 
     def error_rates(self, steps: Updates) -> Tensor:
         """See `fedward.Evaluator.error_rates`."""
-        return torch.tensor([1 - accuracy for accuracy, _ in self._try(steps)], dtype=torch.float64)
+        return torch.tensor([1 - tally.accuracy for tally in self._try(steps)], dtype=torch.float64)
 
-    def _try(self, steps: Updates) -> list[tuple[float, float]]:
+    def _try(self, steps: Updates) -> list[Tally]:
         moved = (self.parameters.add(row.to(self.parameters), alpha=self.step) for row in rows_of(steps))
         return [self.backend.evaluate(parameters, self.split, self.buffers) for parameters in moved]

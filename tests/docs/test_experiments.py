@@ -1,0 +1,155 @@
+"""Folders of results: several seeds, what is kept of other code's runs, and folders that are written in part."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from fedward.experiments.versions import code
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+
+TINY = """
+[all]
+data = "fashion-mnist-subset"
+model = "linear"
+clients = 4
+byzantine = 1
+batch_size = 4
+evaluate_every = 2
+rounds = 5
+cost = 36
+
+[[runs]]
+group = "flipped"
+rule = ["mean", "median"]
+attack = "sign-flip"
+seed = [0, 1]
+
+[[runs]]
+rule = "mean"
+attack = "no-attack"
+cost = 72
+"""
+NAMES = [
+    "flipped/mean under sign-flip",
+    "flipped/median under sign-flip",
+    "flipped/mean under sign-flip, seed 1",
+    "flipped/median under sign-flip, seed 1",
+    "mean under no-attack",
+]
+
+
+@pytest.fixture(scope="module")
+def results() -> Iterator[ModuleType]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(SCRIPTS)
+        import results
+
+        yield results
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of folders of results that holds one."""
+    (tmp_path / "results" / "tiny").mkdir(parents=True)
+    (tmp_path / "results" / "tiny" / "experiment.toml").write_text(TINY)
+    return tmp_path / "results"
+
+
+def test_seeds_make_a_grid_and_only_the_first_has_the_plain_name(results: ModuleType, folder: Path) -> None:
+    experiment = results.read("tiny", folder)
+    assert [job.name for job in experiment.jobs] == NAMES
+    assert [job.spec.seed for job in experiment.jobs] == [0, 0, 1, 1, 0]
+    assert [job.group for job in experiment.jobs] == ["flipped"] * 4 + [""]
+    assert len({job.place(folder) for job in experiment.jobs}) == 5
+
+
+def test_what_is_to_be_done_is_estimated_by_group(results: ModuleType, folder: Path, tmp_path: Path) -> None:
+    experiment = results.read("tiny", folder)
+    told = "tiny: about 0.3 hours of a core\n  flipped: 4 of 4 to do, 0.2 h\n  runs: 1 of 1 to do, 0.1 h"
+    assert results.planned(experiment, tmp_path) == told
+    results.carried_out(experiment.jobs[-1], tmp_path, code("redteam"))
+    assert "runs: 0 of 1 to do, 0.0 h" in results.planned(experiment, tmp_path)
+
+
+def test_the_commands_of_a_folder_have_a_line_a_seed(results: ModuleType, folder: Path) -> None:
+    import experiments
+
+    lines = list(experiments.commands("tiny", folder))
+    assert [line.partition(" --seed ")[2] for line in lines] == ["0 --out flipped", "1 --out flipped", "0 --out tiny"]
+    assert not any("cost" in line for line in lines)
+    (folder / "tiny" / "experiment.toml").write_text(TINY.replace("byzantine = 1", "byzantine = [2, 3]"))
+    assert "--byzantine 2,3" in next(experiments.commands("tiny", folder))
+
+
+def test_an_unknown_key_is_told_with_file_and_run(results: ModuleType, folder: Path) -> None:
+    (folder / "tiny" / "experiment.toml").write_text(TINY.replace('"no-attack"', '"no-atack"'))
+    with pytest.raises(results.SpecError, match=r"experiment.toml: mean under no-atack: .*no-attack"):
+        results.read("tiny", folder)
+
+
+def test_a_folder_is_written_in_part_when_asked(results: ModuleType, folder: Path, tmp_path: Path) -> None:
+    experiment = results.read("tiny", folder)
+    results.write_parts([experiment], tmp_path)
+    assert not (folder / "tiny" / "runs.json").exists()
+    results.carried_out(experiment.jobs[2], tmp_path, code("redteam"))
+    results.write_parts([experiment], tmp_path)
+    assert list(json.loads((folder / "tiny" / "runs.json").read_text())) == [NAMES[2]]
+
+
+def test_runs_of_other_code_are_kept_if_they_come_out_the_same(
+    results: ModuleType, folder: Path, tmp_path: Path
+) -> None:
+    import ages
+
+    experiment = results.read("tiny", folder)
+    job = experiment.jobs[0]
+    place = job.place(tmp_path)
+
+    def made_by_other_code() -> None:
+        results.carried_out(job, tmp_path, code("redteam"))
+        head = json.loads((place / "run.json").read_text())
+        head["versions"].update(code="0123456789ab", commit="0" * 12)
+        del head["config"]["late"]  # which that code had not yet
+        (place / "run.json").write_text(json.dumps(head))
+        assert not results.finished(job, tmp_path)
+
+    made_by_other_code()
+    before = (place / "records.jsonl").read_bytes()
+    assert "kept" in results.carried_out(job, tmp_path, code("redteam"), True).text
+    assert results.finished(job, tmp_path)
+    assert (place / "records.jsonl").read_bytes() == before
+
+    results.write_parts([experiment], tmp_path)
+    run = json.loads((folder / "tiny" / "runs.json").read_text())[job.name]
+    assert run["versions"]["code"] == "0123456789ab"
+    assert run["replayed"] == {"rounds": 3, "versions": {**run["versions"], **run["replayed"]["versions"]}}
+    assert run["replayed"]["versions"]["code"] == code()
+    assert [part.code for part in ages.parts(experiment)] == [code()]
+
+    # What does not come out the same is made anew, and so is everything where nobody asks for more.
+    lines = before.splitlines()
+    second = json.loads(lines[1])
+    second["train_loss"] += 1e-12
+    (place / "records.jsonl").write_text(
+        "\n".join([lines[0].decode(), json.dumps(second), *map(bytes.decode, lines[2:])]) + "\n"
+    )
+    results.kept.forget(place)
+    assert "best" in results.carried_out(job, tmp_path, code("redteam"), True).text
+    assert json.loads((place / "run.json").read_text())["versions"]["code"] == code()
+    made_by_other_code()
+    assert "best" in results.carried_out(job, tmp_path, code("redteam")).text
+
+
+def test_another_specification_is_not_kept(results: ModuleType, folder: Path, tmp_path: Path) -> None:
+    job = results.read("tiny", folder).jobs[0]
+    results.carried_out(job, tmp_path, code("redteam"))
+    place = job.place(tmp_path)
+    assert results.kept.whole(job.spec, place)
+    assert not results.kept.whole(job.spec.model_copy(update={"batch_size": 5}), place)
+    assert not results.kept.whole(job.spec.model_copy(update={"rounds": 6}), place)
