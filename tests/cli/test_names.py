@@ -27,6 +27,7 @@ OTHER = {
     "byzantine_data": "all",
     "batch_norm": "frozen",
     "root": 50,
+    "root_apart": True,
     "seed": 1,
 }
 SAME = {"rounds": 7, "evaluate_every": 3, "data_path": "elsewhere"}

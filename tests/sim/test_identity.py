@@ -43,6 +43,7 @@ OTHERS: dict[str, Any] = {
     "late": 0.1,
     "batch_norm": "frozen",
     "root": 11,
+    "root_apart": True,
     "seed": 4,
     "device": "meta",
     "threads": 2,
@@ -52,6 +53,7 @@ BY_NAME: dict[str, set[str]] = {
     "data": {"shards"},
     "seed": {"seed", "initial parameters", "root"},
     "batch_norm": {"batch norm"},
+    "root_apart": {"shards"},
 }
 
 

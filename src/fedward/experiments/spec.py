@@ -77,6 +77,7 @@ class RunSpec(BaseModel):
     byzantine_data: Literal["own", "all"] = "own"
     batch_norm: Literal["mean", "frozen"] = "mean"
     root: int = Field(100, ge=1)
+    root_apart: bool = False
     evaluate_every: int = Field(20, ge=1)
     seed: int = Field(0, ge=0)
     device: str = "cpu"
@@ -251,6 +252,7 @@ class RunSpec(BaseModel):
             late=self.late,
             batch_norm=self.batch_norm,
             root=self.root,
+            root_apart=self.root_apart,
             seed=self.seed,
             device=self.device,
             threads=threads,
