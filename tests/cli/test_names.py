@@ -26,6 +26,7 @@ OTHER = {
     "partition": "s-fraction:s=0.5",
     "byzantine_data": "all",
     "batch_norm": "frozen",
+    "forge": "both",
     "root": 50,
     "seed": 1,
 }

@@ -42,6 +42,7 @@ OTHERS: dict[str, Any] = {
     "dropout": 0.1,
     "late": 0.1,
     "batch_norm": "frozen",
+    "forge": "both",
     "root": 11,
     "seed": 4,
     "device": "meta",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..stack import Layout
 from .tally import Tally
 
-BATCH_NORM = ("mean", "frozen")
+BATCH_NORM = ("mean", "robust", "frozen")
 EVALUATION_BATCH = 1000
 """Samples that are evaluated at a time."""
 
@@ -46,9 +46,9 @@ class LocalModel:
     Args:
         module: copied.
         device: where it works.
-        batch_norm: what becomes of running statistics: "mean", they follow a client's batches, and the server takes
-            the mean of those of accepted clients; "frozen", they stay as the module has them and normalise training
-            too. A mean is not robust: what an accepted client says of its statistics counts.
+        batch_norm: what becomes of running statistics: "mean" and "robust", they follow a client's batches, and the
+            server takes a mean or medians of what clients send; "frozen", they stay as the module has them and
+            normalise training too. A mean is not robust: what an accepted client says of its statistics counts.
 
     Raises:
         ValueError: another policy.
