@@ -25,7 +25,7 @@ class Inputs(Protocol):
         """Some of them, by a slice or a tensor of numbers."""
 
 
-BATCH_NORM = ("mean", "frozen")
+BATCH_NORM = ("mean", "robust", "frozen")
 EVALUATION_BATCH = 1000
 """Samples that are evaluated at a time."""
 
@@ -59,9 +59,9 @@ class LocalModel:
     Args:
         module: copied.
         device: where it works.
-        batch_norm: what becomes of running statistics: "mean", they follow a client's batches, and the server takes
-            the mean of those of accepted clients; "frozen", they stay as the module has them and normalise training
-            too. A mean is not robust: what an accepted client says of its statistics counts.
+        batch_norm: what becomes of running statistics: "mean" and "robust", they follow a client's batches, and the
+            server takes a mean or medians of what clients send; "frozen", they stay as the module has them and
+            normalise training too. A mean is not robust: what an accepted client says of its statistics counts.
 
     Raises:
         ValueError: another policy.
@@ -79,8 +79,11 @@ class LocalModel:
         named = {k: p for k, p in self.module.named_parameters() if p.requires_grad}
         self.layout = Layout.of(named, buffers=None)
         self.parameters = list(named.values())
-        # Convolutions over small channels are up to twice as fast on the CPU with channels last.
-        self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+        # Convolutions over small channels are up to twice as fast on the CPU with channels last. But there PyTorch's
+        # GroupNorm crashes in its backward pass where what it is given needs no gradient, as after frozen layers.
+        frozen = len(named) < sum(1 for _ in self.module.parameters())
+        if not (frozen and any(isinstance(part, nn.GroupNorm) for part in self.module.modules())):
+            self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
         running = {k: b for k, b in self.module.named_buffers() if b.is_floating_point()}
         self.buffer_layout = Layout.of(running, buffers=None) if running else None
         self._running = list(running.values())

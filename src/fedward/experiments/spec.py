@@ -24,6 +24,7 @@ from ..registry.naming import unknown
 from ..registry.notation import describe, dotted, parse, recipe
 from ..sim import Dataset, Partition, ServerSGD, Simulation, build_model, federate, load
 from ..sim.cohort import byzantine_ids
+from ..sim.running import Forge
 from .expected import Answers
 
 _LONGEST = 160  # bytes of a file name; file systems take 255
@@ -75,8 +76,10 @@ class RunSpec(BaseModel):
     weight_decay: float | None = Field(None, ge=0)
     partition: str = "iid"
     byzantine_data: Literal["own", "all"] = "own"
-    batch_norm: Literal["mean", "frozen"] = "mean"
+    batch_norm: Literal["mean", "robust", "frozen"] = "mean"
+    forge: Forge = "rows"
     root: int = Field(100, ge=1)
+    root_apart: bool = False
     evaluate_every: int = Field(20, ge=1)
     seed: int = Field(0, ge=0)
     device: str = "cpu"
@@ -256,7 +259,9 @@ class RunSpec(BaseModel):
             dropout=self.dropout,
             late=self.late,
             batch_norm=self.batch_norm,
+            forge=self.forge,
             root=self.root,
+            root_apart=self.root_apart,
             seed=self.seed,
             device=self.device,
             threads=threads,
