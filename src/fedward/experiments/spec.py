@@ -79,6 +79,7 @@ class RunSpec(BaseModel):
     batch_norm: Literal["mean", "robust", "frozen"] = "mean"
     forge: Forge = "rows"
     root: int = Field(100, ge=1)
+    root_apart: bool = False
     evaluate_every: int = Field(20, ge=1)
     seed: int = Field(0, ge=0)
     device: str = "cpu"
@@ -254,6 +255,7 @@ class RunSpec(BaseModel):
             batch_norm=self.batch_norm,
             forge=self.forge,
             root=self.root,
+            root_apart=self.root_apart,
             seed=self.seed,
             device=self.device,
             threads=threads,
