@@ -77,7 +77,9 @@ def _(value: FederatedData) -> dict[str, str]:
 
 @identified.register
 def _(value: Loop) -> dict[str, str]:
-    return {"model": value.description, "initial parameters": _checksum(value.initial())}
+    # Frozen parameters are in no row, and yet everything depends on them.
+    frozen = [p.detach() for p in value.local.module.parameters() if not p.requires_grad]
+    return {"model": value.description, "initial parameters": _checksum(value.initial(), *frozen)}
 
 
 def _checksum(*tensors: Tensor) -> str:
