@@ -18,7 +18,7 @@ from .server import ServerSGD
 
 UNCOUNTED = frozenset({"threads"})
 """Arguments of a simulation that change nothing in its results."""
-LATER: Mapping[str, Any] = {"forge": "rows"}
+LATER: Mapping[str, Any] = {"forge": "rows", "batch norm": "mean"}
 """What checkpoints have no word of that were written before there was a choice, with what every run was then."""
 
 
