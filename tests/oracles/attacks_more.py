@@ -378,6 +378,49 @@ def attack_agr_tailored(
     return copies(mean(G) + best * np.array(p, dtype=np.float64), f)
 
 
+def tailored_harm(
+    G: ArrayLike,
+    f: int,
+    p: ArrayLike,
+    gamma: float,
+    aggregate: Callable[[Matrix], Vector],
+    admits: Callable[[Matrix], bool],
+) -> float:
+    """norm(aggregate(all rows) - mean(G)) with f rows mean(G) + gamma p first; -inf if none of them is admitted."""
+    rows = as_rows(G)
+    centre = mean(rows)
+    everybody = np.concatenate([copies(centre + gamma * np.array(p, dtype=np.float64), f), rows])
+    return norm(aggregate(everybody) - centre) if admits(everybody) else -math.inf
+
+
+def tailored_gamma(
+    G: ArrayLike,
+    f: int,
+    p: ArrayLike,
+    agnostic: float,
+    aggregate: Callable[[Matrix], Vector],
+    admits: Callable[[Matrix], bool] = lambda rows: True,
+) -> float:
+    """Shejwalkar & Houmansadr 2021, equation 1: the gamma that a search by halving finds, or the agnostic one.
+
+    Min-Max's halving search from 10, where gamma succeeds if a forged row is admitted and the harm exceeds the largest
+    so far, 0 at first. The agnostic gamma is taken if nothing succeeds or if it does more harm.
+    """
+    highest = 0.0
+
+    def success(value: float) -> bool:
+        nonlocal highest
+        found = tailored_harm(G, f, p, value, aggregate, admits)
+        if found > highest * (1 + 1e-9):
+            highest = found
+            return True
+        return False
+
+    gamma = gamma_search(success)
+    without = tailored_harm(G, f, p, agnostic, aggregate, admits)
+    return agnostic if gamma == 0 or without > highest * (1 + 1e-9) else gamma
+
+
 # --- PoisonedFL ---------------------------------------------------------------------------------------
 
 
