@@ -54,7 +54,7 @@ def score(run: RunData, name: str) -> Figure:
     return {"data": data, "layout": layout}
 
 
-def spread(run: RunData, name: str) -> str:
+def range_in_words(run: RunData, name: str) -> str:
     """One sentence: between what numbers a score was over all rounds, on each side."""
     byzantine = set(run.byzantine_ids)
     known: dict[str, list[float]] = {"honest": [], "byzantine": []}
