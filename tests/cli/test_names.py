@@ -28,6 +28,7 @@ OTHER = {
     "batch_norm": "frozen",
     "forge": "both",
     "root": 50,
+    "root_apart": True,
     "seed": 1,
 }
 SAME = {"rounds": 7, "evaluate_every": 3, "data_path": "elsewhere"}

@@ -118,6 +118,7 @@ def run(
         str | None, typer.Option(help="What byzantine clients forge: rows, both (running statistics too), statistics.")
     ] = None,
     root: Annotated[int | None, typer.Option(help="Samples of the server's own, for rules that use them.")] = None,
+    root_apart: Annotated[bool | None, typer.Option(help="Whether no client trains on the server's samples.")] = None,
     evaluate_every: Annotated[int | None, typer.Option(help="Rounds between tests and checkpoints.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...")] = None,

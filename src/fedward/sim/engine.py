@@ -28,12 +28,14 @@ from .parallel import Parallel
 from .phases import Evaluated, Phases, Stepped
 from .progress import SAVED, Progress
 from .record import Record, by_client, reasons_of, share
-from .root import root_split
+from .root import root_split, without_root
 from .running import Forge
 from .server import ServerSGD
 
 _LENIENT = frozenset({"model", "byzantine", "device"})
 """Arguments that may be more than their annotation says, such as a set of clients: whoever reads them checks them."""
+_TOLD_BY_OTHERS = frozenset({"model", "root_apart"})
+"""Arguments that a run's identity has under other names: the backend's model, the shards without the root samples."""
 
 
 class Simulation:
@@ -62,6 +64,8 @@ class Simulation:
         forge: what byzantine clients forge: "rows"; "both", their running statistics too, by the same factors; or
             "statistics" alone beside honest rows.
         root: training samples that the server has as well, for rules that judge clients by data of its own.
+        root_apart: whether these are taken out of the shards of all clients, whatever the rule, so that rules which use
+            them and rules which do not are compared on the same training data.
         seed: of everything random.
         device: where models, data and rows live.
         threads: at most so many clients work at once on a CPU; as many as PyTorch has threads if None. Results do not
@@ -88,6 +92,7 @@ class Simulation:
         batch_norm: str = "mean",
         forge: Forge = "rows",
         root: int = 100,
+        root_apart: bool = False,
         seed: int = 0,
         device: torch.device | str = "cpu",
         threads: int | None = None,
@@ -96,6 +101,8 @@ class Simulation:
         for name, parameter in parameters_of(Simulation).items():
             if name not in _LENIENT:
                 check_value("Simulation", name, given[name], parameter.takes)
+        if root_apart:
+            data = without_root(data, root, Context(seed=seed))
         self.data = data
         self.rule = rule
         self.attack = attack or NoAttack()
@@ -294,7 +301,7 @@ class Simulation:
     @cached_property
     def identity(self) -> dict[str, Any]:
         """All that a run depends on, so that a checkpoint is never resumed with anything else."""
-        names = inspect.signature(Simulation).parameters.keys() - UNCOUNTED - {"model"}
+        names = inspect.signature(Simulation).parameters.keys() - UNCOUNTED - _TOLD_BY_OTHERS
         return identity_of({"model": self.backend, **{name: getattr(self, name) for name in sorted(names)}})
 
     def _save(self, path: Path) -> None:
