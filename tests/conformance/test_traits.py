@@ -20,6 +20,7 @@ from tests.conformance.test_wrappers import WRAPPERS
 MARKS: dict[str, Any] = {
     "history": True,
     "bound": fw.Bound(3, 5),
+    "definition": fw.Bound(1, 5),
     "passes": 7,
     "properties": frozenset({"scale"}),
     "root_data": True,
@@ -34,6 +35,7 @@ MARKS: dict[str, Any] = {
     "sends": "gradient",
     "talks": True,
     "by_class": 3,
+    "draw": "random",
 }
 """A value of each trait that changes something when it is merged."""
 

@@ -222,15 +222,17 @@ class Robust(Screened):
         before = self._remembered()
         arrays: ArrayRecord | None = None
         skipped: str | None = None
+        note = ""
         try:
-            found, arrays = self._judge(number, sound=sound, drops=drops, messages=messages, model=model)
+            found, arrays, note = self._judge(number, sound=sound, drops=drops, messages=messages, model=model)
         except BaseException as error:
             self._go_back(before)
             if not isinstance(error, Exception):
                 raise
             skipped = str(error) if isinstance(error, _KeptError | BoundError) else told(error)
             found = verdicts([*drops, *_unused(sound)])
-        audit = Audit(round=number, rule=self._rule, verdicts=found, skipped=skipped, seconds=perf_counter() - start)
+        seconds = perf_counter() - start
+        audit = Audit(round=number, rule=self._rule, verdicts=found, skipped=skipped, seconds=seconds, note=note)
         numbers = audit.metrics()
         metrics = self._summary(self._train_metrics, [r for r in sound if r.node in set(audit.kept)])
         self._keep(audit, arrays, model)
@@ -249,8 +251,8 @@ class Robust(Screened):
 
     def _judge(
         self, number: int, *, sound: list[Reply], drops: list[Drop], messages: Sequence[Message], model: SentModel
-    ) -> tuple[tuple[Verdict, ...], ArrayRecord]:
-        """What became of each node, and the model after this round.
+    ) -> tuple[tuple[Verdict, ...], ArrayRecord, str]:
+        """What became of each node, the model after this round, and what the rule notes of it.
 
         Raises:
             _KeptError, BoundError: the model stays as it was, for a reason that is no fault of the rule's.
@@ -271,7 +273,7 @@ class Robust(Screened):
         settled = model.settled(arrays, [reply.buffers for reply in accepted], weights)
         if not (finite(settled) and finite_memory(self._optimiser)):
             raise _KeptError(f"{type(self._optimiser).__name__}'s step or memory is not finite")
-        return verdicts(drops, result), settled
+        return verdicts(drops, result), settled, result.note
 
     def _heard(self, reply: Reply) -> dict[str, Any]:
         """What a rule is told of a node: all that it says, and its examples by the name that rules know."""

@@ -22,6 +22,7 @@ from ..registry.parameters import check_value, parameters_of
 from .backends import Backend
 from .checkpoint import load_checkpoint, save_checkpoint
 from .cohort import Arrivals, Cohort, byzantine_ids
+from .enough import check_rows
 from .identity import UNCOUNTED, identity_of
 from .parallel import Parallel
 from .phases import Evaluated, Phases, Stepped
@@ -62,7 +63,7 @@ class Simulation:
             depend on it.
 
     Raises:
-        BoundError: too few clients a round for the rule.
+        BoundError: too few clients a round for the rule, or too few rows of a class where rounds have classes.
         ValueError: other arguments out of bounds.
     """
 
@@ -119,7 +120,7 @@ class Simulation:
             late=late,
             device=self.device,
         )
-        rule.check(self._cohort.fewest)
+        check_rows(rule, self._cohort)
         self.root = root_split(data.dataset.train, root, Context(seed=seed)) if rule.traits().root_data else None
         self._phases = Phases(
             cohort=self._cohort,
