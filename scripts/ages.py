@@ -40,7 +40,7 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What is to be said of a folder: nothing of one that this code has made, else older, unknown or wrong."""
+    """What is to be said of a folder: nothing of one that this code has made, else older, unknown, not run or wrong."""
 
     kind: str
     text: str = ""
@@ -81,6 +81,8 @@ def verdict(experiment: Experiment) -> Verdict:
     """Whether a folder is of one code, and of this one."""
     found = parts(experiment)
     remedy = f'make results ONLY="{experiment.name}"'
+    if not found and not any(experiment.folder.glob("*.json")):
+        return Verdict(kind="not run", text=f"results/{experiment.name} is not run yet: {remedy}")
     if not found:
         return Verdict(kind="wrong", text=f"results/{experiment.name} has no figures: {remedy}")
     known = [part for part in found if part.code is not None]

@@ -7,6 +7,7 @@ from pathlib import Path
 import fedward as fw
 from fedward.core import reads
 from fedward.registry.entries import Entry
+from fedward.registry.notation import short_for
 
 PAGE = Path(__file__).parents[1] / "docs" / "catalogue.md"
 
@@ -34,8 +35,8 @@ only their own (`own`). Attacks made of attacks nest: `schedule:attacks=(0: no-a
 
 Where a paper and its code differ, the docstring (`help(fw.rules.SignGuard)`) says how, and `variant="official"` or an
 argument of its own is the other one. The default is the paper, but where the paper's print does not do what its text
-says (SIREN's alarms and rollback, the order of DeSGD's momentum: `printed` is the print); where versions of a paper
-differ, the docstring says which one it is.
+says (SIREN's alarms and rollback, the order of DeSGD's momentum: `printed` is the print; SIREN's award: `alarm rounds`
+is the letter); where versions of a paper differ, the docstring says which one it is.
 """
 
 OUT_OF_SCOPE = """## Out of scope
@@ -61,6 +62,7 @@ def _arguments(entry: Entry) -> str:
 
 def _row(entry: Entry) -> list[str]:
     first = f"`{entry.name}`" + (f" ({_arguments(entry)})" if entry.arguments else "")
+    first += "".join(f"; `{alias}` is `{text}`" for alias, text in short_for(entry).items())
     cells = [first, entry.summary, entry.paper]
     if entry.kind == "client":
         return cells

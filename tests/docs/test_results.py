@@ -29,6 +29,9 @@ UNKNOWN = frozenset(
     }
 )
 
+# Specified, and not run yet. A folder that has figures goes off this list.
+NOT_RUN = frozenset({"desgd-cnn"})
+
 TINY = """
 [all]
 data = "fashion-mnist-subset"
@@ -65,6 +68,10 @@ def test_a_folder_of_results_is_of_this_code(name: str, ages: ModuleType) -> Non
     if verdict.kind == "unknown":
         assert name in UNKNOWN, verdict.text
         pytest.skip(verdict.text)
+    if verdict.kind == "not run":
+        assert name in NOT_RUN, verdict.text
+        pytest.skip(verdict.text)
+    assert name not in NOT_RUN, f"{name} has figures: take it off the list above"
     assert name not in UNKNOWN, f"{name} says what made it: take it off the list above"
     if verdict.kind == "older":
         pytest.skip(verdict.text)
@@ -97,6 +104,9 @@ def test_what_is_said_of_the_age_of_a_folder(ages: ModuleType, tmp_path: Path) -
     assert said("some unknown", {**now, "commit": "f" * 12}, {"fedward": "0.1.0"})[0] == "wrong"
     assert said("unknown", {"fedward": "0.1.0"}, None)[0] == "unknown"
     assert said("nothing")[0] == "wrong"
+    (written(tmp_path / "specified") / "tiny" / "runs.json").unlink()
+    found = ages.verdict(ages.read("tiny", tmp_path / "specified"))
+    assert (found.kind, "not run yet" in found.text) == ("not run", True)
 
 
 def test_a_run_that_other_code_has_gone_on_with_is_of_several_codes(ages: ModuleType, tmp_path: Path) -> None:

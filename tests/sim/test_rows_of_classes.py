@@ -15,7 +15,8 @@ import fedward as fw
 from fedward import attacks, mixers, rules
 from fedward.clients import ClassMomentum
 from fedward.core import BEYOND
-from fedward.data.dataset import Dataset, FederatedData, Split, federate
+from fedward.data.dataset import Dataset, FederatedData, Split
+from fedward.data.dealing import federate
 from fedward.data.partition import KClasses
 from fedward.experiments.spec import SpecError, make_spec
 

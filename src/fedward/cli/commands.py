@@ -15,13 +15,13 @@ import typer
 
 from .. import catalogue
 from ..core import reads
-from ..data.sources import SOURCES
+from ..data.named import KNOWN
 from ..experiments.pool import Failed, cores
 from ..experiments.run import Summary, execute, in_folders, run_grid
 from ..experiments.spec import RunSpec, SpecError, each_rule, file_name, load_spec, make_spec
 from ..redteam import EVERYTHING, Examination, examination_steps, examine, examine_all
 from ..registry.entries import Entry
-from ..registry.notation import parse
+from ..registry.notation import parse, short_for
 from ..report import write_examinations, write_report
 from . import display
 from .terminal import say_error
@@ -144,7 +144,7 @@ def list_(what: str, as_json: bool) -> None:
     if what == "data":
         rows = [{"name": e.name, "source": _place(e)} for e in entries]
     elif what == "models":
-        rows = [{"name": e.name, "parameters": f"{_size(e):,}"} for e in entries]
+        rows = [{"name": e.name, "parameters": _size(e)} for e in entries]
     elif as_json:
         rows = [_entry_json(e) for e in entries]
     else:
@@ -160,15 +160,17 @@ def list_(what: str, as_json: bool) -> None:
 
 def _place(entry: Entry) -> str:
     """Where a data set comes from."""
-    source = next((source for source in SOURCES if source.name == entry.name), None)
+    source = KNOWN.get(entry.name)
     if source is None:
         return entry.summary
     return "part of the package" if source.packaged else source.remedy()
 
 
-def _size(entry: Entry) -> int:
-    """How many parameters a model has."""
-    return sum(p.numel() for p in entry.build().parameters())
+def _size(entry: Entry) -> str:
+    """How many parameters a model has; of one that is another library's, what it must be told."""
+    if ... in entry.arguments.values():
+        return f"those of {', '.join(name for name, default in entry.arguments.items() if default is ...)}=..."
+    return f"{sum(p.numel() for p in entry.build().parameters()):,}"
 
 
 def _spec_keys(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -214,7 +216,8 @@ def _entry_json(entry: Entry) -> dict[str, Any]:
     arguments = {k: None if v is ... else str(v) for k, v in entry.arguments.items()}
     first = {key: getattr(entry, key) for key in ("name", "kind", "summary", "paper", "bound", "definition")}
     last = {key: getattr(entry, key) for key in ("passes", "complexity", "needs_f", "history", "root_data")}
-    return {**first, "statistics": reads(entry.build()), **last, "arguments": arguments}
+    read = reads(entry.build())
+    return {**first, "statistics": read, **last, "arguments": arguments, "aliases": short_for(entry)}
 
 
 def _choices(rules: list[str], attacks: list[str]) -> Iterator[dict[str, str]]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..core import EXAMPLES, Context, State, Whole
 from ..registry.component import Component
-from .model import LocalModel
+from .model import Inputs, LocalModel
 
 Poison = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -25,14 +25,14 @@ class Shard:
     """A client's own samples.
 
     Args:
-        inputs, labels: samples, of which the client may hold only some.
+        inputs, labels: samples, of which the client may hold only some; inputs may be read batch by batch.
         places: which, as int64 indices; all if None.
         device: where batches go; where the samples are if None.
     """
 
     def __init__(
         self,
-        inputs: Tensor,
+        inputs: Inputs,
         labels: Tensor,
         places: Tensor | None = None,
         device: torch.device | str | None = None,
@@ -111,15 +111,15 @@ class Task:
         """Of what is random in the model in this round."""
         return self.context.draw_seed(f"model of client {self.client}")
 
-    def batches(self, batch_size: int, count: int, name: str = "") -> Iterator[Tensor]:
+    def batches(self, batch_size: int, count: int, name: str = "", *, drop_last: bool = True) -> Iterator[Tensor]:
         """Sample numbers of this round's ``count`` batches: int64.
 
         The client walks through its shard in a fresh random order every epoch, and each round begins where the last one
-        ended; a last batch that would be short is left out, and a shard smaller than a batch is one batch. A function
-        of seed, client and round alone.
+        ended; a last batch that would be short is left out, or with ``drop_last=False`` trained on as it is, and a
+        shard smaller than a batch is one batch. A function of seed, client and round alone.
         """
         size = len(self.shard)
-        per_epoch = max(size // batch_size, 1)
+        per_epoch = batches_per_epoch(batch_size, self.shard, drop_last=drop_last)
         first = self.context.round * count
         shuffled = -1  # the epoch that the order is of
         order = torch.empty(0, dtype=torch.int64)
@@ -215,9 +215,17 @@ class WithInner(Whole, Client):
         return self.inner.fresh()
 
 
-def share_of(count: int, shard: Shard) -> float:
-    """A batch of so many samples as a share of the client's; a shard that is smaller is one batch."""
-    return min(count / max(len(shard), 1), 1.0)
+def batches_per_epoch(batch_size: int, shard: Shard, *, drop_last: bool) -> int:
+    """How many batches a pass through the client's samples has; a shard that is smaller than a batch is one."""
+    whole, left = divmod(len(shard), batch_size)
+    return max(whole if drop_last or not left else whole + 1, 1)
+
+
+def share_of(batch_size: int, shard: Shard, *, drop_last: bool) -> float:
+    """A batch as a share of the client's samples, on average where one of an epoch is short."""
+    if not drop_last:
+        return 1 / batches_per_epoch(batch_size, shard, drop_last=False)
+    return min(batch_size / max(len(shard), 1), 1.0)
 
 
 def carry_out(algorithm: Client, model: LocalModel, task: Task) -> Answer:

@@ -5,23 +5,26 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from zlib import crc32
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..attacks import Attack
 from ..clients import Client
 from ..core import BoundError, Rule
 from ..failures import MendableError
+from ..models import check_model
 from ..registry.component import components_within
 from ..registry.entries import catalogue
 from ..registry.naming import unknown
-from ..registry.notation import describe, parse, recipe
+from ..registry.notation import describe, dotted, parse, recipe
 from ..sim import Dataset, Partition, ServerSGD, Simulation, build_model, federate, load
 from ..sim.cohort import byzantine_ids
+from ..sim.running import Forge
+from .devices import check_device
 from .expected import Answers
 
 _LONGEST = 160  # bytes of a file name; file systems take 255
@@ -73,8 +76,10 @@ class RunSpec(BaseModel):
     weight_decay: float | None = Field(None, ge=0)
     partition: str = "iid"
     byzantine_data: Literal["own", "all"] = "own"
-    batch_norm: Literal["mean", "frozen"] = "mean"
+    batch_norm: Literal["mean", "robust", "frozen"] = "mean"
+    forge: Forge = "rows"
     root: int = Field(100, ge=1)
+    root_apart: bool = False
     evaluate_every: int = Field(20, ge=1)
     seed: int = Field(0, ge=0)
     device: str = "cpu"
@@ -98,6 +103,12 @@ class RunSpec(BaseModel):
             raise ValueError("byzantine clients are a number, the first so many, or named, such as 3,4")
         return int(value) if len(names) == 1 else tuple(int(name) for name in names if name)
 
+    @field_validator("data", "model", "partition", mode="before")
+    @classmethod
+    def _one_spelling(cls, value: Any) -> Any:
+        """``my.module:load`` is ``my.module.load``: one run has one name."""
+        return dotted(value) if isinstance(value, str) else value
+
     @field_validator("rule", "attack", "algorithm", "partition", mode="before")
     @classmethod
     def _as_text(cls, value: Any, info: Any) -> Any:
@@ -116,7 +127,7 @@ class RunSpec(BaseModel):
     @model_validator(mode="after")
     def _parts_exist(self) -> RunSpec:
         recipe(self.data, "data set")
-        recipe(self.model, "model")
+        check_model(self.model)
         byzantine_ids(self.byzantine, self.clients)
         if self.dropout + self.late >= 1:
             raise ValueError(f"dropout and late together must stay below 1, got {self.dropout} and {self.late}")
@@ -125,7 +136,7 @@ class RunSpec(BaseModel):
         if self.make_algorithm().traits().by_class and self.late:
             raise ValueError(f"{self.algorithm} answers for the class of a round, so no answer can be late: late = 0")
         self._check_rule()
-        _check_device(self.device)
+        check_device(self.device)
         return self
 
     def _check_rule(self) -> None:
@@ -156,6 +167,20 @@ class RunSpec(BaseModel):
 
     @property
     def warning(self) -> str:
+        """What no rule, or not this one, can promise in this setting, in sentences; nothing where there is nothing."""
+        return " ".join(filter(None, (self._half_byzantine(), self._more_than_expected())))
+
+    def _half_byzantine(self) -> str:
+        """That the byzantine clients are a majority, or as good as one."""
+        answers = self.answers
+        if 2 * answers.byzantine < answers.clients:
+            return ""
+        return (
+            f"{answers.byzantine} of {answers.clients} clients are byzantine, which is half of them or more: only a "
+            "rule that has data of the server's own can tell who is honest."
+        )
+
+    def _more_than_expected(self) -> str:
         """How often more clients are byzantine than the rule expects; nothing where everybody answers, or never."""
         answers = self.answers
         rule = self.make_rule()
@@ -226,7 +251,7 @@ class RunSpec(BaseModel):
             holding_all=all_holding,
         )
         return Simulation(
-            model=lambda: build_model(self.model),
+            model=partial(build_model, self.model),
             data=data,
             rule=rule or self.make_rule(),
             attack=attack or self.make_attack(),
@@ -237,7 +262,9 @@ class RunSpec(BaseModel):
             dropout=self.dropout,
             late=self.late,
             batch_norm=self.batch_norm,
+            forge=self.forge,
             root=self.root,
+            root_apart=self.root_apart,
             seed=self.seed,
             device=self.device,
             threads=threads,
@@ -323,17 +350,6 @@ def _rule(text: Any, answers: Answers) -> Rule:
         return rule
     least: Rule = parse(text, "rule", f=answers.mean)
     return least
-
-
-def _check_device(device: str) -> None:
-    """Raise ValueError unless PyTorch can calculate there."""
-    if device == "cpu":
-        return
-    try:
-        float(torch.ones(1, device=device).sum())
-    except Exception as error:  # every kind of device has its own kind of error
-        why = str(error).partition("\n")[0].rstrip(".")
-        raise ValueError(f"device {device!r} cannot be used here: {why}; take --device cpu") from None
 
 
 def file_name(text: str) -> str:

@@ -97,6 +97,7 @@ class Cohort:
     Args:
         data, backend, clients, attack, byzantine, participation, dropout, late: as in `Simulation`.
         device: where the data live.
+        spare: whether byzantine clients are spared work that nobody would look at.
 
     Attributes:
         inbox: the rows of the round.
@@ -117,6 +118,7 @@ class Cohort:
         dropout: float,
         late: float,
         device: torch.device,
+        spare: bool = True,
     ) -> None:
         self.data = data
         self.backend = backend
@@ -125,6 +127,7 @@ class Cohort:
         self.byzantine = byzantine
         self.dropout = dropout
         self.late = late
+        self.spare = spare
         self.active = drawn_in_round(data.n, participation)
         inputs = data.dataset.train.inputs.to(device)
         labels = data.dataset.train.labels.to(device)
@@ -141,7 +144,7 @@ class Cohort:
     @property
     def _spares(self) -> bool:
         """Whether nobody would look at the work of byzantine clients, so that they need not do it."""
-        return self.attack.traits().knows == "honest" and not self.clients.traits().talks
+        return self.spare and self.attack.traits().knows == "honest" and not self.clients.traits().talks
 
     def senders(self, group: int) -> list[int]:
         """Who sends a row for this class when present: who holds samples of it, or claims to."""

@@ -23,16 +23,20 @@ from .backends import Backend
 from .checkpoint import load_checkpoint, save_checkpoint
 from .cohort import Arrivals, Cohort, byzantine_ids
 from .enough import check_rows
+from .fitting import fitting_model
 from .identity import UNCOUNTED, identity_of
 from .parallel import Parallel
 from .phases import Evaluated, Phases, Stepped
 from .progress import SAVED, Progress
 from .record import Record, by_client, reasons_of, share
-from .root import root_split
+from .root import root_split, without_root
+from .running import Forge
 from .server import ServerSGD
 
 _LENIENT = frozenset({"model", "byzantine", "device"})
 """Arguments that may be more than their annotation says, such as a set of clients: whoever reads them checks them."""
+_TOLD_BY_OTHERS = frozenset({"model", "root_apart"})
+"""Arguments that a run's identity has under other names: the backend's model, the shards without the root samples."""
 
 
 class Simulation:
@@ -43,7 +47,8 @@ class Simulation:
     gives bitwise the same run, whether or not it was interrupted in between.
 
     Args:
-        model: a module, taken with the weights it has, or a function that makes one, called under ``seed``.
+        model: a module, taken with the weights it has, or a function that makes one, called under ``seed``; it may take
+            ``shape`` (of a sample), ``classes`` and ``vocabulary``, by these names, or nothing.
         data: one shard of training data per client, and a test set.
         rule: the defence.
         attack: what byzantine clients do; nothing if None.
@@ -55,8 +60,13 @@ class Simulation:
         dropout: share of these that never answer, drawn anew each round; rounded down.
         late: share of these whose answer arrives one round late, and counts then; rounded down. Until it has arrived
             a client takes no other work.
-        batch_norm: what becomes of running statistics: "mean" of those of accepted clients, or "frozen".
+        batch_norm: what becomes of running statistics: "mean" of those of accepted clients; "robust", the bounded
+            median of everybody's, of accepted clients' under rules that judge by data of the server's; or "frozen".
+        forge: what byzantine clients forge: "rows"; "both", their running statistics too, by the same factors; or
+            "statistics" alone beside honest rows.
         root: training samples that the server has as well, for rules that judge clients by data of its own.
+        root_apart: whether these are taken out of the shards of all clients, whatever the rule, so that rules which use
+            them and rules which do not are compared on the same training data.
         seed: of everything random.
         device: where models, data and rows live.
         threads: at most so many clients work at once on a CPU; as many as PyTorch has threads if None. Results do not
@@ -70,7 +80,7 @@ class Simulation:
     def __init__(
         self,
         *,
-        model: nn.Module | Callable[[], nn.Module],
+        model: nn.Module | Callable[..., nn.Module],
         data: FederatedData,
         rule: Rule,
         attack: Attack | None = None,
@@ -81,7 +91,9 @@ class Simulation:
         dropout: float = 0.0,
         late: float = 0.0,
         batch_norm: str = "mean",
+        forge: Forge = "rows",
         root: int = 100,
+        root_apart: bool = False,
         seed: int = 0,
         device: torch.device | str = "cpu",
         threads: int | None = None,
@@ -90,6 +102,8 @@ class Simulation:
         for name, parameter in parameters_of(Simulation).items():
             if name not in _LENIENT:
                 check_value("Simulation", name, given[name], parameter.takes)
+        if root_apart:
+            data = without_root(data, root, Context(seed=seed))
         self.data = data
         self.rule = rule
         self.attack = attack or NoAttack()
@@ -101,6 +115,7 @@ class Simulation:
         self.dropout = dropout
         self.late = late
         self.batch_norm = batch_norm
+        self.forge = forge
         self.byzantine = byzantine_ids(byzantine, data.n)
         if not 0 < participation <= 1:
             raise ValueError(f"participation is a share above 0 and at most 1, got {participation}")
@@ -108,7 +123,9 @@ class Simulation:
             raise ValueError(f"dropout and late are shares, together below 1, got {dropout} and {late}")
         if late and self.clients.traits().by_class:
             raise ValueError(f"{self.clients!r} answers for the class of a round, so no answer can be late, got {late}")
-        self.backend: Backend = Parallel(_seeded(model, seed), self.device, batch_norm, threads)
+        self.backend: Backend = Parallel(fitting_model(model, data.dataset, seed), self.device, batch_norm, threads)
+        if forge == "statistics" and self.backend.buffer_layout is None:
+            raise ValueError("forge='statistics' is for a model that has running statistics, and this one has none")
         self._cohort = Cohort(
             data=data,
             backend=self.backend,
@@ -119,8 +136,10 @@ class Simulation:
             dropout=dropout,
             late=late,
             device=self.device,
+            spare=forge != "statistics",
         )
         check_rows(rule, self._cohort)
+        self.attack.check(range(data.n), self.byzantine)
         self.root = root_split(data.dataset.train, root, Context(seed=seed)) if rule.traits().root_data else None
         self._phases = Phases(
             cohort=self._cohort,
@@ -129,6 +148,8 @@ class Simulation:
             server=self.server,
             root=self.root,
             seed=seed,
+            batch_norm=batch_norm,
+            forge=forge,
         )
         self.progress = Progress(
             round=0,
@@ -208,7 +229,8 @@ class Simulation:
             arrivals = phases.collect(drawn, now)
         with clock("attack"):
             context = phases.hear(arrivals, drawn)
-            attack_state = phases.attacked(arrivals, context, now)
+            attacked = phases.attacked(arrivals, context, now)
+            arrivals = attacked.arrivals
             updates = phases.stack(arrivals)
         with clock("aggregate"):
             judged = phases.judge(updates, context, now)
@@ -229,7 +251,7 @@ class Simulation:
             velocity=stepped.velocity,
             buffers=stepped.buffers,
             rule_state=judged.state,
-            attack_state=attack_state,
+            attack_state=attacked.state,
             client_states=arrivals.states,
             late=arrivals.postponed,
             records=(*now.records, record),
@@ -280,7 +302,7 @@ class Simulation:
     @cached_property
     def identity(self) -> dict[str, Any]:
         """All that a run depends on, so that a checkpoint is never resumed with anything else."""
-        names = inspect.signature(Simulation).parameters.keys() - UNCOUNTED - {"model"}
+        names = inspect.signature(Simulation).parameters.keys() - UNCOUNTED - _TOLD_BY_OTHERS
         return identity_of({"model": self.backend, **{name: getattr(self, name) for name in sorted(names)}})
 
     def _save(self, path: Path) -> None:
@@ -298,16 +320,3 @@ class _Clock:
         start = time.perf_counter()
         yield
         self.seconds[phase] = time.perf_counter() - start
-
-
-def _seeded(model: nn.Module | Callable[[], nn.Module], seed: int) -> nn.Module:
-    if isinstance(model, nn.Module):
-        return model
-    if not callable(model):
-        raise ValueError(f"Simulation: model is a module or a function that makes one, got {model!r}")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(Context(seed=seed).draw_seed("model"))
-        made = model()
-    if not isinstance(made, nn.Module):
-        raise ValueError(f"Simulation: model is a module or a function that makes one, and {model!r} made {made!r}")
-    return made

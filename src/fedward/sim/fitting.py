@@ -1,0 +1,61 @@
+"""The model of a simulation, made for its data and tried on one sample of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from ..core import Context
+from ..data.dataset import Dataset
+from ..models import make_model
+
+
+def fitting_model(model: nn.Module | Callable[..., nn.Module], dataset: Dataset, seed: int) -> nn.Module:
+    """The module itself, or what the function makes of the shape of samples, the number of classes, and the seed.
+
+    Raises:
+        ValueError: it is neither, it cannot take the samples, or its output does not fit the classes.
+    """
+    made = model if isinstance(model, nn.Module) else _made(model, dataset, seed)
+    _check_fit(made, dataset)
+    return made
+
+
+def _made(model: Callable[..., nn.Module], dataset: Dataset, seed: int) -> nn.Module:
+    if not callable(model):
+        raise ValueError(f"Simulation: model is a module or a function that makes one, got {model!r}")
+    shape = tuple(dataset.train.inputs.shape[1:])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(Context(seed=seed).draw_seed("model"))
+        try:
+            return make_model(model, shape, dataset.classes, dataset.vocabulary)
+        except TypeError as error:
+            raise ValueError(f"Simulation: {model!r} makes no model of samples of shape {shape}: {error}") from error
+
+
+def _check_fit(model: nn.Module, dataset: Dataset) -> None:
+    """Try the model on one sample, without leaving a trace in it or in PyTorch's generator."""
+    sample = dataset.train.inputs[:1]
+    was_training = {part: part.training for part in model.modules()}
+    try:
+        device = next(model.parameters(), sample).device
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            output = model.eval()(sample.to(device))
+    except (RuntimeError, IndexError, TypeError, ValueError) as error:
+        shape = tuple(sample.shape[1:])
+        raise ValueError(
+            f"the model cannot take a sample of shape {shape} and type {sample.dtype}: {str(error).splitlines()[0]}; "
+            f"build it for such samples (a factory may take shape and classes), or take another model"
+        ) from error
+    finally:
+        for part, training in was_training.items():
+            part.training = training
+    wanted = (len(sample), dataset.classes)
+    if not isinstance(output, Tensor) or output.ndim != 2 or output.shape[1] < dataset.classes:
+        found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        raise ValueError(
+            f"the model gives {found} for one sample, and {dataset.classes} classes need logits of shape {wanted}: "
+            "build it for that many classes (a factory may take shape and classes)"
+        )
