@@ -227,7 +227,6 @@ class Robust(Screened):
         before = self._remembered()
         arrays: ArrayRecord | None = None
         skipped: str | None = None
-        note = ""
         try:
             found, arrays, note = self._judge(number, sound=sound, drops=drops, messages=messages, model=model)
         except BaseException as error:
@@ -235,13 +234,12 @@ class Robust(Screened):
             if not isinstance(error, Exception):
                 raise
             skipped = str(error) if isinstance(error, _KeptError | BoundError) else told(error)
-            found = verdicts([*drops, *_unused(sound)])
+            found, note = verdicts([*drops, *_unused(sound)]), ""
         seconds = perf_counter() - start
         audit = Audit(round=number, rule=self._rule, verdicts=found, skipped=skipped, seconds=seconds, note=note)
-        numbers = audit.metrics()
         metrics = self._summary(self._train_metrics, [r for r in sound if r.node in set(audit.kept)])
         self._keep(audit, arrays, model)
-        return arrays, MetricRecord({**metrics, **numbers})
+        return arrays, MetricRecord({**metrics, **audit.metrics()})
 
     def _model_of(self, arrays: ArrayRecord) -> SentModel:
         return SentModel(arrays, self._buffers, self._integers)
