@@ -105,6 +105,8 @@ class Traits:
         root_data: whether a rule's decisions need the server's own data, through `Context.evaluator`.
         by_client: whether a rule uses the clients' ids: memory per client, a client trusted by name.
         server_rows: whether a rule's output holds something besides the clients' rows: a previous aggregate, noise.
+        selects: whether a rule drops clients, by giving them no weight, so that it can stand as a filter before another
+            rule: ``sign-guard >> median``.
         recorded: names of a rule's scores that a run's records keep.
         diagonal: whether a mixer's matrix M is diagonal and at least 0.
         keeps_clients: whether row i of a mixer's M @ G still stands for client i.
@@ -132,6 +134,7 @@ class Traits:
     root_data: bool = field(default=False, metadata={"merge": any})
     by_client: bool = field(default=False, metadata={"merge": any})
     server_rows: bool = field(default=False, metadata={"merge": any})
+    selects: bool = field(default=False, metadata={"merge": all})
     recorded: tuple[str, ...] = field(default=(), metadata={"merge": _union})
 
     # Of mixers.
@@ -165,7 +168,7 @@ MERGES: Mapping[str, Callable[[Sequence[Any]], Any]] = MappingProxyType(
 )
 """How each trait of parts becomes the whole's: from the values to the value."""
 
-WHOLE = Traits(properties=CLAIMS, diagonal=True, keeps_clients=True, knows=None)
+WHOLE = Traits(properties=CLAIMS, selects=True, diagonal=True, keeps_clients=True, knows=None)
 """What is made of other components adds nothing by itself: merged with the traits of parts, it changes none."""
 
 
