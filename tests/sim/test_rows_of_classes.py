@@ -133,6 +133,19 @@ def test_the_class_with_the_fewest_rows_counts_wherever_it_comes() -> None:
             simulation(rule=rules.ClassWise(base=rules.Mean()), clients=algorithm, **made)
 
 
+def test_a_class_with_too_many_rows_is_refused_as_well() -> None:
+    labels = DATASET.train.labels
+    shards = []
+    for client in range(8):
+        own = torch.arange(30 * client, 30 * client + 30)
+        shards.append(own[(labels[own] != 3) | (client < 5)])
+    made = {"data": FederatedData(dataset=DATASET, shards=tuple(shards)), "attack": None, "byzantine": 0}
+    rule = rules.ClassWise(base=rules.SMEA(f=2, limit=12))  # 10 subsets of 5 rows, 28 of 8
+    for classes in (1, 2):
+        with pytest.raises(fw.BoundError, match=r"would try 28 subsets of 8 clients"):
+            simulation(rule=rule, clients=ClassMomentum(batch_size=5, classes=classes), **made)
+
+
 def test_byzantine_clients_count_for_the_classes_that_they_send() -> None:
     """Spared their work they claim every class; those that work send what they hold."""
     own = federate(DATASET, 12, KClasses(k=2))  # each class is held by 6 of 12, byzantine ones among them
