@@ -208,6 +208,14 @@ def test_a_specification_of_too_few_rows_is_refused_before_the_run(algorithm: st
         mixed.simulation()
 
 
+def test_a_round_of_several_classes_has_more_rows_than_clients() -> None:
+    few = {**DESGD, "clients": 8, "byzantine": 1, "partition": "iid", "rule": "krum:f=4"}
+    with pytest.raises(SpecError, match="got 8"):
+        make_spec(few)
+    run = make_spec({**few, "algorithm": "class-momentum:classes=3"}).simulation()
+    assert [(record.skipped, len(run.rows)) for record in run.run(2)] == [(None, 24)] * 2
+
+
 def test_the_most_that_a_rule_takes_goes_by_the_bound_that_it_has() -> None:
     some = {"participation": 0.2}  # 10 of 50 answer; 5 byzantine ones are exceeded in one round of a hundred
     assert make_spec({**some, "rule": "krum"}).resolved()["rule"] == "krum:f=3"
