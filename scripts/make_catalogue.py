@@ -7,6 +7,7 @@ from pathlib import Path
 import fedward as fw
 from fedward.core import reads
 from fedward.registry.entries import Entry
+from fedward.registry.notation import short_for
 
 PAGE = Path(__file__).parents[1] / "docs" / "catalogue.md"
 
@@ -61,6 +62,7 @@ def _arguments(entry: Entry) -> str:
 
 def _row(entry: Entry) -> list[str]:
     first = f"`{entry.name}`" + (f" ({_arguments(entry)})" if entry.arguments else "")
+    first += "".join(f"; `{alias}` is `{text}`" for alias, text in short_for(entry).items())
     cells = [first, entry.summary, entry.paper]
     if entry.kind == "client":
         return cells

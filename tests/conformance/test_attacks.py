@@ -39,6 +39,13 @@ def draws(own: np.ndarray) -> np.ndarray:
     return torch.rand(own.shape, generator=CONTEXT.generator("draws"), dtype=torch.float64).numpy()
 
 
+def jittered(own: np.ndarray, value: float, jitter: float = 0.05) -> np.ndarray:
+    """What each byzantine client drew, once for all rounds."""
+    lasting = fw.Context(round=0, seed=CONTEXT.seed)
+    u = [torch.rand((), generator=lasting.generator(f"jitter of {i}"), dtype=torch.float64) for i in range(len(own))]
+    return value - jitter + 2 * jitter * np.array(u)
+
+
 def previous(d: int) -> np.ndarray:
     """The server's last step, of any size that the rows do not have."""
     return 3 * np.random.default_rng(77).normal(size=d) - 1
@@ -127,13 +134,24 @@ CASES: dict[str, list[tuple[attacks.Attack, Oracle]]] = {
             lambda H, own: oracle.attack_lie(KNOWN["all"](H, own), len(own), 1.0, 1),
         ),
         (
+            attacks.ALIE(z=-1.0, jitter=0.05, ddof=1, knows="all"),  # FedSECA's code, on updates
+            lambda H, own: oracle.attack_lie_each(KNOWN["all"](H, own), jittered(own, -1.0), 1),
+        ),
+        (attacks.ALIE(jitter=0.3), lambda H, own: oracle.attack_lie_each(H, jittered(own, 0.3, 0.3))),
+        (
             attacks.ALIE(z=None),
             lambda H, own: oracle.attack_lie(H, len(own), oracle.lie_zmax(len(H) + len(own), len(own))),
         ),
     ],
     "ipm": [
-        (attacks.IPM(epsilon=e, knows=k), lambda H, own, e=e, k=k: more.attack_ipm(KNOWN[k](H, own), len(own), e))
-        for e, k in ((0.1, "honest"), (1.3, "honest"), (0.5, "all"), (0.5, "own"), (-2.0, "honest"))
+        (
+            attacks.IPM(epsilon=1.3, jitter=0.05, knows="all"),  # FedSECA's code
+            lambda H, own: more.attack_ipm_each(KNOWN["all"](H, own), jittered(own, 1.3)),
+        ),
+        *(
+            (attacks.IPM(epsilon=e, knows=k), lambda H, own, e=e, k=k: more.attack_ipm(KNOWN[k](H, own), len(own), e))
+            for e, k in ((0.1, "honest"), (1.3, "honest"), (0.5, "all"), (0.5, "own"), (-2.0, "honest"))
+        ),
     ],
     "byz-mean": [
         *(
@@ -154,19 +172,26 @@ CASES: dict[str, list[tuple[attacks.Attack, Oracle]]] = {
     "min-sum": farthest(attacks.MinSum, oracle.attack_min_sum),
     "deviation": [
         (
-            attacks.Deviation(direction=k, gamma=g, ddof=ddof, knows=knows),
-            lambda H, own, k=k, g=g, ddof=ddof, knows=knows: deviated(
-                KNOWN[knows](H, own), len(own), DIRECTIONS[k], g, ddof
-            ),
-        )
-        for k, g, ddof, knows in (
-            ("std", 1.0, 0, "honest"),
-            ("std", 2.0, 1, "all"),
-            ("unit", 5.0, 0, "honest"),
-            ("unit", 0.3, 0, "own"),
-            ("sign", 0.5, 0, "honest"),
-            ("sign", -0.5, 0, "all"),
-        )
+            fw.build("fang", jitter=0.05, knows="all"),  # FedSECA's code
+            lambda H, own: more.attack_fang_fedseca(KNOWN["all"](H, own), jittered(own, 0.1)),
+        ),
+        (fw.build("fang"), lambda H, own: more.attack_fang_fedseca(H, [0.1] * len(own))),
+        *(
+            (
+                attacks.Deviation(direction=k, gamma=g, ddof=ddof, knows=knows),
+                lambda H, own, k=k, g=g, ddof=ddof, knows=knows: deviated(
+                    KNOWN[knows](H, own), len(own), DIRECTIONS[k], g, ddof
+                ),
+            )
+            for k, g, ddof, knows in (
+                ("std", 1.0, 0, "honest"),
+                ("std", 2.0, 1, "all"),
+                ("unit", 5.0, 0, "honest"),
+                ("unit", 0.3, 0, "own"),
+                ("sign", 0.5, 0, "honest"),
+                ("sign", -0.5, 0, "all"),
+            )
+        ),
     ],
     "rop": [
         (attacks.ROP(**given), lambda H, own, given=given: relocated(H, len(own), **given))

@@ -89,6 +89,11 @@ def attack_lie(G: ArrayLike, f: int, z: float = 0.3, ddof: int = 0) -> Matrix:
     return _copies(mean(G) - z * standard_deviation(G, ddof), f)
 
 
+def attack_lie_each(G: ArrayLike, zs: ArrayLike, ddof: int = 0) -> Matrix:
+    """FedSECA, the authors' code: one row mean(G) - z sd(G) for each z in ``zs`` (f,)."""
+    return np.array([mean(G) - float(z) * standard_deviation(G, ddof) for z in np.asarray(zs)])
+
+
 def _copies(row: Vector, f: int) -> Matrix:
     """An (f, d) matrix of equal rows."""
     check_f(f)

@@ -42,6 +42,20 @@ def attack_ipm(G: ArrayLike, f: int, eps: float = 0.1) -> Matrix:
     return copies(-eps * mean(G), f)
 
 
+def attack_ipm_each(G: ArrayLike, epsilons: ArrayLike) -> Matrix:
+    """FedSECA, the authors' code: one row -eps mean(G) for each eps in ``epsilons`` (f,)."""
+    return np.array([-float(eps) * mean(G) for eps in np.asarray(epsilons)])
+
+
+def attack_fang_fedseca(G: ArrayLike, lambdas: ArrayLike) -> Matrix:
+    """FedSECA, the authors' code, "Fang": one row mean(G) - lambda sgn(mean(G)) for each lambda in ``lambdas`` (f,).
+
+    Their code has -1 where this has sgn(0) = 0, on weights: a difference for parameters that no client moves.
+    """
+    centre = mean(G)
+    return np.array([[g - float(lam) * np.sign(g) for g in centre] for lam in np.asarray(lambdas)])
+
+
 # --- Fang ---------------------------------------------------------------------------------------------
 
 
@@ -172,6 +186,26 @@ def mimic_fixed(G: ArrayLike, index: int) -> Vector:
     """Karimireddy et al. 2022, section 3.2 (DeSGD): the message of honest client ``index``."""
     row: Vector = as_rows(G)[index]
     return row.copy()
+
+
+def mimic_first_round(G: ArrayLike, z0: ArrayLike, steps: int = 20_000) -> int:
+    """The row that sticks out most along the direction of largest variance of one round's rows.
+
+    z <- normalised sum_i ((g_i - mu).z)(g_i - mu), mu = mean(G), from z0 until it stays; argmax_i g_i.z.
+    """
+    rows = as_rows(G)
+    centre = mean(rows)
+    z = normalised(np.array(z0, dtype=np.float64))
+    for _ in range(steps):
+        before = z
+        total = np.zeros(rows.shape[1])
+        for g in rows:
+            total = total + float(np.sum((g - centre) * z)) * (g - centre)
+        z = normalised(total)
+        if norm(z - before) < 1e-13:
+            break
+    products = [float(np.sum(g * z)) for g in rows]
+    return products.index(max(products))
 
 
 class Mimic:

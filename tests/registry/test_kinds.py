@@ -125,7 +125,8 @@ def test_only_names_of_the_kind_are_listed() -> None:
     for kind in registry.KINDS:
         with pytest.raises(ValueError, match=r"unknown .* 'zzzz'") as caught:
             fw.parse("zzzz", kind)
-        assert str(caught.value).endswith("Valid names: " + ", ".join(e.name for e in fw.catalogue(kind)))
+        names = [name for e in fw.catalogue(kind) for name in (e.name, *e.aliases)]
+        assert str(caught.value).endswith("Valid names: " + ", ".join(names))
     with pytest.raises(ValueError, match="unknown kind 'rules'; did you mean 'rule'"):
         fw.catalogue("rules")
 

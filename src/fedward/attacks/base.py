@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any, ClassVar, overload
 
@@ -130,6 +130,10 @@ class Attack(Component):
         """Whether the byzantine clients take part in this round."""
         return True
 
+    def check(self, clients: Collection[Hashable], byzantine: Collection[Hashable]) -> None:
+        """Raise ValueError if it cannot be played among these clients, of which those are byzantine."""
+        return
+
     def aim(self, inputs: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor] | None:
         """Of test data, the samples that the attack is after and the labels that it wants; None if it has no target."""
         return None
@@ -169,6 +173,10 @@ class CompoundAttack(Whole, Attack):
         targets = (attack.aim(inputs, labels, classes) for attack in self.parts)
         return next((target for target in targets if target is not None), None)
 
+    def check(self, clients: Collection[Hashable], byzantine: Collection[Hashable]) -> None:
+        for attack in self.parts:
+            attack.check(clients, byzantine)
+
 
 class Around(CompoundAttack):
     """An attack around another one, ``inner``, which sees, poisons, speaks and remembers as it would alone."""
@@ -206,11 +214,28 @@ def copies(stack: Updates, row: Tensor, m: int) -> Updates:
     return stack.mix(row.expand(m, -1))
 
 
-def strayed(stack: Updates, gamma: float, m: int) -> Updates:
-    """The mean of all but the last row, minus gamma times that row, sent m times."""
-    row = mean_of(stack, extra=1)
-    row[-1] = -gamma
-    return copies(stack, row, m)
+def strayed(stack: Updates, gamma: float | Tensor, m: int) -> Updates:
+    """The mean of all but the last row, minus gamma times that row: m rows, of one gamma or of one each, (m,)."""
+    rows = mean_of(stack, extra=1).repeat(m, 1)
+    rows[:, -1] = -gamma
+    return stack.mix(rows)
+
+
+def jittered(value: float, jitter: float, view: View) -> Tensor:
+    """A parameter of each byzantine client, uniform between value - jitter and value + jitter: (m,).
+
+    Every client draws once, by its id and the seed, and keeps what it drew in all rounds.
+    """
+    if not jitter:
+        return torch.full((view.own.n,), value, dtype=torch.float64)
+    lasting = replace(view.context, round=0)
+    draws = [_draw(lasting.generator(f"jitter of {client!r}")) for client in view.own.ids]
+    return value + jitter * (2 * torch.tensor(draws, dtype=torch.float64) - 1)
+
+
+def _draw(generator: torch.Generator) -> float:
+    """Uniform in [0, 1)."""
+    return float(torch.rand((), generator=generator, dtype=torch.float64))
 
 
 def mean_of(stack: Updates, extra: int = 0) -> Tensor:

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from ..core import WHOLE, Knowledge
-from ..registry.bounds import Natural, Share
+from ..registry.bounds import Natural, NotNegative, Share
 from ..registry.entries import register
 from ..stack import Joined, Kernel, Updates
-from .base import Around, Attack, View, copies, mean_of, strayed
+from .base import Around, Attack, View, jittered, mean_of, strayed
 
 
 @register("alie", paper="Baruch et al. 2019")
@@ -25,10 +25,18 @@ class ALIE(Attack):
     mean(G) - z sd(G), with divisor h - ddof; all byzantine clients send it. In rounds of one class (DeSGD) G are the
     momenta of that class: its class-wise form. Baruch, Baruch & Goldberg 2019, Algorithm 3.
 
+    G are the rows as they are sent, and the sign counts: mean - z sd of gradients is mean + z sd of the updates that
+    they make. FedSECA's code forges w_global - w_local, which has the other sign than what clients of local SGD send
+    here, with the unbiased deviation of all clients: ``alie:z=-1,jitter=0.05,ddof=1,knows=all`` where they send
+    updates, ``alie:z=1,jitter=0.05,ddof=1,knows=all`` where they send gradients.
+
     Args:
-        z: how far; None for z_max of `alie_z`.
+        z: how far; negative ones stray the other way; None for z_max of `alie_z`.
+        jitter: every byzantine client has a z of its own, uniform within z - jitter and z + jitter; 0.05 in FedSECA's
+            code, drawn once for all rounds there and here.
         ddof: 0, or 1 for the unbiased deviation that some code uses.
-        knows: whose rows G are: "honest", "all" (SignGuard's code), or "own" (the paper, which has no others).
+        knows: whose rows G are: "honest", "all" (the code of SignGuard and FedSECA), or "own" (the paper, which has no
+            others).
 
     Raises:
         ValueError: z=None where byzantine clients are so many that z_max is infinite; unknown ``knows``.
@@ -37,9 +45,10 @@ class ALIE(Attack):
     z: float | None = 0.3
     ddof: Natural = 0
     knows: Knowledge = "honest"
+    jitter: NotNegative = 0.0
 
     def forge(self, view: View) -> Updates:
-        z = z_or_greatest(self.z, view)
+        z = jittered(z_or_greatest(self.z, view), self.jitter, view)
         return strayed(view.beside(self.knows, spread(self.ddof)), z, view.own.n)
 
 
@@ -75,17 +84,22 @@ class IPM(Attack):
     -epsilon mean(G). Small ones (0.1) hide among the honest rows and slow training, large ones turn the mean around.
     Xie, Koyejo & Gupta, "Fall of empires: breaking Byzantine-tolerant SGD by inner product manipulation", UAI 2020.
 
+    FedSECA's code is ``ipm:epsilon=1.3,jitter=0.05,knows=all``, whatever sign rows have.
+
     Args:
         epsilon: 0.1 in the DeSGD experiments, 1.3 in FedSECA's.
         knows: whose rows G are: "honest", "all" or "own".
+        jitter: every byzantine client has an epsilon of its own, uniform within epsilon - jitter and epsilon + jitter.
     """
 
     epsilon: float = 0.1
     knows: Knowledge = "honest"
+    jitter: NotNegative = 0.0
 
     def forge(self, view: View) -> Updates:
         stack = view.known(self.knows)
-        return copies(stack, -self.epsilon * mean_of(stack), view.own.n)
+        epsilon = jittered(self.epsilon, self.jitter, view)
+        return stack.mix(-epsilon[:, None] * mean_of(stack))
 
 
 @register("byz-mean", paper="Xu et al. 2022")

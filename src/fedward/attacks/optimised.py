@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from ..core import Knowledge
-from ..registry.bounds import Natural
+from ..registry.bounds import Natural, NotNegative
 from ..registry.entries import register
 from ..stack import Kernel, Updates, squared_distances
-from .base import Attack, View, strayed
+from .base import Attack, View, jittered, strayed
 from .forge import spread
 
 
@@ -48,7 +48,7 @@ class _Directed(Attack):
         return stack, length or 1.0
 
 
-@register("deviation", paper="Xu et al. 2022")
+@register("deviation", paper="Xu et al. 2022", aliases={"fang": {"direction": "sign", "gamma": 0.1}})
 @dataclass(frozen=True, kw_only=True)
 class Deviation(_Directed):
     """The mean of the known rows, gamma away from it along a direction.
@@ -57,17 +57,23 @@ class Deviation(_Directed):
     With ``Maximise(Deviation, over="gamma")`` these are the three adaptive families in the repository of SignGuard's
     authors; the paper has none.
 
+    ``fang`` is ``deviation:direction=sign,gamma=0.1``, mean(G) - 0.1 sgn(mean(G)): what FedSECA's tables call Fang, in
+    its code ``fang:jitter=0.05,knows=all``, on weights, where a parameter that does not move counts as falling. It has
+    no search and no rule in mind; the attacks of Fang et al. 2020 are `FangKrum` and `FangTrimmedMean`.
+
     Args:
         gamma: how far, in lengths of p.
         direction, ddof: of p; only "std" has a divisor.
         knows: whose rows G are: "honest", "all" or "own".
+        jitter: every byzantine client has a gamma of its own, uniform within gamma - jitter and gamma + jitter.
     """
 
     gamma: float = 1.0
+    jitter: NotNegative = 0.0
 
     def forge(self, view: View) -> Updates:
         stack, length = self._stack(view)
-        return strayed(stack, self.gamma / length, view.own.n)
+        return strayed(stack, jittered(self.gamma, self.jitter, view) / length, view.own.n)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 from dataclasses import dataclass, replace
 from math import cos, radians, sin, sqrt
 from zlib import crc32
@@ -13,9 +13,12 @@ from torch import Tensor
 from ..core import State, Traits, finite_copy
 from ..registry.bounds import Count, Natural, Positive, Share
 from ..registry.entries import register
+from ..registry.parameters import parameters_of
 from ..stack import Dense, Updates, materialise, power_above
 from .base import Attack, View, copies, mean_of
 from .forge import z_or_greatest
+
+_FIRST_ROUND = "first-round"
 
 
 @register("mimic", paper="Karimireddy et al. 2022", complexity="O(n^2 d)")
@@ -29,12 +32,41 @@ class Mimic(Attack):
     chosen. Karimireddy, He & Jaggi, "Byzantine-robust learning on heterogeneous datasets via bucketing", ICLR 2022,
     section 3.2 and appendix.
 
+    Later rows depend on what the server made of the first ones, so that two rules, or two models, may have different
+    clients copied: to compare rules, fix the target. Whose row it is decides what the attack does: in a federation of
+    5, a row and its 2 copies are a majority, and one whose data are rare or few decides for all.
+
     Args:
         warmup: rounds in which the direction is learned; 0 for the first honest row ever after.
+        target: who is copied, by id, in every round; "first-round" for the one that is learned from the rows of the
+            first round that is played, which in a simulation are the same whatever the rule is: argmax_i g_i . z with z
+            the direction of largest variance itself, the eigenvector of sum_i (g_i - mean)(g_i - mean)^T of largest
+            eigenvalue, turned towards a random direction of the seed; None to learn in ``warmup`` rounds. While the
+            target is away, the first honest client of the round is copied.
+
+    Raises:
+        ValueError: the target is byzantine, or (`check`, asked before a simulation) no client.
     """
 
     warmup: Natural = 5
+    target: int | str | None = None
     declared = Traits(history=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.target is not None and self.warmup != parameters_of(Mimic)["warmup"].default:
+            raise ValueError(
+                f"with target={self.target!r} nothing is learned in warmup={self.warmup} rounds: leave it out"
+            )
+
+    def check(self, clients: Collection[Hashable], byzantine: Collection[Hashable]) -> None:
+        if self.target in (None, _FIRST_ROUND):
+            return
+        honest = [client for client in clients if client not in byzantine]
+        if self.target not in honest:
+            what = "byzantine" if self.target in byzantine else "no client"
+            shown = ", ".join(map(repr, honest[:20])) + (", ..." if len(honest) > 20 else "")
+            raise ValueError(f"Mimic copies an honest client, and target={self.target!r} is {what}: one of {shown}")
 
     def forge(self, view: View) -> Updates:
         if self._learning(view):
@@ -47,23 +79,42 @@ class Mimic(Attack):
         if not self._learning(view):
             return view.state
         target, stack, mean, direction = self._learn(view)
-        return {
+        chosen = {
             "rounds": torch.tensor(_rounds(view) + 1),
+            "target": torch.tensor(_name(view.honest.ids[target])),
+        }
+        if self.target == _FIRST_ROUND:
+            return chosen
+        return {
+            **chosen,
             "mean": finite_copy(stack.combine(mean)),
             "direction": finite_copy(stack.combine(direction)),
-            "target": torch.tensor(_name(view.honest.ids[target])),
         }
 
     def _learning(self, view: View) -> bool:
-        return _rounds(view) < self.warmup
+        if self.target is None:
+            return _rounds(view) < self.warmup
+        return self.target == _FIRST_ROUND and _rounds(view) == 0
 
     def _kept(self, view: View) -> int:
-        """The row of the client chosen last; the first one if that client is not there."""
+        """The row of the client that is copied; the first one if that client is not there."""
+        if self.target not in (None, _FIRST_ROUND):
+            return self._place(view)
         names = [_name(client) for client in view.honest.ids]
         if "target" not in view.state:
             return 0
         target = int(view.state["target"])
         return names.index(target) if target in names else 0
+
+    def _place(self, view: View) -> int:
+        """The row of the client with the id that was given."""
+        honest = [_client(id) for id in view.honest.ids]
+        if self.target in honest:
+            return honest.index(self.target)
+        byzantine = [_client(id) for id in view.own.ids]
+        if self.target in byzantine:
+            self.check((*honest, *byzantine), byzantine)
+        return 0
 
     def _learn(self, view: View) -> tuple[int, Updates, Tensor, Tensor]:
         """The target, and the new mean and direction as mixes of a stack: the rows, and mu and z below them."""
@@ -80,10 +131,29 @@ class Mimic(Attack):
         rows = torch.eye(h + 2, dtype=torch.float64)
         mean = (t * rows[h] + rows[:h].mean(0)) / (1 + t)
         away = rows[:h] - mean
-        a = _normalised((away @ K @ rows[h + 1]) @ away, K)
-        # In the first round z is random, and not to be averaged with.
-        direction = _normalised((t * rows[h + 1] + a) / (1 + t), K) if t > 0 else a
+        if self.target == _FIRST_ROUND:
+            direction = _of_most_variance(away, rows[h + 1], K)
+        else:
+            a = _normalised((away @ K @ rows[h + 1]) @ away, K)
+            # In the first round z is random, and not to be averaged with.
+            direction = _normalised((t * rows[h + 1] + a) / (1 + t), K) if t > 0 else a
         return int((rows[:h] @ K @ direction).argmax()), stack, mean, direction
+
+
+def _of_most_variance(away: Tensor, towards: Tensor, K: Tensor) -> Tensor:
+    """The direction of largest variance, of the two the one that points towards a row: all as mixes of one stack.
+
+    With A the rows away from their mean and c the eigenvector of A A^T of largest eigenvalue it is A^T c, normalised:
+    where power iteration ends that starts from the row.
+    """
+    _, vectors = torch.linalg.eigh(away @ K @ away.T)
+    direction = _normalised(vectors[:, -1] @ away, K)
+    return -direction if float(direction @ K @ towards) < 0 else direction
+
+
+def _client(id: Hashable) -> Hashable:
+    """Whose row this is: in rounds of several classes ids are pairs of a client and a class."""
+    return id[0] if isinstance(id, tuple) else id
 
 
 def _name(client: Hashable) -> int:

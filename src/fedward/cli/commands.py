@@ -15,13 +15,13 @@ import typer
 
 from .. import catalogue
 from ..core import reads
-from ..data.sources import SOURCES
+from ..data.known import SOURCES
 from ..experiments.pool import Failed, cores
 from ..experiments.run import Summary, execute, in_folders, run_grid
 from ..experiments.spec import RunSpec, SpecError, each_rule, file_name, load_spec, make_spec
 from ..redteam import EVERYTHING, Examination, examination_steps, examine, examine_all
 from ..registry.entries import Entry
-from ..registry.notation import parse
+from ..registry.notation import parse, short_for
 from ..report import write_examinations, write_report
 from . import display
 from .terminal import say_error
@@ -214,7 +214,8 @@ def _entry_json(entry: Entry) -> dict[str, Any]:
     arguments = {k: None if v is ... else str(v) for k, v in entry.arguments.items()}
     first = {key: getattr(entry, key) for key in ("name", "kind", "summary", "paper", "bound")}
     last = {key: getattr(entry, key) for key in ("passes", "complexity", "needs_f", "history", "root_data")}
-    return {**first, "statistics": reads(entry.build()), **last, "arguments": arguments}
+    read = reads(entry.build())
+    return {**first, "statistics": read, **last, "arguments": arguments, "aliases": short_for(entry)}
 
 
 def _choices(rules: list[str], attacks: list[str]) -> Iterator[dict[str, str]]:

@@ -16,6 +16,7 @@ from ..experiments.run import Summary
 from ..experiments.spec import RunSpec
 from ..redteam import Examination, label
 from ..registry.entries import Entry
+from ..registry.notation import short_for
 from ..sim import Record
 
 # What is shown has names of the user's own in it, which are no markup.
@@ -110,6 +111,8 @@ def catalogue_table(entries: Sequence[Entry]) -> Table:
 def _facts(entry: Entry) -> Iterator[str]:
     """What is said of an entry below its arguments."""
     yield entry.paper
+    for alias, text in short_for(entry).items():
+        yield f"{alias} is {text}"
     if entry.kind != "rule":
         return
     yield entry.bound

@@ -5,9 +5,10 @@ partition is a class derived from `Partition`, with `register(...)`.
 """
 
 from .dataset import Dataset, FederatedData, Split, federate
+from .known import load_source
 from .named import load, names
 from .partition import IID, PARTITIONS, Degree, Dirichlet, KClasses, Partition, SFraction
-from .sources import DataError, Source, load_source
+from .sources import DataError, Source
 
 __all__ = [
     "IID",

@@ -45,6 +45,11 @@ class Dataset:
     test: Split
     classes: int
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one sample, which a model must take: (C, H, W) of an image."""
+        return tuple(self.train.inputs.shape[1:])
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FederatedData:

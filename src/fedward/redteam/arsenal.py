@@ -10,6 +10,7 @@ from ..registry.notation import parse
 ARSENAL: tuple[str, ...] = (
     "no-attack",
     *(f"alie:z={z}" for z in (0.1, 0.3, 0.6, 1.0, 1.5, 3.0, None)),
+    "alie:z=1.0,jitter=0.05",
     *(f"ipm:epsilon={e}" for e in (0.1, 0.5, 1.0, 3.0, 10.0)),
     *(f"sign-flip:scale={s}" for s in (1.0, 4.0, 10.0)),
     *(f"scaling:factor={c}" for c in (3.0, 10.0, 100.0, None)),
@@ -22,6 +23,7 @@ ARSENAL: tuple[str, ...] = (
     *(f"constant:value={c}" for c in (0.01, 5.0)),
     *(f"rop:z={z}" for z in (0.1, 1.0, 10.0)),
     *(f"mimic:warmup={w}" for w in (0, 5)),
+    "mimic:target=first-round",
     "zero",
     "free-rider",
     *(f"repeat:clients={c}" for c in (1, 10)),

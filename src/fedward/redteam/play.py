@@ -66,10 +66,12 @@ def play(
     that a rule with memory has one to compare with; it does not count.
 
     Raises:
-        ValueError: no captured round.
+        ValueError: no captured round, or the attack cannot be played among these clients.
     """
     if not captured:
         raise ValueError("at least one captured round is needed, got none")
+    n = len(captured[0].rows)
+    attack.check(range(n), byzantine_ids(byzantine, n))
     rule_state: State = {}
     attack_state: State = {}
     played: list[_Round] = []

@@ -11,7 +11,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, field, is_dataclass, replace
 from functools import cache
 from typing import Any, TypeVar
 
@@ -39,6 +39,8 @@ class Entry:
         paper: who and when.
         complexity: time, in n and d.
         example: values for parameters without a default.
+        aliases: other names for it with some parameters chosen, by name.
+        preset: the parameters that are chosen, in the line that an alias finds.
     """
 
     name: str
@@ -47,6 +49,8 @@ class Entry:
     paper: str
     complexity: str
     example: Mapping[str, Any]
+    aliases: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    preset: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:
@@ -75,16 +79,17 @@ class Entry:
 
     def build(self, **arguments: Any) -> Any:
         """An instance; arguments without a default that are not given come from the example."""
-        return self.cls(**{**self.example, **arguments})
+        return self.cls(**{**self.example, **self.preset, **arguments})
 
     def checked(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Arguments as they are kept, if nothing is wrong with any of them by itself.
+        """Arguments as they are kept, those of an alias among them, if nothing is wrong with any of them by itself.
 
         Raises:
             ValueError: an unknown argument (the message lists the valid ones), one that must be given and is not, or
                 one that is not what its annotation says.
         """
         valid = self.parameters
+        arguments = {**self.preset, **arguments}
         for argument in arguments:
             if argument not in valid:
                 raise ValueError(unknown(f"argument of {self.name}", argument, valid))
@@ -93,7 +98,7 @@ class Entry:
             example = {**self.example, "f": 2}.get(missing[0], 2)
             raise ValueError(f"{self.name} needs {', '.join(missing)}, for example {self.name}:{missing[0]}={example}")
         if self.is_component:
-            return dict(arguments)  # it checks them itself, after what its constructor makes of them
+            return arguments  # it checks them itself, after what its constructor makes of them
         return {name: check_value(self.name, name, v, valid[name].takes) for name, v in arguments.items()}
 
     def make(self, arguments: Mapping[str, Any]) -> Any:
@@ -144,6 +149,8 @@ class Entry:
 
 
 _ENTRIES: dict[str, Entry] = {}
+_ALIASES: dict[str, Entry] = {}
+"""What aliases find; in no list, since each is in the line of what it is short for."""
 _PACKAGE = __name__.partition(".")[0]
 _PACKAGED = ("rules", "mixers", "attacks", "clients", "data", "models", "sim.server")
 
@@ -169,6 +176,7 @@ def register(
     paper: str = "-",
     complexity: str = "O(n d)",
     example: Mapping[str, Any] | None = None,
+    aliases: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Callable[[M], M]:
     """Decorator that gives a class or function a name.
 
@@ -182,24 +190,39 @@ def register(
         paper: who and when.
         complexity: time, in n and d.
         example: values for arguments without a default, to try it with; f = 1 is understood.
+        aliases: more names, each with the arguments that it stands for: ``{"fang": {"direction": "sign"}}``. Arguments
+            that are given count before those of the alias, and `describe` has the name itself.
 
     Raises:
-        ValueError: the name is taken, or the kind is none or another.
+        ValueError: a name is taken, or the kind is none or another.
     """
 
     def decorate(cls: M) -> M:
         own_kind = _kind_of(cls, kind, name)
-        key = _key(name)
-        known = _ENTRIES if _is_packaged(cls) else _entries()  # nobody takes the name of one that is not loaded yet
-        taken = known.get(key)
-        if taken and _origin(taken.cls) != _origin(cls):
-            raise ValueError(f"the name {name!r} is taken by {_origin(taken.cls)}")
-        _ENTRIES[key] = Entry(
-            name=name, kind=own_kind, cls=cls, paper=paper, complexity=complexity, example=_example(cls, example)
+        for taken in (name, *(aliases or {})):
+            _check_free(taken, cls)
+        entry = Entry(
+            name=name,
+            kind=own_kind,
+            cls=cls,
+            paper=paper,
+            complexity=complexity,
+            example=_example(cls, example),
+            aliases=aliases or {},
         )
+        _ENTRIES[_key(name)] = entry
+        _ALIASES.update({_key(alias): replace(entry, preset=preset) for alias, preset in entry.aliases.items()})
         return cls
 
     return decorate
+
+
+def _check_free(name: str, cls: Any) -> None:
+    """Raise ValueError if something else has the name, or the alias."""
+    known = _ENTRIES if _is_packaged(cls) else _entries()  # nobody takes the name of one that is not loaded yet
+    taken = known.get(_key(name)) or _ALIASES.get(_key(name))
+    if taken and _origin(taken.cls) != _origin(cls):
+        raise ValueError(f"the name {name!r} is taken by {_origin(taken.cls)}")
 
 
 def catalogue(kind: str | None = None, *, packaged: bool = False) -> tuple[Entry, ...]:
@@ -249,12 +272,12 @@ def find(name: str, kind: str | None = None) -> Entry:
     Raises:
         ValueError: there is none; the message lists the valid names of the kind, or says what is wrong with the path.
     """
-    entry = _entries().get(_key(name))
+    entry = _entries().get(_key(name)) or _ALIASES.get(_key(name))
     if entry is not None:
         return entry
     if "." in name:
         return _imported(name, kind)
-    raise ValueError(unknown(spoken(kind or "name"), name, [e.name for e in catalogue(kind)]))
+    raise ValueError(unknown(spoken(kind or "name"), name, [n for e in catalogue(kind) for n in (e.name, *e.aliases)]))
 
 
 class ByName(Mapping[str, Any]):

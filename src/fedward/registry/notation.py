@@ -100,6 +100,11 @@ def describe(component: Component) -> str:
     return name + (":" + ",".join(shown) if shown else "")
 
 
+def short_for(entry: Entry) -> dict[str, str]:
+    """The aliases in a line of the catalogue, each with the text that it is short for."""
+    return {alias: describe(find(alias).build()) for alias in entry.aliases}
+
+
 # --- reading ------------------------------------------------------------------------------------------------
 
 

@@ -122,6 +122,7 @@ class Simulation:
             device=self.device,
         )
         rule.check(self._cohort.fewest)
+        self.attack.check(range(data.n), self.byzantine)
         self.root = root_split(data.dataset.train, root, Context(seed=seed)) if rule.traits().root_data else None
         self._phases = Phases(
             cohort=self._cohort,

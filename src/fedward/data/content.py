@@ -1,0 +1,140 @@
+"""What files hold, whether they lie there plain, gzipped or in an archive; nothing is read without bound."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+    Location: TypeAlias = Path | Traversable
+
+CHUNK = 1 << 20  # bytes read at a time
+LARGEST = 1 << 31
+"""Bytes that a file may hold, decompressed. No file of a data set that is known here has half as many."""
+_ARCHIVE_ERRORS = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, gzip.BadGzipFile, NotImplementedError)
+
+
+class Readable(Protocol):
+    """A file, wherever it lies."""
+
+    def read_bytes(self) -> bytes:
+        """All of it."""
+
+
+Files: TypeAlias = dict[str, Readable]
+"""The files of a data set, by their names without .gz."""
+
+
+class FormatError(ValueError):
+    """A file is not what it should be, or not whole; says what was expected and what was found.
+
+    Args:
+        wrong: in words.
+        file: which, if the reader has several.
+    """
+
+    def __init__(self, wrong: str, file: Readable | None = None) -> None:
+        super().__init__(wrong)
+        self.file = file
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """A file within an archive."""
+
+    archive: Location
+    name: str
+    content: bytes = field(repr=False)
+
+    def read_bytes(self) -> bytes:
+        return self.content
+
+    def __str__(self) -> str:
+        return f"{self.archive} ({self.name})"
+
+
+def digest(content: bytes | bytearray, like: str = "") -> str:
+    """SHA-256 as hexadecimal digits; MD5, if ``like`` has as few digits, which is all that some publishers give."""
+    return (hashlib.md5 if len(like) == 32 else hashlib.sha256)(content).hexdigest()
+
+
+def read(file: Readable, limit: int = LARGEST) -> tuple[bytearray, str]:
+    """The content, decompressed as far as possible, and what stopped that, if anything."""
+    raw = file.read_bytes()
+    # By the first bytes, not by the name: some browsers unpack a file and leave the name.
+    if not raw.startswith(b"\x1f\x8b"):
+        return bytearray(raw), ""
+    content = bytearray()
+    stream = gzip.GzipFile(fileobj=io.BytesIO(raw))
+    try:
+        # read1, because read of a truncated file is an error that loses what came before.
+        while chunk := stream.read1(CHUNK):
+            content += chunk
+            if len(content) > limit:
+                return content, f" (and more: a file may hold {limit:,} bytes)"
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        return content, f" (damaged gzip file of {len(raw):,} bytes: {error})"
+    return content, ""
+
+
+def content_of(file: Readable, limit: int = LARGEST) -> bytearray:
+    """The content, decompressed.
+
+    Raises:
+        FormatError: it is damaged, or too much.
+    """
+    content, trouble = read(file, limit)
+    if trouble:
+        raise FormatError(f"found {len(content):,} bytes{trouble}", file)
+    return content
+
+
+def members(archive: Location, wanted: Collection[str], limit: int = LARGEST) -> Files:
+    """Those files of a zip or tar archive whose names, without folder and .gz, are wanted; nothing is unpacked to disk.
+
+    Raises:
+        FormatError: no archive, a damaged one, or a member that is too large.
+    """
+    found: Files = {}
+    try:
+        for name, size, stream in _entries(archive):
+            plain = PurePosixPath(name).name.removesuffix(".gz")
+            if plain not in wanted:
+                continue
+            opened = stream()
+            content = opened.read(limit + 1) if opened else b""
+            if max(size, len(content)) > limit:
+                raise FormatError(f"{name} in it holds more than {limit:,} bytes, which no such file does", archive)
+            found[plain] = Member(archive=archive, name=name, content=content)
+    except _ARCHIVE_ERRORS as error:
+        raise FormatError(f"expected an archive, found a damaged one or none: {error}", archive) from error
+    return found
+
+
+def _entries(archive: Location) -> Iterator[tuple[str, int, Callable[[], IO[bytes] | None]]]:
+    """Name, size and content of each regular file, in the archive's order."""
+    with archive.open("rb") as raw:
+        if raw.read(4) == b"PK\x03\x04":
+            raw.seek(0)
+            with zipfile.ZipFile(raw) as zipped:
+                for info in zipped.infolist():
+                    if not info.is_dir():
+                        yield info.filename, info.file_size, partial(zipped.open, info)
+            return
+        raw.seek(0)
+        # As a stream: going back in a compressed archive means decompressing it once more.
+        with tarfile.open(fileobj=raw, mode="r|*") as tar:
+            for entry in tar:
+                if entry.isreg():
+                    yield entry.name, entry.size, partial(tar.extractfile, entry)
