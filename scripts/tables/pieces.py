@@ -157,7 +157,8 @@ def made(folder: Path) -> str:
     if not counted:
         return "No run has been made yet."
     told = [
-        f"{count} {'run' if count == 1 else 'runs'} of {by}" + f", whose first rounds came out the same at {again}" * bool(again)
+        f"{count} {'run' if count == 1 else 'runs'} of {by}"
+        + f", whose first rounds came out the same at {again}" * bool(again)
         for (by, again), count in counted.items()
     ]
     return f"Made by: {'; '.join(told)}. `{PENDING}` is not run yet."

@@ -171,7 +171,9 @@ def _many(folder: Path) -> str:
                 name = f"{group}{suffix}/{rule} under {FLIP}"
                 title = f"{n} clients, {per_cent} %, C_p = {limit:g} (`penalty_of={way}`)"
                 rows.append(_one_of_many(runs, title, name, n * per_cent // 100, limit))
-    return table(["sign-flip x 4, honest alarms, 40 rounds", *_HEAD, *_ACCEPTED, "above C_p: malicious", "honest"], rows)
+    return table(
+        ["sign-flip x 4, honest alarms, 40 rounds", *_HEAD, *_ACCEPTED, "above C_p: malicious", "honest"], rows
+    )
 
 
 def _one_of_many(runs: Runs, title: str, name: str, byzantine: int, limit: float) -> list[str]:
