@@ -197,9 +197,9 @@ def fedseca_parts(
 def fedseca_repo(X: ArrayLike, gamma: float = 0.9) -> Vector:
     """Lower medians, clamp bound of clipped rows put on unclipped ones, keep >=, vote on V.
 
-    Benjamin et al. 2025 (released code).
+    Benjamin et al. 2025 (released code, class FedSECA).
 
-    Both the concordance ratios and the vote use the signs after sparsification.
+    The concordance ratios are of the raw rows; only the votes that they weigh are signs after sparsification.
     """
     rows = as_rows(X)
     clipped = clip_rows(rows, lmed([norm(g) for g in rows]))
@@ -209,7 +209,7 @@ def fedseca_repo(X: ArrayLike, gamma: float = 0.9) -> Vector:
         for j in range(rows.shape[1]):
             if not abs(rows[k, j]) >= bound:
                 V[k, j] = 0.0
-    return roca(V, crise(V, concordance_ratios(V)))
+    return roca(V, crise(V, concordance_ratios(rows)))
 
 
 # --- TIES-Merging, modified ---------------------------------------------------------------------------

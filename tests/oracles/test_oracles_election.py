@@ -151,10 +151,14 @@ def test_fedseca_repo_by_hand() -> None:
     Y = [[1.0, 3.0], [1.0, 3.0], [-3.0, 1.0]]
     np.testing.assert_allclose(election.fedseca_repo(Y, 1.0), [-1.0, 3.0])
     np.testing.assert_allclose(election.fedseca(Y, 0.5), [0.0, 3.0])
-    # The ratios too are of the sparsified rows (1/3, 1/3, 0); the raw rows are all at odds (0, 0, 0).
+    # The ratios are of the raw rows, which are all at odds here: 0, 0, 0. Those of the sparsified ones are 1/3, 1/3, 0.
     Z = [[9.0, -1.0, 1.0], [9.0, 1.0, -1.0], [-9.0, 1.0, 1.0]]
-    np.testing.assert_allclose(election.fedseca_repo(Z, 1.0), [9.0, 0.0, 0.0])
     np.testing.assert_array_equal(election.concordance_ratios(Z), [0.0, 0.0, 0.0])
+    np.testing.assert_array_equal(election.fedseca_repo(Z, 1.0), [0.0, 0.0, 0.0])
+    # And the other way about: the raw rows of the first two agree (ratio 1/3 each), what is left of them does not.
+    W = [[9.0, -8.0, -8.0], [-9.0, -8.0, -8.0], [-9.0, 8.0, 8.0]]
+    np.testing.assert_allclose(election.concordance_ratios(W), [1 / 3, 1 / 3, 0.0])
+    np.testing.assert_array_equal(election.fedseca_repo(W, 1.0), [0.0, 0.0, 0.0])
 
 
 def test_repo_cosine_of_signs_has_the_sign_of_omega() -> None:

@@ -53,9 +53,8 @@ def _weighs_rows_of_its_own(plan: Plan, clients: Updates) -> bool:
 
 
 def accepted(trial: Trial) -> float:
-    """Share of the forged rows that got weight; for rules on columns, 1."""
-    weights = trial.weights()
-    return 1.0 if weights is None else float((weights[trial.honest :] > 0).double().mean())
+    """Share of the forged rows that are accepted: with weight, or with a say in what is made of the columns."""
+    return float(trial.plan.accepted()[trial.honest :].double().mean())
 
 
 def distance(trial: Trial) -> float:
@@ -89,7 +88,7 @@ class Maximise(Around):
         over: the parameter, a number.
         bounds: its least and greatest value.
         objective: "distance" of the output from the honest mean; "regress", progress the other way along it;
-            "accepted", share of the forged rows that get weight, then the largest value.
+            "accepted", share of the forged rows that the rule accepts, then the largest value.
         candidates: in each round of the search, at least 2.
         zooms: rounds after the first.
 

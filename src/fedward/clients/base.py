@@ -111,15 +111,15 @@ class Task:
         """Of what is random in the model in this round."""
         return self.context.draw_seed(f"model of client {self.client}")
 
-    def batches(self, batch_size: int, count: int, name: str = "") -> Iterator[Tensor]:
+    def batches(self, batch_size: int, count: int, name: str = "", *, drop_last: bool = True) -> Iterator[Tensor]:
         """Sample numbers of this round's ``count`` batches: int64.
 
         The client walks through its shard in a fresh random order every epoch, and each round begins where the last one
-        ended; a last batch that would be short is left out, and a shard smaller than a batch is one batch. A function
-        of seed, client and round alone.
+        ended; a last batch that would be short is left out, or with ``drop_last=False`` trained on as it is, and a
+        shard smaller than a batch is one batch. A function of seed, client and round alone.
         """
         size = len(self.shard)
-        per_epoch = max(size // batch_size, 1)
+        per_epoch = batches_per_epoch(batch_size, self.shard, drop_last=drop_last)
         first = self.context.round * count
         shuffled = -1  # the epoch that the order is of
         order = torch.empty(0, dtype=torch.int64)
@@ -215,9 +215,17 @@ class WithInner(Whole, Client):
         return self.inner.fresh()
 
 
-def share_of(count: int, shard: Shard) -> float:
-    """A batch of so many samples as a share of the client's; a shard that is smaller is one batch."""
-    return min(count / max(len(shard), 1), 1.0)
+def batches_per_epoch(batch_size: int, shard: Shard, *, drop_last: bool) -> int:
+    """How many batches a pass through the client's samples has; a shard that is smaller than a batch is one."""
+    whole, left = divmod(len(shard), batch_size)
+    return max(whole if drop_last or not left else whole + 1, 1)
+
+
+def share_of(batch_size: int, shard: Shard, *, drop_last: bool) -> float:
+    """A batch as a share of the client's samples, on average where one of an epoch is short."""
+    if not drop_last:
+        return 1 / batches_per_epoch(batch_size, shard, drop_last=False)
+    return min(batch_size / max(len(shard), 1), 1.0)
 
 
 def carry_out(algorithm: Client, model: LocalModel, task: Task) -> Answer:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..core import Traits
 from ..registry.bounds import Count, Decay, NotNegative, Positive
 from ..registry.entries import register
-from .base import Answer, Client, Samples, Shard, Task, share_of
+from .base import Answer, Client, Samples, Shard, Task, batches_per_epoch, share_of
 from .model import LocalModel
 
 
@@ -21,24 +21,26 @@ from .model import LocalModel
 class Gradient(Client):
     """One gradient of the cross-entropy on one mini-batch, at the server's parameters.
 
-    Each client walks through its own shard in a fresh random order every epoch; a last batch that would be short is
-    left out, and a shard smaller than a batch is one batch.
+    Each client walks through its own shard in a fresh random order every epoch; a shard smaller than a batch is one
+    batch.
 
     Args:
         batch_size: samples in a batch, at least 1.
+        drop_last: whether a last batch of an epoch that would be short is left out; if not, it is a batch as it is.
 
     Raises:
         ValueError: batch_size below 1.
     """
 
     batch_size: Count
+    drop_last: bool = True
     declared = Traits(sends="gradient")
 
     def epochs_per_round(self, shard: Shard) -> float:
-        return share_of(self.batch_size, shard)
+        return share_of(self.batch_size, shard, drop_last=self.drop_last)
 
     def asks(self, task: Task) -> list[Samples]:
-        return [(task.shard, next(task.batches(self.batch_size, 1)))]
+        return [(task.shard, next(task.batches(self.batch_size, 1, drop_last=self.drop_last)))]
 
     def answer(self, task: Task, gradients: Sequence[Tensor], losses: Sequence[float | Tensor]) -> Answer:
         return Answer(row=gradients[0], loss=losses[0])
@@ -59,6 +61,8 @@ class LocalSGD(Client):
         steps: batches, in place of epochs.
         optimizer: "sgd", "adam" or "adamw".
         lr, momentum, weight_decay: the optimiser's; momentum is SGD's alone.
+        drop_last: as in `Gradient`. PyTorch's loaders keep a short last batch unless told otherwise, and so does much
+            published code. A model that normalises over batches cannot train on a batch of a single sample.
 
     Raises:
         ValueError: parameters out of these bounds, or both epochs and steps.
@@ -71,6 +75,7 @@ class LocalSGD(Client):
     lr: Positive = 0.01
     momentum: Decay = 0.0
     weight_decay: NotNegative = 0.0
+    drop_last: bool = True
     declared = Traits(sends="delta")
 
     def __post_init__(self) -> None:
@@ -83,13 +88,14 @@ class LocalSGD(Client):
     def epochs_per_round(self, shard: Shard) -> float:
         if self.steps is None:
             return float(self.epochs or 1)
-        return self.steps * share_of(self.batch_size, shard)
+        return self.steps * share_of(self.batch_size, shard, drop_last=self.drop_last)
 
     def work(self, model: LocalModel, task: Task) -> Answer:
-        count = self.steps or (self.epochs or 1) * max(len(task.shard) // self.batch_size, 1)
+        per_epoch = batches_per_epoch(self.batch_size, task.shard, drop_last=self.drop_last)
+        count = self.steps or (self.epochs or 1) * per_epoch
         optimizer = self._optimizer(model)
         total = torch.zeros((), device=model.device)
-        for places in task.batches(self.batch_size, count):
+        for places in task.batches(self.batch_size, count, drop_last=self.drop_last):
             inputs, labels = task.shard.take(places)
             loss = nn.functional.cross_entropy(model.module(inputs), labels)
             optimizer.zero_grad()

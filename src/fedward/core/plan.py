@@ -36,6 +36,7 @@ class Reason(StrEnum):
     NO_ALARM = "no-alarm"
     NO_EXAMPLES = "no-examples"
     BANNED = "banned"
+    OUTVOTED = "outvoted"
     FAR = "far"
     NOT_SELECTED = "not-selected"
 
@@ -45,15 +46,18 @@ class Plan(Generic[M]):
     """What to do with the rows: weigh them (``weights``) or run a kernel over their columns (``kernel``).
 
     ``updates`` is the stack that the weights or the kernel refer to, usually the one the rule was given, else a
-    view of it. ``scores`` and ``reasons`` describe the rows of ``judged``, which is ``updates`` unless stated.
-    Reasons count only for rows that end up without weight. ``note`` says in a word or two how the whole round was
-    decided, where a rule has several ways. ``memo`` is for the rule's own `Rule.advance`: nobody else looks into it.
+    view of it. ``voters`` says which of its rows have a say in the kernel, as bools: all if None. ``scores`` and
+    ``reasons`` describe the rows of ``judged``, which is ``updates`` unless stated.
+    Reasons count only for rows that end up without weight, or without a say. ``note`` says in a word or two how the
+    whole round was decided, where a rule has several ways. ``memo`` is for the rule's own `Rule.advance`: nobody else
+    looks into it.
     """
 
     updates: Updates
     weights: Tensor | None = None
     _: KW_ONLY
     kernel: Kernel | None = None
+    voters: Tensor | None = None
     scores: Mapping[str, Tensor] = field(default_factory=dict)
     reasons: Sequence[Reason] | None = None
     judged: Updates | None = None
@@ -65,6 +69,18 @@ class Plan(Generic[M]):
             raise ValueError("a plan has weights or a kernel, and not both")
         if self.weights is not None and self.weights.shape != (self.updates.n,):
             raise ValueError(f"{self.updates.n} rows need {self.updates.n} weights, got {tuple(self.weights.shape)}")
+        if self.voters is not None and (self.kernel is None or self.voters.shape != (self.updates.n,)):
+            raise ValueError(
+                f"voters say of {self.updates.n} rows whether they have a say in a kernel, got "
+                f"{tuple(self.voters.shape)} with {'weights' if self.kernel is None else 'a kernel'}"
+            )
+
+    def accepted(self) -> Tensor:
+        """Which clients have a weight above 0; in a kernel, which have a say: (n,) bool, of the clients' stack."""
+        counted = self.weights
+        if counted is None:
+            counted = torch.ones(self.updates.n) if self.voters is None else self.voters
+        return self.updates.to_clients(counted.double().cpu()) > 0
 
     def execute(self) -> Tensor:
         """The second pass: the (d,) output."""

@@ -28,7 +28,8 @@ class Result(Generic[A]):
         output: (d,), of the dtype and on the device that most clients' rows have, or in the dtype of ``like``.
         weights: (n,) float64 with ``output == weights @ G``; None for coordinate-wise rules. Where a rule adds
             something of the server's own (`Traits.server_rows`: a previous aggregate, noise), that comes on top.
-        accepted: (n,) bool, weight > 0; for coordinate-wise rules, rows that took part at all.
+        accepted: (n,) bool, weight > 0; for coordinate-wise rules, rows that took part at all, and of those that weigh
+            votes (FedSECA) the clients whose vote counted.
         reasons: why, per client.
         scores: what the rule looked at, by name: (n,) float64, NaN for rows it never saw.
         ids: who.
@@ -93,12 +94,8 @@ class Result(Generic[A]):
 def judge(updates: Updates, outcome: Outcome) -> Result[Tensor]:
     """The verdict on each client from a plan that was carried out."""
     plan = outcome.plan
-    if plan.weights is None:
-        weights = None
-        accepted = plan.updates.to_clients(torch.ones(plan.updates.n, dtype=torch.float64)) > 0
-    else:
-        weights = plan.updates.to_clients(plan.weights)
-        accepted = weights > 0
+    weights = None if plan.weights is None else plan.updates.to_clients(plan.weights)
+    accepted = plan.accepted()
     owner = (plan.judged or plan.updates).owner()
     scores = {k: torch.where(owner >= 0, s.double()[owner.clamp_min(0)], torch.nan) for k, s in plan.scores.items()}
     rows = zip(outcome.finite.tolist(), accepted.tolist(), owner.tolist(), strict=True)

@@ -156,6 +156,20 @@ class RunSpec(BaseModel):
 
     @property
     def warning(self) -> str:
+        """What no rule, or not this one, can promise in this setting, in sentences; nothing where there is nothing."""
+        return " ".join(filter(None, (self._half_byzantine(), self._more_than_expected())))
+
+    def _half_byzantine(self) -> str:
+        """That the byzantine clients are a majority, or as good as one."""
+        answers = self.answers
+        if 2 * answers.byzantine < answers.clients:
+            return ""
+        return (
+            f"{answers.byzantine} of {answers.clients} clients are byzantine, which is half of them or more: only a "
+            "rule that has data of the server's own can tell who is honest."
+        )
+
+    def _more_than_expected(self) -> str:
         """How often more clients are byzantine than the rule expects; nothing where everybody answers, or never."""
         answers = self.answers
         rule = self.make_rule()

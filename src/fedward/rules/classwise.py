@@ -87,10 +87,12 @@ class ClassWise(Wrapped[_Received]):
             weights = torch.cat([(1 - self.gamma) * plan.weights.double().cpu(), added])
         if plan.kernel is not None:
             kernel = _compensated(plan.kernel, self.gamma)
+        voters = None if plan.voters is None else torch.cat([plan.voters, torch.ones(1, dtype=torch.bool)])
         return Plan(
             stack,
             weights,
             kernel=kernel,
+            voters=voters,
             scores=plan.scores,
             reasons=plan.reasons,
             judged=plan.judged or plan.updates,
@@ -189,7 +191,15 @@ def _mean_of(plans: Sequence[Plan]) -> Plan:
         parts = zip(plans, stack.split(block), strict=True)
         return torch.stack([_on_block(plan, rows) for plan, rows in parts]).mean(0)
 
-    return Plan(stack, kernel=kernel, scores=scores, reasons=reasons, judged=judged, note=note)
+    voters = torch.cat([_voters(plan) for plan in plans])
+    return Plan(stack, kernel=kernel, voters=voters, scores=scores, reasons=reasons, judged=judged, note=note)
+
+
+def _voters(plan: Plan) -> Tensor:
+    """Which rows count: those with weight, or with a say in the kernel."""
+    if plan.weights is not None:
+        return (plan.weights > 0).cpu()
+    return torch.ones(plan.updates.n, dtype=torch.bool) if plan.voters is None else plan.voters.cpu()
 
 
 def _on_block(plan: Plan, rows: Tensor) -> Tensor:

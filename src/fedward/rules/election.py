@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..core import Context, Plan, Rule, State, Traits, finite_copy, median_of
+from ..core import Context, Plan, Reason, Rule, State, Traits, finite_copy, median_of
 from ..registry.bounds import Decay, Share
 from ..registry.entries import register
 from ..registry.parameters import Variant
@@ -26,6 +26,7 @@ from .mixers import clip_factors
 from .remembered import zero_row
 
 _ELECTIONS = frozenset({"permutation", "scale", "columns"})
+_RATIO = "concordance"
 
 
 @register("sign-majority", paper="Bernstein et al. 2019")
@@ -60,9 +61,13 @@ class FedSECA(Rule):
     Byzantine tolerant federated learning", CVPR Workshops (FedVision) 2025. Its settings have sparsity 0.9 and momentum
     0.5. It does not use f, and is made for updates of local epochs, not for single noisy gradients.
 
+    A client of ratio 0 is outvoted (`Reason.OUTVOTED`): it is not accepted, since nobody asks for its signs, but its
+    entries that have the elected sign are averaged with the others'. Where all ratios are alike, CRISE is a plain
+    majority of signs. Ratios are the score "concordance", which records of a run keep.
+
     ``variant="official"`` is what the authors' code does instead: lower medians; the clamp, whose bound comes from
-    clipped rows, is applied to unclipped ones; magnitudes equal to the quantile are kept; concordance and votes are of
-    the sparsified rows.
+    clipped rows, is applied to unclipped ones; magnitudes equal to the quantile are kept; votes, but not the ratios
+    that weigh them, are of the sparsified rows.
 
     Every part can be left out or replaced, as in the paper's ablation. CRISE with a plain mean is
     ``FedSECA(clip=False, clamp=False, sparsity=None, merge="mean")``; RoCA alone with the mean's own sign is
@@ -87,10 +92,11 @@ class FedSECA(Rule):
     vote: Literal["crise", "count", "mass"] | None = "crise"
     merge: Literal["roca", "mean"] = "roca"
     variant: Variant = "paper"
-    declared = Traits(passes=4, properties=_ELECTIONS)
+    declared = Traits(passes=3, properties=_ELECTIONS)
 
     def traits(self) -> Traits:
-        return replace(self.declared, history=self.momentum > 0)
+        recorded = (_RATIO,) if self.vote == "crise" else ()
+        return replace(self.declared, history=self.momentum > 0, recorded=recorded)
 
     @property
     def official(self) -> bool:
@@ -99,17 +105,18 @@ class FedSECA(Rule):
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         counts = (MagnitudeCounts(),) if self.sparsity is not None else ()
-        concordance = (SignConcordance(),) if self.vote == "crise" and not self.official else ()
+        concordance = (SignConcordance(),) if self.vote == "crise" else ()
         return (SqNorms(), *counts, *concordance)
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         norms = updates.norms()
         radius = median_of(norms, lower=self.official)
+        agreeing = concordant(updates.concordance()) if self.vote == "crise" else _alike(updates)
         kernel = ElectedMean(
             n=updates.n,
             factors=clip_factors(norms, radius) if self.clip else torch.ones_like(norms),
             floors=row_floors(updates, self.sparsity, strict=not self.official),
-            votes=self._votes(updates),
+            votes=self._votes(agreeing),
             unscaled=self.official,
             clamp=self._clamp_by(),
             by_kept=self.official,
@@ -118,19 +125,20 @@ class FedSECA(Rule):
         )
         scores = {"norm": norms}
         if self.vote == "crise":
-            agreeing = concordant(kernel.concordance(updates) if self.official else updates.concordance())
-            kernel = replace(kernel, votes=agreeing)
-            scores = {"concordance": agreeing / updates.n, **scores}
+            scores = {_RATIO: agreeing / updates.n, **scores}
         stack = updates
         if self.momentum > 0:
             stack = updates.anchored(state.get("momentum", zero_row(updates)))
-        return Plan(stack, kernel=kernel, scores=scores, judged=updates)
+        voters = torch.ones(stack.n, dtype=torch.bool)  # the server's own row is not asked for
+        voters[: updates.n] = agreeing > 0
+        reasons = [Reason.OUTVOTED] * updates.n
+        return Plan(stack, kernel=kernel, voters=voters, scores=scores, reasons=reasons, judged=updates)
 
-    def _votes(self, updates: Updates) -> Tensor | Literal["mass"] | None:
-        """How much each client's sign counts, where that does not hang on concordance, which `decide` puts in."""
-        if self.vote == "count":
-            return _alike(updates)
-        return "mass" if self.vote == "mass" else None
+    def _votes(self, agreeing: Tensor) -> Tensor | Literal["mass"] | None:
+        """How much each client's sign counts, for the elections in which it does."""
+        if self.vote == "mass":
+            return "mass"
+        return None if self.vote is None else agreeing
 
     def _clamp_by(self) -> Literal["lower", "median"] | None:
         """Which median of a column's magnitudes its entries are clamped to."""

@@ -8,13 +8,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from .blocks import Block
 from .kernels import median_magnitude, total
 from .loops import FlatRows, Looping, Pair, columns, run
 from .networks import MOST_COMPILED
 from .ranks import magnitude_bits
-from .stats import SignConcordance
-from .updates import Updates
 
 _PIECE = 1 << 18  # entries that are ranked, elected and averaged before the next ones: they stay in cache
 
@@ -76,12 +73,6 @@ class ElectedMean(Looping):
         if self.clamp is not None:
             source = source.sign() * torch.minimum(source.abs(), median_magnitude(rows, self.factors, lower=self.lower))
         return source if self.floors is None else torch.where(self.floors.kept(rows), source, 0)
-
-    def concordance(self, updates: Updates) -> Tensor:
-        """sum_j sgn(v_aj) sgn(v_bj) for each pair of rows: (n, n). Reads the data once."""
-        add = SignConcordance().partials(updates.d, updates.device)
-        terms = (add(Block(block.start, self.reduced(block.rows))) for block in updates.blocks())
-        return sum(terms, torch.zeros(self.n, self.n, dtype=torch.float64, device=updates.device)).cpu()
 
     @property
     def lower(self) -> bool:
