@@ -15,7 +15,7 @@ import typer
 
 from .. import catalogue
 from ..core import reads
-from ..data.known import SOURCES
+from ..data.named import KNOWN
 from ..experiments.pool import Failed, cores
 from ..experiments.run import Summary, execute, in_folders, run_grid
 from ..experiments.spec import RunSpec, SpecError, each_rule, file_name, load_spec, make_spec
@@ -160,7 +160,7 @@ def list_(what: str, as_json: bool) -> None:
 
 def _place(entry: Entry) -> str:
     """Where a data set comes from."""
-    source = next((source for source in SOURCES if source.name == entry.name), None)
+    source = KNOWN.get(entry.name)
     if source is None:
         return entry.summary
     return "part of the package" if source.packaged else source.remedy()

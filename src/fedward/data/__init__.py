@@ -9,6 +9,7 @@ from .known import load_source
 from .named import load, names
 from .partition import IID, PARTITIONS, Degree, Dirichlet, KClasses, Partition, SFraction
 from .sources import DataError, Source
+from .tokens import Tokenizer
 
 __all__ = [
     "IID",
@@ -23,6 +24,7 @@ __all__ = [
     "SFraction",
     "Source",
     "Split",
+    "Tokenizer",
     "federate",
     "load",
     "load_source",

@@ -32,7 +32,7 @@ def _binary(file: Readable, labels: int) -> Stored:
         raise FormatError(f"expected records of {size:,} bytes, found {len(content):,} bytes in all", file)
     records = np.frombuffer(content, np.uint8).reshape(-1, size)
     images = records[:, labels:].reshape(-1, 3, 32, 32)
-    return Stored(images=images, labels=records[:, labels - 1], files=(file, file))
+    return Stored(samples=images, labels=records[:, labels - 1], files=(file, file))
 
 
 def read_python(files: Files, *, key: str) -> tuple[Stored, Stored]:
@@ -57,7 +57,7 @@ def _python(file: Readable, key: str) -> Stored:
     if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != _PIXELS:
         found = f"{data.dtype} {data.shape}" if isinstance(data, np.ndarray) else type(data).__name__
         raise FormatError(f"expected data of N x {_PIXELS} bytes, found {found}", file)
-    return Stored(images=data.reshape(-1, 3, 32, 32), labels=_labels(named[key], file), files=(file, file))
+    return Stored(samples=data.reshape(-1, 3, 32, 32), labels=_labels(named[key], file), files=(file, file))
 
 
 def _labels(values: object, file: Readable) -> np.ndarray:

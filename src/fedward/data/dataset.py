@@ -16,7 +16,7 @@ class Split:
     """Samples and their labels.
 
     Args:
-        inputs: (N, C, H, W) float32, normalised.
+        inputs: (N, C, H, W) float32, normalised, or (N, L) int64, tokens; any other shape does for models that take it.
         labels: (N,) int64.
 
     Raises:
@@ -38,16 +38,24 @@ class Split:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Dataset:
-    """A training and a test split with labels 0 .. classes - 1."""
+    """A training and a test split with labels 0 .. classes - 1.
+
+    Args:
+        name: in records and checkpoints.
+        train, test: the splits.
+        classes: how many.
+        vocabulary: of texts, how many tokens there are.
+    """
 
     name: str
     train: Split
     test: Split
     classes: int
+    vocabulary: int | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one sample, which a model must take: (C, H, W) of an image."""
+        """Of one sample, which a model must take: (C, H, W) of an image, (L,) of a text of L tokens."""
         return tuple(self.train.inputs.shape[1:])
 
 

@@ -50,4 +50,4 @@ def read_four(files: Files) -> tuple[Stored, Stored]:
 
 
 def _split(images: Readable, labels: Readable) -> Stored:
-    return Stored(images=read_idx(images, 3), labels=read_idx(labels, 1), files=(images, labels))
+    return Stored(samples=read_idx(images, 3), labels=read_idx(labels, 1), files=(images, labels))

@@ -10,7 +10,7 @@ from . import cifar
 from .content import FormatError
 from .dataset import Dataset, Split
 from .sources import FOUR_IDX, Filing, Source, read_source
-from .stored import Stored, checked_labels, pixels, short_name
+from .stored import Stored, check_several, checked_labels, pixels, short_name
 
 # The statistics of MNIST's pixels, for Fashion-MNIST too: so do SignGuard's code and published numbers.
 GREY = ((0.1307,), (0.3081,))
@@ -141,12 +141,7 @@ def as_dataset(
         FormatError: labels do not fit images or classes, there is one class alone, images differ in size.
     """
     splits = [Split(inputs=pixels(part, mean, std), labels=checked_labels(part, classes)) for part in (train, test)]
-    present = splits[0].labels.bincount().nonzero()
-    if len(present) < 2:
-        raise FormatError(
-            f"expected samples of two classes or more, found {len(splits[0])} of class {int(present[0])} alone",
-            train.files[1],
-        )
+    check_several(splits[0].labels, train)
     expected, found = (" x ".join(map(str, split.inputs.shape[2:])) for split in splits)
     if found != expected:
         raise FormatError(

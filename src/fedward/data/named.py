@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from os import PathLike
 from typing import Any
 
 from ..registry.entries import catalogue
 from ..registry.notation import recipe
 from .dataset import Dataset
-from .sources import DataError
+from .known import SOURCES
+from .sources import DataError, Source
+from .texts import TEXT_SOURCES
+
+KNOWN: Mapping[str, Source] = {source.name: source for source in (*SOURCES, *TEXT_SOURCES)}
+"""Where the files of data sets are, by name."""
 
 
 def names() -> tuple[str, ...]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from importlib import resources
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from .content import Location
 
 TIMEOUT = 30.0  # seconds without a byte
+Reader = Callable[[Files], tuple[Stored, Stored]]
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -45,7 +47,7 @@ class Filing:
     """
 
     files: tuple[str, ...]
-    reader: Callable[[Files], tuple[Stored, Stored]]
+    reader: Reader
     folders: tuple[str, ...] = ("",)
     archive: str = ""
 
@@ -79,7 +81,6 @@ class Filing:
         return self.reader(files)
 
 
-Found = tuple[Filing, Files]
 FOUR_IDX = Filing(files=FILES, reader=read_four, folders=("", "raw"))
 
 
@@ -94,7 +95,7 @@ class Source:
         base: the address of the folder with the files.
         download: what is fetched from there: the files of the first filing, gzipped, or these.
         filings: ways in which the files may lie on disk, the first one preferred.
-        tables: whether .npz, Parquet and CSV files do, too: any named like train and test.
+        tables: what reads .npz, Parquet and CSV files named like train and test, which do, too; by how names end.
         classes: labels are below this.
         largest: bytes that a file to be fetched may have, and may hold.
         system: folders in which a package of the operating system installs the files.
@@ -107,7 +108,7 @@ class Source:
     base: str = ""
     download: tuple[str, ...] = ()
     filings: tuple[Filing, ...] = (FOUR_IDX,)
-    tables: bool = True
+    tables: Mapping[str, Reader] = field(default_factory=lambda: READERS, repr=False)
     classes: int = 10
     largest: int = 1 << 27
     system: tuple[str, ...] = ()
@@ -164,10 +165,31 @@ def read_source(
     Raises:
         DataError: files are missing, damaged or of another data set.
     """
+    with located(source, path, download=download, others=others) as found:
+        return found.read()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """The files of a data set, and how they lie."""
+
+    filing: Filing
+    files: Files
+
+    def read(self) -> tuple[Stored, Stored]:
+        """Training and test set; raises as `Filing.read`."""
+        return self.filing.read(self.files)
+
+
+@contextmanager
+def located(
+    source: Source, path: str | PathLike[str] | None = None, *, download: bool = True, others: tuple[Source, ...] = ()
+) -> Iterator[Found]:
+    """The files, as for `read_source`; what is found wrong with them within the context is a `DataError`."""
     try:
-        filing, files = _locate(source, path, download)
-        _refuse_other(source, files, others)
-        return filing.read(files)
+        found = _locate(source, path, download)
+        _refuse_other(source, found.files, others)
+        yield found
     except FormatError as error:
         raise source.error(str(error), error.file) from error
     except OSError as error:
@@ -199,13 +221,13 @@ def _found(source: Source, place: Location, told: str, needed: bool = True, shar
     for filing in source.filings:
         files = filing.found(place)
         if len(files) == len(filing.files):
-            return filing, files
+            return Found(filing=filing, files=files)
         if files:
             partial.append((filing, files))
-    if source.tables and isinstance(place, Path):
-        for suffix, reader in READERS.items():
+    if isinstance(place, Path):
+        for suffix, reader in source.tables.items():
             if files := split_files(place, suffix, source.name if shared else ""):
-                return Filing(files=tuple(files), reader=reader), files
+                return Found(filing=Filing(files=tuple(files), reader=reader), files=files)
     if needed or partial:
         # Of the ways in which they might lie, the one that most is there of.
         filing, files = max(partial, key=lambda pair: len(pair[1]), default=(source.filings[0], {}))

@@ -15,16 +15,16 @@ from .content import FormatError, Readable
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Stored:
-    """Images and labels as files hold them.
+    """Samples and labels as files hold them.
 
     Args:
-        images: (N, H, W), (N, C, H, W) or (N, H, W, C), unsigned bytes or numbers from 0 to 1.
+        samples: images, (N, H, W), (N, C, H, W) or (N, H, W, C), unsigned bytes or numbers from 0 to 1; or (N,) texts.
         labels: (N,) whole numbers from 0.
-        files: where the images and where the labels come from, for messages.
+        files: where the samples and where the labels come from, for messages.
         owners: (N,) whose each sample is, for `Natural`, if that is known.
     """
 
-    images: np.ndarray
+    samples: np.ndarray
     labels: np.ndarray
     files: tuple[Readable, Readable]
     owners: np.ndarray | None = None
@@ -38,15 +38,15 @@ def joined(parts: Sequence[Stored]) -> Stored:
     """
     first = parts[0]
     for part in parts[1:]:
-        if part.images.shape[1:] != first.images.shape[1:]:
-            expected, found = _size(first.images), _size(part.images)
+        if part.samples.shape[1:] != first.samples.shape[1:]:
+            expected, found = _size(first.samples), _size(part.samples)
             raise FormatError(
                 f"expected images of {expected} as in {short_name(first.files[0])}, found {found}", part.files[0]
             )
     if len(parts) == 1:
         return first
     return Stored(
-        images=np.concatenate([part.images for part in parts]),
+        samples=np.concatenate([part.samples for part in parts]),
         labels=np.concatenate([part.labels for part in parts]),
         files=first.files,
     )
@@ -67,10 +67,10 @@ def pixels(split: Stored, mean: Sequence[float], std: Sequence[float]) -> Tensor
     Raises:
         FormatError: they have not so many channels, or hold something that is no brightness.
     """
-    images = channels_first(split.images)
+    images = channels_first(split.samples)
     file = split.files[0]
     if images.ndim != 4 or images.shape[1] != len(mean):
-        shape = " x ".join(map(str, split.images.shape))
+        shape = " x ".join(map(str, split.samples.shape))
         raise FormatError(f"expected images of {len(mean)} channel{'s' * (len(mean) > 1)}, found {shape}", file)
     inputs = torch.from_numpy(np.ascontiguousarray(images)).to(torch.float32)
     if images.dtype == np.uint8:
@@ -90,16 +90,33 @@ def checked_labels(split: Stored, classes: int) -> Tensor:
         FormatError: not one for each image, no whole numbers, or out of range.
     """
     labels, file = split.labels, split.files[1]
-    if labels.ndim != 1 or len(labels) != len(split.images):
+    if labels.ndim != 1 or len(labels) != len(split.samples):
         raise FormatError(
-            f"expected {len(split.images)} labels as {short_name(split.files[0])} has images, found {len(labels)}", file
+            f"expected {len(split.samples)} labels as {short_name(split.files[0])} has samples, found {len(labels)}",
+            file,
         )
+    if len(labels) == 0:
+        raise FormatError("expected samples, found none", file)
     if labels.dtype.kind not in "iu":
         raise FormatError(f"expected whole numbers for labels, found {labels.dtype}", file)
     lowest, highest = int(labels.min()), int(labels.max())
     if lowest < 0 or highest >= classes:
         raise FormatError(f"expected labels from 0 to {classes - 1}, found {lowest if lowest < 0 else highest}", file)
     return torch.from_numpy(labels.astype(np.int64))
+
+
+def check_several(labels: Tensor, split: Stored) -> None:
+    """Refuse labels that are all the same.
+
+    Raises:
+        FormatError: they are.
+    """
+    present = labels.bincount().nonzero()
+    if len(present) < 2:
+        raise FormatError(
+            f"expected samples of two classes or more, found {len(labels)} of class {int(present[0])} alone",
+            split.files[1],
+        )
 
 
 def _no_brightness(values: Tensor) -> str:

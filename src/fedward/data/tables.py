@@ -41,7 +41,7 @@ def split_files(folder: Path, suffix: str, name: str = "") -> Files:
     return {file.name: file for file in chosen}
 
 
-def _by_split(files: Files, read: Callable[[Readable], Stored]) -> tuple[Stored, Stored]:
+def by_split(files: Files, read: Callable[[Readable], Stored]) -> tuple[Stored, Stored]:
     """Training and test set, each of one file or more."""
     train = [read(file) for name, file in files.items() if _TRAIN.search(name.lower())]
     test = [read(file) for name, file in files.items() if not _TRAIN.search(name.lower())]
@@ -61,7 +61,7 @@ def read_npz(files: Files) -> tuple[Stored, Stored]:
         FormatError: no such arrays, or arrays of Python objects, which are not opened.
     """
     if len(files) > 1:
-        return _by_split(files, lambda file: _of_arrays(arrays_of(file), file))
+        return by_split(files, lambda file: _of_arrays(arrays_of(file), file))
     [file] = files.values()
     arrays = arrays_of(file)
     wanted = ("x_train", "y_train", "x_test", "y_test")
@@ -69,7 +69,7 @@ def read_npz(files: Files) -> tuple[Stored, Stored]:
         found = ", ".join(arrays) or "nothing"
         raise FormatError(f"expected {', '.join(wanted)} in one file for both splits, found {found}", file)
     train, test = (
-        Stored(images=arrays[f"x_{part}"], labels=arrays[f"y_{part}"].reshape(-1), files=(file, file))
+        Stored(samples=arrays[f"x_{part}"], labels=arrays[f"y_{part}"].reshape(-1), files=(file, file))
         for part in ("train", "test")
     )
     return train, test
@@ -91,7 +91,7 @@ def arrays_of(file: Readable) -> dict[str, np.ndarray]:
 def _of_arrays(arrays: Mapping[str, np.ndarray], file: Readable) -> Stored:
     images = named(arrays, IMAGES, "images", file)
     labels = named(arrays, LABELS, "labels", file)
-    return Stored(images=images, labels=labels.reshape(-1), files=(file, file))
+    return Stored(samples=images, labels=labels.reshape(-1), files=(file, file))
 
 
 def named(columns: Mapping[str, Any], names: Sequence[str], what: str, file: Readable) -> Any:
@@ -113,7 +113,7 @@ def named(columns: Mapping[str, Any], names: Sequence[str], what: str, file: Rea
 
 def read_parquet(files: Files) -> tuple[Stored, Stored]:
     """Columns ``image`` and ``label``, as on Hugging Face's hub; images as files of their own within the table."""
-    return _by_split(files, _parquet)
+    return by_split(files, _parquet)
 
 
 def _parquet(file: Readable) -> Stored:
@@ -123,7 +123,7 @@ def _parquet(file: Readable) -> Stored:
     if len(sizes) != 1:
         raise FormatError(f"expected images of one size, found {', '.join(map(str, sizes[:3])) or 'none'}", file)
     labels = np.asarray(named(table, LABELS, "labels", file))
-    return Stored(images=np.stack(images), labels=labels, files=(file, file))
+    return Stored(samples=np.stack(images), labels=labels, files=(file, file))
 
 
 def _bytes_of(cell: Any) -> Any:
@@ -153,7 +153,7 @@ def columns_of(file: Readable) -> dict[str, list[Any]]:
 
 def read_csv(files: Files) -> tuple[Stored, Stored]:
     """Rows of a label and the pixels of a square image, grey or red first, with a header or without."""
-    return _by_split(files, _csv)
+    return by_split(files, _csv)
 
 
 def csv_rows(file: Readable) -> Iterator[list[str]]:
@@ -184,7 +184,7 @@ def _csv(file: Readable) -> Stored:
     if values.min() < 0 or values.max() > 255:
         raise FormatError(f"expected pixels from 0 to 255, found {values.min()} to {values.max()}", file)
     images = values.astype(np.uint8).reshape(len(values), *_shape(values.shape[1], file))
-    return Stored(images=images, labels=table[:, place], files=(file, file))
+    return Stored(samples=images, labels=table[:, place], files=(file, file))
 
 
 def _shape(count: int, file: Readable) -> tuple[int, int, int]:
