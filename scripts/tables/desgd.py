@@ -149,7 +149,7 @@ def _draws(folder: Path) -> str:
 def _drops(folder: Path) -> str:
     """Table II, measured from the best of SGD with momentum."""
     runs = Runs(folder)
-    return _below(runs, _baseline(runs), paper(folder)["drop"], BASES, BASES)
+    return _below(runs, baseline(runs), paper(folder)["drop"], BASES, BASES)
 
 
 def _below(
@@ -173,7 +173,7 @@ def _below(
     return table(["rule", "bucketing (2): SignFlip", *three, "DeSGD: SignFlip", *three], rows)
 
 
-def _baseline(runs: Runs) -> float | None:
+def baseline(runs: Runs) -> float | None:
     """The best of SGD with momentum, by the better of two learning rates."""
     found = [best(runs.of("mean", "no-attack", group)) for group in ("baseline", "baseline-0.01")]
     known = [figure for figure in found if figure is not None]
@@ -239,7 +239,7 @@ def _row(
 
 def _table_2(folder: Path) -> str:
     runs = Runs(folder)
-    return _below(runs, _baseline(runs), paper(folder)["drop"], _TABLE_2, TABLE_1, WITHIN)
+    return _below(runs, baseline(runs), paper(folder)["drop"], _TABLE_2, TABLE_1, WITHIN)
 
 
 def _figure_3(folder: Path) -> str:

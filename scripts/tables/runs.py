@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from .pieces import (
@@ -19,7 +18,6 @@ from .pieces import (
     paper,
     share,
     table,
-    until,
 )
 
 CHANCE = 15.0  # per cent; a model with ten classes that is no better has learnt nothing, or lost it

@@ -105,6 +105,9 @@ def _scores(run: RunData, name: str) -> str:
         title = escape(score[:1].upper() + score[1:])
         caption = f"{title} of each client after each round, byzantine clients dashed."
         parts.append(f"<h3>{title}</h3>\n" + figure(f"{name}-score-{number}", scores.score(run, score), caption, title))
+        caption = "The same, a row a client and a column a round, so that equal lines do not hide each other."
+        drawn = scores.score_map(run, score)
+        parts.append(figure(f"{name}-score-{number}-map", drawn, caption, f"{title} of every client by round"))
     return "".join(parts)
 
 
