@@ -35,8 +35,8 @@ only their own (`own`). Attacks made of attacks nest: `schedule:attacks=(0: no-a
 
 Where a paper and its code differ, the docstring (`help(fw.rules.SignGuard)`) says how, and `variant="official"` or an
 argument of its own is the other one. The default is the paper, but where the paper's print does not do what its text
-says (SIREN's alarms and rollback, the order of DeSGD's momentum: `printed` is the print); where versions of a paper
-differ, the docstring says which one it is.
+says (SIREN's alarms and rollback, the order of DeSGD's momentum: `printed` is the print; SIREN's award: `alarm rounds`
+is the letter); where versions of a paper differ, the docstring says which one it is.
 """
 
 OUT_OF_SCOPE = """## Out of scope

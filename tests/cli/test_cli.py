@@ -215,7 +215,7 @@ rounds = 2
         (["--algorithm", "mean"], ["mean is a rule, a client algorithm is needed", "siren-client"]),
         (["--algorithm", "local-sgd:optimizer=lion"], ["one of sgd, adam, adamw, got 'lion'"]),
         (["--algorithm", "siren-client"], ["siren-client needs inner"]),
-        (["--batch-norm", "off"], ["batch_norm", "'mean' or 'frozen'", "got 'off'"]),
+        (["--batch-norm", "off"], ["batch_norm", "'mean', 'robust' or 'frozen'", "got 'off'"]),
         (["--byzantine-data", "none"], ["byzantine_data", "'own' or 'all'"]),
         (["--dropout", "0.5", "--late", "0.5"], ["together must stay below 1", "0.5 and 0.5"]),
         (["--config", "none.toml"], ["none.toml: No such file", "TOML"]),

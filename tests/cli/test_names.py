@@ -26,7 +26,9 @@ OTHER = {
     "partition": "s-fraction:s=0.5",
     "byzantine_data": "all",
     "batch_norm": "frozen",
+    "forge": "both",
     "root": 50,
+    "root_apart": True,
     "seed": 1,
 }
 SAME = {"rounds": 7, "evaluate_every": 3, "data_path": "elsewhere"}

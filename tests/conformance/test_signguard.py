@@ -12,7 +12,7 @@ from fedward import clients, rules
 from fedward.rules import sign
 from fedward.sim import Dataset, FederatedData, Split
 from fedward.sim.cohort import rounds_per_epoch
-from fedward.stack import Dense
+from fedward.stack import Dense, Sample
 from tests.oracles import signguard as oracle
 
 FAMILY = [rules.SignGuard, rules.SignGuardSim, rules.SignGuardDist]
@@ -302,3 +302,30 @@ def test_a_simulation_counts_the_epochs_of_its_clients(algorithm: clients.Client
     for _ in simulation.run(8, evaluate_every=8):
         pass
     assert min(seen) == first
+
+
+# --- the official variant where it is easily taken for the paper's -----------------------------------------------
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 9])
+def test_official_features_are_those_of_the_released_code_for_few_rows_and_unlike_ones(n: int) -> None:
+    negative = 0
+    for seed in range(40):
+        G = torch.randn(n, 7, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        if seed % 2:  # rows that point away from one another
+            G -= G.mean(0)
+        for cls, feature in (
+            (rules.SignGuardSim, oracle.similarity_feature_repo),
+            (rules.SignGuardDist, oracle.distance_feature_repo),
+        ):
+            found = cls(variant="official").extra_feature(Dense(G), {}, fw.Context())
+            np.testing.assert_allclose(found, feature(G.numpy()), rtol=1e-9, atol=1e-12)
+        middle = np.sort(sign.typical_cosines(G @ G.T, G.norm(dim=1), official=True))[(n - 1) // 2]
+        negative += middle < -1e-6
+    assert negative > 10
+
+
+def test_the_official_run_of_columns_never_ends_with_the_last_one() -> None:
+    # Its start is below d - k: of 5 columns and runs of 2, it is 0, 1 or 2.
+    drawn = {tuple(Sample(seed=s, count=2, contiguous=True).coordinates(5).tolist()) for s in range(60)}
+    assert drawn == {(0, 1), (1, 2), (2, 3)}

@@ -12,7 +12,9 @@ import fedward as fw
 from fedward import rules
 from fedward.clients.siren import raises_alarm
 from fedward.core import rows_of
+from fedward.core.state import recall
 from fedward.rules.messages import alarms, by_examples
+from fedward.stack import Gram
 from fedward.testing import Check
 from tests.oracles import siren
 
@@ -52,25 +54,36 @@ def rounds(seed: int, official: bool) -> Iterator[tuple[list, np.ndarray, list[i
         yield [IDS[i] for i in present], rows, said, [float(x) for x in rng.integers(1, 9, len(present))]
 
 
+# Readings of the award differ only where somebody is banned: hence low penalties.
+BOTH = [
+    {},
+    {"weighted": True, "penalty": 0.1},
+    {"threshold": 0.02, "award_by": 2.0, "penalty": 0.2},
+    {"weight_analysis": False, "penalty": 0.2},
+]
+PAPER = [
+    {"rollback": "printed"},
+    {"award": "alarm rounds", "penalty": 0.2},
+    {"award": "quiet rounds", "penalty": 0.2},
+    {"award": "quiet rounds", "threshold": 0.02, "award_by": 2.0, "penalty": 0.2},
+    {"divergent": "best-of-all", "penalty": 0.3},
+    {"divergent": "best-of-all", "award": "alarm rounds", "rollback": "printed", "penalty": 0.2},
+    {"penalty_of": "rounds", "penalty": 0.2},
+]
+ORACLE_NAMES = ("threshold", "penalty", "penalty_of", "award", "award_by", "divergent", "weight_analysis")
+
+
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {"rollback": "printed"},
-        {"weighted": True, "penalty": 0.1},
-        {"threshold": 0.02, "award": 2.0, "penalty": 0.2},
-    ],
-    ids=str,
+    ("variant", "changes"), [*(("paper", c) for c in [*BOTH, *PAPER]), *(("official", c) for c in BOTH)], ids=str
 )
-@pytest.mark.parametrize("variant", ["paper", "official"])
 def test_equals_its_oracle(seed: int, changes: dict, variant: str) -> None:
     official = variant == "official"
     rng = np.random.default_rng(seed + 100)
     target, start = rng.normal(size=D), rng.normal(size=D)
     rule = rules.SIREN(variant=variant, rounds=8, **changes)
     aggregate, scorer = fw.Aggregator(rule), Scorer(target, start)
-    bounds = {k: v for k, v in changes.items() if k in ("threshold", "penalty", "award")}
+    bounds = {k: v for k, v in changes.items() if k in ORACLE_NAMES}
     bounds["base"] = rule.rollback
     server = siren.SirenServer(start.copy(), scorer.accuracy, official=official, total_rounds=8, **bounds)
     for ids, rows, said, sizes in rounds(seed, official):
@@ -171,13 +184,161 @@ def test_alarms_of_the_banned_do_not_count_and_somebody_is_always_left() -> None
     assert everybody_banned.accepted.tolist() == [False, True, False]
 
 
-def test_the_award_brings_a_banned_client_back() -> None:
-    aggregate = fw.Aggregator(rules.SIREN(penalty=0.2, award=0.5))  # banned above 0.2 * 3 = 0.6
+# --- the award ----------------------------------------------------------------------------------------------
+#
+# These rounds pinned awards in rounds without alarms before, where the server had looked at nobody. Section 4.6 awards
+# who is "regarded as benign by the server": now it looks, and the other two readings are asked for by name.
+
+
+def with_a_ban(**changes: object) -> fw.Aggregator:
+    """After a round of three clients in which client 2 came to be banned, at an index of 1."""
+    aggregate = fw.Aggregator(rules.SIREN(penalty=0.2, **changes))  # banned above 0.2 * 3 = 0.6
     one_round([GOOD, GOOD, BAD], [True, True, False], aggregate)
+    return aggregate
+
+
+def index_of_banned(row: list, said: list[bool], **changes: object) -> float:
+    """Of client 2 after it was banned and then sent this row."""
+    result = one_round([GOOD, GOOD, row], said, with_a_ban(**changes))
+    assert result.scores["malicious index"][:2].tolist() == [0, 0]
+    assert not result.accepted[2]
+    return float(result.scores["malicious index"][2])
+
+
+def test_the_award_brings_a_banned_client_back() -> None:
+    aggregate = with_a_ban(award_by=0.5)
     away = one_round([GOOD] * 3, [False] * 3, aggregate)
     assert away.reasons[2] is fw.Reason.BANNED
     assert away.scores["malicious index"][2] == 0.5
     assert one_round([GOOD] * 3, [False] * 3, aggregate).accepted.all()
+
+
+@pytest.mark.parametrize("said", [[False] * 3, [True, True, False], [False, False, True]], ids=str)
+def test_a_banned_client_is_examined_in_every_round(said: list[bool]) -> None:
+    assert index_of_banned(GOOD, said) == 0.5
+    assert index_of_banned(BAD, said) == 2.0, "inaccurate"
+    assert index_of_banned([0.9, 0.0], said, threshold=0.03) == 0.5
+    assert index_of_banned([0.8, 0.0], said, threshold=0.03) == 2.0, "worse by more than the threshold"
+    assert index_of_banned([-0.1, 0.0], said, threshold=0.3) == 2.0, "turns away"
+    assert index_of_banned([-0.1, 0.0], said, threshold=0.3, weight_analysis=False) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("award", "row", "quiet", "alarmed"),
+    [
+        ("examined", BAD, 2.0, 2.0),
+        ("examined", GOOD, 0.5, 0.5),
+        ("alarm rounds", BAD, 1.0, 2.0),
+        ("alarm rounds", GOOD, 1.0, 2.0),
+        ("quiet rounds", BAD, 0.5, 2.0),
+        ("quiet rounds", GOOD, 0.5, 2.0),
+    ],
+)
+def test_readings_of_the_award(award: str, row: list, quiet: float, alarmed: float) -> None:
+    """A silent banned client in a round without alarms, and in one of true alarms."""
+    assert index_of_banned(row, [False] * 3, award=award) == quiet
+    assert index_of_banned(row, [True, True, False], award=award) == alarmed
+
+
+@pytest.mark.parametrize(("present", "asked"), [([0, 1, 2], 3), ([0, 1], 0), ([2], 0)])
+def test_all_models_are_tried_once_in_rounds_with_somebody_banned_and_somebody_not(present: list, asked: int) -> None:
+    aggregate, scorer = with_a_ban(), Scorer(np.array([2.0, 0.0]), np.zeros(2))
+    aggregate(np.array([GOOD] * len(present)), ids=present, evaluator=scorer)
+    assert scorer.asked == asked
+
+
+def test_where_all_are_banned_nobody_is_examined() -> None:
+    aggregate = fw.Aggregator(rules.SIREN(penalty=0.2))
+    scorer = Scorer(np.array([2.0, 0.0]), np.zeros(2))
+    said = {i: {"alarm": i < 2} for i in range(4)}
+    aggregate(np.array([GOOD, GOOD, BAD, BAD]), messages=said, evaluator=scorer)
+    scorer.asked = 0
+    alone = aggregate(np.array([GOOD, BAD]), ids=[2, 3], messages={2: {"alarm": True}}, evaluator=scorer)
+    assert (scorer.asked, alone.note) == (0, "no alarm")
+    assert alone.scores["malicious index"].tolist() == [1, 1]
+    assert not alone.output.any()
+
+
+def test_a_client_whose_row_is_not_finite_is_neither_examined_nor_awarded() -> None:
+    aggregate = with_a_ban()
+    lost = one_round([GOOD, GOOD, [np.nan, 0.0]], [False] * 3, aggregate)
+    assert lost.reasons[2] is fw.Reason.NONFINITE
+    after = one_round([GOOD, GOOD, GOOD], [False] * 3, aggregate)
+    assert (after.reasons[2], after.scores["malicious index"][2]) == (fw.Reason.BANNED, 0.5)
+
+
+def test_the_award_s_amount_has_a_name_of_its_own() -> None:
+    for make in (lambda: rules.SIREN(award=0.5), lambda: fw.parse("siren:award=0.5")):
+        with pytest.raises(ValueError, match="the amount C_a is award_by"):
+            make()
+
+
+def test_the_authors_code_has_its_own_way_of_some_things() -> None:
+    for changes in ({"award": "quiet rounds"}, {"divergent": "best-of-all"}, {"penalty_of": "rounds"}):
+        with pytest.raises(ValueError, match='is for variant="paper"'):
+            rules.SIREN(variant="official", **changes)
+
+
+# --- divergent alarms ---------------------------------------------------------------------------------------
+
+# Two attackers that alarm with models unlike each other, and eight honest clients that are silent.
+HOLE = ([[-3.0, 0.0], [-0.4, 0.0], *[GOOD] * 8], [True, True, *[False] * 8])
+
+
+def test_divergent_alarms_are_a_hole_as_printed_and_none_against_the_best_of_all() -> None:
+    printed = one_round(*HOLE)
+    assert printed.note == "divergent alarms"
+    assert printed.accepted.tolist() == [False, True] + [False] * 8
+    closed = one_round(*HOLE, divergent="best-of-all")
+    assert closed.note == "divergent alarms"
+    assert closed.accepted.tolist() == [False, False] + [True] * 8
+    assert closed.scores["malicious index"].tolist() == [1, 1] + [0] * 8
+
+
+# --- what C_p counts, and angles ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("penalty_of", "rounds_until_banned"), [("clients", 3), ("rounds", 6)])
+def test_what_the_penalty_is_a_share_of(penalty_of: str, rounds_until_banned: int) -> None:
+    """0.5 of 4 clients, or of 10 rounds."""
+    aggregate = fw.Aggregator(rules.SIREN(penalty=0.5, penalty_of=penalty_of, rounds=10))
+    banned = []
+    for _ in range(8):
+        one_round([GOOD] * 3 + [BAD], [True] * 3 + [False], aggregate)
+        banned.append(bool(recall(aggregate.state, "banned", [3], 0)))
+    assert banned.index(True) + 1 == rounds_until_banned
+
+
+def test_without_weight_analysis_angles_do_not_count_and_are_not_asked_for() -> None:
+    rows, said = [[0.01, 0.0], [-0.01, 0.0], GOOD], [False, False, True]
+    result = one_round(rows, said, threshold=0.5, weight_analysis=False)
+    assert result.accepted.tolist() == [True, True, False]
+    context = fw.Context(messages={0: {"alarm": True}})
+    assert rules.SIREN(weight_analysis=False).statistics({}, context) == ()
+    assert rules.SIREN().statistics({}, context) == (Gram(),)
+
+
+def test_angles_are_asked_for_together_with_the_rest_where_somebody_is_banned() -> None:
+    """Else each such round would read the data once more."""
+    state = with_a_ban().state
+    assert rules.SIREN().statistics(state, fw.Context()) == (Gram(),)
+    assert rules.SIREN().statistics({}, fw.Context()) == ()
+    assert rules.SIREN(award="quiet rounds").statistics(state, fw.Context()) == ()
+
+
+# --- the authors' code steps back ---------------------------------------------------------------------------
+
+
+def test_the_authors_code_steps_back_after_any_round_with_a_row_that_is_not_used() -> None:
+    """After any alarms, and without them where somebody is banned; of successive rounds after every other one."""
+    aggregate = fw.Aggregator(rules.SIREN(variant="official", penalty=0.2, rounds=10))  # banned from an index of 2 on
+    step = np.array(GOOD)
+    outputs = [one_round([GOOD, GOOD, GOOD], [False] * 3, aggregate).output]
+    for said in ([False, False, True], [True, False, True]):  # a single alarm, then a true one and a false one
+        outputs.append(one_round([GOOD, GOOD, BAD], said, aggregate).output)
+    outputs += [one_round([GOOD, GOOD, GOOD], [False] * 3, aggregate).output for _ in range(3)]
+    back = [not np.allclose(output, step) for output in outputs]
+    assert back == [False, True, False, True, False, True]
 
 
 def test_alarms_without_root_data_are_an_error() -> None:

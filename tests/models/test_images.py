@@ -73,5 +73,5 @@ def test_unknown_name_lists_the_valid_ones_and_the_nearest(name: str, near: str)
 
 
 def test_unknown_name_without_a_near_one() -> None:
-    with pytest.raises(ValueError, match=r"unknown model .xyz.\. Valid names: desgd-cnn, lenet, linear, "):
+    with pytest.raises(ValueError, match=r"unknown model .xyz.\. Valid names: desgd-cnn, hugging-face, lenet, "):
         build_model("xyz")

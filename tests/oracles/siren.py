@@ -55,6 +55,8 @@ def siren_server_decide(
     banned: Sequence[bool],
     threshold: float = 0.10,
     official: bool = False,
+    divergent: str = "printed",
+    weight_analysis: bool = True,
 ) -> tuple[str, set[int], set[int]]:
     """The case, who is benign, and whose models were evaluated."""
     everybody = range(len(deltas))
@@ -67,9 +69,10 @@ def siren_server_decide(
     def passes(i: int, reference: int) -> bool:
         if i == reference:
             return True
+        product = dot(deltas[i], deltas[reference]) if weight_analysis else 1.0
         if official:
-            return fair(seen[i] - (1 - threshold) * seen[reference]) >= 0 and dot(deltas[i], deltas[reference]) > 0
-        return fair(seen[reference] - seen[i]) < threshold and dot(deltas[i], deltas[reference]) >= 0
+            return fair(seen[i] - (1 - threshold) * seen[reference]) >= 0 and product > 0
+        return fair(seen[reference] - seen[i]) < threshold and product >= 0
 
     def as_good(silent: int, alarming: int) -> bool:
         if official:
@@ -94,8 +97,37 @@ def siren_server_decide(
         calmest = best(trusted_silent, seen)
         if as_good(calmest, loudest):
             return FALSE, {i for i in silent if passes(i, calmest)}, set(seen)
+    if divergent == "best-of-all" and not similar:
+        look(silent)
+        reference = best([i for i in everybody if not banned[i]], seen)
+        return DIVERGENT, {i for i in everybody if passes(i, reference)}, set(seen)
     benign = {i for i in alarming if passes(i, loudest)}
     return (TRUE if similar else DIVERGENT), benign, set(seen)
+
+
+def siren_server_examine(
+    deltas: Sequence[Vector],
+    accuracy_of: Callable[[int], float],
+    banned: Sequence[bool],
+    threshold: float = 0.10,
+    weight_analysis: bool = True,
+) -> tuple[set[int], set[int]]:
+    """Who of the banned is examined, and who of them passes against the best of those that are not banned.
+
+    Where all are banned there is nobody to compare with, and nobody is examined.
+    """
+    trusted = [i for i in range(len(deltas)) if not banned[i]]
+    examined = {i for i in range(len(deltas)) if banned[i]}
+    if not trusted:
+        return set(), set()
+    accuracy = {i: accuracy_of(i) for i in range(len(deltas))}
+    reference = best(trusted, accuracy)
+    passed = set()
+    for i in examined:
+        turned_away = weight_analysis and dot(deltas[i], deltas[reference]) < 0
+        if fair(accuracy[reference] - accuracy[i]) < threshold and not turned_away:
+            passed.add(i)
+    return examined, passed
 
 
 @dataclass
@@ -106,8 +138,12 @@ class SirenServer:
     accuracy: Callable[[Vector], float]
     threshold: float = 0.10
     penalty: float = 0.45
-    award: float = 0.5
+    penalty_of: str = "clients"
+    award: str = "examined"
+    award_by: float = 0.5
     base: str = "recovered"
+    divergent: str = "printed"
+    weight_analysis: bool = True
     official: bool = False
     total_rounds: int = 40
     before: Vector | None = None
@@ -122,12 +158,29 @@ class SirenServer:
         """One round: the case, who is benign, whose updates were used."""
         rows = [np.asarray(row, dtype=np.float64) for row in np.asarray(deltas, dtype=np.float64)]
         banned = [self.banned.get(name, False) for name in ids]
+
+        def accuracy_of(i: int) -> float:
+            return self.accuracy(self.now + rows[i])
+
         case, benign, looked = siren_server_decide(
-            rows, alarms, lambda i: self.accuracy(self.now + rows[i]), banned, self.threshold, self.official
+            rows,
+            alarms,
+            accuracy_of,
+            banned,
+            self.threshold,
+            self.official,
+            self.divergent,
+            self.weight_analysis,
         )
+        # Whose verdict counts for an award: three readings of "regarded as benign by the server".
+        judged = set(range(len(rows))) if self.award == "quiet rounds" or case != SILENT else set()
+        if self.award == "examined" and not self.official:
+            judged, passed = siren_server_examine(rows, accuracy_of, banned, self.threshold, self.weight_analysis)
+            benign = (benign - judged) | passed
+            looked = looked | (set(range(len(rows))) if judged else set())
         self.evaluated = len(looked)
         used = [i for i in range(len(rows)) if i in benign and not banned[i]]
-        self._book(ids, benign, banned, used)
+        self._book(ids, benign, banned, used, judged)
         alpha = [1.0 if sizes is None else float(sizes[i]) for i in used]
         mean = np.zeros_like(self.now)
         for i, weight in zip(used, alpha, strict=True):
@@ -135,7 +188,11 @@ class SirenServer:
         before = self.now if self.before is None else self.before
         rolled = case in (TRUE, DIVERGENT)
         if self.official:
-            self.streak = self.streak + 1 if rolled else 0
+            # The flags of the authors' code: a round in which somebody's row is not used, be it rejected or banned,
+            # asks for the model before; of successive ones that ask, the first, third, ... have it. The very first
+            # round has no model before, and sets no flag down.
+            asks = len(used) < len(rows) and self.before is not None
+            self.streak = self.streak + 1 if asks else 0
             rolled = self.streak % 2 == 1
             start = before if rolled else self.now
         elif rolled and self.base == "printed":
@@ -147,7 +204,9 @@ class SirenServer:
         self.now = start + mean
         return case, [ids[i] for i in sorted(benign)], [ids[i] for i in used]
 
-    def _book(self, ids: Sequence[Hashable], benign: set[int], banned: list[bool], used: list[int]) -> None:
+    def _book(
+        self, ids: Sequence[Hashable], benign: set[int], banned: list[bool], used: list[int], judged: set[int]
+    ) -> None:
         """Penalties and awards; bans count from the next round on."""
         for i, name in enumerate(ids):
             count = self.counts.get(name, 0.0)
@@ -156,14 +215,14 @@ class SirenServer:
                 if i not in benign:
                     count += 1
                 elif i in used and count > 0:
-                    count -= self.award
+                    count -= self.award_by
                 self.banned[name] = banned[i] or count >= limit
             else:
-                limit = self.penalty * len(ids)
+                limit = self.penalty * (len(ids) if self.penalty_of == "clients" else self.total_rounds)
                 if i not in benign:
                     count += 1
-                elif banned[i]:
-                    count -= self.award
+                elif banned[i] and i in judged:
+                    count -= self.award_by
                 if fair(count - limit) > 0:
                     self.banned[name] = True
                 elif fair(count - limit) < 0:

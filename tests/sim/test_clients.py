@@ -270,7 +270,7 @@ def test_running_statistics_follow_the_batches_or_stay() -> None:
         answer = carry_out(LocalSGD(batch_size=5, lr=0.1), model, now)
         assert answer.buffers.shape == (12,)
         assert torch.equal(answer.buffers, model.initial_buffers) != moves
-    with pytest.raises(ValueError, match="batch_norm is one of mean, frozen, got 'none'"):
+    with pytest.raises(ValueError, match="batch_norm is one of mean, robust, frozen, got 'none'"):
         LocalModel(normed(), batch_norm="none")
 
 

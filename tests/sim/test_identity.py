@@ -42,7 +42,9 @@ OTHERS: dict[str, Any] = {
     "dropout": 0.1,
     "late": 0.1,
     "batch_norm": "frozen",
+    "forge": "both",
     "root": 11,
+    "root_apart": True,
     "seed": 4,
     "device": "meta",
     "threads": 2,
@@ -52,6 +54,7 @@ BY_NAME: dict[str, set[str]] = {
     "data": {"shards"},
     "seed": {"seed", "initial parameters", "root"},
     "batch_norm": {"batch norm"},
+    "root_apart": {"shards"},
 }
 
 

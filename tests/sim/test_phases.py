@@ -17,8 +17,9 @@ from fedward.sim import Dataset, Split, federate
 from fedward.sim.cohort import Arrivals, Cohort
 from fedward.sim.inbox import Inbox
 from fedward.sim.parallel import Parallel
-from fedward.sim.phases import Phases, Stepped, mean_buffers
+from fedward.sim.phases import Phases, Stepped
 from fedward.sim.progress import Progress
+from fedward.sim.running import mean_buffers
 from fedward.stack import Layout, materialise
 
 N, CLASSES = 8, 4
@@ -163,7 +164,7 @@ def test_forged_rows_are_placed_and_nothing_else_is_touched(attack: attacks.Atta
     drawn = made.draw(now)
     arrivals = made.collect(drawn, now)
     before = made.cohort.inbox.rows.clone()
-    state = made.attacked(arrivals, drawn.context, now)
+    state = made.attacked(arrivals, drawn.context, now).state
     after = made.cohort.inbox.rows
     good = list(arrivals.honest)
     assert torch.equal(after[good], before[good])
@@ -181,7 +182,7 @@ def test_forging_is_pure() -> None:
     before = made.cohort.inbox.rows.clone()
     inbox = made.cohort.inbox
     view = attacks.View(honest=inbox.stack([0, 2, 3], [0, 2, 3]), own=inbox.copy([1, 6], [1, 6]))
-    assert torch.equal(materialise(made.forge(view).rows), -2 * before[[1, 6]])
+    assert torch.equal(materialise(made.forged(view).rows), -2 * before[[1, 6]])
     assert torch.equal(inbox.rows, before)
 
 

@@ -111,8 +111,14 @@ def run(
     ] = None,
     dropout: Annotated[float | None, typer.Option(help="Share of these that never answer.")] = None,
     late: Annotated[float | None, typer.Option(help="Share of these whose answer comes a round late.")] = None,
-    batch_norm: Annotated[str | None, typer.Option(help="Running statistics: mean of the accepted, or frozen.")] = None,
+    batch_norm: Annotated[
+        str | None, typer.Option(help="Running statistics: mean of the accepted, robust (medians), or frozen.")
+    ] = None,
+    forge: Annotated[
+        str | None, typer.Option(help="What byzantine clients forge: rows, both (running statistics too), statistics.")
+    ] = None,
     root: Annotated[int | None, typer.Option(help="Samples of the server's own, for rules that use them.")] = None,
+    root_apart: Annotated[bool | None, typer.Option(help="Whether no client trains on the server's samples.")] = None,
     evaluate_every: Annotated[int | None, typer.Option(help="Rounds between tests and checkpoints.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...")] = None,

@@ -144,7 +144,7 @@ def list_(what: str, as_json: bool) -> None:
     if what == "data":
         rows = [{"name": e.name, "source": _place(e)} for e in entries]
     elif what == "models":
-        rows = [{"name": e.name, "parameters": f"{_size(e):,}"} for e in entries]
+        rows = [{"name": e.name, "parameters": _size(e)} for e in entries]
     elif as_json:
         rows = [_entry_json(e) for e in entries]
     else:
@@ -166,9 +166,11 @@ def _place(entry: Entry) -> str:
     return "part of the package" if source.packaged else source.remedy()
 
 
-def _size(entry: Entry) -> int:
-    """How many parameters a model has."""
-    return sum(p.numel() for p in entry.build().parameters())
+def _size(entry: Entry) -> str:
+    """How many parameters a model has; of one that is another library's, what it must be told."""
+    if ... in entry.arguments.values():
+        return f"those of {', '.join(name for name, default in entry.arguments.items() if default is ...)}=..."
+    return f"{sum(p.numel() for p in entry.build().parameters()):,}"
 
 
 def _spec_keys(given: Mapping[str, Any]) -> dict[str, Any]:

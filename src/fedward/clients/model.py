@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,19 @@ from torch import Tensor, nn
 from ..stack import Layout
 from .tally import Tally
 
-BATCH_NORM = ("mean", "frozen")
+
+class Inputs(Protocol):
+    """A tensor of samples, or what is taken apart like one, batch by batch."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where they are."""
+
+    def __getitem__(self, chosen: Any, /) -> Tensor:
+        """Some of them, by a slice or a tensor of numbers."""
+
+
+BATCH_NORM = ("mean", "robust", "frozen")
 EVALUATION_BATCH = 1000
 """Samples that are evaluated at a time."""
 
@@ -46,9 +59,9 @@ class LocalModel:
     Args:
         module: copied.
         device: where it works.
-        batch_norm: what becomes of running statistics: "mean", they follow a client's batches, and the server takes
-            the mean of those of accepted clients; "frozen", they stay as the module has them and normalise training
-            too. A mean is not robust: what an accepted client says of its statistics counts.
+        batch_norm: what becomes of running statistics: "mean" and "robust", they follow a client's batches, and the
+            server takes a mean or medians of what clients send; "frozen", they stay as the module has them and
+            normalise training too. A mean is not robust: what an accepted client says of its statistics counts.
 
     Raises:
         ValueError: another policy.
@@ -66,8 +79,11 @@ class LocalModel:
         named = {k: p for k, p in self.module.named_parameters() if p.requires_grad}
         self.layout = Layout.of(named, buffers=None)
         self.parameters = list(named.values())
-        # Convolutions over small channels are up to twice as fast on the CPU with channels last.
-        self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+        # Convolutions over small channels are up to twice as fast on the CPU with channels last. But there PyTorch's
+        # GroupNorm crashes in its backward pass where what it is given needs no gradient, as after frozen layers.
+        frozen = len(named) < sum(1 for _ in self.module.parameters())
+        if not (frozen and any(isinstance(part, nn.GroupNorm) for part in self.module.modules())):
+            self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
         running = {k: b for k, b in self.module.named_buffers() if b.is_floating_point()}
         self.buffer_layout = Layout.of(running, buffers=None) if running else None
         self._running = list(running.values())
@@ -130,7 +146,7 @@ class LocalModel:
         gradients = torch.autograd.grad(loss, self.parameters)
         return torch.cat([g.reshape(-1) for g in gradients]), loss.detach()
 
-    def evaluate(self, inputs: Tensor, labels: Tensor) -> Tally:
+    def evaluate(self, inputs: Inputs, labels: Tensor) -> Tally:
         """What it makes of samples, without dropout."""
         return Tally.sum(self.tally(inputs[part], labels[part]) for part in evaluation_parts(len(labels)))
 
@@ -138,7 +154,7 @@ class LocalModel:
         """What it makes of one batch."""
         return Tally.of(self._logits(inputs), labels.to(self.device))
 
-    def confidence(self, inputs: Tensor, labels: Tensor) -> float:
+    def confidence(self, inputs: Inputs, labels: Tensor) -> float:
         """Mean probability that it gives to the labels; 0 of no samples."""
         total = 0.0
         for part in evaluation_parts(len(labels)):

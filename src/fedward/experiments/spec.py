@@ -21,9 +21,10 @@ from ..models import check_model
 from ..registry.component import components_within
 from ..registry.entries import catalogue
 from ..registry.naming import unknown
-from ..registry.notation import describe, parse, recipe
+from ..registry.notation import describe, dotted, parse, recipe
 from ..sim import Dataset, Partition, ServerSGD, Simulation, build_model, federate, load
 from ..sim.cohort import byzantine_ids
+from ..sim.running import Forge
 from .expected import Answers
 
 _LONGEST = 160  # bytes of a file name; file systems take 255
@@ -75,8 +76,10 @@ class RunSpec(BaseModel):
     weight_decay: float | None = Field(None, ge=0)
     partition: str = "iid"
     byzantine_data: Literal["own", "all"] = "own"
-    batch_norm: Literal["mean", "frozen"] = "mean"
+    batch_norm: Literal["mean", "robust", "frozen"] = "mean"
+    forge: Forge = "rows"
     root: int = Field(100, ge=1)
+    root_apart: bool = False
     evaluate_every: int = Field(20, ge=1)
     seed: int = Field(0, ge=0)
     device: str = "cpu"
@@ -99,6 +102,12 @@ class RunSpec(BaseModel):
         if not all(name.isdecimal() for name in names if name):
             raise ValueError("byzantine clients are a number, the first so many, or named, such as 3,4")
         return int(value) if len(names) == 1 else tuple(int(name) for name in names if name)
+
+    @field_validator("data", "model", "partition", mode="before")
+    @classmethod
+    def _one_spelling(cls, value: Any) -> Any:
+        """``my.module:load`` is ``my.module.load``: one run has one name."""
+        return dotted(value) if isinstance(value, str) else value
 
     @field_validator("rule", "attack", "algorithm", "partition", mode="before")
     @classmethod
@@ -250,7 +259,9 @@ class RunSpec(BaseModel):
             dropout=self.dropout,
             late=self.late,
             batch_norm=self.batch_norm,
+            forge=self.forge,
             root=self.root,
+            root_apart=self.root_apart,
             seed=self.seed,
             device=self.device,
             threads=threads,

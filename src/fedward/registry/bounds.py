@@ -1,6 +1,7 @@
 """Bounds of a number, written beside its type: ``size: Annotated[int, AtLeast(1)]``.
 
-Those that recur have a name: `Count`, `Natural`, `Share`, `Positive`, `NotNegative`, `Decay`.
+Those that recur have a name: `Count`, `Natural`, `Share`, `Positive`, `NotNegative`, `Decay`. `Words` stands beside a
+choice of words in the same way.
 """
 
 from __future__ import annotations
@@ -69,6 +70,13 @@ class Below(Limit):
 
     def holds(self, number: Any) -> bool:
         return bool(number < self.limit)
+
+
+@dataclass(frozen=True)
+class Words:
+    """Beside a choice of words: what to do instead, for the error on whatever is none of them."""
+
+    hint: str
 
 
 def in_words(limits: Sequence[Limit]) -> str:

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import numpy as np
 
-from .bounds import AtLeast, Limit, in_words
+from .bounds import AtLeast, Limit, Words, in_words
 from .naming import article
 
 Variant = Literal["paper", "official"]
@@ -217,7 +217,7 @@ def _fitted(value: Any, annotation: Any) -> Any:
         raise _MisfitError
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return _within(_fitted(value, inner[0]), inner[1:])
+        return _within(_chosen(value, inner[0], inner[1:]), inner[1:])
     if origin in (Union, UnionType):
         return _first_fit(value, inner)
     if origin is Literal:
@@ -232,6 +232,15 @@ def _fitted(value: Any, annotation: Any) -> Any:
         return _fitted_sequence(value, origin, inner)
     _require(_fits(value, origin or annotation))
     return value
+
+
+def _chosen(value: Any, annotation: Any, notes: Sequence[Any]) -> Any:
+    """The value as a parameter of this type keeps it; who chose none of the words may be told more."""
+    try:
+        return _fitted(value, annotation)
+    except _MisfitError as misfit:
+        hints = [note.hint for note in notes if isinstance(note, Words)]
+        raise _MisfitError(misfit.hint or next(iter(hints), "")) from None
 
 
 def _within(value: Any, notes: Sequence[Any]) -> Any:

@@ -202,7 +202,8 @@ class SignGuardSim(_WithReference):
     s_i = cos(x_i, previous aggregate), in the warm-up the median over j of cos(x_i, x_j); with m = median of s the
     feature is clip(s_i, 0, m) / (5 m), between 0 and 0.2; all 0 if m <= 0. Xu et al. 2022, section IV.
 
-    ``variant="official"``: in the warm-up the lower median over all j, with 0 for j = i.
+    ``variant="official"``: in the warm-up the lower median over all j, with 0 for j = i; m is a lower median, too, and
+    the feature is clip(s_i, 0, m) / (5 m + 1e-8), where m wins if it is negative.
 
     Args:
         warmup: how long there is no reference: a number of rounds, or a text such as "3 epochs". Epochs are those of
@@ -223,9 +224,11 @@ class SignGuardSim(_WithReference):
             dots = updates.compute(Dots(rows=reference))[0][:, 0]
             s = cosines_to(dots, norms, reference.double().norm().cpu())
         m = median_of(s, lower=self.official)
-        if m <= 0:
-            return torch.zeros_like(s)
-        return s.clamp(0, m) / (5 * m + (1e-8 if self.official else 0))
+        if self.official:
+            # Of a negative m, m is what clamping leaves of all rows: a constant that is not 0.
+            unit = 5 * m + 1e-8
+            return s.clamp(0, m) / unit if unit else torch.zeros_like(s)
+        return s.clamp(0, m) / (5 * m) if m > 0 else torch.zeros_like(s)
 
 
 @register("sign-guard-dist", paper="Xu et al. 2022", complexity="O(n d), O(n^2 d) in the warm-up")
@@ -266,8 +269,11 @@ class SignGuardDist(_WithReference):
 
     def _central(self, updates: Updates) -> Tensor:
         """Which rows are closer than most to the rows around them."""
+        neighbours = updates.n // 2 - 1
+        if self.official and neighbours < 1:  # what its code sums then is each row's distance from itself
+            return torch.zeros(updates.n, dtype=torch.bool)
         sq_dists = updates.sq_dists()
-        score = krum_scores(sq_dists.sqrt() if self.official else sq_dists, updates.n // 2 - 1)
+        score = krum_scores(sq_dists.sqrt() if self.official else sq_dists, neighbours)
         bound = self._margin * median_of(score, lower=self.official)
         return score < bound * (1 - _SLACK)
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from ..failures import MendableError
+from .identity import LATER
 
 _FORMAT = 2
 _SHOWN = 80  # characters of a value in an error message
@@ -57,7 +58,7 @@ def load_checkpoint(path: Path, identity: Mapping[str, Any], keys: Iterable[str]
         raise CheckpointError(
             f"{path} lacks {', '.join(sorted(lost))}: it is damaged; move it away, or give this run another place"
         )
-    before = saved["identity"]
+    before = {**{k: value for k, value in LATER.items() if k in identity}, **saved["identity"]}
     different = [k for k in {**before, **identity} if before.get(k) != identity.get(k)]
     if different:
         lines = "; ".join(_contrast(k, before.get(k), identity.get(k)) for k in sorted(different))

@@ -97,6 +97,7 @@ class Cohort:
     Args:
         data, backend, clients, attack, byzantine, participation, dropout, late: as in `Simulation`.
         device: where the data live.
+        spare: whether byzantine clients are spared work that nobody would look at.
 
     Attributes:
         inbox: the rows of the round.
@@ -117,6 +118,7 @@ class Cohort:
         dropout: float,
         late: float,
         device: torch.device,
+        spare: bool = True,
     ) -> None:
         self.data = data
         self.backend = backend
@@ -125,6 +127,7 @@ class Cohort:
         self.byzantine = byzantine
         self.dropout = dropout
         self.late = late
+        self.spare = spare
         self.active = drawn_in_round(data.n, participation)
         inputs = data.dataset.train.inputs.to(device)
         labels = data.dataset.train.labels.to(device)
@@ -205,7 +208,7 @@ class Cohort:
 
     def _spared(self, drawn: Drawn, now: Progress) -> set[int]:
         """Byzantine clients whose work nobody would look at."""
-        if self.attack.traits().knows != "honest" or self.clients.traits().talks:
+        if not self.spare or self.attack.traits().knows != "honest" or self.clients.traits().talks:
             return set()
         return {client for client in drawn.members if client not in drawn.late and client not in now.late}
 

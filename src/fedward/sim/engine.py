@@ -28,11 +28,14 @@ from .parallel import Parallel
 from .phases import Evaluated, Phases, Stepped
 from .progress import SAVED, Progress
 from .record import Record, by_client, reasons_of, share
-from .root import root_split
+from .root import root_split, without_root
+from .running import Forge
 from .server import ServerSGD
 
 _LENIENT = frozenset({"model", "byzantine", "device"})
 """Arguments that may be more than their annotation says, such as a set of clients: whoever reads them checks them."""
+_TOLD_BY_OTHERS = frozenset({"model", "root_apart"})
+"""Arguments that a run's identity has under other names: the backend's model, the shards without the root samples."""
 
 
 class Simulation:
@@ -56,8 +59,13 @@ class Simulation:
         dropout: share of these that never answer, drawn anew each round; rounded down.
         late: share of these whose answer arrives one round late, and counts then; rounded down. Until it has arrived
             a client takes no other work.
-        batch_norm: what becomes of running statistics: "mean" of those of accepted clients, or "frozen".
+        batch_norm: what becomes of running statistics: "mean" of those of accepted clients; "robust", the bounded
+            median of everybody's, of accepted clients' under rules that judge by data of the server's; or "frozen".
+        forge: what byzantine clients forge: "rows"; "both", their running statistics too, by the same factors; or
+            "statistics" alone beside honest rows.
         root: training samples that the server has as well, for rules that judge clients by data of its own.
+        root_apart: whether these are taken out of the shards of all clients, whatever the rule, so that rules which use
+            them and rules which do not are compared on the same training data.
         seed: of everything random.
         device: where models, data and rows live.
         threads: at most so many clients work at once on a CPU; as many as PyTorch has threads if None. Results do not
@@ -82,7 +90,9 @@ class Simulation:
         dropout: float = 0.0,
         late: float = 0.0,
         batch_norm: str = "mean",
+        forge: Forge = "rows",
         root: int = 100,
+        root_apart: bool = False,
         seed: int = 0,
         device: torch.device | str = "cpu",
         threads: int | None = None,
@@ -91,6 +101,8 @@ class Simulation:
         for name, parameter in parameters_of(Simulation).items():
             if name not in _LENIENT:
                 check_value("Simulation", name, given[name], parameter.takes)
+        if root_apart:
+            data = without_root(data, root, Context(seed=seed))
         self.data = data
         self.rule = rule
         self.attack = attack or NoAttack()
@@ -102,6 +114,7 @@ class Simulation:
         self.dropout = dropout
         self.late = late
         self.batch_norm = batch_norm
+        self.forge = forge
         self.byzantine = byzantine_ids(byzantine, data.n)
         if not 0 < participation <= 1:
             raise ValueError(f"participation is a share above 0 and at most 1, got {participation}")
@@ -110,6 +123,8 @@ class Simulation:
         if late and self.clients.traits().by_class:
             raise ValueError(f"{self.clients!r} answers for the class of a round, so no answer can be late, got {late}")
         self.backend: Backend = Parallel(fitting_model(model, data.dataset, seed), self.device, batch_norm, threads)
+        if forge == "statistics" and self.backend.buffer_layout is None:
+            raise ValueError("forge='statistics' is for a model that has running statistics, and this one has none")
         self._cohort = Cohort(
             data=data,
             backend=self.backend,
@@ -120,6 +135,7 @@ class Simulation:
             dropout=dropout,
             late=late,
             device=self.device,
+            spare=forge != "statistics",
         )
         rule.check(self._cohort.fewest)
         self.attack.check(range(data.n), self.byzantine)
@@ -131,6 +147,8 @@ class Simulation:
             server=self.server,
             root=self.root,
             seed=seed,
+            batch_norm=batch_norm,
+            forge=forge,
         )
         self.progress = Progress(
             round=0,
@@ -210,7 +228,8 @@ class Simulation:
             arrivals = phases.collect(drawn, now)
         with clock("attack"):
             context = phases.hear(arrivals, drawn)
-            attack_state = phases.attacked(arrivals, context, now)
+            attacked = phases.attacked(arrivals, context, now)
+            arrivals = attacked.arrivals
             updates = phases.stack(arrivals)
         with clock("aggregate"):
             judged = phases.judge(updates, context, now)
@@ -231,7 +250,7 @@ class Simulation:
             velocity=stepped.velocity,
             buffers=stepped.buffers,
             rule_state=judged.state,
-            attack_state=attack_state,
+            attack_state=attacked.state,
             client_states=arrivals.states,
             late=arrivals.postponed,
             records=(*now.records, record),
@@ -282,7 +301,7 @@ class Simulation:
     @cached_property
     def identity(self) -> dict[str, Any]:
         """All that a run depends on, so that a checkpoint is never resumed with anything else."""
-        names = inspect.signature(Simulation).parameters.keys() - UNCOUNTED - {"model"}
+        names = inspect.signature(Simulation).parameters.keys() - UNCOUNTED - _TOLD_BY_OTHERS
         return identity_of({"model": self.backend, **{name: getattr(self, name) for name in sorted(names)}})
 
     def _save(self, path: Path) -> None:

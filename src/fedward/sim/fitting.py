@@ -30,7 +30,7 @@ def _made(model: Callable[..., nn.Module], dataset: Dataset, seed: int) -> nn.Mo
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(Context(seed=seed).draw_seed("model"))
         try:
-            return make_model(model, shape, dataset.classes, getattr(dataset, "vocabulary", None))
+            return make_model(model, shape, dataset.classes, dataset.vocabulary)
         except TypeError as error:
             raise ValueError(f"Simulation: {model!r} makes no model of samples of shape {shape}: {error}") from error
 

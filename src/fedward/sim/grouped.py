@@ -12,9 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from ..clients import LocalModel
-
-_Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
-_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+from .layers import WRITERS, why_not
 
 
 class UngroupableError(Exception):
@@ -25,11 +23,11 @@ class GroupedGradients:
     """Gradients of the cross-entropy on several batches of one size, each on its own, at the same parameters.
 
     Forward and backward, which only tell samples apart, are done on all batches at once, and stop at the outputs of
-    the layers; the gradients of a layer's parameters are then products of its inputs and its outputs' gradients, batch
+    the layers; the gradients of a layer's parameters are then made of its inputs and its outputs' gradients, batch
     by batch. That saves most of the calls, which is what small models spend their time on.
 
     Raises:
-        UngroupableError: the model has parameters elsewhere than in linear layers and convolutions.
+        UngroupableError: the model has parameters elsewhere than in layers that `fedward.sim.layers` knows.
     """
 
     def __init__(self, local: LocalModel) -> None:
@@ -38,12 +36,17 @@ class GroupedGradients:
         for parameter in local.parameters:
             edges.append(edges[-1] + parameter.numel())
         self._places = {id(p): slice(*edge) for p, edge in zip(local.parameters, pairwise(edges), strict=True)}
-        self._layers = [m for m in local.module.modules() if type(m) in _LAYERS]
-        held = [id(p) for layer in self._layers for p in layer.parameters() if p.requires_grad]
+        self._layers: list[nn.Module] = []
+        held: list[int] = []
+        for name, part in local.module.named_modules():
+            own = [p for p in part.parameters(recurse=False) if p.requires_grad]
+            if own and (reason := why_not(part)):
+                raise UngroupableError(f"{name or 'the model'} is {reason}")
+            if own:
+                self._layers.append(part)
+                held += map(id, own)
         if sorted(held) != sorted(self._places):
-            raise UngroupableError("parameters elsewhere than in linear layers and convolutions, or shared by layers")
-        if any(isinstance(layer, _Convolution) and not _is_plain(layer) for layer in self._layers):
-            raise UngroupableError("a convolution with padding other than by numbers of zeros")
+            raise UngroupableError("layers share parameters")
 
     def __call__(self, batches: Sequence[tuple[Tensor, Tensor]], out: Sequence[Tensor]) -> Tensor:
         """Write the gradient of each batch into its row of ``out``, (d,) each; the losses, (k,).
@@ -58,11 +61,12 @@ class GroupedGradients:
         calls.sort(key=lambda call: self._layers.index(call[0]))
         if [layer for layer, _, _ in calls] != self._layers:
             raise UngroupableError("a layer is used more than once, or not at all")
+        if any(len(given) % count for _, given, _ in calls):
+            raise UngroupableError("a layer is given something else than so many inputs a sample")
         gradients = torch.autograd.grad(losses.sum() / size, [edge for _, _, edge in calls])
         with torch.no_grad():
             for (layer, given, _), gradient in zip(calls, gradients, strict=True):
-                for row, *part in zip(out, given.chunk(count), gradient.chunk(count), strict=True):
-                    self._write(layer, part[0], part[1], row)
+                self._write(layer, given.chunk(count), gradient.chunk(count), out)
         return losses.detach().view(count, size).mean(1)
 
     @contextmanager
@@ -80,30 +84,10 @@ class GroupedGradients:
             for handle in handles:
                 handle.remove()
 
-    def _write(self, layer: nn.Module, inputs: Tensor, gradient: Tensor, row: Tensor) -> None:
-        """One batch's gradients of a layer's parameters."""
-        weight, bias = (self._places.get(id(p)) for p in (layer.weight, layer.bias))
-        if isinstance(layer, nn.Linear):
-            inputs, gradient = inputs.flatten(0, -2), gradient.flatten(0, -2)
-            if weight:
-                torch.mm(gradient.T, inputs, out=row[weight].view_as(layer.weight))
-            if bias:
-                torch.sum(gradient, 0, out=row[bias])
-            return
-        of_weight, of_bias = _of_convolution(layer, inputs, gradient, weight=weight is not None, bias=bias is not None)
-        if weight:
-            row[weight] = of_weight.reshape(-1)
-        if bias:
-            row[bias] = of_bias
-
-
-def _is_plain(layer: _Convolution) -> bool:
-    return layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
-
-
-def _of_convolution(layer: Any, inputs: Tensor, gradient: Tensor, *, weight: bool, bias: bool) -> tuple[Tensor, Tensor]:
-    sizes = None if layer.bias is None else [layer.out_channels]
-    where = (layer.stride, layer.padding, layer.dilation, False, [0] * len(layer.stride), layer.groups)
-    backward: Callable[..., tuple[Tensor, Tensor, Tensor]] = torch.ops.aten.convolution_backward
-    _, of_weight, of_bias = backward(gradient, inputs, layer.weight, sizes, *where, [False, weight, bias])
-    return of_weight, of_bias
+    def _write(self, layer: Any, inputs: Sequence[Tensor], gradients: Sequence[Tensor], out: Sequence[Tensor]) -> None:
+        """Every batch's gradients of a layer's parameters."""
+        write: Callable[..., None] = WRITERS[type(layer)]
+        parameters: list[Any] = [getattr(layer, name, None) for name in ("weight", "bias")]
+        for row, given, gradient in zip(out, inputs, gradients, strict=True):
+            written = [row[self._places[id(p)]].view_as(p) if id(p) in self._places else None for p in parameters]
+            write(layer, given, gradient, *written)

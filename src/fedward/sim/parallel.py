@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby
+from logging import getLogger
 from queue import SimpleQueue
 from threading import Barrier
 from typing import TypeVar
@@ -22,6 +23,8 @@ from ..clients.tally import Tally
 from ..data.dataset import Split
 from .backends import Loop, fill
 from .grouped import GroupedGradients, UngroupableError
+
+_LOGGER = getLogger(__name__)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -45,6 +48,7 @@ class Parallel(Loop):
 
     Attributes:
         together: whether passes are shared; None before there were batches to try it on.
+        apart: why they are not, which is logged once.
         samples_at_once: in a shared pass at most.
 
     Raises:
@@ -65,6 +69,7 @@ class Parallel(Loop):
         self.threads = (threads or torch.get_num_threads()) if on_cpu else 1
         self._one_by_one = not on_cpu
         self.together: bool | None = None
+        self.apart: str | None = None
         self.samples_at_once = _SAMPLES["cpu" if on_cpu else "cuda"]
         workers = [self.local] + [LocalModel(model, device, batch_norm) for _ in range(self.threads - 1)]
         self._idle: SimpleQueue[LocalModel] = SimpleQueue()
@@ -73,9 +78,9 @@ class Parallel(Loop):
             self._idle.put(worker)
         try:
             self._passes = {id(worker): GroupedGradients(worker) for worker in workers}
-        except UngroupableError:
+        except UngroupableError as error:
             self._passes = {}
-            self.together = False
+            self._work_apart(str(error))
 
     def messages(self, algorithm: Client, tasks: Sequence[Task], out: Tensor) -> list[Answer]:
         if self.together is not False and len(tasks) > 1:
@@ -140,7 +145,8 @@ class Parallel(Loop):
         shared = torch.empty(2, len(self.local.initial), device=self.local.device)
         try:
             self._gradients(tasks, [[samples] for samples in batches], shared)
-        except UngroupableError:
+        except UngroupableError as error:
+            self._work_apart(str(error))
             return False
         alone = []
         for task, (shard, numbers) in zip(tasks, batches, strict=True):
@@ -149,9 +155,17 @@ class Parallel(Loop):
                 self.local.train()
                 alone.append(self.local.gradient(*shard.take(numbers))[0].nan_to_num())
         expected = torch.stack(alone)
-        return torch.allclose(
+        agree = torch.allclose(
             shared.nan_to_num(), expected, rtol=_TOLERANCE, atol=_TOLERANCE * float(expected.abs().max())
         )
+        if not agree:
+            self._work_apart("the model does not make the same of two batches at once as it does of two batches")
+        return agree
+
+    def _work_apart(self, why: str) -> None:
+        self.together = False
+        self.apart = why
+        _LOGGER.info("clients work one by one, passes are not shared: %s", why)
 
     def _shared(
         self, algorithm: Client, tasks: Sequence[Task], batches: Sequence[Sequence[Samples]], out: Tensor

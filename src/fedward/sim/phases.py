@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..attacks import Attack, View
@@ -19,21 +18,36 @@ from ..clients import Client
 from ..clients.tally import Tally
 from ..core import Context, Evaluator, Rule, Skipped, State, Step, decision, neutral, step_or_skip
 from ..data.dataset import Dataset, Split
-from ..stack import Dense, Layout, Updates, materialise
-from ..stack.layout import is_variance
+from ..stack import Dense, Updates, materialise
 from .backends import Backend
 from .cohort import Arrivals, Cohort, Drawn
 from .progress import Progress
 from .record import Shares
 from .root import BackendEvaluator
+from .running import Forge, Statistics, forged_statistics, mean_buffers, robust_buffers
 from .server import ServerSGD
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Forged:
-    """What byzantine clients send in the place of their own rows, lazily, and what the attack remembers of it."""
+    """What byzantine clients send in the place of their own rows, lazily, and what the attack remembers of it.
+
+    Attributes:
+        rows: what the rule gets to see.
+        state: of the attack.
+        statistics: running statistics, (m, b); None where they are not forged.
+    """
 
     rows: Updates
+    state: State
+    statistics: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Attacked:
+    """What arrives when the attack has been, and what it remembers."""
+
+    arrivals: Arrivals
     state: State
 
 
@@ -64,6 +78,7 @@ class Phases:
         rule, attack, server: as in `Simulation`.
         root: samples that the server has, if the rule needs any.
         seed: of everything random.
+        batch_norm, forge: as in `Simulation`.
     """
 
     cohort: Cohort
@@ -72,6 +87,8 @@ class Phases:
     server: ServerSGD
     root: Split | None
     seed: int
+    batch_norm: str = "mean"
+    forge: Forge = "rows"
 
     @property
     def backend(self) -> Backend:
@@ -132,9 +149,10 @@ class Phases:
     # --- forged ---------------------------------------------------------------------------------------------
 
     @neutral()
-    def attacked(self, arrivals: Arrivals, context: Context, now: Progress) -> State:
-        """Have byzantine clients' rows replaced by forged ones, class by class; what the attack remembers of it."""
+    def attacked(self, arrivals: Arrivals, context: Context, now: Progress) -> Attacked:
+        """Have what byzantine clients send replaced by what they forge, class by class."""
         state = now.attack_state
+        each = list(arrivals.each)
         for group in arrivals.groups:
             honest = [i for i in arrivals.honest if arrivals.each[i].group == group]
             byzantine = [i for i in arrivals.byzantine if arrivals.each[i].group == group]
@@ -150,18 +168,39 @@ class Phases:
                 previous=self._as_sent(now.velocity),
                 state=state,
             )
-            forged = self.forge(view)
-            self.cohort.inbox.replace(byzantine, forged.rows)
+            sent = [arrival.buffers for arrival in arrivals.each]
+            forged = self.forged(view, [sent[i] for i in honest], [sent[i] for i in byzantine], now.buffers)
+            if self.forge != "statistics":
+                self.cohort.inbox.replace(byzantine, forged.rows)
+            if forged.statistics is not None:
+                for place, row in zip(byzantine, forged.statistics, strict=True):
+                    each[place] = replace(each[place], buffers=row)
             state = forged.state
-        return state
+        return Attacked(arrivals=replace(arrivals, each=tuple(each)), state=state)
 
-    def forge(self, view: View) -> Forged:
-        """What the attack makes of what it knows. Rows are read once, unless the attack remembers them."""
+    def forged(
+        self,
+        view: View,
+        honest: Sequence[Tensor | None] = (),
+        own: Sequence[Tensor | None] = (),
+        before: Tensor | None = None,
+    ) -> Forged:
+        """What the attack makes of what it knows. Rows are read once, unless the attack remembers them.
+
+        Args:
+            view: the rows.
+            honest, own: the running statistics that come with them.
+            before: the server's; None if the model has none.
+        """
         rows = self.attack.forged(view)
+        statistics = None
+        if self.forge != "rows" and before is not None:
+            known = Statistics.of(view, honest, own, before)
+            statistics = forged_statistics(self.attack, view, rows, known)
         if not self.attack.traits().history:
-            return Forged(rows=rows, state=view.state)
+            return Forged(rows=rows, state=view.state, statistics=statistics)
         sent = materialise(rows).to(view.own.dtype)
-        return Forged(rows=Dense(sent), state=self.attack.advance(view, sent))
+        return Forged(rows=Dense(sent), state=self.attack.advance(view, sent), statistics=statistics)
 
     def _as_sent(self, velocity: Tensor | None) -> Tensor | None:
         """The server's last step with the sign of what clients send."""
@@ -187,12 +226,25 @@ class Phases:
         output = judged.result.output
         gradient = -output if self.clients.traits().sends == "delta" else output
         parameters, velocity = self.server.step(now.parameters, gradient, now.velocity)
-        accepted = zip(arrivals.each, judged.result.accepted.tolist(), strict=True)
-        sent = [arrival.buffers for arrival, ok in accepted if ok and arrival.buffers is not None]
-        buffers = now.buffers
-        if self.backend.buffer_layout is not None and buffers is not None:
-            buffers = mean_buffers(self.backend.buffer_layout, sent, buffers)
-        return Stepped(parameters=parameters, velocity=velocity, buffers=buffers)
+        accepted = judged.result.accepted.tolist()
+        return Stepped(parameters=parameters, velocity=velocity, buffers=self._running(arrivals, accepted, now.buffers))
+
+    def _running(self, arrivals: Arrivals, accepted: Sequence[bool], before: Tensor | None) -> Tensor | None:
+        """The server's running statistics after a round."""
+        layout = self.backend.buffer_layout
+        if layout is None or before is None or self.batch_norm == "frozen":
+            return before
+        if self.batch_norm == "mean":
+            each = zip(arrivals.each, accepted, strict=True)
+            return mean_buffers(layout, [a.buffers for a, ok in each if ok and a.buffers is not None], before)
+        # Rows that are like the others' say nothing of the statistics beside them, and a rule that accepts few could
+        # accept liars alone: so everybody votes, once. Rules with data of their own expect no honest majority.
+        all_vote = not self.rule.traits().root_data
+        votes: dict[int, Tensor] = {}
+        for arrival, ok in zip(arrivals.each, accepted, strict=True):
+            if arrival.buffers is not None and (ok or all_vote):
+                votes.setdefault(arrival.client, arrival.buffers)
+        return robust_buffers(layout, list(votes.values()), before)
 
     # --- evaluated ------------------------------------------------------------------------------------------
 
@@ -209,7 +261,7 @@ class Phases:
         test = self.dataset.test
         if not self.cohort.byzantine:
             return None
-        wanted = self.attack.aim(test.inputs, test.labels, self.dataset.classes)
+        wanted = self.attack.aim(test.inputs[:], test.labels, self.dataset.classes)
         if wanted is None:
             return None
         inputs, labels = wanted
@@ -227,20 +279,3 @@ def _signs(updates: Dense, **groups: Sequence[int]) -> dict[str, Shares | None]:
         positive, zero, negative = (counts[list(places)].sum(0) / (len(places) * updates.d)).tolist()
         found[name] = (positive, zero, negative)
     return found
-
-
-def mean_buffers(layout: Layout, sent: Sequence[Tensor], before: Tensor) -> Tensor:
-    """Mean of clients' running statistics, (b,) each: of those that are all finite, variances below 0 as 0.
-
-    As ``before`` where nobody's are, and in entries that add up to infinity: one client must not end a model with
-    statistics that it made up.
-    """
-    finite = [row for row in sent if bool(row.isfinite().all())]
-    if not finite:
-        return before
-    rows = torch.stack(finite)
-    for name, columns in layout.slices():
-        if is_variance(name):
-            rows[:, columns].clamp_(min=0)
-    mean = rows.mean(0)
-    return mean.where(mean.isfinite(), before)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from ..clients import Client, Gradient, Shard, Task
 from ..clients.tally import Tally
 from ..core import Context, rows_of
-from ..data.dataset import Split
+from ..data.dataset import FederatedData, Split
 from ..stack import Updates
 from .backends import Backend
 
@@ -19,10 +21,34 @@ def root_split(train: Split, samples: int, context: Context) -> Split:
     Raises:
         ValueError: fewer than one sample, or more than there are.
     """
-    if not 1 <= samples <= len(train):
-        raise ValueError(f"root counts samples of the server's own, 1 to {len(train)}, got {samples}")
-    drawn = torch.randperm(len(train), generator=context.generator("root data"))[:samples]
+    drawn = _drawn(len(train), samples, context)
     return Split(inputs=train.inputs[drawn], labels=train.labels[drawn])
+
+
+def without_root(data: FederatedData, samples: int, context: Context) -> FederatedData:
+    """The data without the samples of `root_split`, which no client trains on.
+
+    Raises:
+        ValueError: as `root_split`, or a client held nothing else.
+    """
+    total = len(data.dataset.train)
+    kept = torch.ones(total, dtype=torch.bool)
+    kept[_drawn(total, samples, context)] = False
+    shards = tuple(shard[kept[shard]] for shard in data.shards)
+    for client, shard in enumerate(shards):
+        if len(shard) == 0:
+            raise ValueError(
+                f"root_apart takes the server's {samples} samples out of the clients' data, and leaves client {client} "
+                f"none of its {len(data.shards[client])}: use a smaller root or fewer clients"
+            )
+    return replace(data, shards=shards)
+
+
+def _drawn(total: int, samples: int, context: Context) -> Tensor:
+    """Which of all training samples the server has."""
+    if not 1 <= samples <= total:
+        raise ValueError(f"root counts samples of the server's own, 1 to {total}, got {samples}")
+    return torch.randperm(total, generator=context.generator("root data"))[:samples]
 
 
 class BackendEvaluator:

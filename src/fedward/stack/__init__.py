@@ -1,7 +1,8 @@
 """The lazy stack of client updates: the only code that touches data."""
 
 from .blocks import Block
-from .buffers import lower_median, mean_of_running
+from .buffers import lower_median, mean_of_running, median_of_running
+from .carried import carried
 from .copies import materialise, row_copies, rows_of
 from .election import ElectedMean, Floors
 from .files import Files
@@ -53,6 +54,7 @@ __all__ = [
     "Updates",
     "View",
     "as_updates",
+    "carried",
     "cosines",
     "cosines_to",
     "evened",
@@ -64,6 +66,7 @@ __all__ = [
     "magnitude_of_rank",
     "materialise",
     "mean_of_running",
+    "median_of_running",
     "one_mix",
     "parts",
     "power_above",

@@ -1,4 +1,4 @@
-"""What becomes of tensors without columns: running statistics are averaged, counters are ranked."""
+"""What becomes of tensors without columns: running statistics are averaged or ranked, counters are ranked."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ import torch
 from torch import Tensor
 
 from .layout import is_variance
+
+_EPS = 1e-5
+"""What batch normalisation adds to a variance."""
+_MOST = 4.0
+"""A variance becomes at most so many times what it was, or so many times less: its root doubles, or halves."""
 
 
 def mean_of_running(
@@ -31,6 +36,48 @@ def mean_of_running(
     for value, share in finite:
         total += value.to(total.device) * (share / greatest) / whole
     return total.to(dtype)
+
+
+def median_of_running(
+    name: str, sent: Iterable[Tensor], before: Tensor, variance: Tensor | None = None
+) -> Tensor | None:
+    """The median of each entry of a running statistic over clients, no farther from what it was than a bound.
+
+    With v the server's variance of the same layer and eps = 1e-5, a mean moves by sqrt(v + eps) at most, and a variance
+    stays between v / 4 and 4 (v + eps): one round changes what a layer makes of its inputs by the order of what it
+    makes of them, whoever has the majority. Statistics that are neither have no such scale and no bound.
+
+    Counted are clients whose values are all finite; variances below 0 count as 0. Of an even number it is the mean of
+    the two in the middle. In float64, rounded to the type of ``before``.
+
+    Args:
+        name: of the statistic.
+        sent: what each client sent.
+        before: what the server has.
+        variance: the server's of the same layer, for a mean.
+
+    Returns:
+        None if nobody's values are finite.
+    """
+    values = [tensor.detach().to(before.dtype).to(before.device) for tensor in sent]
+    finite = [value for value in values if bool(value.isfinite().all())]
+    if not finite:
+        return None
+    ranked = torch.stack(finite).double() / 2  # halves: the sum of two in the middle must not be infinite
+    if is_variance(name):
+        ranked.clamp_(min=0)
+    ranked = ranked.sort(0).values
+    n = len(ranked)
+    median = ranked[(n - 1) // 2] + ranked[n // 2]
+    own = before.double()
+    if is_variance(name):
+        bounded = median.clamp(own.clamp_min(0) / _MOST, _MOST * (own.clamp_min(0) + _EPS))
+    elif variance is not None:
+        reach = (variance.to(own) + _EPS).clamp_min(_EPS).sqrt()
+        bounded = median.clamp(own - reach, own + reach)
+    else:
+        bounded = median
+    return bounded.where(bounded.isfinite(), median).to(before.dtype)
 
 
 def lower_median(sent: Iterable[Tensor], dtype: torch.dtype) -> Tensor:

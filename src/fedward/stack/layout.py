@@ -16,7 +16,8 @@ Integers = Literal["refuse", "counters"]
 """What becomes of integer tensors that are no counters."""
 
 _RUNNING = frozenset({"running_mean", "running_var"})
-_VARIANCES = frozenset({"running_var", "moving_variance"})
+_VARIANCES = {"running_mean": "running_var", "moving_mean": "moving_variance"}
+"""What the variance is called that belongs to a running mean."""
 _COUNTERS = frozenset({"num_batches_tracked"})
 
 
@@ -104,7 +105,13 @@ def is_counter(name: object, tensor: Tensor) -> bool:
 
 def is_variance(name: object) -> bool:
     """Whether a running statistic is a variance, which is never negative."""
-    return _last(name) in _VARIANCES
+    return _last(name) in _VARIANCES.values()
+
+
+def variance_beside(name: str) -> str | None:
+    """What the variance of the same layer is called, of a running mean; None of anything else."""
+    last = _last(name)
+    return name.removesuffix(last) + _VARIANCES[last] if last in _VARIANCES else None
 
 
 def remedy(tensor: Tensor) -> str:

@@ -18,7 +18,8 @@ class Sample:
     """A random set of columns, drawn without replacement: the same for every block size, layout and device.
 
     ``count`` columns, or max(1, floor(fraction * d)); all d if that is more than there are. With ``contiguous``,
-    one run of neighbouring columns from a random start.
+    one run of neighbouring columns from a random start below d - size, as SignGuard's code draws it: the last column is
+    never among fewer than all.
     """
 
     seed: int
@@ -37,7 +38,7 @@ class Sample:
         if k == d:
             return torch.arange(d)
         if self.contiguous:
-            start = int(rng.integers(0, d - k + 1))
+            start = int(rng.integers(0, d - k))
             return torch.arange(start, start + k)
         return torch.from_numpy(_without_replacement(d, k, rng))
 

@@ -1,0 +1,102 @@
+"""Running statistics of normalisation layers: what byzantine clients make of theirs, what the server makes of all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..attacks import Attack, View
+from ..stack import Dense, Layout, Updates, carried, materialise, median_of_running
+from ..stack.layout import is_variance, variance_beside
+
+Forge = Literal["rows", "both", "statistics"]
+"""What byzantine clients forge: their rows, their running statistics too, or these alone."""
+
+
+# --- what byzantine clients send ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Statistics:
+    """The running statistics that the clients of an attack's view would honestly send, as changes of the server's.
+
+    Attributes:
+        honest, own: the changes by client, in the order of the view's rows: (h, b) and (m, b), float64.
+        before: what the server has, (b,).
+    """
+
+    honest: Updates
+    own: Updates
+    before: Tensor
+
+    @classmethod
+    def of(
+        cls, view: View, honest: Sequence[Tensor | None], own: Sequence[Tensor | None], before: Tensor
+    ) -> Statistics:
+        """What clients send; a client that has computed nothing (None) would change nothing."""
+
+        def changes(sent: Sequence[Tensor | None], like: Updates) -> Updates:
+            # Differences of float32 and float64 are exact here: who behaves sends the very statistics that it has.
+            rows = [before if row is None else row for row in sent]
+            return Dense(torch.stack(rows).double() - before.double(), ids=like.ids)
+
+        return cls(honest=changes(honest, view.honest), own=changes(own, view.own), before=before)
+
+
+def forged_statistics(attack: Attack, view: View, rows: Updates, known: Statistics) -> Tensor:
+    """The running statistics that byzantine clients send beside the rows that they forged: (m, b).
+
+    The server's statistics plus a forged change. Rows that are a mix of those known (`Updates.mix`, scaling, a kernel
+    over columns) are made of the changes of the statistics likewise, with the weights and factors that the rows have:
+    neither gamma of a search nor the client that is copied is looked for anew, so the rows are the same whether
+    statistics are forged or not. An attack that makes rows of its own (noise, constants) makes such rows once more, in
+    the place of the changes, as it would in its first round: it remembers nothing of them.
+
+    Args:
+        attack: what forged the rows.
+        view: what it saw.
+        rows: what it made of that.
+        known: the statistics that the same clients would honestly send.
+    """
+    forged = carried(rows, {view.honest: known.honest, view.own: known.own})
+    if forged is None:
+        alone = replace(view, honest=known.honest, own=known.own, decide=None, previous=None, state={}, _stacks={})
+        forged = attack.forged(alone)
+    return (known.before.double() + materialise(forged).double()).to(known.before.dtype)
+
+
+# --- what the server makes of them --------------------------------------------------------------------------
+
+
+def mean_buffers(layout: Layout, sent: Sequence[Tensor], before: Tensor) -> Tensor:
+    """Mean of clients' running statistics, (b,) each: of those that are all finite, variances below 0 as 0.
+
+    As ``before`` where nobody's are, and in entries that add up to infinity: one client must not end a model with
+    statistics that it made up.
+    """
+    finite = [row for row in sent if bool(row.isfinite().all())]
+    if not finite:
+        return before
+    rows = torch.stack(finite)
+    for name, columns in layout.slices():
+        if is_variance(name):
+            rows[:, columns].clamp_(min=0)
+    mean = rows.mean(0)
+    return mean.where(mean.isfinite(), before)
+
+
+def robust_buffers(layout: Layout, sent: Sequence[Tensor], before: Tensor) -> Tensor:
+    """Medians of clients' running statistics, (b,) each, as far from ``before`` as `median_of_running` lets them be."""
+    slices = dict(layout.slices())
+    found = before.clone()
+    for name, columns in slices.items():
+        beside = variance_beside(name)
+        variance = before[slices[beside]] if beside in slices else None
+        median = median_of_running(name, [row[columns] for row in sent], before[columns], variance)
+        if median is not None:
+            found[columns] = median
+    return found
