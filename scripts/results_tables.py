@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for the benchmarks, whose tables these are as well
 sys.path.insert(0, str(Path(__file__).parent))
-from tables import claims, desgd, fedseca, others, runs, siren
+from tables import agreement, claims, desgd, fedseca, others, runs, siren
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
@@ -25,6 +25,7 @@ Block = Callable[[Path], str]
 
 # By page: what its blocks are made from, with the folder that holds the data; "." for all of them.
 PAGES: Mapping[str, tuple[str, Mapping[str, Block]]] = {
+    "results/agreement/README.md": ("agreement", agreement.AGREEMENT),
     "results/behaviour/README.md": ("behaviour", runs.BEHAVIOUR),
     "results/desgd/README.md": ("desgd", desgd.DESGD),
     "results/desgd-cnn/README.md": ("desgd-cnn", desgd.DESGD_CNN),

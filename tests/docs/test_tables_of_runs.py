@@ -87,6 +87,33 @@ def test_with_all_runs_no_cell_is_missing(tables: ModuleType, results: Path) -> 
         assert not [line for line in of_now if "..." in line or "not run yet" in line]
 
 
+def test_every_picture_has_runs_to_draw(tables: ModuleType, results: Path) -> None:
+    import draw_runs
+    import experiments
+
+    for name in FOLDERS:
+        experiment = experiments.read(name, results)
+        for picture in experiment.pictures:
+            shown = [job for job in experiment.jobs if re.search(picture["match"], job.name)]
+            assert len(shown) > 1, picture
+            if "score" in picture:
+                assert all(picture["score"] in job.spec.make_rule().traits().recorded for job in shown)
+                runs = {job.name: invented(job, 0) for job in shown[:2]}
+                draw_runs.draw_score(runs, picture["score"], results / picture["file"])
+                assert (results / picture["file"]).stat().st_size > 1000
+        # Every picture of a page is one that is drawn.
+        pictures = {picture["file"] for picture in experiment.pictures}
+        assert set(re.findall(r"\]\(([\w-]+\.svg)\)", (results / name / "README.md").read_text())) == pictures
+
+
+def test_lines_of_a_score_are_told_apart_by_who_is_byzantine(tables: ModuleType) -> None:
+    import draw_runs
+
+    assert draw_runs.clients_of({"config": {"byzantine": 2}}) == {0, 1}
+    assert draw_runs.clients_of({"config": {"byzantine": "3,4"}}) == {3, 4}
+    assert draw_runs.clients_of({"config": {"byzantine": "3,"}}) == {3}
+
+
 def test_seeds_are_shown_by_mean_and_range(tables: ModuleType) -> None:
     from tables.pieces import best, over_seeds
 

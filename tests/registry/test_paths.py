@@ -81,9 +81,7 @@ def test_both_ways_are_one_thing(module: str) -> None:
     assert parse(f"{module}:Short:f=2", "rule") == parse(f"{module}.Short:f=2", "rule")
     chain = parse(f"nnm:f=1 >> {module}:Short:f=2", "rule")
     assert fw.describe(chain) == f"nnm:f=1 >> {module}.Short:f=2"
-    assert (
-        fw.describe(parse(f"class-wise:base=({module}:Short:f=2)", "rule")) == f"class-wise:base={module}.Short:f=2"
-    )
+    assert fw.describe(parse(f"class-wise:base=({module}:Short:f=2)", "rule")) == f"class-wise:base={module}.Short:f=2"
     assert len(sim.load(f"{module}:load:count=30").train) == len(sim.load(f"{module}.load:count=30").train) == 30
     assert sum(p.numel() for p in sim.build_model(f"{module}:Net:width=5", (1, 2, 2), 3).parameters()) == 43
 
