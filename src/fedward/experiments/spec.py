@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 from zlib import crc32
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..attacks import Attack
@@ -25,6 +24,7 @@ from ..registry.notation import describe, dotted, parse, recipe
 from ..sim import Dataset, Partition, ServerSGD, Simulation, build_model, federate, load
 from ..sim.cohort import byzantine_ids
 from ..sim.running import Forge
+from .devices import check_device
 from .expected import Answers
 
 _LONGEST = 160  # bytes of a file name; file systems take 255
@@ -136,7 +136,7 @@ class RunSpec(BaseModel):
         if self.make_algorithm().traits().by_class and self.late:
             raise ValueError(f"{self.algorithm} answers for the class of a round, so no answer can be late: late = 0")
         self._check_rule()
-        _check_device(self.device)
+        check_device(self.device)
         return self
 
     def _check_rule(self) -> None:
@@ -347,17 +347,6 @@ def _rule(text: Any, answers: Answers) -> Rule:
         return rule
     least: Rule = parse(text, "rule", f=answers.mean)
     return least
-
-
-def _check_device(device: str) -> None:
-    """Raise ValueError unless PyTorch can calculate there."""
-    if device == "cpu":
-        return
-    try:
-        float(torch.ones(1, device=device).sum())
-    except Exception as error:  # every kind of device has its own kind of error
-        why = str(error).partition("\n")[0].rstrip(".")
-        raise ValueError(f"device {device!r} cannot be used here: {why}; take --device cpu") from None
 
 
 def file_name(text: str) -> str:
