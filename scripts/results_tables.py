@@ -30,6 +30,7 @@ PAGES: Mapping[str, tuple[str, Mapping[str, Block]]] = {
     "results/desgd/README.md": ("desgd", desgd.DESGD),
     "results/desgd-cnn/README.md": ("desgd-cnn", desgd.DESGD_CNN),
     "results/fedseca/README.md": ("fedseca", fedseca.FEDSECA),
+    "results/fedseca-cifar10/README.md": ("fedseca-cifar10", fedseca.CIFAR),
     "results/flower/README.md": ("flower", others.FLOWER),
     "results/memory/README.md": ("memory", others.MEMORY),
     "results/redteam/README.md": ("redteam", others.REDTEAM),

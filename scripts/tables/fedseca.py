@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -68,12 +68,13 @@ def _group(rule: str) -> str:
     return "rules" if rule == OURS else "others"
 
 
-def _grid(folder: Path, value: Callable[[Run | None], float | None]) -> str:
+def _grid(folder: Path, rounds: int = ROUNDS, others: Iterable[str] = OTHERS) -> str:
     """Every rule under every attack, and the least of them."""
-    runs = Runs(folder, rounds=ROUNDS)
+    runs = Runs(folder, rounds=rounds)
     rows = []
-    for rule, name in {**OTHERS, OURS: "FedSECA"}.items():
-        found = [value(runs.of(rule, attack, _group(rule))) for attack in EIGHT]
+    for rule in (*others, OURS):
+        name = OTHERS.get(rule, "FedSECA")
+        found = [last(runs.of(rule, attack, _group(rule))) for attack in EIGHT]
         known = [figure for figure in found[1:] if figure is not None]
         lowest = min(known) if len(known) == len(SEVEN) else None
         rows.append([name, *map(number, found), number(lowest)])
@@ -164,10 +165,14 @@ def _parts(folder: Path) -> str:
 FEDSECA = {
     "made": made,
     "own": _own,
-    "grid": lambda folder: _grid(folder, last),
+    "grid": _grid,
     "min-max": _min_max,
     "mimic": _mimic,
     "ratios": _ratios,
     "parts": _parts,
     "before": lambda folder: beside_before(folder, Runs(folder, rounds=ROUNDS)),
+}
+CIFAR = {
+    "made": made,
+    "grid": lambda folder: _grid(folder, 10, ("mean", "median", "krum:f=2,bound=definition")),
 }

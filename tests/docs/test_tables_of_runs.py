@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts"
-FOLDERS = ("desgd", "desgd-cnn", "fedseca", "siren")
+FOLDERS = ("desgd", "desgd-cnn", "fedseca", "fedseca-cifar10", "siren")
 SCORES = {"fedseca": "concordance", "siren": "malicious index"}
 
 
