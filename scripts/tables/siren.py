@@ -164,9 +164,10 @@ def _many(folder: Path) -> str:
     """50 and 200 clients: who is banned at the end."""
     runs = runs_of(folder)
     rows = []
+    shares = {"fifty": ((40, ""), (80, "-80")), "two-hundred": ((40, ""),)}
     for n, group in ((50, "fifty"), (200, "two-hundred")):
         rows.append(_one_of_many(runs, f"{n} clients, none", f"{group}-0/siren under no-attack", 0, 0.0))
-        for per_cent, suffix in ((40, ""), (80, "-80")):
+        for per_cent, suffix in shares[group]:
             for rule, limit, way in (("siren", 0.45 * n, "clients"), ("siren:penalty_of=rounds", 18.0, "rounds")):
                 name = f"{group}{suffix}/{rule} under {FLIP}"
                 title = f"{n} clients, {per_cent} %, C_p = {limit:g} (`penalty_of={way}`)"

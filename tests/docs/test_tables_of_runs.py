@@ -27,6 +27,14 @@ def tables() -> Iterator[ModuleType]:
         yield results_tables
 
 
+@pytest.fixture(scope="module")
+def specified(tables: ModuleType) -> dict[str, Any]:
+    """The experiments, by folder."""
+    import experiments
+
+    return {name: experiments.read(name) for name in FOLDERS}
+
+
 def invented(job: Any, number: int) -> dict[str, Any]:
     """A run as `collect_runs` has it, with figures that nobody has measured."""
     every = job.spec.evaluate_every
@@ -71,12 +79,9 @@ def test_without_runs_every_cell_says_so(tables: ModuleType, results: Path) -> N
         assert not re.search(r"\b(holds|does not\*\*) \|$", text, re.MULTILINE)
 
 
-def test_with_all_runs_no_cell_is_missing(tables: ModuleType, results: Path) -> None:
-    import experiments
-
-    for name in FOLDERS:
-        jobs = experiments.read(name, results).jobs
-        runs = {job.name: invented(job, number) for number, job in enumerate(jobs)}
+def test_with_all_runs_no_cell_is_missing(tables: ModuleType, results: Path, specified: dict[str, Any]) -> None:
+    for name, experiment in specified.items():
+        runs = {job.name: invented(job, number) for number, job in enumerate(experiment.jobs)}
         (results / name / "runs.json").write_text(json.dumps(runs))
     for page in pages():
         text = "\n".join(match["text"] for match in tables._BLOCK.finditer(tables.filled(page)))
@@ -87,12 +92,10 @@ def test_with_all_runs_no_cell_is_missing(tables: ModuleType, results: Path) -> 
         assert not [line for line in of_now if "..." in line or "not run yet" in line]
 
 
-def test_every_picture_has_runs_to_draw(tables: ModuleType, results: Path) -> None:
+def test_every_picture_has_runs_to_draw(tables: ModuleType, results: Path, specified: dict[str, Any]) -> None:
     import draw_runs
-    import experiments
 
-    for name in FOLDERS:
-        experiment = experiments.read(name, results)
+    for name, experiment in specified.items():
         for picture in experiment.pictures:
             shown = [job for job in experiment.jobs if re.search(picture["match"], job.name)]
             assert len(shown) > 1, picture
