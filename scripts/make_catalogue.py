@@ -90,7 +90,8 @@ def _row(entry: Entry) -> list[str]:
     if entry.kind == "mixer":
         return [*cells, read, entry.complexity, ", ".join(needs)]
     passes = "grows with n" if entry.passes is None else str(entry.passes)
-    return [*cells, entry.bound, read, passes, entry.complexity, ", ".join(needs)]
+    clients = f"{entry.bound} (by definition {entry.definition})" if entry.definition else entry.bound
+    return [*cells, clients, read, passes, entry.complexity, ", ".join(needs)]
 
 
 def _table(kind: str, columns: list[str]) -> str:
