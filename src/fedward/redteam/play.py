@@ -16,7 +16,7 @@ from ..core import Context, Rule, Skipped, State, Step, decision, neutral, step_
 from ..registry.notation import describe
 from ..sim.cohort import byzantine_ids
 from ..sim.record import mean_of_known
-from ..sim.running import Sent, Statistics, forged_statistics, mean_buffers, running_after
+from ..sim.running import Statistics, Vote, forged_statistics, mean_buffers, running_after
 from ..stack import Dense, Updates, materialise
 from ..stack.buffers import EPS
 from ..stack.layout import is_variance, variance_beside
@@ -134,7 +134,7 @@ def _strayed(done: Step | Skipped, rule: Rule, sent: Tensor, normalised: Normali
     after = normalised.before
     if isinstance(done, Step):
         each = zip(sent, done.result.accepted.tolist(), strict=True)
-        came = [Sent(client=k, buffers=row, accepted=ok) for k, (row, ok) in enumerate(each)]
+        came = [Vote(client=k, buffers=row, accepted=ok) for k, (row, ok) in enumerate(each)]
         after = running_after(normalised.policy, normalised.layout, came, normalised.before, rule)
     honest = mean_buffers(normalised.layout, list(normalised.sent[list(others)]), normalised.before).double()
     scale = torch.ones_like(honest)

@@ -24,7 +24,7 @@ from .cohort import Arrivals, Cohort, Drawn
 from .progress import Progress
 from .record import Shares
 from .root import BackendEvaluator
-from .running import Forge, Sent, Statistics, forged_statistics, running_after
+from .running import Forge, Statistics, Vote, forged_statistics, running_after
 from .server import ServerSGD
 
 
@@ -235,7 +235,7 @@ class Phases:
         if layout is None or before is None:
             return before
         sent = [
-            Sent(client=arrival.client, buffers=arrival.buffers, accepted=ok)
+            Vote(client=arrival.client, buffers=arrival.buffers, accepted=ok)
             for arrival, ok in zip(arrivals.each, accepted, strict=True)
             if arrival.buffers is not None
         ]

@@ -74,7 +74,7 @@ def forged_statistics(attack: Attack, view: View, rows: Updates, known: Statisti
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Sent:
+class Vote:
     """The running statistics that came with a row, (b,), whose row it is, and whether the rule accepted that."""
 
     client: int
@@ -82,7 +82,7 @@ class Sent:
     accepted: bool
 
 
-def running_after(policy: str, layout: Layout, sent: Sequence[Sent], before: Tensor, rule: Rule) -> Tensor:
+def running_after(policy: str, layout: Layout, sent: Sequence[Vote], before: Tensor, rule: Rule) -> Tensor:
     """The server's running statistics after a round, (b,).
 
     Of medians everybody has a vote, and one: rows that are like the others' say nothing of the statistics beside them,
