@@ -10,19 +10,19 @@ import torch
 from torch import nn
 
 import fedward as fw
-from fedward import attacks, clients, rules, sim
+from fedward import clients, sim
+from fedward.registry.notation import parse
 
 ROUNDS = 20
 POLICIES = ("mean", "robust", "frozen")
-FLIP = attacks.SignFlip(scale=10.0)
 CASES = (
-    (rules.Median(), None, "rows"),
-    (rules.Median(), FLIP, "rows"),
-    (rules.Median(), FLIP, "both"),
-    (rules.Median(), FLIP, "statistics"),
-    (rules.Median(), attacks.ALIE(z=3.0), "statistics"),
-    (rules.FedSECA(), FLIP, "statistics"),
-    (rules.Krum(f=3), FLIP, "statistics"),
+    ("median", "no-attack", "rows"),
+    ("median", "sign-flip:scale=10", "rows"),
+    ("median", "sign-flip:scale=10", "both"),
+    ("median", "sign-flip:scale=10", "statistics"),
+    ("median", "alie:z=3", "statistics"),
+    ("fedseca", "sign-flip:scale=10", "statistics"),
+    ("krum:f=3", "sign-flip:scale=10", "statistics"),
 )
 
 
@@ -35,13 +35,13 @@ def network() -> nn.Module:
     )
 
 
-def accuracy(data: sim.FederatedData, rule: fw.Rule, attack: attacks.Attack | None, forge: str, policy: str) -> float:
+def accuracy(data: sim.FederatedData, rule: str, attack: str, forge: str, policy: str) -> float:
     """Of the model after the last round, in per cent."""
     simulation = fw.Simulation(
         model=network,
         data=data,
-        rule=rule,
-        attack=attack,
+        rule=parse(rule, "rule"),
+        attack=parse(attack, "attack"),
         byzantine=3,
         clients=clients.LocalSGD(batch_size=32, steps=4, lr=0.05),
         batch_norm=policy,
@@ -61,8 +61,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     for rule, attack, forge in CASES:
         cells = [f"{accuracy(data, rule, attack, forge, policy):.1f}" for policy in POLICIES]
-        forged = "nothing" if attack is None else forge
-        print(f"| {rule!r} | {attack!r} | {forged} |", " | ".join(cells), "|", flush=True)
+        print(f"| {rule} | {attack} | {forge} |", " | ".join(cells), "|", flush=True)
 
 
 if __name__ == "__main__":
