@@ -3,7 +3,7 @@
 ``[all]`` has what its runs have in common, each ``[[runs]]`` some of them; keys are those of ``fedward run``. Several
 rules, attacks or seeds make a grid; a run of another seed than 0 has it in its name. ``cost`` is what a round takes, in
 seconds of a quiet core, and only an estimate hangs on it. ``[redteam]`` examines rules, ``[script]`` calls a benchmark,
-``[[pictures]]`` are drawn from the runs.
+``[[pictures]]`` are drawn from the runs: accuracy, or a ``score`` that their rules had put on record.
 
     python scripts/experiments.py NAME    # its runs as commands of the shell
 """

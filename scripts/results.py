@@ -238,7 +238,8 @@ def write(experiment: Experiment, work: Path) -> None:
 def _drawing(experiment: Experiment, picture: Mapping[str, Any]) -> list[str]:
     command = ["scripts/draw_runs.py", str(experiment.folder / "runs.json")]
     command += ["-o", str(experiment.folder / picture["file"])]
-    command += ["--match", picture["match"]] if "match" in picture else []
+    for key in ("match", "score"):
+        command += [f"--{key}", picture[key]] if key in picture else []
     return command + ["--together"] * picture.get("together", False)
 
 

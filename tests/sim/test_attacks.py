@@ -50,6 +50,10 @@ ATTACKS: dict[str, attacks.Attack] = {
     "free-rider": attacks.FreeRider(),
     "poisonedfl": attacks.PoisonedFL(every=2),
     "mimic": attacks.Mimic(warmup=3),
+    "mimic of the first round": attacks.Mimic(target="first-round"),
+    "mimic of one client": attacks.Mimic(target=5),
+    "alie with jitter": attacks.ALIE(z=-1.0, jitter=0.05, ddof=1, knows="all"),
+    "tailored-min-max": attacks.TailoredMinMax(direction="unit"),
     "maximise": attacks.Maximise(attacks.Deviation, over="gamma", candidates=4),
     "false-alarms": attacks.FalseAlarms(inner=attacks.ALIE()),
     "byz-mean of mimic": attacks.ByzMean(inner=attacks.Mimic(warmup=3)),
@@ -58,7 +62,8 @@ ATTACKS: dict[str, attacks.Attack] = {
     "non-finite": attacks.NonFinite(),
 }
 AIMED = {"targeted-poisoning", "backdoor"}
-REMEMBERING = {"schedule", "random-schedule", "sybils", "groups", "poisonedfl", "mimic", "byz-mean of mimic"}
+REMEMBERING = {"schedule", "random-schedule", "sybils", "groups", "poisonedfl", "byz-mean of mimic"}
+REMEMBERING |= {"mimic", "mimic of the first round"}
 
 
 def simulation(**changes: Any) -> fw.Simulation:
@@ -174,7 +179,7 @@ def test_a_rule_that_needs_more_clients_than_there_are_before_sybils_join_skips_
     sim = simulation(attack=attacks.Sybils(inner=attacks.ALIE(), join=2), rule=rules.Krum(f=2))
     skipped = [record.skipped for record in sim.run(ROUNDS)]
     assert [s is None for s in skipped] == [False, False, True, True]
-    assert "= 7 clients, got 6" in skipped[0]
+    assert "= 7 clients (n >= f + 3 = 5 with bound='definition'), got 6" in skipped[0]
 
 
 # --- what they send -----------------------------------------------------------------------------------------
