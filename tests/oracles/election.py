@@ -195,22 +195,34 @@ def fedseca_parts(
     return merged(V, s, merge)
 
 
-def fedseca_repo(X: ArrayLike, gamma: float = 0.9) -> Vector:
+def fedseca_repo(
+    X: ArrayLike,
+    gamma: float | None = 0.9,
+    clip: bool = True,
+    clamp: bool = True,
+    vote: str = "crise",
+    merge: str = "roca",
+) -> Vector:
     """Lower medians, clamp bound of clipped rows put on unclipped ones, keep >=, vote on V.
 
-    Benjamin et al. 2025 (released code, class FedSECA).
+    Benjamin et al. 2025 (released code, class FedSECA), its parts switched as in ``fedseca_parts``.
 
-    The concordance ratios are of the raw rows; only the votes that they weigh are signs after sparsification.
+    The concordance ratios are of the raw rows; only the votes that they weigh are signs after sparsification. Norm
+    clipping matters for the clamp's bound alone.
     """
     rows = as_rows(X)
-    clipped = clip_rows(rows, lmed([norm(g) for g in rows]))
-    V = clamp_rows(rows, column_magnitudes(clipped, lmed))
-    for k in range(rows.shape[0]):
-        bound = magnitude_quantile(rows[k], gamma)
-        for j in range(rows.shape[1]):
-            if not abs(rows[k, j]) >= bound:
-                V[k, j] = 0.0
-    return roca(V, crise(V, concordance_ratios(rows)))
+    V = rows.copy()
+    if clamp:
+        clipped = clip_rows(rows, lmed([norm(g) for g in rows])) if clip else rows
+        V = clamp_rows(rows, column_magnitudes(clipped, lmed))
+    if gamma is not None:
+        for k in range(rows.shape[0]):
+            bound = magnitude_quantile(rows[k], gamma)
+            for j in range(rows.shape[1]):
+                if not abs(rows[k, j]) >= bound:
+                    V[k, j] = 0.0
+    elected = {"crise": crise(V, concordance_ratios(rows)), "count": count_vote(V), "mass": mass_vote(V), "none": None}
+    return merged(V, elected[vote], merge)
 
 
 # --- TIES-Merging, modified ---------------------------------------------------------------------------
