@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from fedward.experiments.spec import RunSpec, SpecError, each_rule, file_name, make_spec
+from fedward.redteam import as_examined
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
@@ -163,7 +164,7 @@ def _examinations(name: str, common: Mapping[str, Any], table: Mapping[str, Any]
     options = {key: table[key] for key in ("warmup", "rounds", "worst", "attacks") if key in table}
     specs, refused = each_rule(
         table["rules"],
-        lambda rule: make_spec({**common, "rule": rule, "attack": "no-attack"}),
+        lambda rule: as_examined(make_spec({**common, "rule": rule, "attack": "no-attack"})),
         common.get("byzantine", _default("byzantine")),
     )
     jobs = [Job(experiment=name, name=rule, spec=spec, options=options) for rule, spec in specs.items()]
