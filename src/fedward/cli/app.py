@@ -65,6 +65,7 @@ class Listing(StrEnum):
     PARTITIONS = "partitions"
     MODELS = "models"
     SERVERS = "servers"
+    SCHEDULES = "schedules"
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs on standard output.")]
@@ -210,7 +211,7 @@ def report(
 
 @app.command("list", cls=Command)
 def list_(what: Annotated[Listing, typer.Argument(help="What to list.")], as_json_: Json = False) -> None:
-    """List rules, mixers, attacks, client algorithms, data sets, partitions, models or server optimisers."""
+    """List rules, mixers, attacks, client algorithms, data sets, partitions, models, server optimisers or schedules."""
     from . import commands
 
     commands.list_(what.value, as_json_)

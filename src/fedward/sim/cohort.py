@@ -249,6 +249,7 @@ class Cohort:
             shard=shard,
             context=replace(drawn.context, evaluator=None),
             state=now.client_states.get(client, {}),
+            told=now.told,
             buffers=now.buffers,
         )
 

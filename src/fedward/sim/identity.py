@@ -13,7 +13,6 @@ from torch import Tensor
 from ..data.dataset import FederatedData, Split
 from ..registry.component import Component
 from .backends import Loop
-from .server import ServerSGD
 
 UNCOUNTED = frozenset({"threads"})
 """Arguments of a simulation that change nothing in its results."""
@@ -46,7 +45,7 @@ def _(value: bool | int | float | str | None) -> Any:
 
 
 @identified.register
-def _(value: Component | ServerSGD) -> str:
+def _(value: Component) -> str:
     return repr(value)
 
 
