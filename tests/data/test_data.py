@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from fedward.data import known as data
-from fedward.data.dataset import Dataset, Split, federate
+from fedward.data.dataset import Dataset, Split
+from fedward.data.dealing import federate
 from fedward.data.idx import FILES
 from fedward.data.known import load_source
 from fedward.data.named import load, names

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..core import EXAMPLES, Context, State, Whole
 from ..registry.component import Component
-from .model import LocalModel
+from .model import Inputs, LocalModel
 
 Poison = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 Prepare = Callable[[Tensor, Tensor], Tensor]
@@ -27,14 +27,14 @@ class Shard:
     """A client's own samples.
 
     Args:
-        inputs, labels: samples, of which the client may hold only some.
+        inputs, labels: samples, of which the client may hold only some; inputs may be read batch by batch.
         places: which, as int64 indices; all if None.
         device: where batches go; where the samples are if None.
     """
 
     def __init__(
         self,
-        inputs: Tensor,
+        inputs: Inputs,
         labels: Tensor,
         places: Tensor | None = None,
         device: torch.device | str | None = None,

@@ -5,12 +5,25 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from ..stack import Layout
 from .tally import Tally
+
+
+class Inputs(Protocol):
+    """A tensor of samples, or what is taken apart like one, batch by batch."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where they are."""
+
+    def __getitem__(self, chosen: Any, /) -> Tensor:
+        """Some of them, by a slice or a tensor of numbers."""
+
 
 BATCH_NORM = ("mean", "robust", "frozen")
 PRECISIONS = ("float32", "bfloat16")
@@ -158,7 +171,7 @@ class LocalModel:
         gradients = torch.autograd.grad(loss, self.parameters)
         return torch.cat([g.reshape(-1) for g in gradients]), loss.detach()
 
-    def evaluate(self, inputs: Tensor, labels: Tensor) -> Tally:
+    def evaluate(self, inputs: Inputs, labels: Tensor) -> Tally:
         """What it makes of samples, without dropout."""
         return Tally.sum(self.tally(inputs[part], labels[part]) for part in evaluation_parts(len(labels)))
 
@@ -166,7 +179,7 @@ class LocalModel:
         """What it makes of one batch."""
         return Tally.of(self._logits(inputs), labels.to(self.device))
 
-    def confidence(self, inputs: Tensor, labels: Tensor) -> float:
+    def confidence(self, inputs: Inputs, labels: Tensor) -> float:
         """Mean probability that it gives to the labels; 0 of no samples."""
         total = 0.0
         for part in evaluation_parts(len(labels)):

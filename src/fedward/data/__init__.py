@@ -4,9 +4,12 @@ A new data set is a function in a file here that returns a `Dataset`, with `regi
 partition is a class derived from `Partition`, with `register(...)`.
 """
 
-from .dataset import Dataset, FederatedData, Split, federate
+from .dataset import Dataset, FederatedData, Split
+from .dealing import federate
 from .known import load_source
+from .lazy import Lazy
 from .named import load, names
+from .own import hold_out, own_dataset
 from .partition import IID, PARTITIONS, Degree, Dirichlet, KClasses, Partition, SFraction
 from .sources import DataError, Source
 from .tokens import Tokenizer
@@ -20,13 +23,16 @@ __all__ = [
     "Dirichlet",
     "FederatedData",
     "KClasses",
+    "Lazy",
     "Partition",
     "SFraction",
     "Source",
     "Split",
     "Tokenizer",
     "federate",
+    "hold_out",
     "load",
     "load_source",
     "names",
+    "own_dataset",
 ]

@@ -7,10 +7,11 @@ from os import PathLike
 from typing import Any
 
 from ..registry.entries import catalogue
-from ..registry.notation import recipe
+from ..registry.notation import dotted, recipe
 from .dataset import Dataset
 from .known import SOURCES
-from .sources import DataError, Source
+from .own import own_dataset
+from .sources import Source
 from .texts import TEXT_SOURCES
 
 KNOWN: Mapping[str, Source] = {source.name: source for source in (*SOURCES, *TEXT_SOURCES)}
@@ -26,21 +27,18 @@ def load(name: str, path: str | PathLike[str] | None = None, *, download: bool =
     """A data set by name, such as "fashion-mnist" or "my.data.faces:size=32".
 
     Args:
-        name: one of `names()`, or the import path of a class or function that returns a `Dataset`; with arguments after
-            a colon, if it takes any.
+        name: one of `names()`, or the import path of a class or function that returns what `own_dataset` takes, written
+            my.module.load or my.module:load; with arguments after a colon, if it takes any.
         path: a folder with its files. Without it they are looked for where `load_source` says.
         download: whether the network may be used.
 
     Raises:
         ValueError: there is no data set of that name, or it takes no such arguments.
-        DataError: files are missing, damaged or of another data set; or what has that name returns none.
+        DataError: files are missing, damaged or of another data set; or what has that name returns no data set.
     """
     given: dict[str, Any] = {}
     if path is not None:
         given["path"] = path
     if not download:
         given["download"] = False
-    dataset = recipe(name, "data set").make(**given)
-    if not isinstance(dataset, Dataset):
-        raise DataError(f"{name} returns {type(dataset).__name__}; a data set is a fedward.data.Dataset.")
-    return dataset
+    return own_dataset(recipe(name, "data set").make(**given), dotted(name))

@@ -192,7 +192,7 @@ def _of_cache(file: Path, source: Source) -> Dataset | None:
 
 def _keep(file: Path, dataset: Dataset) -> None:
     """Keep the tokens, whole or not at all; where that cannot be, they are made anew the next time."""
-    tensors = (dataset.train.inputs, dataset.train.labels, dataset.test.inputs, dataset.test.labels)
+    tensors = (dataset.train.inputs[:], dataset.train.labels, dataset.test.inputs[:], dataset.test.labels)
     arrays = {part: tensor.numpy().astype(np.int32) for part, tensor in zip(_PARTS, tensors, strict=True)}
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 from zlib import crc32
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..attacks import Attack
@@ -21,10 +20,11 @@ from ..models import check_model
 from ..registry.component import components_within
 from ..registry.entries import catalogue
 from ..registry.naming import unknown
-from ..registry.notation import describe, parse, recipe
+from ..registry.notation import describe, dotted, parse, recipe
 from ..sim import Dataset, Partition, ServerSGD, Simulation, build_model, federate, load
 from ..sim.cohort import byzantine_ids
 from ..sim.running import Forge
+from .devices import check_device
 from .expected import Answers
 
 _LONGEST = 160  # bytes of a file name; file systems take 255
@@ -103,6 +103,12 @@ class RunSpec(BaseModel):
             raise ValueError("byzantine clients are a number, the first so many, or named, such as 3,4")
         return int(value) if len(names) == 1 else tuple(int(name) for name in names if name)
 
+    @field_validator("data", "model", "partition", mode="before")
+    @classmethod
+    def _one_spelling(cls, value: Any) -> Any:
+        """``my.module:load`` is ``my.module.load``: one run has one name."""
+        return dotted(value) if isinstance(value, str) else value
+
     @field_validator("rule", "attack", "algorithm", "partition", mode="before")
     @classmethod
     def _as_text(cls, value: Any, info: Any) -> Any:
@@ -130,7 +136,7 @@ class RunSpec(BaseModel):
         if self.make_algorithm().traits().by_class and self.late:
             raise ValueError(f"{self.algorithm} answers for the class of a round, so no answer can be late: late = 0")
         self._check_rule()
-        _check_device(self.device)
+        check_device(self.device)
         return self
 
     def _check_rule(self) -> None:
@@ -341,17 +347,6 @@ def _rule(text: Any, answers: Answers) -> Rule:
         return rule
     least: Rule = parse(text, "rule", f=answers.mean)
     return least
-
-
-def _check_device(device: str) -> None:
-    """Raise ValueError unless PyTorch can calculate there."""
-    if device == "cpu":
-        return
-    try:
-        float(torch.ones(1, device=device).sum())
-    except Exception as error:  # every kind of device has its own kind of error
-        why = str(error).partition("\n")[0].rstrip(".")
-        raise ValueError(f"device {device!r} cannot be used here: {why}; take --device cpu") from None
 
 
 def file_name(text: str) -> str:

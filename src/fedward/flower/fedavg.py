@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..core import Evaluator, Rule
 from ..stack.layout import Buffers, Integers
+from .running import Policy
 from .strategy import Robust
 
 
@@ -20,7 +21,7 @@ class RobustFedAvg(Robust):
     ``RobustFedAvg(rule=rules.SignGuardSim(), fraction_train=0.5)``: `Robust` around Flower's FedAvg.
 
     Args:
-        rule, seed, audit, checkpoint, evaluator, classes, trust_examples, buffers, integers: see `Robust`.
+        rule, seed, audit, checkpoint, evaluator, classes, trust_examples, buffers, integers, batch_norm: see `Robust`.
         fedavg: all arguments of ``flwr.serverapp.strategy.FedAvg``, by name.
     """
 
@@ -36,6 +37,7 @@ class RobustFedAvg(Robust):
         trust_examples: bool = False,
         buffers: Buffers = "auto",
         integers: Integers = "refuse",
+        batch_norm: Policy = "mean",
         **fedavg: Any,
     ) -> None:
         super().__init__(
@@ -49,4 +51,5 @@ class RobustFedAvg(Robust):
             trust_examples=trust_examples,
             buffers=buffers,
             integers=integers,
+            batch_norm=batch_norm,
         )

@@ -11,25 +11,31 @@ import numpy as np
 import torch
 from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord
 from flwr.clientapp.typing import ClientAppCallable, Mod
+from torch import Tensor
 
-from ..attacks import Attack
+from ..attacks import Attack, View
 from ..core import Context as Round
 from ..registry.naming import unknown
-from .mods import changed_update, training
+from ..registry.parameters import check_value
+from ..sim.running import Forge, Statistics, forged_statistics
+from ..stack import Dense, materialise
+from .mods import Update, changed_update, training
 
 When = Callable[[Context], bool]
 
 
-def update_mod(attack: Attack, when: When) -> Mod:
+def update_mod(attack: Attack, when: When, forge: Forge = "rows") -> Mod:
     """Send what an attack makes of the node's own update, the only one that it knows.
 
     Args:
         attack: one that forges rows and remembers nothing; what it would say besides goes into the metrics.
         when: which nodes attack.
+        forge: "rows", what a rule weighs; "both", running statistics too, by the same factors; or "statistics" alone.
 
     Raises:
-        ValueError: an attack that remembers earlier rounds.
+        ValueError: an attack that remembers earlier rounds, or another value of ``forge``.
     """
+    check_value("update_mod", "forge", forge, Forge)
     if attack.traits().history:
         raise ValueError(f"{attack!r} remembers earlier rounds, which a mod does not: use it in a Simulation")
 
@@ -37,11 +43,15 @@ def update_mod(attack: Attack, when: When) -> Mod:
         if not when(context):
             return call_next(message, context)
 
-        def forged(update: dict[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-            own = torch.from_numpy(np.concatenate([v.reshape(-1) for v in update.values()]))[None]
-            row = attack(own, own, context=_round(message))[0].numpy()
-            edges = np.cumsum([v.size for v in update.values()])[:-1]
-            return {k: part.reshape(v.shape) for (k, v), part in zip(update.items(), np.split(row, edges), strict=True)}
+        def forged(update: Update, running: Update) -> Update:
+            view = View(honest=Dense(_flat(update)), own=Dense(_flat(update)), context=_round(message))
+            rows = attack.forged(view)
+            made = {} if forge == "statistics" else _cut_like(update, materialise(rows).to(view.own.dtype)[0])
+            if forge == "rows" or not running:
+                return made
+            change = _flat(running)
+            known = Statistics.of(view, [change[0]], [change[0]], before=torch.zeros_like(change[0]))
+            return {**made, **_cut_like(running, forged_statistics(attack, view, rows, known)[0])}
 
         reply = changed_update(message, context, call_next, forged)
         if training(message) and reply.has_content():
@@ -50,6 +60,18 @@ def update_mod(attack: Attack, when: When) -> Mod:
         return reply
 
     return mod
+
+
+def _flat(update: Update) -> Tensor:
+    """A row of everything: (1, d)."""
+    return torch.from_numpy(np.concatenate([v.reshape(-1) for v in update.values()]))[None]
+
+
+def _cut_like(update: Update, row: Tensor) -> Update:
+    """The row, cut into arrays like these."""
+    edges = np.cumsum([v.size for v in update.values()])[:-1]
+    parts = np.split(row.numpy(), edges)
+    return {name: part.reshape(v.shape) for (name, v), part in zip(update.items(), parts, strict=True)}
 
 
 def reply_mod(how: str, when: When) -> Mod:
@@ -84,13 +106,13 @@ def _metrics(reply: Message) -> MetricRecord:
     return next(iter(reply.content.metric_records.values()))
 
 
-def _each(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Message], None]:
-    """Change every floating-point array."""
+def _each(change: Callable[[np.ndarray], np.ndarray], part: str = "") -> Callable[[Message], None]:
+    """Change every floating-point array with this in its name."""
 
     def broken(reply: Message) -> None:
         record = _arrays(reply)
         for name, array in list(record.items()):
-            if (values := array.numpy()).dtype.kind == "f":
+            if (values := array.numpy()).dtype.kind == "f" and part in name:
                 record[name] = Array(change(values))
 
     return broken
@@ -159,6 +181,9 @@ WAYS: Mapping[str, Callable[[Message], None]] = {
     "wrong-keys": _rename,
     "nan": _each(lambda a: np.full_like(a, np.nan)),
     "huge": _each(lambda a: np.full_like(a, 1e30)),
+    "nan-statistics": _each(lambda a: np.full_like(a, np.nan), "running_"),
+    "huge-statistics": _each(lambda a: np.full_like(a, 1e30), "running_"),
+    "negative-variances": _each(lambda a: np.full_like(a, -1e30), "running_var"),
     "garbage": _garbage,
     "bomb": _bomb,
     "cut": _cut,

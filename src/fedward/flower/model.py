@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from flwr.app import Array, ArrayRecord
 from torch import Tensor, nn
 
-from ..stack import Layout, mean_of_running
+from ..stack import Layout
 from ..stack.layout import Buffers, Integers, is_variance
 
 
@@ -53,24 +53,20 @@ class SentModel:
         moved = {name: t + steps[name] if name in steps else t for name, t in self.tensors.items()}
         return moved if all(bool(moved[name].isfinite().all()) for name in steps) else None
 
-    def settled(self, arrays: ArrayRecord, sent: Sequence[Sequence[Tensor]], weights: Sequence[float]) -> ArrayRecord:
+    def settled(self, arrays: ArrayRecord, running: Mapping[str, Tensor]) -> ArrayRecord:
         """Arrays that an optimiser made, as a model that clients can load.
 
-        In the dtypes that the model had; counters are the server's own, running statistics the mean of those sent,
-        which no optimiser adapts.
+        In the dtypes that the model had; counters, and running statistics that are not given, are the server's own.
 
         Args:
             arrays: what the optimiser made of the model.
-            sent: running statistics of the accepted nodes, each in the order of the layout's buffers.
-            weights: of these nodes.
+            running: statistics after the round, by name, which no optimiser adapts.
         """
-        running = {name: [row[k] for row in sent] for k, name in enumerate(self.layout.buffers)}
         settled = {}
         for name, own in self.tensors.items():
             if name in running:
-                mean = mean_of_running(name, running[name], own.dtype, weights)
-                settled[name] = self.arrays[name] if mean is None else Array(mean.numpy())
-            elif not own.is_floating_point():
+                settled[name] = Array(running[name].numpy())
+            elif name in self.layout.buffers or not own.is_floating_point():
                 settled[name] = self.arrays[name]
             else:
                 value = arrays[name].numpy().astype(self.types[name][0], copy=False)

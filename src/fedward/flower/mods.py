@@ -17,6 +17,8 @@ from ..stack.layout import Buffers
 from .model import SentModel
 
 _MOMENTUM = "fedward-momentum"
+Update = dict[str, np.ndarray]
+"""What training changed, by name."""
 
 
 def momentum_mod(beta: float = 0.9, *, buffers: Buffers = "auto") -> Mod:
@@ -39,7 +41,7 @@ def momentum_mod(beta: float = 0.9, *, buffers: Buffers = "auto") -> Mod:
         raise ValueError(f"0 <= beta < 1 is needed, got {beta}")
 
     def mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
-        def averaged(delta: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        def averaged(delta: Update, running: Update) -> Update:
             before = _recall(context, delta)
             new = delta if before is None else {k: beta * before[k] + (1 - beta) * delta[k] for k in delta}
             new = {k: np.asarray(v, dtype=delta[k].dtype) for k, v in new.items()}
@@ -55,25 +57,27 @@ def changed_update(
     message: Message,
     context: Context,
     call_next: ClientAppCallable,
-    change: Callable[[dict[str, np.ndarray]], Mapping[str, np.ndarray]],
+    change: Callable[[Update, Update], Mapping[str, np.ndarray]],
     buffers: Buffers = "auto",
 ) -> Message:
-    """Let the app train, then send model + change(update) in the place of model + update.
+    """Let the app train, then send model + change in the place of what it made.
 
-    What a rule weighs alone: running statistics and integer arrays are sent as training left them. Other messages than
-    for training, and errors, pass as they are.
+    ``change`` is given what training changed, by name: arrays that a rule weighs, and running statistics. Arrays that
+    it does not return, and integers, are sent as training left them. Other messages than for training, and errors, pass
+    as they are.
     """
     if not training(message):
         return call_next(message, context)
     sent_out = SentModel(only_arrays(message), buffers, integers="counters")
-    model = {k: sent_out.tensors[k].numpy() for k in sent_out.layout.names}
+    model = {k: sent_out.tensors[k].numpy() for k in (*sent_out.layout.names, *sent_out.layout.buffers)}
     reply = call_next(message, context)
     if reply.has_error():
         return reply
     record = only_arrays(reply)
     sent = {k: array.numpy() for k, array in record.items()}
-    update = {k: w - model[k] for k, w in sent.items() if k in model}
-    for name, value in change(update).items():
+    moved = {k: w - model[k] for k, w in sent.items() if k in model}
+    running = {k: moved.pop(k) for k in sent_out.layout.buffers if k in moved}
+    for name, value in change(moved, running).items():
         record[name] = Array(np.asarray(model[name] + value, dtype=sent[name].dtype))
     return reply
 

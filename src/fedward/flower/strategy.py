@@ -30,6 +30,7 @@ from .metrics import summarise
 from .model import SentModel, finite, fixed
 from .replies import Deltas, Drop, Fault, Reply, nonfinite, screen
 from .resume import finite_memory, load_saved, restore, save
+from .running import Policy, Running
 from .screened import Screened, log_audit, log_left_out, logger, take_back, told
 
 MetricsFunction = Callable[[list[RecordDict], str], MetricRecord]
@@ -55,7 +56,7 @@ class Robust(Screened):
     2. The rule aggregates what the others changed, ``reply - model``, rows in the order of node ids. Counters (of
        BatchNorm's batches) and running statistics have no columns.
     3. The strategy makes its step from model + aggregate: FedAvg takes it, FedAdam adapts, and so on. Counters stay as
-       the server has them; running statistics become the mean of those of accepted nodes, whatever the strategy.
+       the server has them; running statistics are not adapted (``batch_norm``).
 
     A round that cannot be judged keeps the model: too few replies for the rule, an error in the rule, the evaluator or
     the strategy's step, a model that would not be finite. Audit and log say why. Rule and optimiser remember nothing of
@@ -80,6 +81,8 @@ class Robust(Screened):
             too; None, none at all, so that the rule weighs every floating-point array.
         integers: "refuse" integer arrays that are no counters (without dimensions, or called num_batches_tracked), for
             quantised weights would never move; or take them for "counters", which stay as the server has them.
+        batch_norm: what becomes of running statistics: "mean" of accepted nodes', which a liar among them moves where
+            it likes; "robust", bounded medians (`Running`); "frozen", they stay as the server has them.
 
     Attributes:
         round: rounds completed, those before a restart included.
@@ -104,6 +107,7 @@ class Robust(Screened):
         trust_examples: bool = False,
         buffers: Buffers = "auto",
         integers: Integers = "refuse",
+        batch_norm: Policy = "mean",
     ) -> None:
         check_strategy(strategy)
         if classes is not None and (not isinstance(classes, int) or classes < 1):
@@ -123,6 +127,7 @@ class Robust(Screened):
         self._by_examples = trust_examples or uses_examples(made)
         self._buffers = fixed(buffers)
         self._integers: Integers = check_value(type(self).__name__, "integers", integers, Integers)
+        self._running = Running(policy=check_value(type(self).__name__, "batch_norm", batch_norm, Policy), rule=made)
         self._rule = describe(made)
         self.audits: list[Audit] = []
         self._file = None if audit is None else AuditFile(audit)
@@ -266,12 +271,14 @@ class Robust(Screened):
         if target is None:
             raise _KeptError("the aggregate is not finite")
         arrays = self._step(number, target, next(m for m in messages if m.has_content()))
-        accepted = [reply for reply, ok in zip(sound, result.accepted.tolist(), strict=True) if ok]
-        weights = [reply.examples(self.weighted_by_key) if self._by_examples else 1.0 for reply in accepted]
-        settled = model.settled(arrays, [reply.buffers for reply in accepted], weights)
+        running = self._running.of(model, sound, result.accepted.tolist(), self._weight)
+        settled = model.settled(arrays, running)
         if not (finite(settled) and finite_memory(self._optimiser)):
             raise _KeptError(f"{type(self._optimiser).__name__}'s step or memory is not finite")
         return verdicts(drops, result), settled
+
+    def _weight(self, reply: Reply) -> float:
+        return reply.examples(self.weighted_by_key) if self._by_examples else 1.0
 
     def _heard(self, reply: Reply) -> dict[str, Any]:
         """What a rule is told of a node: all that it says, and its examples by the name that rules know."""
@@ -364,6 +371,7 @@ class Robust(Screened):
             "seed": self.aggregator.seed,
             "buffers": self._buffers,
             "strategy": type(self._optimiser).__name__,
+            "batch norm": self._running.policy,
         }
 
     def _restore(self, path: Path) -> None:

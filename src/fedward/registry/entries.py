@@ -263,6 +263,11 @@ def name_of(component: Component) -> str | None:
     return _origin(cls)
 
 
+def registered(name: str) -> Entry | None:
+    """The line of the catalogue with this name or alias, if somebody has registered it."""
+    return _entries().get(_key(name)) or _ALIASES.get(_key(name))
+
+
 def find(name: str, kind: str | None = None) -> Entry:
     """The line of the catalogue with this name; an import path, ``package.module.Class``, finds anything else.
 
@@ -273,7 +278,7 @@ def find(name: str, kind: str | None = None) -> Entry:
     Raises:
         ValueError: there is none; the message lists the valid names of the kind, or says what is wrong with the path.
     """
-    entry = _entries().get(_key(name)) or _ALIASES.get(_key(name))
+    entry = registered(name)
     if entry is not None:
         return entry
     if "." in name:
@@ -304,13 +309,29 @@ class ByName(Mapping[str, Any]):
 
 
 def _imported(path: str, kind: str | None) -> Entry:
-    module, _, attribute = path.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        found = _attribute(path)
     except Exception as error:  # whatever is wrong with the module
         raise ValueError(f"cannot import {path!r}: {error}; write it like package.module.Class") from error
     own_kind = _kind_of(found, kind, path)
     return Entry(name=path, kind=own_kind, cls=found, paper="-", complexity="", example=_example(found, None))
+
+
+def _attribute(path: str) -> Any:
+    """What lies there: an attribute of a module, or of a class in one."""
+    module, _, attribute = path.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        outer = module.rpartition(".")[0]
+        # Only if it is this module that there is none of, and not one that it needs.
+        if not outer or error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise
+        try:
+            owner = _attribute(module)
+        except (ModuleNotFoundError, AttributeError):
+            raise error from None
+        return getattr(owner, attribute)
 
 
 def _kind_of(maker: Any, kind: str | None, name: str) -> str:

@@ -2,7 +2,8 @@
 
 ``multi-krum:f=10``, ``clip-norm:radius=median >> krum:f=3``, ``byz-mean:inner=(alie:z=1,ddof=1),split=0.8``,
 ``robust-tailor:rules=(median | krum:f=3)``, ``schedule:attacks=(0: no-attack | 50: min-max)``, ``s-fraction:s=0.5``.
-Text that would be read as something else stands in quotes: ``monna:f=1,pivot='3'``.
+Text that would be read as something else stands in quotes: ``monna:f=1,pivot='3'``. What is not registered is found by
+its import path, ``my.module.Class:f=2`` or ``my.module:Class:f=2``.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from .component import Component
-from .entries import KINDS, Entry, catalogue, find, name_of
+from .entries import KINDS, Entry, catalogue, find, name_of, registered
 from .naming import article, nearest_first
 from .parameters import Parameter
 
 Spec = str | Mapping[str, Any]
 
+_PATH = re.compile(r"\s*([A-Za-z_][\w.]*):([A-Za-z_][\w.]*)\s*(?::(.*))?", re.DOTALL)
+"""A module, what is in it, and its arguments if it has any."""
 _NUMBERED = re.compile(r"\s*(\d+)\s*:\s*(.*)", re.DOTALL)
 _QUOTED = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*\"""", re.DOTALL)
 _ALONE = set(KINDS) - {"rule", "mixer"}
@@ -84,6 +87,18 @@ def _another(text: str, kind: str, needed: str) -> str:
     return f"{text} is {article(kind)}, {article(needed)} is needed: {valid}"
 
 
+def dotted(text: str) -> str:
+    """The text, with an import path in it written with dots alone: ``my.module:Class:f=2`` is ``my.module.Class:f=2``.
+
+    An argument has an equals sign, so that what follows a colon without one can only be the name of something in a
+    module; unless what stands before it is registered, as in ``krum:f``, which lacks a number.
+    """
+    path = _PATH.fullmatch(text)
+    if path is None or registered(path[1]) is not None:
+        return text.strip()
+    return f"{path[1]}.{path[2]}" + ("" if path[3] is None else f":{path[3]}")
+
+
 def describe(component: Component) -> str:
     """The text that `parse` makes this component of."""
     links = component.links()
@@ -141,7 +156,7 @@ def _from_table(table: Mapping[str, Any], kind: str | None, known: Mapping[str, 
 def _from_text(text: str, kind: str | None, known: Mapping[str, Any]) -> Recipe:
     if not _balanced(text):
         raise ValueError(f"parentheses do not match in {text!r}; what is meant as text stands in quotes")
-    name, _, rest = text.strip().partition(":")
+    name, _, rest = dotted(text).partition(":")
     given: dict[str, Any] = {}
     for item in filter(None, (part.strip() for part in _split(rest, ","))):
         key, equals, value = item.partition("=")

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from ..data.dataset import FederatedData, Split
+from ..data.lazy import Lazy
 from ..registry.component import Component
 from .backends import Loop
 
 UNCOUNTED = frozenset({"threads"})
 """Arguments of a simulation that change nothing in its results."""
-LATER: Mapping[str, Any] = {"forge": "rows"}
+LATER: Mapping[str, Any] = {"forge": "rows", "batch norm": "mean"}
 """What checkpoints have no word of that were written before there was a choice, with what every run was then."""
 
 
@@ -61,13 +62,13 @@ def _(value: torch.device) -> str:
 
 @identified.register
 def _(value: Split) -> str:
-    return _checksum(value.inputs, value.labels)
+    return _checksum(_telling(value), value.labels)
 
 
 @identified.register
 def _(value: FederatedData) -> dict[str, str]:
     train, test = value.dataset.train, value.dataset.test
-    checksum = _checksum(train.inputs, train.labels, test.inputs, test.labels)
+    checksum = _checksum(_telling(train), train.labels, _telling(test), test.labels)
     return {
         "data": f"{value.dataset.name}, {len(train)} + {len(test)} samples, {checksum}",
         "shards": f"{value.n} clients, {_checksum(*value.shards)}",
@@ -79,6 +80,11 @@ def _(value: Loop) -> dict[str, str]:
     # Frozen parameters are in no row, and yet everything depends on them.
     frozen = [p.detach() for p in value.local.module.parameters() if not p.requires_grad]
     return {"model": value.description, "initial parameters": _checksum(value.initial(), *frozen)}
+
+
+def _telling(split: Split) -> Tensor:
+    """What tells its samples from others: all of them, if they are in memory."""
+    return split.inputs.telling() if isinstance(split.inputs, Lazy) else split.inputs
 
 
 def _checksum(*tensors: Tensor) -> str:

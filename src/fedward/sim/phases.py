@@ -270,7 +270,7 @@ class Phases:
         test = self.dataset.test
         if not self.cohort.byzantine:
             return None
-        wanted = self.attack.aim(test.inputs, test.labels, self.dataset.classes)
+        wanted = self.attack.aim(test.inputs[:], test.labels, self.dataset.classes)
         if wanted is None:
             return None
         inputs, labels = wanted

@@ -1,0 +1,181 @@
+"""Samples and labels out of what people hold them in: arrays, data sets of PyTorch's and Hugging Face's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset as TorchDataset
+from torch.utils.data import Subset, TensorDataset
+
+from .lazy import Lazy, as_numbers
+from .tables import IMAGES, LABELS
+
+_TEXTS = ("text", "sentence", "content", "title")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Part:
+    """Samples and labels of one split, before both splits are seen together.
+
+    Args:
+        inputs: a tensor or `Lazy`, or texts.
+        labels: (N,).
+        classes: how many, if that is said.
+    """
+
+    inputs: Tensor | Lazy | list[str]
+    labels: Tensor
+    classes: int | None = None
+
+
+def is_table(value: Any) -> bool:
+    """Whether this is a data set of Hugging Face's, or looks like one."""
+    return hasattr(value, "column_names") and hasattr(value, "features")
+
+
+def is_torch(value: Any) -> bool:
+    """Whether this is a data set of PyTorch's, or looks like one."""
+    return isinstance(value, TorchDataset) or (
+        hasattr(value, "__getitem__")
+        and hasattr(value, "__len__")
+        and not isinstance(value, Sequence | Mapping | np.ndarray)
+    )
+
+
+def inputs_of(value: Any, which: str) -> Tensor | Lazy | list[str]:
+    """Samples as a tensor, or texts as a list.
+
+    Raises:
+        ValueError: they differ in size, or are neither numbers nor texts.
+    """
+    if isinstance(value, Lazy):
+        return value
+    if isinstance(value, Tensor):
+        return as_numbers(value, f"{which} sample")
+    if len(value) and all(isinstance(item, str) for item in value):
+        return list(value)
+    if isinstance(value, list):
+        shapes = {np.shape(item) for item in value}
+        if len(shapes) > 1:
+            few = ", ".join(" x ".join(map(str, shape)) for shape in sorted(shapes)[:3])
+            raise ValueError(f"{which} samples differ in size: {few}; bring them all to one")
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{which} samples are {array.dtype}; numbers or texts are needed")
+    return as_numbers(torch.from_numpy(np.ascontiguousarray(array).astype(_known(array.dtype))), f"{which} sample")
+
+
+def _known(dtype: np.dtype[Any]) -> Any:
+    """A type that PyTorch has, which has no unsigned numbers beside bytes."""
+    if dtype == np.uint8:
+        return dtype
+    return np.float32 if dtype.kind == "f" else np.int64
+
+
+def labels_of(value: Any, which: str) -> Tensor:
+    """Labels as (N,) int64, of any type of whole numbers.
+
+    Raises:
+        ValueError: they are no whole numbers, or not one for each sample.
+    """
+    array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        raise ValueError(
+            f"{which} labels are {' x '.join(map(str, array.shape))}; one number for each sample is needed"
+            + (" (of one-hot rows that is labels.argmax(1))" if array.ndim == 2 else "")
+        )
+    if array.dtype.kind not in "biu":
+        raise ValueError(
+            f"{which} labels are {array.dtype}; whole numbers from 0 are needed, as "
+            "numpy.unique(labels, return_inverse=True)[1] makes them"
+        )
+    if len(array) and array.max() > np.iinfo(np.int64).max:
+        raise ValueError(f"{which} labels go up to {array.max()}; whole numbers from 0 are needed")
+    return torch.from_numpy(array.astype(np.int64))
+
+
+# --- data sets of PyTorch's and Hugging Face's --------------------------------------------------------------
+
+
+def of_torch(value: Any, which: str) -> Part:
+    """Samples are read when they are needed; labels now: from where data sets usually have them, or one by one."""
+    if isinstance(value, TensorDataset) and len(value.tensors) == 2:
+        return Part(inputs=inputs_of(value.tensors[0], which), labels=labels_of(value.tensors[1], which))
+    count = len(value)
+    if count == 0:
+        raise ValueError(f"{which} has no samples")
+    inputs = Lazy(lambda i: _item(value[i], which)[0], count, f"{which} sample {{}}".format)
+    labels = _told_labels(value, count)
+    if labels is None:
+        labels = [_item(value[i], which)[1] for i in range(count)]
+    return Part(inputs=inputs, labels=labels_of([_number(label) for label in labels], which))
+
+
+def _told_labels(value: Any, count: int) -> Any:
+    """Labels without samples; None if the data set does not tell them."""
+    if isinstance(value, Subset):
+        inner = _told_labels(value.dataset, len(value.dataset))  # type: ignore[arg-type]  # of known length
+        return None if inner is None else [inner[i] for i in value.indices]
+    for name in ("targets", "labels", "y"):
+        told = getattr(value, name, None)
+        # A data set may have a transform for labels, which these have not been through.
+        if isinstance(told, Tensor | np.ndarray | list) and len(told) == count and not _relabels(value):
+            return told
+    return None
+
+
+def _relabels(value: Any) -> bool:
+    return getattr(value, "target_transform", None) is not None
+
+
+def _number(label: Any) -> Any:
+    return label.item() if isinstance(label, Tensor | np.ndarray) else label
+
+
+def _item(item: Any, which: str) -> tuple[Any, Any]:
+    """Input and label of one sample."""
+    if isinstance(item, tuple | list) and len(item) == 2:
+        return item[0], item[1]
+    if isinstance(item, Mapping):
+        inputs = [item[key] for key in (*IMAGES, *_TEXTS) if key in item]
+        labels = [item[key] for key in LABELS if key in item]
+        if inputs and labels:
+            return inputs[0], labels[0]
+        raise ValueError(f"{which} has samples with {', '.join(map(str, item))}; 'image' and 'label' are needed")
+    raise ValueError(f"a sample of {which} is {type(item).__name__}; (input, label) is needed")
+
+
+def of_table(value: Any, which: str) -> Part:
+    """A data set of Hugging Face's: texts and numbers now, images when they are needed."""
+    columns = list(value.column_names)
+    label = next((name for name in LABELS if name in columns), None)
+    if label is None:
+        raise ValueError(f"{which} has columns {', '.join(columns)}; one for labels is needed, called label")
+    classes = getattr(value.features.get(label), "num_classes", None)
+    labels = labels_of(list(value[label]), which)
+    others = [name for name in columns if name != label]
+    image = next((name for name in IMAGES if name in others and not _is_number(value[0][name])), None)
+    if image is not None:
+        inputs: Any = Lazy(lambda i: value[i][image], len(value), f"{which} sample {{}}".format)
+    elif texts := [name for name in others if isinstance(value[0][name], str)]:
+        inputs = [" ".join(parts).strip() for parts in zip(*(value[name] for name in texts), strict=True)]
+    else:
+        numbers = [name for name in others if _is_number(value[0][name])]
+        if not numbers:
+            raise ValueError(
+                f"{which} has columns {', '.join(columns)}; one of images or texts, or numbers, are needed"
+            )
+        table = np.stack([np.asarray(value[name], dtype=np.float64) for name in numbers], axis=1)
+        inputs = inputs_of(table, which)
+    return Part(inputs=inputs, labels=labels, classes=classes)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number)

@@ -1,0 +1,118 @@
+"""`Lazy`: samples that are read when somebody asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["Lazy", "as_sample"]
+
+_TELLING = 64
+"""Samples by which data sets that do not lie in memory are told apart."""
+
+
+class Lazy:
+    """What a `Split` holds in the place of an (N, ...) tensor, if not all samples are to lie in memory.
+
+    A batch is taken as from a tensor, with a slice or a tensor of numbers, and is one: read by one thread at a time, on
+    the CPU. Whoever takes it moves it to where it is needed.
+
+    Args:
+        read: one sample by its number, as a tensor, an array or an image of PIL's.
+        count: how many there are.
+        called: what to call sample i in messages.
+
+    Raises:
+        ValueError: there is no sample; later, when a batch is taken, its samples differ in shape or hold NaN.
+    """
+
+    device = torch.device("cpu")
+
+    def __init__(
+        self, read: Callable[[int], Any], count: int, called: Callable[[int], str] = "sample {}".format
+    ) -> None:
+        if count < 1:
+            raise ValueError("a data set needs samples, got none")
+        self._read = read
+        self._called = called
+        self._lock = Lock()
+        first = as_sample(read(0), called(0))
+        self.dtype = first.dtype
+        self.shape = torch.Size((count, *first.shape))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, chosen: slice | Tensor) -> Tensor:
+        places = range(len(self))[chosen] if isinstance(chosen, slice) else chosen.tolist()
+        if not places:
+            return torch.empty((0, *self.shape[1:]), dtype=self.dtype)
+        with self._lock:
+            return torch.stack([self._one(place) for place in places])
+
+    def to(self, device: torch.device | str) -> Lazy:
+        """Itself: batches are moved, one after the other."""
+        return self
+
+    def telling(self) -> Tensor:
+        """Some samples, spread evenly, by which it is told from others."""
+        return self[torch.linspace(0, len(self) - 1, min(len(self), _TELLING)).long()]
+
+    def _one(self, place: int) -> Tensor:
+        sample = as_sample(self._read(place), self._called(place))
+        if sample.shape != self.shape[1:] or sample.dtype != self.dtype:
+            raise ValueError(
+                f"{self._called(place)} is {_form(sample.shape, sample.dtype)}, {self._called(0)} "
+                f"{_form(self.shape[1:], self.dtype)}: bring all samples to one size and type"
+            )
+        return sample
+
+
+def as_sample(value: Any, called: str) -> Tensor:
+    """One sample as a tensor: pixels that are bytes from 0 to 1, channels first; other numbers as they are, float32.
+
+    Raises:
+        ValueError: it is no tensor, array or image, or holds NaN or infinity.
+    """
+    if hasattr(value, "getbands"):  # an image of PIL's
+        value = np.asarray(value if len(value.getbands()) in (1, 3) else value.convert("RGB"))
+    if isinstance(value, np.ndarray | Sequence) and not isinstance(value, str):
+        value = torch.from_numpy(np.array(value))
+    if isinstance(value, int | float):
+        value = torch.tensor([value])
+    if not isinstance(value, Tensor):
+        raise ValueError(f"{called} is {type(value).__name__}; a tensor, an array or an image is needed")
+    return as_numbers(value[None], called)[0]
+
+
+def as_numbers(samples: Tensor, called: str) -> Tensor:
+    """(N, ...) samples as models take them: bytes (N, H, W[, C]) as (N, C, H, W) from 0 to 1; floats as float32.
+
+    Raises:
+        ValueError: NaN or infinity, or complex numbers.
+    """
+    if samples.dtype == torch.uint8:
+        if samples.ndim == 3:
+            samples = samples[:, None]
+        elif samples.ndim == 4 and samples.shape[1] not in (1, 3, 4) and samples.shape[3] in (1, 3, 4):
+            samples = samples.permute(0, 3, 1, 2)
+        return samples.to(torch.float32).div_(255)
+    if samples.is_complex():
+        raise ValueError(f"{called}: real numbers are needed, got {samples.dtype}")
+    if not samples.is_floating_point():
+        return samples.to(torch.int64)
+    samples = samples.to(torch.float32)
+    if not bool(torch.isfinite(samples).all()):
+        bad = int((~torch.isfinite(samples).flatten(1).all(1)).nonzero()[0])
+        which = called if len(samples) == 1 else f"{called} {bad}"
+        raise ValueError(f"{which} holds NaN or infinity: drop or repair such samples")
+    return samples
+
+
+def _form(shape: Sequence[int], dtype: torch.dtype) -> str:
+    return f"{' x '.join(map(str, shape)) or 'a number'} of {str(dtype).removeprefix('torch.')}"

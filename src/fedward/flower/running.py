@@ -1,0 +1,74 @@
+"""What becomes of running statistics in a federation, which no rule weighs and no optimiser adapts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from ..core import Rule
+from ..stack import mean_of_running, median_of_running
+from ..stack.layout import variance_beside
+from .model import SentModel
+from .replies import Reply
+
+Policy = Literal["mean", "robust", "frozen"]
+"""See `Robust`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """How the server takes running statistics from what nodes sent.
+
+    Attributes:
+        policy: the mean of accepted nodes, bounded medians, or none of theirs.
+        rule: which accepts nodes.
+    """
+
+    policy: Policy
+    rule: Rule
+
+    def of(
+        self, model: SentModel, sound: Sequence[Reply], accepted: Sequence[bool], weight: Callable[[Reply], float]
+    ) -> dict[str, Tensor]:
+        """The statistics after a round, by name, of those that nodes could change.
+
+        A mean is weighted. A median counts each node once, and every sound one, whatever the rule made of its weights:
+        those that are like the others' say nothing of the statistics beside them. Only rules with data of their own
+        expect no honest majority: there, those votes count that they accept.
+
+        Args:
+            model: as it was sent out.
+            sound: what came back.
+            accepted: by the rule.
+            weight: of a reply.
+        """
+        chosen = [reply for reply, ok in zip(sound, accepted, strict=True) if ok]
+        if self.policy == "frozen":
+            return {}
+        if self.policy == "mean":
+            weights = [weight(reply) for reply in chosen]
+            taken = {name: mean_of_running(name, sent, own.dtype, weights) for name, own, sent in _each(model, chosen)}
+        else:
+            voters = chosen if self.rule.traits().root_data else sound
+            taken = {
+                name: median_of_running(name, sent, own, _variance(model.tensors, name))
+                for name, own, sent in _each(model, voters)
+            }
+        return {name: value for name, value in taken.items() if value is not None}
+
+
+def _each(model: SentModel, replies: Sequence[Reply]) -> list[tuple[str, Tensor, list[Tensor]]]:
+    """Each statistic with what the server has and what nodes sent."""
+    return [
+        (name, model.tensors[name], [reply.buffers[k] for reply in replies])
+        for k, name in enumerate(model.layout.buffers)
+    ]
+
+
+def _variance(tensors: Mapping[str, Tensor], name: str) -> Tensor | None:
+    beside = variance_beside(name)
+    found = None if beside is None else tensors.get(beside)
+    return found if found is not None and found.shape == tensors[name].shape else None
