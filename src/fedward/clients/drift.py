@@ -99,11 +99,13 @@ class Scaffold(Client):
         batches = task.batches(self.batch_size, self.steps, drop_last=self.drop_last)
         total = train(model, task.shard, batches, optimizer, correct=correct)
         row = change(model, task.parameters)
-        control = (own - server).sub_(row, alpha=1 / (self.steps * lr))
+        control = (own - server).sub_(row, alpha=1 / (self.steps * lr)) if lr else own
         return Answer(row=row, loss=total / self.steps, state={"control": control})
 
     def tell(self, told: State, aggregate: Tensor, share: float, round: int) -> State:
         lr = rate(self.lr, self.schedule, round)
+        if not lr:
+            return told
         before = told.get("control", torch.zeros_like(aggregate)).to(aggregate)
         changed = before.neg().sub_(aggregate, alpha=1 / (self.steps * lr))
         return {"control": before.add(changed, alpha=share)}
