@@ -39,6 +39,23 @@ says (SIREN's alarms and rollback, the order of DeSGD's momentum: `printed` is t
 is the letter); where versions of a paper differ, the docstring says which one it is.
 """
 
+RECIPES = """### The seven attacks of FedSECA's tables
+
+As its released code has them, for clients that send updates (`local-sgd`); where they send gradients, ALIE has `z=1`,
+and the others are the same. `knows=all`: the byzantine clients' own rows are among those that means and deviations are
+of. Jitter is drawn once for each byzantine client.
+
+| Attack | As text | Where the released code differs |
+| --- | --- | --- |
+| Label flip | `label-flip` | |
+| Scaling | `scaling:factor=10` | it multiplies the weights of the model, running statistics included, not the update |
+| ALIE | `alie:z=-1,jitter=0.05,ddof=1,knows=all` | |
+| IPM | `ipm:epsilon=1.3,jitter=0.05,knows=all` | |
+| Fang | `fang:jitter=0.05,knows=all` | a parameter that does not move counts as falling |
+| MinMax | `tailored-min-max:direction=unit,knows=all` | `help(fw.attacks.TailoredMinMax)` |
+| Mimic | `mimic:warmup=5` | it squares column by column, on weights; to compare rules, fix the `target` |
+"""
+
 OUT_OF_SCOPE = """## Out of scope
 
 - **Redundancy codes** (DRACO, election coding): they change which data a client works on, and recover the exact
@@ -73,7 +90,8 @@ def _row(entry: Entry) -> list[str]:
     if entry.kind == "mixer":
         return [*cells, read, entry.complexity, ", ".join(needs)]
     passes = "grows with n" if entry.passes is None else str(entry.passes)
-    return [*cells, entry.bound, read, passes, entry.complexity, ", ".join(needs)]
+    clients = f"{entry.bound} (by definition {entry.definition})" if entry.definition else entry.bound
+    return [*cells, clients, read, passes, entry.complexity, ", ".join(needs)]
 
 
 def _table(kind: str, columns: list[str]) -> str:
@@ -88,7 +106,7 @@ def page() -> str:
     mixers = _table("mixer", [*common, "Reads", "Time", "Needs"])
     attacks = _table("attack", [*common, "Needs"])
     clients = _table("client", common)
-    parts = [HEAD, f"## Rules\n\n{rules}\n", f"## Mixers\n\n{mixers}\n", f"## Attacks\n\n{attacks}\n"]
+    parts = [HEAD, f"## Rules\n\n{rules}\n", f"## Mixers\n\n{mixers}\n", f"## Attacks\n\n{attacks}\n", RECIPES]
     parts += [f"## Client algorithms\n\n{clients}\n", OUT_OF_SCOPE]
     return "\n".join(parts)
 

@@ -201,7 +201,7 @@ rounds = 2
         (["--rule", "sign-gard"], ["unknown rule 'sign-gard'", "did you mean 'sign-guard'?", "multi-krum"]),
         (["--rule", "alie"], ["alie is an attack", "a rule is needed"]),
         (["--rule", "krum:g=2"], ["unknown argument of krum 'g'", "Valid names: f"]),
-        (["--rule", "krum", "--clients", "20", "--byzantine", "9"], ["Krum(f=9)", "n >= 2f + 3 = 21", "got 20"]),
+        (["--rule", "krum", "--clients", "20", "--byzantine", "9"], ["Krum(f=9, ", "n >= 2f + 3 = 21", "got 20"]),
         (["--byzantine", "50"], ["a number below n = 50 or distinct clients 0 to 49, got 50"]),
         (["--clients", "1"], ["a number below n = 1"]),
         (["--rounds", "0"], ["rounds", "greater than or equal to 1, got 0"]),

@@ -57,7 +57,7 @@ def test_all_means_every_rule_that_fits() -> None:
     [
         (["--rule", "sign-gard"], ["unknown rule 'sign-gard'", "did you mean 'sign-guard'?"]),
         (["--rule", "krum", "--attack", "mean"], ["attack: mean is a rule, an attack is needed"]),
-        (["--rule", "krum:f=24"], ["Krum(f=24)", "got 50"]),
+        (["--rule", "krum:f=24"], ["Krum(f=24, ", "got 50"]),
         (["--rule", "no.such.Rule"], ["cannot import 'no.such.Rule'"]),
     ],
 )

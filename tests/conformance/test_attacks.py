@@ -225,6 +225,8 @@ ELSEWHERE = {  # those of many calls or many parts, by the file below tests/atta
     "false-alarms": "test_schedule.py",
     "silent-alarms": "test_schedule.py",
     "maximise": "test_adaptive.py",
+    "tailored-min-max": "test_tailored.py",
+    "tailored-min-sum": "test_tailored.py",
 }
 ORACLES = [pytest.param(attack, run, id=repr(attack)) for cases in CASES.values() for attack, run in cases]
 EXAMPLES = [pytest.param(entry.build(), id=entry.name) for entry in fw.catalogue("attack") if entry.name in ELSEWHERE]

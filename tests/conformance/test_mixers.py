@@ -346,7 +346,8 @@ def test_memory_per_client_follows_clients_through_nnm_or_is_refused() -> None:
         (
             mixers.Bucketing(s=2) >> rules.Krum(f=5),
             20,
-            "Krum(f=5) needs n >= 2f + 3 = 13 clients, got 10 (20 clients after Bucketing(s=2))",
+            "Krum(f=5, bound='theorem') needs n >= 2f + 3 = 13 clients "
+            "(n >= f + 3 = 8 with bound='definition'), got 10 (20 clients after Bucketing(s=2))",
         ),
         (
             mixers.SequentialBucketing(s=3) >> rules.TrimmedMean(f=2),
@@ -356,7 +357,8 @@ def test_memory_per_client_follows_clients_through_nnm_or_is_refused() -> None:
         (
             mixers.GroupMajority(r=3) >> mixers.Bucketing(s=2) >> rules.Krum(f=1),
             24,
-            "Krum(f=1) needs n >= 2f + 3 = 5 clients, got 4 (24 clients after GroupMajority(r=3) >> Bucketing(s=2))",
+            "Krum(f=1, bound='theorem') needs n >= 2f + 3 = 5 clients "
+            "(n >= f + 3 = 4 with bound='definition'), got 4 (24 clients after GroupMajority(r=3) >> Bucketing(s=2))",
         ),
         (
             mixers.Bucketing(s=2) >> mixers.NNM(f=4) >> rules.Mean(),

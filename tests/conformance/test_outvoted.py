@@ -101,6 +101,16 @@ def test_official_is_its_oracle_where_raw_and_sparse_rows_agree_with_others(seed
     np.testing.assert_allclose(found, election.fedseca_repo(X, sparsity), rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("vote", ["crise", "count", "mass", None])
+@pytest.mark.parametrize("parts", [{}, {"clip": False}, {"clamp": False}, {"merge": "mean"}, {"sparsity": None}])
+def test_every_part_of_the_official_variant_is_its_oracle_s(vote: str | None, parts: dict) -> None:
+    rule = rules.FedSECA(**{"variant": "official", "sparsity": 0.6, "vote": vote, **parts})
+    for seed in range(5):
+        X = np.random.default_rng(seed).normal(size=(5, 11)) * np.array([[1], [1], [3], [0.5], [40]])
+        whole = election.fedseca_repo(X, rule.sparsity, rule.clip, rule.clamp, vote or "none", rule.merge)
+        np.testing.assert_allclose(rule(X), whole, rtol=1e-9, atol=1e-12)
+
+
 # --- around it ----------------------------------------------------------------------------------------------
 
 

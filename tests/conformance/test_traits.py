@@ -20,6 +20,7 @@ from tests.conformance.test_wrappers import WRAPPERS
 MARKS: dict[str, Any] = {
     "history": True,
     "bound": fw.Bound(3, 5),
+    "definition": fw.Bound(1, 5),
     "passes": 7,
     "properties": frozenset({"scale"}),
     "root_data": True,
@@ -34,6 +35,7 @@ MARKS: dict[str, Any] = {
     "sends": "gradient",
     "talks": True,
     "by_class": 3,
+    "draw": "random",
 }
 """A value of each trait that changes something when it is merged."""
 
@@ -191,7 +193,7 @@ def test_a_client_says_what_its_rows_are() -> None:
 
 def test_a_subclass_loses_no_trait_of_its_parent_silently() -> None:
     message = (
-        r"^Mine: declared says nothing of bound, properties, which Krum declares: "
+        r"^Mine: declared says nothing of bound, definition, properties, which Krum declares: "
         r"write declared = dataclasses\.replace\(Krum\.declared, \.\.\.\), or say what it is here$"
     )
     with pytest.raises(TypeError, match=message):
@@ -200,11 +202,11 @@ def test_a_subclass_loses_no_trait_of_its_parent_silently() -> None:
     assert kept.declared.bound == rules.Krum.declared.bound
     assert kept.declared.history
     # A default that is said is meant, by `replace` too.
-    type("Mine", (rules.Krum,), {"declared": Traits(bound=fw.Bound(), properties=frozenset())})
+    type("Mine", (rules.Krum,), {"declared": Traits(bound=fw.Bound(), definition=None, properties=frozenset())})
     type("Mine", (rules.Krum,), {"declared": replace(rules.Krum.declared, bound=fw.Bound())})
     # A grandchild of one that declares nothing itself is held to what that one has.
     between = type("Between", (rules.Krum,), {})
-    with pytest.raises(TypeError, match=r"declared says nothing of bound, properties, which Krum declares"):
+    with pytest.raises(TypeError, match=r"declared says nothing of bound, definition, properties, which Krum declares"):
         type("Mine", (between,), {"declared": Traits(history=True)})
 
 

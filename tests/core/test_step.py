@@ -68,7 +68,7 @@ def test_a_step_is_what_the_aggregator_does() -> None:
 @pytest.mark.parametrize(
     ("rule", "why"),
     [
-        (rules.Krum(f=3), "needs n >= 2f + 3 = 9 clients, got 7"),
+        (rules.Krum(f=3), "needs n >= 2f + 3 = 9 clients (n >= f + 3 = 6 with bound='definition'), got 7"),
         (Counting(error=ZeroDivisionError), "ZeroDivisionError: of these rows"),
     ],
 )

@@ -108,7 +108,10 @@ def test_a_report_of_an_audit(tmp_path: Path) -> None:
     assert run.config["nodes"] == [str(node) for node in NODES]
     notes = " ".join(run.notes)
     assert "Lines that cannot be read, and were left out: 1." in notes
-    assert "Krum(f=4) needs n >= 2f + 3 = 11 clients, got 8" in notes
+    assert (
+        "Krum(f=4, bound='theorem') needs n >= 2f + 3 = 11 clients (n >= f + 3 = 7 with bound='definition'), got 8"
+        in notes
+    )
     write_report([audit, tmp_path], page)
     text = page.read_text()
     assert "norm-too-large" in text

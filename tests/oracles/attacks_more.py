@@ -378,6 +378,53 @@ def attack_agr_tailored(
     return copies(mean(G) + best * np.array(p, dtype=np.float64), f)
 
 
+def tailored_harm(
+    G: ArrayLike,
+    f: int,
+    p: ArrayLike,
+    gamma: float,
+    aggregate: Callable[[Matrix], Vector],
+    admits: Callable[[Matrix], bool],
+) -> float:
+    """norm(aggregate(all rows) - mean(G)) with f rows mean(G) + gamma p first; -inf if none of them is admitted."""
+    rows = as_rows(G)
+    centre = mean(rows)
+    everybody = np.concatenate([copies(centre + gamma * np.array(p, dtype=np.float64), f), rows])
+    return norm(aggregate(everybody) - centre) if admits(everybody) else -math.inf
+
+
+def tailored_gamma(
+    G: ArrayLike,
+    f: int,
+    p: ArrayLike,
+    agnostic: float,
+    aggregate: Callable[[Matrix], Vector],
+    admits: Callable[[Matrix], bool] = lambda rows: True,
+) -> float:
+    """Shejwalkar & Houmansadr 2021, equation 1: the gamma that a search by halving finds, or the agnostic one.
+
+    Min-Max's halving search, where gamma succeeds if a forged row is admitted and the harm exceeds the largest so far,
+    0 at first; from 10 2^-k, with the k >= 0 that does most harm, of equal ones the least. The agnostic gamma is taken
+    if nothing succeeds or if it does more harm.
+    """
+    highest = 0.0
+    starts = [10.0 * 2.0**-k for k in range(20)]  # above 1e-5
+    harms = [tailored_harm(G, f, p, start, aggregate, admits) for start in starts]
+    start = next(s for s, found in zip(starts, harms, strict=True) if found >= max(harms) * (1 - 1e-9))
+
+    def success(value: float) -> bool:
+        nonlocal highest
+        found = tailored_harm(G, f, p, value, aggregate, admits)
+        if found > highest * (1 + 1e-9):
+            highest = found
+            return True
+        return False
+
+    gamma = gamma_search(success, start, start / 2)
+    without = tailored_harm(G, f, p, agnostic, aggregate, admits)
+    return agnostic if gamma == 0 or without > highest * (1 + 1e-9) else gamma
+
+
 # --- PoisonedFL ---------------------------------------------------------------------------------------
 
 

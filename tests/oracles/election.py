@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -194,22 +195,34 @@ def fedseca_parts(
     return merged(V, s, merge)
 
 
-def fedseca_repo(X: ArrayLike, gamma: float = 0.9) -> Vector:
+def fedseca_repo(
+    X: ArrayLike,
+    gamma: float | None = 0.9,
+    clip: bool = True,
+    clamp: bool = True,
+    vote: str = "crise",
+    merge: str = "roca",
+) -> Vector:
     """Lower medians, clamp bound of clipped rows put on unclipped ones, keep >=, vote on V.
 
-    Benjamin et al. 2025 (released code, class FedSECA).
+    Benjamin et al. 2025 (released code, class FedSECA), its parts switched as in ``fedseca_parts``.
 
-    The concordance ratios are of the raw rows; only the votes that they weigh are signs after sparsification.
+    The concordance ratios are of the raw rows; only the votes that they weigh are signs after sparsification. Norm
+    clipping matters for the clamp's bound alone.
     """
     rows = as_rows(X)
-    clipped = clip_rows(rows, lmed([norm(g) for g in rows]))
-    V = clamp_rows(rows, column_magnitudes(clipped, lmed))
-    for k in range(rows.shape[0]):
-        bound = magnitude_quantile(rows[k], gamma)
-        for j in range(rows.shape[1]):
-            if not abs(rows[k, j]) >= bound:
-                V[k, j] = 0.0
-    return roca(V, crise(V, concordance_ratios(rows)))
+    V = rows.copy()
+    if clamp:
+        clipped = clip_rows(rows, lmed([norm(g) for g in rows])) if clip else rows
+        V = clamp_rows(rows, column_magnitudes(clipped, lmed))
+    if gamma is not None:
+        for k in range(rows.shape[0]):
+            bound = magnitude_quantile(rows[k], gamma)
+            for j in range(rows.shape[1]):
+                if not abs(rows[k, j]) >= bound:
+                    V[k, j] = 0.0
+    elected = {"crise": crise(V, concordance_ratios(rows)), "count": count_vote(V), "mass": mass_vote(V), "none": None}
+    return merged(V, elected[vote], merge)
 
 
 # --- TIES-Merging, modified ---------------------------------------------------------------------------
@@ -248,26 +261,34 @@ def signsgd_mv(X: ArrayLike) -> Vector:
 # --- MeaMed, Phocas -------------------------------------------------------------------------------------
 
 
-def mean_closest(values: Sequence[float] | Vector, centre: float, count: int) -> float:
+def mean_closest(values: Sequence[float] | Vector, centre: Fraction, count: int) -> float:
     """Mean of the ``count`` values closest to ``centre``; at equal distance the smaller value first."""
-    by_distance = sorted((abs(float(value) - centre), float(value)) for value in values)
+    # Exactly: the two middle values are equally far from their mean, whatever is lost in rounding it.
+    by_distance = sorted((abs(Fraction(float(value)) - centre), float(value)) for value in values)
     return sum(value for _, value in by_distance[:count]) / count
 
 
-def mean_around(X: ArrayLike, f: int, centres: Callable[[Matrix], Vector]) -> Vector:
-    """Per column the mean of the n - f values closest to centres(X)_j; an error unless n >= 2f + 1."""
+def exact_median(values: Vector) -> Fraction:
+    """The middle value, or the mean of the two middle ones, not rounded."""
+    ordered = sorted(Fraction(float(value)) for value in values)
+    n = len(ordered)
+    return (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
+
+
+def mean_around(X: ArrayLike, f: int, centres: Callable[[Matrix], Sequence[Fraction] | Vector]) -> Vector:
+    """Per column the mean of the n - f values closest to centres(X)_j; an error unless n >= f + 1."""
     rows = as_rows(X)
     n, d = rows.shape
     check_f(f)
-    if n < 2 * f + 1:
-        raise ValueError("needs n >= 2f + 1")
+    if n < f + 1:
+        raise ValueError("needs n >= f + 1")
     centre = centres(rows)
-    return np.array([mean_closest(rows[:, j], float(centre[j]), n - f) for j in range(d)])
+    return np.array([mean_closest(rows[:, j], Fraction(centre[j]), n - f) for j in range(d)])
 
 
 def meamed(X: ArrayLike, f: int) -> Vector:
     """Xie et al. 2018a, Definition 6 (MeaMed): per column the mean of the n - f values closest to the median."""
-    return mean_around(X, f, lambda rows: np.array([med(rows[:, j]) for j in range(rows.shape[1])]))
+    return mean_around(X, f, lambda rows: [exact_median(column) for column in rows.T])
 
 
 def phocas(X: ArrayLike, f: int) -> Vector:

@@ -365,7 +365,7 @@ def smea(X: ArrayLike, f: int) -> Selection:
     """
     rows = as_rows(X)
     n = rows.shape[0]
-    check_minority(n, f)
+    check_fewer_than_all(n, f)
     subsets = [list(subset) for subset in combinations(range(n), n - f)]
     best = subsets[first_smallest([top_eigenpair(rows[subset], [1.0] * (n - f))[0] for subset in subsets])]
     return mean_of(rows, best), best

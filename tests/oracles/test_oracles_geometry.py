@@ -132,7 +132,7 @@ def test_f_out_of_bounds(rule: Callable) -> None:
     for f in (-1, 4):
         with pytest.raises(ValueError, match="f"):
             rule(X, f)
-    if rule in (geo.caf, geo.smea, geo.arc):
+    if rule in (geo.caf, geo.arc):
         rule(sample(0, n=5), 2)
         with pytest.raises(ValueError, match="2f"):
             rule(X, 2)

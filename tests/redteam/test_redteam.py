@@ -129,6 +129,8 @@ def test_everything_is_played_that_works_on_rows() -> None:
     elsewhere = {"label-flip", "targeted-poisoning", "backdoor"}  # on data
     elsewhere |= {"false-alarms", "silent-alarms", "sybils", "schedule", "random-schedule"}  # by messages and rounds
     elsewhere |= {"random", "maximise", "deviation"}  # random is gaussian; the others are played as searches
+    elsewhere |= {"tailored-min-max", "tailored-min-sum"}
+    assert elsewhere & {family(text) for text in ADAPTIVE} == {"tailored-min-max", "tailored-min-sum"}
     packaged = {e.name for e in fw.catalogue("attack", packaged=True)}
     assert {family(text) for text in ARSENAL} == packaged - elsewhere
     assert len(set(map(label, EVERYTHING))) == len(EVERYTHING) == len(set(EVERYTHING))

@@ -174,7 +174,7 @@ def test_a_rule_that_needs_more_clients_than_there_are_before_sybils_join_skips_
     sim = simulation(attack=attacks.Sybils(inner=attacks.ALIE(), join=2), rule=rules.Krum(f=2))
     skipped = [record.skipped for record in sim.run(ROUNDS)]
     assert [s is None for s in skipped] == [False, False, True, True]
-    assert "= 7 clients, got 6" in skipped[0]
+    assert "= 7 clients (n >= f + 3 = 5 with bound='definition'), got 6" in skipped[0]
 
 
 # --- what they send -----------------------------------------------------------------------------------------

@@ -199,7 +199,7 @@ def test_a_round_is_judged_or_says_why_not() -> None:
     assert nobody.why == "no client answered: the model stays"
     too_few = phases(rule=rules.Krum(f=5)).judge(updates, Context(), now)
     assert isinstance(too_few, Skipped)
-    assert "= 13 clients, got 8" in too_few.why
+    assert "= 13 clients (n >= f + 3 = 8 with bound='definition'), got 8" in too_few.why
 
 
 @pytest.mark.parametrize(("clients", "sign"), [(Gradient(batch_size=5), -0.5), (LocalSGD(batch_size=5), 0.5)])

@@ -36,6 +36,7 @@ def test_who_was_outvoted_when_is_on_record_and_on_the_page(tmp_path: Path) -> N
     assert [(line["name"], line["y"]) for line in drawn] == 2 * [("byzantine", 3 * [0.0])] + 3 * [("honest", 3 * [0.2])]
     page = render([run])
     assert "<h3>Concordance</h3>" in page
+    assert "Over all rounds: honest 0.2 to 0.2, mean 0.2; byzantine 0 to 0, mean 0." in page
     assert "outvoted (honest 0, byzantine 6)" in page
 
 

@@ -57,6 +57,13 @@ SYSTEMS = {
         "byzantine": 1,
         "attack": attacks.ALIE(z=1.0),
     },
+    "random classes": {
+        "clients": ClassMomentum(batch_size=5, classes=2, draw="random"),
+        "rule": rules.ClassWise(base=rules.Krum(f=1, bound="definition")),
+        "data": federate(DATASET, N, KClasses(k=3), holding_all=[0]),
+        "byzantine": 1,
+        "attack": attacks.ALIE(z=1.0),
+    },
     "worker momentum": {"clients": WorkerMomentum(inner=Gradient(batch_size=10)), "participation": 0.5},
     "siren": {
         **SIREN,

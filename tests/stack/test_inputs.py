@@ -117,12 +117,32 @@ def test_one_client(f):
 @pytest.mark.parametrize(
     ("rule", "n", "message"),
     [
-        (rules.Krum(f=5), 12, "Krum(f=5) needs n >= 2f + 3 = 13 clients, got 12"),
-        (rules.MultiKrum(f=2), 6, "MultiKrum(f=2, m=None) needs n >= 2f + 3 = 7 clients, got 6"),
-        (rules.Bulyan(f=1), 6, "Bulyan(f=1) needs n >= 4f + 3 = 7 clients, got 6"),
+        (
+            rules.Krum(f=5),
+            12,
+            "Krum(f=5, bound='theorem') needs n >= 2f + 3 = 13 clients "
+            "(n >= f + 3 = 8 with bound='definition'), got 12",
+        ),
+        (
+            rules.MultiKrum(f=2),
+            6,
+            "MultiKrum(f=2, m=None, bound='theorem') needs n >= 2f + 3 = 7 clients "
+            "(n >= f + 3 = 5 with bound='definition'), got 6",
+        ),
+        (
+            rules.Bulyan(f=1),
+            6,
+            "Bulyan(f=1, bound='theorem') needs n >= 4f + 3 = 7 clients "
+            "(n >= 4f + 1 = 5 with bound='definition'), got 6",
+        ),
         (rules.TrimmedMean(f=3), 6, "TrimmedMean(f=3) needs n >= 2f + 1 = 7 clients, got 6"),
         (rules.MultiKrum(f=0, m=9), 8, "averages m = 9 rows, got 8 clients: lower m"),
-        (Pairs() >> rules.Krum(f=5), 20, "Krum(f=5) needs n >= 2f + 3 = 13 clients, got 10 (20 clients after Pairs())"),
+        (
+            Pairs() >> rules.Krum(f=5),
+            20,
+            "Krum(f=5, bound='theorem') needs n >= 2f + 3 = 13 clients "
+            "(n >= f + 3 = 8 with bound='definition'), got 10 (20 clients after Pairs())",
+        ),
         (Pairs() >> Pairs() >> rules.Krum(f=1), 16, "got 4 (16 clients after Pairs() >> Pairs())"),
         (AtLeast(least=9) >> rules.Mean(), 8, "AtLeast(least=9) needs n >= 9 clients, got 8"),
         (Pairs() >> AtLeast(least=9) >> rules.Mean(), 16, "needs n >= 9 clients, got 8 (16 clients after Pairs())"),
@@ -140,12 +160,19 @@ def test_too_few_clients_for_f(rule, n, message):
 @pytest.mark.parametrize(
     ("rule", "n", "bad", "message"),
     [
-        (rules.Krum(f=2), 8, 2, "Krum(f=2) needs n >= 2f + 3 = 7 clients, got 6 (6 of 8 clients sent finite rows)"),
+        (
+            rules.Krum(f=2),
+            8,
+            2,
+            "Krum(f=2, bound='theorem') needs n >= 2f + 3 = 7 clients "
+            "(n >= f + 3 = 5 with bound='definition'), got 6 (6 of 8 clients sent finite rows)",
+        ),
         (
             Pairs() >> rules.Krum(f=5),
             26,
             2,
-            "Krum(f=5) needs n >= 2f + 3 = 13 clients, got 12 (24 clients after Pairs()) "
+            "Krum(f=5, bound='theorem') needs n >= 2f + 3 = 13 clients "
+            "(n >= f + 3 = 8 with bound='definition'), got 12 (24 clients after Pairs()) "
             "(24 of 26 clients sent finite rows)",
         ),
         (

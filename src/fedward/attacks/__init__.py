@@ -9,6 +9,7 @@ from .optimised import Deviation, MinMax, MinSum
 from .over_time import ROP, Mimic, PoisonedFL, Repeat
 from .schedule import FalseAlarms, Groups, RandomSchedule, Schedule, SilentAlarms, Sybils
 from .simple import Constant, FreeRider, Gaussian, NoAttack, Noise, NonFinite, Random, Scaling, SignFlip, Zero
+from .tailored import TailoredMinMax, TailoredMinSum
 
 __all__ = [
     "ALIE",
@@ -43,6 +44,8 @@ __all__ = [
     "SignFlip",
     "SilentAlarms",
     "Sybils",
+    "TailoredMinMax",
+    "TailoredMinSum",
     "TargetedPoisoning",
     "View",
     "Zero",

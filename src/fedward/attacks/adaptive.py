@@ -31,6 +31,13 @@ class Trial:
         """Weights of the stack's rows; None where the rule works on columns."""
         return None if self.plan.weights is None else self.plan.updates.to_clients(self.plan.weights)
 
+    def admits(self) -> bool:
+        """Whether a forged row takes part in the output: with a weight, or as a row that columns are made of."""
+        weights = self.plan.weights
+        if weights is None:
+            weights = torch.ones(self.plan.updates.n, dtype=torch.float64)
+        return bool((self.plan.updates.to_clients(weights)[self.honest :] > 0).any())
+
     def products(self) -> tuple[float, float, float]:
         """<output, output>, <output, mean> and <mean, mean> with the mean of the honest rows; no data if weights do."""
         mean = torch.zeros(self.stack.n, dtype=torch.float64)
@@ -42,6 +49,17 @@ class Trial:
         output = self.plan.execute().double()
         centre = self.stack.combine(mean).double()
         return float(output @ output), float(output @ centre), float(centre @ centre)
+
+
+def tried(view: View, attack: Attack) -> Trial | None:
+    """What the defence, which must be known, makes of an attack's rows; None where the server would skip the round."""
+    assert view.decide is not None
+    stack = view.sent(attack.forged(view))
+    try:
+        plan = view.decide(stack)
+    except BoundError:
+        return None
+    return Trial(plan=plan, stack=stack, honest=view.honest.n)
 
 
 def _weighs_rows_of_its_own(plan: Plan, clients: Updates) -> bool:
@@ -153,13 +171,10 @@ class Maximise(Around):
         return replace(self.inner, **{self.over: value})
 
     def _score(self, view: View, value: float) -> float:
-        assert view.decide is not None
-        stack = view.sent(self._with(value).forged(view))
-        try:
-            plan = view.decide(stack)
-        except BoundError:  # the server would skip the round
+        trial = tried(view, self._with(value))
+        if trial is None:
             return -inf
-        found = OBJECTIVES[self.objective](Trial(plan=plan, stack=stack, honest=view.honest.n))
+        found = OBJECTIVES[self.objective](trial)
         return -inf if isnan(found) else found  # a model that has diverged already cannot be harmed
 
 

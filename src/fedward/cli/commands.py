@@ -215,7 +215,7 @@ def _examine(jobs: Mapping[Path, RunSpec], options: Mapping[str, Any]) -> Mappin
 
 def _entry_json(entry: Entry) -> dict[str, Any]:
     arguments = {k: None if v is ... else str(v) for k, v in entry.arguments.items()}
-    first = {key: getattr(entry, key) for key in ("name", "kind", "summary", "paper", "bound")}
+    first = {key: getattr(entry, key) for key in ("name", "kind", "summary", "paper", "bound", "definition")}
     last = {key: getattr(entry, key) for key in ("passes", "complexity", "needs_f", "history", "root_data")}
     read = reads(entry.build())
     return {**first, "statistics": read, **last, "arguments": arguments, "aliases": short_for(entry)}

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Column, Table
 from rich.text import Text
 
-from ..core import reads
+from ..core import BEYOND, reads
 from ..experiments.run import Summary
 from ..experiments.spec import RunSpec
 from ..redteam import Examination, label
@@ -58,6 +58,8 @@ def notes(summaries: Sequence[Summary]) -> Iterator[str]:
         if s.skipped:
             count = f"{s.skipped} of {s.rounds} rounds"
             yield f"{s.rule} under {s.attack}: {count} left the model as it was: {s.skipped_why}"
+        if s.beyond:
+            yield f"{s.rule} under {s.attack}: {s.beyond} of {s.rounds} rounds were decided {BEYOND}"
 
 
 def examination_table(examinations: Sequence[Examination]) -> Table:
@@ -116,6 +118,8 @@ def _facts(entry: Entry) -> Iterator[str]:
     if entry.kind != "rule":
         return
     yield entry.bound
+    if entry.definition:
+        yield f"{entry.definition} with bound=definition"
     yield entry.complexity
     if statistics := reads(entry.build()):
         yield f"reads {', '.join(statistics)}"

@@ -12,6 +12,7 @@ from ..core import Traits
 from ..core.state import key, placed, within
 from ..registry.bounds import Count, Decay
 from ..registry.entries import register
+from ..registry.traits import Draw
 from .base import Answer, Client, Samples, Shard, Task, WithInner
 from .local import Gradient
 from .model import LocalModel
@@ -77,12 +78,17 @@ class ClassMomentum(Client):
     ``order="printed"`` is the formula as the paper prints it, m_c <- beta g_c + (1 - beta) m_c: with its beta = 0.9 it
     hardly averages, and runs under attack collapse.
 
+    The paper's rounds go through the classes in turn. With ``draw="random"`` those of a round are drawn without
+    replacement, all alike, from the round's own stream: the random unbiased set of its theory. Classes of which no
+    client that is present holds a sample are passed over in both.
+
     Args:
         batch_size: samples of a class in a batch, at least 1.
         beta: at least 0 and below 1.
         order: "usual" or "printed".
         classes: in a round; of several, a client sends the momentum of each that it holds, and the server takes the
             mean of what it makes of each (the set of classes of the paper's theory).
+        draw: "cyclic" or "random".
 
     Raises:
         ValueError: parameters out of these bounds.
@@ -92,10 +98,12 @@ class ClassMomentum(Client):
     beta: Decay = 0.9
     order: Literal["usual", "printed"] = "usual"
     classes: Count = 1
-    declared = Traits(sends="gradient", by_class=1)
+    draw: Draw = "cyclic"
+    traits_as_parameters = frozenset({"draw"})
+    declared = Traits(sends="gradient", by_class=1, draw="cyclic")
 
     def traits(self) -> Traits:
-        return replace(self.declared, by_class=self.classes)
+        return replace(super().traits(), by_class=self.classes)
 
     def row_of(self, answer: Answer, group: int) -> Tensor | None:
         return _copied(answer.state.get(key("momentum", group)))

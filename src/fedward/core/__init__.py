@@ -1,6 +1,6 @@
 """The decision, as data: rules, plans, chains, and the aggregator that carries them out and judges each client."""
 
-from ..registry.traits import WHOLE, Bound, Knowledge, Traits, merged
+from ..registry.traits import WHOLE, Bound, Knowledge, Reading, Traits, merged
 from ..stack import rows_of
 from .aggregator import Aggregator
 from .chain import Chain, Mixer, Mixers, ScalingMixer, reads
@@ -9,12 +9,13 @@ from .context import EXAMPLES, Context, Messages, heard
 from .evaluator import Evaluator, RootEvaluator
 from .neutral import neutral
 from .plan import Plan, Reason, average_of, levels, median_of, smallest
-from .rule import BoundError, Outcome, Rule, apply
+from .rule import BEYOND, BoundError, Outcome, Rule, apply
 from .state import State, finite_copy, most
 from .step import Skipped, Step, decision, step, step_or_skip
 from .verdict import Result, judge
 
 __all__ = [
+    "BEYOND",
     "EXAMPLES",
     "WHOLE",
     "Aggregator",
@@ -30,6 +31,7 @@ __all__ = [
     "Mixers",
     "Outcome",
     "Plan",
+    "Reading",
     "Reason",
     "Result",
     "RootEvaluator",

@@ -7,7 +7,8 @@ from those of the rows beneath wherever they can, so a chain reads the data no m
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar, overload
@@ -203,6 +204,17 @@ class Chain(Compound):
         self.mixer.check(n)
         _check_after(_parts(self.mixer), self.rule, n)
 
+    def check_classes(self, rows: Mapping[int | None, int]) -> None:
+        n = sum(rows.values())
+        self.mixer.check(n)
+        mixed = self.mixer.rows(n)
+        if len(rows) == 1:  # mixed or not, they are of that class
+            rows = dict.fromkeys(rows, mixed)
+        elif not self.mixer.traits().keeps_clients:
+            rows = {None: mixed}
+        with _after(_parts(self.mixer), n):
+            self.rule.check_classes(rows)
+
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         after = self.rule.statistics(state, self._after(context))
         return (*self.mixer.statistics(self._before(state, context)), *_beneath(self.mixer, after))
@@ -232,8 +244,15 @@ def _check_after(mixers: Sequence[Mixer], then: Rule | Mixer, n: int) -> None:
     rows = n
     for mixer in mixers:
         rows = mixer.rows(rows)
-    try:
+    with _after(mixers, n):
         then.check(rows)
+
+
+@contextmanager
+def _after(mixers: Sequence[Mixer], n: int) -> Iterator[None]:
+    """Where too few rows are left by these mixers, the error says of how many clients they are."""
+    try:
+        yield
     except BoundError as error:
         if not mixers:
             raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import ClassVar
 
@@ -45,3 +45,8 @@ class Compound(Whole, Rule[M]):
     def check(self, n: int) -> None:
         for part in self.parts:
             part.check(n)
+
+    def check_classes(self, rows: Mapping[int | None, int]) -> None:
+        super().check_classes(rows)
+        for part in self.parts:
+            part.check_classes(rows)

@@ -116,12 +116,13 @@ def average_of(
     *,
     scores: Mapping[str, Tensor] | None = None,
     reason: Reason = Reason.NOT_SELECTED,
+    note: str = "",
     memo: M = cast(Any, None),  # noqa: B008
 ) -> Plan[M]:
     """The plan to average the rows at the given indices; the others get the given reason. No rows: the zero vector."""
     weights = torch.zeros(updates.n, dtype=torch.float64)
     weights[rows] = 1 / max(len(rows), 1)
-    return Plan(updates, weights, scores=scores or {}, reasons=[reason] * updates.n, memo=memo)
+    return Plan(updates, weights, scores=scores or {}, reasons=[reason] * updates.n, note=note, memo=memo)
 
 
 def median_of(values: Tensor, *, lower: bool = False) -> float:

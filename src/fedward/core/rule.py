@@ -8,7 +8,7 @@ single pass, keeps rows with NaN or Inf away from it, and carries out its plan i
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, overload
 
@@ -17,12 +17,16 @@ from torch import Tensor
 
 from ..failures import ContractError, MendableError
 from ..registry.component import Component
+from ..registry.traits import Traits
 from ..stack import SqNorms, Stack, Statistic, Updates, as_updates
 from .context import Context, Messages, heard
 from .evaluator import Evaluator, Once
 from .neutral import neutral
 from .plan import M, Plan
 from .state import State
+
+BEYOND = "beyond the bound of its theorem"
+"""What a plan says that was decided on fewer rows than the theorem about its rule needs."""
 
 
 class BoundError(MendableError, ValueError):
@@ -42,14 +46,45 @@ class Rule(Component, Generic[M]):
     def check(self, n: int) -> None:
         """Raise `BoundError` if n clients are too few for this rule."""
         bound = self.traits().bound
-        fewest = bound.minimum(getattr(self, "f", 0))
-        if n < fewest:
-            formula = f"{bound} = " if bound.per_f else "n >= "
-            raise BoundError(f"{self!r} needs {formula}{fewest} clients, got {n}")
+        f = getattr(self, "f", 0)
+        fewest = bound.minimum(f)
+        if n >= fewest:
+            return
+        formula = f"{bound} = " if bound.per_f else "n >= "
+        definition = self.declared.definition
+        remedy = ""
+        if definition is not None and n >= definition.minimum(f):
+            remedy = f" ({definition} = {definition.minimum(f)} with bound='definition')"
+        raise BoundError(f"{self!r} needs {formula}{fewest} clients{remedy}, got {n}")
+
+    def check_classes(self, rows: Mapping[int | None, int]) -> None:
+        """Raise `BoundError` if a round with so many rows of each class is too small for this rule.
+
+        Rows are counted by class, `Context.group`; those that a mixer made of several clients' are nobody's, and stand
+        under None.
+        """
+        self.check(sum(rows.values()))
+
+    def traits(self) -> Traits:
+        """What others must know of it; its bound is the one that its parameter ``bound`` names, if it has one."""
+        traits = super().traits()
+        if traits.definition is None or getattr(self, "bound", "theorem") == "theorem":
+            return traits
+        return replace(traits, bound=traits.definition)
+
+    def beyond(self, n: int) -> str:
+        """What a plan on n rows says, as its note, where they are fewer than the rule's theorem needs; else nothing."""
+        declared = self.declared
+        if declared.definition is None or n >= declared.bound.minimum(getattr(self, "f", 0)):
+            return ""
+        return BEYOND
 
     def withstands(self, n: int) -> int:
-        """How many of n rows may be anything while the output stays near the others, by the claim "breakdown"."""
-        return getattr(self, "f", 0)
+        """How many of n rows may be anything while the output stays near the others, by the claim "breakdown".
+
+        None of fewer rows than the rule's theorem needs.
+        """
+        return 0 if self.beyond(n) else getattr(self, "f", 0)
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         """The statistics that `decide` will ask for."""

@@ -33,7 +33,8 @@ class Result(Generic[A]):
         reasons: why, per client.
         scores: what the rule looked at, by name: (n,) float64, NaN for rows it never saw.
         ids: who.
-        note: how the whole round was decided, where a rule has several ways.
+        note: how the whole round was decided, where a rule has several ways, and whether that was beyond the bound of
+            its theorem.
         details: what is wrong with what a client sent, by id, where a reason does not say it all.
         layout: names and shapes of what the output is made of, where the input had names.
         aside: what has no columns, by name: means of running statistics and lower medians of counters over the accepted
@@ -74,7 +75,7 @@ class Result(Generic[A]):
         return {**ordered, **entries}
 
     def table(self) -> str:
-        """One line a client: id, weight, accepted, first score, reason; then the details."""
+        """One line a client: id, weight, accepted, first score, reason; then the details, and the note on the round."""
         score = next(iter(self.scores), "score")
         rows: list[tuple[str, ...]] = [("id", "weight", "accepted", score, "reason")]
         for i, name in enumerate(self.ids):
@@ -88,6 +89,8 @@ class Result(Generic[A]):
             return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
 
         details: list[str] = [f"{name}: {detail}" for name, detail in self.details.items()]
+        if self.note:
+            details.append(self.note)
         return "\n".join([line(rows[0]), line(["-" * width for width in widths]), *map(line, rows[1:]), *details])
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean
 
 from ..sim import CheckpointError, Record
-from ..sim.record import mean_of_known
+from ..sim.record import beyond_theorem, mean_of_known, why_skipped
 from .pool import Failed, run_jobs, stop_if_asked
 from .spec import RunSpec
 from .store import RunFolder
@@ -31,6 +31,8 @@ class Summary:
     seconds_per_round: float
     skipped: int
     skipped_why: str | None
+    beyond: int = 0
+    """Rounds that the rule decided on fewer rows than its theorem needs."""
 
     @classmethod
     def of(cls, spec: RunSpec, folder: Path, records: Sequence[Record]) -> Summary:
@@ -49,7 +51,8 @@ class Summary:
             honest_accepted=mean_of_known(r.honest_accepted for r in records),
             seconds_per_round=fmean(sum(r.seconds.values()) for r in records),
             skipped=sum(r.skipped is not None for r in records),
-            skipped_why=next((r.skipped for r in reversed(records) if r.skipped is not None), None),
+            skipped_why=why_skipped(records),
+            beyond=beyond_theorem(records),
         )
 
 

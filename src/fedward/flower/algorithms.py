@@ -42,12 +42,17 @@ def train_with(
         seed: of batches and dropout, together with the node's id.
 
     Raises:
-        ValueError: lr not positive, or rounds of several classes, since a reply holds one model.
+        ValueError: lr not positive; rounds of several classes, since a reply holds one model; or of random ones, since
+            the strategy says the class of each round, all in turn.
     """
     if not lr > 0:
         raise ValueError(f"lr > 0 is needed, got {lr}")
     if algorithm.traits().by_class > 1:
         raise ValueError(f"a node's reply holds one model, of one class: use classes=1, got {algorithm!r}")
+    if algorithm.traits().draw == "random":
+        raise ValueError(
+            f"the strategy says the class of each round, all in turn: use draw='cyclic', got {algorithm!r}"
+        )
 
     def train(message: Message, context: Context) -> Message:
         module, shard = prepare(context)

@@ -46,13 +46,14 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Audit:
-    """One round: who was asked, what became of each, and why the model stayed as it was, if it did."""
+    """One round: who was asked, what became of each, why the model stayed as it was, if it did, and the rule's note."""
 
     round: int
     rule: str
     verdicts: tuple[Verdict, ...]
     skipped: str | None = None
     seconds: float = 0.0
+    note: str = ""
 
     @property
     def kept(self) -> list[int]:
@@ -105,6 +106,7 @@ class Audit:
             "rule": self.rule,
             "skipped": self.skipped,
             "seconds": round(self.seconds, 6),
+            **({"note": self.note} if self.note else {}),
             "nodes": nodes,
         }
 
@@ -114,6 +116,8 @@ class Audit:
         head = f"{self.rule}: {len(self.kept)} of {asked} nodes kept"
         if self.skipped is not None:
             head = f"{self.rule}: the model stays as it was: {self.skipped}"
+        elif self.note:
+            head += f": {self.note}"
         rest = [f"\t> dropped node {v.node}: {v.reason}{': ' * bool(v.detail)}{v.detail}" for v in self.dropped]
         return [head, *rest]
 

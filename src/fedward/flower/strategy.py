@@ -228,18 +228,18 @@ class Robust(Screened):
         arrays: ArrayRecord | None = None
         skipped: str | None = None
         try:
-            found, arrays = self._judge(number, sound=sound, drops=drops, messages=messages, model=model)
+            found, arrays, note = self._judge(number, sound=sound, drops=drops, messages=messages, model=model)
         except BaseException as error:
             self._go_back(before)
             if not isinstance(error, Exception):
                 raise
             skipped = str(error) if isinstance(error, _KeptError | BoundError) else told(error)
-            found = verdicts([*drops, *_unused(sound)])
-        audit = Audit(round=number, rule=self._rule, verdicts=found, skipped=skipped, seconds=perf_counter() - start)
-        numbers = audit.metrics()
+            found, note = verdicts([*drops, *_unused(sound)]), ""
+        seconds = perf_counter() - start
+        audit = Audit(round=number, rule=self._rule, verdicts=found, skipped=skipped, seconds=seconds, note=note)
         metrics = self._summary(self._train_metrics, [r for r in sound if r.node in set(audit.kept)])
         self._keep(audit, arrays, model)
-        return arrays, MetricRecord({**metrics, **numbers})
+        return arrays, MetricRecord({**metrics, **audit.metrics()})
 
     def _model_of(self, arrays: ArrayRecord) -> SentModel:
         return SentModel(arrays, self._buffers, self._integers)
@@ -254,8 +254,8 @@ class Robust(Screened):
 
     def _judge(
         self, number: int, *, sound: list[Reply], drops: list[Drop], messages: Sequence[Message], model: SentModel
-    ) -> tuple[tuple[Verdict, ...], ArrayRecord]:
-        """What became of each node, and the model after this round.
+    ) -> tuple[tuple[Verdict, ...], ArrayRecord, str]:
+        """What became of each node, the model after this round, and what the rule notes of it.
 
         Raises:
             _KeptError, BoundError: the model stays as it was, for a reason that is no fault of the rule's.
@@ -275,7 +275,7 @@ class Robust(Screened):
         settled = model.settled(arrays, running)
         if not (finite(settled) and finite_memory(self._optimiser)):
             raise _KeptError(f"{type(self._optimiser).__name__}'s step or memory is not finite")
-        return verdicts(drops, result), settled
+        return verdicts(drops, result), settled, result.note
 
     def _weight(self, reply: Reply) -> float:
         return reply.examples(self.weighted_by_key) if self._by_examples else 1.0

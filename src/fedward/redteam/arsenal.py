@@ -40,10 +40,12 @@ ADAPTIVE: tuple[str, ...] = (
         for direction, most in (("std", 5), ("unit", 5), ("sign", 0.05))
         for objective in ("distance", "regress")
     ),
+    *(f"tailored-min-max:direction={d}" for d in ("std", "unit", "sign")),
+    "tailored-min-sum",
     "maximise:attack=ipm,over=epsilon,bounds=(0, 10),objective=regress,candidates=10,zooms=1",
     "maximise:attack=scaling,over=factor,bounds=(0, 100),objective=distance,candidates=10,zooms=1",
 )
-"""Attacks that are searched against the rule: the three families of the SignGuard code, and two of the field."""
+"""Attacks that are searched against the rule: the three families of the SignGuard code, and four of the field."""
 
 EVERYTHING = (*ARSENAL, *ADAPTIVE)
 

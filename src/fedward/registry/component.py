@@ -69,6 +69,13 @@ def _check_declared(cls: type[Component]) -> None:
         raise TypeError(f"{cls.__qualname__}: write declared = fedward.Traits(...), without an annotation")
     parameters = {name for name, note in notes.items() if "ClassVar" not in str(note)}
     allowed = parameters & cls.traits_as_parameters
+    if cls.declared.definition is not None:
+        allowed |= parameters & {"bound"}  # which then says which of the two it is
+        if "bound" not in parameters and not hasattr(cls, "bound"):
+            raise TypeError(
+                f"{cls.__qualname__}: declared has a definition beside the bound, and nothing says which of the two "
+                'counts: write bound: Reading = "theorem" among its parameters'
+            )
     for name in MERGES:
         if name in {*vars(cls), *notes} - allowed:
             meant = "extra_passes" if (getattr(cls, "kind", ""), name) == ("mixer", "passes") else name

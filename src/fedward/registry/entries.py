@@ -130,6 +130,11 @@ class Entry:
         return str(self._declared.bound) if self.kind == "rule" else ""
 
     @property
+    def definition(self) -> str:
+        """How many its formula itself takes, with ``bound="definition"``, where its theorem needs more."""
+        return str(self._declared.definition or "")
+
+    @property
     def history(self) -> bool:
         """Whether it remembers earlier rounds."""
         return self._declared.history

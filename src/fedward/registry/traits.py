@@ -11,11 +11,17 @@ from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Self
 
+Draw = Literal["cyclic", "random"]
+"""How the classes of a round are chosen: all in turn, or at random."""
+
 Knowledge = Literal["honest", "all", "own"]
 """What rows an attack uses: those of the honest clients; those and the byzantine clients' own; only their own.
 
 Where it is "honest", a simulation spares byzantine clients the work whose outcome nobody would look at.
 """
+
+Reading = Literal["theorem", "definition"]
+"""Which bound on n a rule holds to: that of its theorem, or what its formula itself needs (`Traits.definition`)."""
 
 CLAIMS = frozenset(
     {"permutation", "translation", "scale", "columns", "rotation", "unanimity", "mean", "box", "breakdown"}
@@ -87,6 +93,8 @@ class Traits:
             attack's memory.
         bound: of a rule, the fewest clients it works with. Of a rule made of rules it is about its own f alone: its
             parts have others, and are asked one by one (`Rule.check`).
+        definition: of a rule with a theorem, the fewest clients that its formula itself needs, where these are fewer.
+            Such a rule has a parameter ``bound: Reading``, which says which of the two is its bound.
         passes: of a rule, passes over the data at most: one for the statistics, one for the output. None where it
             grows with n.
         properties: of a rule, claims that `fedward.testing.check_rule` tries: permutation, translation, scale, columns,
@@ -107,6 +115,7 @@ class Traits:
             Every algorithm says it.
         talks: whether a client algorithm says anything besides its number of samples.
         by_class: how many classes, `Context.group`, a round has that clients answer for; 0 where rounds have none.
+        draw: how these are chosen: "cyclic", all in turn, or "random"; None where rounds have none.
     """
 
     given: ClassVar[frozenset[str]] = frozenset()
@@ -117,6 +126,7 @@ class Traits:
 
     # Of rules.
     bound: Bound = field(default=Bound(), metadata={"merge": _first})
+    definition: Bound | None = field(default=None, metadata={"merge": _first})
     passes: int | None = field(default=2, metadata={"merge": _most})
     properties: frozenset[str] = field(default=frozenset({"permutation", "scale"}), metadata={"merge": _intersection})
     root_data: bool = field(default=False, metadata={"merge": any})
@@ -137,6 +147,7 @@ class Traits:
     sends: Literal["gradient", "delta"] | None = field(default=None, metadata={"merge": _said})
     talks: bool = field(default=False, metadata={"merge": any})
     by_class: int = field(default=0, metadata={"merge": max})
+    draw: Draw | None = field(default=None, metadata={"merge": _said})
 
     def __new__(cls, **given: Any) -> Self:
         # A value cannot tell whether a default was meant or forgotten, and a subclass that forgets is refused.

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..sim import Record
 from ..sim.record import share
-from .runs import ReportError, RunData
+from .runs import ReportError, RunData, decided
 
 AUDIT = "audit.jsonl"
 """The name under which an audit is looked for in a folder."""
@@ -45,12 +45,7 @@ def load_audit(file: Path) -> RunData:
     notes = ["Who is byzantine is not known to a federation's server; reasons say whom the rule dropped, and why."]
     if broken:
         notes.append(f"Lines that cannot be read, and were left out: {broken}.")
-    skipped = [record for record in records if record.skipped]
-    if skipped:
-        notes.append(
-            f"Rounds that left the model as it was: {len(skipped)}, the first round {skipped[0].round} "
-            f"({skipped[0].skipped})."
-        )
+    notes += decided(records)
     last = rounds[max(rounds)]
     return RunData(
         name=file.stem,
@@ -112,4 +107,5 @@ def _record(entry: Mapping[str, Any], numbers: Mapping[str, int]) -> Record:
         reasons=reasons,
         seconds={"aggregate": float(entry.get("seconds") or 0.0)},
         skipped=entry.get("skipped") or None,
+        note=entry.get("note") or None,
     )

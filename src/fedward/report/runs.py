@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..core import BEYOND
 from ..experiments.store import FolderError, RunFolder
 from ..failures import MendableError
 from ..sim import Record
+from ..sim.record import beyond_theorem, why_skipped
 
 
 class ReportError(MendableError, ValueError):
@@ -79,7 +81,7 @@ def load_run(folder: str | Path) -> RunData:
             f"{place.head}: byzantine_ids must lie in 0..{clients - 1}, as {place.records.name} has "
             f"{clients} clients, got {byzantine[0]}..{byzantine[-1]}; are both files of the same run?"
         )
-    notes = [*recorded.notes, *_diverged(recorded.records)]
+    notes = [*recorded.notes, *_diverged(recorded.records), *decided(recorded.records)]
     for part in head.earlier:
         notes.append(f"Rounds up to {part.rounds} were made by other code than the last ones: {part.versions}.")
     return RunData(
@@ -91,6 +93,18 @@ def load_run(folder: str | Path) -> RunData:
         folder=folder.resolve().name,
         notes=tuple(notes),
     )
+
+
+def decided(records: Sequence[Record]) -> list[str]:
+    """Notes on rounds that the rule could not decide, and on those that it decided beyond the bound of its theorem."""
+    notes = []
+    skipped = [record.round for record in records if record.skipped is not None]
+    if skipped:
+        first = f"{len(skipped)}, the first round {skipped[0]}"
+        notes.append(f"Rounds that left the model as it was: {first} ({why_skipped(records)}).")
+    if beyond := beyond_theorem(records):
+        notes.append(f"Rounds that were decided {BEYOND}: {beyond} of {len(records)}. Nothing is promised there.")
+    return notes
 
 
 def _diverged(records: Sequence[Record]) -> list[str]:

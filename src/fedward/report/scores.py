@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from html import escape
+from statistics import fmean
 
 from .runs import RunData
 from .series import Figure, step_of
@@ -51,6 +52,22 @@ def score(run: RunData, name: str) -> Figure:
         yaxis=base_axis(safe_text(name), rangemode="tozero"),
     )
     return {"data": data, "layout": layout}
+
+
+def range_in_words(run: RunData, name: str) -> str:
+    """One sentence: between what numbers a score was over all rounds, on each side."""
+    byzantine = set(run.byzantine_ids)
+    known: dict[str, list[float]] = {"honest": [], "byzantine": []}
+    for record in run.records:
+        for client, value in enumerate(record.scores.get(name, ())):
+            if value is not None:
+                known["byzantine" if client in byzantine else "honest"].append(value)
+    sides = [
+        f"{side if byzantine else 'all'} {min(values):.3g} to {max(values):.3g}, mean {fmean(values):.3g}"
+        for side, values in known.items()
+        if values
+    ]
+    return f"Over all rounds: {'; '.join(sides)}." if sides else ""
 
 
 def _last_known(run: RunData, name: str, client: int) -> list[float | None]:

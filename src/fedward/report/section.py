@@ -103,7 +103,9 @@ def _scores(run: RunData, name: str) -> str:
     parts = [f"<p>{told}</p>\n"] if told else []
     for number, score in enumerate(scores.score_names(run)):
         title = escape(score[:1].upper() + score[1:])
-        caption = f"{title} of each client after each round, byzantine clients dashed."
+        caption = (
+            f"{title} of each client after each round, byzantine clients dashed. {scores.range_in_words(run, score)}"
+        )
         parts.append(f"<h3>{title}</h3>\n" + figure(f"{name}-score-{number}", scores.score(run, score), caption, title))
     return "".join(parts)
 

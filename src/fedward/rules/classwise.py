@@ -20,6 +20,7 @@ from .wrapped import Wrapped
 
 _BUFFER = "class momentum"
 _BASE = "base"
+_NOBODYS = "rows that a mixer made are nobody's, so a mixer belongs inside: class-wise:base=(bucketing:s=2 >> median)"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -100,6 +101,15 @@ class ClassWise(Wrapped[_Received]):
             memo=_Received(plans=plans, average=average),
         )
 
+    def check_classes(self, rows: Mapping[int | None, int]) -> None:
+        if None in rows:
+            raise ValueError(f"{self!r} goes by the class of each row, and there are several: {_NOBODYS}")
+        for c, count in rows.items():
+            try:
+                self.base.check_classes({c: count})
+            except BoundError as error:
+                raise _of_class(c, error) if len(rows) > 1 else error from None
+
     def _by_class(self, updates: Updates, state: State, context: Context) -> dict[int, Plan]:
         """The base rule's plan for the rows of each class."""
         memory = within(state, _BASE)
@@ -109,8 +119,7 @@ class ClassWise(Wrapped[_Received]):
         unknown = [name for name in updates.ids if name not in context.group]
         if unknown:
             raise ValueError(
-                f"group says the class of each row by the client's id, and none for {unknown[0]!r}; rows that a mixer "
-                "made are nobody's, so a mixer belongs inside: class-wise:base=(bucketing:s=2 >> median)"
+                f"group says the class of each row by the client's id, and none for {unknown[0]!r}; {_NOBODYS}"
             )
         classes = [context.group[name] for name in updates.ids]
         plans = {}
@@ -119,7 +128,7 @@ class ClassWise(Wrapped[_Received]):
             try:
                 self.base.check(rows.n)
             except BoundError as error:
-                raise BoundError(f"class {c}: {error}") from None
+                raise _of_class(c, error) from None
             plans[c] = self.base.decide(rows, memory, replace(below, group=c))
         return plans
 
@@ -157,6 +166,10 @@ class ClassWise(Wrapped[_Received]):
         for buffer in buffers[1:]:
             total += buffer
         return total / count
+
+
+def _of_class(c: int | None, error: BoundError) -> BoundError:
+    return BoundError(f"class {c}: {error}")
 
 
 def _compensated(kernel: Kernel, gamma: float) -> Kernel:

@@ -7,7 +7,7 @@ from functools import partial
 
 import torch
 
-from ..core import Bound, Context, Plan, Reason, Rule, State, Traits, median_of
+from ..core import Bound, Context, Plan, Reading, Reason, Rule, State, Traits, median_of
 from ..registry.entries import register
 from ..stack import SqNorms, Statistic, Updates
 from ..stack import kernels as columns
@@ -105,13 +105,20 @@ class MeaMed(Rule):
 
     Xie, Koyejo & Gupta, "Generalized Byzantine-tolerant SGD", 2018, Definition 6. Of two values at the same distance
     the smaller one counts first.
+
+    Args:
+        f: byzantine clients.
+        bound: "theorem" for n >= 2f + 1; "definition" for the n >= f + 1 of one value to average, where nothing is
+            promised.
     """
 
     f: int
-    declared = Traits(bound=Bound(2, 1), properties=_COLUMNWISE | {"mean", "breakdown"})
+    bound: Reading = "theorem"
+    declared = Traits(bound=Bound(2, 1), definition=Bound(1, 1), properties=_COLUMNWISE | {"mean", "breakdown"})
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        return Plan(updates, kernel=partial(columns.mean_around_median, count=updates.n - self.f))
+        kernel = partial(columns.mean_around_median, count=updates.n - self.f)
+        return Plan(updates, kernel=kernel, note=self.beyond(updates.n))
 
 
 @register("phocas", paper="Xie et al. 2018", complexity="O(d n log^2 n)")

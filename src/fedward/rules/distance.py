@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ..core import Bound, BoundError, Context, Plan, Reason, Rule, State, Traits, average_of, smallest
+from ..core import Bound, BoundError, Context, Plan, Reading, Reason, Rule, State, Traits, average_of, smallest
 from ..registry.bounds import Count
 from ..registry.entries import register
 from ..stack import Gram, Statistic, Updates
@@ -58,14 +58,20 @@ class Krum(FromGram):
     plain distances, or n - f - 1 of them. Of rows with equal scores, such as the nearest two of three for f = 0, the
     one whose next neighbours are nearer; the paper takes the smaller identifier, which here decides among identical
     rows alone.
+
+    Args:
+        f: byzantine clients.
+        bound: "theorem" for n >= 2f + 3; "definition" for the n >= f + 3 of one neighbour, where nothing is promised.
     """
 
     f: int
-    declared = Traits(bound=Bound(2, 3), properties=ROWWISE | {"breakdown"})
+    bound: Reading = "theorem"
+    declared = Traits(bound=Bound(2, 3), definition=Bound(1, 3), properties=ROWWISE | {"breakdown"})
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         scores, chosen = lowest_scores(updates.sq_dists(), updates.n - self.f - 2, 1)
-        return average_of(updates, chosen, scores={"krum": scores}, reason=Reason.FAR)
+        note = self.beyond(updates.n)
+        return average_of(updates, chosen, scores={"krum": scores}, reason=Reason.FAR, note=note)
 
 
 @register("multi-krum", paper="Blanchard et al. 2017", complexity="O(n^2 d)")
@@ -75,15 +81,24 @@ class MultiKrum(FromGram):
 
     Scores are computed once. m = n - f - 2 unless given (the SignGuard experiments' choice); m = 1 is Krum, and
     m = n - f another common choice. Equal scores are told apart as by `Krum`.
+
+    Args:
+        f: byzantine clients.
+        m: rows to average.
+        bound: as for `Krum`.
+
+    Raises:
+        BoundError: m is above n.
     """
 
     f: int
     m: Count | None = None
-    declared = Traits(bound=Bound(2, 3), properties=ROWWISE | {"breakdown"})
+    bound: Reading = "theorem"
+    declared = Traits(bound=Bound(2, 3), definition=Bound(1, 3), properties=ROWWISE | {"breakdown"})
 
     def traits(self) -> Traits:
         # More than n - f rows would let colluders in.
-        return self.declared if self.m is None else self.declared.without("breakdown")
+        return super().traits() if self.m is None else super().traits().without("breakdown")
 
     def check(self, n: int) -> None:
         super().check(n)
@@ -93,7 +108,8 @@ class MultiKrum(FromGram):
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         m = self.m if self.m is not None else updates.n - self.f - 2
         scores, chosen = lowest_scores(updates.sq_dists(), updates.n - self.f - 2, m)
-        return average_of(updates, chosen, scores={"krum": scores}, reason=Reason.FAR)
+        note = self.beyond(updates.n)
+        return average_of(updates, chosen, scores={"krum": scores}, reason=Reason.FAR, note=note)
 
 
 @register("bulyan", paper="El Mhamdi et al. 2018", complexity="O(n^2 d + n^3)")
@@ -104,11 +120,17 @@ class Bulyan(FromGram):
     Rows are scored afresh after each pick, among those left, with (left - f - 2) neighbours, at least 1.
     El Mhamdi et al. 2018, Algorithm 1. Much code scores only once. With f of 1 or 2 the last picks score rows by one
     neighbour, and two that are each other's nearest tie: the one that is nearer to the nearest half of all rows wins.
+
+    Args:
+        f: byzantine clients.
+        bound: "theorem" for n >= 4f + 3; "definition" for the n >= 4f + 1 of one value to average in each column.
     """
 
     f: int
+    bound: Reading = "theorem"
     declared = Traits(
         bound=Bound(4, 3),
+        definition=Bound(4, 1),
         properties=frozenset(
             {"permutation", "translation", "scale", "columns", "unanimity", "box", "mean", "breakdown"}
         ),
@@ -122,6 +144,7 @@ class Bulyan(FromGram):
             scores={"krum": scores},
             reasons=[Reason.FAR] * updates.n,
             judged=updates,
+            note=self.beyond(updates.n),
         )
 
 

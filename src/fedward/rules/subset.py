@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core import Bound, BoundError, Context, Plan, Reason, Rule, State, Traits, average_of, smallest
+from ..core import Bound, BoundError, Context, Plan, Reading, Reason, Rule, State, Traits, average_of, smallest
 from ..registry.entries import register
 from ..stack import SqNorms, Statistic, Updates, evened
 from .distance import ROWWISE, FromGram, central_scores
@@ -84,7 +84,10 @@ class MoNNA(FromGram):
     overhead", ICML 2023: every node trusts its own vector. Here one client is trusted by name.
 
     Args:
+        f: byzantine clients.
         pivot: id of the trusted client.
+        bound: "theorem" for n >= 2f + 1; "definition" for the n >= f + 1 of one row to average, where nothing is
+            promised.
 
     Raises:
         BoundError: the trusted client sent nothing finite.
@@ -92,7 +95,13 @@ class MoNNA(FromGram):
 
     f: int
     pivot: Hashable = 0
-    declared = Traits(by_client=True, bound=Bound(2, 1), properties=(_ROWWISE - {"permutation"}) | {"breakdown"})
+    bound: Reading = "theorem"
+    declared = Traits(
+        by_client=True,
+        bound=Bound(2, 1),
+        definition=Bound(1, 1),
+        properties=(_ROWWISE - {"permutation"}) | {"breakdown"},
+    )
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         if self.pivot not in updates.ids:
@@ -102,7 +111,8 @@ class MoNNA(FromGram):
             )
         dists = updates.sq_dists()[updates.ids.index(self.pivot)]
         kept = smallest(dists, updates.n - self.f)
-        return average_of(updates, kept, scores={"distance": dists.sqrt()}, reason=Reason.FAR)
+        note = self.beyond(updates.n)
+        return average_of(updates, kept, scores={"distance": dists.sqrt()}, reason=Reason.FAR, note=note)
 
 
 @register("mda", paper="El Mhamdi et al. 2018", complexity="O(n^2 d + 1.47^f n^3)")
@@ -119,6 +129,7 @@ class MDA(FromGram):
     Args:
         f: byzantine clients.
         limit: steps of a search for a cover at most.
+        bound: as for `MoNNA`.
 
     Raises:
         BoundError: the limit was reached.
@@ -126,14 +137,17 @@ class MDA(FromGram):
 
     f: int
     limit: int = 200_000
+    bound: Reading = "theorem"
     # The two rows farthest apart set the diameter; others can be exchanged for rows left out, and row order decides.
-    declared = Traits(bound=Bound(2, 1), properties=(_ROWWISE - {"permutation"}) | {"breakdown"})
+    declared = Traits(
+        bound=Bound(2, 1), definition=Bound(1, 1), properties=(_ROWWISE - {"permutation"}) | {"breakdown"}
+    )
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         dists = updates.sq_dists()
         kept = torch.tensor(smallest_diameter(dists, self.f, self.limit))
         scores = {"distance": dists[:, kept].amax(1).sqrt()}
-        return average_of(updates, kept, scores=scores, reason=Reason.FAR)
+        return average_of(updates, kept, scores=scores, reason=Reason.FAR, note=self.beyond(updates.n))
 
 
 def smallest_diameter(sq_dists: Tensor, f: int, limit: int) -> list[int]:
@@ -220,6 +234,7 @@ class SMEA(FromGram):
     Args:
         f: byzantine clients.
         limit: subsets at most.
+        bound: as for `MoNNA`.
 
     Raises:
         BoundError: more subsets than the limit.
@@ -227,7 +242,12 @@ class SMEA(FromGram):
 
     f: int
     limit: int = 100_000
-    declared = Traits(bound=Bound(2, 1), properties=_ROWWISE | {"breakdown"})
+    bound: Reading = "theorem"
+    declared = Traits(bound=Bound(2, 1), definition=Bound(1, 1), properties=_ROWWISE | {"breakdown"})
+
+    def traits(self) -> Traits:
+        # Subsets of a single row have no covariance at all: of n = f + 1 rows the first one counts.
+        return super().traits().without("permutation") if self.bound == "definition" else super().traits()
 
     def check(self, n: int) -> None:
         super().check(n)
@@ -257,4 +277,4 @@ class SMEA(FromGram):
             if float(top[first]) < best * (1 - 1e-12):
                 best = float(top[first])
                 kept = rows[first[0]]
-        return average_of(updates, kept, reason=Reason.SPECTRAL_OUTLIER)
+        return average_of(updates, kept, reason=Reason.SPECTRAL_OUTLIER, note=self.beyond(updates.n))

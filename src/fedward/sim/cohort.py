@@ -141,6 +141,19 @@ class Cohort:
         """Answers in a round at least, if every byzantine client is present."""
         return fewest_answers(self.active, self.dropout, self.late)
 
+    @property
+    def _spares(self) -> bool:
+        """Whether nobody would look at the work of byzantine clients, so that they need not do it."""
+        return self.spare and self.attack.traits().knows == "honest" and not self.clients.traits().talks
+
+    def senders(self, group: int) -> list[int]:
+        """Who sends a row for this class when present: who holds samples of it, or claims to."""
+        return [
+            client
+            for client, shard in enumerate(self.shards)
+            if group in shard.by_class() or (client in self.byzantine and self._spares)
+        ]
+
     # --- who takes part -------------------------------------------------------------------------------------
 
     def draw(self, context: Context, now: Progress) -> Drawn:
@@ -157,7 +170,7 @@ class Cohort:
         late = _part(self.late, len(drawn))
         failed = {drawn[i] for i in order[:lost].tolist()}
         present = tuple(client for client in drawn if client not in failed)
-        classes = self._classes_of(now.round, present)
+        classes = self._classes_of(context, present)
         return Drawn(
             present=present,
             late=frozenset(drawn[i] for i in order[lost : lost + late].tolist()),
@@ -166,15 +179,18 @@ class Cohort:
             context=replace(context, group=classes[0] if classes else None),
         )
 
-    def _classes_of(self, round: int, present: Sequence[int]) -> tuple[int, ...]:
-        """The classes of the round: all in turn, those left out of which no client present holds a sample."""
-        many = self.clients.traits().by_class
+    def _classes_of(self, context: Context, present: Sequence[int]) -> tuple[int, ...]:
+        """The classes of the round, those left out of which no client present holds a sample."""
+        traits = self.clients.traits()
+        many = traits.by_class
         if not many:
             return ()
         classes = self.data.dataset.classes
         held = {c for client in present for c in self.shards[client].by_class()}
-        in_turn = [c % classes for c in range(round * many, round * many + classes)]
-        return tuple([c for c in in_turn if c in held][:many] or in_turn[:1])
+        order = [c % classes for c in range(context.round * many, context.round * many + classes)]
+        if traits.draw == "random":
+            order = torch.randperm(classes, generator=context.generator("classes")).tolist()
+        return tuple([c for c in order if c in held][:many] or order[:1])
 
     # --- what they send -------------------------------------------------------------------------------------
 
@@ -208,7 +224,7 @@ class Cohort:
 
     def _spared(self, drawn: Drawn, now: Progress) -> set[int]:
         """Byzantine clients whose work nobody would look at."""
-        if not self.spare or self.attack.traits().knows != "honest" or self.clients.traits().talks:
+        if not self._spares:
             return set()
         return {client for client in drawn.members if client not in drawn.late and client not in now.late}
 

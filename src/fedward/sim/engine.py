@@ -22,6 +22,7 @@ from ..registry.parameters import check_value, parameters_of
 from .backends import Backend
 from .checkpoint import load_checkpoint, save_checkpoint
 from .cohort import Arrivals, Cohort, byzantine_ids
+from .enough import check_rows
 from .fitting import fitting_model
 from .identity import UNCOUNTED, identity_of
 from .parallel import Parallel
@@ -74,7 +75,7 @@ class Simulation:
             evaluation are float32 in both.
 
     Raises:
-        BoundError: too few clients a round for the rule.
+        BoundError: too few clients a round for the rule, or too few rows of a class where rounds have classes.
         ValueError: other arguments out of bounds.
     """
 
@@ -143,7 +144,7 @@ class Simulation:
             device=self.device,
             spare=forge != "statistics",
         )
-        rule.check(self._cohort.fewest)
+        check_rows(rule, self._cohort)
         self.attack.check(range(data.n), self.byzantine)
         self.root = root_split(data.dataset.train, root, Context(seed=seed)) if rule.traits().root_data else None
         self._phases = Phases(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isnan
@@ -10,8 +11,11 @@ from typing import Annotated, Any
 
 from torch import Tensor
 
-from ..core import Reason, Result
+from ..core import BEYOND, Reason, Result
 from .forms import Form, FormError, read_back, written
+
+_REASONS = 3
+"""Of the reasons for which rounds were skipped, how many are told."""
 
 Shares = tuple[float, float, float]
 """Shares of positive, zero and negative signs."""
@@ -73,7 +77,7 @@ class Record:
         confidence: of the model in the labels that a targeted attack wants, where there is one: the mean probability
             over the samples that the attack is after, in evaluated rounds.
         skipped: why the model was left as it was, if it was.
-        note: how the rule decided the round, where it has several ways.
+        note: how the rule decided the round, where it has several ways, and whether beyond the bound of its theorem.
         scores: what the rule wants kept (`Traits.recorded`), by name and client; None for those that did not take part.
     """
 
@@ -117,6 +121,21 @@ class Record:
             ValueError: it is no record; the message says which entry is missing or wrong.
         """
         return read_back(cls, saved)
+
+
+def why_skipped(records: Iterable[Record]) -> str | None:
+    """Why rounds left the model as it was, in the words of the records, the most frequent first; None if none did."""
+    counts = Counter(record.skipped for record in records if record.skipped is not None)
+    if len(counts) <= 1:
+        return next(iter(counts), None)
+    told = [f"{why} ({count} rounds)" for why, count in counts.most_common(_REASONS)]
+    others = len(counts) - len(told)
+    return "; ".join([*told, *([f"{others} other reasons"] if others else [])])
+
+
+def beyond_theorem(records: Iterable[Record]) -> int:
+    """How many rounds the rule decided on fewer rows than its theorem needs."""
+    return sum(record.note is not None and BEYOND in record.note for record in records)
 
 
 def share(accepted: list[bool]) -> float | None:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core import EXAMPLES, Aggregator, BoundError, Chain, Context, Messages, Reason, Rule, State, apply
+from ..core import BEYOND, EXAMPLES, Aggregator, BoundError, Chain, Context, Messages, Reason, Rule, State, apply
 from ..stack import Dense, Layers
 from . import aliasing, hostile
 from .compare import Raises, close, equal, same
@@ -214,6 +214,18 @@ def _check_bound(rule: Rule) -> None:
             assert needed in str(caught.error), f"the error does not name {needed}: {caught.error}"
 
 
+def _check_beyond(rule: Rule) -> None:
+    """says so beyond the bound of its theorem"""
+    declared = rule.declared
+    if declared.definition is None:
+        return
+    needed = declared.bound.minimum(getattr(rule, "f", 0))
+    for n in (fewest(rule), needed):
+        note = verdict(rule, random_stack(rule, extra=n - fewest(rule))).note
+        right = (BEYOND in note) == (n < needed)
+        assert right, f"{n} of {needed} rows, and the note is {note!r}; write note=self.beyond(updates.n)"
+
+
 def _check_degenerate(rule: Rule) -> None:
     """identical rows, zero rows and a single column are no trouble"""
     G = random_stack(rule)
@@ -264,6 +276,7 @@ CHECKS: tuple[Callable[[Rule], None], ...] = (
     _check_pure,  # first: one that writes into its input makes the others fail for reasons that tell less
     _check_memory,
     _check_bound,
+    _check_beyond,
     _check_weights,
     _check_blocks,
     _check_passes,
