@@ -45,6 +45,7 @@ TOGETHER: Mapping[str, Mapping[str, st.SearchStrategy[Any]]] = {
     "local-sgd": {"steps": st.none(), "momentum": st.just(0.0)},
     "maximise": {"attack": st.just(fw.attacks.Deviation()), "over": st.just("gamma"), "bounds": st.just((-1.5, 20))},
     "robust-tailor": {"probabilities": st.none()},
+    "torch-schedule": {"of": st.just("StepLR"), "arguments": st.just("step_size=3, gamma=0.5")},
     "sign-guard-sim": {"warmup": st.none() | st.integers(1, 99) | st.just("3 epochs")},
     "sign-guard-dist": {"warmup": st.none() | st.integers(1, 99) | st.just("3 epochs")},
 }

@@ -29,11 +29,11 @@ CASES = {
     "cosine": (Cosine(rounds=20, least=0.01), lambda o: lr_scheduler.CosineAnnealingLR(o, 20, 0.01)),
     "warm-up": (WarmUp(rounds=5, begin=0.2), lambda o: lr_scheduler.LinearLR(o, 0.2, 1.0, 5)),
     "step": (
-        TorchSchedule(name="StepLR", arguments={"step_size": 4, "gamma": 0.5}),
+        TorchSchedule(of="StepLR", arguments="step_size=4,gamma=0.5"),
         lambda o: lr_scheduler.StepLR(o, 4, 0.5),
     ),
     "restarts": (
-        TorchSchedule(name="CosineAnnealingWarmRestarts", arguments={"T_0": 3, "T_mult": 2}),
+        TorchSchedule(of="CosineAnnealingWarmRestarts", arguments="T_0=3, T_mult=2"),
         lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 3, 2),
     ),
 }
@@ -50,11 +50,11 @@ def test_rates_are_pytorch_s(name: str) -> None:
 
 
 def test_a_schedule_that_is_over_stays_where_it_is() -> None:
-    schedule = TorchSchedule(name="OneCycleLR", arguments={"max_lr": 0.4, "total_steps": 5})
+    schedule = TorchSchedule(of="OneCycleLR", arguments="max_lr=0.4,total_steps=5")
     rates = [schedule.at(0.3, round) for round in range(12)]
     expected = stepped(lambda o: lr_scheduler.OneCycleLR(o, 0.4, 6), 0.3, 5)
     assert len(set(expected)) == 5
-    assert TorchSchedule(name="OneCycleLR", arguments={"max_lr": 0.4, "total_steps": 6}).at(0.3, 4) == expected[4]
+    assert TorchSchedule(of="OneCycleLR", arguments="max_lr=0.4,total_steps=6").at(0.3, 4) == expected[4]
     assert rates[6:] == [rates[5]] * 6  # PyTorch's makes one step more than it says
     assert Cosine(rounds=5, least=0.1).at(1.0, 9) == 0.1
 
@@ -70,10 +70,13 @@ def test_one_after_another() -> None:
 @pytest.mark.parametrize(
     ("make", "why"),
     [
-        (lambda: TorchSchedule(name="StepL", arguments={}), "no such schedule; there are .*StepLR"),
-        (lambda: TorchSchedule(name="ReduceLROnPlateau", arguments={}), "no such schedule"),
-        (lambda: TorchSchedule(name="StepLR", arguments={}), "StepLR does not take .*step_size"),
-        (lambda: TorchSchedule(name="StepLR", arguments={"size": 3}), "StepLR does not take .*size"),
+        (lambda: TorchSchedule(of="StepL"), "no such schedule; there are .*StepLR"),
+        (lambda: TorchSchedule(of="ReduceLROnPlateau"), "no such schedule"),
+        (lambda: TorchSchedule(of="StepLR"), "StepLR does not take .*step_size"),
+        (lambda: TorchSchedule(of="StepLR", arguments="size=3"), "StepLR does not take .*size"),
+        (lambda: TorchSchedule(of="StepLR", arguments="3"), "write arguments by name"),
+        (lambda: TorchSchedule(of="StepLR", arguments="step_size=f()"), r"does not take 'step_size=f\(\)'"),
+        (lambda: TorchSchedule(of="StepLR", arguments="*"), "does not take"),
         (lambda: MultiStep(milestones=(5, 3)), r"rounds that grow, got \(5, 3\)"),
         (lambda: MultiStep(milestones=(3, 3)), "rounds that grow"),
         (lambda: Cosine(rounds=0), "Cosine: rounds is a whole number of at least 1"),

@@ -7,7 +7,6 @@ import inspect
 import warnings
 from abc import abstractmethod
 from bisect import bisect_right
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from math import cos, pi
@@ -108,24 +107,24 @@ class WarmUp(LearningRates):
         return rate(lr, self.then, round - self.rounds)
 
 
-@register("torch-schedule", example={"name": "StepLR", "arguments": {"step_size": 30}})
+@register("torch-schedule", example={"of": "StepLR", "arguments": "step_size=30"})
 @dataclass(frozen=True, kw_only=True)
 class TorchSchedule(LearningRates):
     """Any schedule of `torch.optim.lr_scheduler` by its name there, stepped once a round.
 
-    ``torch-schedule:name=StepLR,arguments=({'step_size': 30, 'gamma': 0.5})``. Momentum stays as it is, also where the
+    ``torch-schedule:of=StepLR,arguments='step_size=30,gamma=0.5'``. Momentum stays as it is, also where the
     schedule would change it.
 
     Args:
-        name: of the class.
-        arguments: its own, by name: numbers, texts, lists.
+        of: name of the class.
+        arguments: its own, as they stand in a call by name: numbers, texts, lists.
 
     Raises:
         ValueError: there is no such schedule, it needs to see losses, or it does not take these arguments.
     """
 
-    name: str
-    arguments: Mapping[str, Any]
+    of: str
+    arguments: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -136,7 +135,7 @@ class TorchSchedule(LearningRates):
         return self._rates(lr, 1 << (round + 1).bit_length())[round]
 
     def _rates(self, lr: float, rounds: int) -> tuple[float, ...]:
-        return _rates(self.name, repr(dict(sorted(self.arguments.items()))), lr, rounds)
+        return _rates(self.of, self.arguments, lr, rounds)
 
 
 @lru_cache(maxsize=64)
@@ -147,15 +146,22 @@ def _rates(name: str, arguments: str, lr: float, rounds: int) -> tuple[float, ..
     found: list[float] = []
     try:
         with warnings.catch_warnings(action="ignore"):  # schedules that are over say so
-            scheduler = maker(optimizer, **ast.literal_eval(arguments))
+            scheduler = maker(optimizer, **_called_with(arguments))
             while len(found) < rounds:
                 found.append(float(optimizer.param_groups[0]["lr"]))
                 optimizer.step()
                 scheduler.step()
     except Exception as error:  # whatever the schedule trips over
         if not found:
-            raise ValueError(f"torch-schedule: {name} does not take {arguments}: {error}") from error
+            raise ValueError(f"torch-schedule: {name} does not take {arguments!r}: {error}") from error
     return (*found, *[found[-1]] * (rounds - len(found)))
+
+
+def _called_with(text: str) -> dict[str, Any]:
+    call = ast.parse(f"f({text})", mode="eval").body
+    if not isinstance(call, ast.Call) or call.args:
+        raise ValueError("write arguments by name, such as step_size=30,gamma=0.5")
+    return {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
 
 
 def _class(name: str) -> Any:
