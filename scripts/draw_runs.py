@@ -1,6 +1,8 @@
 """Draw the accuracy curves of a runs.json: a panel for each attack, or one for all; a line for each run.
 
 ``python scripts/draw_runs.py results/fedseca/runs.json -o results/fedseca/accuracy.svg --match '^(rules|others)/'``
+
+With ``--score NAME`` it draws what a rule had put on record: a panel for each run, a line for each client.
 """
 
 from __future__ import annotations
@@ -85,15 +87,63 @@ def draw_together(runs: dict[str, dict[str, Any]], out: Path) -> None:
     figure.savefig(out, metadata=NO_DATE)
 
 
+def draw_score(runs: dict[str, dict[str, Any]], name: str, out: Path) -> None:
+    """A panel for each run that has the score, a line for each client over rounds, byzantine clients dashed."""
+    drawn = {title: run for title, run in runs.items() if name in run}
+    if not drawn:
+        return
+    across = min(2, len(drawn))
+    down = ceil(len(drawn) / across)
+    figure, axes = plt.subplots(down, across, figsize=(5.5 * across, 2.6 * down), squeeze=False)
+    for axis, (title, run) in zip(axes.flat, drawn.items(), strict=False):
+        rounds = [int(number) for number in run[name]]
+        byzantine = clients_of(run)
+        for client, values in enumerate(zip(*run[name].values(), strict=True)):
+            bad = client in byzantine
+            shown = [float("nan") if value is None else value for value in values]
+            # Lines that lie on each other are told apart by a small step to the side.
+            moved = [number + 0.02 * client for number in rounds] if len(run[name]) < MANY else rounds
+            style = {"color": "tab:red" if bad else "tab:blue", "linestyle": "--" if bad else "-"}
+            axis.plot(moved, shown, linewidth=1.1, alpha=0.7, **style)
+        axis.set_title(title, fontsize=8)
+        axis.set_xlabel("round")
+        axis.grid(alpha=0.3)
+    for axis in axes.flat[len(drawn) :]:
+        axis.axis("off")
+    for row in axes:
+        row[0].set_ylabel(name)
+    sides = [plt.Line2D([], [], color="tab:blue"), plt.Line2D([], [], color="tab:red", linestyle="--")]
+    figure.legend(sides, ["honest", "byzantine"], loc="upper center", ncol=2, fontsize=8)
+    figure.tight_layout(rect=(0, 0, 1, 1 - 0.3 / (2.6 * down)))
+    figure.savefig(out, metadata=NO_DATE)
+
+
+MANY = 60
+"""Rounds from which a step to the side would no longer be seen."""
+
+
+def clients_of(run: dict[str, Any]) -> frozenset[int]:
+    """Which clients are byzantine: the first so many, or those that are named."""
+    said = run["config"]["byzantine"]
+    if isinstance(said, int):
+        return frozenset(range(said))
+    return frozenset(int(client) for client in said.split(",") if client)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", type=Path)
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--match", default="", help="a regular expression: of the runs' names")
     parser.add_argument("--together", action="store_true", help="one panel for all attacks")
+    parser.add_argument("--score", help="draw this score of each client, a panel a run")
     given = parser.parse_args()
     runs = json.loads(given.runs.read_text(encoding="utf-8"))
-    draw({name: run for name, run in runs.items() if re.search(given.match, name)}, given.out, given.together)
+    matching = {name: run for name, run in runs.items() if re.search(given.match, name)}
+    if given.score:
+        draw_score(matching, given.score, given.out)
+    elif matching:
+        draw(matching, given.out, given.together)
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ from fedward.experiments.store import RunFolder, write_whole
 from fedward.experiments.versions import code, versions
 from fedward.sim import Record
 
-ROUNDS = 3
-"""That are played again, or all of a run that has fewer."""
+ROUNDS = 12
+"""That are played again, or all of a run that has fewer: so many that rules with a memory have begun to act on it."""
 _MARK = "replayed.json"
 
 

@@ -11,8 +11,10 @@ import torch
 import fedward as fw
 from fedward import attacks, rules
 from fedward.attacks import View
+from fedward.redteam import Captured, play
 from fedward.sim import Dataset, FederatedData, Split
 from fedward.stack import Dense, materialise
+from fedward.testing import QuadraticEvaluator
 from tests.oracles import attacks_more as oracle
 
 H, M, D, ROUNDS = 6, 2, 30, 6
@@ -81,6 +83,12 @@ def test_the_first_round_is_the_first_that_is_played() -> None:
     """An attack that sets in later learns then."""
     expected = oracle.mimic_first_round(rows(1, 3), start(1))
     assert copied(attacks.Mimic(target="first-round"), 1, start=3) == [expected] * ROUNDS
+
+
+def test_only_what_is_learned_is_remembered() -> None:
+    assert attacks.Mimic().traits().history
+    assert attacks.Mimic(target="first-round").traits().history
+    assert not attacks.Mimic(target=4).traits().history
 
 
 def test_rounds_of_several_classes_have_pairs_for_ids() -> None:
@@ -169,3 +177,10 @@ def test_a_target_that_cannot_be_is_an_error_before_the_run(
 ) -> None:
     with pytest.raises(ValueError, match=rf"target={target!r} is {what}: one of 2, 3, 4"):
         simulation(around(attacks.Mimic(target=target)))
+
+
+def test_the_red_team_refuses_it_as_well() -> None:
+    captured = [Captured(rows=torch.from_numpy(rows(0, 0)[:5]), previous=None, evaluator=QuadraticEvaluator(D))] * 2
+    play(rules.Mean(), attacks.Mimic(target=3), captured, 2)
+    with pytest.raises(ValueError, match="target=9 is no client: one of 2, 3, 4"):
+        play(rules.Mean(), attacks.Mimic(target=9), captured, 2)

@@ -27,6 +27,8 @@ MARKS: dict[str, Any] = {
     "by_client": True,
     "server_rows": True,
     "recorded": ("mark",),
+    "starts": 12,
+    "hears_alarms": True,
     "diagonal": False,
     "keeps_clients": False,
     "extra_passes": 7,

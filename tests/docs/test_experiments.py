@@ -128,7 +128,7 @@ def test_runs_of_other_code_are_kept_if_they_come_out_the_same(
     results.write_parts([experiment], tmp_path)
     run = json.loads((folder / "tiny" / "runs.json").read_text())[job.name]
     assert run["versions"]["code"] == "0123456789ab"
-    assert run["replayed"] == {"rounds": 3, "versions": {**run["versions"], **run["replayed"]["versions"]}}
+    assert run["replayed"] == {"rounds": 5, "versions": {**run["versions"], **run["replayed"]["versions"]}}
     assert run["replayed"]["versions"]["code"] == code()
     assert [part.code for part in ages.parts(experiment)] == [code()]
 

@@ -50,6 +50,10 @@ ATTACKS: dict[str, attacks.Attack] = {
     "free-rider": attacks.FreeRider(),
     "poisonedfl": attacks.PoisonedFL(every=2),
     "mimic": attacks.Mimic(warmup=3),
+    "mimic of the first round": attacks.Mimic(target="first-round"),
+    "mimic of one client": attacks.Mimic(target=5),
+    "alie with jitter": attacks.ALIE(z=-1.0, jitter=0.05, ddof=1, knows="all"),
+    "tailored-min-max": attacks.TailoredMinMax(direction="unit"),
     "maximise": attacks.Maximise(attacks.Deviation, over="gamma", candidates=4),
     "false-alarms": attacks.FalseAlarms(inner=attacks.ALIE()),
     "byz-mean of mimic": attacks.ByzMean(inner=attacks.Mimic(warmup=3)),
@@ -58,7 +62,8 @@ ATTACKS: dict[str, attacks.Attack] = {
     "non-finite": attacks.NonFinite(),
 }
 AIMED = {"targeted-poisoning", "backdoor"}
-REMEMBERING = {"schedule", "random-schedule", "sybils", "groups", "poisonedfl", "mimic", "byz-mean of mimic"}
+REMEMBERING = {"schedule", "random-schedule", "sybils", "groups", "poisonedfl", "byz-mean of mimic"}
+REMEMBERING |= {"mimic", "mimic of the first round"}
 
 
 def simulation(**changes: Any) -> fw.Simulation:

@@ -59,6 +59,9 @@ class Mimic(Attack):
                 f"with target={self.target!r} nothing is learned in warmup={self.warmup} rounds: leave it out"
             )
 
+    def traits(self) -> Traits:
+        return replace(self.declared, history=self.target in (None, _FIRST_ROUND))
+
     def check(self, clients: Collection[Hashable], byzantine: Collection[Hashable]) -> None:
         if self.target in (None, _FIRST_ROUND):
             return

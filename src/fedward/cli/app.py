@@ -219,3 +219,33 @@ def list_(what: Annotated[Listing, typer.Argument(help="What to list.")], as_jso
     from . import commands
 
     commands.list_(what.value, as_json_)
+
+
+data_app = typer.Typer(
+    name="data", help="Data sets: which there are, and what clients would hold of one.", no_args_is_help=True
+)
+app.add_typer(data_app)
+
+
+@data_app.command("list", cls=Command)
+def list_data(as_json_: Json = False) -> None:
+    """List data sets: what they are, and where on this machine they are found."""
+    from . import data
+
+    data.list_data(as_json_)
+
+
+@data_app.command("show", cls=Command)
+def show_data(
+    name: Annotated[str, typer.Argument(help="Data set: see `fedward data list`, or an import path, my.module:load.")],
+    data_path: Annotated[str | None, typer.Option(help="Folder with the data files.")] = None,
+    partition: Annotated[str, typer.Option(help="Who holds what: see `fedward list partitions`.")] = "iid",
+    clients: Annotated[int, typer.Option(min=1, help="Clients in all.")] = 50,
+    seed: Annotated[int, typer.Option(help="Of the partition.")] = 0,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write a page with pictures, too.")] = None,
+    as_json_: Json = False,
+) -> None:
+    """Show a data set and what each client would hold of it: sizes, shares of the classes, sample images."""
+    from . import data
+
+    data.show_data(name, data_path, partition, clients, seed, out, as_json_)

@@ -11,6 +11,7 @@ from .lazy import Lazy
 from .named import load, names
 from .own import hold_out, own_dataset
 from .partition import IID, PARTITIONS, Degree, Dirichlet, KClasses, Partition, SFraction
+from .skews import FeatureSkew, Natural, QuantitySkew, Shards
 from .sources import DataError, Source
 from .tokens import Tokenizer
 
@@ -21,11 +22,15 @@ __all__ = [
     "Dataset",
     "Degree",
     "Dirichlet",
+    "FeatureSkew",
     "FederatedData",
     "KClasses",
     "Lazy",
+    "Natural",
     "Partition",
+    "QuantitySkew",
     "SFraction",
+    "Shards",
     "Source",
     "Split",
     "Tokenizer",

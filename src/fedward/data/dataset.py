@@ -18,6 +18,7 @@ class Split:
         inputs: (N, C, H, W) float32, normalised, or (N, L) int64, tokens; any other shape does for models that take it.
             `Lazy`, if they are not to lie in memory.
         labels: (N,) int64.
+        owners: (N,) int64, whose each sample is, numbered from 0, where samples belong to somebody: a writer, a role.
 
     Raises:
         ValueError: the two do not fit together.
@@ -25,12 +26,16 @@ class Split:
 
     inputs: Tensor | Lazy
     labels: Tensor
+    owners: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.labels.ndim != 1 or self.labels.dtype != torch.int64:
             raise ValueError(f"labels must be 1-D int64, got {self.labels.ndim}-D {self.labels.dtype}")
         if self.inputs.shape[:1] != self.labels.shape:
             raise ValueError(f"{len(self.labels)} labels do not fit inputs {tuple(self.inputs.shape)}")
+
+        if self.owners is not None and self.owners.shape != self.labels.shape:
+            raise ValueError(f"{len(self.owners)} owners do not fit {len(self.labels)} labels")
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .dataset import Dataset, FederatedData
+from .flwr_datasets import as_partition
 from .own import own_dataset
 from .partition import IID, Partition
 
@@ -16,7 +17,7 @@ from .partition import IID, Partition
 def federate(
     dataset: Any,
     clients: int,
-    partition: Partition | None = None,
+    partition: Partition | Any | None = None,
     seed: int = 0,
     holding_all: Iterable[int] = (),
 ) -> FederatedData:
@@ -25,7 +26,7 @@ def federate(
     Args:
         dataset: a `Dataset`, or whatever `own_dataset` makes one of.
         clients: how many clients, 1 to the number of training samples.
-        partition: how to deal; `IID()` if not given.
+        partition: how to deal; `IID()` if not given. A partitioner of flwr-datasets does, too; its own seed counts.
         seed: of the partition's generator. PyTorch's global generator is neither used nor changed.
         holding_all: clients that each hold the whole training set, such as DeSGD's byzantine ones; the partition deals
             it to the others.
@@ -37,8 +38,7 @@ def federate(
     """
     dataset = own_dataset(dataset)
     everything = set(holding_all)
-    if partition is None:
-        partition = IID()
+    partition = as_partition(IID() if partition is None else partition)
     if not everything < set(range(clients)):
         raise ValueError(f"holding_all names some of the clients 0 to {clients - 1}, not all, got {sorted(everything)}")
     count = clients - len(everything)
@@ -51,7 +51,9 @@ def federate(
 
 def _dealt(dataset: Dataset, clients: int, partition: Partition, generator: torch.Generator) -> tuple[Tensor, ...]:
     """What the partition deals to these clients, after checking it."""
-    shards = partition.split(dataset.train.labels, clients, generator)
+    deal = getattr(partition, "deal", None)  # anybody's partition has split, and may have nothing else
+    labels = dataset.train.labels
+    shards = deal(dataset.train, clients, generator) if deal else partition.split(labels, clients, generator)
     if len(shards) != clients:
         raise ValueError(f"{partition} returned {len(shards)} parts for {clients} clients")
     for client, shard in enumerate(shards):

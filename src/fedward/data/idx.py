@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from dataclasses import replace
 
 import numpy as np
 
@@ -47,6 +48,15 @@ def read_four(files: Files) -> tuple[Stored, Stored]:
     """Training and test set of four files: training images and labels, test images and labels."""
     first, second, third, fourth = files.values()
     return _split(first, second), _split(third, fourth)
+
+
+def read_upright(files: Files, *, first: int = 0) -> tuple[Stored, Stored]:
+    """As `read_four`, of EMNIST's files: images lie on their side, labels count from ``first``."""
+    train, test = (
+        replace(part, samples=part.samples.transpose(0, 2, 1), labels=part.labels.astype(np.int64) - first)
+        for part in read_four(files)
+    )
+    return train, test
 
 
 def _split(images: Readable, labels: Readable) -> Stored:

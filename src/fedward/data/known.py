@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from os import PathLike
+from typing import Literal
 
 from ..registry.entries import register
 from . import cifar
 from .content import FormatError
 from .dataset import Dataset, Split
+from .idx import read_upright
+from .mat import read_mat
 from .sources import FOUR_IDX, Filing, Source, read_source
 from .stored import Stored, check_several, checked_labels, pixels, short_name
 
@@ -17,6 +21,7 @@ GREY = ((0.1307,), (0.3081,))
 # The means of CIFAR-10's pixels, and the mean over images of the standard deviation within one: so does nearly all
 # published code, SignGuard's too, though the deviation of all pixels is 0.247, 0.243, 0.262.
 COLOUR = ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
+HOUSES = ((0.4377, 0.4438, 0.4728), (0.1980, 0.2010, 0.1970))
 
 FASHION_MNIST = Source(
     name="fashion-mnist",
@@ -72,7 +77,41 @@ CIFAR100 = Source(
     sha256={"cifar-100-binary.tar.gz": "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec"},
 )
 
-SOURCES = (FASHION_MNIST, MNIST, SUBSET, CIFAR10, CIFAR100)
+SVHN = Source(
+    name="svhn",
+    base="https://ufldl.stanford.edu/housenumbers/",
+    download=("train_32x32.mat", "test_32x32.mat"),
+    filings=(Filing(files=("train_32x32.mat", "test_32x32.mat"), reader=read_mat),),
+    largest=1 << 28,
+    sha256={
+        "train_32x32.mat": "435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8",
+        "test_32x32.mat": "cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b",
+    },
+)
+
+
+def _emnist(split: str, classes: int, first: int = 0) -> Source:
+    """A split of EMNIST; its labels count from ``first``."""
+    parts = [f"emnist-{split}-{part}" for part in ("train", "test")]
+    files = tuple(f"{part}-{what}" for part in parts for what in ("images-idx3-ubyte", "labels-idx1-ubyte"))
+    reader = partial(read_upright, first=first)
+    return Source(
+        name="emnist",
+        base="https://biometrics.nist.gov/cs_links/EMNIST/",
+        download=("gzip.zip",),
+        classes=classes,
+        filings=(
+            Filing(files=files, reader=reader, folders=("", "gzip", "raw", "EMNIST/raw")),
+            Filing(files=files, reader=reader, archive="gzip.zip"),
+        ),
+        largest=1 << 30,
+        sha256={"gzip.zip": "fb9bb67e33772a9cc0b895e4ecf36d2cf35be8b709693c3564cea2a019fcda8e"},
+    )
+
+
+EMNIST = {"balanced": _emnist("balanced", 47), "digits": _emnist("digits", 10), "letters": _emnist("letters", 26, 1)}
+
+SOURCES = (FASHION_MNIST, MNIST, SUBSET, CIFAR10, CIFAR100, SVHN, EMNIST["balanced"])
 """All of them. The files of the first three have the same names, so that one must not be taken for another."""
 
 
@@ -104,6 +143,23 @@ def cifar10(path: str | PathLike[str] | None = None, *, download: bool = True) -
 def cifar100(path: str | PathLike[str] | None = None, *, download: bool = True) -> Dataset:
     """Things in a hundred classes: 50,000 + 10,000 colour images of 32 x 32."""
     return load_source(CIFAR100, path, download=download, mean=COLOUR[0], std=COLOUR[1])
+
+
+@register("svhn", kind="data set", paper="Netzer et al. 2011")
+def svhn(path: str | PathLike[str] | None = None, *, download: bool = True) -> Dataset:
+    """House numbers' digits in ten classes: 73,257 + 26,032 colour images of 32 x 32."""
+    return load_source(SVHN, path, download=download, mean=HOUSES[0], std=HOUSES[1])
+
+
+@register("emnist", kind="data set", paper="Cohen et al. 2017")
+def emnist(
+    path: str | PathLike[str] | None = None,
+    *,
+    split: Literal["balanced", "digits", "letters"] = "balanced",
+    download: bool = True,
+) -> Dataset:
+    """Handwriting, grey images of 28 x 28: 47 balanced classes, 10 digits or 26 letters."""
+    return replace(load_source(EMNIST[split], path, download=download), name=f"emnist-{split}")
 
 
 def load_source(

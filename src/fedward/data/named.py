@@ -10,11 +10,13 @@ from ..registry.entries import catalogue
 from ..registry.notation import dotted, recipe
 from .dataset import Dataset
 from .known import SOURCES
+from .land import EUROSAT
+from .leaf import LEAF_SOURCES
 from .own import own_dataset
 from .sources import Source
 from .texts import TEXT_SOURCES
 
-KNOWN: Mapping[str, Source] = {source.name: source for source in (*SOURCES, *TEXT_SOURCES)}
+KNOWN: Mapping[str, Source] = {source.name: source for source in (*SOURCES, EUROSAT, *TEXT_SOURCES, *LEAF_SOURCES)}
 """Where the files of data sets are, by name."""
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from ..registry.bounds import Above, Below, Count, Share
 from ..registry.component import Component
 from ..registry.entries import ByName, register
+from .dataset import Split
 
 __all__ = ["IID", "PARTITIONS", "Degree", "Dirichlet", "KClasses", "Partition", "SFraction"]
 
@@ -40,6 +41,10 @@ class Partition(Component):
             `clients` int64 index tensors into `labels`, on the CPU, disjoint and covering 0 .. N - 1.
         """
 
+    def deal(self, data: Split, clients: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """As `split`, for a partition that looks at more than labels: it overrides this, and is given all samples."""
+        return self.split(data.labels, clients, generator)
+
 
 @register("iid", paper="-", complexity="")
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +53,8 @@ class IID(Partition):
 
     def split(self, labels: Tensor, clients: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         """See `Partition.split`."""
-        total = _check(labels, clients)
-        return _cut(torch.randperm(total, generator=generator), clients)
+        total = check_clients(labels, clients)
+        return near_equal(torch.randperm(total, generator=generator), clients)
 
 
 @register("s-fraction", paper="Xu et al. 2022", complexity="", example={"s": 0.5})
@@ -78,7 +83,7 @@ class SFraction(Partition):
 
     def split(self, labels: Tensor, clients: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         """See `Partition.split`."""
-        total = _check(labels, clients)
+        total = check_clients(labels, clients)
         # Rounded first: 0.29 * 100 is 28.999999999999996 in floating point, and floor would lose a sample.
         even = math.floor(round(self.s * total, 6))
         if even < clients and total - even < 2 * clients:
@@ -88,10 +93,10 @@ class SFraction(Partition):
                 f"data: use at most {total // 3} clients or a larger s"
             )
         order = torch.randperm(total, generator=generator)
-        dealt = _cut(order[:even], clients)
+        dealt = near_equal(order[:even], clients)
         rest = order[even:].sort().values
         by_label = rest[labels.cpu()[rest].sort(stable=True).indices]
-        shards = _cut(by_label, 2 * clients)
+        shards = near_equal(by_label, 2 * clients)
         pairs = torch.randperm(2 * clients, generator=generator).reshape(clients, 2).tolist()
         return tuple(torch.cat((own, shards[a], shards[b])) for own, (a, b) in zip(dealt, pairs, strict=True))
 
@@ -116,7 +121,7 @@ class Degree(Partition):
 
     def split(self, labels: Tensor, clients: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         """See `Partition.split`."""
-        total = _check(labels, clients)
+        total = check_clients(labels, clients)
         classes = int(labels.max()) + 1
         if clients < classes:
             raise ValueError(f"Degree needs a client for each of the {classes} classes, got {clients}")
@@ -125,8 +130,8 @@ class Degree(Partition):
         group = (labels.cpu() + moved * others) % classes
         order = torch.randperm(total, generator=generator)
         members = torch.arange(clients).tensor_split(classes)
-        parts = [_cut(order[group[order] == g], len(own)) for g, own in enumerate(members)]
-        return _all_filled(self, [part for group_parts in parts for part in group_parts])
+        parts = [near_equal(order[group[order] == g], len(own)) for g, own in enumerate(members)]
+        return all_filled(self, [part for group_parts in parts for part in group_parts])
 
 
 @register("dirichlet", paper="Hsu et al. 2019", complexity="")
@@ -148,7 +153,7 @@ class Dirichlet(Partition):
 
     def split(self, labels: Tensor, clients: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         """See `Partition.split`."""
-        _check(labels, clients)
+        check_clients(labels, clients)
         rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
         for _ in range(100):
             parts: list[list[Tensor]] = [[] for _ in range(clients)]
@@ -187,7 +192,7 @@ class KClasses(Partition):
 
     def split(self, labels: Tensor, clients: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         """See `Partition.split`."""
-        _check(labels, clients)
+        check_clients(labels, clients)
         k = self.k
         classes = int(labels.max()) + 1
         if k > classes or clients * k < classes:
@@ -202,16 +207,16 @@ class KClasses(Partition):
             samples = (labels.cpu() == c).nonzero().flatten()
             samples = samples[torch.randperm(len(samples), generator=generator)]
             holders = [i for i, classes_held in enumerate(held) if c in classes_held]
-            for i, piece in zip(holders, _cut(samples, len(holders)), strict=True):
+            for i, piece in zip(holders, near_equal(samples, len(holders)), strict=True):
                 parts[i].append(piece)
-        return _all_filled(self, [torch.cat(part) for part in parts])
+        return all_filled(self, [torch.cat(part) for part in parts])
 
 
 PARTITIONS = ByName("partition")
 """The partitions by name."""
 
 
-def _all_filled(partition: Partition, parts: list[Tensor]) -> tuple[Tensor, ...]:
+def all_filled(partition: Partition, parts: list[Tensor]) -> tuple[Tensor, ...]:
     """The parts, each of which must have a sample."""
     empty = [i for i, part in enumerate(parts) if len(part) == 0]
     if empty:
@@ -219,7 +224,7 @@ def _all_filled(partition: Partition, parts: list[Tensor]) -> tuple[Tensor, ...]
     return tuple(parts)
 
 
-def _check(labels: Tensor, clients: int) -> int:
+def check_clients(labels: Tensor, clients: int) -> int:
     """The number of samples, after checking that every client can have one."""
     if labels.ndim != 1 or labels.is_floating_point():
         raise ValueError(f"labels must be a 1-D tensor of integers, got shape {tuple(labels.shape)} and {labels.dtype}")
@@ -231,7 +236,7 @@ def _check(labels: Tensor, clients: int) -> int:
     return total
 
 
-def _cut(order: Tensor, parts: int) -> tuple[Tensor, ...]:
+def near_equal(order: Tensor, parts: int) -> tuple[Tensor, ...]:
     """Near-equal consecutive parts, the first ones one larger."""
     # Cloned: a view would drag the storage of all parts along when one is saved or sent to a process.
     return tuple(part.clone() for part in order.tensor_split(parts))

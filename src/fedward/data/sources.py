@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from http.client import HTTPException
 from importlib import resources
 from os import PathLike
@@ -65,6 +66,10 @@ class Filing:
                 best = found
         return best
 
+    def lacking(self, files: Files) -> list[str]:
+        """Which of the files are missing."""
+        return [name for name in self.files if name not in files]
+
     def read(self, files: Files) -> tuple[Stored, Stored]:
         """Training and test set.
 
@@ -75,10 +80,32 @@ class Filing:
             archive = files[self.files[0]]
             assert isinstance(archive, Path)
             inside = members(archive, self.files)
-            if lacking := [name for name in self.files if name not in inside]:
+            if lacking := self.lacking(inside):
                 raise FormatError(f"it lacks {', '.join(lacking)}", archive)
             files = {name: inside[name] for name in self.files}
         return self.reader(files)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patterns(Filing):
+    """Files of any number, those of the training set beside those of the test set: patterns such as train/*.json."""
+
+    def found(self, place: Location) -> Files:
+        """What fits the patterns, by path below the place."""
+        if not isinstance(place, Path):
+            return {}
+        for folder in self.folders:
+            below = place / folder
+            found: Files = {}
+            for pattern in self.files:
+                found.update({str(file.relative_to(below)): file for file in sorted(below.glob(pattern))})
+            if found:
+                return found
+        return {}
+
+    def lacking(self, files: Files) -> list[str]:
+        """The patterns that nothing fits."""
+        return [pattern for pattern in self.files if not any(fnmatch(name, pattern) for name in files)]
 
 
 FOUR_IDX = Filing(files=FILES, reader=read_four, folders=("", "raw"))
@@ -100,6 +127,7 @@ class Source:
         largest: bytes that a file to be fetched may have, and may hold.
         system: folders in which a package of the operating system installs the files.
         install: the command that installs that package.
+        made: how the files are made, where nobody publishes them as they are needed; then nothing is fetched.
         packaged: the files are part of fedward.
     """
 
@@ -113,6 +141,7 @@ class Source:
     largest: int = 1 << 27
     system: tuple[str, ...] = ()
     install: str = ""
+    made: str = ""
     packaged: bool = False
 
     @property
@@ -129,13 +158,15 @@ class Source:
         """How a user gets hold of the data."""
         if self.packaged:
             return "Reinstall fedward, which ships this data set."
+        named = "a folder named by path= (--data-path) or by the environment variable FEDWARD_DATA"
+        if self.made:
+            return f"{self.made}, and put {' and '.join(self.filings[0].files)} into {self.cache} or into {named}."
         package = f"run `{self.install}`, or " if self.install else ""
         files = ", ".join(self.fetched)
         many = {1: "the file"}.get(len(self.fetched), f"the {len(self.fetched)} files")
         if len(self.fetched) == 4:
             many = "the four files"
         plain = " (also without .gz)" if not self.download else ""
-        named = "a folder named by path= (--data-path) or by the environment variable FEDWARD_DATA"
         text = f"{package}put {many} {files}{plain} into {self.cache} or into {named}"
         return f"{text[0].upper()}{text[1:]}. Their address: {self.base}"
 
@@ -220,7 +251,7 @@ def _found(source: Source, place: Location, told: str, needed: bool = True, shar
     partial: list[tuple[Filing, Files]] = []
     for filing in source.filings:
         files = filing.found(place)
-        if len(files) == len(filing.files):
+        if files and not filing.lacking(files):
             return Found(filing=filing, files=files)
         if files:
             partial.append((filing, files))
@@ -231,8 +262,7 @@ def _found(source: Source, place: Location, told: str, needed: bool = True, shar
     if needed or partial:
         # Of the ways in which they might lie, the one that most is there of.
         filing, files = max(partial, key=lambda pair: len(pair[1]), default=(source.filings[0], {}))
-        lacking = ", ".join(name for name in filing.files if name not in files)
-        raise source.error(f"{source.name}: {told} lacks {lacking}")
+        raise source.error(f"{source.name}: {told} lacks {', '.join(filing.lacking(files))}")
     return None
 
 
@@ -271,6 +301,17 @@ def _locate(source: Source, path: str | PathLike[str] | None, download: bool) ->
     raise source.error(f"{source.name}: not in {', '.join(map(str, looked))}; {reason}")
 
 
+def where(source: Source) -> str:
+    """The place on this machine where a data set is found, in words; empty if it is not there, or not whole."""
+    try:
+        files = _locate(source, None, download=False).files
+    except (DataError, OSError):
+        return ""
+    if source.packaged:
+        return "comes with fedward"
+    return str(Path(str(next(iter(files.values())))).parent)
+
+
 def _complete(source: Source, place: Path) -> Found | None:
     """What `_found` finds; nothing, if some of the files are missing: a download may have been cut short."""
     try:
@@ -304,8 +345,8 @@ def _refuse_other(source: Source, files: Files, others: tuple[Source, ...]) -> N
 def _download(source: Source) -> None:
     """Fetch the missing files into the cache; a file is there whole and verified, or not at all."""
     folder = source.cache
-    if not source.base:
-        raise OSError("there is no address to fetch it from")
+    if source.made:
+        raise OSError("nobody publishes these files")
     address = urlsplit(source.base)
     if address.scheme != "https" and address.hostname not in LOOPBACK:
         raise OSError(f"{source.base}: fetched over https alone")

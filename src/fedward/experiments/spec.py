@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ..attacks import Attack
 from ..clients import Client
 from ..core import BoundError, Rule
+from ..data.flwr_datasets import as_partition
 from ..failures import MendableError
 from ..models import check_model
 from ..registry.component import components_within
@@ -213,9 +214,8 @@ class RunSpec(BaseModel):
 
     def make_partition(self) -> Partition:
         """The partition, written like ``s-fraction:s=0.5``."""
-        partition: Partition = parse(self.partition, "partition")
-        if not callable(getattr(partition, "split", None)):
-            raise ValueError(f"{self.partition} makes {type(partition).__name__}, and a partition has a method split")
+        made = parse(self.partition, "partition", num_partitions=self.clients, partition_by="label")
+        partition: Partition = as_partition(made)
         return partition
 
     def simulation(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
 from ..attacks import NoAttack, View
-from ..core import EXAMPLES, Context, Evaluator, Messages
-from ..experiments.spec import RunSpec
+from ..clients import LocalSGD
+from ..core import EXAMPLES, Context, Evaluator, Messages, Plan, State
+from ..experiments.spec import RunSpec, make_spec
+from ..registry.notation import describe
 from ..rules import Mean
 from ..sim.root import BackendEvaluator, root_split
 from ..stack import Updates
@@ -31,6 +35,18 @@ class Captured:
     messages: Messages = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Ear(Mean):
+    """The plain mean, which keeps what clients said."""
+
+    heard: dict[Hashable, Any] = field(default_factory=dict)
+
+    def decide(self, updates: Updates, state: State, context: Context) -> Plan:
+        self.heard.clear()
+        self.heard.update(context.messages)
+        return super().decide(updates, state, context)
+
+
 class _Spy(NoAttack):
     """Behaves, and keeps the server's last step."""
 
@@ -42,14 +58,39 @@ class _Spy(NoAttack):
         return view.own
 
 
+def as_examined(spec: RunSpec) -> RunSpec:
+    """The specification that a rule is examined under: where it hears alarms, clients must be such as raise them.
+
+    Without them SIREN is the plain mean. Whatever clients train by stays; who sent gradients trains for an epoch with
+    what was the server's optimiser.
+    """
+    algorithm = spec.make_algorithm()
+    if not spec.make_rule().traits().hears_alarms or algorithm.traits().talks:
+        return spec
+    values = spec.model_dump()
+    inner = describe(algorithm)
+    if algorithm.traits().sends == "gradient" or algorithm.traits().by_class:
+        optimiser = spec.make_server()
+        inner = describe(
+            LocalSGD(
+                batch_size=spec.batch_size,
+                lr=optimiser.lr,
+                momentum=optimiser.momentum,
+                weight_decay=optimiser.weight_decay,
+            )
+        )
+        values |= dict.fromkeys(("lr", "momentum", "weight_decay"))
+    return make_spec({**values, "algorithm": f"siren-client:inner=({inner})"})
+
+
 def capture(spec: RunSpec, warmup: int, rounds: int) -> list[Captured]:
     """Rows of all clients in ``rounds`` successive rounds of honest training with Mean, after ``warmup`` of them.
 
     Raises:
         DataError: data files are missing or damaged.
     """
-    spy = _Spy()
-    simulation = spec.simulation(rule=Mean(), attack=spy)
+    spy, ear = _Spy(), _Ear()
+    simulation = spec.simulation(rule=ear, attack=spy)
     train = simulation.data.dataset.train
     root = root_split(train, min(spec.root, len(train)), Context(seed=spec.seed))
     captured = []
@@ -64,7 +105,10 @@ def capture(spec: RunSpec, warmup: int, rounds: int) -> list[Captured]:
                 lr=simulation.server.lr,
                 seed=record.round,
             )
-            said: Messages = {client: {EXAMPLES: len(shard)} for client, shard in enumerate(simulation.data.shards)}
+            said: Messages = {
+                client: {EXAMPLES: len(shard), **ear.heard.get(client, {})}
+                for client, shard in enumerate(simulation.data.shards)
+            }
             captured.append(
                 Captured(rows=simulation.rows.clone(), previous=spy.previous, evaluator=evaluator, messages=said)
             )

@@ -62,8 +62,9 @@ def play(
 ) -> Finding:
     """One attack against one rule, over the captured rounds, with the memory of both.
 
-    ``byzantine`` is how many clients are, the first ones, or which. In the first of several rounds they behave, so
-    that a rule with memory has one to compare with; it does not count.
+    ``byzantine`` is how many clients are, the first ones, or which. In the first of several rounds they behave, in what
+    they say too, so that a rule with memory has one to compare with; it does not count. A defence that is switched on
+    late is played against from then on.
 
     Raises:
         ValueError: no captured round, or the attack cannot be played among these clients.
@@ -83,8 +84,11 @@ def play(
         others = [client for client in range(stack.n) if client not in members]
         honest = stack.take(torch.tensor(others))
         rows = now.rows.clone()
-        context = Context(number, seed)
-        within = replace(context, messages=now.messages, evaluator=now.evaluator).fold("rule")
+        context = Context(rule.traits().starts + number, seed)
+        said = dict(now.messages)
+        if attacks:
+            said |= {liar: attack.say(said.get(liar, {}), context.fold("attack")) for liar in liars}
+        within = replace(context, messages=said, evaluator=now.evaluator).fold("rule")
         if attacks:
             view = View(
                 honest=honest,

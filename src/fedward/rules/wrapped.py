@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from ..core import Compound, Context, Plan, Rule, State
+from ..core import Compound, Context, Plan, Rule, State, Traits
 from ..core.plan import M
 from ..registry.bounds import Natural
 from ..registry.entries import register
@@ -45,6 +45,10 @@ class Delayed(Wrapped):
     @property
     def parts(self) -> tuple[Rule, ...]:
         return (Mean(), self.base)
+
+    def traits(self) -> Traits:
+        traits = super().traits()
+        return replace(traits, starts=max(traits.starts, self.start))
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         return self._now(context).statistics(state, context)

@@ -1,0 +1,110 @@
+"""EuroSAT: images in folders, one for each class, or in the archive that holds these."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import torch
+
+from ..registry.entries import register
+from .content import LARGEST, Files, FormatError, Member, Readable
+from .dataset import Dataset
+from .images import decoded
+from .known import load_source
+from .sources import Filing, Source
+from .stored import Stored
+
+# Of ImageNet's images, which the models were trained on first that papers train on these.
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+CLASSES = (
+    "AnnualCrop",
+    "Forest",
+    "HerbaceousVegetation",
+    "Highway",
+    "Industrial",
+    "Pasture",
+    "PermanentCrop",
+    "Residential",
+    "River",
+    "SeaLake",
+)
+HELD_OUT = 0.2
+"""Share of the images that is the test set here, since no split is published."""
+
+
+def _unsplit(files: Files) -> tuple[Stored, Stored]:
+    """Training and test set, the latter drawn at random, the same one every time."""
+    images, labels = [], []
+    for label, name in enumerate(CLASSES):
+        for file in _within(files[name], name):
+            images.append(decoded(file.read_bytes(), file, "RGB"))
+            labels.append(label)
+            if images[-1].shape != images[0].shape:
+                expected, found = (f"{image.shape[1]} x {image.shape[0]}" for image in (images[0], images[-1]))
+                raise FormatError(f"expected an image of {expected}, found {found}", file)
+    first = files[CLASSES[0]]
+    count = round(HELD_OUT * len(images))
+    if count == 0:
+        raise FormatError(f"expected 27,000 images, found {len(images)}", first)
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0)).numpy()
+    samples, classes = np.stack(images), np.asarray(labels)
+    train, test = (np.sort(part) for part in (order[count:], order[:count]))
+    return (
+        Stored(samples=samples[train], labels=classes[train], files=(first, first)),
+        Stored(samples=samples[test], labels=classes[test], files=(first, first)),
+    )
+
+
+def _within(place: Readable, name: str) -> Iterator[Readable]:
+    """The images of a class, in order of their names."""
+    if isinstance(place, Path) and place.is_dir():
+        yield from sorted(place.glob("*.jpg"))
+        return
+    assert isinstance(place, Path)
+    try:
+        with zipfile.ZipFile(place) as archive:
+            for inside in sorted(archive.namelist()):
+                path = PurePosixPath(inside)
+                if path.parent.name == name and path.suffix == ".jpg":
+                    if archive.getinfo(inside).file_size > LARGEST:
+                        raise FormatError(f"{inside} in it is too large for an image", place)
+                    yield Member(archive=place, name=inside, content=archive.read(inside))
+    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+        raise FormatError(f"expected an archive, found a damaged one or none: {error}", place) from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Folders(Filing):
+    """A folder for each class, on disk or in an archive that is read as it is."""
+
+    def found(self, place: Path) -> Files:  # type: ignore[override]  # nothing of this comes with the package
+        if self.archive:
+            return super().found(place)
+        found: list[Files] = [{n: place / f / n for n in self.files if (place / f / n).is_dir()} for f in self.folders]
+        return max(found, key=len)
+
+    def read(self, files: Files) -> tuple[Stored, Stored]:
+        return self.reader(files)
+
+
+EUROSAT = Source(
+    name="eurosat",
+    base="https://huggingface.co/datasets/torchgeo/eurosat/resolve/c877bcd43f099cd0196738f714544e355477f3fd/",
+    download=("EuroSAT.zip",),
+    filings=(
+        _Folders(files=CLASSES, reader=_unsplit, folders=("", "2750", "EuroSAT/2750", "EuroSAT_RGB")),
+        _Folders(files=CLASSES, reader=_unsplit, archive="EuroSAT.zip"),
+    ),
+    sha256={"EuroSAT.zip": "c8fa014336c82ac7804f0398fcb19387"},
+)
+
+
+@register("eurosat", kind="data set", paper="Helber et al. 2019")
+def eurosat(path: str | PathLike[str] | None = None, *, download: bool = True) -> Dataset:
+    """Land seen from a satellite in ten classes: 27,000 colour images of 64 x 64, a fifth of them held out."""
+    return load_source(EUROSAT, path, download=download, mean=IMAGENET[0], std=IMAGENET[1])
