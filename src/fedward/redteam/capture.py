@@ -15,6 +15,7 @@ from ..experiments.spec import RunSpec, make_spec
 from ..registry.notation import describe
 from ..rules import Mean
 from ..sim.root import BackendEvaluator, root_split
+from ..sim.server import ServerSGD
 from ..stack import Updates
 
 
@@ -70,7 +71,8 @@ def as_examined(spec: RunSpec) -> RunSpec:
     values = spec.model_dump()
     inner = describe(algorithm)
     if algorithm.traits().sends == "gradient" or algorithm.traits().by_class:
-        optimiser = spec.make_server()
+        server = spec.make_server()
+        optimiser = server if isinstance(server, ServerSGD) else ServerSGD(lr=server.lr)
         inner = describe(
             LocalSGD(
                 batch_size=spec.batch_size,
@@ -79,7 +81,7 @@ def as_examined(spec: RunSpec) -> RunSpec:
                 weight_decay=optimiser.weight_decay,
             )
         )
-        values |= dict.fromkeys(("lr", "momentum", "weight_decay"))
+        values |= {**dict.fromkeys(("lr", "momentum", "weight_decay")), "server": "sgd"}
     return make_spec({**values, "algorithm": f"siren-client:inner=({inner})"})
 
 
