@@ -171,6 +171,9 @@ def redteam(
     batch_size: Annotated[int | None, typer.Option(help="Samples in a client's batch.")] = None,
     lr: Annotated[float | None, typer.Option(help="The server's learning rate.")] = None,
     partition: Annotated[str | None, typer.Option(help="Who holds what: see `fedward list partitions`.")] = None,
+    batch_norm: Annotated[
+        str | None, typer.Option(help="Running statistics: mean of the accepted, robust (medians), or frozen.")
+    ] = None,
     root: Annotated[int | None, typer.Option(help="Samples of the server's own, for rules that use them.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...")] = None,

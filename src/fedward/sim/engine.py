@@ -157,6 +157,7 @@ class Simulation:
             batch_norm=batch_norm,
             forge=forge,
         )
+        self._arrived: Arrivals | None = None
         self.progress = Progress(
             round=0,
             parameters=self.backend.initial(),
@@ -186,6 +187,13 @@ class Simulation:
     def rows(self) -> Tensor:
         """The rows that were sent in the last round, in the order of clients: (n, d); none before the first."""
         return self._cohort.inbox.rows
+
+    @property
+    def statistics(self) -> Tensor | None:
+        """The running statistics that came with them: (n, b); None where there are none, or not from everybody."""
+        sent = [] if self._arrived is None else [arrival.buffers for arrival in self._arrived.each]
+        there = [row for row in sent if row is not None]
+        return torch.stack(there) if there and len(there) == len(sent) else None
 
     # --- the run --------------------------------------------------------------------------------------------
 
@@ -236,7 +244,7 @@ class Simulation:
         with clock("attack"):
             context = phases.hear(arrivals, drawn)
             attacked = phases.attacked(arrivals, context, now)
-            arrivals = attacked.arrivals
+            arrivals = self._arrived = attacked.arrivals
             updates = phases.stack(arrivals)
         with clock("aggregate"):
             judged = phases.judge(updates, context, now)

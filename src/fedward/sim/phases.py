@@ -24,7 +24,7 @@ from .cohort import Arrivals, Cohort, Drawn
 from .progress import Progress
 from .record import Shares
 from .root import BackendEvaluator
-from .running import Forge, Statistics, forged_statistics, mean_buffers, robust_buffers
+from .running import Forge, Statistics, Vote, forged_statistics, running_after
 from .server import Server
 
 
@@ -241,19 +241,14 @@ class Phases:
     def _running(self, arrivals: Arrivals, accepted: Sequence[bool], before: Tensor | None) -> Tensor | None:
         """The server's running statistics after a round."""
         layout = self.backend.buffer_layout
-        if layout is None or before is None or self.batch_norm == "frozen":
+        if layout is None or before is None:
             return before
-        if self.batch_norm == "mean":
-            each = zip(arrivals.each, accepted, strict=True)
-            return mean_buffers(layout, [a.buffers for a, ok in each if ok and a.buffers is not None], before)
-        # Rows that are like the others' say nothing of the statistics beside them, and a rule that accepts few could
-        # accept liars alone: so everybody votes, once. Rules with data of their own expect no honest majority.
-        all_vote = not self.rule.traits().root_data
-        votes: dict[int, Tensor] = {}
-        for arrival, ok in zip(arrivals.each, accepted, strict=True):
-            if arrival.buffers is not None and (ok or all_vote):
-                votes.setdefault(arrival.client, arrival.buffers)
-        return robust_buffers(layout, list(votes.values()), before)
+        sent = [
+            Vote(client=arrival.client, buffers=arrival.buffers, accepted=ok)
+            for arrival, ok in zip(arrivals.each, accepted, strict=True)
+            if arrival.buffers is not None
+        ]
+        return running_after(self.batch_norm, layout, sent, before, self.rule)
 
     # --- evaluated ------------------------------------------------------------------------------------------
 
