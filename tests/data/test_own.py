@@ -281,7 +281,7 @@ def test_what_is_no_data_set_is_refused_with_the_remedy(case: str) -> None:
 def test_a_bad_sample_among_lazy_ones_is_named_when_it_is_read(read: Callable[[int], Any], pattern: str) -> None:
     made = own_dataset((Labelled(read), Labelled()))
     made.train.inputs[:7]
-    with pytest.raises(ValueError, match=pattern):
+    with pytest.raises(DataError, match=pattern):
         made.train.inputs[:8]
 
 

@@ -48,6 +48,7 @@ KINDS: Mapping[str, str] = {
     "partitions": "partition",
     "models": "model",
     "servers": "server",
+    "schedules": "schedule",
 }
 """What the catalogue calls what can be listed."""
 
@@ -127,6 +128,8 @@ def redteam(
         typer.echo(json.dumps(told, indent=1))
     elif page:
         display.out.print(display.examination_table(examinations))
+        for line in display.statistics_told(examinations):
+            display.say(line)
         for name, why in refused.items():
             display.say(f"not examined: {name}: {why}")
         display.say(f"Report: {page}")

@@ -301,6 +301,17 @@ def _locate(source: Source, path: str | PathLike[str] | None, download: bool) ->
     raise source.error(f"{source.name}: not in {', '.join(map(str, looked))}; {reason}")
 
 
+def where(source: Source) -> str:
+    """The place on this machine where a data set is found, in words; empty if it is not there, or not whole."""
+    try:
+        files = _locate(source, None, download=False).files
+    except (DataError, OSError):
+        return ""
+    if source.packaged:
+        return "comes with fedward"
+    return str(Path(str(next(iter(files.values())))).parent)
+
+
 def _complete(source: Source, place: Path) -> Found | None:
     """What `_found` finds; nothing, if some of the files are missing: a download may have been cut short."""
     try:

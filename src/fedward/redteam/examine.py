@@ -75,12 +75,16 @@ def examine(
         if text not in found.trained:
             tell(f"training under {text}")
             found.add_accuracy(text, _accuracy(spec, text))
+    astray = found.examination().astray()
+    if worst and astray is not None and astray.attack not in found.forged:
+        tell(f"training under statistics forged as by {astray.attack}")
+        found.add_forged(astray.attack, _accuracy(spec.model_copy(update={"forge": "statistics"}), astray.attack))
     tell("done")
     return found.examination()
 
 
 def examination_steps(attacks: Sequence[str], worst: int) -> int:
-    """How many results an examination has, settings left aside."""
+    """How many results an examination has; a model with running statistics has one more, which takes as long."""
     kinds = {family(attack) for attack in attacks} - {NONE}
     return len(set(attacks)) + min(worst, len(kinds)) + 1
 
