@@ -23,6 +23,7 @@ LAYERS = (
     "core",
     "rules",
     "attacks",
+    "training",
     "clients",
     "data",
     "models",
@@ -42,7 +43,11 @@ FACE = ("__init__", "__main__", "mixers")
 SHOWN_TO = ("cli",)
 """What may use the face of the whole package."""
 
-APART = {"data": {"registry", "failures"}, "models": {"registry", "failures"}}
+APART = {
+    "data": {"registry", "failures"},
+    "models": {"registry", "failures"},
+    "training": {"registry", "failures"},
+}
 """Packages that use less than what lies below them."""
 
 KNOWN_ARROWS: Mapping[tuple[str, str], str] = {}

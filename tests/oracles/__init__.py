@@ -20,6 +20,8 @@ Farhadkhani et al. 2023: "Robust collaborative learning with linear gradient ove
 Fung et al. 2020: "The limitations of federated learning in Sybil settings", RAID.
 Guo et al. 2021: "SIREN: Byzantine-robust federated learning via proactive alarming", SoCC.
 Gupta & Vaidya 2020: "Fault-tolerance in distributed optimization: the case of redundancy", PODC.
+Hsu et al. 2019: "Measuring the effects of non-identical data distribution for federated visual classification".
+Karimireddy et al. 2020: "SCAFFOLD: stochastic controlled averaging for federated learning", ICML.
 Karimireddy et al. 2021: "Learning from history for Byzantine robust optimization", ICML.
 Karimireddy et al. 2022: "Byzantine-robust learning on heterogeneous datasets via bucketing", ICLR.
 Li et al. 2020: "COPOD: copula-based outlier detection", ICDM.

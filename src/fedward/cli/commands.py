@@ -48,6 +48,7 @@ KINDS: Mapping[str, str] = {
     "partitions": "partition",
     "models": "model",
     "servers": "server",
+    "schedules": "schedule",
 }
 """What the catalogue calls what can be listed."""
 

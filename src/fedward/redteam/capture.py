@@ -16,6 +16,7 @@ from ..registry.notation import describe
 from ..rules import Mean
 from ..sim import Simulation
 from ..sim.root import BackendEvaluator, root_split
+from ..sim.server import ServerSGD
 from ..stack import Layout, Updates
 
 
@@ -90,7 +91,8 @@ def as_examined(spec: RunSpec) -> RunSpec:
     values = spec.model_dump()
     inner = describe(algorithm)
     if algorithm.traits().sends == "gradient" or algorithm.traits().by_class:
-        optimiser = spec.make_server()
+        server = spec.make_server()
+        optimiser = server if isinstance(server, ServerSGD) else ServerSGD(lr=server.lr)
         inner = describe(
             LocalSGD(
                 batch_size=spec.batch_size,
@@ -99,7 +101,7 @@ def as_examined(spec: RunSpec) -> RunSpec:
                 weight_decay=optimiser.weight_decay,
             )
         )
-        values |= dict.fromkeys(("lr", "momentum", "weight_decay"))
+        values |= {**dict.fromkeys(("lr", "momentum", "weight_decay")), "server": "sgd"}
     return make_spec({**values, "algorithm": f"siren-client:inner=({inner})"})
 
 

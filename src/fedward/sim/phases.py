@@ -7,7 +7,7 @@ not small is in one place alone, the cohort's inbox; after rows were collected, 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -25,7 +25,7 @@ from .progress import Progress
 from .record import Shares
 from .root import BackendEvaluator
 from .running import Forge, Statistics, Vote, forged_statistics, running_after
-from .server import ServerSGD
+from .server import Server
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -58,6 +58,8 @@ class Stepped:
     parameters: Tensor
     velocity: Tensor | None
     buffers: Tensor | None
+    server_state: State = field(default_factory=dict)
+    told: State = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -84,7 +86,7 @@ class Phases:
     cohort: Cohort
     rule: Rule
     attack: Attack
-    server: ServerSGD
+    server: Server
     root: Split | None
     seed: int
     batch_norm: str = "mean"
@@ -141,7 +143,7 @@ class Phases:
             clients=self.clients,
             split=self.root,
             parameters=now.parameters,
-            lr=self.server.lr,
+            lr=self.server.rate(now.round),
             seed=Context(now.round, self.seed).draw_seed("model of the server"),
             buffers=now.buffers,
         )
@@ -225,9 +227,16 @@ class Phases:
         """The server's step along the aggregate."""
         output = judged.result.output
         gradient = -output if self.clients.traits().sends == "delta" else output
-        parameters, velocity = self.server.step(now.parameters, gradient, now.velocity)
+        moved = self.server.move(now.parameters, gradient, now.velocity, now.server_state, now.round)
         accepted = judged.result.accepted.tolist()
-        return Stepped(parameters=parameters, velocity=velocity, buffers=self._running(arrivals, accepted, now.buffers))
+        share = len(set(arrivals.clients)) / len(self.cohort.shards)
+        return Stepped(
+            parameters=moved.parameters,
+            velocity=moved.velocity,
+            server_state=moved.state,
+            told=self.clients.tell(now.told, output, share, now.round),
+            buffers=self._running(arrivals, accepted, now.buffers),
+        )
 
     def _running(self, arrivals: Arrivals, accepted: Sequence[bool], before: Tensor | None) -> Tensor | None:
         """The server's running statistics after a round."""
