@@ -85,6 +85,8 @@ def test_the_commands_of_a_folder_have_a_line_a_seed(results: ModuleType, folder
     assert not any("cost" in line for line in lines)
     (folder / "tiny" / "experiment.toml").write_text(TINY.replace("byzantine = 1", "byzantine = [2, 3]"))
     assert "--byzantine 2,3" in next(experiments.commands("tiny", folder))
+    (folder / "tiny" / "experiment.toml").write_text(TINY.replace("byzantine = 1", "byzantine = 1\nroot_apart = true"))
+    assert "--byzantine 1 --root-apart --" in " ".join(next(experiments.commands("tiny", folder)).split())
 
 
 def test_an_unknown_key_is_told_with_file_and_run(results: ModuleType, folder: Path) -> None:
