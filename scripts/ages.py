@@ -61,10 +61,12 @@ def _recorded(experiment: Experiment) -> Iterator[tuple[str, Mapping[str, Any]]]
     """By name of a run, a rule or a line all versions that made it; an empty table where it does not say."""
     if experiment.script:
         file = experiment.folder / f"{experiment.name}.json"
+        if not file.exists():
+            return
         measured = json.loads(file.read_text(encoding="utf-8"))
         whole = measured.get("versions") or measured.get("machine") or {}
         for line in measured.get("lines") or measured.get("rows") or measured.get("runs") or [{}]:
-            yield str(line.get("rule", experiment.name)), line.get("made", whole)
+            yield str(line.get("rule") or line.get("attack") or experiment.name), line.get("made", whole)
         return
     for file in sorted(experiment.folder.glob("findings/*.jsonl")):
         for versions in load_examination(file).versions:

@@ -49,13 +49,16 @@ def collected(folder: Path) -> dict[str, Any]:
         "skipped": sum(r.skipped is not None for r in records),
         "accuracy_by_round": curve,
     }
+    for field in ("balanced_accuracy", "f1"):
+        if measured := by_round(records, field):
+            run[f"final_{field}"] = list(measured.values())[-1]
     if confidence := by_round(records, "confidence"):
         run["confidence_by_round"] = confidence
     if any(r.note for r in records):
         run["decisions"] = [r.note for r in records]
         run["accepted"] = [r.marks for r in records]
-    for name in records[-1].scores:
-        run[name] = {str(r.round): r.scores[name] for r in records}
+    for name in dict.fromkeys(name for record in records for name in record.scores):
+        run[name] = {str(r.round): [rounded(v) for v in r.scores[name]] for r in records if name in r.scores}
     return run
 
 

@@ -3,7 +3,7 @@
 ``[all]`` has what its runs have in common, each ``[[runs]]`` some of them; keys are those of ``fedward run``. Several
 rules, attacks or seeds make a grid; a run of another seed than 0 has it in its name. ``cost`` is what a round takes, in
 seconds of a quiet core, and only an estimate hangs on it. ``[redteam]`` examines rules, ``[script]`` calls a benchmark,
-``[[pictures]]`` are drawn from the runs.
+``[[pictures]]`` are drawn from the runs: accuracy, or a ``score`` that their rules had put on record.
 
     python scripts/experiments.py NAME    # its runs as commands of the shell
 """
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from fedward.experiments.spec import RunSpec, SpecError, each_rule, file_name, make_spec
+from fedward.redteam import as_examined
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
@@ -163,7 +164,7 @@ def _examinations(name: str, common: Mapping[str, Any], table: Mapping[str, Any]
     options = {key: table[key] for key in ("warmup", "rounds", "worst", "attacks") if key in table}
     specs, refused = each_rule(
         table["rules"],
-        lambda rule: make_spec({**common, "rule": rule, "attack": "no-attack"}),
+        lambda rule: as_examined(make_spec({**common, "rule": rule, "attack": "no-attack"})),
         common.get("byzantine", _default("byzantine")),
     )
     jobs = [Job(experiment=name, name=rule, spec=spec, options=options) for rule, spec in specs.items()]
@@ -189,20 +190,23 @@ def commands(name: str, results: Path = RESULTS) -> Iterator[str]:
         grid = " ".join(
             f"--{key} {shlex.quote(str(v))}" for key in ("attack", "rule") for v in _listed(values.pop(key, []))
         )
-        rest = " ".join(f"--{key.replace('_', '-')} {_written(v)}" for key, v in values.items())
+        rest = " ".join(_option(key, value) for key, value in values.items())
         for seed in seeds:
             yield f"fedward run {rest} {grid} --seed {seed} --out {out}"
     if "redteam" in table:
-        settings = {**table.get("all", {})}
-        rest = " ".join(f"--{key.replace('_', '-')} {shlex.quote(str(v))}" for key, v in settings.items())
+        rest = " ".join(_option(key, value) for key, value in table.get("all", {}).items())
         yield f"fedward redteam {rest} {' '.join(f'--rule {shlex.quote(r)}' for r in table['redteam']['rules'])}"
     if "script" in table:
         yield f"python {table['script']['command']}"
 
 
-def _written(value: Any) -> str:
-    """A value as an option of the shell has it."""
-    return ",".join(map(str, value)) if isinstance(value, list) else shlex.quote(str(value))
+def _option(key: str, value: Any) -> str:
+    """A key as an option of the shell; one that is true or false is a flag."""
+    name = key.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no-{name}"
+    written = ",".join(map(str, value)) if isinstance(value, list) else shlex.quote(str(value))
+    return f"--{name} {written}"
 
 
 def main() -> None:

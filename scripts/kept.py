@@ -19,8 +19,8 @@ from fedward.experiments.store import RunFolder, write_whole
 from fedward.experiments.versions import code, versions
 from fedward.sim import Record
 
-ROUNDS = 3
-"""That are played again, or all of a run that has fewer."""
+ROUNDS = 12
+"""That are played again, or all of a run that has fewer: so many that rules with a memory have begun to act on it."""
 _MARK = "replayed.json"
 
 
@@ -74,10 +74,10 @@ def played_again(spec: RunSpec, place: Path) -> bool:
 
 
 def _alike(a: Record, b: Record) -> bool:
-    """Whether two records of a round have the same figures; what only one of them has was not measured by the other."""
+    """Whether two records of a round have the same figures; a test that one of them lacks was not due there."""
     if (a.round, a.marks, a.note, a.skipped, a.train_loss) != (b.round, b.marks, b.note, b.skipped, b.train_loss):
         return False
     measured = ((a.accuracy, b.accuracy), (a.loss, b.loss))
     if any(x != y for x, y in measured if x is not None and y is not None):
         return False
-    return all(a.scores[name] == b.scores[name] for name in a.scores.keys() & b.scores.keys())
+    return dict(a.scores) == dict(b.scores)

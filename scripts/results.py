@@ -39,7 +39,7 @@ from fedward.experiments.run import execute
 from fedward.experiments.spec import SpecError
 from fedward.experiments.store import RunFolder, lines_in, write_whole
 from fedward.experiments.versions import code, commit
-from fedward.redteam import EVERYTHING, examination_steps, examine, load_examination
+from fedward.redteam import attacks_on, examination_steps, examine, load_examination
 
 WORK = ROOT / "runs" / "results"
 
@@ -61,7 +61,7 @@ def finished(job: Job, work: Path) -> bool:
     place = job.place(work)
     if job.options is not None:
         return _ours(job, work) and lines_in(place) > examination_steps(
-            job.options.get("attacks", EVERYTHING), job.options.get("worst", 3)
+            job.options.get("attacks", attacks_on(job.spec.make_rule())), job.options.get("worst", 3)
         )
     if _ours(job, work):
         return RunFolder(place).rounds == job.spec.rounds
@@ -238,8 +238,11 @@ def write(experiment: Experiment, work: Path) -> None:
 def _drawing(experiment: Experiment, picture: Mapping[str, Any]) -> list[str]:
     command = ["scripts/draw_runs.py", str(experiment.folder / "runs.json")]
     command += ["-o", str(experiment.folder / picture["file"])]
-    command += ["--match", picture["match"]] if "match" in picture else []
-    return command + ["--together"] * picture.get("together", False)
+    for key in ("match", "score"):
+        command += [f"--{key}", picture[key]] if key in picture else []
+    for key in ("together", "map"):
+        command += [f"--{key}"] * picture.get(key, False)
+    return command
 
 
 def run_script(experiment: Experiment) -> None:

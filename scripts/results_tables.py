@@ -17,23 +17,27 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for the benchmarks, whose tables these are as well
 sys.path.insert(0, str(Path(__file__).parent))
-from tables import others, runs
+from tables import agreement, claims, desgd, fedseca, others, runs, siren
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
 Block = Callable[[Path], str]
 
-# By README: what its blocks are made from, with the folder that holds the data.
+# By page: what its blocks are made from, with the folder that holds the data; "." for all of them.
 PAGES: Mapping[str, tuple[str, Mapping[str, Block]]] = {
+    "results/agreement/README.md": ("agreement", agreement.AGREEMENT),
     "results/behaviour/README.md": ("behaviour", runs.BEHAVIOUR),
-    "results/desgd/README.md": ("desgd", runs.DESGD),
-    "results/fedseca/README.md": ("fedseca", runs.FEDSECA),
+    "results/desgd/README.md": ("desgd", desgd.DESGD),
+    "results/desgd-cnn/README.md": ("desgd-cnn", desgd.DESGD_CNN),
+    "results/fedseca/README.md": ("fedseca", fedseca.FEDSECA),
+    "results/fedseca-cifar10/README.md": ("fedseca-cifar10", fedseca.CIFAR),
     "results/flower/README.md": ("flower", others.FLOWER),
     "results/memory/README.md": ("memory", others.MEMORY),
     "results/redteam/README.md": ("redteam", others.REDTEAM),
     "results/signguard/README.md": ("signguard", runs.SIGNGUARD),
-    "results/siren/README.md": ("siren", runs.SIREN),
+    "results/siren/README.md": ("siren", siren.SIREN),
     "results/time-varying/README.md": ("time-varying", runs.TIME_VARYING),
+    "results/claims.md": (".", claims.CLAIMS),
     "README.md": ("signguard", runs.SUMMARY),
 }
 _BLOCK = re.compile(r"<!-- (?P<name>[\w-]+) -->\n(?P<text>.*?)<!-- /(?P=name) -->\n", re.DOTALL)
@@ -65,7 +69,7 @@ def main() -> None:
     given = parser.parse_args()
     old = []
     for page, (folder, _) in PAGES.items():
-        if given.names and folder not in given.names:
+        if given.names and folder not in (*given.names, "."):
             continue
         text = filled(page)
         if text != (ROOT / page).read_text(encoding="utf-8"):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from statistics import fmean
@@ -49,14 +51,30 @@ ATTACKS = {
 
 
 class Runs:
-    """The runs of a folder by rule, attack and group, as its experiment names them."""
+    """The runs of a folder by rule, attack, group and seed, as its experiment names them.
 
-    def __init__(self, folder: Path) -> None:
-        self.named: Mapping[str, Run] = json.loads((folder / "runs.json").read_text(encoding="utf-8"))
+    Args:
+        folder: that they are in; one without runs has none yet.
+        config: what a run's configuration must have to count; what was run otherwise is still to be made.
+    """
+
+    def __init__(self, folder: Path, **config: Any) -> None:
+        file = folder / "runs.json"
+        found: Mapping[str, Run] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        self.named = {name: run for name, run in found.items() if config.items() <= run["config"].items()}
 
     def of(self, rule: str, attack: str, group: str = "") -> Run | None:
-        """A run; None where it is still to be made."""
+        """A run of seed 0; None where it is still to be made."""
         return self.named.get(f"{group}/{rule} under {attack}" if group else f"{rule} under {attack}")
+
+    def seeds(self, rule: str, attack: str, group: str) -> list[Run]:
+        """The same run with every seed that there is, in the order of seeds."""
+        return self.called(f"{group}/{rule} under {attack}")
+
+    def called(self, name: str) -> list[Run]:
+        """The runs of a name, and of that name with another seed."""
+        pattern = re.compile(re.escape(name) + r"(, seed \d+)?")
+        return [run for key, run in self.named.items() if pattern.fullmatch(key)]
 
 
 def paper(folder: Path) -> Mapping[str, Any]:
@@ -69,10 +87,24 @@ def until(run: Run | None, rounds: int) -> Run | None:
     if run is None:
         return None
     curve = {k: v for k, v in run["accuracy_by_round"].items() if int(k) <= rounds}
-    accepted = [fmean(map(int, line.replace("-", ""))) for line in run["accepted"][:rounds]]
+    if not curve:
+        return None
     best = max(curve.values())
     last = list(curve.values())[-1]
-    return {**run, "best_accuracy": best, "final_accuracy": last, "honest_accepted": fmean(accepted)}
+    return {**run, "accuracy_by_round": curve, "best_accuracy": best, "final_accuracy": last}
+
+
+def lowest(run: Run | None, after: int) -> float | None:
+    """The lowest accuracy of the tests after a round."""
+    if run is None:
+        return None
+    return min((100 * v for k, v in run["accuracy_by_round"].items() if int(k) > after), default=None)
+
+
+def reached(run: Run | None, accuracy: float) -> int | None:
+    """The first round whose test is at an accuracy in per cent or above; None if there is none."""
+    curve = {} if run is None else run["accuracy_by_round"]
+    return next((int(k) for k, v in curve.items() if 100 * v >= accuracy), None)
 
 
 def best(run: Run | None) -> float | None:
@@ -81,6 +113,17 @@ def best(run: Run | None) -> float | None:
 
 def last(run: Run | None) -> float | None:
     return None if run is None else 100 * float(run["final_accuracy"])
+
+
+def over_seeds(runs: Sequence[Run], value: Callable[[Run], float | None], digits: int = 1) -> str:
+    """The mean of a figure over seeds; where there are several, from the lowest to the highest, and how many."""
+    known = [found for run in runs if (found := value(run)) is not None]
+    if not known:
+        return PENDING
+    mean = number(fmean(known), digits)
+    if len(known) == 1:
+        return mean
+    return f"{mean} ({number(min(known), digits)} to {number(max(known), digits)}, {len(known)} seeds)"
 
 
 def number(value: float | None, digits: int = 1, sign: bool = False) -> str:
@@ -100,6 +143,36 @@ def difference(a: float | None, b: float | None, digits: int = 1, sign: bool = T
 def both(run: Run | None) -> str:
     """Best and last accuracy."""
     return PENDING if run is None else f"{number(best(run))} / {number(last(run))}"
+
+
+def made(folder: Path, **config: Any) -> str:
+    """Which code has made the runs of a folder, those with a configuration as `Runs` takes it."""
+    counted: Counter[tuple[str, str]] = Counter()
+    for run in Runs(folder, **config).named.values():
+        by = "a commit that is not known"
+        if (versions := run["versions"]) and versions.get("commit"):
+            by = f"commit {versions['commit']} (code {versions['code']})"
+        again = run["replayed"]["versions"]["commit"] if "replayed" in run else ""
+        counted[by, again] += 1
+    if not counted:
+        return "No run has been made yet."
+    told = [
+        f"{count} {'run' if count == 1 else 'runs'} of {by}"
+        + f", whose first rounds came out the same at {again}" * bool(again)
+        for (by, again), count in counted.items()
+    ]
+    return f"Made by: {'; '.join(told)}. `{PENDING}` is not run yet."
+
+
+def beside_before(folder: Path, runs: Runs) -> str:
+    """What was published here before, with the same runs of now after as many rounds: best and last accuracy."""
+    old: Mapping[str, Any] = json.loads((folder / "before.json").read_text(encoding="utf-8"))
+    rows = []
+    for name, was in old.items():
+        now = until(runs.named.get(name), was["rounds"])
+        shown = [number(100 * was[key]) for key in ("best_accuracy", "final_accuracy")]
+        rows.append([name, str(was["rounds"]), shown[0], number(best(now)), shown[1], number(last(now))])
+    return table(["run", "rounds", "best before", "now", "last before", "now"], rows)
 
 
 def share(run: Run | None, key: str, digits: int = 2) -> str:

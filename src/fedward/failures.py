@@ -11,7 +11,11 @@ from typing import ClassVar
 TRACEBACK = "FEDWARD_TRACEBACK"
 """Set this variable in the environment to see the traceback as well."""
 
-_EXTRAS = {"typer": "cli", "click": "cli", "rich": "cli", "pydantic": "cli", "plotly": "cli"}
+_EXTRAS = {
+    **dict.fromkeys(("typer", "click", "rich", "pydantic", "plotly"), "cli"),
+    **dict.fromkeys(("PIL", "pyarrow"), "data"),
+    **dict.fromkeys(("datasets", "flwr_datasets"), "flwr-datasets"),
+}
 _OWN = Path(__file__).parent
 _INSTALLED = (_OWN, *(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")))
 

@@ -20,6 +20,7 @@ OTHER = {
     "attack": "alie:z=1",
     "batch_size": 61,
     "algorithm": "local-sgd:steps=2",
+    "server": "sgd:schedule=(cosine:rounds=50)",
     "lr": 0.2,
     "momentum": 0.5,
     "weight_decay": 0.1,
@@ -30,6 +31,7 @@ OTHER = {
     "root": 50,
     "root_apart": True,
     "seed": 1,
+    "precision": "bfloat16",
 }
 SAME = {"rounds": 7, "evaluate_every": 3, "data_path": "elsewhere"}
 

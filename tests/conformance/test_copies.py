@@ -40,7 +40,7 @@ CLIENTS = [
 @pytest.mark.parametrize("norm", [False, True])
 @pytest.mark.parametrize("algorithm", CLIENTS, ids=repr)
 def test_a_client_remembers_copies(algorithm: Client, norm: bool) -> None:
-    inputs = torch.randn(30, 2, 4, generator=torch.Generator().manual_seed(0))
+    inputs = torch.randn(30, 1, 2, 4, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(30) % CLASSES
     worker, state = model(norm), dict[str, torch.Tensor]()
     for t in range(3):

@@ -28,6 +28,8 @@ MARKS: dict[str, Any] = {
     "server_rows": True,
     "selects": False,
     "recorded": ("mark",),
+    "starts": 12,
+    "hears_alarms": True,
     "diagonal": False,
     "keeps_clients": False,
     "extra_passes": 7,

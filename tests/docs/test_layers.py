@@ -23,6 +23,7 @@ LAYERS = (
     "core",
     "rules",
     "attacks",
+    "training",
     "clients",
     "data",
     "models",
@@ -42,14 +43,21 @@ FACE = ("__init__", "__main__", "mixers")
 SHOWN_TO = ("cli",)
 """What may use the face of the whole package."""
 
-APART = {"data": {"registry", "failures"}, "models": {"registry", "failures"}}
+APART = {
+    "data": {"registry", "failures"},
+    "models": {"registry", "failures"},
+    "training": {"registry", "failures"},
+}
 """Packages that use less than what lies below them."""
 
 KNOWN_ARROWS: Mapping[tuple[str, str], str] = {}
 """Arrows that point upwards all the same, by modules, each with its reason."""
 
 SAME_NAME: Mapping[str, str] = {
-    **dict.fromkeys(("run", "demo", "redteam", "report", "list_"), "a command of the command line, and what it does"),
+    **dict.fromkeys(
+        ("run", "demo", "redteam", "report", "list_", "list_data", "show_data"),
+        "a command of the command line, and what it does",
+    ),
     "View": "what an attack sees, and a stack that is seen through another: both are public names",
 }
 """Public names of functions and classes that several packages have, each with its reason."""

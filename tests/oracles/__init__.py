@@ -20,6 +20,8 @@ Farhadkhani et al. 2023: "Robust collaborative learning with linear gradient ove
 Fung et al. 2020: "The limitations of federated learning in Sybil settings", RAID.
 Guo et al. 2021: "SIREN: Byzantine-robust federated learning via proactive alarming", SoCC.
 Gupta & Vaidya 2020: "Fault-tolerance in distributed optimization: the case of redundancy", PODC.
+Hsu et al. 2019: "Measuring the effects of non-identical data distribution for federated visual classification".
+Karimireddy et al. 2020: "SCAFFOLD: stochastic controlled averaging for federated learning", ICML.
 Karimireddy et al. 2021: "Learning from history for Byzantine robust optimization", ICML.
 Karimireddy et al. 2022: "Byzantine-robust learning on heterogeneous datasets via bucketing", ICLR.
 Li et al. 2020: "COPOD: copula-based outlier detection", ICDM.
@@ -29,6 +31,7 @@ Nguyen et al. 2022: "FLAME: taming backdoors in federated learning", USENIX Secu
 Özfatura et al. 2023: "Byzantines can also learn from history: fall of centered clipping in federated learning".
 Pillutla et al. 2022: "Robust aggregation for federated learning", IEEE Trans. Signal Processing.
 Rajput et al. 2019: "DETOX: a redundancy-based framework for faster and more robust gradient aggregation", NeurIPS.
+Reddi et al. 2021: "Adaptive federated optimization", ICLR.
 Sattler et al. 2020: "On the Byzantine robustness of clustered federated learning", ICASSP.
 Shejwalkar & Houmansadr 2021: "Manipulating the Byzantine: optimizing model poisoning attacks and defenses for federated
     learning", NDSS.

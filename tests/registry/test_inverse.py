@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import fedward as fw
-from fedward.registry.bounds import Above, AtLeast, AtMost, Below
+from fedward.registry.bounds import Above, AtLeast, AtMost, Below, Limit
 from fedward.registry.entries import Entry
 from fedward.registry.notation import recipe
 from fedward.registry.parameters import Parameter
@@ -45,6 +45,7 @@ TOGETHER: Mapping[str, Mapping[str, st.SearchStrategy[Any]]] = {
     "local-sgd": {"steps": st.none(), "momentum": st.just(0.0)},
     "maximise": {"attack": st.just(fw.attacks.Deviation()), "over": st.just("gamma"), "bounds": st.just((-1.5, 20))},
     "robust-tailor": {"probabilities": st.none()},
+    "torch-schedule": {"of": st.just("StepLR"), "arguments": st.just("step_size=3, gamma=0.5")},
     "sign-guard-sim": {"warmup": st.none() | st.integers(1, 99) | st.just("3 epochs")},
     "sign-guard-dist": {"warmup": st.none() | st.integers(1, 99) | st.just("3 epochs")},
 }
@@ -81,7 +82,7 @@ def within(kind: type, bounds: Sequence[Any]) -> st.SearchStrategy[Any]:
     if kind is int:
         return st.integers(int(low), int(min(high, 10**6)))
     drawn = st.floats(low, high) | st.integers(int(low) + 1, int(low) + 9)
-    return drawn.filter(lambda x: all(b.holds(x) for b in bounds))
+    return drawn.filter(lambda x: all(b.holds(x) for b in bounds if isinstance(b, Limit)))
 
 
 def arguments(entry: Entry, depth: int) -> st.SearchStrategy[dict[str, Any]]:

@@ -48,6 +48,7 @@ OTHERS: dict[str, Any] = {
     "seed": 4,
     "device": "meta",
     "threads": 2,
+    "precision": "bfloat16",
 }
 BY_NAME: dict[str, set[str]] = {
     "model": {"model", "initial parameters"},

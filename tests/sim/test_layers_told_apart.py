@@ -102,7 +102,7 @@ def test_the_gradients_are_autograd_s(name: str) -> None:
 
 @pytest.mark.parametrize("name", NOT)
 def test_what_is_not_told_apart_is_named(name: str) -> None:
-    make, kind, why = NOT[name]
+    make, _, why = NOT[name]
     with pytest.raises(UngroupableError, match=why):
         GroupedGradients(LocalModel(make()))
 

@@ -28,7 +28,7 @@ def mean_sign(block: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Directed(Attack):
+class Directed(Attack):
     """mean(G) + gamma p with p = -sd(G), -mean(G) / |mean(G)| or -sgn(mean(G)).
 
     -p joins the known rows as one more row, computed as they are read.
@@ -50,7 +50,7 @@ class _Directed(Attack):
 
 @register("deviation", paper="Xu et al. 2022", aliases={"fang": {"direction": "sign", "gamma": 0.1}})
 @dataclass(frozen=True, kw_only=True)
-class Deviation(_Directed):
+class Deviation(Directed):
     """The mean of the known rows, gamma away from it along a direction.
 
     mean(G) + gamma p, p = -sd(G), -mean(G) / |mean(G)| or -sgn(mean(G)) for ``direction`` "std", "unit" and "sign".
@@ -77,7 +77,7 @@ class Deviation(_Directed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Farthest(_Directed):
+class _Farthest(Directed):
     """`Deviation` with the largest gamma that a constraint on distances allows: one pass and n x n work."""
 
     def forge(self, view: View) -> Updates:

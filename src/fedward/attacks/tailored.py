@@ -13,13 +13,13 @@ from ..registry.entries import register
 from ..stack import Updates
 from .adaptive import distance, tried
 from .base import Attack, View
-from .optimised import Deviation, MinMax, MinSum, _Directed
+from .optimised import Deviation, Directed, MinMax, MinSum
 
 _SAME = 1e-9  # harm that grows by a smaller share has not grown
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Tailored(_Directed):
+class _Tailored(Directed):
     """`Deviation` with the gamma that a search by halving finds against the rule, or that of an agnostic attack."""
 
     knows: Literal["honest", "all"] = "honest"

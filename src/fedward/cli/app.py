@@ -65,6 +65,7 @@ class Listing(StrEnum):
     PARTITIONS = "partitions"
     MODELS = "models"
     SERVERS = "servers"
+    SCHEDULES = "schedules"
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs on standard output.")]
@@ -99,6 +100,9 @@ def run(
         str | None, typer.Option(help="What clients compute, such as local-sgd:epochs=1,optimizer=adamw,lr=0.001.")
     ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Samples in a client's batch.")] = None,
+    server: Annotated[
+        str | None, typer.Option(help="Its optimiser, such as fed-adam:lr=0.01: see `fedward list servers`.")
+    ] = None,
     lr: Annotated[float | None, typer.Option(help="The server's learning rate; 1 adds deltas as they are.")] = None,
     momentum: Annotated[float | None, typer.Option(help="The server's momentum.")] = None,
     weight_decay: Annotated[float | None, typer.Option(help="The server's weight decay.")] = None,
@@ -122,6 +126,7 @@ def run(
     evaluate_every: Annotated[int | None, typer.Option(help="Rounds between tests and checkpoints.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...")] = None,
+    precision: Annotated[str | None, typer.Option(help="Trained in: float32, or bfloat16 on a GPU.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Cores to use; all if not given.")] = None,
     out: Out = None,
     fresh: Annotated[bool, typer.Option(help="Start anew, and delete an earlier run that the folder holds.")] = False,
@@ -166,6 +171,9 @@ def redteam(
     batch_size: Annotated[int | None, typer.Option(help="Samples in a client's batch.")] = None,
     lr: Annotated[float | None, typer.Option(help="The server's learning rate.")] = None,
     partition: Annotated[str | None, typer.Option(help="Who holds what: see `fedward list partitions`.")] = None,
+    batch_norm: Annotated[
+        str | None, typer.Option(help="Running statistics: mean of the accepted, robust (medians), or frozen.")
+    ] = None,
     root: Annotated[int | None, typer.Option(help="Samples of the server's own, for rules that use them.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...")] = None,
@@ -210,7 +218,37 @@ def report(
 
 @app.command("list", cls=Command)
 def list_(what: Annotated[Listing, typer.Argument(help="What to list.")], as_json_: Json = False) -> None:
-    """List rules, mixers, attacks, client algorithms, data sets, partitions, models or server optimisers."""
+    """List rules, mixers, attacks, client algorithms, data sets, partitions, models, server optimisers or schedules."""
     from . import commands
 
     commands.list_(what.value, as_json_)
+
+
+data_app = typer.Typer(
+    name="data", help="Data sets: which there are, and what clients would hold of one.", no_args_is_help=True
+)
+app.add_typer(data_app)
+
+
+@data_app.command("list", cls=Command)
+def list_data(as_json_: Json = False) -> None:
+    """List data sets: what they are, and where on this machine they are found."""
+    from . import data
+
+    data.list_data(as_json_)
+
+
+@data_app.command("show", cls=Command)
+def show_data(
+    name: Annotated[str, typer.Argument(help="Data set: see `fedward data list`, or an import path, my.module:load.")],
+    data_path: Annotated[str | None, typer.Option(help="Folder with the data files.")] = None,
+    partition: Annotated[str, typer.Option(help="Who holds what: see `fedward list partitions`.")] = "iid",
+    clients: Annotated[int, typer.Option(min=1, help="Clients in all.")] = 50,
+    seed: Annotated[int, typer.Option(help="Of the partition.")] = 0,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write a page with pictures, too.")] = None,
+    as_json_: Json = False,
+) -> None:
+    """Show a data set and what each client would hold of it: sizes, shares of the classes, sample images."""
+    from . import data
+
+    data.show_data(name, data_path, partition, clients, seed, out, as_json_)

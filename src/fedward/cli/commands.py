@@ -19,7 +19,7 @@ from ..data.named import KNOWN
 from ..experiments.pool import Failed, cores
 from ..experiments.run import Summary, execute, in_folders, run_grid
 from ..experiments.spec import RunSpec, SpecError, each_rule, file_name, load_spec, make_spec
-from ..redteam import EVERYTHING, Examination, examination_steps, examine, examine_all
+from ..redteam import Examination, attacks_on, examination_steps, examine, examine_all
 from ..registry.entries import Entry
 from ..registry.notation import parse, short_for
 from ..report import write_examinations, write_report
@@ -48,6 +48,7 @@ KINDS: Mapping[str, str] = {
     "partitions": "partition",
     "models": "model",
     "servers": "server",
+    "schedules": "schedule",
 }
 """What the catalogue calls what can be listed."""
 
@@ -127,6 +128,8 @@ def redteam(
         typer.echo(json.dumps(told, indent=1))
     elif page:
         display.out.print(display.examination_table(examinations))
+        for line in display.statistics_told(examinations):
+            display.say(line)
         for name, why in refused.items():
             display.say(f"not examined: {name}: {why}")
         display.say(f"Report: {page}")
@@ -198,8 +201,10 @@ def _examined(
 
 def _examine(jobs: Mapping[Path, RunSpec], options: Mapping[str, Any]) -> Mapping[Path, Examination | Failed]:
     """Examine rules, a single one in this process, where what is being played can be shown."""
-    steps = examination_steps(options.get("attacks", EVERYTHING), options["worst"])
-    titles = {file: (spec.resolved()["rule"], steps) for file, spec in jobs.items()}
+    titles = {}
+    for file, spec in jobs.items():
+        attacks = options.get("attacks", attacks_on(spec.make_rule()))
+        titles[file] = (spec.resolved()["rule"], examination_steps(attacks, options["worst"]))
     with display.JobsProgress(titles) as progress:
         if len(jobs) != 1:
             return examine_all(jobs, on_progress=progress, **options)

@@ -68,11 +68,23 @@ def examination_table(examinations: Sequence[Examination]) -> Table:
 
 
 def _strengths(examination: Examination) -> Table:
-    table = _columns(["worst strength of each attack"], ["kappa", "progress", *_ACCEPTED, "accuracy"])
+    normalised = examination.astray() is not None
+    last = ["statistics"] if normalised else []
+    table = _columns(["worst strength of each attack"], ["kappa", "progress", *_ACCEPTED, "accuracy", *last])
     for _, f in examination.worst():
         accepted = percent(f.byzantine_accepted, 0), percent(f.honest_accepted, 0)
-        table.add_row(label(f.attack), f"{f.kappa:.3g}", f"{f.progress:.2f}", *accepted, percent(f.accuracy))
+        far = ["" if f.statistics is None else f"{f.statistics:.3g}"] if normalised else []
+        table.add_row(label(f.attack), f"{f.kappa:.3g}", f"{f.progress:.2f}", *accepted, percent(f.accuracy), *far)
     return table
+
+
+def statistics_told(examinations: Sequence[Examination]) -> Iterator[str]:
+    """What came of forged running statistics, a sentence for each rule, where the model has any."""
+    for e in examinations:
+        if e.forged is not None:
+            attack, accuracy = e.forged
+            untouched = percent(e.untouched)
+            yield f"{e.rule}: {percent(accuracy)} with running statistics forged as by {attack} ({untouched} without)"
 
 
 def _rules(examinations: Sequence[Examination]) -> Table:

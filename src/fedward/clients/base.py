@@ -19,6 +19,8 @@ from ..registry.component import Component
 from .model import Inputs, LocalModel
 
 Poison = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+Prepare = Callable[[Tensor, Tensor], Tensor]
+"""What inputs become before they are trained on, from them and from which samples they are."""
 
 
 class Shard:
@@ -42,6 +44,7 @@ class Shard:
         self.device = device
         self.places = torch.arange(len(labels)) if places is None else places
         self.poison: Poison | None = None
+        self.prepare: Prepare | None = None
         self._of_class: dict[int, Shard] = {}  # shared by copies: samples do not change their class
 
     def __len__(self) -> int:
@@ -51,6 +54,12 @@ class Shard:
         """The same samples, of which every batch goes through ``poison`` before it is trained on."""
         other = copy.copy(self)
         other.poison = poison
+        return other
+
+    def prepared(self, prepare: Prepare) -> Shard:
+        """The same samples, of which every batch goes through ``prepare``, before anybody poisons it."""
+        other = copy.copy(self)
+        other.prepare = prepare
         return other
 
     def part(self, numbers: Tensor) -> Shard:
@@ -66,10 +75,17 @@ class Shard:
             labels = self.labels[self.places.to(self.labels.device)].cpu()
             for c in torch.unique(labels).tolist():
                 self._of_class[c] = self.part((labels == c).nonzero().flatten())
-                self._of_class[c].poison = None
-        if self.poison is None:
+                self._of_class[c].poison = self._of_class[c].prepare = None
+        if self.poison is None and self.prepare is None:
             return self._of_class
-        return {c: part.poisoned(self.poison) for c, part in self._of_class.items()}
+        return {c: self._treated(part) for c, part in self._of_class.items()}
+
+    def _treated(self, part: Shard) -> Shard:
+        """Some of the samples, whose batches become what those of all become."""
+        other = copy.copy(part)
+        other.poison = self.poison
+        other.prepare = self.prepare
+        return other
 
     def take(self, numbers: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """A batch to train on: inputs and labels of the samples with these numbers, of all if None."""
@@ -79,6 +95,8 @@ class Shard:
         if self.device is not None:
             inputs = inputs.to(self.device)
             labels = labels.to(self.device)
+        if self.prepare is not None:
+            inputs = self.prepare(inputs, chosen)
         return (inputs, labels) if self.poison is None else self.poison(inputs, labels)
 
 
@@ -96,6 +114,7 @@ class Task:
         shard: its data.
         context: the round, the seed, and the class of the round if there is one.
         state: what it remembered when it last took part; empty at first.
+        told: what the server says besides its model, as `Client.tell` has it; empty at first.
         buffers: the server's running statistics, (b,), if the model has any.
     """
 
@@ -104,6 +123,7 @@ class Task:
     shard: Shard
     context: Context = field(default_factory=Context)
     state: State = field(default_factory=dict)
+    told: State = field(default_factory=dict)
     buffers: Tensor | None = None
 
     @property
@@ -197,6 +217,21 @@ class Client(Component):
         """The algorithm without its memory: what the server does with data of its own."""
         return self
 
+    def tell(self, told: State, aggregate: Tensor, share: float, round: int) -> State:
+        """What the server says to clients in the next round besides its model, `Task.told`.
+
+        Args:
+            told: what it said in this round.
+            aggregate: of this round's rows, (d,).
+            share: of the clients that answered.
+            round: this one, 0 the first.
+        """
+        return {}
+
+    def label_smoothing(self) -> float:
+        """The share of each label that its loss spreads over all classes."""
+        return 0.0
+
     def epochs_per_round(self, shard: Shard) -> float | None:
         """How many times it goes through its samples in a round, such as 1/20; None where that is not known."""
         return None
@@ -213,6 +248,12 @@ class WithInner(Whole, Client):
 
     def fresh(self) -> Client:
         return self.inner.fresh()
+
+    def tell(self, told: State, aggregate: Tensor, share: float, round: int) -> State:
+        return self.inner.tell(told, aggregate, share, round)
+
+    def label_smoothing(self) -> float:
+        return self.inner.label_smoothing()
 
 
 def batches_per_epoch(batch_size: int, shard: Shard, *, drop_last: bool) -> int:
@@ -233,6 +274,7 @@ def carry_out(algorithm: Client, model: LocalModel, task: Task) -> Answer:
     with model.seeded(task.seed):
         model.load(task.parameters, task.buffers)
         model.train()
+        model.smoothing = algorithm.label_smoothing()
         answer = algorithm.work(model, task)
     if answer.buffers is None and task.buffers is not None:
         answer = replace(answer, buffers=model.read_buffers())

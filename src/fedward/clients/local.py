@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from ..core import Traits
-from ..registry.bounds import Count, Decay, NotNegative, Positive
+from ..registry.bounds import Count, Decay, NotNegative, Positive, Share
 from ..registry.entries import register
+from ..training.schedules import LearningRates, rate
 from .base import Answer, Client, Samples, Shard, Task, batches_per_epoch, share_of
 from .model import LocalModel
 
@@ -27,6 +28,8 @@ class Gradient(Client):
     Args:
         batch_size: samples in a batch, at least 1.
         drop_last: whether a last batch of an epoch that would be short is left out; if not, it is a batch as it is.
+        smoothing: share of each label that is spread over all classes.
+        clip: the gradient's norm at most; any if None.
 
     Raises:
         ValueError: batch_size below 1.
@@ -34,7 +37,12 @@ class Gradient(Client):
 
     batch_size: Count
     drop_last: bool = True
+    smoothing: Share = 0.0
+    clip: Positive | None = None
     declared = Traits(sends="gradient")
+
+    def label_smoothing(self) -> float:
+        return self.smoothing
 
     def epochs_per_round(self, shard: Shard) -> float:
         return share_of(self.batch_size, shard, drop_last=self.drop_last)
@@ -43,7 +51,10 @@ class Gradient(Client):
         return [(task.shard, next(task.batches(self.batch_size, 1, drop_last=self.drop_last)))]
 
     def answer(self, task: Task, gradients: Sequence[Tensor], losses: Sequence[float | Tensor]) -> Answer:
-        return Answer(row=gradients[0], loss=losses[0])
+        row = gradients[0]
+        if self.clip is not None:
+            row.mul_((self.clip / torch.linalg.vector_norm(row)).clamp(max=1))
+        return Answer(row=row, loss=losses[0])
 
 
 @register("local-sgd", paper="McMahan et al. 2017", example={"batch_size": 60})
@@ -63,6 +74,8 @@ class LocalSGD(Client):
         lr, momentum, weight_decay: the optimiser's; momentum is SGD's alone.
         drop_last: as in `Gradient`. PyTorch's loaders keep a short last batch unless told otherwise, and so does much
             published code. A model that normalises over batches cannot train on a batch of a single sample.
+        schedule: of the learning rate, by rounds; it stays if None.
+        smoothing, clip: as in `Gradient`, clip of every step's gradient.
 
     Raises:
         ValueError: parameters out of these bounds, or both epochs and steps.
@@ -76,6 +89,9 @@ class LocalSGD(Client):
     momentum: Decay = 0.0
     weight_decay: NotNegative = 0.0
     drop_last: bool = True
+    schedule: LearningRates | None = None
+    smoothing: Share = 0.0
+    clip: Positive | None = None
     declared = Traits(sends="delta")
 
     def __post_init__(self) -> None:
@@ -90,30 +106,64 @@ class LocalSGD(Client):
             return float(self.epochs or 1)
         return self.steps * share_of(self.batch_size, shard, drop_last=self.drop_last)
 
+    def label_smoothing(self) -> float:
+        return self.smoothing
+
     def work(self, model: LocalModel, task: Task) -> Answer:
         per_epoch = batches_per_epoch(self.batch_size, task.shard, drop_last=self.drop_last)
         count = self.steps or (self.epochs or 1) * per_epoch
-        optimizer = self._optimizer(model)
-        total = torch.zeros((), device=model.device)
-        for places in task.batches(self.batch_size, count, drop_last=self.drop_last):
-            inputs, labels = task.shard.take(places)
-            loss = nn.functional.cross_entropy(model.module(inputs), labels)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]  # missing in torch's stubs
-            optimizer.step()
-            total += loss.detach()
-        optimizer.zero_grad()
-        return Answer(row=_change(model, task.parameters), loss=total / count)
+        optimizer = self._optimizer(model, rate(self.lr, self.schedule, task.context.round))
+        batches = task.batches(self.batch_size, count, drop_last=self.drop_last)
+        total = train(model, task.shard, batches, optimizer, clip=self.clip, correct=self._correction(model, task))
+        return Answer(row=change(model, task.parameters), loss=total / count)
 
-    def _optimizer(self, model: LocalModel) -> torch.optim.Optimizer:
+    def _correction(self, model: LocalModel, task: Task) -> Callable[[], None] | None:
+        """What is done to the gradients of every step; nothing if None."""
+        return None
+
+    def _optimizer(self, model: LocalModel, lr: float) -> torch.optim.Optimizer:
         fused = model.device.type in ("cpu", "cuda")
         if self.optimizer == "sgd":
             return torch.optim.SGD(
-                model.parameters, self.lr, momentum=self.momentum, weight_decay=self.weight_decay, fused=fused
+                model.parameters, lr, momentum=self.momentum, weight_decay=self.weight_decay, fused=fused
             )
         adaptive = torch.optim.Adam if self.optimizer == "adam" else torch.optim.AdamW
-        return adaptive(model.parameters, self.lr, weight_decay=self.weight_decay, fused=fused)
+        return adaptive(model.parameters, lr, weight_decay=self.weight_decay, fused=fused)
 
 
-def _change(model: LocalModel, parameters: Tensor) -> Tensor:
+def train(
+    model: LocalModel,
+    shard: Shard,
+    batches: Iterable[Tensor],
+    optimizer: torch.optim.Optimizer,
+    *,
+    clip: float | None = None,
+    correct: Callable[[], None] | None = None,
+) -> Tensor:
+    """A step for each batch of the shard's samples; the sum of the losses.
+
+    Args:
+        model: trained in place.
+        shard, batches: samples, by their numbers there.
+        optimizer: of the model's parameters.
+        clip: the norm of a step's gradient at most, after its correction.
+        correct: what is done to the gradients of every step.
+    """
+    total = torch.zeros((), device=model.device)
+    for places in batches:
+        loss = model.loss(*shard.take(places))
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # missing in torch's stubs
+        if correct is not None:
+            correct()
+        if clip is not None:
+            nn.utils.clip_grad_norm_(model.parameters, clip)
+        optimizer.step()
+        total += loss.detach()
+    optimizer.zero_grad()
+    return total
+
+
+def change(model: LocalModel, parameters: Tensor) -> Tensor:
+    """How far a model has moved from these parameters: a new (d,) row."""
     return model.read().sub_(parameters)

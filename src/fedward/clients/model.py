@@ -26,6 +26,7 @@ class Inputs(Protocol):
 
 
 BATCH_NORM = ("mean", "robust", "frozen")
+PRECISIONS = ("float32", "bfloat16")
 EVALUATION_BATCH = 1000
 """Samples that are evaluated at a time."""
 
@@ -62,12 +63,27 @@ class LocalModel:
         batch_norm: what becomes of running statistics: "mean" and "robust", they follow a client's batches, and the
             server takes a mean or medians of what clients send; "frozen", they stay as the module has them and
             normalise training too. A mean is not robust: what an accepted client says of its statistics counts.
+        precision: what it trains in: "float32", or "bfloat16" where PyTorch's autocast takes that; parameters,
+            gradients and evaluation are float32 in both.
+
+    Attributes:
+        smoothing: of labels, as the algorithm that works on it has it.
 
     Raises:
-        ValueError: another policy.
+        ValueError: another policy or precision.
     """
 
-    def __init__(self, module: nn.Module, device: torch.device | str = "cpu", batch_norm: str = "mean") -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        device: torch.device | str = "cpu",
+        batch_norm: str = "mean",
+        precision: str = "float32",
+    ) -> None:
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision is one of {', '.join(PRECISIONS)}, got {precision!r}")
+        self.precision = precision
+        self.smoothing = 0.0
         if batch_norm not in BATCH_NORM:
             raise ValueError(f"batch_norm is one of {', '.join(BATCH_NORM)}, got {batch_norm!r}")
         self.device = torch.device(device)
@@ -140,9 +156,18 @@ class LocalModel:
                 if isinstance(part, nn.modules.batchnorm._BatchNorm):
                     part.eval()
 
+    def loss(self, inputs: Tensor, labels: Tensor, reduction: str = "mean") -> Tensor:
+        """The cross-entropy that is trained with, labels smoothed and precision reduced as they are to be."""
+        if self.precision == "float32":
+            logits = self.module(inputs)
+        else:
+            with torch.autocast(self.device.type, torch.bfloat16):
+                logits = self.module(inputs).float()
+        return nn.functional.cross_entropy(logits, labels, reduction=reduction, label_smoothing=self.smoothing)
+
     def gradient(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """The gradient of the cross-entropy, (d,), and the loss; the parameters stay as they are."""
-        loss = nn.functional.cross_entropy(self.module(inputs), labels)
+        loss = self.loss(inputs, labels)
         gradients = torch.autograd.grad(loss, self.parameters)
         return torch.cat([g.reshape(-1) for g in gradients]), loss.detach()
 

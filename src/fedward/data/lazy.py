@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .sources import DataError
+
 __all__ = ["Lazy", "as_sample"]
 
 _TELLING = 64
@@ -28,7 +30,8 @@ class Lazy:
         called: what to call sample i in messages.
 
     Raises:
-        ValueError: there is no sample; later, when a batch is taken, its samples differ in shape or hold NaN.
+        ValueError: there is no sample.
+        DataError: later, when a batch is taken, its samples differ in shape, cannot be read or hold NaN.
     """
 
     device = torch.device("cpu")
@@ -64,9 +67,12 @@ class Lazy:
         return self[torch.linspace(0, len(self) - 1, min(len(self), _TELLING)).long()]
 
     def _one(self, place: int) -> Tensor:
-        sample = as_sample(self._read(place), self._called(place))
+        try:
+            sample = as_sample(self._read(place), self._called(place))
+        except ValueError as error:
+            raise DataError(f"{self._called(place)}: {error}") from error
         if sample.shape != self.shape[1:] or sample.dtype != self.dtype:
-            raise ValueError(
+            raise DataError(
                 f"{self._called(place)} is {_form(sample.shape, sample.dtype)}, {self._called(0)} "
                 f"{_form(self.shape[1:], self.dtype)}: bring all samples to one size and type"
             )

@@ -54,7 +54,7 @@ class IID(Partition):
     def split(self, labels: Tensor, clients: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         """See `Partition.split`."""
         total = check_clients(labels, clients)
-        return cut(torch.randperm(total, generator=generator), clients)
+        return near_equal(torch.randperm(total, generator=generator), clients)
 
 
 @register("s-fraction", paper="Xu et al. 2022", complexity="", example={"s": 0.5})
@@ -93,10 +93,10 @@ class SFraction(Partition):
                 f"data: use at most {total // 3} clients or a larger s"
             )
         order = torch.randperm(total, generator=generator)
-        dealt = cut(order[:even], clients)
+        dealt = near_equal(order[:even], clients)
         rest = order[even:].sort().values
         by_label = rest[labels.cpu()[rest].sort(stable=True).indices]
-        shards = cut(by_label, 2 * clients)
+        shards = near_equal(by_label, 2 * clients)
         pairs = torch.randperm(2 * clients, generator=generator).reshape(clients, 2).tolist()
         return tuple(torch.cat((own, shards[a], shards[b])) for own, (a, b) in zip(dealt, pairs, strict=True))
 
@@ -130,7 +130,7 @@ class Degree(Partition):
         group = (labels.cpu() + moved * others) % classes
         order = torch.randperm(total, generator=generator)
         members = torch.arange(clients).tensor_split(classes)
-        parts = [cut(order[group[order] == g], len(own)) for g, own in enumerate(members)]
+        parts = [near_equal(order[group[order] == g], len(own)) for g, own in enumerate(members)]
         return all_filled(self, [part for group_parts in parts for part in group_parts])
 
 
@@ -207,7 +207,7 @@ class KClasses(Partition):
             samples = (labels.cpu() == c).nonzero().flatten()
             samples = samples[torch.randperm(len(samples), generator=generator)]
             holders = [i for i, classes_held in enumerate(held) if c in classes_held]
-            for i, piece in zip(holders, cut(samples, len(holders)), strict=True):
+            for i, piece in zip(holders, near_equal(samples, len(holders)), strict=True):
                 parts[i].append(piece)
         return all_filled(self, [torch.cat(part) for part in parts])
 
@@ -236,7 +236,7 @@ def check_clients(labels: Tensor, clients: int) -> int:
     return total
 
 
-def cut(order: Tensor, parts: int) -> tuple[Tensor, ...]:
+def near_equal(order: Tensor, parts: int) -> tuple[Tensor, ...]:
     """Near-equal consecutive parts, the first ones one larger."""
     # Cloned: a view would drag the storage of all parts along when one is saved or sent to a process.
     return tuple(part.clone() for part in order.tensor_split(parts))

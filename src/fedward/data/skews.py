@@ -12,7 +12,7 @@ from torch import Tensor
 from ..registry.bounds import AtLeast, Count, Share
 from ..registry.entries import register
 from .dataset import Split
-from .partition import Partition, all_filled, check_clients, cut
+from .partition import Partition, all_filled, check_clients, near_equal
 
 __all__ = ["FeatureSkew", "Natural", "QuantitySkew", "Shards"]
 
@@ -50,7 +50,7 @@ class Natural(Partition):
             raise ValueError(
                 f"natural: samples belong to {len(owners)}, who cannot be {clients} clients: use at most {len(owners)}"
             )
-        groups = cut(torch.randperm(len(owners), generator=generator), clients)
+        groups = near_equal(torch.randperm(len(owners), generator=generator), clients)
         client_of = torch.empty(len(owners), dtype=torch.int64)
         for client, group in enumerate(groups):
             client_of[group] = client
@@ -118,7 +118,7 @@ class Shards(Partition):
             raise ValueError(
                 f"shards: {total} samples make no {count} shards: use at most {total // self.per_client} clients"
             )
-        pieces = cut(labels.cpu().sort(stable=True).indices, count)
+        pieces = near_equal(labels.cpu().sort(stable=True).indices, count)
         dealt = torch.randperm(count, generator=generator).reshape(clients, self.per_client).tolist()
         return tuple(torch.cat([pieces[i] for i in own]) for own in dealt)
 
@@ -161,7 +161,8 @@ class FeatureSkew(Partition):
             even = math.floor(round(self.s * len(own), 6))
             rest = own[even:]
             ordered = rest[feature[rest].sort(stable=True).indices]
-            for client, (random, alike) in enumerate(zip(cut(own[:even], clients), cut(ordered, clients), strict=True)):
+            pieces = zip(near_equal(own[:even], clients), near_equal(ordered, clients), strict=True)
+            for client, (random, alike) in enumerate(pieces):
                 # Which piece is one larger moves on with the class, so that no client has more of them all.
                 parts[(client + number) % clients].append(random)
                 parts[level[client]].append(alike)

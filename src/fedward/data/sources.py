@@ -282,7 +282,7 @@ def _locate(source: Source, path: str | PathLike[str] | None, download: bool) ->
         # Neither a mistyped nor an incomplete folder may quietly give other data than the user's own.
         if not folder.is_dir():
             raise DataError(f"{source.name}: FEDWARD_DATA={root!r} is not a folder. Correct it or unset it.")
-        for place in (folder / source.name, folder):
+        for place in (folder / source.name, folder / source.name.replace("-", "_"), folder):
             looked.append(place)
             told = f"{place} (from FEDWARD_DATA)"
             if found := _found(source, place, told, needed=False, shared=place == folder):
@@ -299,6 +299,17 @@ def _locate(source: Source, path: str | PathLike[str] | None, download: bool) ->
         except OSError as error:
             reason = f"the download failed: {error}"
     raise source.error(f"{source.name}: not in {', '.join(map(str, looked))}; {reason}")
+
+
+def where(source: Source) -> str:
+    """The place on this machine where a data set is found, in words; empty if it is not there, or not whole."""
+    try:
+        files = _locate(source, None, download=False).files
+    except (DataError, OSError):
+        return ""
+    if source.packaged:
+        return "comes with fedward"
+    return str(Path(str(next(iter(files.values())))).parent)
 
 
 def _complete(source: Source, place: Path) -> Found | None:

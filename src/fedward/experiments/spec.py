@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -22,20 +21,16 @@ from ..registry.component import components_within
 from ..registry.entries import catalogue
 from ..registry.naming import unknown
 from ..registry.notation import describe, dotted, parse, recipe
-from ..sim import Dataset, Partition, ServerSGD, Simulation, build_model, federate, load
+from ..sim import Dataset, Partition, Server, Simulation, build_model, federate, load
 from ..sim.cohort import byzantine_ids
 from ..sim.running import Forge
 from .devices import check_device
 from .expected import Answers
+from .servers import SERVER_KEYS, in_keys, server_of
 
 _LONGEST = 160  # bytes of a file name; file systems take 255
 _SAME_RUN = ("rounds", "evaluate_every", "data_path")
 """Keys that do not change what happens in a round. (Other data in another place are told apart by their checksum.)"""
-
-
-# The server's optimiser, where nothing is given.
-_FOR_GRADIENTS: Mapping[str, float] = {"lr": 0.1, "momentum": 0.9, "weight_decay": 5e-4}
-_FOR_DELTAS: Mapping[str, float] = {"lr": 1.0, "momentum": 0.0, "weight_decay": 0.0}
 
 
 class SpecError(MendableError, ValueError):
@@ -53,8 +48,8 @@ class RunSpec(BaseModel):
 
     byzantine is how many clients are, the first ones, or which: (3, 4), in text ``3,4``.
 
-    lr, momentum and weight_decay are the server's: 0.1, 0.9 and 5e-4 where clients send gradients; where they send
-    deltas 1, 0 and 0, which adds the aggregate to the model.
+    lr, momentum and weight_decay are the server's, and may stand in its text as well: of sgd 0.1, 0.9 and 5e-4 where
+    clients send gradients; where they send deltas 1, 0 and 0, which adds the aggregate to the model.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
@@ -72,6 +67,7 @@ class RunSpec(BaseModel):
     rounds: int = Field(1200, ge=1)
     batch_size: int = Field(60, ge=1)
     algorithm: str = "gradient"
+    server: str = "sgd"
     lr: float | None = Field(None, gt=0)
     momentum: float | None = Field(None, ge=0, lt=1)
     weight_decay: float | None = Field(None, ge=0)
@@ -84,6 +80,7 @@ class RunSpec(BaseModel):
     evaluate_every: int = Field(20, ge=1)
     seed: int = Field(0, ge=0)
     device: str = "cpu"
+    precision: Literal["float32", "bfloat16"] = "float32"
 
     @model_validator(mode="before")
     @classmethod
@@ -133,6 +130,7 @@ class RunSpec(BaseModel):
         if self.dropout + self.late >= 1:
             raise ValueError(f"dropout and late together must stay below 1, got {self.dropout} and {self.late}")
         self.make_attack()
+        self.make_server()
         self.make_partition()
         if self.make_algorithm().traits().by_class and self.late:
             raise ValueError(f"{self.algorithm} answers for the class of a round, so no answer can be late: late = 0")
@@ -209,13 +207,10 @@ class RunSpec(BaseModel):
         algorithm: Client = parse(self.algorithm, "client", batch_size=self.batch_size)
         return algorithm
 
-    def make_server(self) -> ServerSGD:
+    def make_server(self) -> Server:
         """The server's optimiser."""
-        usual = _FOR_GRADIENTS
-        if self.make_algorithm().traits().sends == "delta":
-            usual = _FOR_DELTAS
-        given = {key: getattr(self, key) for key in usual if getattr(self, key) is not None}
-        return ServerSGD(**{**usual, **given})
+        keys = {key: getattr(self, key) for key in SERVER_KEYS}
+        return server_of(self.server, keys, deltas=self.make_algorithm().traits().sends == "delta")
 
     def make_partition(self) -> Partition:
         """The partition, written like ``s-fraction:s=0.5``."""
@@ -267,6 +262,7 @@ class RunSpec(BaseModel):
             root_apart=self.root_apart,
             seed=self.seed,
             device=self.device,
+            precision=self.precision,
             threads=threads,
         )
 
@@ -279,7 +275,7 @@ class RunSpec(BaseModel):
         }
         if isinstance(self.byzantine, tuple):
             parts["byzantine"] = _named(self.byzantine)
-        return {**self.model_dump(), **asdict(self.make_server()), **parts}
+        return {**self.model_dump(), **in_keys(self.make_server()), **parts}
 
     def name(self) -> str:
         """A folder name that tells runs apart at a glance: data, rule, attack, seed, and whatever is not the default.
@@ -296,7 +292,9 @@ class RunSpec(BaseModel):
     def _usual(self) -> dict[str, Any]:
         """What the keys are if they are not given, beside this algorithm and this batch size."""
         defaults = {key: field.default for key, field in type(self).model_fields.items()}
-        server = asdict(self.model_copy(update=dict.fromkeys(_FOR_GRADIENTS)).make_server())
+        name = recipe(self.server, "server").entry.name
+        plain = self.model_copy(update={**dict.fromkeys(SERVER_KEYS), "server": name})
+        server = {**in_keys(plain.make_server()), "server": defaults["server"]}
         algorithm = describe(parse(defaults["algorithm"], "client", batch_size=self.batch_size))
         return {**defaults, **server, "algorithm": algorithm}
 

@@ -4,20 +4,23 @@ Honest updates of a real training run are captured; every attack forges rows fro
 rule itself; what the rule makes of it is compared with the honest mean. Then the model is trained under the worst.
 """
 
-from .arsenal import ADAPTIVE, ARSENAL, EVERYTHING, family, label
-from .capture import Captured, capture
+from .arsenal import ADAPTIVE, ALARMS, ARSENAL, EVERYTHING, attacks_on, family, label
+from .capture import Captured, as_examined, capture
 from .examine import examination_steps, examine, examine_all
 from .findings import Examination, RedTeamError, load_examination
 from .play import Finding, play
 
 __all__ = [
     "ADAPTIVE",
+    "ALARMS",
     "ARSENAL",
     "EVERYTHING",
     "Captured",
     "Examination",
     "Finding",
     "RedTeamError",
+    "as_examined",
+    "attacks_on",
     "capture",
     "examination_steps",
     "examine",

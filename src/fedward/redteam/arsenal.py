@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..attacks import Maximise
 from ..attacks.optimised import Deviation
+from ..core import Rule
 from ..registry.entries import name_of
 from ..registry.notation import parse
 
@@ -48,6 +49,25 @@ ADAPTIVE: tuple[str, ...] = (
 """Attacks that are searched against the rule: the three families of the SignGuard code, and four of the field."""
 
 EVERYTHING = (*ARSENAL, *ADAPTIVE)
+
+_BY_ALARM = (
+    "no-attack",
+    "alie",
+    *(f"sign-flip:scale={s}" for s in (1.0, 4.0, 10.0)),
+    # Two kinds of models among the alarming ones: SIREN as printed throws out whoever is silent.
+    "groups:attacks=(sign-flip:scale=4.0 | sign-flip:scale=0.5)",
+    "groups:attacks=(alie | sign-flip:scale=4.0)",
+)
+ALARMS: tuple[str, ...] = (
+    *(f"false-alarms:inner=({inner})" for inner in _BY_ALARM),
+    *(f"silent-alarms:inner=({inner})" for inner in ("alie", "sign-flip:scale=4.0")),
+)
+"""Attacks that lie in what they say, for rules that hear it: alarms without a cause, and silence where there is one."""
+
+
+def attacks_on(rule: Rule) -> tuple[str, ...]:
+    """All that is played against a rule."""
+    return (*EVERYTHING, *ALARMS) if rule.traits().hears_alarms else EVERYTHING
 
 
 def family(text: str) -> str:

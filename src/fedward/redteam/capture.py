@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
 from ..attacks import NoAttack, View
-from ..core import EXAMPLES, Context, Evaluator, Messages
-from ..experiments.spec import RunSpec
+from ..clients import LocalSGD
+from ..core import EXAMPLES, Context, Evaluator, Messages, Plan, State
+from ..experiments.spec import RunSpec, make_spec
+from ..registry.notation import describe
 from ..rules import Mean
+from ..sim import Simulation
 from ..sim.root import BackendEvaluator, root_split
-from ..stack import Updates
+from ..sim.server import ServerSGD
+from ..stack import Layout, Updates
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Normalised:
+    """Running statistics in one round of honest training.
+
+    Attributes:
+        sent: what every client sent, (n, b).
+        before: what the server had, (b,).
+        layout: of them.
+        policy: what the server makes of them, see `running_after`.
+    """
+
+    sent: Tensor
+    before: Tensor
+    layout: Layout
+    policy: str
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -23,12 +46,26 @@ class Captured:
         previous: the server's last step, (d,); None in the first round of all.
         evaluator: the server's data, at the parameters of this round.
         messages: what clients say besides, by their number.
+        normalised: running statistics, where the model has any.
     """
 
     rows: Tensor
     previous: Tensor | None
     evaluator: Evaluator
     messages: Messages = field(default_factory=dict)
+    normalised: Normalised | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Ear(Mean):
+    """The plain mean, which keeps what clients said."""
+
+    heard: dict[Hashable, Any] = field(default_factory=dict)
+
+    def decide(self, updates: Updates, state: State, context: Context) -> Plan:
+        self.heard.clear()
+        self.heard.update(context.messages)
+        return super().decide(updates, state, context)
 
 
 class _Spy(NoAttack):
@@ -42,31 +79,76 @@ class _Spy(NoAttack):
         return view.own
 
 
+def as_examined(spec: RunSpec) -> RunSpec:
+    """The specification that a rule is examined under: where it hears alarms, clients must be such as raise them.
+
+    Without them SIREN is the plain mean. Whatever clients train by stays; who sent gradients trains for an epoch with
+    what was the server's optimiser.
+    """
+    algorithm = spec.make_algorithm()
+    if not spec.make_rule().traits().hears_alarms or algorithm.traits().talks:
+        return spec
+    values = spec.model_dump()
+    inner = describe(algorithm)
+    if algorithm.traits().sends == "gradient" or algorithm.traits().by_class:
+        server = spec.make_server()
+        optimiser = server if isinstance(server, ServerSGD) else ServerSGD(lr=server.lr)
+        inner = describe(
+            LocalSGD(
+                batch_size=spec.batch_size,
+                lr=optimiser.lr,
+                momentum=optimiser.momentum,
+                weight_decay=optimiser.weight_decay,
+            )
+        )
+        values |= {**dict.fromkeys(("lr", "momentum", "weight_decay")), "server": "sgd"}
+    return make_spec({**values, "algorithm": f"siren-client:inner=({inner})"})
+
+
 def capture(spec: RunSpec, warmup: int, rounds: int) -> list[Captured]:
     """Rows of all clients in ``rounds`` successive rounds of honest training with Mean, after ``warmup`` of them.
 
     Raises:
         DataError: data files are missing or damaged.
     """
-    spy = _Spy()
-    simulation = spec.simulation(rule=Mean(), attack=spy)
+    spy, ear = _Spy(), _Ear()
+    simulation = spec.simulation(rule=ear, attack=spy)
     train = simulation.data.dataset.train
     root = root_split(train, min(spec.root, len(train)), Context(seed=spec.seed))
     captured = []
-    parameters = simulation.progress.parameters
+    before = simulation.progress
     for record in simulation.run(warmup + rounds, evaluate_every=warmup + rounds):
         if record.round > warmup:
             evaluator = BackendEvaluator(
                 backend=simulation.backend,
                 clients=simulation.clients,
                 split=root,
-                parameters=parameters,
+                parameters=before.parameters,
                 lr=simulation.server.lr,
                 seed=record.round,
+                buffers=before.buffers,
             )
-            said: Messages = {client: {EXAMPLES: len(shard)} for client, shard in enumerate(simulation.data.shards)}
+            said: Messages = {
+                client: {EXAMPLES: len(shard), **ear.heard.get(client, {})}
+                for client, shard in enumerate(simulation.data.shards)
+            }
             captured.append(
-                Captured(rows=simulation.rows.clone(), previous=spy.previous, evaluator=evaluator, messages=said)
+                Captured(
+                    rows=simulation.rows.clone(),
+                    previous=spy.previous,
+                    evaluator=evaluator,
+                    messages=said,
+                    normalised=_normalised(simulation, before.buffers),
+                )
             )
-        parameters = simulation.progress.parameters
+        before = simulation.progress
     return captured
+
+
+def _normalised(simulation: Simulation, before: Tensor | None) -> Normalised | None:
+    """The running statistics of the round that was just played."""
+    layout = simulation.backend.buffer_layout
+    sent = simulation.statistics
+    if layout is None or sent is None or before is None:
+        return None
+    return Normalised(sent=sent, before=before, layout=layout, policy=simulation.batch_norm)

@@ -13,8 +13,8 @@ from ..experiments.pool import Failed, run_jobs, stop_if_asked
 from ..experiments.spec import RunSpec
 from ..experiments.versions import versions
 from ..registry.notation import describe, parse
-from .arsenal import EVERYTHING, family
-from .capture import capture
+from .arsenal import attacks_on, family
+from .capture import as_examined, capture
 from .findings import NONE, Examination, FindingsFile, results_in
 from .play import play
 
@@ -26,10 +26,12 @@ def examine(
     warmup: int = 20,
     rounds: int = 3,
     worst: int = 3,
-    attacks: Sequence[str] = EVERYTHING,
+    attacks: Sequence[str] | None = None,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> Examination:
     """Examine the rule of a specification: its data, model and clients make the rows, its rounds the short training.
+
+    A rule that hears alarms is examined among clients that raise them (`as_examined`), and by attacks that do.
 
     Every finding is a line of the file as soon as it is there; the same call resumes an unfinished file.
 
@@ -39,14 +41,17 @@ def examine(
         warmup: honest rounds before the rows are captured.
         rounds: successive rounds that are captured; attacks play in all but the first.
         worst: how many kinds of attack the model is trained under.
-        attacks: which, as text.
+        attacks: which, as text; all there are for the rule if None (`attacks_on`).
         on_progress: told what is being done, how much is done, and how much there is in all.
 
     Raises:
         RedTeamError: the file holds an examination with other settings; it is left as it is.
         DataError: data files are missing or damaged.
     """
-    attacks = [describe(parse(text, "attack")) for text in attacks]
+    spec = as_examined(spec)
+    rule = spec.make_rule()
+    wanted = attacks_on(rule) if attacks is None else attacks
+    attacks = [describe(parse(text, "attack")) for text in wanted]
     settings = {**spec.resolved(), "warmup": warmup, "captured": rounds, "worst": worst, "attacks": attacks}
     del settings["attack"]
     found = FindingsFile(file, settings, versions("redteam"))
@@ -61,7 +66,6 @@ def examine(
     if missing:
         tell("honest training")
         captured = capture(spec, warmup, rounds)
-        rule = spec.make_rule()
         for text in missing:
             tell(text)
             finding = play(rule, parse(text, "attack"), captured, byzantine=spec.byzantine, seed=spec.seed)
@@ -71,12 +75,16 @@ def examine(
         if text not in found.trained:
             tell(f"training under {text}")
             found.add_accuracy(text, _accuracy(spec, text))
+    astray = found.examination().astray()
+    if worst and astray is not None and astray.attack not in found.forged:
+        tell(f"training under statistics forged as by {astray.attack}")
+        found.add_forged(astray.attack, _accuracy(spec.model_copy(update={"forge": "statistics"}), astray.attack))
     tell("done")
     return found.examination()
 
 
 def examination_steps(attacks: Sequence[str], worst: int) -> int:
-    """How many results an examination has, settings left aside."""
+    """How many results an examination has; a model with running statistics has one more, which takes as long."""
     kinds = {family(attack) for attack in attacks} - {NONE}
     return len(set(attacks)) + min(worst, len(kinds)) + 1
 
@@ -87,7 +95,7 @@ def examine_all(
     warmup: int = 20,
     rounds: int = 3,
     worst: int = 3,
-    attacks: Sequence[str] = EVERYTHING,
+    attacks: Sequence[str] | None = None,
     workers: int | None = None,
     on_progress: Callable[[Mapping[Path, int]], None] | None = None,
 ) -> dict[Path, Examination | Failed]:

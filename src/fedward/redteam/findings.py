@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..experiments.spec import RunSpec
 from ..experiments.store import Versions, lines_in, write_whole
 from ..failures import MendableError
 from ..sim.forms import FormError, read_back, written
@@ -22,6 +23,7 @@ FORMAT = 1
 NONE = "no-attack"
 
 _TRAINED = "trained under"
+_STATISTICS = "statistics forged as by"
 _VERSIONS = "versions"
 
 
@@ -37,6 +39,8 @@ class Examination:
         settings: the training that it was examined on.
         findings: one for each attack and strength, in the order played.
         untouched: accuracy of the short training run without attack.
+        forged: accuracy of a short training run in which byzantine clients send honest rows and forge their running
+            statistics as this attack would; None where none was made.
         versions: what made them, first to last; more than one where the examination was resumed by other code, None
             where a file does not say.
     """
@@ -44,6 +48,7 @@ class Examination:
     settings: Mapping[str, Any]
     findings: tuple[Finding, ...]
     untouched: float | None
+    forged: tuple[str, float] | None = None
     versions: tuple[Versions | None, ...] = ()
 
     @property
@@ -69,11 +74,17 @@ class Examination:
             worst.setdefault(family(finding.attack), finding)
         return list(worst.items())
 
+    def astray(self) -> Finding | None:
+        """The attack that led running statistics farthest from the honest ones; None of a model without any."""
+        found = [f for f in self.findings if f.statistics is not None and f.attack != NONE]
+        return max(found, key=lambda f: f.statistics or 0.0, default=None)
+
     def to_json(self) -> dict[str, Any]:
         """As JSON has it."""
         return {
             "settings": dict(self.settings),
             "untouched": self.untouched,
+            "forged": None if self.forged is None else list(self.forged),
             "versions": list(self.versions),
             "findings": [written(finding) for finding in self.findings],
         }
@@ -128,7 +139,7 @@ class FindingsFile:
         head = {"format": FORMAT, "settings": self._settings, _VERSIONS: versions}
         text = file.read_text(encoding="utf-8") if file.exists() else ""
         lines = list(_lines(text, str(file))) or [head]
-        if any(lines[0].get(key) != head[key] for key in ("format", "settings")):
+        if lines[0].get("format") != FORMAT or _whole(lines[0].get("settings", {})) != self._settings:
             raise self._refusal(lines)
         self._results = _Results(lines, str(file))
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -147,6 +158,15 @@ class FindingsFile:
     def add(self, finding: Finding) -> None:
         """Keep what an attack did."""
         self._append(written(finding))
+
+    @property
+    def forged(self) -> Mapping[str, float]:
+        """Accuracies of short training runs with forged statistics by attack."""
+        return self._results.forged
+
+    def add_forged(self, attack: str, accuracy: float) -> None:
+        """Keep the accuracy of a short training run with forged statistics."""
+        self._append({_STATISTICS: attack, "accuracy": accuracy})
 
     def add_accuracy(self, attack: str, accuracy: float) -> None:
         """Keep the accuracy of a short training run."""
@@ -167,7 +187,7 @@ class FindingsFile:
             self._results.add(each)
 
     def _refusal(self, lines: Sequence[Mapping[str, Any]]) -> RedTeamError:
-        other = lines[0].get("settings", {})
+        other = _whole(lines[0].get("settings", {}))
         differ = [key for key in {**other, **self._settings} if other.get(key) != self._settings.get(key)]
         return RedTeamError(
             f"{self._file} holds an examination with another {', '.join(differ) or 'format'}; choose another folder, "
@@ -183,6 +203,7 @@ class _Results:
         self.made_by: list[Versions | None] = [lines[0].get(_VERSIONS)]
         self.findings: dict[str, Finding] = {}
         self.trained: dict[str, float] = {}
+        self.forged: dict[str, float] = {}
         for line in lines[1:]:
             self.add(line)
 
@@ -193,6 +214,9 @@ class _Results:
             return
         if _TRAINED in line:
             self.trained[line[_TRAINED]] = line["accuracy"]
+            return
+        if _STATISTICS in line:
+            self.forged[line[_STATISTICS]] = line["accuracy"]
             return
         try:
             finding = read_back(Finding, line)
@@ -207,8 +231,14 @@ class _Results:
             settings=settings,
             findings=tuple(found),
             untouched=self.trained.get(NONE),
+            forged=next(iter(self.forged.items()), None),
             versions=tuple(self.made_by),
         )
+
+
+def _whole(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with the keys that came later at their defaults, which change nothing."""
+    return {**{key: field.default for key, field in RunSpec.model_fields.items() if key != "attack"}, **settings}
 
 
 def _text(line: Mapping[str, Any]) -> str:

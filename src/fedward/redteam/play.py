@@ -15,8 +15,12 @@ from ..attacks import Attack, View
 from ..core import Context, Rule, Skipped, State, Step, decision, neutral, step_or_skip
 from ..registry.notation import describe
 from ..sim.cohort import byzantine_ids
+from ..sim.record import mean_of_known
+from ..sim.running import Statistics, Vote, forged_statistics, mean_buffers, running_after
 from ..stack import Dense, Updates, materialise
-from .capture import Captured
+from ..stack.buffers import EPS
+from ..stack.layout import is_variance, variance_beside
+from .capture import Captured, Normalised
 
 _MOST = 1e300  # what is beyond is as bad, and JSON has no infinity
 
@@ -34,6 +38,9 @@ class Finding:
         honest_accepted: share of the honest ones.
         refused: rounds in which the rule had too few finite rows, or raised; the server stays where it is.
         accuracy: after a short training run under the attack, where one was made.
+        statistics: how far the server's running statistics end from the honest clients' mean if they are forged beside
+            the rows: root mean square over entries, in standard deviations of the layer for means, in variances for
+            variances. None of a model without any.
     """
 
     attack: str
@@ -43,6 +50,7 @@ class Finding:
     honest_accepted: float
     refused: int = 0
     accuracy: float | None = None
+    statistics: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +62,7 @@ class _Round:
     byzantine_accepted: float
     honest_accepted: float
     refused: bool
+    statistics: float | None = None
 
 
 @neutral()
@@ -62,8 +71,9 @@ def play(
 ) -> Finding:
     """One attack against one rule, over the captured rounds, with the memory of both.
 
-    ``byzantine`` is how many clients are, the first ones, or which. In the first of several rounds they behave, so
-    that a rule with memory has one to compare with; it does not count.
+    ``byzantine`` is how many clients are, the first ones, or which. In the first of several rounds they behave, in what
+    they say too, so that a rule with memory has one to compare with; it does not count. A defence that is switched on
+    late is played against from then on.
 
     Raises:
         ValueError: no captured round, or the attack cannot be played among these clients.
@@ -83,8 +93,13 @@ def play(
         others = [client for client in range(stack.n) if client not in members]
         honest = stack.take(torch.tensor(others))
         rows = now.rows.clone()
-        context = Context(number, seed)
-        within = replace(context, messages=now.messages, evaluator=now.evaluator).fold("rule")
+        normalised = now.normalised
+        sent = None if normalised is None else normalised.sent.clone()
+        context = Context(rule.traits().starts + number, seed)
+        said = dict(now.messages)
+        if attacks:
+            said |= {liar: attack.say(said.get(liar, {}), context.fold("attack")) for liar in liars}
+        within = replace(context, messages=said, evaluator=now.evaluator).fold("rule")
         if attacks:
             view = View(
                 honest=honest,
@@ -94,12 +109,19 @@ def play(
                 previous=now.previous,
                 state=attack_state,
             )
-            rows[liars] = materialise(attack.forged(view)).to(rows.dtype)
+            forged = attack.forged(view)
+            if normalised is not None and sent is not None and liars:
+                known = Statistics.of(view, list(sent[others]), list(sent[liars]), normalised.before)
+                sent[liars] = forged_statistics(attack, view, forged, known)
+            rows[liars] = materialise(forged).to(rows.dtype)
             attack_state = attack.advance(view, rows[liars])
         done = step_or_skip(rule, Dense(rows), rule_state, within)
         rule_state = done.state
         if attacks:
-            played.append(_compared(done, honest, liars=liars, others=others))
+            compared = _compared(done, honest, liars=liars, others=others)
+            if normalised is not None and sent is not None:
+                compared = replace(compared, statistics=_strayed(done, rule, sent, normalised, others))
+            played.append(compared)
     return Finding(
         attack=describe(attack),
         kappa=fmean(r.kappa for r in played),
@@ -107,7 +129,27 @@ def play(
         byzantine_accepted=fmean(r.byzantine_accepted for r in played),
         honest_accepted=fmean(r.honest_accepted for r in played),
         refused=sum(r.refused for r in played),
+        statistics=mean_of_known(r.statistics for r in played),
     )
+
+
+def _strayed(done: Step | Skipped, rule: Rule, sent: Tensor, normalised: Normalised, others: Sequence[int]) -> float:
+    """How far the server's running statistics end from the honest clients' mean; see `Finding`."""
+    after = normalised.before
+    if isinstance(done, Step):
+        each = zip(sent, done.result.accepted.tolist(), strict=True)
+        came = [Vote(client=k, buffers=row, accepted=ok) for k, (row, ok) in enumerate(each)]
+        after = running_after(normalised.policy, normalised.layout, came, normalised.before, rule)
+    honest = mean_buffers(normalised.layout, list(normalised.sent[list(others)]), normalised.before).double()
+    scale = torch.ones_like(honest)
+    slices = dict(normalised.layout.slices())
+    for name, columns in slices.items():
+        beside = variance_beside(name)
+        if is_variance(name):
+            scale[columns] = honest[columns] + EPS
+        elif beside in slices:
+            scale[columns] = (honest[slices[beside]] + EPS).sqrt()
+    return min(float(((after.double() - honest) / scale).square().mean().sqrt()), _MOST)
 
 
 def _compared(done: Step | Skipped, honest: Updates, *, liars: list[int], others: list[int]) -> _Round:

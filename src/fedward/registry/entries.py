@@ -1,6 +1,7 @@
 """The catalogue: whatever has a name, by name.
 
-That are rules, mixers, attacks, client algorithms, data sets, partitions, models and the server's optimisers. What is
+That are rules, mixers, attacks, client algorithms, data sets, partitions, models, the server's optimisers and schedules
+of learning rates. What is
 registered is found by the command line, the configuration files, the conformance suite and the documentation tables
 without further ado. Names are compared without hyphens and case, so "signguard" is "sign-guard".
 """
@@ -22,9 +23,9 @@ from .traits import Traits
 
 M = TypeVar("M", bound=Callable[..., Any])
 
-KINDS = ("rule", "mixer", "attack", "client", "data set", "partition", "model", "server")
+KINDS = ("rule", "mixer", "attack", "client", "data set", "partition", "model", "server", "schedule")
 """What can have a name."""
-_DERIVED = ("rule", "mixer", "attack", "client", "server")
+_DERIVED = ("rule", "mixer", "attack", "client", "server", "schedule")
 """Kinds that are classes derived from fedward's own; the others may be any class or function."""
 
 
@@ -157,7 +158,7 @@ _ENTRIES: dict[str, Entry] = {}
 _ALIASES: dict[str, Entry] = {}
 """What aliases find; in no list, since each is in the line of what it is short for."""
 _PACKAGE = __name__.partition(".")[0]
-_PACKAGED = ("rules", "mixers", "attacks", "clients", "data", "models", "sim.server")
+_PACKAGED = ("rules", "mixers", "attacks", "training", "clients", "data", "models", "sim")
 
 
 def _entries() -> dict[str, Entry]:

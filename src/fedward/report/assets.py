@@ -61,6 +61,7 @@ button:hover { background: #f4f5f7; }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 @media (max-width: 860px) { main { padding: 24px 16px 56px; } .body { padding: 2px 10px 12px; }
   th, td { padding: 6px 8px; } }
+@media (max-width: 520px) { .modebar-container { display: none; } }  /* it would lie on the legend */
 @media print { button { display: none; } details.run { border: 0; } }
 """
 

@@ -130,12 +130,12 @@ def clients_by_round(run: RunData) -> Figure:
         "clients": cells.clients,
         "honest": honest,
     }
-    return {"data": [trace], "layout": _layout(cells, honest), "cells": packed}
+    return {"data": [trace], "layout": map_layout(cells.clients, cells.edges, honest), "cells": packed}
 
 
-def _layout(cells: ClientMap, honest: int) -> dict[str, Any]:
-    """Axes, and beside them which rows are honest and which are byzantine."""
-    rows = len(cells.clients)
+def map_layout(clients: Sequence[int], edges: Sequence[float], honest: int) -> dict[str, Any]:
+    """Axes of a map of clients by rounds, and beside them which rows are honest and which are byzantine."""
+    rows = len(clients)
     byzantine = rows - honest
     inner = min(620, max(150, rows * 11))  # pixels
     ticks = _ticks(rows, honest, inner)
@@ -143,12 +143,12 @@ def _layout(cells: ClientMap, honest: int) -> dict[str, Any]:
         inner + 86,
         hovermode="closest",
         margin=margins(34, 52, right=104),
-        xaxis=base_axis("round", range=[cells.edges[0], cells.edges[-1]], showgrid=False),
+        xaxis=base_axis("round", range=[edges[0], edges[-1]], showgrid=False),
         yaxis=base_axis(
             "client",
             range=[rows - 0.5, -0.5],
             tickvals=ticks,
-            ticktext=[str(cells.clients[tick]) for tick in ticks],
+            ticktext=[str(clients[tick]) for tick in ticks],
             tickfont={"size": 10},
             showgrid=False,
         ),

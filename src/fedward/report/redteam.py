@@ -131,6 +131,8 @@ def _words(found: Mapping[str, Finding], kinds: Sequence[str]) -> list[str]:
 def _section(number: int, e: Examination, alone: bool) -> str:
     worst = e.worst()
     head = ["Attack", "Worst strength", "Kappa", "Progress", "Byzantine<br>accepted", "Honest<br>accepted", "Accuracy"]
+    normalised = e.astray() is not None
+    head += ["Statistics"] if normalised else []
     rows = [
         [
             escape(kind),
@@ -140,6 +142,7 @@ def _section(number: int, e: Examination, alone: bool) -> str:
             per_cent(f.byzantine_accepted, 0),
             per_cent(f.honest_accepted, 0),
             per_cent(f.accuracy, 1),
+            *([NONE if f.statistics is None else _number(f.statistics)] if normalised else []),
         ]
         for kind, f in worst
     ]
@@ -149,8 +152,24 @@ def _section(number: int, e: Examination, alone: bool) -> str:
         f'<span class="facts">worst: {escape(label(most.attack))}, kappa {_number(most.kappa)}</span></summary>\n'
         f'<div class="body">\n{_dots(number, e)}{table(head, rows, 2, "wide")}<p class="caption">{_EXPLAINED} '
         "Accuracy is that after a short training run, where one was made; without attack it is "
-        f"{per_cent(e.untouched, 1)}.</p>\n</div></details>\n"
+        f"{per_cent(e.untouched, 1)}.{_statistics(e)}</p>\n</div></details>\n"
     )
+
+
+def _statistics(e: Examination) -> str:
+    """What came of forged running statistics, where the model has any."""
+    astray = e.astray()
+    if astray is None:
+        return ""
+    told = (
+        " Statistics is how far the server's running statistics end from the honest clients' mean if they are forged "
+        f"beside the rows, in standard deviations of their layers; the farthest, {_number(astray.statistics or 0.0)}, "
+        f"is by {escape(label(astray.attack))}."
+    )
+    if e.forged is None:
+        return told
+    attack, accuracy = e.forged
+    return f"{told} Honest rows with statistics that {escape(label(attack))} forged: {per_cent(accuracy, 1)}."
 
 
 def _strength(finding: Finding) -> str:

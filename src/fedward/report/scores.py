@@ -6,12 +6,17 @@ from collections import Counter
 from html import escape
 from statistics import fmean
 
+from ..core import BEYOND
+from .clientmap import map_layout, order_of
 from .runs import RunData
 from .series import Figure, step_of
-from .style import BYZANTINE, HONEST, base_axis, base_layout, safe_text
+from .style import ABSENT, BYZANTINE, HONEST, base_axis, base_layout, safe_text
 
 MAX_CLIENTS = 200
-"""Clients that are drawn at most, the byzantine ones first."""
+"""Clients that have a line at most, the byzantine ones first."""
+MAX_CELLS = 40_000
+"""Cells of a map at most; rounds are left out beyond it."""
+_LIGHT, _DARK = "#eef3f8", "#0b3d66"
 
 
 def score_names(run: RunData) -> list[str]:
@@ -54,6 +59,28 @@ def score(run: RunData, name: str) -> Figure:
     return {"data": data, "layout": layout}
 
 
+def score_map(run: RunData, name: str) -> Figure:
+    """One score as a map, a row a client, the byzantine ones at the bottom: no client hides behind another."""
+    clients = order_of(run)
+    step = max(1, -(-run.rounds * len(clients) // MAX_CELLS))
+    shown = run.records[::step]
+    edges = [*(record.round - 0.5 for record in shown), shown[-1].round + step - 0.5]
+    trace = {
+        "type": "heatmap",
+        "x": edges,
+        "y": list(range(len(clients))),
+        "z": [_last_known(run, name, client)[::step] for client in clients],
+        "text": [[f"client {client}"] * len(shown) for client in clients],
+        "colorscale": [[0, _LIGHT], [1, _DARK]],
+        "hoverongaps": False,
+        "hovertemplate": "%{text}: %{z}<extra></extra>",
+        "colorbar": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "len": 0.5}
+        | {"thickness": 8, "tickfont": {"size": 10}, "nticks": 5},
+    }
+    layout = map_layout(clients, edges, len(clients) - len(run.byzantine_ids))
+    return {"data": [trace], "layout": layout | {"plot_bgcolor": ABSENT}}
+
+
 def range_in_words(run: RunData, name: str) -> str:
     """One sentence: between what numbers a score was over all rounds, on each side."""
     byzantine = set(run.byzantine_ids)
@@ -84,6 +111,6 @@ def _last_known(run: RunData, name: str, client: int) -> list[float | None]:
 
 def decisions(run: RunData) -> str:
     """One sentence of HTML: in how many rounds the rule decided how; nothing if it has only one way."""
-    counts = Counter(record.note for record in run.records if record.note)
+    counts = Counter(record.note for record in run.records if record.note and record.note != BEYOND)
     told = ", ".join(f"{escape(note)} {count:,}" for note, count in counts.most_common())
     return f"Rounds by the way they were decided: {told}." if told else ""

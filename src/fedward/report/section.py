@@ -107,6 +107,9 @@ def _scores(run: RunData, name: str) -> str:
             f"{title} of each client after each round, byzantine clients dashed. {scores.range_in_words(run, score)}"
         )
         parts.append(f"<h3>{title}</h3>\n" + figure(f"{name}-score-{number}", scores.score(run, score), caption, title))
+        caption = "The same, a row a client and a column a round, so that equal lines do not hide each other."
+        drawn = scores.score_map(run, score)
+        parts.append(figure(f"{name}-score-{number}-map", drawn, caption, f"{title} of every client by round"))
     return "".join(parts)
 
 

@@ -133,6 +133,7 @@ class SIREN(Rule[_Books]):
         root_data=True,
         by_client=True,
         recorded=(_COUNT,),
+        hears_alarms=True,
     )
 
     def __post_init__(self) -> None:

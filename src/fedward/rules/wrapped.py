@@ -47,8 +47,9 @@ class Delayed(Wrapped):
         return (Mean(), self.base)
 
     def traits(self) -> Traits:
+        traits = super().traits()
         # Before the start the mean accepts everybody.
-        return replace(super().traits(), selects=self.base.traits().selects)
+        return replace(traits, starts=max(traits.starts, self.start), selects=self.base.traits().selects)
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         return self._now(context).statistics(state, context)

@@ -16,11 +16,12 @@ from ..data import (
     load,
 )
 from ..models import MODELS, SignGuardCNN, build_model
+from .adaptive import FedAdagrad, FedAdam, FedAvgM, FedYogi
 from .backends import Backend, Loop
 from .checkpoint import CheckpointError
 from .engine import Simulation
 from .record import Record
-from .server import ServerSGD
+from .server import Server, ServerSGD
 
 __all__ = [
     "IID",
@@ -32,12 +33,17 @@ __all__ = [
     "Dataset",
     "Degree",
     "Dirichlet",
+    "FedAdagrad",
+    "FedAdam",
+    "FedAvgM",
+    "FedYogi",
     "FederatedData",
     "KClasses",
     "Loop",
     "Partition",
     "Record",
     "SFraction",
+    "Server",
     "ServerSGD",
     "SignGuardCNN",
     "Simulation",

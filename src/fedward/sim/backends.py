@@ -43,8 +43,14 @@ class Backend(Protocol):
 class Loop:
     """One client after another, on one copy of the model."""
 
-    def __init__(self, model: nn.Module, device: torch.device | str = "cpu", batch_norm: str = "mean") -> None:
-        self.local = LocalModel(model, device, batch_norm)
+    def __init__(
+        self,
+        model: nn.Module,
+        device: torch.device | str = "cpu",
+        batch_norm: str = "mean",
+        precision: str = "float32",
+    ) -> None:
+        self.local = LocalModel(model, device, batch_norm, precision)
         self.layout = self.local.layout
         self.buffer_layout = self.local.buffer_layout
         self.description = " ".join(repr(model).split())

@@ -265,6 +265,7 @@ class Cohort:
             shard=shard,
             context=replace(drawn.context, evaluator=None),
             state=now.client_states.get(client, {}),
+            told=now.told,
             buffers=now.buffers,
         )
 

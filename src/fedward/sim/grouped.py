@@ -57,7 +57,7 @@ class GroupedGradients:
         count, size = len(batches), len(batches[0][1])
         inputs, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
         with self._watched() as calls:
-            losses = nn.functional.cross_entropy(self.local.module(inputs), labels, reduction="none")
+            losses = self.local.loss(inputs, labels, reduction="none")
         calls.sort(key=lambda call: self._layers.index(call[0]))
         if [layer for layer, _, _ in calls] != self._layers:
             raise UngroupableError("a layer is used more than once, or not at all")
@@ -89,5 +89,7 @@ class GroupedGradients:
         write: Callable[..., None] = WRITERS[type(layer)]
         parameters: list[Any] = [getattr(layer, name, None) for name in ("weight", "bias")]
         for row, given, gradient in zip(out, inputs, gradients, strict=True):
+            if given.is_floating_point():
+                given = given.to(gradient.dtype)  # as the layer itself takes it, where precision is reduced
             written = [row[self._places[id(p)]].view_as(p) if id(p) in self._places else None for p in parameters]
             write(layer, given, gradient, *written)

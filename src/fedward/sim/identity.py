@@ -14,7 +14,6 @@ from ..data.dataset import FederatedData, Split
 from ..data.lazy import Lazy
 from ..registry.component import Component
 from .backends import Loop
-from .server import ServerSGD
 
 UNCOUNTED = frozenset({"threads"})
 """Arguments of a simulation that change nothing in its results."""
@@ -47,7 +46,7 @@ def _(value: bool | int | float | str | None) -> Any:
 
 
 @identified.register
-def _(value: Component | ServerSGD) -> str:
+def _(value: Component) -> str:
     return repr(value)
 
 

@@ -31,10 +31,12 @@ def why_not(layer: nn.Module) -> str:
 
 def _linear(layer: nn.Linear, inputs: Tensor, gradient: Tensor, weight: _Written, bias: _Written) -> None:
     inputs, gradient = inputs.flatten(0, -2), gradient.flatten(0, -2)
-    if weight is not None:
+    if weight is not None and weight.dtype == gradient.dtype:
         torch.mm(gradient.T, inputs, out=weight)
+    elif weight is not None:
+        weight.copy_(gradient.T @ inputs)
     if bias is not None:
-        torch.sum(gradient, 0, out=bias)
+        torch.sum(gradient, 0, dtype=bias.dtype, out=bias)
 
 
 def _convolution(layer: Any, inputs: Tensor, gradient: Tensor, weight: _Written, bias: _Written) -> None:
@@ -42,7 +44,7 @@ def _convolution(layer: Any, inputs: Tensor, gradient: Tensor, weight: _Written,
     where = (layer.stride, layer.padding, layer.dilation, False, [0] * len(layer.stride), layer.groups)
     wanted = [False, weight is not None, bias is not None]
     backward: Callable[..., tuple[Tensor, Tensor, Tensor]] = torch.ops.aten.convolution_backward
-    _, of_weight, of_bias = backward(gradient, inputs, layer.weight, sizes, *where, wanted)
+    _, of_weight, of_bias = backward(gradient, inputs, layer.weight.to(gradient.dtype), sizes, *where, wanted)
     if weight is not None:
         weight.copy_(of_weight)
     if bias is not None:
@@ -60,18 +62,18 @@ def _group_norm(layer: nn.GroupNorm, inputs: Tensor, gradient: Tensor, weight: _
     others = [axis for axis in range(inputs.ndim) if axis != 1]
     if weight is not None:
         normalised = nn.functional.group_norm(inputs, layer.num_groups, eps=layer.eps)
-        torch.sum(gradient * normalised, others, out=weight)
+        torch.sum(gradient * normalised, others, dtype=weight.dtype, out=weight)
     if bias is not None:
-        torch.sum(gradient, others, out=bias)
+        torch.sum(gradient, others, dtype=bias.dtype, out=bias)
 
 
 def _layer_norm(layer: nn.LayerNorm, inputs: Tensor, gradient: Tensor, weight: _Written, bias: _Written) -> None:
     others = list(range(inputs.ndim - len(layer.normalized_shape)))
     if weight is not None:
         normalised = nn.functional.layer_norm(inputs, layer.normalized_shape, eps=layer.eps)
-        torch.sum(gradient * normalised, others, out=weight)
+        torch.sum(gradient * normalised, others, dtype=weight.dtype, out=weight)
     if bias is not None:
-        torch.sum(gradient, others, out=bias)
+        torch.sum(gradient, others, dtype=bias.dtype, out=bias)
 
 
 WRITERS: Mapping[type[nn.Module], Callable[..., None]] = {

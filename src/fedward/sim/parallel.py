@@ -31,7 +31,7 @@ R = TypeVar("R")
 
 _SAMPLES = {"cpu": 300, "cuda": 1 << 14}  # in a pass: activations that stay in cache, or that keep a GPU busy
 _SCRATCH = 1 << 26  # entries of gradients that are not written to where they are sent from
-_TOLERANCE = 1e-3
+_TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2}  # of two gradients that are to be the same, by precision
 
 
 class Parallel(Loop):
@@ -43,7 +43,7 @@ class Parallel(Loop):
     threads share, have one client work at a time.
 
     Args:
-        model, device, batch_norm: as in `LocalModel`.
+        model, device, batch_norm, precision: as in `LocalModel`.
         threads: at most so many clients at once; as many as PyTorch has threads if None. One on other devices.
 
     Attributes:
@@ -61,8 +61,9 @@ class Parallel(Loop):
         device: torch.device | str = "cpu",
         batch_norm: str = "mean",
         threads: int | None = None,
+        precision: str = "float32",
     ) -> None:
-        super().__init__(model, device, batch_norm)
+        super().__init__(model, device, batch_norm, precision)
         if threads is not None and threads < 1:
             raise ValueError(f"threads >= 1 is needed, got {threads}")
         on_cpu = self.local.device.type == "cpu"
@@ -71,13 +72,14 @@ class Parallel(Loop):
         self.together: bool | None = None
         self.apart: str | None = None
         self.samples_at_once = _SAMPLES["cpu" if on_cpu else "cuda"]
-        workers = [self.local] + [LocalModel(model, device, batch_norm) for _ in range(self.threads - 1)]
+        self._workers = [self.local]
+        self._workers += [LocalModel(model, device, batch_norm, precision) for _ in range(self.threads - 1)]
         self._idle: SimpleQueue[LocalModel] = SimpleQueue()
-        for worker in workers:
+        for worker in self._workers:
             worker.shares_generator = self._one_by_one
             self._idle.put(worker)
         try:
-            self._passes = {id(worker): GroupedGradients(worker) for worker in workers}
+            self._passes = {id(worker): GroupedGradients(worker) for worker in self._workers}
         except UngroupableError as error:
             self._passes = {}
             self._work_apart(str(error))
@@ -86,6 +88,8 @@ class Parallel(Loop):
         if self.together is not False and len(tasks) > 1:
             asked = [algorithm.asks(task) for task in tasks]
             batches = [list(of_task) for of_task in asked if of_task]
+            for worker in self._workers:
+                worker.smoothing = algorithm.label_smoothing()
             if len(batches) == len(tasks) and self._can_share(tasks, batches):
                 return fill(out, self._shared(algorithm, tasks, batches, out))
         if not self._one_by_one:
@@ -155,8 +159,9 @@ class Parallel(Loop):
                 self.local.train()
                 alone.append(self.local.gradient(*shard.take(numbers))[0].nan_to_num())
         expected = torch.stack(alone)
+        tolerance = _TOLERANCE[self.local.precision]
         agree = torch.allclose(
-            shared.nan_to_num(), expected, rtol=_TOLERANCE, atol=_TOLERANCE * float(expected.abs().max())
+            shared.nan_to_num(), expected, rtol=tolerance, atol=tolerance * float(expected.abs().max())
         )
         if not agree:
             self._work_apart("the model does not make the same of two batches at once as it does of two batches")

@@ -7,7 +7,7 @@ not small is in one place alone, the cohort's inbox; after rows were collected, 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -24,8 +24,8 @@ from .cohort import Arrivals, Cohort, Drawn
 from .progress import Progress
 from .record import Shares
 from .root import BackendEvaluator
-from .running import Forge, Statistics, forged_statistics, mean_buffers, robust_buffers
-from .server import ServerSGD
+from .running import Forge, Statistics, Vote, forged_statistics, running_after
+from .server import Server
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -58,6 +58,8 @@ class Stepped:
     parameters: Tensor
     velocity: Tensor | None
     buffers: Tensor | None
+    server_state: State = field(default_factory=dict)
+    told: State = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -84,7 +86,7 @@ class Phases:
     cohort: Cohort
     rule: Rule
     attack: Attack
-    server: ServerSGD
+    server: Server
     root: Split | None
     seed: int
     batch_norm: str = "mean"
@@ -141,7 +143,7 @@ class Phases:
             clients=self.clients,
             split=self.root,
             parameters=now.parameters,
-            lr=self.server.lr,
+            lr=self.server.rate(now.round),
             seed=Context(now.round, self.seed).draw_seed("model of the server"),
             buffers=now.buffers,
         )
@@ -225,26 +227,28 @@ class Phases:
         """The server's step along the aggregate."""
         output = judged.result.output
         gradient = -output if self.clients.traits().sends == "delta" else output
-        parameters, velocity = self.server.step(now.parameters, gradient, now.velocity)
+        moved = self.server.move(now.parameters, gradient, now.velocity, now.server_state, now.round)
         accepted = judged.result.accepted.tolist()
-        return Stepped(parameters=parameters, velocity=velocity, buffers=self._running(arrivals, accepted, now.buffers))
+        share = len(set(arrivals.clients)) / len(self.cohort.shards)
+        return Stepped(
+            parameters=moved.parameters,
+            velocity=moved.velocity,
+            server_state=moved.state,
+            told=self.clients.tell(now.told, output, share, now.round),
+            buffers=self._running(arrivals, accepted, now.buffers),
+        )
 
     def _running(self, arrivals: Arrivals, accepted: Sequence[bool], before: Tensor | None) -> Tensor | None:
         """The server's running statistics after a round."""
         layout = self.backend.buffer_layout
-        if layout is None or before is None or self.batch_norm == "frozen":
+        if layout is None or before is None:
             return before
-        if self.batch_norm == "mean":
-            each = zip(arrivals.each, accepted, strict=True)
-            return mean_buffers(layout, [a.buffers for a, ok in each if ok and a.buffers is not None], before)
-        # Rows that are like the others' say nothing of the statistics beside them, and a rule that accepts few could
-        # accept liars alone: so everybody votes, once. Rules with data of their own expect no honest majority.
-        all_vote = not self.rule.traits().root_data
-        votes: dict[int, Tensor] = {}
-        for arrival, ok in zip(arrivals.each, accepted, strict=True):
-            if arrival.buffers is not None and (ok or all_vote):
-                votes.setdefault(arrival.client, arrival.buffers)
-        return robust_buffers(layout, list(votes.values()), before)
+        sent = [
+            Vote(client=arrival.client, buffers=arrival.buffers, accepted=ok)
+            for arrival, ok in zip(arrivals.each, accepted, strict=True)
+            if arrival.buffers is not None
+        ]
+        return running_after(self.batch_norm, layout, sent, before, self.rule)
 
     # --- evaluated ------------------------------------------------------------------------------------------
 

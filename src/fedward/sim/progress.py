@@ -21,6 +21,10 @@ class Progress:
     round: int
     parameters: Tensor
     velocity: Tensor | None = None
+    server_state: State = field(default_factory=dict)
+    """What the server's optimiser remembers besides its last direction."""
+    told: State = field(default_factory=dict)
+    """What the server tells clients besides its model."""
     buffers: Tensor | None = None
     rule_state: State = field(default_factory=dict)
     attack_state: State = field(default_factory=dict)
@@ -35,6 +39,8 @@ class Progress:
             "round": self.round,
             "parameters": self.parameters,
             "velocity": self.velocity,
+            "server_state": dict(self.server_state),
+            "told": dict(self.told),
             "buffers": self.buffers,
             "rule_state": dict(self.rule_state),
             "attack_state": dict(self.attack_state),
@@ -56,6 +62,8 @@ class Progress:
             round=saved["round"],
             parameters=here(saved["parameters"]),
             velocity=here(saved["velocity"]),
+            server_state=here(saved.get("server_state", {})),
+            told=here(saved.get("told", {})),
             buffers=here(saved["buffers"]),
             rule_state=here(saved["rule_state"]),
             attack_state=here(saved["attack_state"]),
@@ -65,8 +73,11 @@ class Progress:
         )
 
 
-SAVED = tuple(field.name for field in fields(Progress))
-"""What a checkpoint holds."""
+_LATER = frozenset({"server_state", "told"})
+"""What checkpoints of earlier versions lack, which had nothing of the kind."""
+
+SAVED = tuple(field.name for field in fields(Progress) if field.name not in _LATER)
+"""What a checkpoint holds at least."""
 
 
 def _saved_answer(answer: Answer) -> dict[str, Any]:

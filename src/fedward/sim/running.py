@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..attacks import Attack, View
+from ..core import Rule
 from ..stack import Dense, Layout, Updates, carried, materialise, median_of_running
 from ..stack.layout import is_variance, variance_beside
 
@@ -53,8 +54,8 @@ def forged_statistics(attack: Attack, view: View, rows: Updates, known: Statisti
     The server's statistics plus a forged change. Rows that are a mix of those known (`Updates.mix`, scaling, a kernel
     over columns) are made of the changes of the statistics likewise, with the weights and factors that the rows have:
     neither gamma of a search nor the client that is copied is looked for anew, so the rows are the same whether
-    statistics are forged or not. An attack that makes rows of its own (noise, constants) makes such rows once more, in
-    the place of the changes, as it would in its first round: it remembers nothing of them.
+    statistics are forged or not. An attack with rows of its own (noise, constants, the server's last step) is played
+    once more on the changes, as it would be in its first round: it knows no defence there and remembers nothing.
 
     Args:
         attack: what forged the rows.
@@ -70,6 +71,40 @@ def forged_statistics(attack: Attack, view: View, rows: Updates, known: Statisti
 
 
 # --- what the server makes of them --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Vote:
+    """The running statistics that came with a row, (b,), whose row it is, and whether the rule accepted that."""
+
+    client: int
+    buffers: Tensor
+    accepted: bool
+
+
+def running_after(policy: str, layout: Layout, sent: Sequence[Vote], before: Tensor, rule: Rule) -> Tensor:
+    """The server's running statistics after a round, (b,).
+
+    Of medians everybody has a vote, and one: rows that are like the others' say nothing of the statistics beside them,
+    and of the few that a rule such as Krum accepts all may be liars, where of all clients a majority is honest. Only
+    rules with data of their own expect no majority: there the accepted clients vote.
+
+    Args:
+        policy: "mean", of the accepted; "robust", medians; or "frozen".
+        layout: of the statistics.
+        sent: what came with each row.
+        before: what the server has.
+        rule: the rule.
+    """
+    if policy == "frozen":
+        return before
+    if policy == "mean":
+        return mean_buffers(layout, [each.buffers for each in sent if each.accepted], before)
+    votes: dict[int, Tensor] = {}
+    for each in sent:
+        if each.accepted or not rule.traits().root_data:
+            votes.setdefault(each.client, each.buffers)
+    return robust_buffers(layout, list(votes.values()), before)
 
 
 def mean_buffers(layout: Layout, sent: Sequence[Tensor], before: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .layout import is_variance
 
-_EPS = 1e-5
+EPS = 1e-5
 """What batch normalisation adds to a variance."""
 _MOST = 4.0
 """A variance becomes at most so many times what it was, or so many times less: its root doubles, or halves."""
@@ -71,9 +71,9 @@ def median_of_running(
     median = ranked[(n - 1) // 2] + ranked[n // 2]
     own = before.double()
     if is_variance(name):
-        bounded = median.clamp(own.clamp_min(0) / _MOST, _MOST * (own.clamp_min(0) + _EPS))
+        bounded = median.clamp(own.clamp_min(0) / _MOST, _MOST * (own.clamp_min(0) + EPS))
     elif variance is not None:
-        reach = (variance.to(own) + _EPS).clamp_min(_EPS).sqrt()
+        reach = (variance.to(own) + EPS).clamp_min(EPS).sqrt()
         bounded = median.clamp(own - reach, own + reach)
     else:
         bounded = median

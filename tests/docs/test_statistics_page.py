@@ -1,0 +1,21 @@
+"""The page about running statistics has the table that its example prints."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_table_is_of_the_cases_of_the_example_and_one_of_them_runs() -> None:
+    example = runpy.run_path(str(ROOT / "examples" / "forged_statistics.py"))
+    page = (ROOT / "docs" / "statistics.md").read_text(encoding="utf-8")
+    [table] = re.findall(r"<!-- table -->\n(.*?)<!-- /table -->", page, flags=re.DOTALL)
+    head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    assert head == ["rule", "attack", "forged", *example["POLICIES"]]
+    assert [(rule, attack, forged) for rule, attack, forged, *_ in rows] == list(example["CASES"])
+    example["accuracy"].__globals__["ROUNDS"] = 1
+    data = example["sim"].federate(example["sim"].load("fashion-mnist-subset"), clients=10)
+    assert 0 <= example["accuracy"](data, *example["CASES"][3], "robust") <= 100
