@@ -32,6 +32,11 @@ class CosineClustering(FromGram):
     the more alike is kept; where the split is not unique, the group with more than half of the rows; all rows where
     that does not decide. Zero rows are alike, and like no other row.
 
+    The criterion that the paper prints is single linkage, the default; the authors' notebook has complete linkage, and
+    that is the "Clustering" of DeSGD's tables. Single linkage alone defeats ALIE with identical rows: there a group is
+    as near as its nearest row, so that honest rows of clients with different classes are joined one after the other,
+    and the forged ones are cut off. By complete or average linkage the forged rows are the seed of the larger group.
+
     Args:
         linkage: "single", the paper's criterion; "complete", as in the authors' notebook; or "average".
 
@@ -40,7 +45,10 @@ class CosineClustering(FromGram):
     """
 
     linkage: Linkage = "single"
-    declared = Traits(properties=frozenset({"permutation", "scale", "columns", "rotation", "unanimity", "box"}))
+    declared = Traits(
+        selects=True,
+        properties=frozenset({"permutation", "scale", "columns", "rotation", "unanimity", "box"}),
+    )
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         cos = cosines(updates.gram())
@@ -120,7 +128,11 @@ class ClippedClustering(FromGram):
 
     linkage: Linkage = "average"
     remember: Count = 100_000
-    declared = Traits(history=True, properties=frozenset({"permutation", "scale", "columns", "rotation", "unanimity"}))
+    declared = Traits(
+        selects=True,
+        history=True,
+        properties=frozenset({"permutation", "scale", "columns", "rotation", "unanimity"}),
+    )
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         norms = updates.norms()
@@ -162,7 +174,7 @@ class FLAME(FromGram):
     """
 
     noise: Annotated[float, AtLeast(0), Below(inf)] = 0.001
-    declared = Traits(server_rows=True, properties=frozenset({"permutation", "scale"}))
+    declared = Traits(selects=True, server_rows=True, properties=frozenset({"permutation", "scale"}))
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         norms = updates.norms()
