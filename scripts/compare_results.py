@@ -47,6 +47,7 @@ def _of_run(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield title, number(None if run[key] is None else 100 * run[key], 2)
     for key, title in (("byzantine_accepted", "byzantine"), ("honest_accepted", "honest")):
         yield title, "-" if run[key] is None else number(run[key], 3)
+    yield "rounds", str(run["rounds"])
 
 
 def _of_examination(examination: Examination) -> Iterator[tuple[str, str]]:

@@ -2,7 +2,8 @@
 
 ``python scripts/draw_runs.py results/fedseca/runs.json -o results/fedseca/accuracy.svg --match '^(rules|others)/'``
 
-With ``--score NAME`` it draws what a rule had put on record: a panel for each run, a line for each client.
+With ``--score NAME`` it draws what a rule had put on record: a panel for each run, a line for each client, or with
+``--map`` a row for each.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ import matplotlib
 
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.image import AxesImage
+from matplotlib.ticker import MaxNLocator
 
 plt.rcParams["svg.hashsalt"] = "fedward"  # the same runs make the same file
 NO_DATE = {"Date": None}
@@ -58,6 +62,7 @@ def draw(runs: dict[str, dict[str, Any]], out: Path, together: bool = False) -> 
                 axis.plot(list(curve), list(curve.values()), label=which, linewidth=1.2, **style)
         axis.set_title(attack, fontsize=9)
         axis.set_xlabel("round")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(alpha=0.3)
     for axis in axes.flat[len(attacks) :]:
         axis.axis("off")
@@ -65,8 +70,9 @@ def draw(runs: dict[str, dict[str, Any]], out: Path, together: bool = False) -> 
         row[0].set_ylabel("accuracy, %")
     lines = {text: line for axis in axes.flat for line, text in zip(*axis.get_legend_handles_labels(), strict=True)}
     wanted = [name for name in names if name in lines]
-    figure.legend([lines[n] for n in wanted], wanted, loc="upper center", ncol=min(4, len(wanted)), fontsize=8)
-    rows = ceil(len(wanted) / 4)
+    columns = {1: 1, 2: 2, 3: 4}[across]
+    figure.legend([lines[n] for n in wanted], wanted, loc="upper center", ncol=min(columns, len(wanted)), fontsize=8)
+    rows = ceil(len(wanted) / columns)
     figure.tight_layout(rect=(0, 0, 1, 1 - (0.1 + 0.2 * rows) / (3 * down)))
     figure.savefig(out, metadata=NO_DATE)
 
@@ -81,45 +87,88 @@ def draw_together(runs: dict[str, dict[str, Any]], out: Path) -> None:
         axis.plot(list(curve), list(curve.values()), label=text, linewidth=1.2, linestyle="--" if honest else "-")
     axis.set_xlabel("round")
     axis.set_ylabel("accuracy, %")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
     figure.tight_layout()
     figure.savefig(out, metadata=NO_DATE)
 
 
-def draw_score(runs: dict[str, dict[str, Any]], name: str, out: Path) -> None:
-    """A panel for each run that has the score, a line for each client over rounds, byzantine clients dashed."""
+def draw_score(runs: dict[str, dict[str, Any]], name: str, out: Path, as_map: bool = False) -> None:
+    """A panel for each run that has the score: clients over rounds, each a line, or each a row of a map."""
     drawn = {title: run for title, run in runs.items() if name in run}
     if not drawn:
         return
     across = min(2, len(drawn))
     down = ceil(len(drawn) / across)
-    figure, axes = plt.subplots(down, across, figsize=(5.5 * across, 2.6 * down), squeeze=False)
+    height = 1.6 if as_map else 2.6
+    size = (5.5 * across, height * down + 0.4)
+    figure, axes = plt.subplots(down, across, figsize=size, squeeze=False, layout="constrained" if as_map else None)
+    of_one_rule = len({title.partition(" under ")[0] for title in drawn}) == 1
+    top = max(value for run in drawn.values() for values in run[name].values() for value in values if value is not None)
     for axis, (title, run) in zip(axes.flat, drawn.items(), strict=False):
-        rounds = [int(number) for number in run[name]]
-        byzantine = clients_of(run)
-        for client, values in enumerate(zip(*run[name].values(), strict=True)):
-            bad = client in byzantine
-            shown = [float("nan") if value is None else value for value in values]
-            # Lines that lie on each other are told apart by a small step to the side.
-            moved = [number + 0.02 * client for number in rounds] if len(run[name]) < MANY else rounds
-            style = {"color": "tab:red" if bad else "tab:blue", "linestyle": "--" if bad else "-"}
-            axis.plot(moved, shown, linewidth=1.1, alpha=0.7, **style)
-        axis.set_title(title, fontsize=8)
-        axis.set_xlabel("round")
-        axis.grid(alpha=0.3)
+        if as_map:
+            image = _map(axis, run, name, top)
+        else:
+            _lines(axis, run, name)
+        axis.set_title(title.partition(" under ")[2] if of_one_rule else title, fontsize=8)
+        axis.set_xlabel("round", fontsize=8)
+        axis.tick_params(labelsize=8)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axis in axes.flat[len(drawn) :]:
         axis.axis("off")
     for row in axes:
-        row[0].set_ylabel(name)
-    sides = [plt.Line2D([], [], color="tab:blue"), plt.Line2D([], [], color="tab:red", linestyle="--")]
-    figure.legend(sides, ["honest", "byzantine"], loc="upper center", ncol=2, fontsize=8)
-    figure.tight_layout(rect=(0, 0, 1, 1 - 0.3 / (2.6 * down)))
+        row[0].set_ylabel("client" if as_map else name, fontsize=8)
+    if as_map:
+        bar = figure.colorbar(image, ax=axes, shrink=0.6, aspect=30)
+        bar.set_label(name, fontsize=8)
+    else:
+        figure.tight_layout(rect=(0, 0, 1, 1 - 0.3 / size[1]))
+        sides = [plt.Line2D([], [], color="tab:blue"), plt.Line2D([], [], color="tab:red", linestyle="--")]
+        figure.legend(sides, ["honest", "byzantine"], loc="upper center", ncol=2, fontsize=8)
     figure.savefig(out, metadata=NO_DATE)
 
 
-MANY = 60
-"""Rounds from which a step to the side would no longer be seen."""
+def _lines(axis: Axes, run: dict[str, Any], name: str) -> None:
+    """A line a client, those of byzantine ones dashed."""
+    byzantine = clients_of(run)
+    for client, values in enumerate(zip(*run[name].values(), strict=True)):
+        # Lines that lie on each other are told apart by a small step to the side, where the clients are few.
+        step = 0.02 * client if run["config"]["clients"] <= FEW else 0.0
+        moved = [int(number) + step for number in run[name]]
+        shown = [float("nan") if value is None else value for value in values]
+        side = {"color": "tab:red", "linestyle": "--"} if client in byzantine else {"color": "tab:blue"}
+        axis.plot(moved, shown, linewidth=1.1, alpha=0.7, **side)
+    axis.grid(alpha=0.3)
+
+
+def _map(axis: Axes, run: dict[str, Any], name: str, top: float) -> AxesImage:
+    """A row a client, byzantine ones at the bottom, below a line."""
+    byzantine = clients_of(run)
+    clients = sorted(range(run["config"]["clients"]), key=lambda client: (client in byzantine, client))
+    columns = list(run[name].values())
+    cells = [[float("nan") if column[c] is None else column[c] for column in columns] for c in clients]
+    rounds = [int(number) for number in run[name]]
+    honest = len(clients) - len(byzantine)
+    image = axis.imshow(
+        cells,
+        aspect="auto",
+        cmap="Blues",
+        vmin=0,
+        vmax=top,
+        interpolation="nearest",
+        extent=(rounds[0] - 0.5, rounds[-1] + 0.5, len(clients) - 0.5, -0.5),
+    )
+    axis.axhline(honest - 0.5, color="tab:red", linewidth=1)
+    if len(clients) <= FEW:
+        axis.set_yticks(range(len(clients)), [str(client) for client in clients])
+        for tick, client in zip(axis.get_yticklabels(), clients, strict=True):
+            tick.set_color("tab:red" if client in byzantine else "black")
+    return image
+
+
+FEW = 20
+"""Clients that are told apart one by one."""
 
 
 def clients_of(run: dict[str, Any]) -> frozenset[int]:
@@ -137,11 +186,12 @@ def main() -> None:
     parser.add_argument("--match", default="", help="a regular expression: of the runs' names")
     parser.add_argument("--together", action="store_true", help="one panel for all attacks")
     parser.add_argument("--score", help="draw this score of each client, a panel a run")
+    parser.add_argument("--map", action="store_true", help="a score as a map with a row a client, not as lines")
     given = parser.parse_args()
     runs = json.loads(given.runs.read_text(encoding="utf-8"))
     matching = {name: run for name, run in runs.items() if re.search(given.match, name)}
     if given.score:
-        draw_score(matching, given.score, given.out)
+        draw_score(matching, given.score, given.out, given.map)
     elif matching:
         draw(matching, given.out, given.together)
 

@@ -190,20 +190,23 @@ def commands(name: str, results: Path = RESULTS) -> Iterator[str]:
         grid = " ".join(
             f"--{key} {shlex.quote(str(v))}" for key in ("attack", "rule") for v in _listed(values.pop(key, []))
         )
-        rest = " ".join(f"--{key.replace('_', '-')} {_written(v)}" for key, v in values.items())
+        rest = " ".join(_option(key, value) for key, value in values.items())
         for seed in seeds:
             yield f"fedward run {rest} {grid} --seed {seed} --out {out}"
     if "redteam" in table:
-        settings = {**table.get("all", {})}
-        rest = " ".join(f"--{key.replace('_', '-')} {shlex.quote(str(v))}" for key, v in settings.items())
+        rest = " ".join(_option(key, value) for key, value in table.get("all", {}).items())
         yield f"fedward redteam {rest} {' '.join(f'--rule {shlex.quote(r)}' for r in table['redteam']['rules'])}"
     if "script" in table:
         yield f"python {table['script']['command']}"
 
 
-def _written(value: Any) -> str:
-    """A value as an option of the shell has it."""
-    return ",".join(map(str, value)) if isinstance(value, list) else shlex.quote(str(value))
+def _option(key: str, value: Any) -> str:
+    """A key as an option of the shell; one that is true or false is a flag."""
+    name = key.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no-{name}"
+    written = ",".join(map(str, value)) if isinstance(value, list) else shlex.quote(str(value))
+    return f"--{name} {written}"
 
 
 def main() -> None:

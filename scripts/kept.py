@@ -74,10 +74,10 @@ def played_again(spec: RunSpec, place: Path) -> bool:
 
 
 def _alike(a: Record, b: Record) -> bool:
-    """Whether two records of a round have the same figures; what only one of them has was not measured by the other."""
+    """Whether two records of a round have the same figures; a test that one of them lacks was not due there."""
     if (a.round, a.marks, a.note, a.skipped, a.train_loss) != (b.round, b.marks, b.note, b.skipped, b.train_loss):
         return False
     measured = ((a.accuracy, b.accuracy), (a.loss, b.loss))
     if any(x != y for x, y in measured if x is not None and y is not None):
         return False
-    return all(a.scores[name] == b.scores[name] for name in a.scores.keys() & b.scores.keys())
+    return dict(a.scores) == dict(b.scores)

@@ -19,7 +19,10 @@ This page is written by `python scripts/make_catalogue.py`.
 Write a rule as text the way the first column has it, with arguments after a colon and mixers before `>>`:
 `nnm:f=10 >> trimmed-mean:f=10`, `robust-tailor:rules=(median | krum:f=10)`.
 
-- **Clients**: the fewest that the rule works with; f is the number of byzantine clients that it is told of.
+- **Clients**: the fewest that the rule works with; f is the number of byzantine clients that it is told of. Where its
+  theorem needs more than its formula does, `bound=definition` has the latter, as authors run Krum with f = 4 of 10:
+  `krum:f=4,bound=definition`. Nothing is promised there, and results, runs and pages say that a round was decided
+  beyond the bound of its theorem.
 - **Reads**: the statistics that come in the first pass over the data, beside the norms behind the finite check. Rules
   without any look at each column on its own, or at more than statistics (the rows' history, the server's own data).
 - **Passes**: over the data at most, the one that writes the output included.

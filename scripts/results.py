@@ -240,7 +240,9 @@ def _drawing(experiment: Experiment, picture: Mapping[str, Any]) -> list[str]:
     command += ["-o", str(experiment.folder / picture["file"])]
     for key in ("match", "score"):
         command += [f"--{key}", picture[key]] if key in picture else []
-    return command + ["--together"] * picture.get("together", False)
+    for key in ("together", "map"):
+        command += [f"--{key}"] * picture.get(key, False)
+    return command
 
 
 def run_script(experiment: Experiment) -> None:

@@ -145,10 +145,10 @@ def both(run: Run | None) -> str:
     return PENDING if run is None else f"{number(best(run))} / {number(last(run))}"
 
 
-def made(folder: Path) -> str:
-    """Which code has made the runs of a folder."""
+def made(folder: Path, **config: Any) -> str:
+    """Which code has made the runs of a folder, those with a configuration as `Runs` takes it."""
     counted: Counter[tuple[str, str]] = Counter()
-    for run in Runs(folder).named.values():
+    for run in Runs(folder, **config).named.values():
         by = "a commit that is not known"
         if (versions := run["versions"]) and versions.get("commit"):
             by = f"commit {versions['commit']} (code {versions['code']})"

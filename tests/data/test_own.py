@@ -15,7 +15,7 @@ from torch.utils.data import IterableDataset, Subset, TensorDataset
 
 import fedward as fw
 from fedward import sim
-from fedward.data import Dataset, Lazy, Split, federate, hold_out, own_dataset
+from fedward.data import Dataset, Lazy, Natural, Split, federate, hold_out, own_dataset
 from fedward.data.sources import DataError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 5, 4, 3), dtype=np.uint8)
@@ -151,6 +151,36 @@ def test_columns_of_numbers_become_rows() -> None:
     made = own_dataset({"train": table, "test": table})
     assert made.train.inputs[:].tolist() == [[1, 0.5], [2, 1.5], [3, 2.5]]
     assert made.train.inputs.dtype == torch.float32
+
+
+def test_owners_of_a_table_are_numbered_alike_in_both_splits() -> None:
+    train = Table(3, image=pictures(), label=LABELS.tolist(), writer_id=["b", "a"] * 6)
+    test = Table(3, image=pictures(), label=LABELS.tolist(), writer_id=["a", "c"] * 6)
+    made = own_dataset((train, test))
+    assert made.train.owners is not None
+    assert made.test.owners is not None
+    assert made.train.owners.tolist() == [0, 1] * 6
+    assert made.test.owners.tolist() == [1, 2] * 6
+    split = Split(inputs=INPUTS, labels=torch.from_numpy(LABELS), owners=torch.arange(12) // 2)
+    kept = own_dataset((split, split)).train.owners
+    assert kept is not None
+    assert kept.tolist() == [i // 2 for i in range(12)]
+    with pytest.raises(ValueError, match="3 owners do not fit 12 labels"):
+        Split(inputs=INPUTS, labels=torch.from_numpy(LABELS), owners=torch.arange(3))
+
+
+def test_real_tables_of_hugging_face() -> None:
+    datasets = pytest.importorskip("datasets", reason="Hugging Face's datasets is not installed")
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=list("abcd"))})
+    images = datasets.Dataset.from_dict({"image": pictures(), "label": LABELS.tolist()}, features=features)
+    made = own_dataset(datasets.DatasetDict(train=images, test=images))
+    assert made.classes == 4
+    assert torch.equal(made.train.inputs[:], INPUTS)
+    texts = datasets.Dataset.from_dict({"text": ["a b", "b"], "label": [0, 1], "user_id": [7, 9]})
+    assert own_dataset((texts, texts)).vocabulary == 4
+    assert federate((texts, texts), 2, Natural()).n == 2
+    numbers = datasets.Dataset.from_dict({"x": [1, 2], "y": [0.5, 1], "label": [0, 1]})
+    assert own_dataset((numbers, numbers)).train.inputs[:].tolist() == [[1, 0.5], [2, 1]]
 
 
 def test_classes_that_a_table_tells_count() -> None:

@@ -85,6 +85,8 @@ def test_the_commands_of_a_folder_have_a_line_a_seed(results: ModuleType, folder
     assert not any("cost" in line for line in lines)
     (folder / "tiny" / "experiment.toml").write_text(TINY.replace("byzantine = 1", "byzantine = [2, 3]"))
     assert "--byzantine 2,3" in next(experiments.commands("tiny", folder))
+    (folder / "tiny" / "experiment.toml").write_text(TINY.replace("byzantine = 1", "byzantine = 1\nroot_apart = true"))
+    assert "--byzantine 1 --root-apart --" in " ".join(next(experiments.commands("tiny", folder)).split())
 
 
 def test_an_unknown_key_is_told_with_file_and_run(results: ModuleType, folder: Path) -> None:
@@ -144,6 +146,19 @@ def test_runs_of_other_code_are_kept_if_they_come_out_the_same(
     assert json.loads((place / "run.json").read_text())["versions"]["code"] == code()
     made_by_other_code()
     assert "best" in results.carried_out(job, tmp_path, code("redteam")).text
+
+
+def test_what_records_have_not_had_yet_is_not_kept(results: ModuleType, folder: Path, tmp_path: Path) -> None:
+    text = TINY.replace('rule = ["mean", "median"]', 'rule = "fedseca"').replace("seed = [0, 1]\n", "")
+    (folder / "tiny" / "experiment.toml").write_text(text)
+    job = results.read("tiny", folder).jobs[0]
+    place = job.place(tmp_path)
+    results.carried_out(job, tmp_path, code("redteam"))
+    assert results.kept.played_again(job.spec, place)
+    lines = [json.loads(line) for line in (place / "records.jsonl").read_text().splitlines()]
+    assert "concordance" in lines[0]["scores"]
+    (place / "records.jsonl").write_text("".join(json.dumps({**line, "scores": {}}) + "\n" for line in lines))
+    assert not results.kept.played_again(job.spec, place)
 
 
 def test_another_specification_is_not_kept(results: ModuleType, folder: Path, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_old_and_new_figures_are_set_beside_each_other(tables: ModuleType) -> No
 
     tree = compare_results.Tree()
     signguard = compare_results.figures(tree, "signguard")
-    assert set(signguard["mean under no-attack"]) == {"best", "last", "byzantine", "honest"}
+    assert set(signguard["mean under no-attack"]) == {"best", "last", "byzantine", "honest", "rounds"}
     redteam = compare_results.figures(tree, "redteam")
     assert set(redteam["krum:f=10"]) == {"worst", "without attack", "lowest"}
     assert "accuracy" in compare_results.figures(tree, "flower")["fedward Median: none"]

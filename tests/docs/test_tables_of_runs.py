@@ -104,7 +104,7 @@ def test_every_picture_has_runs_to_draw(tables: ModuleType, results: Path, speci
             if "score" in picture:
                 assert all(picture["score"] in job.spec.make_rule().traits().recorded for job in shown)
                 runs = {job.name: invented(job, 0) for job in shown[:2]}
-                draw_runs.draw_score(runs, picture["score"], results / picture["file"])
+                draw_runs.draw_score(runs, picture["score"], results / picture["file"], picture.get("map", False))
                 assert (results / picture["file"]).stat().st_size > 1000
         # Every picture of a page is one that is drawn.
         pictures = {picture["file"] for picture in experiment.pictures}

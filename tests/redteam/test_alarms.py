@@ -95,8 +95,8 @@ def test_other_rules_are_examined_as_they_were() -> None:
 
 def test_what_clients_say_is_captured_with_their_rows() -> None:
     """With a tolerance of nothing some clients alarm even where all are honest."""
-    talking = spec("siren", algorithm="siren-client:inner=(local-sgd:lr=0.5),tolerance=0", byzantine=0)
-    found = capture(talking, warmup=1, rounds=2)
+    talking = spec("siren", algorithm="siren-client:inner=(local-sgd:steps=2,lr=0.1),tolerance=0", byzantine=0)
+    found = capture(talking, warmup=1, rounds=1)
     heard: list[dict] = []
 
     class Listening(rules.Mean):
@@ -104,10 +104,10 @@ def test_what_clients_say_is_captured_with_their_rows() -> None:
             heard.append({client: said["alarm"] for client, said in context.messages.items()})
             return super().decide(updates, state, context)
 
-    list(talking.simulation(rule=Listening(), attack=NoAttack()).run(3))
+    list(talking.simulation(rule=Listening(), attack=NoAttack()).run(2))
     said = [{client: message["alarm"] for client, message in now.messages.items()} for now in found]
     assert said == heard[1:]
-    assert {True, False} <= set(said[0].values()) | set(said[1].values())
+    assert set(said[0].values()) == {True, False}
 
 
 # --- what attackers say -------------------------------------------------------------------------------------
@@ -168,11 +168,11 @@ def test_the_arsenal_has_the_attack_on_divergent_alarms() -> None:
 
 def test_an_examination_of_siren_has_alarms_in_it(tmp_path: Path) -> None:
     file = tmp_path / "siren.jsonl"
-    options: dict[str, Any] = {"warmup": 1, "rounds": 2, "worst": 1, "attacks": ("no-attack", HOLE)}
-    found = examine(spec("siren"), file, **options)
+    options: dict[str, Any] = {"warmup": 0, "rounds": 1, "worst": 1, "attacks": ("no-attack", HOLE)}
+    found = examine(spec("siren", rounds=1), file, **options)
     assert found.settings["algorithm"].startswith("siren-client:inner=")
     by_attack = {finding.attack: finding for finding in found.findings}
     assert by_attack["no-attack"].byzantine_accepted == 1.0
     assert by_attack[describe(parse(HOLE, "attack"))].byzantine_accepted < 1.0
     assert len(found.trained) == 1
-    assert examine(spec("siren"), file, **options).to_json() == found.to_json()
+    assert examine(spec("siren", rounds=1), file, **options).to_json() == found.to_json()

@@ -133,6 +133,19 @@ def test_the_class_with_the_fewest_rows_counts_wherever_it_comes() -> None:
             simulation(rule=rules.ClassWise(base=rules.Mean()), clients=algorithm, **made)
 
 
+def test_a_class_with_too_many_rows_is_refused_as_well() -> None:
+    labels = DATASET.train.labels
+    shards = []
+    for client in range(8):
+        own = torch.arange(30 * client, 30 * client + 30)
+        shards.append(own[(labels[own] != 3) | (client < 5)])
+    made = {"data": FederatedData(dataset=DATASET, shards=tuple(shards)), "attack": None, "byzantine": 0}
+    rule = rules.ClassWise(base=rules.SMEA(f=2, limit=12))  # 10 subsets of 5 rows, 28 of 8
+    for classes in (1, 2):
+        with pytest.raises(fw.BoundError, match=r"would try 28 subsets of 8 clients"):
+            simulation(rule=rule, clients=ClassMomentum(batch_size=5, classes=classes), **made)
+
+
 def test_byzantine_clients_count_for_the_classes_that_they_send() -> None:
     """Spared their work they claim every class; those that work send what they hold."""
     own = federate(DATASET, 12, KClasses(k=2))  # each class is held by 6 of 12, byzantine ones among them
@@ -193,6 +206,14 @@ def test_a_specification_of_too_few_rows_is_refused_before_the_run(algorithm: st
             mixed.simulation()
     else:
         mixed.simulation()
+
+
+def test_a_round_of_several_classes_has_more_rows_than_clients() -> None:
+    few = {**DESGD, "clients": 8, "byzantine": 1, "partition": "iid", "rule": "krum:f=4"}
+    with pytest.raises(SpecError, match="got 8"):
+        make_spec(few)
+    run = make_spec({**few, "algorithm": "class-momentum:classes=3"}).simulation()
+    assert [(record.skipped, len(run.rows)) for record in run.run(2)] == [(None, 24)] * 2
 
 
 def test_the_most_that_a_rule_takes_goes_by_the_bound_that_it_has() -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import fedward as fw
 from fedward import attacks, rules
 from fedward.clients import ClassMomentum, Gradient, LocalSGD
+from fedward.experiments.spec import SpecError, make_spec
 from fedward.registry.entries import catalogue
 from fedward.sim import Dataset, Split, federate
 from fedward.sim.checkpoint import load_checkpoint, save_checkpoint
@@ -27,6 +28,11 @@ F64 = torch.float64
 
 def normed() -> nn.Module:
     return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, CLASSES))
+
+
+class Normed(nn.Sequential):
+    def __init__(self) -> None:
+        super().__init__(nn.Flatten(), nn.Linear(784, 8), nn.BatchNorm1d(8), nn.Linear(8, 10))
 
 
 def split(count: int, seed: int) -> Split:
@@ -316,3 +322,14 @@ def test_there_must_be_statistics_to_forge_them_alone() -> None:
     with pytest.raises(ValueError, match="forge"):
         simulation(forge="nothing")
     list(simulation(model=plain, forge="both").run(1))
+
+
+def test_a_specification_says_what_is_forged() -> None:
+    setting = {"data": "fashion-mnist-subset", "rule": "median", "clients": 5, "byzantine": 2, "batch_norm": "robust"}
+    spec = make_spec({**setting, "model": f"{__name__}.Normed", "forge": "both"})
+    made = spec.simulation()
+    assert (made.forge, made.batch_norm) == ("both", "robust")
+    with pytest.raises(SpecError, match="and this one has none"):
+        make_spec({**setting, "model": "linear", "forge": "statistics"}).simulation()
+    with pytest.raises(SpecError, match="'rows', 'both' or 'statistics'"):
+        make_spec({**setting, "forge": "everything"})

@@ -15,6 +15,8 @@ from torch.utils.data import Subset, TensorDataset
 from .lazy import Lazy, as_numbers
 from .tables import IMAGES, LABELS
 
+OWNERS = ("owner", "writer_id", "character_id", "client_id", "user_id")
+"""What columns of those are called to whom samples belong; the first that is there counts."""
 _TEXTS = ("text", "sentence", "content", "title")
 
 
@@ -26,11 +28,13 @@ class Part:
         inputs: a tensor or `Lazy`, or texts.
         labels: (N,).
         classes: how many, if that is said.
+        owners: whose the samples are, by any names, if that is said.
     """
 
     inputs: Tensor | Lazy | list[str]
     labels: Tensor
     classes: int | None = None
+    owners: list[Any] | None = None
 
 
 def is_table(value: Any) -> bool:
@@ -160,7 +164,8 @@ def of_table(value: Any, which: str) -> Part:
         raise ValueError(f"{which} has columns {', '.join(columns)}; one for labels is needed, called label")
     classes = getattr(value.features.get(label), "num_classes", None)
     labels = labels_of(list(value[label]), which)
-    others = [name for name in columns if name != label]
+    owner = next((name for name in OWNERS if name in columns), None)
+    others = [name for name in columns if name not in (label, owner)]
     image = next((name for name in IMAGES if name in others and not _is_number(value[0][name])), None)
     if image is not None:
         inputs: Any = Lazy(lambda i: value[i][image], len(value), f"{which} sample {{}}".format)
@@ -172,9 +177,10 @@ def of_table(value: Any, which: str) -> Part:
             raise ValueError(
                 f"{which} has columns {', '.join(columns)}; one of images or texts, or numbers, are needed"
             )
-        table = np.stack([np.asarray(value[name], dtype=np.float64) for name in numbers], axis=1)
+        table = np.stack([np.asarray(list(value[name]), dtype=np.float64) for name in numbers], axis=1)
         inputs = inputs_of(table, which)
-    return Part(inputs=inputs, labels=labels, classes=classes)
+    owners = None if owner is None else list(value[owner])
+    return Part(inputs=inputs, labels=labels, classes=classes, owners=owners)
 
 
 def _is_number(value: Any) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .adapters import OWNERS
 from .dataset import Split
 from .partition import Partition
 
@@ -15,8 +16,6 @@ __all__ = ["Partitioned", "as_partition"]
 
 SAMPLE = "fedward_sample"
 """The column by whose numbers the parts are known."""
-OWNERS = ("owner", "writer_id", "character_id", "client_id", "user_id")
-"""Columns that are taken for those to whom samples belong; all others for labels."""
 
 
 def as_partition(partition: Any) -> Any:
@@ -36,7 +35,8 @@ def as_partition(partition: Any) -> Any:
 class Partitioned(Partition):
     """What a partitioner of flwr-datasets deals, such as its ``DirichletPartitioner``.
 
-    It is handed a table with a column for what it partitions by, labels or owners, and its own seed counts.
+    It is handed a table with a column for what it partitions by, and its own seed counts. Columns that are called
+    owner, writer_id, character_id, client_id or user_id are those to whom samples belong, all others labels.
 
     Raises:
         ValueError: it makes another number of parts than there are clients, or needs owners where nobody owns a sample.

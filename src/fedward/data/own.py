@@ -118,7 +118,8 @@ def _is_pair(value: Any) -> bool:
 
 def _part(value: Any, which: str) -> Part:
     if isinstance(value, Split):
-        return Part(inputs=value.inputs, labels=value.labels)
+        owners = None if value.owners is None else value.owners.tolist()
+        return Part(inputs=value.inputs, labels=value.labels, owners=owners)
     if _is_pair(value):
         inputs, labels = value
         return Part(inputs=inputs_of(inputs, which), labels=labels_of(labels, which))
@@ -148,13 +149,19 @@ def _together(name: str, train: Part, test: Part) -> Dataset:
     elif not train.inputs.dtype.is_floating_point and len(train.inputs.shape) == 2:
         inputs, vocabulary = [train.inputs, test.inputs], _highest_token(train.inputs, test.inputs)
     splits = []
+    names: dict[Any, int] = {}
     for held, part in zip(inputs, (train, test), strict=True):
         assert not isinstance(held, list)
-        splits.append(Split(inputs=held, labels=part.labels))
+        splits.append(Split(inputs=held, labels=part.labels, owners=_numbered(part.owners, names)))
     first, second = (tuple(split.inputs.shape[1:]) for split in splits)
     if first != second:
         raise ValueError(f"samples of train are {first}, those of test {second}: bring them to one size")
     return Dataset(name=name, train=splits[0], test=splits[1], classes=classes, vocabulary=vocabulary)
+
+
+def _numbered(owners: list[Any] | None, names: dict[Any, int]) -> Tensor | None:
+    """Owners as numbers, the same in both splits."""
+    return None if owners is None else torch.tensor([names.setdefault(owner, len(names)) for owner in owners])
 
 
 def _classes(train: Part, test: Part) -> int:

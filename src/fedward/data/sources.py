@@ -282,7 +282,7 @@ def _locate(source: Source, path: str | PathLike[str] | None, download: bool) ->
         # Neither a mistyped nor an incomplete folder may quietly give other data than the user's own.
         if not folder.is_dir():
             raise DataError(f"{source.name}: FEDWARD_DATA={root!r} is not a folder. Correct it or unset it.")
-        for place in (folder / source.name, folder):
+        for place in (folder / source.name, folder / source.name.replace("-", "_"), folder):
             looked.append(place)
             told = f"{place} (from FEDWARD_DATA)"
             if found := _found(source, place, told, needed=False, shared=place == folder):

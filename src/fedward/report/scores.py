@@ -6,6 +6,7 @@ from collections import Counter
 from html import escape
 from statistics import fmean
 
+from ..core import BEYOND
 from .clientmap import map_layout, order_of
 from .runs import RunData
 from .series import Figure, step_of
@@ -110,6 +111,6 @@ def _last_known(run: RunData, name: str, client: int) -> list[float | None]:
 
 def decisions(run: RunData) -> str:
     """One sentence of HTML: in how many rounds the rule decided how; nothing if it has only one way."""
-    counts = Counter(record.note for record in run.records if record.note)
+    counts = Counter(record.note for record in run.records if record.note and record.note != BEYOND)
     told = ", ".join(f"{escape(note)} {count:,}" for note, count in counts.most_common())
     return f"Rounds by the way they were decided: {told}." if told else ""

@@ -32,6 +32,11 @@ class CosineClustering(FromGram):
     the more alike is kept; where the split is not unique, the group with more than half of the rows; all rows where
     that does not decide. Zero rows are alike, and like no other row.
 
+    The criterion that the paper prints is single linkage, the default; the authors' notebook has complete linkage, and
+    that is the "Clustering" of DeSGD's tables. Single linkage alone defeats ALIE with identical rows: there a group is
+    as near as its nearest row, so that honest rows of clients with different classes are joined one after the other,
+    and the forged ones are cut off. By complete or average linkage the forged rows are the seed of the larger group.
+
     Args:
         linkage: "single", the paper's criterion; "complete", as in the authors' notebook; or "average".
 

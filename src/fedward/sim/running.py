@@ -54,8 +54,8 @@ def forged_statistics(attack: Attack, view: View, rows: Updates, known: Statisti
     The server's statistics plus a forged change. Rows that are a mix of those known (`Updates.mix`, scaling, a kernel
     over columns) are made of the changes of the statistics likewise, with the weights and factors that the rows have:
     neither gamma of a search nor the client that is copied is looked for anew, so the rows are the same whether
-    statistics are forged or not. An attack that makes rows of its own (noise, constants) makes such rows once more, in
-    the place of the changes, as it would in its first round: it remembers nothing of them.
+    statistics are forged or not. An attack with rows of its own (noise, constants, the server's last step) is played
+    once more on the changes, as it would be in its first round: it knows no defence there and remembers nothing.
 
     Args:
         attack: what forged the rows.

@@ -92,14 +92,12 @@ def trimmed_mean(block: Tensor, f: int) -> Tensor:
     return mean_of_ranks(block, range(f, len(block) - f))
 
 
-@made_of(mean_of_ranks, mean_of_closest)
+@made_of(mean_of_closest)
 def mean_around_median(block: Tensor, count: int) -> Tensor:
     """Mean of the ``count`` values of each column that are closest to its median: (n, b) to (b,).
 
     Of two values at the same distance the smaller one counts first.
     """
-    if count == 1:  # the two middle values are equally far from the median, whatever is lost in rounding it
-        return mean_of_ranks(block, _middle(len(block), lower=True))
     return mean_of_closest(block, _middle(len(block)), count)
 
 
