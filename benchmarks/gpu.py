@@ -62,7 +62,7 @@ def rules_at_reference(device: str, shape: tuple[int, int], until: float) -> Ite
             seconds = timed(partial(fw.Aggregator(rule, seed=0), rows), device)
             yield {"what": name, "seconds": seconds}
         except Exception as error:  # one rule that fails, for want of memory say, costs the others nothing
-            yield {"what": name, "failed": f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"}
+            yield {"what": name, "failed": f"{type(error).__name__}: {str(error)[:200]}"}
 
 
 def rounds_of(models: tuple[str, ...], device: str, count: int, until: float) -> Iterator[dict[str, Any]]:

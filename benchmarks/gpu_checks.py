@@ -45,7 +45,7 @@ def checks(device: str) -> Iterator[Finding]:
         try:
             check()
         except Exception as error:  # whatever a device trips over is what is looked for
-            yield Finding(name=name, passed=False, why=f"{type(error).__name__}: {str(error).splitlines()[0][:200]}")
+            yield Finding(name=name, passed=False, why=f"{type(error).__name__}: {str(error)[:200]}")
         else:
             yield Finding(name=name, passed=True)
 
