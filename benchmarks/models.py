@@ -105,12 +105,14 @@ def measured(given: argparse.Namespace, model: str, contender: str) -> dict[str,
         one_round = simulated(model, data, given.batch, given.device, given.precision, given.threads)
     one_round()  # warm up: passes are tried, memory is taken
     seconds, parts = [], []
+    cores = time.process_time()
     for _ in range(given.rounds):
         _finish(given.device)
         start = time.perf_counter()
         parts.append(one_round())
         _finish(given.device)
         seconds.append(time.perf_counter() - start)
+    cores = time.process_time() - cores  # of all threads: what else the machine does hardly counts
     on_gpu = given.device.startswith("cuda")
     peak = torch.cuda.max_memory_allocated() if on_gpu else resident("VmHWM") - before
     found = {
@@ -119,6 +121,7 @@ def measured(given: argparse.Namespace, model: str, contender: str) -> dict[str,
         "clients": given.clients,
         "batch": given.batch,
         "seconds": round(statistics.median(seconds), 4),
+        "core_seconds": round(cores / given.rounds, 4),
         "peak_gb": round(peak / 1e9, 3),
     }
     return {**found, **{part: round(statistics.median(p[part] for p in parts), 4) for part in parts[0]}}
