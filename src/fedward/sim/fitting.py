@@ -46,8 +46,8 @@ def _check_fit(model: nn.Module, dataset: Dataset) -> None:
     except (RuntimeError, IndexError, TypeError, ValueError) as error:
         why = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(
-            f"the model cannot take a sample of shape {dataset.shape} and type {sample.dtype}: {why}; build it for such "
-            "samples (a factory may take shape and classes), or take another model"
+            f"the model cannot take a sample of shape {dataset.shape} and type {sample.dtype}: {why}; build it for "
+            "such samples (a factory may take shape and classes), or take another model"
         ) from error
     finally:
         for part, training in was_training.items():
