@@ -16,8 +16,9 @@ HEAD = """# Catalogue
 Everything here is also `fedward list rules` (mixers, attacks, clients; `--json` for programs) and `fw.catalogue()`.
 This page is written by `python scripts/make_catalogue.py`.
 
-Write a rule as text the way the first column has it, with arguments after a colon and mixers before `>>`:
-`nnm:f=10 >> trimmed-mean:f=10`, `robust-tailor:rules=(median | krum:f=10)`.
+Write a rule as text the way the first column has it, with arguments after a colon, and mixers and filters before `>>`:
+`nnm:f=10 >> trimmed-mean:f=10`, `sign-guard >> median`, `robust-tailor:rules=(median | krum:f=10)`. A filter is a rule
+that drops clients: the rule after it sees those that it accepts (`help(fw.core.Filtered)`). Filters are FILTERS.
 
 - **Clients**: the fewest that the rule works with; f is the number of byzantine clients that it is told of. Where its
   theorem needs more than its formula does, `bound=definition` has the latter, as authors run Krum with f = 4 of 10:
@@ -102,6 +103,12 @@ def _table(kind: str, columns: list[str]) -> str:
     return "\n".join("| " + " | ".join(map(_cell, row)) + " |" for row in rows)
 
 
+def _filters() -> str:
+    """The rules that can stand before another one."""
+    made = ((entry.name, entry.build().traits()) for entry in fw.catalogue("rule", packaged=True))
+    return ", ".join(f"`{name}`" for name, traits in made if traits.selects and not traits.server_rows)
+
+
 def page() -> str:
     """The whole page."""
     common = ["Name", "What it does", "Paper"]
@@ -109,7 +116,13 @@ def page() -> str:
     mixers = _table("mixer", [*common, "Reads", "Time", "Needs"])
     attacks = _table("attack", [*common, "Needs"])
     clients = _table("client", common)
-    parts = [HEAD, f"## Rules\n\n{rules}\n", f"## Mixers\n\n{mixers}\n", f"## Attacks\n\n{attacks}\n", RECIPES]
+    parts = [
+        HEAD.replace("FILTERS", _filters()),
+        f"## Rules\n\n{rules}\n",
+        f"## Mixers\n\n{mixers}\n",
+        f"## Attacks\n\n{attacks}\n",
+        RECIPES,
+    ]
     parts += [f"## Client algorithms\n\n{clients}\n", OUT_OF_SCOPE]
     return "\n".join(parts)
 

@@ -53,6 +53,9 @@ def wrappers() -> dict[str, tuple[Callable[[Any], Component], str]]:
         lambda rule: mixers.NNM(f=1) >> mixers.ClipNorm(radius=1.0) >> rule,
         "rule",
     )
+    found["after a filter"] = (lambda rule: rules.CGE(f=1) >> rule, "rule")
+    found["after a filter and a mixer"] = (lambda rule: rules.CGE(f=1) >> mixers.NNM(f=1) >> rule, "rule")
+    found["after a filter with memory"] = (lambda rule: rules.SignGuardSim() >> rule, "rule")
     found["before the mean"] = (lambda mixer: mixer >> rules.Mean(), "mixer")
     found["a chain's mixer"] = (lambda mixer: Chain(mixer=mixer, rule=rules.Median()), "mixer")
     found["before a mixer"] = (lambda mixer: mixer >> mixers.NNM(f=1), "mixer")

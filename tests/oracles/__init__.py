@@ -31,6 +31,7 @@ Nguyen et al. 2022: "FLAME: taming backdoors in federated learning", USENIX Secu
 Özfatura et al. 2023: "Byzantines can also learn from history: fall of centered clipping in federated learning".
 Pillutla et al. 2022: "Robust aggregation for federated learning", IEEE Trans. Signal Processing.
 Rajput et al. 2019: "DETOX: a redundancy-based framework for faster and more robust gradient aggregation", NeurIPS.
+Reddi et al. 2021: "Adaptive federated optimization", ICLR.
 Sattler et al. 2020: "On the Byzantine robustness of clustered federated learning", ICASSP.
 Shejwalkar & Houmansadr 2021: "Manipulating the Byzantine: optimizing model poisoning attacks and defenses for federated
     learning", NDSS.

@@ -7,8 +7,9 @@ from .chain import Chain, Mixer, Mixers, ScalingMixer, reads
 from .compound import Compound, Whole
 from .context import EXAMPLES, Context, Messages, heard
 from .evaluator import Evaluator, RootEvaluator
+from .filtered import Filtered, Front
 from .neutral import neutral
-from .plan import Plan, Reason, average_of, levels, median_of, smallest
+from .plan import Plan, Reason, average_of, levels, median_of, rows_judged, smallest
 from .rule import BEYOND, BoundError, Outcome, Rule, apply
 from .state import State, finite_copy, most
 from .step import Skipped, Step, decision, step, step_or_skip
@@ -25,6 +26,8 @@ __all__ = [
     "Compound",
     "Context",
     "Evaluator",
+    "Filtered",
+    "Front",
     "Knowledge",
     "Messages",
     "Mixer",
@@ -54,6 +57,7 @@ __all__ = [
     "most",
     "neutral",
     "reads",
+    "rows_judged",
     "rows_of",
     "smallest",
     "step",

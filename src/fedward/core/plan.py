@@ -90,6 +90,15 @@ class Plan(Generic[M]):
         return self.updates.columns(self.kernel)
 
 
+def rows_judged(plan: Plan, updates: Updates) -> Tensor:
+    """Which row of those that a plan speaks of stands for each row of a stack beneath it, -1 for none: (n,)."""
+    rows = updates.owner()
+    theirs = (plan.judged or plan.updates).owner()
+    judged = torch.full((updates.n,), -1)
+    judged[rows[rows >= 0]] = theirs[rows >= 0]
+    return judged
+
+
 def smallest(scores: Tensor, k: int, *then: Tensor) -> Tensor:
     """Indices of the k smallest scores, best first; of equal ones those smallest by ``then``, or else the first rows.
 

@@ -21,6 +21,7 @@ from ..registry.traits import Traits
 from ..stack import SqNorms, Stack, Statistic, Updates, as_updates
 from .context import Context, Messages, heard
 from .evaluator import Evaluator, Once
+from .linking import linked
 from .neutral import neutral
 from .plan import M, Plan
 from .state import State
@@ -86,6 +87,10 @@ class Rule(Component, Generic[M]):
         """
         return 0 if self.beyond(n) else getattr(self, "f", 0)
 
+    def most_accepted(self, n: int) -> int:
+        """How many of n rows a rule that drops some (`Traits.selects`) accepts at most."""
+        return n
+
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         """The statistics that `decide` will ask for."""
         return ()
@@ -97,6 +102,14 @@ class Rule(Component, Generic[M]):
     def advance(self, state: State, plan: Plan[M], output: Tensor, context: Context) -> State:
         """What to remember for the next round; ``plan`` is what `decide` returned, its ``memo`` included."""
         return state
+
+    @overload
+    def __rshift__(self, then: Rule) -> Rule: ...
+    @overload
+    def __rshift__(self, then: Any) -> Any: ...
+    def __rshift__(self, then: Any) -> Any:
+        """``rule >> then``: what follows on the rows that this rule accepts, see `Filtered`."""
+        return linked(then, self)
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # an array is an iterable as well

@@ -1,6 +1,7 @@
 """Whatever has a name as text, the way the command line and configuration files write it.
 
-``multi-krum:f=10``, ``clip-norm:radius=median >> krum:f=3``, ``byz-mean:inner=(alie:z=1,ddof=1),split=0.8``,
+``multi-krum:f=10``, ``clip-norm:radius=median >> krum:f=3``, ``sign-guard >> median``,
+``byz-mean:inner=(alie:z=1,ddof=1),split=0.8``,
 ``robust-tailor:rules=(median | krum:f=3)``, ``schedule:attacks=(0: no-attack | 50: min-max)``, ``s-fraction:s=0.5``.
 Text that would be read as something else stands in quotes: ``monna:f=1,pivot='3'``. What is not registered is found by
 its import path, ``my.module.Class:f=2`` or ``my.module:Class:f=2``.
@@ -128,21 +129,33 @@ def _parse(spec: Spec, kind: str | None, known: Mapping[str, Any]) -> Any:
     if isinstance(spec, Mapping):
         return _from_table(spec, kind, known).make()
     *before, last = _split(spec, ">>")
-    mixers = [_from_text(part, "mixer", known).make() for part in before]
+    fronts = [_front(part, known, spec) for part in before]
     made = _from_text(last, kind, known).make()
-    for mixer in reversed(mixers):
-        made = _linked(mixer, made, spec)
+    for front in reversed(fronts):
+        made = _linked(front, made, spec)
     return made
 
 
-def _linked(mixer: Any, then: Any, spec: Spec) -> Any:
-    """``mixer >> then``."""
-    link = getattr(type(mixer), "__rshift__", None)
-    if link is None:
-        raise ValueError(f"{describe(mixer)} stands before '>>' in {spec!r}, where only mixers can stand")
-    chain = link(mixer, then)
+def _front(text: str, known: Mapping[str, Any], spec: Spec) -> Any:
+    """What stands before ``>>``: a mixer, or a rule as a filter, which says itself whether it is one."""
+    found = _from_text(text, None, known)
+    if found.entry.kind in _ALONE:
+        raise ValueError(
+            f"{found.entry.name} stands before '>>' in {spec!r}, where only mixers and rules that drop clients can "
+            "stand"
+        )
+    return found.make()
+
+
+def _linked(front: Any, then: Any, spec: Spec) -> Any:
+    """``front >> then``."""
+    chain = type(front).__rshift__(front, then)
     if chain is NotImplemented:
         raise ValueError(f"{describe(then)} stands after '>>' in {spec!r}, where only rules and mixers can stand")
+    if not isinstance(chain, Component):
+        raise ValueError(
+            f"{spec!r} ends with the mixer {describe(then)}, and {describe(front)} before it waits for a rule"
+        )
     return chain
 
 

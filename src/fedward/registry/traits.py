@@ -105,6 +105,8 @@ class Traits:
         root_data: whether a rule's decisions need the server's own data, through `Context.evaluator`.
         by_client: whether a rule uses the clients' ids: memory per client, a client trusted by name.
         server_rows: whether a rule's output holds something besides the clients' rows: a previous aggregate, noise.
+        selects: whether a rule drops clients, by giving them no weight, so that it can stand as a filter before another
+            rule: ``sign-guard >> median``.
         recorded: names of a rule's scores that a run's records keep.
         starts: the first round that a rule decides by what it is, counted from 0, where it is switched on late.
         hears_alarms: whether a rule's decisions hang on alarms that clients raise (`fedward.clients.Siren`).
@@ -134,6 +136,7 @@ class Traits:
     root_data: bool = field(default=False, metadata={"merge": any})
     by_client: bool = field(default=False, metadata={"merge": any})
     server_rows: bool = field(default=False, metadata={"merge": any})
+    selects: bool = field(default=False, metadata={"merge": all})
     recorded: tuple[str, ...] = field(default=(), metadata={"merge": _union})
     starts: int = field(default=0, metadata={"merge": max})
     hears_alarms: bool = field(default=False, metadata={"merge": any})
@@ -169,7 +172,7 @@ MERGES: Mapping[str, Callable[[Sequence[Any]], Any]] = MappingProxyType(
 )
 """How each trait of parts becomes the whole's: from the values to the value."""
 
-WHOLE = Traits(properties=CLAIMS, diagonal=True, keeps_clients=True, knows=None)
+WHOLE = Traits(properties=CLAIMS, selects=True, diagonal=True, keeps_clients=True, knows=None)
 """What is made of other components adds nothing by itself: merged with the traits of parts, it changes none."""
 
 

@@ -61,6 +61,7 @@ class ClassWise(Wrapped[_Received]):
     remember: Count = ROWS
     declared = replace(
         WHOLE,
+        selects=False,
         passes=3,
         history=True,
         server_rows=True,

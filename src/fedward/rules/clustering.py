@@ -45,7 +45,10 @@ class CosineClustering(FromGram):
     """
 
     linkage: Linkage = "single"
-    declared = Traits(properties=frozenset({"permutation", "scale", "columns", "rotation", "unanimity", "box"}))
+    declared = Traits(
+        selects=True,
+        properties=frozenset({"permutation", "scale", "columns", "rotation", "unanimity", "box"}),
+    )
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         cos = cosines(updates.gram())
@@ -125,7 +128,11 @@ class ClippedClustering(FromGram):
 
     linkage: Linkage = "average"
     remember: Count = 100_000
-    declared = Traits(history=True, properties=frozenset({"permutation", "scale", "columns", "rotation", "unanimity"}))
+    declared = Traits(
+        selects=True,
+        history=True,
+        properties=frozenset({"permutation", "scale", "columns", "rotation", "unanimity"}),
+    )
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         norms = updates.norms()
@@ -167,7 +174,7 @@ class FLAME(FromGram):
     """
 
     noise: Annotated[float, AtLeast(0), Below(inf)] = 0.001
-    declared = Traits(server_rows=True, properties=frozenset({"permutation", "scale"}))
+    declared = Traits(selects=True, server_rows=True, properties=frozenset({"permutation", "scale"}))
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         norms = updates.norms()

@@ -66,7 +66,10 @@ class Krum(FromGram):
 
     f: int
     bound: Reading = "theorem"
-    declared = Traits(bound=Bound(2, 3), definition=Bound(1, 3), properties=ROWWISE | {"breakdown"})
+    declared = Traits(selects=True, bound=Bound(2, 3), definition=Bound(1, 3), properties=ROWWISE | {"breakdown"})
+
+    def most_accepted(self, n: int) -> int:
+        return 1
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         scores, chosen = lowest_scores(updates.sq_dists(), updates.n - self.f - 2, 1)
@@ -94,7 +97,7 @@ class MultiKrum(FromGram):
     f: int
     m: Count | None = None
     bound: Reading = "theorem"
-    declared = Traits(bound=Bound(2, 3), definition=Bound(1, 3), properties=ROWWISE | {"breakdown"})
+    declared = Traits(selects=True, bound=Bound(2, 3), definition=Bound(1, 3), properties=ROWWISE | {"breakdown"})
 
     def traits(self) -> Traits:
         # More than n - f rows would let colluders in.
@@ -105,8 +108,11 @@ class MultiKrum(FromGram):
         if self.m is not None and self.m > n:
             raise BoundError(f"{self!r} averages m = {self.m} rows, got {n} clients: lower m")
 
+    def most_accepted(self, n: int) -> int:
+        return n - self.f - 2 if self.m is None else self.m
+
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        m = self.m if self.m is not None else updates.n - self.f - 2
+        m = self.most_accepted(updates.n)
         scores, chosen = lowest_scores(updates.sq_dists(), updates.n - self.f - 2, m)
         note = self.beyond(updates.n)
         return average_of(updates, chosen, scores={"krum": scores}, reason=Reason.FAR, note=note)

@@ -61,6 +61,7 @@ class FLDetector(Rule[Tensor]):
     variant: Variant = "paper"
     remember: Count = ROWS
     declared = Traits(
+        selects=True,
         history=True,
         by_client=True,
         passes=4,

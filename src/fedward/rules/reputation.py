@@ -107,7 +107,12 @@ class RFFL(Rule):
     clip: Positive | None = 0.5
     warmup: Natural = 10
     remember: Count = NUMBERS
-    declared = Traits(history=True, by_client=True, properties=frozenset({"permutation", "columns", "rotation"}))
+    declared = Traits(
+        selects=True,
+        history=True,
+        by_client=True,
+        properties=frozenset({"permutation", "columns", "rotation"}),
+    )
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         return (SqNorms(), Gram())

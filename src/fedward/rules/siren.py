@@ -126,6 +126,7 @@ class SIREN(Rule[_Books]):
     rounds: Count = 40
     remember: Count = NUMBERS
     declared = Traits(
+        selects=True,
         passes=3,
         properties=frozenset({"permutation"}),
         history=True,

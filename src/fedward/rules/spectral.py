@@ -38,12 +38,17 @@ class DnC(Rule):
     subsample: Count = 10_000
     filter: Annotated[float, AtLeast(0), Below(inf)] = 1.0
     declared = Traits(
-        bound=Bound(1, 1), properties=frozenset({"permutation", "scale", "unanimity", "mean", "translation"})
+        selects=True,
+        bound=Bound(1, 1),
+        properties=frozenset({"permutation", "scale", "unanimity", "mean", "translation"}),
     )
 
     def traits(self) -> Traits:
         # No rule can tell one of two rows from the other in a way that neither order nor a shift of both changes.
         return self.declared.without("translation") if floor(self.filter * self.f) == 1 else self.declared
+
+    def most_accepted(self, n: int) -> int:
+        return max(n - floor(self.filter * self.f), 0)
 
     def samples(self, context: Context) -> list[Sample]:
         """The sets of columns, one per iteration."""
@@ -54,7 +59,7 @@ class DnC(Rule):
         return tuple(Gram(sample=sample) for sample in self.samples(context))
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        keep = max(updates.n - floor(self.filter * self.f), 0)
+        keep = self.most_accepted(updates.n)
         samples = self.samples(context)
         grams = updates.compute(*(Gram(sample=sample) for sample in samples))
         scores = [outlier_scores(gram, sample.size(updates.d)) for gram, sample in zip(grams, samples, strict=True)]

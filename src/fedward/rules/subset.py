@@ -28,10 +28,13 @@ class CGE(Rule):
     """
 
     f: int
-    declared = Traits(bound=Bound(1, 1), properties=_ROWWISE - {"translation"})
+    declared = Traits(selects=True, bound=Bound(1, 1), properties=_ROWWISE - {"translation"})
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         return (SqNorms(),)
+
+    def most_accepted(self, n: int) -> int:
+        return n - self.f
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         norms = updates.norms()
@@ -51,7 +54,7 @@ class FABA(FromGram):
     """
 
     f: int
-    declared = Traits(bound=Bound(1, 1), properties=_ROWWISE | {"breakdown"})
+    declared = Traits(selects=True, bound=Bound(1, 1), properties=_ROWWISE | {"breakdown"})
 
     def traits(self) -> Traits:
         # No rule can tell one of two rows from the other in a way that neither order nor a shift of both changes.
@@ -59,6 +62,9 @@ class FABA(FromGram):
 
     def withstands(self, n: int) -> int:
         return min(self.f, (n - 1) // 2)
+
+    def most_accepted(self, n: int) -> int:
+        return n - self.f
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         dists = updates.sq_dists()
@@ -97,11 +103,15 @@ class MoNNA(FromGram):
     pivot: Hashable = 0
     bound: Reading = "theorem"
     declared = Traits(
+        selects=True,
         by_client=True,
         bound=Bound(2, 1),
         definition=Bound(1, 1),
         properties=(_ROWWISE - {"permutation"}) | {"breakdown"},
     )
+
+    def most_accepted(self, n: int) -> int:
+        return n - self.f
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         if self.pivot not in updates.ids:
@@ -140,8 +150,14 @@ class MDA(FromGram):
     bound: Reading = "theorem"
     # The two rows farthest apart set the diameter; others can be exchanged for rows left out, and row order decides.
     declared = Traits(
-        bound=Bound(2, 1), definition=Bound(1, 1), properties=(_ROWWISE - {"permutation"}) | {"breakdown"}
+        selects=True,
+        bound=Bound(2, 1),
+        definition=Bound(1, 1),
+        properties=(_ROWWISE - {"permutation"}) | {"breakdown"},
     )
+
+    def most_accepted(self, n: int) -> int:
+        return n - self.f
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         dists = updates.sq_dists()
@@ -243,7 +259,7 @@ class SMEA(FromGram):
     f: int
     limit: int = 100_000
     bound: Reading = "theorem"
-    declared = Traits(bound=Bound(2, 1), definition=Bound(1, 1), properties=_ROWWISE | {"breakdown"})
+    declared = Traits(selects=True, bound=Bound(2, 1), definition=Bound(1, 1), properties=_ROWWISE | {"breakdown"})
 
     def traits(self) -> Traits:
         # Subsets of a single row have no covariance at all: of n = f + 1 rows the first one counts.
@@ -256,6 +272,9 @@ class SMEA(FromGram):
                 f"{self!r} would try {comb(n, self.f):.3g} subsets of {n} clients, limit={self.limit}: use CAF, or "
                 "raise the limit"
             )
+
+    def most_accepted(self, n: int) -> int:
+        return n - self.f
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         gram = updates.gram()

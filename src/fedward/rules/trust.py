@@ -9,7 +9,21 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from ..core import WHOLE, Bound, Compound, Context, Evaluator, Plan, Reason, Rule, State, Traits, average_of, smallest
+from ..core import (
+    WHOLE,
+    Bound,
+    Compound,
+    Context,
+    Evaluator,
+    Plan,
+    Reason,
+    Rule,
+    State,
+    Traits,
+    average_of,
+    rows_judged,
+    smallest,
+)
 from ..registry.bounds import NotNegative
 from ..registry.entries import register
 from ..stack import Dense, Dots, SqNorms, Statistic, Updates, cosines_to
@@ -41,7 +55,7 @@ class FLTrust(Rule):
         ValueError: no evaluator, or its update is not finite or of another size.
     """
 
-    declared = Traits(root_data=True, properties=frozenset({"permutation"}))
+    declared = Traits(selects=True, root_data=True, properties=frozenset({"permutation"}))
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         if context.evaluator is None:
@@ -78,7 +92,16 @@ class Zeno(Rule):
 
     f: int
     rho: NotNegative
-    declared = Traits(bound=Bound(1, 1), passes=3, root_data=True, properties=frozenset({"permutation", "mean"}))
+    declared = Traits(
+        selects=True,
+        bound=Bound(1, 1),
+        passes=3,
+        root_data=True,
+        properties=frozenset({"permutation", "mean"}),
+    )
+
+    def most_accepted(self, n: int) -> int:
+        return n - self.f
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         return (SqNorms(),)
@@ -119,6 +142,12 @@ class _Rejection(Compound):
     def parts(self) -> tuple[Rule, ...]:
         return (self.base,)
 
+    def traits(self) -> Traits:
+        return replace(super().traits(), selects=True)  # whatever the base rule makes of the others
+
+    def most_accepted(self, n: int) -> int:
+        return n - self.f
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.base.traits().history:
@@ -152,7 +181,7 @@ class _Rejection(Compound):
         plan = self.base.decide(updates.take(survivors), {}, below)
 
         # The plan speaks of the survivors, or of fewer rows; what it says is spread over all that came in.
-        judged = _rows_judged(plan, updates)
+        judged = rows_judged(plan, updates)
         for name, score in plan.scores.items():
             scores[name] = torch.where(judged >= 0, score.double().cpu()[judged.clamp_min(0)], torch.nan)
         given = plan.reasons or [Reason.NOT_SELECTED] * len(judged)
@@ -173,15 +202,6 @@ class _Rejection(Compound):
             # Who takes the loss to infinity or beyond is the worst; who cannot keep it from there, innocent.
             impacts[name] = torch.where(after.isfinite(), now.nan_to_num(nan=torch.inf) - after, -torch.inf)
         return impacts
-
-
-def _rows_judged(plan: Plan, updates: Updates) -> Tensor:
-    """Which row of those that a plan speaks of stands for each row of the stack, -1 for none: (n,)."""
-    rows = updates.owner()
-    theirs = (plan.judged or plan.updates).owner()
-    judged = torch.full((updates.n,), -1)
-    judged[rows[rows >= 0]] = theirs[rows >= 0]
-    return judged
 
 
 @register("error-rate-rejection", paper="Fang et al. 2020", complexity="O(n^2 d)")

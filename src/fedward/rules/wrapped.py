@@ -48,7 +48,8 @@ class Delayed(Wrapped):
 
     def traits(self) -> Traits:
         traits = super().traits()
-        return replace(traits, starts=max(traits.starts, self.start))
+        # Before the start the mean accepts everybody.
+        return replace(traits, starts=max(traits.starts, self.start), selects=self.base.traits().selects)
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         return self._now(context).statistics(state, context)

@@ -46,7 +46,7 @@ def check_finite(result: Result[Tensor], aggregator: Aggregator, name: str) -> N
     assert bool(result.output.isfinite().all()), f"the output is not finite: {name}"
     assert result.weights is None or bool(result.weights.isfinite().all()), f"a weight is not finite: {name}"
     for key, value in aggregator.state.items():
-        known = value[~value.isnan()] if key.startswith("scores of ") else value
+        known = value[~value.isnan()] if key.rpartition("/")[2].startswith("scores of ") else value
         assert bool(known.isfinite().all()), f"the memory {key!r} is not finite: {name}"
 
 

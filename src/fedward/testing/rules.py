@@ -11,7 +11,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core import BEYOND, EXAMPLES, Aggregator, BoundError, Chain, Context, Messages, Reason, Rule, State, apply
+from ..core import (
+    BEYOND,
+    EXAMPLES,
+    Aggregator,
+    BoundError,
+    Chain,
+    Context,
+    Filtered,
+    Messages,
+    Reason,
+    Rule,
+    State,
+    apply,
+)
 from ..stack import Dense, Layers
 from . import aliasing, hostile
 from .compare import Raises, close, equal, same
@@ -208,8 +221,8 @@ def _check_bound(rule: Rule) -> None:
     if n > 1:
         with Raises(BoundError) as caught:
             output_of(rule, G[: n - 1])
-        # A chain speaks of the rows that reach its rule, and of the clients they are made of.
-        named = [str(n - 1)] if isinstance(rule, Chain) else [str(n), str(n - 1)]
+        # A chain or a filter speaks of the rows that reach its rule, and of the clients they are made of.
+        named = [str(n - 1)] if isinstance(rule, Chain | Filtered) else [str(n), str(n - 1)]
         for needed in named:
             assert needed in str(caught.error), f"the error does not name {needed}: {caught.error}"
 
@@ -224,6 +237,14 @@ def _check_beyond(rule: Rule) -> None:
         note = verdict(rule, random_stack(rule, extra=n - fewest(rule))).note
         right = (BEYOND in note) == (n < needed)
         assert right, f"{n} of {needed} rows, and the note is {note!r}; write note=self.beyond(updates.n)"
+
+
+def _check_selects(rule: Rule) -> None:
+    """accepts no more rows than it says"""
+    for G in example_stacks(rule).values():
+        accepted = int(verdict(rule, G).accepted.sum())
+        most = rule.most_accepted(len(G))
+        assert accepted <= most, f"{accepted} of {len(G)} rows are accepted; most_accepted says {most}"
 
 
 def _check_degenerate(rule: Rule) -> None:
@@ -277,6 +298,7 @@ CHECKS: tuple[Callable[[Rule], None], ...] = (
     _check_memory,
     _check_bound,
     _check_beyond,
+    _check_selects,
     _check_weights,
     _check_blocks,
     _check_passes,
