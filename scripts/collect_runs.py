@@ -17,7 +17,7 @@ import kept
 
 from fedward.experiments.store import RunFolder
 from fedward.sim import Record
-from fedward.sim.record import mean_of_known
+from fedward.sim.record import mean_of_known, why_skipped
 
 
 def rounded(value: float | None) -> float | None:
@@ -49,6 +49,8 @@ def collected(folder: Path) -> dict[str, Any]:
         "skipped": sum(r.skipped is not None for r in records),
         "accuracy_by_round": curve,
     }
+    if why := why_skipped(records):
+        run["skipped_why"] = why
     for field in ("balanced_accuracy", "f1"):
         if measured := by_round(records, field):
             run[f"final_{field}"] = list(measured.values())[-1]

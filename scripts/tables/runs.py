@@ -119,7 +119,7 @@ def _losses(folder: Path) -> str:
         skipped = [f"{ATTACKS[a]} {run['skipped']}" for a, run in found.items() if run["skipped"]]
         loss = f"{difference(own, best(found[worst]), sign=False)} ({ATTACKS[worst]})"
         rows.append([RULES[rule], loss, ", ".join(lost) or "-", ", ".join(skipped) or "-"])
-    head = ["rule", "best accuracy lost at most", "ends at chance under", "rounds without enough finite rows"]
+    head = ["rule", "best accuracy lost at most", "ends at chance under", "rounds that left the model as it was"]
     return table(head, rows)
 
 
@@ -146,7 +146,7 @@ def _redrawn(folder: Path) -> str:
         skipped = PENDING if run is None else str(run["skipped"])
         rows.append([name, number(best(run)), number(last(run)), *shares, skipped])
     head = ["rule", "best accuracy", "last accuracy", "byzantine accepted", "honest accepted"]
-    return table([*head, "rounds without enough finite rows"], rows)
+    return table([*head, "rounds that left the model as it was"], rows)
 
 
 TIME_VARYING = {"rules": _redrawn}

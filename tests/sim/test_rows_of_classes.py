@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import islice, pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -19,6 +20,8 @@ from fedward.data.dataset import Dataset, FederatedData, Split
 from fedward.data.dealing import federate
 from fedward.data.partition import KClasses
 from fedward.experiments.spec import SpecError, make_spec
+from tests.oracles import desgd
+from tests.oracles import rules as oracle
 
 CLASSES = 4
 
@@ -309,3 +312,33 @@ def test_a_node_of_flower_draws_no_classes_itself() -> None:
     flower = pytest.importorskip("fedward.flower")
     with pytest.raises(ValueError, match=r"the strategy says the class of each round.*draw='cyclic'"):
         flower.train_with(ClassMomentum(batch_size=5, draw="random"), lambda context: None)
+
+
+# --- the whole of DeSGD against its oracle -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("draw", ["cyclic", "random"])
+@pytest.mark.parametrize("classes", [1, 3])
+def test_a_run_moves_the_model_as_its_oracle_does(classes: int, draw: Any) -> None:
+    """Rows of each round as they were sent, by the classes that it was about, through the oracle's server."""
+    decay = 0.01
+    run = simulation(
+        rule=rules.ClassWise(base=rules.TrimmedMean(f=2)),
+        clients=ClassMomentum(batch_size=5, classes=classes, draw=draw),
+        server=fw.ServerSGD(lr=0.1, momentum=0.0, weight_decay=decay),
+    )
+    server = desgd.DeSGDServer(lambda X: oracle.trimmed_mean(X, 2))
+    expected = run.progress.parameters.double().numpy()
+    seen = set()
+    for number in range(10):
+        about = run._phases.draw(run.progress).classes
+        list(run.run(number + 1))
+        seen.add(about)
+        # A client sends a row for each class of the round that it holds; byzantine ones, spared their work, for all.
+        owners = [c for client in range(DATA.n) for c in about if client in run._cohort.senders(c)]
+        rows = run.rows.double().numpy()
+        assert len(rows) == len(owners)
+        by_class = {c: rows[[k for k, other in enumerate(owners) if other == c]] for c in about}
+        expected = expected - 0.1 * (server.step_of_several(by_class) + decay * expected)
+        np.testing.assert_allclose(run.progress.parameters.double().numpy(), expected, rtol=1e-4, atol=1e-6)
+    assert len(seen) > 1
