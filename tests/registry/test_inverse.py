@@ -55,7 +55,7 @@ def values(takes: Any, depth: int) -> st.SearchStrategy[Any]:
     """Values of an annotation."""
     origin, inner = get_origin(takes), get_args(takes)
     if origin is Annotated:
-        return within(inner[0], inner[1:])
+        return within(inner[0], inner[1:]) if inner[0] in (int, float) else values(inner[0], depth)
     if origin in (Union, UnionType):
         return st.one_of([values(part, depth) for part in inner])
     if origin is Literal:

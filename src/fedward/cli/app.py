@@ -114,6 +114,12 @@ def run(
         float | None, typer.Option(help="Share of the clients in a round; below 1 an f that is not given is smaller.")
     ] = None,
     dropout: Annotated[float | None, typer.Option(help="Share of these that never answer.")] = None,
+    f: Annotated[
+        str | None, typer.Option("--f", help="Whether rules are told: expected in a round, or unknown.")
+    ] = None,
+    confidence: Annotated[
+        float | None, typer.Option(help="Share of rounds with no more byzantine answers than an f that is not given.")
+    ] = None,
     late: Annotated[float | None, typer.Option(help="Share of these whose answer comes a round late.")] = None,
     batch_norm: Annotated[
         str | None, typer.Option(help="Running statistics: mean of the accepted, robust (medians), or frozen.")

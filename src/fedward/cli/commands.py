@@ -193,7 +193,8 @@ def _examined(
     rules: list[str], config: Path | None, base: Mapping[str, Any], out: Path
 ) -> tuple[dict[Path, RunSpec], dict[str, str]]:
     """Specifications by file, and which of all rules cannot be examined in this setting, and why."""
-    f = _spec(config, {**base, "rule": "mean"}).answers.byzantine
+    plain = _spec(config, {**base, "rule": "mean"})
+    f = None if plain.f == "unknown" else plain.answers.byzantine
     specs, refused = each_rule(rules, lambda rule: _spec(config, {**base, "rule": rule, "attack": "no-attack"}), f)
     jobs = {out / f"{file_name(spec.resolved()['rule'])}.jsonl": spec for spec in specs.values()}
     return jobs, refused

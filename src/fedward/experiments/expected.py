@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil, exp, lgamma
+from typing import Any
 
+from ..core import Rule, how_many
+from ..registry.component import components_within
+from ..registry.entries import catalogue
+from ..registry.notation import describe, parse
 from ..sim.cohort import drawn_in_round, fewest_answers
-
-RARE = 0.01
-"""A number of byzantine answers that at most this share of the rounds exceeds counts as the worst there is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,15 +22,26 @@ class Answers:
         byzantine: of these.
         fewest: answers at least.
         most: answers at most, those included that come a round late.
+        confidence: the share of rounds in which no more of them are byzantine than `worst`.
     """
 
     clients: int
     byzantine: int
     fewest: int
     most: int
+    confidence: float = 0.99
 
     @classmethod
-    def of(cls, *, clients: int, byzantine: int, participation: float, dropout: float, late: float) -> Answers:
+    def of(
+        cls,
+        *,
+        clients: int,
+        byzantine: int,
+        participation: float,
+        dropout: float,
+        late: float,
+        confidence: float = 0.99,
+    ) -> Answers:
         """For the shares that a simulation is given."""
         drawn = drawn_in_round(clients, participation)
         return cls(
@@ -36,6 +49,7 @@ class Answers:
             byzantine=byzantine,
             fewest=fewest_answers(drawn, dropout, late),
             most=fewest_answers(drawn, dropout, 0.0),
+            confidence=confidence,
         )
 
     @property
@@ -50,10 +64,11 @@ class Answers:
 
     @property
     def worst(self) -> int:
-        """The fewest byzantine answers that are exceeded in at most one round of a hundred."""
+        """The fewest byzantine answers that are exceeded in no more rounds than the confidence leaves."""
+        rare = round(1 - self.confidence, 12)
         f = min(self.byzantine, self.most)
         above = 0.0  # the chance of more than f
-        while f > self.mean and above + self._chance(f) <= RARE:
+        while f > self.mean and above + self._chance(f) <= rare:
             above += self._chance(f)
             f -= 1
         return f
@@ -72,6 +87,100 @@ class Answers:
             return 0.0
         ways = _log_comb(self.byzantine, k) + _log_comb(honest, self.most - k)
         return exp(ways - _log_comb(self.clients, self.most))
+
+
+def rule_for(text: Any, answers: Answers, *, known: bool = True) -> Rule:
+    """A rule of text or a table; an f that it needs and is not given is as `fedward.experiments.spec.RunSpec` says.
+
+    Args:
+        text: such as "multi-krum".
+        answers: of a round.
+        known: whether anybody may tell the rule how many clients are byzantine.
+
+    Raises:
+        ValueError: no such rule; or one that needs f, which is not known.
+    """
+    if not known:
+        return _without_f(text)
+    for f in range(answers.worst, answers.mean, -1):
+        try:
+            rule: Rule = parse(text, "rule", f=f)
+            check_answers(rule, answers)
+        except ValueError:
+            continue  # if it is not for this f, the last attempt says what is wrong
+        return rule
+    least: Rule = parse(text, "rule", f=answers.mean)
+    return least
+
+
+def _without_f(text: Any) -> Rule:
+    try:
+        rule: Rule = parse(text, "rule")
+    except ValueError as error:
+        try:
+            parse(text, "rule", f=1)
+        except ValueError:
+            raise error from None
+        raise ValueError(f"{text} needs f, and f is unknown: {needing_no_f()}") from None
+    return rule
+
+
+def needing_no_f() -> str:
+    """What to take where f is unknown, in words."""
+    names = [entry.name for entry in catalogue("rule", packaged=True) if not entry.needs_f]
+    return f"give it one, as a number or a share (f=0.2), or take a rule that needs none: {', '.join(names)}"
+
+
+def check_answers(rule: Rule, answers: Answers) -> None:
+    """Raise `BoundError` if a round may have too few answers for the rule.
+
+    An f that is a share may be more than the rule takes of some number of answers, and not of fewer.
+    """
+    shares = any(isinstance(f, float) for f in _told(rule))
+    for n in range(answers.fewest, answers.most + 1) if shares else (answers.fewest,):
+        rule.check(n)
+
+
+def _told(rule: Rule) -> list[float]:
+    """All f that a rule and its parts are told."""
+    told = [getattr(part, "f", None) for part in components_within(rule)]
+    return [f for f in told if isinstance(f, int | float)]
+
+
+def exceeded(rule: Rule, text: str, answers: Answers) -> str:
+    """How often more answers are byzantine than the rule expects, in a sentence or two; nothing where that is never.
+
+    Args:
+        rule: the rule.
+        text: what it was made of, which may have left f to the specification.
+        answers: of a round.
+    """
+    expected = [how_many(f, answers.most) for f in _told(rule)]
+    if not expected or not answers.partial:
+        return ""
+    f = min(expected)
+    often = answers.exceeding(f)
+    if not often:
+        return ""
+    said = (
+        f"{describe(rule)}: {answers.most} of {answers.clients} clients answer in a round; in {100 * often:.2g} % "
+        f"of the rounds more than f = {f} of them are byzantine, and the rule promises nothing."
+    )
+    if not _is_chosen(text):
+        return said
+    confidence = f"{100 * answers.confidence:g} %"
+    if f >= answers.worst:
+        return f"{said} f is chosen for a confidence of {confidence}."
+    return f"{said} A confidence of {confidence} needs f = {answers.worst}; of {answers.fewest} the rule takes less."
+
+
+def _is_chosen(text: str) -> bool:
+    """Whether the text of a rule leaves its f to the specification."""
+    try:
+        parse(text, "rule")
+    except ValueError:
+        return True
+    return False
 
 
 def _log_comb(n: int, k: int) -> float:

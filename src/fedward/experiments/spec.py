@@ -17,7 +17,6 @@ from ..core import BoundError, Rule
 from ..data.flwr_datasets import as_partition
 from ..failures import MendableError
 from ..models import check_model
-from ..registry.component import components_within
 from ..registry.entries import catalogue
 from ..registry.naming import unknown
 from ..registry.notation import describe, dotted, parse, recipe
@@ -25,11 +24,11 @@ from ..sim import Dataset, Partition, Server, Simulation, build_model, federate,
 from ..sim.cohort import byzantine_ids
 from ..sim.running import Forge
 from .devices import check_device
-from .expected import Answers
+from .expected import Answers, check_answers, exceeded, needing_no_f, rule_for
 from .servers import SERVER_KEYS, in_keys, server_of
 
 _LONGEST = 160  # bytes of a file name; file systems take 255
-_SAME_RUN = ("rounds", "evaluate_every", "data_path")
+_SAME_RUN = ("rounds", "evaluate_every", "data_path", "f", "confidence")
 """Keys that do not change what happens in a round. (Other data in another place are told apart by their checksum.)"""
 
 
@@ -41,10 +40,11 @@ class RunSpec(BaseModel):
     """One run. Defaults are the SignGuard paper's setting on Fashion-MNIST, under ALIE.
 
     An f that the rule needs and is not given is the number of byzantine clients. Where only some of the clients answer
-    in a round (participation, dropout), it is the number of byzantine answers that at most one round in a hundred
-    exceeds: the least f with P(X <= f) >= 0.99, X hypergeometric. If the rule cannot take so many of the fewest answers
-    that a round has, it is the most that it can take, but never less than an average round has: then the specification
-    is refused. `warning` says how often f is exceeded.
+    in a round (participation, dropout), it is the number of byzantine answers that a round exceeds with a probability
+    of 1 - ``confidence`` at most: the least f with P(X <= f) >= confidence, X hypergeometric. If the rule cannot take
+    so many of the fewest answers that a round has, it is the most that it can take, but never less than an average
+    round has: then the specification is refused. `warning` says how often f is exceeded. With ``f="unknown"`` nobody
+    tells the rule, and one that needs f and is not given one is refused.
 
     byzantine is how many clients are, the first ones, or which: (3, 4), in text ``3,4``.
 
@@ -62,6 +62,8 @@ class RunSpec(BaseModel):
     participation: float = Field(1.0, gt=0, le=1)
     dropout: float = Field(0.0, ge=0, lt=1)
     late: float = Field(0.0, ge=0, lt=1)
+    f: Literal["expected", "unknown"] = "expected"
+    confidence: float = Field(0.99, gt=0, lt=1)
     rule: str = "sign-guard"  # after all that a table's f depends on
     attack: str = "alie"
     rounds: int = Field(1200, ge=1)
@@ -115,10 +117,11 @@ class RunSpec(BaseModel):
             return value
         kind = "client" if info.field_name == "algorithm" else info.field_name
         before = info.data  # what is declared before; missing only if it is wrong itself
-        shares = ("clients", "byzantine", "participation", "dropout", "late")
-        if kind == "rule" and before.keys() >= set(shares):
+        shares = ("clients", "byzantine", "participation", "dropout", "late", "confidence")
+        if kind == "rule" and before.keys() >= {*shares, "f"}:
             given = {key: before[key] for key in shares}
-            return describe(_rule(value, Answers.of(**{**given, "byzantine": _how_many(given["byzantine"])})))
+            answers = Answers.of(**{**given, "byzantine": _how_many(given["byzantine"])})
+            return describe(rule_for(value, answers, known=before["f"] != "unknown"))
         f = _how_many(before.get("byzantine", 0))
         return describe(parse(value, kind, f=f, batch_size=before.get("batch_size", 1)))
 
@@ -143,7 +146,7 @@ class RunSpec(BaseModel):
             return  # how many rows such a round has is known with the data: `simulation` asks
         answers = self.answers
         try:
-            self.make_rule().check(answers.fewest)
+            check_answers(self.make_rule(), answers)
         except BoundError as error:
             if not answers.partial:
                 raise
@@ -162,12 +165,13 @@ class RunSpec(BaseModel):
             participation=self.participation,
             dropout=self.dropout,
             late=self.late,
+            confidence=self.confidence,
         )
 
     @property
     def warning(self) -> str:
         """What no rule, or not this one, can promise in this setting, in sentences; nothing where there is nothing."""
-        return " ".join(filter(None, (self._half_byzantine(), self._more_than_expected())))
+        return " ".join(filter(None, (self._half_byzantine(), exceeded(self.make_rule(), self.rule, self.answers))))
 
     def _half_byzantine(self) -> str:
         """That the byzantine clients are a majority, or as good as one."""
@@ -179,23 +183,9 @@ class RunSpec(BaseModel):
             "rule that has data of the server's own can tell who is honest."
         )
 
-    def _more_than_expected(self) -> str:
-        """How often more clients are byzantine than the rule expects; nothing where everybody answers, or never."""
-        answers = self.answers
-        rule = self.make_rule()
-        told = [getattr(part, "f", None) for part in components_within(rule)]
-        expected = [f for f in told if isinstance(f, int)]
-        often = answers.exceeding(min(expected)) if expected and answers.partial else 0.0
-        if not often:
-            return ""
-        return (
-            f"{describe(rule)}: {answers.most} of {answers.clients} clients answer in a round; in {100 * often:.2g} % "
-            f"of the rounds more than f = {min(expected)} of them are byzantine, and the rule promises nothing."
-        )
-
     def make_rule(self) -> Rule:
         """The rule, with the f of this specification if it needs one and none is given."""
-        return _rule(self.rule, self.answers)
+        return rule_for(self.rule, self.answers, known=self.f != "unknown")
 
     def make_attack(self) -> Attack:
         """The attack."""
@@ -300,14 +290,14 @@ class RunSpec(BaseModel):
 
 
 def each_rule(
-    texts: Iterable[str], make: Callable[[str], RunSpec], f: int
+    texts: Iterable[str], make: Callable[[str], RunSpec], f: int | None
 ) -> tuple[dict[str, RunSpec], dict[str, str]]:
     """A specification for each rule, and which of all rules cannot be used in this setting, and why.
 
     Args:
         texts: rules as text; "all" is every rule that comes with fedward.
         make: the specification for one.
-        f: for those of all that need one.
+        f: for those of all that need one; None where it is unknown.
 
     Raises:
         SpecError: a rule that was named cannot be used.
@@ -319,6 +309,9 @@ def each_rule(
             specs[text] = make(text)
             continue
         for entry in catalogue("rule", packaged=True):
+            if entry.needs_f and f is None:
+                refused[entry.name] = f"{entry.name} needs f, and f is unknown: {needing_no_f()}"
+                continue
             rule = describe(entry.build(f=f) if entry.needs_f else entry.build())
             try:
                 specs[rule] = make(rule)
@@ -335,19 +328,6 @@ def _named(clients: tuple[int, ...]) -> str:
 def _how_many(byzantine: int | tuple[int, ...]) -> int:
     """A number of clients, of those that are counted or named."""
     return byzantine if isinstance(byzantine, int) else len(byzantine)
-
-
-def _rule(text: Any, answers: Answers) -> Rule:
-    """A rule; an f that it needs and is not given is as `RunSpec` says."""
-    for f in range(answers.worst, answers.mean, -1):
-        try:
-            rule: Rule = parse(text, "rule", f=f)
-            rule.check(answers.fewest)
-        except ValueError:
-            continue  # if it is not for this f, the last attempt says what is wrong
-        return rule
-    least: Rule = parse(text, "rule", f=answers.mean)
-    return least
 
 
 def file_name(text: str) -> str:

@@ -97,10 +97,11 @@ Positive = Annotated[float, Above(0)]
 """Above 0."""
 NotNegative = Annotated[float, AtLeast(0)]
 """0 or more."""
-Byzantine = (
+Byzantine = Annotated[
     Annotated[int, AtLeast(0, "f counts byzantine clients")]
-    | Annotated[float, Above(0), Below(1, "a share of the rows is below 1; a number of clients is a whole one")]
-)
+    | Annotated[float, Above(0), Below(1, "a share of the rows is below 1; a number of clients is a whole one")],
+    Words("where nobody knows f, take a rule that needs none, such as SignGuard, Median or GeometricMedian"),
+]
 """f: how many clients are byzantine, or what share of a round's rows at most: 0.2."""
 Decay = Annotated[float, AtLeast(0), Below(1)]
 """0 or more, and below 1: what is kept of a running mean, such as a momentum."""
