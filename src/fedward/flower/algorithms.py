@@ -43,8 +43,8 @@ def train_with(
 
     Raises:
         ValueError: lr not positive; an algorithm that the server tells more than its model (SCAFFOLD); rounds of
-            several classes, since a reply holds one model; or of random ones, since the strategy says the class of each round,
-            all in turn.
+            several classes, since a reply holds one model; or of random ones, since the strategy says the class of
+            each round, all in turn.
     """
     if not lr > 0:
         raise ValueError(f"lr > 0 is needed, got {lr}")
