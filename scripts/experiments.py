@@ -136,6 +136,12 @@ def read(name: str, results: Path = RESULTS) -> Experiment:
     )
 
 
+def run_names(folder: Path) -> list[str]:
+    """What the runs of a folder are called, as they stand there: they are not made."""
+    table = tomllib.loads((folder / "experiment.toml").read_text(encoding="utf-8"))
+    return [name for name, _ in _runs(table.get("all", {}), table.get("runs", []))]
+
+
 def _job(file: Path, experiment: str, name: str, values: dict[str, Any]) -> Job:
     cost = values.pop("cost", None)
     try:

@@ -12,45 +12,9 @@ import json
 import time
 
 import torch
-from torch import Tensor, nn
 
 from benchmarks.speed.worker import resident
 from fedward import ServerSGD, Simulation, attacks, clients, rules, sim
-
-PARAMETERS = 11_173_962
-
-
-class Residual(nn.Module):
-    """Two 3 x 3 convolutions beside the identity, or beside a 1 x 1 convolution where the shape changes."""
-
-    def __init__(self, before: int, after: int, stride: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(before, after, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(after),
-            nn.ReLU(),
-            nn.Conv2d(after, after, 3, 1, 1, bias=False),
-            nn.BatchNorm2d(after),
-        )
-        self.beside: nn.Module = nn.Identity()
-        if before != after or stride != 1:
-            self.beside = nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """(B, before, H, W) in, (B, after, H / stride, W / stride) out."""
-        return torch.relu(self.body(inputs) + self.beside(inputs))
-
-
-class ResNet18(nn.Sequential):
-    """ResNet-18 for CIFAR-10, after He et al. 2016: a first convolution of 3 x 3, no pool after it."""
-
-    def __init__(self) -> None:
-        layers: list[nn.Module] = [nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU()]
-        before = 64
-        for after, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
-            layers += [Residual(before, after, stride), Residual(after, after, 1)]
-            before = after
-        super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10))
 
 
 def noise(samples: int, seed: int) -> sim.Split:
@@ -65,7 +29,7 @@ def simulate(count: int, rounds: int, batch: int) -> dict[str, float]:
     before = resident("VmRSS")
     dataset = sim.Dataset(name="noise", train=noise(4 * count, 0), test=noise(20, 1), classes=10)
     simulation = Simulation(
-        model=ResNet18,
+        model=sim.MODELS["resnet-18"],
         data=sim.federate(dataset, count),
         rule=rules.SignGuard(),
         attack=attacks.ALIE(z=0.3),

@@ -170,7 +170,7 @@ FEDSECA = {
     "mimic": _mimic,
     "ratios": _ratios,
     "parts": _parts,
-    "before": lambda folder: beside_before(folder, Runs(folder, rounds=ROUNDS)),
+    "before": lambda folder: beside_before(folder, Runs(folder, byzantine="3,4")),
 }
 CIFAR = {
     "made": made,

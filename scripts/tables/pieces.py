@@ -12,6 +12,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from experiments import run_names
+
 Run = Mapping[str, Any]
 PENDING = "..."
 """Where a run is still to be made."""
@@ -165,13 +167,18 @@ def made(folder: Path, **config: Any) -> str:
 
 
 def beside_before(folder: Path, runs: Runs) -> str:
-    """What was published here before, with the same runs of now after as many rounds: best and last accuracy."""
+    """What was published here before, with the same runs of now after as many rounds: best and last accuracy.
+
+    A hyphen stands where there is no such run any more.
+    """
     old: Mapping[str, Any] = json.loads((folder / "before.json").read_text(encoding="utf-8"))
+    specified = set(run_names(folder))
     rows = []
     for name, was in old.items():
         now = until(runs.named.get(name), was["rounds"])
-        shown = [number(100 * was[key]) for key in ("best_accuracy", "final_accuracy")]
-        rows.append([name, str(was["rounds"]), shown[0], number(best(now)), shown[1], number(last(now))])
+        before = [number(100 * was[key]) for key in ("best_accuracy", "final_accuracy")]
+        after = [number(figure(now)) if name in specified else "-" for figure in (best, last)]
+        rows.append([name, str(was["rounds"]), before[0], after[0], before[1], after[1]])
     return table(["run", "rounds", "best before", "now", "last before", "now"], rows)
 
 

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from fedward.cli.app import app
 from fedward.data import Dataset, Split, federate, names
 from fedward.report.datasets import png, write_data
+from tests.cli.test_options import VALUES
 
 OWN = """
 import torch
@@ -110,6 +111,15 @@ def test_what_cannot_be_shown_is_said(arguments: tuple[str, ...], words: str) ->
     assert outcome.exit_code == 1
     assert words in " ".join(outcome.stderr.split())
     assert "please report it" not in outcome.stderr
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_what_was_not_meant_for_it_ends_in_a_sentence(value: str) -> None:
+    for arguments in (("show", value), ("show", "shown_data:load", "--clients", "4", "--partition", value)):
+        outcome = run(*arguments)
+        assert outcome.exit_code in (0, 1, 2)
+        assert outcome.exception is None or isinstance(outcome.exception, SystemExit)
+        assert "please report it" not in outcome.stderr
 
 
 @pytest.mark.parametrize("shape", [(3, 5, 1), (2, 7, 3)])

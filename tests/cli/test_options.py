@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -17,7 +18,18 @@ from tests.cli.test_cli import QUICK, failure
 
 GROUP = typer.main.get_command(cli.app)
 assert isinstance(GROUP, click.Group)
-COMMANDS = GROUP.commands
+
+
+def leaves(group: click.Group, before: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Commands by all their words, those of groups in the group included."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from leaves(command, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", command
+
+
+COMMANDS = dict(leaves(GROUP))
 SINGLE = [
     (name, option)
     for name, command in COMMANDS.items()
@@ -31,10 +43,12 @@ SINGLE = [
 
 @pytest.mark.parametrize(("name", "option"), SINGLE, ids=[f"{name} {option.opts[0]}" for name, option in SINGLE])
 def test_an_option_that_takes_one_value_is_given_once(name: str, option: click.Option) -> None:
-    required = {"redteam": ["--rule", "krum"], "report": ["nowhere"], "list": ["rules"]}.get(name, [])
+    required = {"redteam": ["--rule", "krum"], "report": ["nowhere"], "list": ["rules"], "data show": ["mnist"]}.get(
+        name, []
+    )
     value = [] if option.is_flag else ["1"]
     first, last = option.opts[0], (option.secondary_opts or option.opts)[-1]
-    result = CliRunner().invoke(cli.app, [name, *required, first, *value, last, *value])
+    result = CliRunner().invoke(cli.app, [*name.split(), *required, first, *value, last, *value])
     assert result.exit_code == 2
     said = " ".join(result.output.replace("│", " ").split())
     assert "given 2 times, but it takes one value; give it once." in said

@@ -105,6 +105,37 @@ def test_every_form_of_cifar_is_the_same_data(tmp_path: Path, form: str) -> None
     assert_is_cifar(written(tmp_path / "d", form))
 
 
+@pytest.mark.parametrize("form", ["binary", "python", "archive"])
+def test_the_class_of_cifar_100_is_the_fine_label(tmp_path: Path, form: str) -> None:
+    """A record has two labels, of which the first one is one of 20 coarse classes."""
+    images, _ = batches()["test_batch"]
+    coarse, fine = (np.arange(20) % 20).astype(np.uint8), (np.arange(20) * 5 + 4).astype(np.uint8)
+    for name in ("train", "test"):
+        records = np.concatenate([coarse[:, None], fine[:, None], images.reshape(20, -1)], axis=1).tobytes()
+        held = {"data": images.reshape(20, -1), "coarse_labels": coarse.tolist(), "fine_labels": fine.tolist()}
+        folder = tmp_path / ("inside" if form == "archive" else "")
+        folder.mkdir(exist_ok=True)
+        file = folder / (name if form == "python" else f"{name}.bin")
+        file.write_bytes(pickle.dumps(held, protocol=2) if form == "python" else records)
+    if form == "archive":
+        with tarfile.open(tmp_path / "cifar-100-binary.tar.gz", "w:gz") as tar:
+            tar.add(tmp_path / "inside", "cifar-100-binary")
+    made = load("cifar100", tmp_path)
+    assert made.classes == 100
+    assert made.train.labels.tolist() == made.test.labels.tolist() == fine.tolist()
+    inputs = made.train.inputs[:].numpy()
+    np.testing.assert_allclose(inputs, (images.astype(np.float32) / 255 - MEAN) / STD, rtol=0, atol=2e-6)
+
+
+def test_cifar_100_under_the_names_of_cifar_10_is_refused(tmp_path: Path) -> None:
+    images, labels = batches()["test_batch"]
+    records = np.concatenate([labels[:, None], labels[:, None], images.reshape(20, -1)], axis=1).tobytes()
+    for name in BATCHES:
+        (tmp_path / f"{name}.bin").write_bytes(records)
+    with pytest.raises(DataError, match=r"data_batch_1\.bin: expected records of 3,073 bytes, found 61,480 bytes"):
+        load("cifar10", tmp_path)
+
+
 @pytest.mark.parametrize("kind", ["tar", "zip"])
 def test_an_archive_is_read_as_it_is(tmp_path: Path, kind: str) -> None:
     inside = written(tmp_path / "d", "below") / "cifar-10-batches-bin"

@@ -216,6 +216,10 @@ class Partitioner:
     def load_partition(self, part: int) -> Table:
         values = self.dataset[self._partition_by]
         chosen = [i for i, value in enumerate(values) if value % self.num_partitions == part]
+        if self._partition_by == "twice":
+            chosen = [0, *chosen]
+        if self._partition_by == "some":
+            chosen = chosen[:3]
         return Table({name: [column[i] for i in chosen] for name, column in self.dataset.columns.items()})
 
 
@@ -238,9 +242,15 @@ def test_their_partitioners_are_used_as_they_are(by: str, column: str) -> None:
 
 
 @pytest.mark.usefixtures("_stand_in")
+def test_their_partitioners_may_leave_samples_to_nobody() -> None:
+    assert [len(shard) for shard in federate(data(), 4, Partitioner(4, "some")).shards] == [3] * 4
+
+
+@pytest.mark.usefixtures("_stand_in")
 @pytest.mark.parametrize(
     ("make", "pattern"),
     [
+        (lambda: federate(data(), 4, Partitioner(4, "twice")), r"must deal each of the samples 0 to 599 exactly once"),
         (lambda: federate(data(), 5, Partitioner(4, "label")), r"Partitioner makes 4 parts, and there are 5 clients"),
         (lambda: federate(data(None), 4, Partitioner(4, "writer_id")), r"deals by writer_id, and .* belong to nobody"),
         (lambda: federate(data(), 4, object()), r"object is no partition, which has a method split"),
@@ -260,6 +270,12 @@ def test_their_partitioners_by_name_are_told_the_clients_and_labels() -> None:
     assert {len(shard) for shard in dealt.shards} == {TOTAL // 4}
     with pytest.raises(SpecError, match="mean is a rule, a partition is needed"):
         make_spec({"partition": "mean"})
+
+
+def test_what_is_to_be_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "flwr_datasets", None)
+    with pytest.raises(SpecError, match=r"needs flwr_datasets: pip install 'fedward\[flwr-datasets\]'"):
+        make_spec({"partition": "flwr_datasets.partitioner.IidPartitioner"})
 
 
 def test_the_real_ones_where_they_are_installed() -> None:

@@ -16,6 +16,7 @@ from fedward.core import rows_of
 from fedward.experiments.spec import RunSpec, make_spec
 from fedward.redteam import ALARMS, EVERYTHING, Captured, as_examined, attacks_on, capture, examine, play
 from fedward.registry.notation import describe, parse
+from fedward.report import write_examinations
 
 HOLE = "false-alarms:inner=(groups:attacks=(sign-flip:scale=4.0 | sign-flip:scale=0.5))"
 SETTING = {
@@ -175,4 +176,5 @@ def test_an_examination_of_siren_has_alarms_in_it(tmp_path: Path) -> None:
     assert by_attack["no-attack"].byzantine_accepted == 1.0
     assert by_attack[describe(parse(HOLE, "attack"))].byzantine_accepted < 1.0
     assert len(found.trained) == 1
+    assert "Clients: siren-client:inner=" in write_examinations([found], {}, tmp_path / "page.html").read_text()
     assert examine(spec("siren", rounds=1), file, **options).to_json() == found.to_json()

@@ -118,6 +118,18 @@ def rounds(backend: Parallel, kind: str, count: int = 2) -> None:
         backend.messages(Gradient(batch_size=4), tasks, torch.zeros(4, len(parameters)))
 
 
+def test_a_pass_holds_no_more_than_there_is_room_for() -> None:
+    backend = Parallel(TOLD_APART["group norm"][0](), threads=1)
+    taken = 2 * 9 + 6 * 9 + 54  # the image, what the convolution makes of it, and the same as features
+    for room, together, samples in [(7 * taken, False, 300), (8 * taken, True, 8), (10**9, True, 300)]:
+        backend = Parallel(TOLD_APART["group norm"][0](), threads=1)
+        backend._activations = room
+        rounds(backend, "images")
+        assert backend.together is together
+        assert backend.samples_at_once == samples
+        assert together or backend.apart.startswith("a batch of 4 fills a pass")
+
+
 def test_what_cannot_be_shared_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", logger="fedward")
     backend = Parallel(NOT["lstm"][0](), threads=1)

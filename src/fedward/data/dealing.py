@@ -64,9 +64,17 @@ def _dealt(dataset: Dataset, clients: int, partition: Partition, generator: torc
             )
     dealt = torch.cat(shards).sort().values
     total = len(dataset.train)
+    if not getattr(partition, "covers", True):
+        dealt = _with_the_others(dealt, total)
     if not torch.equal(dealt, torch.arange(total)):
         raise ValueError(
             f"{partition} must deal each of the samples 0 to {total - 1} exactly once; it dealt {len(dealt)} "
             f"indices, {len(set(dealt.tolist()))} of them distinct, from {int(dealt[0])} to {int(dealt[-1])}"
         )
     return tuple(shards)
+
+
+def _with_the_others(dealt: Tensor, total: int) -> Tensor:
+    """What was dealt and, in order among it, what nobody was dealt."""
+    others = torch.arange(total)
+    return torch.cat([dealt, others[~torch.isin(others, dealt)]]).sort().values

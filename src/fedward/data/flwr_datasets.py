@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -44,6 +44,7 @@ class Partitioned(Partition):
     """
 
     partitioner: Any
+    covers: ClassVar[bool] = False  # some of them leave samples to nobody
 
     def split(self, labels: Tensor, clients: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         """See `Partition.split`."""

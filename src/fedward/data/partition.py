@@ -27,6 +27,8 @@ class Partition(Component):
     """Deals samples to clients."""
 
     kind: ClassVar[str] = "partition"
+    covers: ClassVar[bool] = True
+    """Whether it deals every sample to somebody."""
 
     @abstractmethod
     def split(self, labels: Tensor, clients: int, generator: torch.Generator) -> tuple[Tensor, ...]:

@@ -48,5 +48,5 @@ def features_of(name: str, layers: nn.Module, shape: Shape) -> int:
     except RuntimeError as error:
         raise ValueError(
             f"{name} cannot take samples of shape {shape}, their images are too small for its layers "
-            f"({str(error).splitlines()[0]}): take larger images, or mlp or linear"
+            f"({str(error).partition(chr(10))[0]}): take larger images, or mlp or linear"
         ) from None

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, is_dataclass, replace
 from functools import cache
 from typing import Any, TypeVar
 
+from ..failures import missing_extra
 from .component import Component
 from .naming import article, spoken, unknown
 from .parameters import Parameter, check_parameters, check_value, parameters_of
@@ -317,7 +318,9 @@ def _imported(path: str, kind: str | None) -> Entry:
     try:
         found = _attribute(path)
     except Exception as error:  # whatever is wrong with the module
-        raise ValueError(f"cannot import {path!r}: {error}; write it like package.module.Class") from error
+        needed = missing_extra(error) if isinstance(error, ModuleNotFoundError) else ""
+        remedy = needed or f"{error}; write it like package.module.Class"
+        raise ValueError(f"cannot import {path!r}: {remedy}") from error
     own_kind = _kind_of(found, kind, path)
     return Entry(name=path, kind=own_kind, cls=found, paper="-", complexity="", example=_example(found, None))
 

@@ -152,8 +152,13 @@ def _section(number: int, e: Examination, alone: bool) -> str:
         f'<span class="facts">worst: {escape(label(most.attack))}, kappa {_number(most.kappa)}</span></summary>\n'
         f'<div class="body">\n{_dots(number, e)}{table(head, rows, 2, "wide")}<p class="caption">{_EXPLAINED} '
         "Accuracy is that after a short training run, where one was made; without attack it is "
-        f"{per_cent(e.untouched, 1)}.{_statistics(e)}</p>\n</div></details>\n"
+        f"{per_cent(e.untouched, 1)}.{_statistics(e)} {_clients(e)}</p>\n</div></details>\n"
     )
+
+
+def _clients(e: Examination) -> str:
+    """What clients computed, which is not the same for all rules: some hear what others have no use for."""
+    return f"Clients: {escape(str(e.settings.get('algorithm', 'unknown')))}; {count(len(e.findings), 'attack')}."
 
 
 def _statistics(e: Examination) -> str:

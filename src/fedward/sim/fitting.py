@@ -26,7 +26,7 @@ def fitting_model(model: nn.Module | Callable[..., nn.Module], dataset: Dataset,
 def _made(model: Callable[..., nn.Module], dataset: Dataset, seed: int) -> nn.Module:
     if not callable(model):
         raise ValueError(f"Simulation: model is a module or a function that makes one, got {model!r}")
-    shape = tuple(dataset.train.inputs.shape[1:])
+    shape = dataset.shape
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(Context(seed=seed).draw_seed("model"))
         try:
@@ -44,10 +44,10 @@ def _check_fit(model: nn.Module, dataset: Dataset) -> None:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             output = model.eval()(sample.to(device))
     except (RuntimeError, IndexError, TypeError, ValueError) as error:
-        shape = tuple(sample.shape[1:])
+        why = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(
-            f"the model cannot take a sample of shape {shape} and type {sample.dtype}: {str(error).splitlines()[0]}; "
-            f"build it for such samples (a factory may take shape and classes), or take another model"
+            f"the model cannot take a sample of shape {dataset.shape} and type {sample.dtype}: {why}; build it for "
+            "such samples (a factory may take shape and classes), or take another model"
         ) from error
     finally:
         for part, training in was_training.items():

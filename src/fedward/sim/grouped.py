@@ -32,6 +32,8 @@ class GroupedGradients:
 
     def __init__(self, local: LocalModel) -> None:
         self.local = local
+        self.entries = 0
+        """How much goes into the layers in a pass, in numbers a sample."""
         edges = [0]
         for parameter in local.parameters:
             edges.append(edges[-1] + parameter.numel())
@@ -63,6 +65,7 @@ class GroupedGradients:
             raise UngroupableError("a layer is used more than once, or not at all")
         if any(len(given) % count for _, given, _ in calls):
             raise UngroupableError("a layer is given something else than so many inputs a sample")
+        self.entries = sum(given.numel() for _, given, _ in calls) // (count * size)
         gradients = torch.autograd.grad(losses.sum() / size, [edge for _, _, edge in calls])
         with torch.no_grad():
             for (layer, given, _), gradient in zip(calls, gradients, strict=True):

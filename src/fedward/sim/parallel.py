@@ -30,6 +30,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _SAMPLES = {"cpu": 300, "cuda": 1 << 14}  # in a pass: activations that stay in cache, or that keep a GPU busy
+_ACTIVATIONS = {"cpu": 1 << 23, "cuda": 1 << 29}  # entries that go into the layers in a pass
 _SCRATCH = 1 << 26  # entries of gradients that are not written to where they are sent from
 _TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2}  # of two gradients that are to be the same, by precision
 
@@ -71,7 +72,9 @@ class Parallel(Loop):
         self._one_by_one = not on_cpu
         self.together: bool | None = None
         self.apart: str | None = None
-        self.samples_at_once = _SAMPLES["cpu" if on_cpu else "cuda"]
+        place = "cpu" if on_cpu else "cuda"
+        self.samples_at_once = _SAMPLES[place]
+        self._activations = _ACTIVATIONS[place]
         self._workers = [self.local]
         self._workers += [LocalModel(model, device, batch_norm, precision) for _ in range(self.threads - 1)]
         self._idle: SimpleQueue[LocalModel] = SimpleQueue()
@@ -165,7 +168,14 @@ class Parallel(Loop):
         )
         if not agree:
             self._work_apart("the model does not make the same of two batches at once as it does of two batches")
-        return agree
+            return False
+        # Two batches at least, or there is nothing to share but memory.
+        room = self._activations // max(self._passes[id(self.local)].entries, 1)
+        if room < 2 * size:
+            self._work_apart(f"a batch of {size} fills a pass, this model's layers take so much")
+            return False
+        self.samples_at_once = min(self.samples_at_once, room)
+        return True
 
     def _work_apart(self, why: str) -> None:
         self.together = False
