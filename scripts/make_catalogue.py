@@ -20,7 +20,8 @@ Write a rule as text the way the first column has it, with arguments after a col
 `nnm:f=10 >> trimmed-mean:f=10`, `sign-guard >> median`, `robust-tailor:rules=(median | krum:f=10)`. A filter is a rule
 that drops clients: the rule after it sees those that it accepts (`help(fw.core.Filtered)`). Filters are FILTERS.
 
-- **Clients**: the fewest that the rule works with; f is the number of byzantine clients that it is told of. Where its
+- **Clients**: the fewest that the rule works with; f is the number of byzantine clients that it is told of,
+  or a share of a round's rows (`f=0.2`: 3 of 15, 2 of 12; the result's note says which). Where its
   theorem needs more than its formula does, `bound=definition` has the latter, as authors run Krum with f = 4 of 10:
   `krum:f=4,bound=definition`. Nothing is promised there, and results, runs and pages say that a round was decided
   beyond the bound of its theorem.

@@ -9,7 +9,18 @@ from .context import EXAMPLES, Context, Messages, heard
 from .evaluator import Evaluator, RootEvaluator
 from .filtered import Filtered, Front
 from .neutral import neutral
-from .plan import Plan, Reason, average_of, levels, median_of, rows_judged, smallest
+from .plan import (
+    Plan,
+    Reason,
+    average_of,
+    how_many,
+    how_many_said,
+    levels,
+    median_of,
+    noted,
+    rows_judged,
+    smallest,
+)
 from .rule import BEYOND, BoundError, Outcome, Rule, apply
 from .state import State, finite_copy, most
 from .step import Skipped, Step, decision, step, step_or_skip
@@ -50,12 +61,15 @@ __all__ = [
     "decision",
     "finite_copy",
     "heard",
+    "how_many",
+    "how_many_said",
     "judge",
     "levels",
     "median_of",
     "merged",
     "most",
     "neutral",
+    "noted",
     "reads",
     "rows_judged",
     "rows_of",

@@ -21,7 +21,7 @@ from ..registry.traits import WHOLE, Traits, merged
 from ..stack import Statistic, Updates
 from .compound import Compound
 from .context import Context
-from .plan import Plan
+from .plan import Plan, how_many_said, noted
 from .rule import BoundError, Rule
 from .state import State, finite_copy
 
@@ -41,6 +41,10 @@ class Mixer(Component):
     def rows(self, n: int) -> int:
         """How many rows come out for n that go in."""
         return n
+
+    def note(self, n: int) -> str:
+        """What the plan on n rows says of this mixer: f, where that is a share of them."""
+        return how_many_said(getattr(self, "f", 0), n)
 
     def statistics(self, context: Context) -> tuple[Statistic, ...]:
         """The statistics that `matrix` will ask for."""
@@ -133,6 +137,13 @@ class Mixers(Mixer):
             n = part.rows(n)
         return n
 
+    def note(self, n: int) -> str:
+        said = []
+        for part in self.parts:
+            said.append(part.note(n))
+            n = part.rows(n)
+        return noted(*said)
+
     def statistics(self, context: Context) -> tuple[Statistic, ...]:
         found: list[Statistic] = []
         for k in range(len(self.parts)):
@@ -221,7 +232,11 @@ class Chain(Compound):
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         mixed = self.mixer.view(updates, self._before(state, context))
-        return self.rule.decide(mixed, state, self._after(context))
+        after = self._after(context)
+        mixed.compute(*self.rule.statistics(state, after))  # what must be read is read together
+        plan = self.rule.decide(mixed, state, after)
+        said = self.mixer.note(updates.n)
+        return replace(plan, note=noted(said, plan.note)) if said else plan
 
     def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
         after = self.rule.advance(state, plan, output, self._after(context))

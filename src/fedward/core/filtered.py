@@ -21,7 +21,7 @@ from .chain import Chain, Mixer
 from .compound import Compound
 from .context import Context
 from .linking import linked
-from .plan import Plan, Reason, rows_judged
+from .plan import Plan, Reason, noted, rows_judged
 from .rule import BoundError, Rule
 from .state import State, placed, within
 
@@ -158,7 +158,7 @@ class Filtered(Compound[_Decided]):
             _reason(then, b) if ok else _reason(verdict, a)
             for ok, a, b in zip(accepted.tolist(), first.tolist(), second.tolist(), strict=True)
         ]
-        note = ", ".join(dict.fromkeys(filter(None, (verdict.note, then.note))))
+        note = noted(verdict.note, then.note)
         return replace(then, scores=scores, reasons=reasons, judged=updates, note=note, memo=decided)
 
     def advance(self, state: State, plan: Plan[_Decided], output: Tensor, context: Context) -> State:

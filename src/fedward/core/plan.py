@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from enum import StrEnum
+from math import floor
 from typing import Any, Generic, cast
 
 import torch
@@ -88,6 +89,21 @@ class Plan(Generic[M]):
             return self.updates.combine(self.weights)
         assert self.kernel is not None
         return self.updates.columns(self.kernel)
+
+
+def how_many(f: float, n: int) -> int:
+    """f of n rows: a number is itself; a share, such as 0.2, the most rows that are no more than that, floor(f n)."""
+    return f if isinstance(f, int) else floor(f * n + 1e-9)  # 0.29 of 100 are 29, whatever floats say
+
+
+def how_many_said(f: float, n: int) -> str:
+    """What a plan says of an f that is a share, in its note: "f = 3 of 15 rows"; nothing of a number."""
+    return "" if isinstance(f, int) else f"f = {how_many(f, n)} of {n} rows"
+
+
+def noted(*notes: str) -> str:
+    """Notes as one, each once, without those that say nothing."""
+    return ", ".join(dict.fromkeys(filter(None, notes)))
 
 
 def rows_judged(plan: Plan, updates: Updates) -> Tensor:

@@ -23,7 +23,7 @@ from .context import Context, Messages, heard
 from .evaluator import Evaluator, Once
 from .linking import linked
 from .neutral import neutral
-from .plan import M, Plan
+from .plan import M, Plan, how_many, how_many_said, noted
 from .state import State
 
 BEYOND = "beyond the bound of its theorem"
@@ -47,16 +47,21 @@ class Rule(Component, Generic[M]):
     def check(self, n: int) -> None:
         """Raise `BoundError` if n clients are too few for this rule."""
         bound = self.traits().bound
-        f = getattr(self, "f", 0)
+        f = self.f_of(n)
         fewest = bound.minimum(f)
         if n >= fewest:
             return
         formula = f"{bound} = " if bound.per_f else "n >= "
+        said = how_many_said(getattr(self, "f", 0), n)
         definition = self.declared.definition
         remedy = ""
         if definition is not None and n >= definition.minimum(f):
             remedy = f" ({definition} = {definition.minimum(f)} with bound='definition')"
-        raise BoundError(f"{self!r} needs {formula}{fewest} clients{remedy}, got {n}")
+        raise BoundError(f"{self!r} needs {formula}{fewest} clients{remedy}, got {n}" + (f" ({said})" if said else ""))
+
+    def f_of(self, n: int) -> int:
+        """How many of n rows are byzantine at most, as the parameter f says it, if there is one: see `how_many`."""
+        return how_many(getattr(self, "f", 0), n)
 
     def check_classes(self, rows: Mapping[int | None, int]) -> None:
         """Raise `BoundError` if a round with so many rows of each class is too small for this rule.
@@ -76,16 +81,20 @@ class Rule(Component, Generic[M]):
     def beyond(self, n: int) -> str:
         """What a plan on n rows says, as its note, where they are fewer than the rule's theorem needs; else nothing."""
         declared = self.declared
-        if declared.definition is None or n >= declared.bound.minimum(getattr(self, "f", 0)):
+        if declared.definition is None or n >= declared.bound.minimum(self.f_of(n)):
             return ""
         return BEYOND
+
+    def note(self, n: int) -> str:
+        """What a plan on n rows says, as its note: f, where that is a share of them, and what `beyond` says."""
+        return noted(how_many_said(getattr(self, "f", 0), n), self.beyond(n))
 
     def withstands(self, n: int) -> int:
         """How many of n rows may be anything while the output stays near the others, by the claim "breakdown".
 
         None of fewer rows than the rule's theorem needs.
         """
-        return 0 if self.beyond(n) else getattr(self, "f", 0)
+        return 0 if self.beyond(n) else self.f_of(n)
 
     def most_accepted(self, n: int) -> int:
         """How many of n rows a rule that drops some (`Traits.selects`) accepts at most."""

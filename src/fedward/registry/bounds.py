@@ -1,7 +1,7 @@
 """Bounds of a number, written beside its type: ``size: Annotated[int, AtLeast(1)]``.
 
-Those that recur have a name: `Count`, `Natural`, `Share`, `Positive`, `NotNegative`, `Decay`. `Words` stands beside a
-choice of words in the same way.
+Those that recur have a name: `Count`, `Natural`, `Share`, `Positive`, `NotNegative`, `Byzantine`, `Decay`. `Words`
+stands beside a choice of words in the same way.
 """
 
 from __future__ import annotations
@@ -97,5 +97,10 @@ Positive = Annotated[float, Above(0)]
 """Above 0."""
 NotNegative = Annotated[float, AtLeast(0)]
 """0 or more."""
+Byzantine = (
+    Annotated[int, AtLeast(0, "f counts byzantine clients")]
+    | Annotated[float, Above(0), Below(1, "a share of the rows is below 1; a number of clients is a whole one")]
+)
+"""f: how many clients are byzantine, or what share of a round's rows at most: 0.2."""
 Decay = Annotated[float, AtLeast(0), Below(1)]
 """0 or more, and below 1: what is kept of a running mean, such as a momentum."""

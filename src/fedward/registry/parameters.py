@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import numpy as np
 
-from .bounds import AtLeast, Limit, Words, in_words
+from .bounds import AtLeast, Byzantine, Limit, Words, in_words
 from .naming import article
 
 Variant = Literal["paper", "official"]
@@ -127,7 +127,7 @@ def _evaluated(module: str, name: str, annotation: Any) -> Any:
     except (NameError, AttributeError, SyntaxError, TypeError):
         return Any  # a name that is local to a function, or imported for type checkers alone
     _check_notes(name, takes)
-    return Annotated[takes, _BYZANTINE] if name == "f" else takes
+    return Annotated[takes, _BYZANTINE] if name == "f" and takes != Byzantine else takes
 
 
 def _check_notes(name: str, takes: Any) -> None:

@@ -46,7 +46,7 @@ class Bound:
         return "n >= " + " + ".join(terms)
 
     def minimum(self, f: int) -> int:
-        """The fewest clients for this f."""
+        """The fewest clients for this f, a number of them."""
         return self.per_f * f + self.plus
 
 

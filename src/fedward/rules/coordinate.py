@@ -8,6 +8,7 @@ from functools import partial
 import torch
 
 from ..core import Bound, Context, Plan, Reading, Reason, Rule, State, Traits, median_of
+from ..registry.bounds import Byzantine
 from ..registry.entries import register
 from ..stack import SqNorms, Statistic, Updates
 from ..stack import kernels as columns
@@ -91,11 +92,12 @@ class TrimmedMean(Rule):
     Yin et al. 2018, Definition 2, with f = beta n. Values are dropped by rank, never by subtraction from a sum.
     """
 
-    f: int
+    f: Byzantine
     declared = Traits(bound=Bound(2, 1), properties=_COLUMNWISE | {"mean", "breakdown"})
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        return Plan(updates, kernel=partial(columns.trimmed_mean, f=self.f))
+        kernel = partial(columns.trimmed_mean, f=self.f_of(updates.n))
+        return Plan(updates, kernel=kernel, note=self.note(updates.n))
 
 
 @register("mea-med", paper="Xie et al. 2018", complexity="O(d n log^2 n)")
@@ -112,13 +114,13 @@ class MeaMed(Rule):
             promised.
     """
 
-    f: int
+    f: Byzantine
     bound: Reading = "theorem"
     declared = Traits(bound=Bound(2, 1), definition=Bound(1, 1), properties=_COLUMNWISE | {"mean", "breakdown"})
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        kernel = partial(columns.mean_around_median, count=updates.n - self.f)
-        return Plan(updates, kernel=kernel, note=self.beyond(updates.n))
+        kernel = partial(columns.mean_around_median, count=updates.n - self.f_of(updates.n))
+        return Plan(updates, kernel=kernel, note=self.note(updates.n))
 
 
 @register("phocas", paper="Xie et al. 2018", complexity="O(d n log^2 n)")
@@ -130,8 +132,9 @@ class Phocas(Rule):
     the same distance the smaller one counts first.
     """
 
-    f: int
+    f: Byzantine
     declared = Traits(bound=Bound(2, 1), properties=_COLUMNWISE | {"mean", "breakdown"})
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        return Plan(updates, kernel=partial(columns.mean_around_trimmed_mean, f=self.f))
+        kernel = partial(columns.mean_around_trimmed_mean, f=self.f_of(updates.n))
+        return Plan(updates, kernel=kernel, note=self.note(updates.n))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..core import Bound, BoundError, Context, Plan, Reading, Reason, Rule, State, Traits, average_of, smallest
-from ..registry.bounds import Count
+from ..registry.bounds import Byzantine, Count
 from ..registry.entries import register
 from ..stack import Gram, Statistic, Updates
 from ..stack import kernels as columns
@@ -64,7 +64,7 @@ class Krum(FromGram):
         bound: "theorem" for n >= 2f + 3; "definition" for the n >= f + 3 of one neighbour, where nothing is promised.
     """
 
-    f: int
+    f: Byzantine
     bound: Reading = "theorem"
     declared = Traits(selects=True, bound=Bound(2, 3), definition=Bound(1, 3), properties=ROWWISE | {"breakdown"})
 
@@ -72,8 +72,8 @@ class Krum(FromGram):
         return 1
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        scores, chosen = lowest_scores(updates.sq_dists(), updates.n - self.f - 2, 1)
-        note = self.beyond(updates.n)
+        scores, chosen = lowest_scores(updates.sq_dists(), updates.n - self.f_of(updates.n) - 2, 1)
+        note = self.note(updates.n)
         return average_of(updates, chosen, scores={"krum": scores}, reason=Reason.FAR, note=note)
 
 
@@ -94,7 +94,7 @@ class MultiKrum(FromGram):
         BoundError: m is above n.
     """
 
-    f: int
+    f: Byzantine
     m: Count | None = None
     bound: Reading = "theorem"
     declared = Traits(selects=True, bound=Bound(2, 3), definition=Bound(1, 3), properties=ROWWISE | {"breakdown"})
@@ -109,12 +109,12 @@ class MultiKrum(FromGram):
             raise BoundError(f"{self!r} averages m = {self.m} rows, got {n} clients: lower m")
 
     def most_accepted(self, n: int) -> int:
-        return n - self.f - 2 if self.m is None else self.m
+        return n - self.f_of(n) - 2 if self.m is None else self.m
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         m = self.most_accepted(updates.n)
-        scores, chosen = lowest_scores(updates.sq_dists(), updates.n - self.f - 2, m)
-        note = self.beyond(updates.n)
+        scores, chosen = lowest_scores(updates.sq_dists(), updates.n - self.f_of(updates.n) - 2, m)
+        note = self.note(updates.n)
         return average_of(updates, chosen, scores={"krum": scores}, reason=Reason.FAR, note=note)
 
 
@@ -132,7 +132,7 @@ class Bulyan(FromGram):
         bound: "theorem" for n >= 4f + 3; "definition" for the n >= 4f + 1 of one value to average in each column.
     """
 
-    f: int
+    f: Byzantine
     bound: Reading = "theorem"
     declared = Traits(
         bound=Bound(4, 3),
@@ -143,14 +143,15 @@ class Bulyan(FromGram):
     )
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        picked, scores = bulyan_picks(updates.sq_dists(), self.f)
+        f = self.f_of(updates.n)
+        picked, scores = bulyan_picks(updates.sq_dists(), f)
         return Plan(
             updates.take(picked.sort().values),
-            kernel=partial(columns.mean_around_median, count=updates.n - 4 * self.f),
+            kernel=partial(columns.mean_around_median, count=updates.n - 4 * f),
             scores={"krum": scores},
             reasons=[Reason.FAR] * updates.n,
             judged=updates,
-            note=self.beyond(updates.n),
+            note=self.note(updates.n),
         )
 
 

@@ -9,8 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..core import BoundError, Context, Mixer, ScalingMixer, Traits, median_of, smallest
-from ..registry.bounds import Count, Positive
+from ..core import BoundError, Context, Mixer, ScalingMixer, Traits, how_many, median_of, smallest
+from ..registry.bounds import Byzantine, Count, Positive
 from ..registry.entries import register
 from ..stack import Dots, Gram, SqNorms, Statistic, Updates, cosines_to
 
@@ -72,17 +72,18 @@ class ARC(ScalingMixer):
     Jellouli, Rizk & Stephan, "Adaptive gradient clipping for robust federated learning", ICLR 2025, Algorithm 2.
     """
 
-    f: int
+    f: Byzantine
 
     def check(self, n: int) -> None:
-        _at_least(self, n, 2 * self.f + 1, "2f + 1")
+        _at_least(self, n, 2 * how_many(self.f, n) + 1, "2f + 1")
 
     def statistics(self, context: Context) -> tuple[Statistic, ...]:
         return (SqNorms(),)
 
     def factors(self, updates: Updates, context: Context) -> Tensor:
         norms = updates.norms()
-        clipped = 2 * self.f * (updates.n - self.f) // updates.n
+        f = how_many(self.f, updates.n)
+        clipped = 2 * f * (updates.n - f) // updates.n
         return clip_factors(norms, float(norms.sort(descending=True).values[clipped]))
 
 
@@ -95,19 +96,20 @@ class NNM(Mixer):
     heterogeneity", AISTATS 2023, Algorithm 2. No mixed row is ever formed: Gram(M G) = M Gram(G) M^T.
     """
 
-    f: int
+    f: Byzantine
     declared = Traits(keeps_clients=True)
 
     def check(self, n: int) -> None:
-        _at_least(self, n, self.f + 1, "f + 1")
+        _at_least(self, n, how_many(self.f, n) + 1, "f + 1")
 
     def statistics(self, context: Context) -> tuple[Statistic, ...]:
         return (Gram(),)
 
     def matrix(self, updates: Updates, context: Context) -> Tensor:
         M = torch.zeros(updates.n, updates.n, dtype=torch.float64)
+        near = updates.n - how_many(self.f, updates.n)
         for row, dists in zip(M, updates.sq_dists(), strict=True):
-            row[smallest(dists, updates.n - self.f)] = 1 / (updates.n - self.f)
+            row[smallest(dists, near)] = 1 / near
         return M
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..core import Bound, Context, Plan, Reason, Rule, State, Traits, average_of, smallest
-from ..registry.bounds import AtLeast, Below, Count
+from ..registry.bounds import AtLeast, Below, Byzantine, Count
 from ..registry.entries import register
 from ..stack import Gram, Sample, Statistic, Updates, evened
 
@@ -33,7 +33,7 @@ class DnC(Rule):
         filter: rows to drop in units of f (the paper's c).
     """
 
-    f: int
+    f: Byzantine
     iterations: Count = 1
     subsample: Count = 10_000
     filter: Annotated[float, AtLeast(0), Below(inf)] = 1.0
@@ -45,10 +45,11 @@ class DnC(Rule):
 
     def traits(self) -> Traits:
         # No rule can tell one of two rows from the other in a way that neither order nor a shift of both changes.
-        return self.declared.without("translation") if floor(self.filter * self.f) == 1 else self.declared
+        may_be_one = not isinstance(self.f, int) or floor(self.filter * self.f) == 1
+        return self.declared.without("translation") if may_be_one else self.declared
 
     def most_accepted(self, n: int) -> int:
-        return max(n - floor(self.filter * self.f), 0)
+        return max(n - floor(self.filter * self.f_of(n)), 0)
 
     def samples(self, context: Context) -> list[Sample]:
         """The sets of columns, one per iteration."""
@@ -68,7 +69,8 @@ class DnC(Rule):
             votes[smallest(row, keep, gram.diagonal())] += 1
         kept = (votes == len(scores)).nonzero().flatten()
         highest = torch.stack(scores).amax(0)
-        return average_of(updates, kept, scores={"outlier": highest}, reason=Reason.SPECTRAL_OUTLIER)
+        note = self.note(updates.n)
+        return average_of(updates, kept, scores={"outlier": highest}, reason=Reason.SPECTRAL_OUTLIER, note=note)
 
 
 def outlier_scores(gram: Tensor, d: int) -> Tensor:
@@ -113,7 +115,7 @@ class CAF(Rule):
     participants", ICML 2025, Algorithm 2 ("covariance-bound agnostic filter"). As for `DnC`, v is never formed.
     """
 
-    f: int
+    f: Byzantine
     declared = Traits(
         bound=Bound(2, 1),
         properties=frozenset(
@@ -130,7 +132,7 @@ class CAF(Rule):
         c = torch.ones(n, dtype=torch.float64)
         best = float("inf")
         weights = c / n
-        while float(c.sum()) > n - 2 * self.f:
+        while float(c.sum()) > n - 2 * self.f_of(n):
             spread, projections = _top_direction(gram, c / c.sum())
             if spread < best:
                 best = spread
@@ -141,7 +143,7 @@ class CAF(Rule):
             shares = 1 - projections / top
             c = torch.where(shares > 1e-12, c * shares, 0.0)  # rows that stick out alike go together
         reasons = [Reason.SPECTRAL_OUTLIER] * n
-        return Plan(updates, weights, scores={"weight": weights * n}, reasons=reasons)
+        return Plan(updates, weights, scores={"weight": weights * n}, reasons=reasons, note=self.note(n))
 
 
 def _top_direction(gram: Tensor, weights: Tensor) -> tuple[float, Tensor]:

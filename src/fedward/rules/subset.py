@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..core import Bound, BoundError, Context, Plan, Reading, Reason, Rule, State, Traits, average_of, smallest
+from ..registry.bounds import Byzantine
 from ..registry.entries import register
 from ..stack import SqNorms, Statistic, Updates, evened
 from .distance import ROWWISE, FromGram, central_scores
@@ -27,19 +28,20 @@ class CGE(Rule):
     Gupta & Vaidya, "Fault-tolerance in distributed optimization: the case of redundancy", PODC 2020, which sums them.
     """
 
-    f: int
+    f: Byzantine
     declared = Traits(selects=True, bound=Bound(1, 1), properties=_ROWWISE - {"translation"})
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         return (SqNorms(),)
 
     def most_accepted(self, n: int) -> int:
-        return n - self.f
+        return n - self.f_of(n)
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         norms = updates.norms()
-        kept = smallest(norms, updates.n - self.f)
-        return average_of(updates, kept, scores={"norm": norms}, reason=Reason.NORM_TOO_LARGE)
+        kept = smallest(norms, updates.n - self.f_of(updates.n))
+        note = self.note(updates.n)
+        return average_of(updates, kept, scores={"norm": norms}, reason=Reason.NORM_TOO_LARGE, note=note)
 
 
 @register("faba", paper="Xia et al. 2019", complexity="O(n^2 d + f n^2)")
@@ -53,18 +55,18 @@ class FABA(FromGram):
     nearest half of all rows goes; of two clients alone, the longer one.
     """
 
-    f: int
+    f: Byzantine
     declared = Traits(selects=True, bound=Bound(1, 1), properties=_ROWWISE | {"breakdown"})
 
     def traits(self) -> Traits:
         # No rule can tell one of two rows from the other in a way that neither order nor a shift of both changes.
-        return self.declared.without("translation") if self.f == 1 else self.declared
+        return self.declared.without("translation") if self.f == 1 or not isinstance(self.f, int) else self.declared
 
     def withstands(self, n: int) -> int:
-        return min(self.f, (n - 1) // 2)
+        return min(self.f_of(n), (n - 1) // 2)
 
     def most_accepted(self, n: int) -> int:
-        return n - self.f
+        return n - self.f_of(n)
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         dists = updates.sq_dists()
@@ -72,13 +74,14 @@ class FABA(FromGram):
         norms = updates.norms()
         left = torch.arange(updates.n)
         scores = torch.zeros(updates.n, dtype=torch.float64)
-        for _ in range(self.f):
+        for _ in range(self.f_of(updates.n)):
             # Summed afresh each time: subtracting the distances of a row of 1e30 would leave nothing but rounding.
             sums = dists[left][:, left].sum(1)
             scores[left] = sums / len(left)
             worst = smallest(-sums, 1, -central[left], -norms[left])
             left = left[torch.arange(len(left)) != worst]
-        return average_of(updates, left, scores={"distance": scores.sqrt()}, reason=Reason.FAR)
+        note = self.note(updates.n)
+        return average_of(updates, left, scores={"distance": scores.sqrt()}, reason=Reason.FAR, note=note)
 
 
 @register("monna", paper="Farhadkhani et al. 2023", complexity="O(n^2 d)")
@@ -99,7 +102,7 @@ class MoNNA(FromGram):
         BoundError: the trusted client sent nothing finite.
     """
 
-    f: int
+    f: Byzantine
     pivot: Hashable = 0
     bound: Reading = "theorem"
     declared = Traits(
@@ -111,7 +114,7 @@ class MoNNA(FromGram):
     )
 
     def most_accepted(self, n: int) -> int:
-        return n - self.f
+        return n - self.f_of(n)
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         if self.pivot not in updates.ids:
@@ -120,8 +123,8 @@ class MoNNA(FromGram):
                 "keep the previous model, or trust another"
             )
         dists = updates.sq_dists()[updates.ids.index(self.pivot)]
-        kept = smallest(dists, updates.n - self.f)
-        note = self.beyond(updates.n)
+        kept = smallest(dists, updates.n - self.f_of(updates.n))
+        note = self.note(updates.n)
         return average_of(updates, kept, scores={"distance": dists.sqrt()}, reason=Reason.FAR, note=note)
 
 
@@ -145,7 +148,7 @@ class MDA(FromGram):
         BoundError: the limit was reached.
     """
 
-    f: int
+    f: Byzantine
     limit: int = 200_000
     bound: Reading = "theorem"
     # The two rows farthest apart set the diameter; others can be exchanged for rows left out, and row order decides.
@@ -157,13 +160,13 @@ class MDA(FromGram):
     )
 
     def most_accepted(self, n: int) -> int:
-        return n - self.f
+        return n - self.f_of(n)
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         dists = updates.sq_dists()
-        kept = torch.tensor(smallest_diameter(dists, self.f, self.limit))
+        kept = torch.tensor(smallest_diameter(dists, self.f_of(updates.n), self.limit))
         scores = {"distance": dists[:, kept].amax(1).sqrt()}
-        return average_of(updates, kept, scores=scores, reason=Reason.FAR, note=self.beyond(updates.n))
+        return average_of(updates, kept, scores=scores, reason=Reason.FAR, note=self.note(updates.n))
 
 
 def smallest_diameter(sq_dists: Tensor, f: int, limit: int) -> list[int]:
@@ -256,7 +259,7 @@ class SMEA(FromGram):
         BoundError: more subsets than the limit.
     """
 
-    f: int
+    f: Byzantine
     limit: int = 100_000
     bound: Reading = "theorem"
     declared = Traits(selects=True, bound=Bound(2, 1), definition=Bound(1, 1), properties=_ROWWISE | {"breakdown"})
@@ -267,18 +270,19 @@ class SMEA(FromGram):
 
     def check(self, n: int) -> None:
         super().check(n)
-        if comb(n, self.f) > self.limit:
+        f = self.f_of(n)
+        if comb(n, f) > self.limit:
             raise BoundError(
-                f"{self!r} would try {comb(n, self.f):.3g} subsets of {n} clients, limit={self.limit}: use CAF, or "
+                f"{self!r} would try {comb(n, f):.3g} subsets of {n} clients, limit={self.limit}: use CAF, or "
                 "raise the limit"
             )
 
     def most_accepted(self, n: int) -> int:
-        return n - self.f
+        return n - self.f_of(n)
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         gram = updates.gram()
-        size = updates.n - self.f
+        size = updates.n - self.f_of(updates.n)
         best = float("inf")
         kept = torch.arange(size)
         subsets = combinations(range(updates.n), size)
@@ -296,4 +300,4 @@ class SMEA(FromGram):
             if float(top[first]) < best * (1 - 1e-12):
                 best = float(top[first])
                 kept = rows[first[0]]
-        return average_of(updates, kept, reason=Reason.SPECTRAL_OUTLIER, note=self.beyond(updates.n))
+        return average_of(updates, kept, reason=Reason.SPECTRAL_OUTLIER, note=self.note(updates.n))

@@ -21,10 +21,11 @@ from ..core import (
     State,
     Traits,
     average_of,
+    noted,
     rows_judged,
     smallest,
 )
-from ..registry.bounds import NotNegative
+from ..registry.bounds import Byzantine, NotNegative
 from ..registry.entries import register
 from ..stack import Dense, Dots, SqNorms, Statistic, Updates, cosines_to
 from .coordinate import Mean
@@ -90,7 +91,7 @@ class Zeno(Rule):
         ValueError: negative rho, or no evaluator.
     """
 
-    f: int
+    f: Byzantine
     rho: NotNegative
     declared = Traits(
         selects=True,
@@ -101,7 +102,7 @@ class Zeno(Rule):
     )
 
     def most_accepted(self, n: int) -> int:
-        return n - self.f
+        return n - self.f_of(n)
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         return (SqNorms(),)
@@ -111,9 +112,9 @@ class Zeno(Rule):
         now = evaluator.losses(_nothing(updates))[0]
         scores = now - evaluator.losses(updates) - self.rho * updates.norms().square()
         scores = scores.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
-        return average_of(
-            updates, smallest(-scores, updates.n - self.f), scores={"zeno": scores}, reason=Reason.HARMFUL
-        )
+        kept = smallest(-scores, self.most_accepted(updates.n))
+        note = self.note(updates.n)
+        return average_of(updates, kept, scores={"zeno": scores}, reason=Reason.HARMFUL, note=note)
 
 
 def _nothing(updates: Updates) -> Updates:
@@ -128,7 +129,7 @@ Measures = dict[str, Callable[[Updates], Tensor]]
 class _Rejection(Compound):
     """Leave out the f clients without whom the base rule's aggregate would do best on the server's data."""
 
-    f: int
+    f: Byzantine
     base: Rule = field(default_factory=Mean)
     declared = replace(
         WHOLE,
@@ -146,7 +147,7 @@ class _Rejection(Compound):
         return replace(super().traits(), selects=True)  # whatever the base rule makes of the others
 
     def most_accepted(self, n: int) -> int:
-        return n - self.f
+        return n - self.f_of(n)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -155,7 +156,7 @@ class _Rejection(Compound):
 
     def check(self, n: int) -> None:
         Rule.check(self, n)
-        self.base.check(n - max(self.f, 1) if n > 1 else n)
+        self.base.check(n - max(self.f_of(n), 1) if n > 1 else n)
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         return self.base.statistics({}, context.fold("base"))
@@ -171,13 +172,13 @@ class _Rejection(Compound):
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         below = context.fold("base")
-        scores = self._impacts(updates, below) if self.f > 0 else {}
+        scores = self._impacts(updates, below) if self.f_of(updates.n) > 0 else {}
         kept = torch.ones(updates.n, dtype=torch.bool)
         for impact in scores.values():
-            kept[smallest(-impact, self.f)] = False
+            kept[smallest(-impact, self.f_of(updates.n))] = False
         survivors = kept.nonzero().flatten()
         if len(survivors) == 0:
-            return average_of(updates, survivors, scores=scores, reason=Reason.HARMFUL)
+            return average_of(updates, survivors, scores=scores, reason=Reason.HARMFUL, note=self.note(updates.n))
         plan = self.base.decide(updates.take(survivors), {}, below)
 
         # The plan speaks of the survivors, or of fewer rows; what it says is spread over all that came in.
@@ -186,7 +187,8 @@ class _Rejection(Compound):
             scores[name] = torch.where(judged >= 0, score.double().cpu()[judged.clamp_min(0)], torch.nan)
         given = plan.reasons or [Reason.NOT_SELECTED] * len(judged)
         reasons = [given[i] if i >= 0 else Reason.HARMFUL for i in judged.tolist()]
-        return replace(plan, scores=scores, reasons=reasons, judged=updates)
+        note = noted(self.note(updates.n), plan.note)
+        return replace(plan, scores=scores, reasons=reasons, judged=updates, note=note)
 
     def _impacts(self, updates: Updates, context: Context) -> dict[str, Tensor]:
         """How much worse each measure is with each client than without: (n,) each."""
@@ -256,7 +258,7 @@ class UnionRejection(_Rejection):
 
     def check(self, n: int) -> None:
         super().check(n)
-        self.base.check(max(n - 2 * self.f, 1))
+        self.base.check(max(n - 2 * self.f_of(n), 1))
 
     def measures(self, evaluator: Evaluator) -> Measures:
         return {"error impact": evaluator.error_rates, "loss impact": evaluator.losses}

@@ -53,6 +53,7 @@ def check_finite(result: Result[Tensor], aggregator: Aggregator, name: str) -> N
 def check_colluders(rule: Rule) -> None:
     """colluders of every number and size leave output and memory finite, and honest rounds after them honest outputs"""
     f = getattr(rule, "f", 0)
+    f = f if isinstance(f, int) else 0  # a share has no largest number that it withstands
     n = max(fewest(rule), 2 * f + 1) if f else fewest(rule) + 6
     for name, hostile, honest in colluding_stacks(rule, n, numbers_of_colluders(rule, n)):
         aggregator = Aggregator(rule)

@@ -230,7 +230,7 @@ def _check_bound(rule: Rule) -> None:
 def _check_beyond(rule: Rule) -> None:
     """says so beyond the bound of its theorem"""
     declared = rule.declared
-    if declared.definition is None:
+    if declared.definition is None or not isinstance(getattr(rule, "f", 0), int):
         return
     needed = declared.bound.minimum(getattr(rule, "f", 0))
     for n in (fewest(rule), needed):

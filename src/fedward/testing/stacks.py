@@ -37,7 +37,7 @@ def random_stack(rule: Rule, seed: int = 0, extra: int = 5, d: int = COLUMNS) ->
 
 def byzantine(rule: Rule, at_least: int = 1) -> int:
     """How many rows to forge: the rule's f, or more."""
-    return max(getattr(rule, "f", 0), at_least)
+    return max(rule.f_of(fewest(rule) + 5), at_least)
 
 
 def without_byzantine(rule: Rule) -> Rule:
