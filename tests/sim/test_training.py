@@ -30,6 +30,7 @@ from fedward.clients import (
     carry_out,
 )
 from fedward.sim import Dataset, FedAdagrad, FedAdam, FedAvgM, FederatedData, FedYogi, Server, Split
+from fedward.sim.backends import Loop
 from fedward.sim.parallel import Parallel
 from fedward.training import Cosine, MultiStep, WarmUp, crop_and_flip
 from tests.oracles import training as oracle
@@ -330,6 +331,54 @@ def test_a_batch_is_augmented_anew_in_every_round_and_shared_passes_agree_with_s
     model = LocalModel(convolution())
     alone = carry_out(client, model, replace(now, client=2, shard=Shard(train.inputs, train.labels, data.shards[2])))
     torch.testing.assert_close(rows[2], alone.row, rtol=1e-4, atol=1e-6)
+
+
+def test_images_follow_from_the_seed_and_the_client() -> None:
+    data = images()
+    train = data.dataset.train
+    numbers = torch.arange(8)
+    seen = []
+    for client, seed, round in [(1, 3, 0), (1, 3, 0), (2, 3, 0), (1, 4, 0), (1, 3, 1)]:
+        now = Task(
+            client=client,
+            parameters=LocalModel(convolution()).initial,
+            shard=Shard(train.inputs, train.labels, data.shards[0]),
+            context=fw.Context(round=round, seed=seed),
+        )
+        ((shard, _),) = Augment(inner=Gradient(batch_size=8), crop=2).asks(now)
+        seen.append(shard.take(numbers)[0])
+    assert torch.equal(seen[0], seen[1])
+    assert all(not torch.equal(seen[0], other) for other in seen[2:])
+
+
+def test_what_one_round_augments_stays_as_it_is_for_others() -> None:
+    data = images()
+    shard = Shard(data.dataset.train.inputs, data.dataset.train.labels, data.shards[0])
+    plain = {
+        c: part.take()[0].clone() for c, part in Shard(shard.inputs, shard.labels, shard.places).by_class().items()
+    }
+    black = shard.prepared(lambda inputs, places: inputs * 0)
+    assert all(not part.take()[0].any() for part in black.by_class().values())
+    assert all(torch.equal(part.take()[0], plain[c]) for c, part in shard.by_class().items())
+
+
+def test_passes_that_are_shared_smooth_labels_too() -> None:
+    algorithm = Gradient(batch_size=5, smoothing=0.3)
+    data = images()
+    train = data.dataset.train
+    rows = []
+    for backend in (Loop(convolution()), Parallel(convolution(), threads=1)):
+        parameters = backend.initial()
+        tasks = [
+            Task(client=k, parameters=parameters, shard=Shard(train.inputs, train.labels, data.shards[k]))
+            for k in range(4)
+        ]
+        rows.append(torch.zeros(4, len(parameters)))
+        backend.messages(algorithm, tasks, rows[-1])
+    torch.testing.assert_close(rows[1], rows[0], rtol=1e-4, atol=1e-6)
+    # The next algorithm on the same backend has a loss of its own.
+    backend.messages(Gradient(batch_size=5), tasks, rows[1])
+    assert not torch.allclose(rows[1], rows[0], rtol=1e-2)
 
 
 def test_poison_comes_after_augmentation() -> None:

@@ -80,7 +80,8 @@ class ClassMomentum(Client):
 
     The paper's rounds go through the classes in turn. With ``draw="random"`` those of a round are drawn without
     replacement, all alike, from the round's own stream: the random unbiased set of its theory. Classes of which no
-    client that is present holds a sample are passed over in both.
+    client that is present holds a sample are passed over in both. At random the model follows the classes that were
+    drawn last, and learns less in as many rounds than by all in turn.
 
     Args:
         batch_size: samples of a class in a batch, at least 1.

@@ -42,8 +42,9 @@ def train_with(
         seed: of batches and dropout, together with the node's id.
 
     Raises:
-        ValueError: lr not positive; rounds of several classes, since a reply holds one model; or of random ones, since
-            the strategy says the class of each round, all in turn.
+        ValueError: lr not positive; an algorithm that the server tells more than its model (SCAFFOLD); rounds of
+            several classes, since a reply holds one model; or of random ones, since the strategy says the class of
+            each round, all in turn.
     """
     if not lr > 0:
         raise ValueError(f"lr > 0 is needed, got {lr}")
@@ -52,6 +53,12 @@ def train_with(
     if algorithm.traits().draw == "random":
         raise ValueError(
             f"the strategy says the class of each round, all in turn: use draw='cyclic', got {algorithm!r}"
+        )
+
+    if algorithm.tell({}, torch.zeros(1), 1.0, 0):
+        raise ValueError(
+            f"{algorithm!r} needs more of the server than its model, and a strategy sends nothing else: "
+            "simulate it, or use local-sgd or fed-prox"
         )
 
     def train(message: Message, context: Context) -> Message:
