@@ -47,6 +47,7 @@ SAME = frozenset(
         "centered-clipping",
         "class-wise",
         "clipped-clustering",
+        "de-moa",
         "fools-gold",
         "sequential-bucketing",
         "sequential-centered-clipping",

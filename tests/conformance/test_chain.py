@@ -87,8 +87,8 @@ def test_what_mixers_draw_is_drawn_beforehand_as_well(mixer: Mixer) -> None:
 # --- passes -------------------------------------------------------------------------------------------------
 
 # What needs a pass more in cases that a plain stack is not: rounds of several classes, rows too long for a
-# histogram, alarms.
-MORE = (rules.ClassWise, rules.FedSECA, rules.SIREN)
+# histogram, alarms, absent clients.
+MORE = (rules.ClassWise, rules.DeMoA, rules.FedSECA, rules.SIREN)
 RULES = [rule for rule in (entry.build() for entry in fw.catalogue("rule")) if not isinstance(rule, MORE)]
 CHAINS = [
     *(

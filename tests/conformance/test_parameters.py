@@ -105,7 +105,10 @@ def test_whole_numbers_do_where_a_number_is_due() -> None:
     ("make", "message"),
     [
         (lambda: rules.MultiKrum(f=1, m=2.5), "MultiKrum: m is a whole number of at least 1 or None, got 2.5"),
-        (lambda: rules.MultiKrum(f=True), "MultiKrum: f is a whole number of at least 0 or a number above 0 and below 1, got True"),
+        (
+            lambda: rules.MultiKrum(f=True),
+            "MultiKrum: f is a whole number of at least 0 or a number above 0 and below 1, got True",
+        ),
         (lambda: rules.SignGuard(clip="no"), "SignGuard: clip is true or false, got 'no'"),
         (lambda: rules.SignGuard(upper=True), "SignGuard: upper is a number of at least 0, got True"),
         (lambda: rules.SignGuardSim(variant="code"), "SignGuardSim: variant is one of paper, official, got 'code'"),

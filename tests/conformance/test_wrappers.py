@@ -69,7 +69,15 @@ WRAPPERS = wrappers()
 def test_all_that_take_components_are_found() -> None:
     names = {name.partition(",")[0] for name in WRAPPERS if "," in name}
     assert names == {
-        *("delayed", "class-wise", "robust-tailor", "error-rate-rejection", "loss-rejection", "union-rejection"),
+        *(
+            "delayed",
+            "class-wise",
+            "robust-tailor",
+            "de-moa",
+            "error-rate-rejection",
+            "loss-rejection",
+            "union-rejection",
+        ),
         *("byz-mean", "sybils", "false-alarms", "silent-alarms", "schedule", "random-schedule", "groups", "maximise"),
         *("worker-momentum", "siren-client", "augment"),
     }

@@ -5,6 +5,7 @@ from .classwise import ClassWise
 from .clustering import FLAME, ClippedClustering, CosineClustering
 from .coordinate import ClipMean, MeaMed, Mean, Median, Phocas, TrimmedMean
 from .copod import CopodDOS
+from .demoa import DeMoA
 from .distance import Bulyan, Krum, MultiKrum
 from .election import TIES, FedSECA, SignMajority
 from .fldetector import FLDetector
@@ -37,6 +38,7 @@ __all__ = [
     "ClippedClustering",
     "CopodDOS",
     "CosineClustering",
+    "DeMoA",
     "Delayed",
     "DnC",
     "ErrorRateRejection",
