@@ -171,7 +171,8 @@ class RunSpec(BaseModel):
     @property
     def warning(self) -> str:
         """What no rule, or not this one, can promise in this setting, in sentences; nothing where there is nothing."""
-        return " ".join(filter(None, (self._half_byzantine(), exceeded(self.make_rule(), self.rule, self.answers))))
+        said = (self._half_byzantine(), self._unheard(), exceeded(self.make_rule(), self.rule, self.answers))
+        return " ".join(filter(None, said))
 
     def _half_byzantine(self) -> str:
         """That the byzantine clients are a majority, or as good as one."""
@@ -181,6 +182,15 @@ class RunSpec(BaseModel):
         return (
             f"{answers.byzantine} of {answers.clients} clients are byzantine, which is half of them or more: only a "
             "rule that has data of the server's own can tell who is honest."
+        )
+
+    def _unheard(self) -> str:
+        """That the rule waits for alarms, and no client raises any."""
+        if not self.make_rule().traits().hears_alarms or self.make_algorithm().traits().talks:
+            return ""
+        return (
+            f"{self.rule} decides by alarms that clients raise, and clients of {self.algorithm} raise none: everybody "
+            "is accepted in every round. Take siren-client:inner=(local-sgd:steps=40) for the algorithm."
         )
 
     def make_rule(self) -> Rule:
