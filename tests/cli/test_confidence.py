@@ -72,3 +72,9 @@ def test_the_command_line_has_both(tmp_path, monkeypatch) -> None:  # type: igno
     text = invoke("run", *QUICK, *options, "--rounds", "1", "--json")
     assert "f is chosen for a confidence of 50 %" in " ".join(text.split())
     assert "f is unknown" in invoke("run", *QUICK, "--rounds", "1", "--rule", "krum", "--f", "unknown", code=1)
+
+
+def test_the_f_of_a_rule_on_all_clients_rows_is_about_all_clients() -> None:
+    spec = make_spec({**HALF, "rule": "de-moa:base=trimmed-mean"})
+    assert spec.resolved()["rule"] == "de-moa:base=trimmed-mean:f=3"
+    assert spec.warning == ""
