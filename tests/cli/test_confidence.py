@@ -63,7 +63,7 @@ def test_shares_are_held_against_every_number_of_answers() -> None:
     assert "more than f = 2 of them" in spec.warning
     # f = 0.4 of 8 answers is 3, which takes 9; of 7 it is 2, which takes 7.
     with pytest.raises(SpecError, match="f = 3 of 8 rows"):
-        make_spec({"clients": 8, "byzantine": 2, "dropout": 0.1, "rule": "krum:f=0.4"})
+        make_spec({"clients": 8, "byzantine": 2, "late": 0.2, "rule": "krum:f=0.4"})
 
 
 def test_the_command_line_has_both(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
@@ -72,3 +72,9 @@ def test_the_command_line_has_both(tmp_path, monkeypatch) -> None:  # type: igno
     text = invoke("run", *QUICK, *options, "--rounds", "1", "--json")
     assert "f is chosen for a confidence of 50 %" in " ".join(text.split())
     assert "f is unknown" in invoke("run", *QUICK, "--rounds", "1", "--rule", "krum", "--f", "unknown", code=1)
+
+
+def test_the_f_of_a_rule_on_all_clients_rows_is_about_all_clients() -> None:
+    spec = make_spec({**HALF, "rule": "de-moa:base=trimmed-mean"})
+    assert spec.resolved()["rule"] == "de-moa:base=trimmed-mean:f=3"
+    assert spec.warning == ""
