@@ -22,6 +22,7 @@ from ..registry.naming import unknown
 from ..registry.notation import describe, dotted, parse, recipe
 from ..sim import Dataset, Partition, Server, Simulation, build_model, federate, load
 from ..sim.cohort import byzantine_ids
+from ..sim.enough import check_remembered
 from ..sim.running import Forge
 from .devices import check_device
 from .expected import Answers, check_answers, exceeded, needing_no_f, rule_for
@@ -98,10 +99,10 @@ class RunSpec(BaseModel):
         """``3,4`` is two clients, ``3,`` one, and ``3`` the first three."""
         if not isinstance(value, str):
             return value
-        names = [name.strip() for name in value.split(",")]
-        if not all(name.isdecimal() for name in names if name):
+        names = [name.strip() for name in value.strip().removesuffix(",").split(",")]
+        if not all(name.isdecimal() for name in names):
             raise ValueError("byzantine clients are a number, the first so many, or named, such as 3,4")
-        return int(value) if len(names) == 1 else tuple(int(name) for name in names if name)
+        return tuple(map(int, names)) if "," in value else int(value)
 
     @field_validator("data", "model", "partition", mode="before")
     @classmethod
@@ -142,11 +143,13 @@ class RunSpec(BaseModel):
         return self
 
     def _check_rule(self) -> None:
+        rule = self.make_rule()
         if self.make_algorithm().traits().by_class > 1:
             return  # how many rows such a round has is known with the data: `simulation` asks
         answers = self.answers
+        check_remembered(rule, answers.clients)
         try:
-            check_answers(self.make_rule(), answers)
+            check_answers(rule, answers)
         except BoundError as error:
             if not answers.partial:
                 raise
