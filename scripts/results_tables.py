@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for the benchmarks, whose tables these are as well
 sys.path.insert(0, str(Path(__file__).parent))
-from tables import agreement, claims, desgd, fedseca, others, runs, siren
+from tables import agreement, claims, desgd, fedseca, others, runs, siren, workloads
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
@@ -37,6 +37,7 @@ PAGES: Mapping[str, tuple[str, Mapping[str, Block]]] = {
     "results/signguard/README.md": ("signguard", runs.SIGNGUARD),
     "results/siren/README.md": ("siren", siren.SIREN),
     "results/time-varying/README.md": ("time-varying", runs.TIME_VARYING),
+    "results/workloads/README.md": ("workloads", workloads.WORKLOADS),
     "results/claims.md": (".", claims.CLAIMS),
     "README.md": ("signguard", runs.SUMMARY),
 }

@@ -33,7 +33,7 @@ OTHER = {
     "seed": 1,
     "precision": "bfloat16",
 }
-SAME = {"rounds": 7, "evaluate_every": 3, "data_path": "elsewhere"}
+SAME = {"rounds": 7, "evaluate_every": 3, "data_path": "elsewhere", "f": "unknown", "confidence": 0.9}
 
 
 def test_every_key_that_changes_a_run_changes_its_name() -> None:
@@ -48,6 +48,14 @@ def test_every_key_that_changes_a_run_changes_its_name() -> None:
         assert make_spec({key: value}).name() == make_spec({}).name()
     on_cuda = make_spec({}).model_copy(update={"device": "cuda"})
     assert on_cuda.name().endswith("__device=cuda")
+
+
+def test_a_confidence_that_makes_another_rule_changes_the_name_by_it() -> None:
+    half = {"participation": 0.5, "rule": "trimmed-mean"}
+    often = make_spec({**half, "confidence": 0.6}).name()
+    rarely = make_spec({**half, "confidence": 0.99}).name()
+    assert often.replace("trimmed-mean-f=5", "") == rarely.replace("trimmed-mean-f=8", "")
+    assert often != rarely
 
 
 def test_defaults_written_out_change_no_name() -> None:
