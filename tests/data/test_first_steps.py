@@ -19,6 +19,7 @@ from fedward.data.sources import DataError
 from fedward.experiments.spec import SpecError, make_spec
 from fedward.failures import sentence
 from fedward.models import build_model
+from fedward.report.pieces import cut
 
 OURS = "data that comes with fedward"
 
@@ -152,3 +153,26 @@ def test_several_rules_in_a_file(key: str) -> None:
 def test_several_seeds_in_a_file() -> None:
     with pytest.raises(SpecError, match=r"^seed: .*one run for each.*--seed 0"):
         make_spec({"seed": [0, 1]})
+
+
+def load_pairs() -> Any:
+    return pair(), pair()
+
+
+def test_a_folder_for_a_function_that_takes_none(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"takes no path: .*--data-path"):
+        load(f"{__name__}:load_pairs", tmp_path)
+    assert load(f"{__name__}:load_pairs").classes == 3
+
+
+def test_a_module_that_is_named_by_its_file() -> None:
+    with pytest.raises(ValueError, match=r"my\.module:Net, not its file"):
+        build_model("./my/module.py:Net")
+
+
+def test_labels_cut_short_keep_the_end_that_tells_them_apart() -> None:
+    first, second = (cut(f"sign-guard >> trimmed-mean:f=2,note=long · rounds {n}") for n in (6, 10))
+    assert first.endswith("rounds 6</span>")
+    assert second.endswith("rounds 10</span>")
+    assert cut("x" * 40) == "x" * 40
+    assert len(cut("y" * 41).partition(">")[2].replace("&hellip;", ".").removesuffix("</span>")) == 40

@@ -174,7 +174,8 @@ def _from_text(text: str, kind: str | None, known: Mapping[str, Any]) -> Recipe:
     for item in filter(None, (part.strip() for part in _split(rest, ","))):
         key, equals, value = item.partition("=")
         if not equals:
-            raise ValueError(f"{item!r} in {text!r} is not of the form argument=value")
+            remedy = "; of a module of your own write my.module:Net, not its file" if "/" in name else ""
+            raise ValueError(f"{item!r} in {text!r} is not of the form argument=value{remedy}")
         key = key.strip()
         if key in given:
             raise ValueError(f"{key} is given more than once in {text!r}: which of them is meant?")
