@@ -112,6 +112,8 @@ def of_torch(value: Any, which: str) -> Part:
     """Samples are read when they are needed; labels now: from where data sets usually have them, or one by one."""
     if isinstance(value, TensorDataset) and len(value.tensors) == 2:
         return Part(inputs=inputs_of(value.tensors[0], which), labels=labels_of(value.tensors[1], which))
+    if not hasattr(value, "__len__"):
+        raise ValueError(f"{which}, {type(value).__name__}, does not say how many samples it has: give it a __len__")
     count = len(value)
     if count == 0:
         raise ValueError(f"{which} has no samples")

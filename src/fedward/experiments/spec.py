@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -364,9 +365,19 @@ def make_spec(values: Mapping[str, Any]) -> RunSpec:
         lines = []
         for problem in error.errors():
             where = ".".join(map(str, problem["loc"]))
-            text = problem["msg"].removeprefix("Value error, ")
+            text = _each_alone(where, problem["input"]) or problem["msg"].removeprefix("Value error, ")
             lines.append(f"{where}: {text}, got {problem['input']!r}" if where else text)
         raise SpecError("\n".join(lines)) from None
+
+
+def _each_alone(key: str, value: Any) -> str:
+    """What to do instead of naming several rules, attacks or seeds in one specification; empty for anything else."""
+    if not isinstance(value, list) or key not in ("rule", "attack", "seed") or not value:
+        return ""
+    if key == "seed":
+        return f"one run for each seed, as in fedward run --config FILE --seed {value[0]}"
+    options = " ".join(f"--{key} {shlex.quote(str(one))}" for one in value)
+    return f"one in a file; several make a grid on the command line: {options}"
 
 
 def load_spec(path: Path, **overrides: Any) -> RunSpec:

@@ -358,7 +358,10 @@ def _kind_of(maker: Any, kind: str | None, name: str) -> str:
     if kind not in KINDS:
         raise ValueError(unknown("kind", kind, KINDS))
     if not (isinstance(maker, type) or inspect.isroutine(maker)):
-        raise ValueError(f"{name} is not {article(kind)}: a class or function that makes one is needed, got {maker!r}")
+        raise ValueError(
+            f"{name} is not {article(kind)}: a class or function that makes one is needed, "
+            f"got an object of class {type(maker).__name__}"
+        )
     return kind
 
 
