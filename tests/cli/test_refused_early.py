@@ -43,3 +43,9 @@ def test_a_simulation_says_so_too() -> None:
         simulation(rule=rules.DeMoA(base=rules.Krum(f=2)), clients=fw.clients.Gradient(batch_size=3))
     sim: Any = simulation(rule=rules.DeMoA(base=rules.Krum(f=1)), participation=0.5)
     assert sim.rule.base.f == 1
+
+
+def test_nobody_named_is_nobody() -> None:
+    spec = make_spec({**SUBSET, "byzantine": []})
+    assert spec.byzantine == 0
+    assert make_spec(spec.resolved()).resolved() == spec.resolved()

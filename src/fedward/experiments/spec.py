@@ -99,7 +99,7 @@ class RunSpec(BaseModel):
     def _clients_named(cls, value: Any) -> Any:
         """``3,4`` is two clients, ``3,`` one, and ``3`` the first three."""
         if not isinstance(value, str):
-            return value
+            return 0 if value in ([], ()) else value
         names = [name.strip() for name in value.strip().removesuffix(",").split(",")]
         if not all(name.isdecimal() for name in names):
             raise ValueError("byzantine clients are a number, the first so many, or named, such as 3,4")

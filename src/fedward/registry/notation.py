@@ -47,7 +47,7 @@ class Recipe:
         Raises:
             ValueError: as `fedward.build`.
         """
-        return self.entry.make({**self.arguments, **more})
+        return self.entry.make({**self.arguments, **more}, _text)
 
 
 def recipe(spec: Spec, kind: str, **known: Any) -> Recipe:
@@ -59,7 +59,7 @@ def recipe(spec: Spec, kind: str, **known: Any) -> Recipe:
     found = _from_table(spec, kind, known) if isinstance(spec, Mapping) else _from_text(spec, kind, known)
     if found.entry.kind != kind:
         raise ValueError(_another(found.entry.name, found.entry.kind, kind))
-    found.entry.checked(found.arguments)
+    found.entry.checked(found.arguments, _text)
     return found
 
 
