@@ -176,3 +176,8 @@ def test_labels_cut_short_keep_the_end_that_tells_them_apart() -> None:
     assert second.endswith("rounds 10</span>")
     assert cut("x" * 40) == "x" * 40
     assert len(cut("y" * 41).partition(">")[2].replace("&hellip;", ".").removesuffix("</span>")) == 40
+
+
+def test_texts_of_which_one_is_none() -> None:
+    with pytest.raises(DataError, match=r"train sample 2 is NoneType, others are texts"):
+        own_dataset(((["good", "bad", None, "good"], [0, 1, 0, 1]), (["good"], [0])))

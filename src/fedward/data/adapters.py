@@ -64,6 +64,11 @@ def inputs_of(value: Any, which: str) -> Tensor | Lazy | list[str]:
     if len(value) and all(isinstance(item, str) for item in value):
         return list(value)
     if isinstance(value, list):
+        if any(isinstance(item, str) for item in value):
+            odd = next(i for i, item in enumerate(value) if not isinstance(item, str))
+            raise ValueError(
+                f"{which} sample {odd} is {type(value[odd]).__name__}, others are texts: drop or repair such samples"
+            )
         shapes = {np.shape(item) for item in value}
         if len(shapes) > 1:
             few = ", ".join(" x ".join(map(str, shape)) for shape in sorted(shapes)[:3])
