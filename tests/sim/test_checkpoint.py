@@ -301,6 +301,20 @@ def test_a_checkpoint_is_never_executed(path, monkeypatch):
     assert os.listdir() == [path.name]
 
 
+def test_what_a_checkpoint_of_before_has_no_word_of_was_as_it_is_by_default(path, uninterrupted):
+    list(simulation().run(2, evaluate_every=2, checkpoint=path))
+    saved = torch.load(path, weights_only=True)
+    for key in ("forge", "batch norm", "precision"):
+        del saved["identity"][key]
+    torch.save(saved, path)
+    resumed = simulation()
+    list(resumed.run(ROUNDS, evaluate_every=2, checkpoint=path))
+    same(resumed, uninterrupted)
+    torch.save(saved, path)
+    with pytest.raises(CheckpointError, match="forge was 'rows', now 'both'"):
+        list(simulation(forge="both").run(ROUNDS, checkpoint=path))
+
+
 # --- writing ------------------------------------------------------------------------------------------------
 
 

@@ -64,6 +64,11 @@ def inputs_of(value: Any, which: str) -> Tensor | Lazy | list[str]:
     if len(value) and all(isinstance(item, str) for item in value):
         return list(value)
     if isinstance(value, list):
+        if any(isinstance(item, str) for item in value):
+            odd = next(i for i, item in enumerate(value) if not isinstance(item, str))
+            raise ValueError(
+                f"{which} sample {odd} is {type(value[odd]).__name__}, others are texts: drop or repair such samples"
+            )
         shapes = {np.shape(item) for item in value}
         if len(shapes) > 1:
             few = ", ".join(" x ".join(map(str, shape)) for shape in sorted(shapes)[:3])
@@ -112,6 +117,8 @@ def of_torch(value: Any, which: str) -> Part:
     """Samples are read when they are needed; labels now: from where data sets usually have them, or one by one."""
     if isinstance(value, TensorDataset) and len(value.tensors) == 2:
         return Part(inputs=inputs_of(value.tensors[0], which), labels=labels_of(value.tensors[1], which))
+    if not hasattr(value, "__len__"):
+        raise ValueError(f"{which}, {type(value).__name__}, does not say how many samples it has: give it a __len__")
     count = len(value)
     if count == 0:
         raise ValueError(f"{which} has no samples")

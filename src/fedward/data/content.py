@@ -42,11 +42,13 @@ class FormatError(ValueError):
     Args:
         wrong: in words.
         file: which, if the reader has several.
+        remedy: what to do about it.
     """
 
-    def __init__(self, wrong: str, file: Readable | None = None) -> None:
+    def __init__(self, wrong: str, file: Readable | None = None, remedy: str = "delete or replace this file") -> None:
         super().__init__(wrong)
         self.file = file
+        self.remedy = remedy
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,8 @@ def as_partition(partition: Any) -> Any:
     Raises:
         ValueError: it is neither.
     """
+    if isinstance(partition, str):
+        raise ValueError(f"{partition!r} is no partition; fedward.parse({partition!r}, 'partition') makes one of text")
     if callable(getattr(partition, "load_partition", None)):
         return Partitioned(partitioner=partition)
     if not callable(getattr(partition, "split", None)):

@@ -19,7 +19,7 @@ from .content import FormatError, Readable
 from .dataset import Dataset, Split
 from .images import decoded, size_of_image
 from .lazy import Lazy
-from .sources import DataError
+from .sources import OwnDataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 _TRAIN = ("train", "training")
@@ -53,19 +53,19 @@ def image_folder(
         mode: colours or grey.
 
     Raises:
-        DataError: no such folder, a class or the test set is missing, or images differ in size.
+        OwnDataError: no such folder, a class or the test set is missing, or images differ in size.
     """
     if path is None:
-        raise DataError("image-folder needs a folder: path= (--data-path), in it train/CLASS/... and test/CLASS/...")
+        raise OwnDataError("image-folder needs a folder: path= (--data-path), in it train/CLASS/... and test/CLASS/...")
     folder = Path(path).expanduser()
     if not folder.is_dir():
-        raise DataError(f"image-folder: path={str(path)!r} is not a folder")
+        raise OwnDataError(f"image-folder: path={str(path)!r} is not a folder")
     reads = partial(_picture, size=size, mode="L" if mode == "grey" else "RGB")
     try:
         train, test = _parts(folder, held_out)
         return _dataset(folder, train, test, reads, size)
     except FormatError as error:
-        raise DataError(f"image-folder: {error.file}: {error}") from error
+        raise OwnDataError(f"image-folder: {error.file}: {error}") from error
 
 
 def _parts(folder: Path, held_out: float | None) -> tuple[list[Picture], list[Picture]]:
@@ -76,8 +76,9 @@ def _parts(folder: Path, held_out: float | None) -> tuple[list[Picture], list[Pi
             raise FormatError("expected a folder without train and test, of which a share is held out", folder)
         return _held_out(list(_on_disk(train or folder)), held_out, folder)
     if train is None or test is None:
-        lacking = " and ".join(name for name, found in (("train", train), ("test", test)) if found is None)
-        raise FormatError(f"expected folders train and test, {lacking} is missing; or say held_out=0.2", folder)
+        lacking = [name for name, found in (("train", train), ("test", test)) if found is None]
+        missing = f"{' and '.join(lacking)} {'are' if len(lacking) > 1 else 'is'} missing"
+        raise FormatError(f"expected folders train and test, {missing}; or say held_out=0.2", folder)
     return list(_on_disk(train)), list(_on_disk(test))
 
 

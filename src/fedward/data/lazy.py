@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .sources import DataError
+from .sources import OwnDataError
 
 __all__ = ["Lazy", "as_sample"]
 
@@ -31,7 +31,7 @@ class Lazy:
 
     Raises:
         ValueError: there is no sample.
-        DataError: later, when a batch is taken, its samples differ in shape, cannot be read or hold NaN.
+        OwnDataError: later, when a batch is taken, its samples differ in shape, cannot be read or hold NaN.
     """
 
     device = torch.device("cpu")
@@ -70,9 +70,9 @@ class Lazy:
         try:
             sample = as_sample(self._read(place), self._called(place))
         except ValueError as error:
-            raise DataError(f"{self._called(place)}: {error}") from error
+            raise OwnDataError(str(error)) from error
         if sample.shape != self.shape[1:] or sample.dtype != self.dtype:
-            raise DataError(
+            raise OwnDataError(
                 f"{self._called(place)} is {_form(sample.shape, sample.dtype)}, {self._called(0)} "
                 f"{_form(self.shape[1:], self.dtype)}: bring all samples to one size and type"
             )

@@ -13,7 +13,7 @@ from .known import SOURCES
 from .land import EUROSAT
 from .leaf import LEAF_SOURCES
 from .own import own_dataset
-from .sources import Source
+from .sources import OwnDataError, Source
 from .texts import TEXT_SOURCES
 
 KNOWN: Mapping[str, Source] = {source.name: source for source in (*SOURCES, EUROSAT, *TEXT_SOURCES, *LEAF_SOURCES)}
@@ -43,4 +43,10 @@ def load(name: str, path: str | PathLike[str] | None = None, *, download: bool =
         given["path"] = path
     if not download:
         given["download"] = False
-    return own_dataset(recipe(name, "data set").make(**given), dotted(name))
+    found = recipe(name, "data set")
+    if path is not None and "path" not in found.entry.parameters:
+        raise OwnDataError(
+            f"{found.entry.name} takes no path: leave --data-path out, or give it a parameter called path, "
+            f"got {str(path)!r}"
+        )
+    return own_dataset(found.make(**given), dotted(name))

@@ -13,7 +13,7 @@ from torch.utils.data import IterableDataset, Subset
 from .adapters import Part, inputs_of, is_table, is_torch, labels_of, of_table, of_torch
 from .dataset import Dataset, Split
 from .lazy import Lazy
-from .sources import DataError
+from .sources import OwnDataError
 from .tokens import Tokenizer, wordless
 
 __all__ = ["hold_out", "own_dataset"]
@@ -40,7 +40,7 @@ def own_dataset(value: Any, name: str = "own") -> Dataset:
         name: in records and checkpoints.
 
     Raises:
-        DataError: it is nothing of the kind, the test set is missing, or labels, samples and classes do not fit.
+        OwnDataError: it is nothing of the kind, the test set is missing, or labels, samples and classes do not fit.
     """
     if isinstance(value, Dataset):
         return value
@@ -48,7 +48,7 @@ def own_dataset(value: Any, name: str = "own") -> Dataset:
         train, test = (_part(part, which) for part, which in zip(_two(value, name), ("train", "test"), strict=True))
         return _together(name, train, test)
     except (ValueError, RuntimeError) as error:
-        raise DataError(f"{name}: {error}") from error
+        raise OwnDataError(f"{name}: {error}") from error
 
 
 def hold_out(data: Any, share: float = 0.2, seed: int = 0) -> tuple[Any, Any]:

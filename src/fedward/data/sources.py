@@ -33,7 +33,13 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 class DataError(MendableError, RuntimeError):
     """A data set cannot be had: the message says which file, what is wrong with it and what to do."""
 
-    hint = "Or take the data that comes with fedward: --data fashion-mnist-subset."
+    hint = "(Or take the data that comes with fedward: --data fashion-mnist-subset.)"
+
+
+class OwnDataError(DataError):
+    """What is wrong with data of the user's own, for whom other data are no remedy."""
+
+    hint = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,9 +176,9 @@ class Source:
         text = f"{package}put {many} {files}{plain} into {self.cache} or into {named}"
         return f"{text[0].upper()}{text[1:]}. Their address: {self.base}"
 
-    def error(self, wrong: str, file: object | None = None) -> DataError:
+    def error(self, wrong: str, file: object | None = None, remedy: str = "delete or replace this file") -> DataError:
         """What is wrong, with which file if it is there at all, and the remedy."""
-        text = wrong if file is None else f"{file}: {wrong}; delete or replace this file"
+        text = wrong if file is None else f"{file}: {wrong}; {remedy}"
         return DataError(f"{text}. {self.remedy()}")
 
 
@@ -222,7 +228,7 @@ def located(
         _refuse_other(source, found.files, others)
         yield found
     except FormatError as error:
-        raise source.error(str(error), error.file) from error
+        raise source.error(str(error), error.file, error.remedy) from error
     except OSError as error:
         raise source.error(f"{source.name}: {error}") from error
 

@@ -47,7 +47,8 @@ def by_split(files: Files, read: Callable[[Readable], Stored]) -> tuple[Stored, 
     test = [read(file) for name, file in files.items() if not _TRAIN.search(name.lower())]
     if not (train and test):
         [file] = files.values()
-        raise FormatError("expected files of a training and of a test set, train... and test..., found one file", file)
+        wrong = "expected files of a training and of a test set, train... and test..., found one file"
+        raise FormatError(wrong, file, "add the other, or put train or test into the names of both")
     return joined(train), joined(test)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -22,6 +23,7 @@ from ..registry.naming import unknown
 from ..registry.notation import describe, dotted, parse, recipe
 from ..sim import Dataset, Partition, Server, Simulation, build_model, federate, load
 from ..sim.cohort import byzantine_ids
+from ..sim.enough import check_remembered
 from ..sim.running import Forge
 from .devices import check_device
 from .expected import Answers, check_answers, exceeded, needing_no_f, rule_for
@@ -97,11 +99,11 @@ class RunSpec(BaseModel):
     def _clients_named(cls, value: Any) -> Any:
         """``3,4`` is two clients, ``3,`` one, and ``3`` the first three."""
         if not isinstance(value, str):
-            return value
-        names = [name.strip() for name in value.split(",")]
-        if not all(name.isdecimal() for name in names if name):
+            return 0 if value in ([], ()) else value
+        names = [name.strip() for name in value.strip().removesuffix(",").split(",")]
+        if not all(name.isdecimal() for name in names):
             raise ValueError("byzantine clients are a number, the first so many, or named, such as 3,4")
-        return int(value) if len(names) == 1 else tuple(int(name) for name in names if name)
+        return tuple(map(int, names)) if "," in value else int(value)
 
     @field_validator("data", "model", "partition", mode="before")
     @classmethod
@@ -142,11 +144,13 @@ class RunSpec(BaseModel):
         return self
 
     def _check_rule(self) -> None:
+        rule = self.make_rule()
         if self.make_algorithm().traits().by_class > 1:
             return  # how many rows such a round has is known with the data: `simulation` asks
         answers = self.answers
+        check_remembered(rule, answers.clients)
         try:
-            check_answers(self.make_rule(), answers)
+            check_answers(rule, answers)
         except BoundError as error:
             if not answers.partial:
                 raise
@@ -361,9 +365,19 @@ def make_spec(values: Mapping[str, Any]) -> RunSpec:
         lines = []
         for problem in error.errors():
             where = ".".join(map(str, problem["loc"]))
-            text = problem["msg"].removeprefix("Value error, ")
+            text = _each_alone(where, problem["input"]) or problem["msg"].removeprefix("Value error, ")
             lines.append(f"{where}: {text}, got {problem['input']!r}" if where else text)
         raise SpecError("\n".join(lines)) from None
+
+
+def _each_alone(key: str, value: Any) -> str:
+    """What to do instead of naming several rules, attacks or seeds in one specification; empty for anything else."""
+    if not isinstance(value, list) or key not in ("rule", "attack", "seed") or not value:
+        return ""
+    if key == "seed":
+        return f"one run for each seed, as in fedward run --config FILE --seed {value[0]}"
+    options = " ".join(f"--{key} {shlex.quote(str(one))}" for one in value)
+    return f"one in a file; several make a grid on the command line: {options}"
 
 
 def load_spec(path: Path, **overrides: Any) -> RunSpec:

@@ -83,8 +83,12 @@ class Entry:
         """An instance; arguments without a default that are not given come from the example."""
         return self.cls(**{**self.example, **self.preset, **arguments})
 
-    def checked(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    def checked(self, arguments: Mapping[str, Any], shown: Callable[[Any], str] = repr) -> dict[str, Any]:
         """Arguments as they are kept, those of an alias among them, if nothing is wrong with any of them by itself.
+
+        Args:
+            arguments: by name.
+            shown: how a message writes values for those that are missing.
 
         Raises:
             ValueError: an unknown argument (the message lists the valid ones), one that must be given and is not, or
@@ -97,19 +101,21 @@ class Entry:
                 raise ValueError(unknown(f"argument of {self.name}", argument, valid))
         missing = [name for name, p in valid.items() if p.default is ... and name not in arguments]
         if missing:
-            example = {**self.example, "f": 2}.get(missing[0], 2)
-            raise ValueError(f"{self.name} needs {', '.join(missing)}, for example {self.name}:{missing[0]}={example}")
+            example = {**dict.fromkeys(missing, 2), **self.example, "f": 2}
+            names = [*missing, *(name for name in self.example if name not in {*missing, *arguments})]
+            given = ",".join(f"{name}={shown(example[name])}" for name in names)
+            raise ValueError(f"{self.name} needs {', '.join(missing)}, for example {self.name}:{given}")
         if self.is_component:
             return arguments  # it checks them itself, after what its constructor makes of them
         return {name: check_value(self.name, name, v, valid[name].takes) for name, v in arguments.items()}
 
-    def make(self, arguments: Mapping[str, Any]) -> Any:
-        """What it makes of arguments.
+    def make(self, arguments: Mapping[str, Any], shown: Callable[[Any], str] = repr) -> Any:
+        """What it makes of arguments, which messages write like this.
 
         Raises:
             ValueError: as `checked`, and what the class or function itself refuses.
         """
-        given = self.checked(arguments)
+        given = self.checked(arguments, shown)
         try:
             made = self.cls(**given)
         except TypeError as error:  # a comparison inside found text where a number belongs
@@ -352,7 +358,10 @@ def _kind_of(maker: Any, kind: str | None, name: str) -> str:
     if kind not in KINDS:
         raise ValueError(unknown("kind", kind, KINDS))
     if not (isinstance(maker, type) or inspect.isroutine(maker)):
-        raise ValueError(f"{name} is not {article(kind)}: a class or function that makes one is needed, got {maker!r}")
+        raise ValueError(
+            f"{name} is not {article(kind)}: a class or function that makes one is needed, "
+            f"got an object of class {type(maker).__name__}"
+        )
     return kind
 
 

@@ -47,7 +47,7 @@ class Recipe:
         Raises:
             ValueError: as `fedward.build`.
         """
-        return self.entry.make({**self.arguments, **more})
+        return self.entry.make({**self.arguments, **more}, _text)
 
 
 def recipe(spec: Spec, kind: str, **known: Any) -> Recipe:
@@ -59,7 +59,7 @@ def recipe(spec: Spec, kind: str, **known: Any) -> Recipe:
     found = _from_table(spec, kind, known) if isinstance(spec, Mapping) else _from_text(spec, kind, known)
     if found.entry.kind != kind:
         raise ValueError(_another(found.entry.name, found.entry.kind, kind))
-    found.entry.checked(found.arguments)
+    found.entry.checked(found.arguments, _text)
     return found
 
 
@@ -174,7 +174,8 @@ def _from_text(text: str, kind: str | None, known: Mapping[str, Any]) -> Recipe:
     for item in filter(None, (part.strip() for part in _split(rest, ","))):
         key, equals, value = item.partition("=")
         if not equals:
-            raise ValueError(f"{item!r} in {text!r} is not of the form argument=value")
+            remedy = "; of a module of your own write my.module:Net, not its file" if "/" in name else ""
+            raise ValueError(f"{item!r} in {text!r} is not of the form argument=value{remedy}")
         key = key.strip()
         if key in given:
             raise ValueError(f"{key} is given more than once in {text!r}: which of them is meant?")

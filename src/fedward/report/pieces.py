@@ -53,10 +53,11 @@ def whole(text: str) -> str:
 
 
 def cut(text: str, most: int = 40) -> str:
-    """Text, of which only the beginning is seen if it is long; the rest shows on hovering."""
+    """Text, of which only beginning and end are seen if it is long; the rest shows on hovering."""
     if len(text) <= most:
         return escape(text)
-    return f'<span title="{escape(text)}">{escape(text[: most - 1])}&hellip;</span>'
+    end = most // 3  # in which labels that begin alike differ
+    return f'<span title="{escape(text)}">{escape(text[: most - 1 - end])}&hellip;{escape(text[-end:])}</span>'
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: int, kind: str = "") -> str:

@@ -101,6 +101,11 @@ class Simulation:
         threads: int | None = None,
         precision: Literal["float32", "bfloat16"] = "float32",
     ) -> None:
+        if not isinstance(data, FederatedData):
+            found = repr(data) if isinstance(data, str) else f"a {type(data).__name__}"  # not all of its numbers
+            raise ValueError(
+                f"Simulation: data is FederatedData, got {found}; fedward.sim.federate(data, clients=10) deals data out"
+            )
         given = {**locals()}  # the arguments, as long as nothing else has a name here
         for name, parameter in parameters_of(Simulation).items():
             if name not in _LENIENT:

@@ -54,8 +54,18 @@ def _check_fit(model: nn.Module, dataset: Dataset) -> None:
             part.training = training
     wanted = (len(sample), dataset.classes)
     if not isinstance(output, Tensor) or output.ndim != 2 or output.shape[1] < dataset.classes:
-        found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        found = tuple(output.shape) if isinstance(output, Tensor) else f"a {type(output).__name__}"
+        remedy = (
+            "build it for that many classes (a factory may take shape and classes)"
+            if isinstance(output, Tensor)
+            else "let its forward return the logits alone"
+        )
         raise ValueError(
             f"the model gives {found} for one sample, and {dataset.classes} classes need logits of shape {wanted}: "
-            "build it for that many classes (a factory may take shape and classes)"
+            f"{remedy}"
+        )
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ValueError(
+            f"the model, {type(model).__name__}, has no parameter that requires a gradient, so that clients have "
+            "nothing to train: leave at least its last layer unfrozen"
         )

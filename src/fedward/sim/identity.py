@@ -17,7 +17,7 @@ from .backends import Loop
 
 UNCOUNTED = frozenset({"threads"})
 """Arguments of a simulation that change nothing in its results."""
-LATER: Mapping[str, Any] = {"forge": "rows", "batch norm": "mean"}
+LATER: Mapping[str, Any] = {"forge": "rows", "batch norm": "mean", "precision": "float32"}
 """What checkpoints have no word of that were written before there was a choice, with what every run was then."""
 
 
