@@ -25,12 +25,11 @@ UNKNOWN = frozenset(
     {
         "desgd",
         "flower",
-        "siren",
     }
 )
 
 # Specified, and not run yet. A folder that has figures goes off this list.
-NOT_RUN = frozenset({"agreement", "desgd-cnn", "fedseca-cifar10", "workloads"})
+NOT_RUN = frozenset({"desgd-cnn", "fedseca-cifar10", "workloads"})
 
 TINY = """
 [all]
