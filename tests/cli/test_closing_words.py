@@ -10,7 +10,7 @@ import pytest
 from fedward.core import BEYOND
 from fedward.report.runs import load_run
 from fedward.sim import Record
-from fedward.sim.record import beyond_theorem, why_skipped
+from fedward.sim.record import beyond_theorem, nobody_accepted, why_skipped
 from tests.cli.test_cli import QUICK, invoke, records
 
 NEEDS = "Krum(f=4, bound='theorem') needs n >= 2f + 3 = 11 clients (n >= f + 3 = 7 with bound='definition'), got 10"
@@ -37,6 +37,19 @@ def test_all_reasons_are_told_the_most_frequent_first() -> None:
 def test_rounds_beyond_a_theorem_are_counted_among_other_notes() -> None:
     noted = [record(1), record(2, note=BEYOND), record(3, note=f"no alarm, {BEYOND}"), record(4, note="no alarm")]
     assert beyond_theorem(noted) == 2
+
+
+def test_rounds_without_anybody_accepted_are_counted() -> None:
+    nobody = Record(round=1, accepted=(False, None))
+    assert nobody_accepted([nobody, record(2), record(3, skipped="too few"), nobody]) == 2
+
+
+def test_a_run_in_which_nobody_was_accepted_says_so() -> None:
+    rule = "sign-guard >> de-moa:base=(krum:f=2)"
+    run = ["run", *QUICK, "--rounds", "1", "--rule", rule, "--attack", "no-attack"]
+    text = " ".join(invoke(*run, "--out", "none").split())
+    assert not any("1" in r["accepted"] for r in records(Path("none")))
+    assert "in 1 of 1 rounds nobody was accepted" in text
 
 
 def test_a_run_that_was_skipped_throughout_ends_with_the_reason_of_its_records() -> None:

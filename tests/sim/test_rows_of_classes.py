@@ -342,3 +342,10 @@ def test_a_run_moves_the_model_as_its_oracle_does(classes: int, draw: Any) -> No
         expected = expected - 0.1 * (server.step_of_several(by_class) + decay * expected)
         np.testing.assert_allclose(run.progress.parameters.double().numpy(), expected, rtol=1e-4, atol=1e-6)
     assert len(seen) > 1
+
+
+def test_more_classes_a_round_than_there_are_are_refused() -> None:
+    with pytest.raises(ValueError, match="asks for 5 classes a round, and the data have 4: take fewer"):
+        simulation(rule=rules.ClassWise(base=rules.Median()), clients=ClassMomentum(batch_size=5, classes=CLASSES + 1))
+    every = ClassMomentum(batch_size=5, classes=CLASSES)
+    assert not skipped(simulation(rule=rules.ClassWise(base=rules.Median()), clients=every), 2)

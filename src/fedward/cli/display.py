@@ -60,6 +60,8 @@ def notes(summaries: Sequence[Summary]) -> Iterator[str]:
             yield f"{s.rule} under {s.attack}: {count} left the model as it was: {s.skipped_why}"
         if s.beyond:
             yield f"{s.rule} under {s.attack}: {s.beyond} of {s.rounds} rounds were decided {BEYOND}"
+        if s.nobody:
+            yield f"{s.rule} under {s.attack}: in {s.nobody} of {s.rounds} rounds nobody was accepted"
 
 
 def examination_table(examinations: Sequence[Examination]) -> Table:

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean
 
 from ..sim import CheckpointError, Record
-from ..sim.record import beyond_theorem, mean_of_known, why_skipped
+from ..sim.record import beyond_theorem, mean_of_known, nobody_accepted, why_skipped
 from .pool import Failed, run_jobs, stop_if_asked
 from .spec import RunSpec
 from .store import RunFolder
@@ -32,6 +32,7 @@ class Summary:
     skipped: int
     skipped_why: str | None
     beyond: int = 0
+    nobody: int = 0
     """Rounds that the rule decided on fewer rows than its theorem needs."""
 
     @classmethod
@@ -53,6 +54,7 @@ class Summary:
             skipped=sum(r.skipped is not None for r in records),
             skipped_why=why_skipped(records),
             beyond=beyond_theorem(records),
+            nobody=nobody_accepted(records),
         )
 
 

@@ -12,7 +12,7 @@ from ..core import BEYOND
 from ..experiments.store import FolderError, RunFolder
 from ..failures import MendableError
 from ..sim import Record
-from ..sim.record import beyond_theorem, why_skipped
+from ..sim.record import beyond_theorem, nobody_accepted, why_skipped
 
 
 class ReportError(MendableError, ValueError):
@@ -104,6 +104,8 @@ def decided(records: Sequence[Record]) -> list[str]:
         notes.append(f"Rounds that left the model as it was: {first} ({why_skipped(records)}).")
     if beyond := beyond_theorem(records):
         notes.append(f"Rounds that were decided {BEYOND}: {beyond} of {len(records)}. Nothing is promised there.")
+    if nobody := nobody_accepted(records):
+        notes.append(f"Rounds in which nobody was accepted: {nobody} of {len(records)}.")
     return notes
 
 

@@ -9,18 +9,21 @@ from .cohort import Cohort
 
 
 def check_rows(rule: Rule, cohort: Cohort) -> None:
-    """Raise `BoundError` if the rule cannot decide a round of these clients.
+    """Raise `BoundError` if the rule cannot decide a round of these clients, ValueError if there is no such round.
 
     Rounds without classes have the answers that are sure to come. A class has the rows of those that hold samples of
     it: all of them where everybody answers, else so many as in an average round, rounded down.
     """
     many = cohort.clients.traits().by_class
+    classes = cohort.data.dataset.classes
+    if many > classes:
+        raise ValueError(f"{cohort.clients!r} asks for {many} classes a round, and the data have {classes}: take fewer")
     if many <= 1:
         check_remembered(rule, cohort.data.n)
     if not many:
         rule.check(cohort.fewest)
         return
-    senders = {c: cohort.senders(c) for c in range(cohort.data.dataset.classes)}
+    senders = {c: cohort.senders(c) for c in range(classes)}
     rows = {c: len(clients) * cohort.fewest // cohort.data.n for c, clients in senders.items() if clients}
     # Any classes can come together. From those with the fewest rows to those with the most, each is in one of these.
     ranked = sorted(rows, key=lambda c: (rows[c], c))

@@ -138,6 +138,11 @@ def beyond_theorem(records: Iterable[Record]) -> int:
     return sum(record.note is not None and BEYOND in record.note for record in records)
 
 
+def nobody_accepted(records: Iterable[Record]) -> int:
+    """How many rounds the rule decided without accepting anybody."""
+    return sum(record.skipped is None and True not in record.accepted for record in records)
+
+
 def share(accepted: list[bool]) -> float | None:
     """Share of the accepted; None of nobody."""
     return sum(accepted) / len(accepted) if accepted else None
