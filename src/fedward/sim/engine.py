@@ -102,7 +102,8 @@ class Simulation:
         precision: Literal["float32", "bfloat16"] = "float32",
     ) -> None:
         if not isinstance(data, FederatedData):
-            found = repr(data) if isinstance(data, str) else f"a {type(data).__name__}"  # not all of its numbers
+            # Not all of its numbers.
+            found = repr(data) if data is None or isinstance(data, str) else f"a {type(data).__name__}"
             raise ValueError(
                 f"Simulation: data is FederatedData, got {found}; fedward.sim.federate(data, clients=10) deals data out"
             )
