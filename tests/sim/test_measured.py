@@ -10,9 +10,7 @@ from hypothesis import strategies as st
 import fedward as fw
 from fedward import attacks, rules
 from fedward.clients import Tally
-from fedward.data.dataset import Dataset, Split
-from fedward.data.partition import KClasses
-from fedward.sim import federate
+from fedward.data.dataset import Dataset, FederatedData, Split
 from tests.oracles import measures as oracle
 
 
@@ -23,7 +21,7 @@ def made(samples: int, classes: int, seed: int, scale: float = 2.0) -> tuple[tor
 
 
 @settings(deadline=None, max_examples=40)
-@given(samples=st.integers(1, 40), classes=st.integers(2, 6), seed=st.integers(0, 999))
+@given(samples=st.integers(1, 40), classes=st.integers(2, 30), seed=st.integers(0, 999))
 def test_calibration_and_accuracy_by_class_are_those_of_the_formulas(samples: int, classes: int, seed: int) -> None:
     logits, labels = made(samples, classes, seed)
     tally = Tally.sum([Tally.of(logits[:7], labels[:7]), Tally.of(logits[7:], labels[7:])])
@@ -68,11 +66,16 @@ def data(classes: int = 4, samples: int = 240) -> Dataset:
     return Dataset(name="blobs", train=split(samples), test=split(80), classes=classes)
 
 
+HELD = ([2], [3], [0, 1], [2, 3], [0, 2], [1, 3])
+"""Classes of each client, the first two of which are byzantine."""
+
+
 def simulation(**changes: object) -> fw.Simulation:
     dataset = data()
+    places = torch.arange(len(dataset.train.labels)).reshape(-1, 4)  # class c is column c
     settings = {
         "model": lambda: torch.nn.Linear(6, 4),
-        "data": federate(dataset, 6, KClasses(k=2), seed=1),
+        "data": FederatedData(dataset=dataset, shards=tuple(places[:, held].reshape(-1) for held in HELD)),
         "rule": rules.Mean(),
         "byzantine": 2,
         "seed": 3,
@@ -89,9 +92,8 @@ def test_records_have_what_the_tests_found() -> None:
     assert second.worst_class == min(tally.by_class)
     assert second.calibration_error == tally.calibration_error
     labels = run.data.dataset.train.labels
-    of_clients = [set(labels[shard].tolist()) for shard in run.data.shards[2:]]  # of two classes each, equally
-    assert all(len(held) == 2 for held in of_clients)
-    worst = min(sum(tally.by_class[c] for c in held) / 2 for held in of_clients)
+    assert [sorted(set(labels[shard].tolist())) for shard in run.data.shards] == [*HELD]
+    worst = min(sum(tally.by_class[c] for c in held) / 2 for held in HELD[2:])
     assert second.worst_client == pytest.approx(worst)
 
 
