@@ -30,6 +30,7 @@ LAYERS = (
     "sim",
     "flower",
     "experiments",
+    "sweeps",
     "redteam",
     "report",
     "testing",

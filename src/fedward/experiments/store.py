@@ -272,8 +272,8 @@ def lines_in(path: Path) -> int:
         return 0
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
     """Write beside, then move: a reader sees the old file or the new one."""
     beside = path.with_name(path.name + ".part")
-    beside.write_text(text, encoding="utf-8")
+    beside.write_bytes(content.encode() if isinstance(content, str) else content)
     os.replace(beside, path)

@@ -44,7 +44,7 @@ def moved(images: Tensor, moves: Tensor, crop: int) -> Tensor:
     """
     if images.ndim != 4:
         raise ValueError(f"images are (B, C, H, W), got {tuple(images.shape)}: crop and flip images only")
-    count, channels, height, width = images.shape
+    channels, height, width = images.shape[1:]
     down, right, mirrored = moves.to(images.device).T[:, :, None]
     along = torch.arange(width, device=images.device)
     rows = down + torch.arange(height, device=images.device)
@@ -53,4 +53,4 @@ def moved(images: Tensor, moves: Tensor, crop: int) -> Tensor:
     # Pixels by their numbers in a padded image: many times faster than by channel, row and column.
     pixels = rows[:, :, None] * padded.shape[3] + columns[:, None, :]
     chosen = pixels.flatten(1)[:, None].expand(-1, channels, -1)
-    return padded.flatten(2).gather(2, chosen).unflatten(2, (height, width))
+    return padded.flatten(2).gather(2, chosen).reshape(images.shape)
