@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # One thread a process: work is spread over processes, and more threads than cores stand in each other's way.
 export OMP_NUM_THREADS = 1
 
-.PHONY: demo test install lint types check bench results clean
+.PHONY: demo test install lint types check bench fuzz results clean
 .DEFAULT_GOAL := test
 
 demo: install
@@ -35,6 +35,10 @@ check: install
 # BENCH=--quick for a small one; the peers get an environment of their own, .bench-venv.
 bench: install
 	$(BIN)/python -m benchmarks.speed $(BENCH)
+
+# Hostile files, replies and command lines by the hundred thousand: a table of what went wrong. FUZZ="--only 'command lines'"
+fuzz: install
+	$(BIN)/python -m tests.fuzz.table $(FUZZ)
 
 # ONLY="behaviour signguard" for some folders, in this order; JOBS=4 for as many processes. Stop it at will: it goes on.
 # HOW=--dry-run says what is to be done, HOW=--write writes what is finished, HOW=--keep: see scripts/results.py.

@@ -31,6 +31,7 @@ LAYERS = (
     "sim",
     "flower",
     "experiments",
+    "sweeps",
     "redteam",
     "report",
     "testing",

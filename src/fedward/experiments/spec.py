@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -32,6 +31,7 @@ from .servers import SERVER_KEYS, in_keys, server_of
 _LONGEST = 160  # bytes of a file name; file systems take 255
 _SAME_RUN = ("rounds", "evaluate_every", "data_path", "f", "confidence")
 """Keys that do not change what happens in a round. (Other data in another place are told apart by their checksum.)"""
+_ONE_VALUE = "one value here; several make a grid, which `fedward run` and `fedward sweep` take"
 
 
 class SpecError(MendableError, ValueError):
@@ -365,19 +365,10 @@ def make_spec(values: Mapping[str, Any]) -> RunSpec:
         lines = []
         for problem in error.errors():
             where = ".".join(map(str, problem["loc"]))
-            text = _each_alone(where, problem["input"]) or problem["msg"].removeprefix("Value error, ")
+            listed = isinstance(problem["input"], list) and where in RunSpec.model_fields and where != "byzantine"
+            text = _ONE_VALUE if listed else problem["msg"].removeprefix("Value error, ")
             lines.append(f"{where}: {text}, got {problem['input']!r}" if where else text)
         raise SpecError("\n".join(lines)) from None
-
-
-def _each_alone(key: str, value: Any) -> str:
-    """What to do instead of naming several rules, attacks or seeds in one specification; empty for anything else."""
-    if not isinstance(value, list) or key not in ("rule", "attack", "seed") or not value:
-        return ""
-    if key == "seed":
-        return f"one run for each seed, as in fedward run --config FILE --seed {value[0]}"
-    options = " ".join(f"--{key} {shlex.quote(str(one))}" for one in value)
-    return f"one in a file; several make a grid on the command line: {options}"
 
 
 def load_spec(path: Path, **overrides: Any) -> RunSpec:
@@ -386,13 +377,22 @@ def load_spec(path: Path, **overrides: Any) -> RunSpec:
     Raises:
         SpecError: no such file, not TOML, or as `make_spec`.
     """
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SpecError(f"{path}: {error.strerror}; give the path of a TOML file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path}: not a TOML file: {error}") from None
+    values = toml_table(path)
     try:
         return make_spec({**values, **overrides})
     except SpecError as error:
         raise SpecError(f"{path}: {error}") from None
+
+
+def toml_table(path: Path) -> dict[str, Any]:
+    """What a TOML file holds.
+
+    Raises:
+        SpecError: no such file, or not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SpecError(f"{path}: {error.strerror}; give the path of a TOML file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path}: not a TOML file: {error}") from None

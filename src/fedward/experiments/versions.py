@@ -28,6 +28,7 @@ BESIDE = frozenset(
         "flower",
         "redteam",
         "report",
+        "sweeps",
         "testing",
     }
 )

@@ -7,13 +7,15 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .based import CENTRES, Origin
 from .entries import UnfitError
-from .intake import Expected, Model, OnBad, agree_on_layout
+from .intake import Base, Expected, Model, OnBad, agree_on_layout
 from .layout import Buffers, Integers, Layout
 from .reference import STATE_DICT, Agreed, Ids, Sent, client_names
 from .sources import RowsLostError, RowSource, Types
@@ -53,6 +55,8 @@ class Files(RowSource):
     Args:
         paths: one file a client; or files by the client's id.
         ids: names of the clients; the names of the files without what follows the last dot if not given.
+        base: the model that clients started from, a file or a state dict, if files hold weights: rows are their
+            differences from it. Or a centre of the clients' rows, see `as_updates`.
         like, buffers, integers, on_bad: as `as_updates` has them. A file that is absent or damaged counts as something
             that cannot be used, too.
         block: columns at a time; as many as suit the cache if None.
@@ -68,6 +72,7 @@ class Files(RowSource):
         *,
         ids: Ids = None,
         like: Model | None = None,
+        base: Base | str | PathLike[str] | None = None,
         buffers: Buffers = "auto",
         integers: Integers = "refuse",
         on_bad: OnBad = "raise",
@@ -84,8 +89,10 @@ class Files(RowSource):
         if ids is None:
             ids = [Path(path).stem for path in places]
         names = client_names(ids, len(places))
+        if isinstance(base, str | PathLike) and base not in CENTRES:
+            base = _base_in(fspath(base))
+        expected = Expected(like, buffers, integers, base=cast(Base | None, base))
         opened = open_all(places, _OPEN)
-        expected = Expected(like, buffers, integers)
         agreed, layout = agree_on_layout(list(map(_sent, opened)), names, expected, on_bad)
         files = {name: file for name, file in zip(names, opened, strict=True) if isinstance(file, TensorFile)}
         self._files = [files[name] for name in agreed.clients]
@@ -104,6 +111,22 @@ class Files(RowSource):
         self._lost: dict[int, str] = {}
         self.layout = layout
         self.agreed = self._with_aside(agreed, layout)
+        self._origin: Origin | None = None
+        self._origin = self._found_origin(expected)
+        if self._origin is not None:
+            self.dtype = self._origin.difference_dtype
+
+    def _found_origin(self, expected: Expected) -> Origin | None:
+        """What rows are seen from, if there is a base; a centre is that of the rows that are not lost meanwhile."""
+        while True:
+            try:
+                return expected.origin(self)
+            except RowsLostError:
+                continue
+            finally:  # what is known by now is of weights, not of differences
+                self._statistics.clear()
+                self._contained.clear()
+                self._entries_read = 0
 
     def _with_aside(self, agreed: Agreed, layout: Layout) -> Agreed:
         """What clients sent, with the values of what has no columns, which are few."""
@@ -147,7 +170,10 @@ class Files(RowSource):
                 failed.append(row)
         if failed:
             self._lose(failed)
-        return block
+        return block if self._origin is None else self._origin.left_out(block, start)
+
+    def placed(self, output: Tensor) -> Tensor:
+        return output if self._origin is None else self._origin.added(output)
 
     def _read_row(self, row: int, start: int, stop: int, out: np.ndarray) -> bool:
         """Fill ``out`` with columns of a row; False where the file has changed."""
@@ -177,6 +203,22 @@ class Files(RowSource):
             return row not in self._lost and super().sent_finite(row)
         except RowsLostError:
             return False
+
+
+def _base_in(path: str) -> dict[str, Tensor]:
+    """The tensors of a base that is a file.
+
+    Raises:
+        FileNotFoundError, ValueError: it cannot be read.
+    """
+    try:
+        file = TensorFile(path, keep=True)
+    except UnfitError as error:
+        raise error.error(f"the base: {error.text}") from None
+    held = {name: file.values(tensor) for name, tensor in file.tensors.items()}
+    if any(values is None for values in held.values()):
+        raise ValueError(f"the base: {path} changed while it was read; give one that nobody writes to")
+    return {name: values for name, values in held.items() if values is not None}
 
 
 def _sent(file: TensorFile | UnfitError) -> Sent:

@@ -1,0 +1,78 @@
+"""The grammar of a sweep: which keys may stand where, and what they must hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..experiments.spec import RunSpec, SpecError
+from ..registry.naming import unknown
+
+OWN = ("cost", "zip", "exclude")
+"""What a table of settings may hold besides keys of a run."""
+TOP = ("name", "title", "published", "tune", "profiles", "cell", "runs")
+"""What only the whole table may hold."""
+
+
+def check_table(table: Mapping[str, Any]) -> None:
+    """That every key is known where it stands, and holds what it must."""
+    settings = (*RunSpec.model_fields, *OWN)
+    for key in table:
+        check_key(key, "", (*settings, *TOP))
+    _check_form(table, "")
+    groups = table.get("runs", [])
+    _check_tables("[[runs]]", groups)
+    for number, group in enumerate(groups, 1):
+        for key in group:
+            check_key(key, f"[[runs]] {number}", (*settings, "group"))
+        _check_form(group, f"[[runs]] {number}: ")
+    _check_tables("[[cell]]", table.get("cell", []))
+    profiles = table.get("profiles", {})
+    if not isinstance(profiles, Mapping) or not all(isinstance(one, Mapping) for one in profiles.values()):
+        raise SpecError("profiles: write [profiles.NAME], and below it the keys that it has in place of the others")
+    for name, profile in profiles.items():
+        for key in profile:
+            check_key(key, f"[profiles.{name}]", (*settings, "cell", "runs"))
+        _check_form(profile, f"[profiles.{name}]: ")
+    if not isinstance(table.get("tune", {}), Mapping):
+        raise SpecError(f"tune: write which parameters, each with its values, got {table['tune']!r}")
+
+
+def _check_form(table: Mapping[str, Any], where: str) -> None:
+    """That what is no key of a run has the form that it must have."""
+    cost = table.get("cost")
+    if cost is not None and (isinstance(cost, bool) or not isinstance(cost, int | float) or not cost >= 0):
+        raise SpecError(f"{where}cost: seconds that a round takes, one number of 0 or more, got {cost!r}")
+    zipped = table.get("zip", [])
+    if not isinstance(zipped, list) or not all(_is_bundle(keys) for keys in zipped):
+        raise SpecError(f'{where}zip: lists of keys, such as [["clients", "byzantine"]], got {zipped!r}')
+    keys = [key for bundle in zipped for key in bundle]
+    for key in keys:
+        check_key(key, f"{where}zip", tuple(RunSpec.model_fields))
+    if twice := sorted({key for key in keys if keys.count(key) > 1}):
+        raise SpecError(f"{where}zip: {', '.join(twice)} is named twice; name each key once")
+    if not isinstance(table.get("exclude", []), list):
+        raise SpecError(f'{where}exclude: a list of tables, such as [{{ rule = "mean" }}], got {table["exclude"]!r}')
+
+
+def _is_bundle(keys: Any) -> bool:
+    return isinstance(keys, list) and len(keys) > 1 and all(isinstance(key, str) for key in keys)
+
+
+def _check_tables(what: str, value: Any) -> None:
+    if not isinstance(value, list) or not all(isinstance(one, Mapping) for one in value):
+        raise SpecError(f"{what}: a table each, got {value!r}")
+
+
+def check_key(key: str, where: str, known: tuple[str, ...]) -> None:
+    """Raise `SpecError` with the nearest known keys if it is none of them."""
+    if key not in known:
+        raise SpecError(f"{where}: {unknown('key', key, known)}".removeprefix(": "))
+
+
+def text_of(table: Mapping[str, Any], key: str) -> str | None:
+    """One text, if the key is there."""
+    value = table.get(key)
+    if value is None or isinstance(value, str):
+        return value
+    raise SpecError(f"{key}: takes one text, got {value!r}")

@@ -1,0 +1,103 @@
+"""Which cells are meant: keys with the values that they must have."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..experiments.spec import RunSpec, SpecError
+from .grammar import check_key
+
+GROUP = "group"
+_KEYS = (GROUP, *RunSpec.model_fields)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pattern:
+    """Keys, each with the values one of which a cell must have.
+
+    A name alone means whatever is written with it: ``alie`` is ``alie:z=1``, too.
+    """
+
+    wanted: Mapping[str, tuple[Any, ...]]
+
+    @classmethod
+    def of(cls, table: Any, where: str) -> Pattern:
+        """Of a table, whose values may be lists.
+
+        Raises:
+            SpecError: no table, an empty one, or an unknown key.
+        """
+        if not isinstance(table, Mapping) or not table:
+            raise SpecError(f'{where}: write which cells are meant, such as {{ rule = "krum" }}, got {table!r}')
+        for key in table:
+            check_key(key, where, _KEYS)
+        return cls(wanted={key: tuple(listed(key, value)) for key, value in table.items()})
+
+    @classmethod
+    def of_options(cls, options: Sequence[str]) -> Pattern:
+        """Of ``key=value`` as options have it; of a key that is given several times, any of the values.
+
+        Raises:
+            SpecError: not of this form, or an unknown key.
+        """
+        wanted: dict[str, tuple[Any, ...]] = {}
+        for option in options:
+            key, equals, value = option.partition("=")
+            if not equals:
+                raise SpecError(f"--only takes key=value, such as --only attack=alie, got {option!r}")
+            check_key(key, "--only", _KEYS)
+            wanted[key] = (*wanted.get(key, ()), value)
+        return cls(wanted=wanted)
+
+    def fits(self, values: Mapping[str, Any], group: str) -> bool:
+        """Whether a cell with these values is meant."""
+        return all(
+            any(is_meant(group if key == GROUP else value_of(values, key), one) for one in among)
+            for key, among in self.wanted.items()
+        )
+
+    def __str__(self) -> str:
+        return ", ".join(f"{key} = {' or '.join(map(as_text, among))}" for key, among in self.wanted.items())
+
+    def told(self, cells: Iterable[tuple[Mapping[str, Any], str]]) -> str:
+        """What there is of the keys that are asked for, in words."""
+        cells = list(cells)
+        parts = []
+        for key in self.wanted:
+            there = dict.fromkeys(as_text(group if key == GROUP else value_of(values, key)) for values, group in cells)
+            parts.append(f"{key} is {', '.join(there)}")
+        return "; ".join(parts)
+
+
+def value_of(values: Mapping[str, Any], key: str) -> Any:
+    """What a cell has of a key; the default where nothing is said."""
+    return values.get(key, RunSpec.model_fields[key].default)
+
+
+def is_meant(value: Any, wanted: Any) -> bool:
+    """Whether a value is the one that is meant: the same number, the same text, or what is written with that name."""
+    if as_text(value) == as_text(wanted) or as_text(value).partition(":")[0].strip() == as_text(wanted):
+        return True
+    try:
+        return float(value) == float(wanted)
+    except (TypeError, ValueError):
+        return False
+
+
+def as_text(value: Any) -> str:
+    """A value as text: byzantine clients as ``3,4``."""
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def listed(key: str, value: Any) -> list[Any]:
+    """The values of a key that may have several. Which clients are byzantine is one value: [3, 4]."""
+    if not isinstance(value, list) or (key == "byzantine" and _clients(value)):
+        return [value]
+    return value
+
+
+def _clients(value: Collection[Any]) -> bool:
+    """Whether a list says which clients there are, and not several such lists or numbers of clients."""
+    return bool(value) and all(isinstance(one, int) for one in value)

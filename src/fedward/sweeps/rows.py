@@ -1,0 +1,124 @@
+"""A sweep as one tidy table: a row a cell, a column for every key and every figure."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..experiments.spec import RunSpec
+from ..experiments.store import write_whole
+from ..sim import Record
+
+_FIRST = ("cell", "group", "status")
+_FIGURES = ("rounds_done", "best", "last")
+_LAST = ("seconds", "memory", "attempts", "code", "torch", "key", "error")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What came of a cell.
+
+    Attributes:
+        cell: its name.
+        key: what it is (`fedward.sweeps.key`); empty where that cannot be told, because its data are not there.
+        group: that it belongs to.
+        status: done, failed, running, or waiting.
+        config: every key of the run, resolved.
+        rounds_done: rounds on record.
+        best, last: accuracy, in the tests that there were so far; in [0, 1].
+        seconds: that it took, of all attempts.
+        memory: the most that its process held meanwhile, in megabytes.
+        attempts: how often it was begun or resumed.
+        code: a digest of the code that made it.
+        torch: the version of PyTorch that made it.
+        error: why it failed, in a sentence.
+        measures: further figures by name (`fedward.sweeps.measures`).
+    """
+
+    cell: str
+    key: str
+    group: str
+    status: str
+    config: Mapping[str, Any]
+    rounds_done: int = 0
+    best: float | None = None
+    last: float | None = None
+    seconds: float | None = None
+    memory: float | None = None
+    attempts: int = 0
+    code: str | None = None
+    torch: str | None = None
+    error: str = ""
+    measures: Mapping[str, float | str | None] = field(default_factory=dict)
+
+    def flat(self) -> dict[str, Any]:
+        """By column; a measure that no other row has is a column as well."""
+        return {
+            **{name: getattr(self, name) for name in _FIRST},
+            **self.config,
+            **{name: getattr(self, name) for name in _FIGURES},
+            **self.measures,
+            **{name: getattr(self, name) for name in _LAST},
+        }
+
+
+def accuracies(records: Iterable[Record]) -> tuple[float | None, float | None]:
+    """The best accuracy of a run's tests, and the last; None where nothing was tested yet."""
+    measured = [record.accuracy for record in records if record.accuracy is not None]
+    return max(measured, default=None), measured[-1] if measured else None
+
+
+def columns(rows: Sequence[Row]) -> list[str]:
+    """The columns of a table of these rows, in order; measures as they first appear."""
+    measures = dict.fromkeys(name for row in rows for name in row.measures)
+    return [*_FIRST, *RunSpec.model_fields, *_FIGURES, *measures, *_LAST]
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """The table as text with commas; what is not known is empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns(rows), restval="", lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow(row.flat())
+    return text.getvalue()
+
+
+def write_rows(rows: Sequence[Row], folder: Path, name: str = "sweep") -> tuple[Path, ...]:
+    """Write the table into a folder: CSV, and Parquet where pyarrow is installed.
+
+    Returns:
+        The files.
+    """
+    file = folder / f"{name}.csv"
+    write_whole(file, as_csv(rows))
+    parquet = folder / f"{name}.parquet"
+    return (file, parquet) if _write_parquet(rows, parquet) else (file,)
+
+
+def _write_parquet(rows: Sequence[Row], file: Path) -> bool:
+    """Write it if that can be done here; a file of before that would be out of date goes away otherwise."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ModuleNotFoundError:
+        file.unlink(missing_ok=True)
+        return False
+    flat = [row.flat() for row in rows]
+    table = pyarrow.table({name: _column([row.get(name) for row in flat]) for name in columns(rows)})
+    content = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(table, content)
+    write_whole(file, content.getvalue().to_pybytes())
+    return True
+
+
+def _column(values: list[Any]) -> list[Any]:
+    """Values of one type: text, where a key has numbers in some rows and text in others."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds <= {int, float} or len(kinds) <= 1:
+        return values
+    return [None if value is None else str(value) for value in values]
