@@ -1,4 +1,4 @@
-"""Weights as they were sent, seen as differences from a base: `Origin`, and `Deltas`, a stack seen from one."""
+"""Weights as they were sent, seen as differences from a base: `Origin`, and `FromBase`, a stack seen from one."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Origin:
         return whole
 
 
-class Deltas(RowSource):
+class FromBase(RowSource):
     """Rows that are weights, minus the base that all of them started from: what rules are about.
 
     Distances and angles of weights say nothing of clients: nearly all of them is what the clients had in common.

@@ -10,8 +10,8 @@ from typing import cast
 
 from torch import Tensor
 
-from .entries import UnfitError
 from .based import CENTRES
+from .entries import UnfitError
 from .intake import Base, Expected, Model, OnBad, agree_on_layout
 from .layout import Buffers, Integers
 from .reference import STATE_DICT, Ids, Sent, client_names, read_entries
