@@ -164,6 +164,14 @@ class Outcome:
     state: State
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Decided:
+    """A plan that nobody has carried out yet, and which rows were finite."""
+
+    plan: Plan
+    finite: Tensor
+
+
 @neutral()
 def apply(rule: Rule, updates: Updates, state: State, context: Context) -> Outcome:
     """Statistics, finite guard, decision, output: at most ``rule.traits().passes`` passes over the data.
@@ -172,6 +180,24 @@ def apply(rule: Rule, updates: Updates, state: State, context: Context) -> Outco
         BoundError: too few rows, or too few without NaN or Inf.
         ValueError: the rule needs root data and the context has no evaluator.
         ContractError: the rule decided on something that is no plan.
+    """
+    decided = decide_on(rule, updates, state, context)
+    plan = decided.plan
+    output = plan.execute()
+    return Outcome(
+        plan=plan,
+        output=output,
+        finite=decided.finite,
+        state=rule.advance(state, plan, output, context),
+    )
+
+
+@neutral()
+def decide_on(rule: Rule, updates: Updates, state: State, context: Context) -> Decided:
+    """Statistics, finite guard, decision: what `apply` does before the pass for the output.
+
+    Raises:
+        BoundError, ValueError, ContractError: as `apply`.
     """
     rule.check(updates.n)
     if rule.traits().root_data and context.evaluator is None:
@@ -192,13 +218,7 @@ def apply(rule: Rule, updates: Updates, state: State, context: Context) -> Outco
             f"the rule {rule!r} decided on {type(plan).__name__}; it must return fedward.Plan(updates, weights), or "
             "fedward.average_of(updates, rows)"
         )
-    output = plan.execute()
-    return Outcome(
-        plan=plan,
-        output=output,
-        finite=finite,
-        state=rule.advance(state, plan, output, context),
-    )
+    return Decided(plan=plan, finite=finite)
 
 
 def _check_finite(rule: Rule, finite: Tensor) -> None:

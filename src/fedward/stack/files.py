@@ -86,7 +86,7 @@ def _base_in(path: str) -> dict[str, Tensor]:
         FileNotFoundError, ValueError: it cannot be read.
     """
     try:
-        return _mapped(path)
+        return mapped(path)[0]
     except UnfitError as error:
         raise error.error(f"the base: {error.text}") from None
 
@@ -94,13 +94,18 @@ def _base_in(path: str) -> dict[str, Tensor]:
 def _read(path: str, expected: Expected) -> Sent:
     """What a file holds, of which nothing is read yet."""
     try:
-        tensors = _mapped(path)
+        tensors, _ = mapped(path)
     except UnfitError as error:
         return Sent(form=STATE_DICT, tensors={}, fault=error)
     return replace(read_entries(STATE_DICT, tensors), source=path)
 
 
-def _mapped(path: str) -> dict[str, Tensor]:
+def mapped(path: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a safetensors file by name, mapped where they lie, and its metadata.
+
+    Raises:
+        UnfitError: it cannot be read.
+    """
     try:
         from safetensors import safe_open
     except ImportError:
@@ -109,8 +114,9 @@ def _mapped(path: str) -> dict[str, Tensor]:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no dict
             # Of a tensor with two names, `safetensors.torch.save_model` stores one, and which the other is.
-            tied = {name: other for name, other in (file.metadata() or {}).items() if other in tensors}
-            return {**{name: tensors[other] for name, other in tied.items()}, **tensors}
+            metadata = file.metadata() or {}
+            tied = {name: other for name, other in metadata.items() if other in tensors}
+            return {**{name: tensors[other] for name, other in tied.items()}, **tensors}, metadata
     except FileNotFoundError:
         raise UnfitError(FileNotFoundError, f"there is no file {path}") from None
     except Exception as error:  # whatever a file that is none makes its reader stumble over

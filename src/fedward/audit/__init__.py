@@ -1,0 +1,43 @@
+"""Folders of checkpoints: which of these clients are poisoned, and what comes of the others?
+
+`run_audit` asks a panel of rules, `run_aggregate` aggregates by one; both read files of any format, one bad file is a
+verdict on its client, and nothing pickled is ever run.
+"""
+
+from .calibrate import Calibration, Caught, calibrate
+from .clients import AuditError, find_clients
+from .evidence import Evidence, evidence_of
+from .gather import Gathered, alike, gather
+from .lowrank import LowRank
+from .output import Merge, aggregate_adapters
+from .panel import Member, Opinion, members_of, usual_panel
+from .run import Aggregated, Source, check_output, panel_on, run_aggregate, run_audit
+from .verdicts import Audit, audit_of
+
+__all__ = [
+    "Aggregated",
+    "Audit",
+    "AuditError",
+    "Calibration",
+    "Caught",
+    "Evidence",
+    "Gathered",
+    "LowRank",
+    "Member",
+    "Merge",
+    "Opinion",
+    "Source",
+    "aggregate_adapters",
+    "alike",
+    "audit_of",
+    "calibrate",
+    "check_output",
+    "evidence_of",
+    "find_clients",
+    "gather",
+    "members_of",
+    "panel_on",
+    "run_aggregate",
+    "run_audit",
+    "usual_panel",
+]
