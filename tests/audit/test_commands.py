@@ -45,7 +45,9 @@ def test_an_audit_has_the_right_verdict_on_each_of_twelve(updates: Path) -> None
 
 
 def test_what_is_aggregated_is_the_base_and_the_mean_of_those_who_are_accepted(updates: Path) -> None:
-    status, text = invoke("aggregate", updates, "--base", "base.safetensors", "--rule", "sign-guard", "-o", "g.safetensors")
+    status, text = invoke(
+        "aggregate", updates, "--base", "base.safetensors", "--rule", "sign-guard", "-o", "g.safetensors"
+    )
     assert status == 3
     for name, reason in EXPECTED.items():
         assert any(line.split()[:2] == [name, reason] for line in text.splitlines())
@@ -152,7 +154,17 @@ def test_what_a_name_holds_cannot_move_the_terminal_or_the_page(updates: Path) -
 
 
 def test_a_kill_leaves_no_output_under_the_final_name(updates: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "fedward", "aggregate", str(updates), "--base", "base.safetensors", "--rule", "mean"]
+    command = [
+        sys.executable,
+        "-m",
+        "fedward",
+        "aggregate",
+        str(updates),
+        "--base",
+        "base.safetensors",
+        "--rule",
+        "mean",
+    ]
     slow = tmp_path / "sitecustomize.py"
     # The process stops in the middle of the output, as a machine may.
     slow.write_text(

@@ -7,28 +7,27 @@ verdict on its client, and nothing pickled is ever run.
 from .calibrate import Calibration, Caught, calibrate
 from .clients import AuditError, find_clients
 from .evidence import Evidence, evidence_of
-from .gather import Gathered, alike, gather
+from .gather import ClientModels, gather, nearness
 from .lowrank import LowRank
 from .output import Merge, aggregate_adapters
-from .panel import Member, Opinion, members_of, usual_panel
-from .run import Aggregated, Source, check_output, panel_on, run_aggregate, run_audit
-from .verdicts import Audit, audit_of
+from .panel import Opinion, PanelMember, members_of, usual_panel
+from .run import Aggregated, ModelSource, check_output, panel_on, run_aggregate, run_audit
+from .verdicts import ClientAudit, audit_of
 
 __all__ = [
     "Aggregated",
-    "Audit",
     "AuditError",
     "Calibration",
     "Caught",
+    "ClientAudit",
+    "ClientModels",
     "Evidence",
-    "Gathered",
     "LowRank",
-    "Member",
     "Merge",
+    "ModelSource",
     "Opinion",
-    "Source",
+    "PanelMember",
     "aggregate_adapters",
-    "alike",
     "audit_of",
     "calibrate",
     "check_output",
@@ -36,6 +35,7 @@ __all__ = [
     "find_clients",
     "gather",
     "members_of",
+    "nearness",
     "panel_on",
     "run_aggregate",
     "run_audit",

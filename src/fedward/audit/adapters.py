@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..failures import tamed
 from ..stack.entries import Flat, UnfitError
-from .words import escaped
 
 _ENDINGS = {
     ".lora_A.weight": "A",
@@ -87,7 +87,7 @@ def adapter_of(settings: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Ad
         UnfitError: it is no LoRA adapter, or factors do not go together.
     """
     if str(settings.get("peft_type", "LORA")).upper() != "LORA":
-        raise UnfitError(ValueError, f"is an adapter of type {escaped(settings['peft_type'], 40)}; LORA is known")
+        raise UnfitError(ValueError, f"is an adapter of type {tamed(settings['peft_type'], 40)}; LORA is known")
     if settings.get("use_dora"):
         raise UnfitError(ValueError, "has use_dora: what it changes is no product of its factors")
     halves: dict[str, dict[str, tuple[str, Tensor]]] = {}
@@ -105,14 +105,14 @@ def adapter_of(settings: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Ad
 
 
 def _factors(layer: str, found: Mapping[str, tuple[str, Tensor]], settings: Mapping[str, Any]) -> Factors:
-    shown = escaped(layer)
+    shown = tamed(layer)
     if found.keys() not in ({"A", "B"}, {"A of an embedding", "B of an embedding"}):
         raise UnfitError(ValueError, f"{shown} has {' and '.join(sorted(found))}, but A and B are due")
     (a_name, A), (b_name, B) = (found[half] for half in sorted(found))
     for name, factor in ((a_name, A), (b_name, B)):
         if not factor.is_floating_point() or factor.layout != torch.strided or factor.ndim < 2 or not factor.numel():
             what = f"{factor.dtype} of shape {tuple(factor.shape)}"
-            raise UnfitError(ValueError, f"{escaped(name)} is {what}; a factor is a matrix of floating-point numbers")
+            raise UnfitError(ValueError, f"{tamed(name)} is {what}; a factor is a matrix of floating-point numbers")
     rank = A.shape[0]
     if B.shape[1] != rank:
         raise UnfitError(ValueError, f"{shown}: A has rank {rank}, B has {B.shape[1]}")
@@ -133,12 +133,12 @@ def _scale(layer: str, rank: int, settings: Mapping[str, Any]) -> float:
     for ending, value in pattern.items():
         # PEFT takes these for regular expressions; a stranger's are not run here.
         if set(ending) & set("^$*+?{}[]()|\\"):
-            raise UnfitError(ValueError, f"alpha_pattern has the expression {escaped(ending, 60)}; name layers instead")
+            raise UnfitError(ValueError, f"alpha_pattern has the expression {tamed(ending, 60)}; name layers instead")
         if layer == ending or layer.endswith(f".{ending}"):
             alpha = value
             break
     if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not isfinite(alpha) or abs(alpha) > 1e6:
-        raise UnfitError(ValueError, f"lora_alpha is {escaped(alpha, 40)}; a number up to a million is due")
+        raise UnfitError(ValueError, f"lora_alpha is {tamed(alpha, 40)}; a number up to a million is due")
     return float(alpha) / (sqrt(rank) if settings.get("use_rslora") else rank)
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from torch import Tensor
 
 from ..disk import open_regular
+from ..failures import tamed
 from ..stack.entries import UnfitError, as_tensor
-from .words import escaped
 
 _MOST_TIMES = 64
 """How much larger than its file an archive may become."""
@@ -21,7 +21,7 @@ _HEADER = 1 << 14
 _LOCAL = 30  # bytes of a part's own header in a zip, before its name
 
 
-def read_npz(path: Path) -> Mapping[str, Tensor]:
+def read_archive(path: Path) -> Mapping[str, Tensor]:
     """The arrays of an archive by name.
 
     Raises:
@@ -34,7 +34,7 @@ def read_npz(path: Path) -> Mapping[str, Tensor]:
             with zipfile.ZipFile(file) as archive:
                 return _arrays(path, size, file, archive)
         except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, RuntimeError, KeyError) as error:
-            raise UnfitError(ValueError, f"is damaged or no archive of NumPy's ({escaped(error, 120)})") from None
+            raise UnfitError(ValueError, f"is damaged or no archive of NumPy's ({tamed(error, 120)})") from None
 
 
 def _arrays(path: Path, size: int, file: IO[bytes], archive: zipfile.ZipFile) -> dict[str, Tensor]:
@@ -47,11 +47,11 @@ def _arrays(path: Path, size: int, file: IO[bytes], archive: zipfile.ZipFile) ->
     for entry in entries:
         name = entry.filename.removesuffix(".npy")
         if name == entry.filename:
-            raise UnfitError(ValueError, f"holds {escaped(entry.filename)}, which is no array")
+            raise UnfitError(ValueError, f"holds {tamed(entry.filename)}, which is no array")
         try:
             tensors[name] = as_tensor(_array(path, size, file, archive, entry))
         except UnfitError as error:
-            raise UnfitError(error.error, f"{escaped(name)} {error.text}") from None
+            raise UnfitError(error.error, f"{tamed(name)} {error.text}") from None
     return tensors
 
 

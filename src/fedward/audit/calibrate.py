@@ -12,7 +12,7 @@ from ..attacks import Attack, View
 from ..core import Context
 from ..registry.notation import parse
 from ..stack import Updates
-from .panel import Member, ask, tally, votes_needed
+from .panel import PanelMember, ask, tally, votes_needed
 
 PLAYED = (
     "no-attack",
@@ -68,7 +68,7 @@ class Calibration:
 
 
 def calibrate(
-    members: Sequence[Member],
+    members: Sequence[PanelMember],
     accepted: Updates,
     context: Context,
     *,
@@ -103,7 +103,7 @@ def calibrate(
     return Calibration(forgers=forgers, honest=honest.n, attacks=tuple(found))
 
 
-def _caught(text: str, members: Sequence[Member], view: View, context: Context, votes: int | None) -> Caught:
+def _caught(text: str, members: Sequence[PanelMember], view: View, context: Context, votes: int | None) -> Caught:
     attack = parse(text, "attack")
     assert isinstance(attack, Attack)
     rows = view.sent(attack.forged(view))

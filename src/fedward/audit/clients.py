@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..failures import MendableError
-from .words import escaped
+from ..failures import MendableError, tamed
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".npz")
 """Files that may hold a model."""
@@ -41,14 +40,14 @@ class Place:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class Clients:
     """Clients in order, and files in their folders that are none."""
 
     places: tuple[Place, ...]
     ignored: tuple[Path, ...]
 
 
-def find_clients(arguments: Iterable[str | os.PathLike[str]], besides: Path | None = None) -> Found:
+def find_clients(arguments: Iterable[str | os.PathLike[str]], besides: Path | None = None) -> Clients:
     """Clients in files, folders and globs.
 
     A folder with an adapter, an index of shards or a single model is one client and gives it its name; of any other
@@ -73,7 +72,7 @@ def find_clients(arguments: Iterable[str | os.PathLike[str]], besides: Path | No
     chosen = {os.path.abspath(place.path): place for place in places if not _same(place.path, besides)}
     if not chosen:
         raise AuditError("there is no client: name files, folders or globs that hold models, one a client")
-    return Found(places=tuple(_named(list(chosen.values()))), ignored=tuple(ignored))
+    return Clients(places=tuple(_named(list(chosen.values()))), ignored=tuple(ignored))
 
 
 def is_client(folder: Path) -> bool:
@@ -96,7 +95,7 @@ def _expanded(argument: str) -> list[Path]:
         return [Path(argument)]
     found = sorted(map(Path, glob.glob(argument)), key=_natural)
     if not found:
-        raise AuditError(f"nothing matches {escaped(argument)}")
+        raise AuditError(f"nothing matches {tamed(argument)}")
     return found
 
 

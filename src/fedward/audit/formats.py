@@ -11,14 +11,15 @@ from typing import Any
 from torch import Tensor
 
 from ..disk import json_of, open_regular, read_bounded
+from ..failures import tamed
 from ..stack.entries import UnfitError
-from ..stack.files import mapped
+from ..stack.tensorfile import Lying, TensorFile
 from .adapters import Adapter, adapter_of
-from .arrays import read_npz
+from .arrays import read_archive
 from .clients import ADAPTER_CONFIG, INDEX, SUFFIXES, Place, indices_in, is_client, models_in
 from .pickled import read_torch
-from .words import escaped
 
+CHANGED = "its file was changed while it was read"
 _MOST_JSON = 1 << 26
 _ADAPTERS = ("adapter_model.safetensors", "adapter_model.bin")
 
@@ -28,20 +29,41 @@ class Contents:
     """What a client's files hold.
 
     Attributes:
-        tensors: by name.
+        tensors: by name; those of safetensors files without values, which `values` reads.
         metadata: text that came along, which the output has too if it is the base's.
+        files: that tensors without values are in.
         adapter: how low-rank factors are put together, if it is an adapter.
         stamps: the files that were read, and what they were like then.
     """
 
     tensors: Mapping[str, Tensor]
+    files: tuple[TensorFile, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
     adapter: Adapter | None = None
     stamps: Mapping[Path, tuple[int, ...]] = field(default_factory=dict)
 
     def changed(self) -> Path | None:
         """A file that is not what it was when it was read, if there is one."""
-        return next((path for path, stamp in self.stamps.items() if _stamp(path) != stamp), None)
+        changed = [Path(file.path) for file in self.files if file.changed()]
+        return next(iter([*changed, *(path for path, stamp in self.stamps.items() if _stamp(path) != stamp)]), None)
+
+    def where(self, tensor: Tensor) -> tuple[TensorFile, Lying] | None:
+        """Where one of `tensors` lies in a file; None if its values are at hand."""
+        if not tensor.is_meta:
+            return None
+        return next((file, file.entry(tensor)) for file in self.files if file.holds(tensor))
+
+    def values(self, tensor: Tensor) -> Tensor:
+        """One of `tensors` with its values.
+
+        Raises:
+            UnfitError: they cannot be read any more.
+        """
+        place = self.where(tensor)
+        held = tensor if place is None else place[0].values(tensor)
+        if held is None:
+            raise UnfitError(ValueError, CHANGED)
+        return held
 
 
 def read_contents(place: Place, key: str | None = None) -> Contents:
@@ -59,7 +81,7 @@ def read_contents(place: Place, key: str | None = None) -> Contents:
     except UnfitError:
         raise
     except OSError as error:
-        raise UnfitError(ValueError, f"cannot be read: {escaped(error.strerror or error)}") from None
+        raise UnfitError(ValueError, f"cannot be read: {tamed(error.strerror or error)}") from None
     except RecursionError:
         raise UnfitError(ValueError, "is nested too deeply") from None
     except MemoryError:
@@ -79,7 +101,7 @@ def _read(place: Place, key: str | None) -> Contents:
         return _read_index(place, indices[0], key)
     models = models_in(path)
     if len(models) != 1:
-        names = ", ".join(escaped(model.name) for model in models[:5])
+        names = ", ".join(tamed(model.name) for model in models[:5])
         raise UnfitError(
             ValueError, f"holds {len(models) or 'no'} models where one is due" + (f": {names}" if names else "")
         )
@@ -92,26 +114,26 @@ def _read_file(place: Place, path: Path, key: str | None) -> Contents:
     reader = _READERS.get(path.suffix)
     if reader is None:
         known = ", ".join(SUFFIXES)
-        raise UnfitError(ValueError, f"has the suffix {escaped(path.suffix)!r}, which is none of {known}")
+        raise UnfitError(ValueError, f"has the suffix {tamed(path.suffix)!r}, which is none of {known}")
     with open_regular(path) as file:
         stamp = _stamp_of(os.fstat(file.fileno()))
-    tensors, metadata = reader(path, key)
-    return Contents(tensors=tensors, metadata=metadata, stamps={path: stamp})
+    return replace(reader(path, key), stamps={path: stamp})
 
 
-def _safetensors(path: Path, key: str | None) -> tuple[Mapping[str, Tensor], Mapping[str, str]]:
-    return mapped(str(path))
+def _safetensors(path: Path, key: str | None) -> Contents:
+    file = TensorFile(str(path), keep=True)
+    return Contents(tensors=file.tensors, files=(file,), metadata=file.metadata)
 
 
-def _torch(path: Path, key: str | None) -> tuple[Mapping[str, Tensor], Mapping[str, str]]:
-    return read_torch(path, key), {}
+def _torch(path: Path, key: str | None) -> Contents:
+    return Contents(tensors=read_torch(path, key))
 
 
-def _npz(path: Path, key: str | None) -> tuple[Mapping[str, Tensor], Mapping[str, str]]:
-    return read_npz(path), {}
+def _npz(path: Path, key: str | None) -> Contents:
+    return Contents(tensors=read_archive(path))
 
 
-_READERS: Mapping[str, Callable[[Path, str | None], tuple[Mapping[str, Tensor], Mapping[str, str]]]] = {
+_READERS: Mapping[str, Callable[[Path, str | None], Contents]] = {
     ".safetensors": _safetensors,
     ".pt": _torch,
     ".pth": _torch,
@@ -128,23 +150,25 @@ def _read_index(place: Place, path: Path, key: str | None) -> Contents:
         stamps = {path: _stamp_of(os.fstat(file.fileno()))}
     where = _json(path).get("weight_map")
     if not isinstance(where, dict) or not where or not all(isinstance(shard, str) for shard in where.values()):
-        raise UnfitError(ValueError, f"{escaped(path.name)} has no weight_map of tensors to files")
+        raise UnfitError(ValueError, f"{tamed(path.name)} has no weight_map of tensors to files")
     tensors: dict[str, Tensor] = {}
     metadata: dict[str, str] = {}
+    files: tuple[TensorFile, ...] = ()
     for shard in sorted(set(where.values())):
         if not _plain_name(shard):
-            raise UnfitError(ValueError, f"names a shard {escaped(shard)!r}, which is no name of a file beside it")
+            raise UnfitError(ValueError, f"names a shard {tamed(shard)!r}, which is no name of a file beside it")
         file_place = replace(place, within=place.within or path.parent)
         part = _read_file(file_place, path.parent / shard, key)
         due = {name for name, file_name in where.items() if file_name == shard}
         lacks, adds = sorted(due - part.tensors.keys()), sorted(part.tensors.keys() - due)
         if lacks or adds:
-            told = f"lacks {escaped(lacks[:3])}" if lacks else f"holds {escaped(adds[:3])} as well"
-            raise UnfitError(ValueError, f"shard {escaped(shard)} {told}, says its index")
+            told = f"lacks {tamed(lacks[:3])}" if lacks else f"holds {tamed(adds[:3])} as well"
+            raise UnfitError(ValueError, f"shard {tamed(shard)} {told}, says its index")
         tensors |= part.tensors
+        files += part.files
         metadata |= part.metadata
         stamps |= part.stamps
-    return Contents(tensors=tensors, metadata=metadata, stamps=stamps)
+    return Contents(tensors=tensors, files=files, metadata=metadata, stamps=stamps)
 
 
 def _read_adapter(place: Place, folder: Path, key: str | None) -> Contents:
@@ -158,17 +182,19 @@ def _read_adapter(place: Place, folder: Path, key: str | None) -> Contents:
         stamp = _stamp_of(os.fstat(file.fileno()))
     settings = _json(config)
     contents = _read_file(place, there[0], key)
-    adapter = adapter_of(settings, contents.tensors)
-    return replace(contents, adapter=adapter, stamps={**contents.stamps, config: stamp})
+    held = {name: contents.values(tensor) for name, tensor in contents.tensors.items()}
+    return replace(
+        contents, tensors=held, adapter=adapter_of(settings, held), stamps={**contents.stamps, config: stamp}
+    )
 
 
 def _json(path: Path) -> Mapping[str, Any]:
     try:
         value = json_of(read_bounded(path, _MOST_JSON))
     except (ValueError, UnicodeDecodeError):
-        raise UnfitError(ValueError, f"{escaped(path.name)} is no JSON") from None
+        raise UnfitError(ValueError, f"{tamed(path.name)} is no JSON") from None
     if not isinstance(value, dict):
-        raise UnfitError(ValueError, f"{escaped(path.name)} is no JSON object")
+        raise UnfitError(ValueError, f"{tamed(path.name)} is no JSON object")
     return value
 
 

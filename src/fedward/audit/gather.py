@@ -10,23 +10,24 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..stack import CENTRES, Layers, RowSource, SqNorms, Updates
+from ..failures import tamed
+from ..stack import CENTRES, RowSource, SqNorms, Updates
 from ..stack.based import FromBase, origin_of
 from ..stack.entries import UnfitError
 from ..stack.intake import Expected, agree_on_layout
 from ..stack.reference import STATE_DICT, Sent, read_entries
 from .adapters import Adapter
-from .clients import AuditError, Found, Place, find_clients
+from .checkpoints import Checkpoints
+from .clients import AuditError, Clients, Place, find_clients
 from .formats import Contents, read_contents
 from .lowrank import LowRank
-from .words import escaped
 
 ALIKE = 0.2
 """Rows that are nearer to most others than this share of their length are weights: updates that alike are not."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Gathered:
+class ClientModels:
     """Clients' models as a stack of what they changed.
 
     Attributes:
@@ -39,7 +40,7 @@ class Gathered:
     stack: RowSource
     contents: Mapping[Hashable, Contents]
     base: Contents | None
-    found: Found
+    found: Clients
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -58,7 +59,7 @@ class Gathered:
             AuditError: the base's is not.
         """
         if self.base is not None and (path := self.base.changed()):
-            raise AuditError(f"the base was changed while it was read: {escaped(path)}")
+            raise AuditError(f"the base was changed while it was read: {tamed(path)}")
         changed = {str(name): contents.changed() for name, contents in self.contents.items()}
         return {name: path for name, path in changed.items() if path is not None}
 
@@ -70,7 +71,7 @@ def gather(
     raw: bool = False,
     key: str | None = None,
     leave_out: Mapping[str, str] | None = None,
-) -> Gathered:
+) -> ClientModels:
     """Read clients' models as rows of what they changed.
 
     Args:
@@ -100,8 +101,8 @@ def gather(
         stack = _stack(found.places, contents, faults, held, base)
     except (TypeError, ValueError) as error:
         raise AuditError(str(error)) from None
-    gathered = Gathered(stack=stack, contents=contents, base=held, found=found)
-    if base is None and not raw and (share := alike(stack)) is not None:
+    gathered = ClientModels(stack=stack, contents=contents, base=held, found=found)
+    if base is None and not raw and (share := nearness(stack)) is not None:
         raise AuditError(
             f"these are weights, not updates: most clients differ by {share:.1%} of their length, so that rules would "
             "see what they have in common and nothing of what each changed. Give the model they started from (--base "
@@ -110,7 +111,7 @@ def gather(
     return gathered
 
 
-def alike(stack: Updates) -> float | None:
+def nearness(stack: Updates) -> float | None:
     """How far rows are from most others in units of their length, where that is so little that they must be weights.
 
     Of each finite row the distance to the floor(n / 2)-th nearest other one over its norm; of these the median. Fewer
@@ -132,7 +133,7 @@ def _base(path: Path, key: str | None) -> Contents:
     try:
         return read_contents(Place(name="base", path=path), key)
     except UnfitError as error:
-        raise AuditError(f"the base {escaped(path)}: {error.text}") from None
+        raise AuditError(f"the base {tamed(path)}: {error.text}") from None
 
 
 def _stack(
@@ -158,9 +159,13 @@ def _stack(
     if held is None:
         expected = Expected(None, "auto", "refuse")
     else:
-        expected = Expected(dict(held.tensors), "auto", "refuse", base=None)
+        try:
+            expected = Expected({name: held.values(tensor) for name, tensor in held.tensors.items()}, "auto", "refuse")
+        except UnfitError as error:
+            raise AuditError(f"the base: {error.text}") from None
     agreed, layout = agree_on_layout(sent, names, expected, "drop")
-    rows = Layers(agreed, layout=layout)
+    assert layout is not None
+    rows = Checkpoints(contents, agreed, layout)
     if base is None:
         return rows
     origin = origin_of(rows, expected.sent if expected.sent else str(base))  # type: ignore[arg-type]
@@ -173,7 +178,9 @@ def _sent(contents: Contents, adapters: bool) -> Sent:
         if contents.adapter is not None:
             fault = UnfitError(ValueError, "is an adapter, the others are whole models")
             return Sent(form=STATE_DICT, tensors={}, fault=fault)
-        return read_entries(STATE_DICT, contents.tensors)
+        at_hand = read_entries(STATE_DICT, {name: t for name, t in contents.tensors.items() if not t.is_meta})
+        in_files: dict[Hashable, Tensor] = {name: t for name, t in contents.tensors.items() if t.is_meta}
+        return replace(at_hand, tensors=dict(at_hand.tensors) | in_files)
     if contents.adapter is None:
         return Sent(
             form=STATE_DICT, tensors={}, fault=UnfitError(ValueError, "is a whole model, the others are adapters")

@@ -84,6 +84,10 @@ class LowRank(RowSource):
         at = self.layout.names.index(name)
         return self._entries(name, self.n, 0, self._edges[at + 1] - self._edges[at])
 
+    def nonfinite(self, row: int) -> list[str]:
+        """Names of a client's tensors with NaN or Inf."""
+        return self.adapters[row].nonfinite()
+
     def _entries(self, name: str, i: int, start: int, stop: int) -> Tensor:
         """Entries of one layer of one adapter."""
         if name in self._plain:

@@ -19,12 +19,12 @@ from torch import Tensor
 from ..core import Context, Plan, Result, Rule, decide_on, judge
 from ..core.rule import Outcome
 from ..disk import write_whole
+from ..failures import tamed
 from ..registry.notation import describe
 from ..stack.written import save_tensors
 from .adapters import Adapter, Factors, Sum
 from .clients import ADAPTER_CONFIG, AuditError
 from .lowrank import LowRank
-from .words import escaped
 
 Merge = Literal["svd", "average"]
 """How an adapter comes of others: the nearest product of a rank to the sum of products, or A and B averaged."""
@@ -91,7 +91,7 @@ def write_adapter(folder: Path, adapter: NewAdapter) -> None:
         OSError: it cannot be written.
     """
     if os.path.lexists(folder):
-        raise AuditError(f"{escaped(folder)} is there already; an adapter is a folder of its own, so name a new one")
+        raise AuditError(f"{tamed(folder)} is there already; an adapter is a folder of its own, so name a new one")
     beside = folder.with_name(f".{folder.name[:40]}.{secrets.token_hex(4)}.part")
     beside.mkdir(parents=True)
     try:
@@ -172,7 +172,7 @@ def _averaged(stack: LowRank, weights: Tensor) -> NewAdapter:
     for layer, like in chosen[0][0].layers.items():
         factors = [adapter.layers[layer] for adapter, _ in chosen]
         if len({(f.rank, f.scale) for f in factors}) > 1:
-            raise AuditError(f"{escaped(layer)}: ranks or scales differ; A and B cannot be averaged: take --merge svd")
+            raise AuditError(f"{tamed(layer)}: ranks or scales differ; A and B cannot be averaged: take --merge svd")
         A = torch.stack([f.A.double() * (w / total) for f, (_, w) in zip(factors, chosen, strict=True)]).sum(0)
         B = torch.stack([f.B.double() * (w / total) for f, (_, w) in zip(factors, chosen, strict=True)]).sum(0)
         tensors |= _as_sent(like, A, B, like.rank)

@@ -25,7 +25,7 @@ Side = Literal["high", "low", "both"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Member:
+class PanelMember:
     """A rule of a panel, and the idea that it stands for.
 
     A rule that drops somebody in any case (f rows, or the smaller of two groups) suspects those alone whose ``score``
@@ -55,7 +55,7 @@ class Opinion:
         refused: why it could not decide.
     """
 
-    member: Member
+    member: PanelMember
     suspects: Tensor
     verdict: Result[Tensor] | None = None
     scores: Mapping[str, Tensor] = field(default_factory=dict)
@@ -68,7 +68,7 @@ class Opinion:
         return describe(self.member.rule)
 
 
-def usual_panel(n: int, f: int | None = None) -> tuple[Member, ...]:
+def usual_panel(n: int, f: int | None = None) -> tuple[PanelMember, ...]:
     """Five rules with different ideas: norm, sign, distance, spectral, clustering.
 
     Args:
@@ -76,21 +76,24 @@ def usual_panel(n: int, f: int | None = None) -> tuple[Member, ...]:
         f: byzantine clients that rules which must be told are told; a fifth of the rows, at least one, if None.
     """
     told = max(n // 5, 1) if f is None else f
+    clusters = _rule("cosine-clustering:linkage=average")
     return (
-        Member(idea="norm", rule=_rule("sign-guard:cluster=false")),
-        Member(idea="sign", rule=_rule("sign-guard:lower=0,upper=inf,fraction=1.0"), score="positive", side="both"),
-        Member(idea="distance", rule=_rule(f"multi-krum:f={told}"), score="krum"),
-        Member(idea="spectral", rule=_rule(f"dn-c:f={told}"), score="outlier"),
-        Member(idea="clustering", rule=_rule("cosine-clustering:linkage=average"), score="cosine", side="low", least=0.2),
+        PanelMember(idea="norm", rule=_rule("sign-guard:cluster=false")),
+        PanelMember(
+            idea="sign", rule=_rule("sign-guard:lower=0,upper=inf,fraction=1.0"), score="positive", side="both"
+        ),
+        PanelMember(idea="distance", rule=_rule(f"multi-krum:f={told}"), score="krum"),
+        PanelMember(idea="spectral", rule=_rule(f"dn-c:f={told}"), score="outlier"),
+        PanelMember(idea="clustering", rule=clusters, score="cosine", side="low", least=0.2),
     )
 
 
-def members_of(rules: Sequence[Rule]) -> tuple[Member, ...]:
+def members_of(rules: Sequence[Rule]) -> tuple[PanelMember, ...]:
     """A panel of the rules that somebody named: their verdicts are their suspicions."""
-    return tuple(Member(idea=describe(rule), rule=rule) for rule in rules)
+    return tuple(PanelMember(idea=describe(rule), rule=rule) for rule in rules)
 
 
-def ask(member: Member, updates: Updates, context: Context) -> Opinion:
+def ask(member: PanelMember, updates: Updates, context: Context) -> Opinion:
     """What one rule makes of the rows, without an output."""
     n = updates.n if updates.agreed is None else len(updates.agreed.sent)
     nobody = torch.zeros(n, dtype=torch.bool)
@@ -139,7 +142,7 @@ def _of_judged(plan: Plan, values: Tensor) -> Tensor:
 
 
 def stand_apart(scores: Tensor, side: Side, least: float) -> Tensor:
-    """Which scores are far beyond the median on the suspicious side: (n,) bool; see `Member`."""
+    """Which scores are far beyond the median on the suspicious side: (n,) bool; see `PanelMember`."""
     known = scores[scores.isfinite()]
     if len(known) == 0:
         return torch.zeros(len(scores), dtype=torch.bool)

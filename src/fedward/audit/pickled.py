@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from ..disk import open_regular
+from ..failures import tamed
 from ..stack.entries import UnfitError
-from .words import escaped
 
 USUAL = ("state_dict", "model_state_dict", "model", "module", "params", "weights", "net")
 """What training scripts call the model in a file that holds more."""
@@ -47,7 +47,7 @@ def read_torch(path: Path, key: str | None = None) -> Mapping[str, Tensor]:
     tensors = _at(loaded, key) if key else _search(loaded)
     for name, tensor in tensors.items():
         if tensor.layout == torch.strided and not tensor.is_meta and tensor.numel() * tensor.element_size() > size:
-            raise UnfitError(ValueError, f"{escaped(name)} claims more entries than the file has")
+            raise UnfitError(ValueError, f"{tamed(name)} claims more entries than the file has")
     return tensors
 
 
@@ -76,7 +76,7 @@ def _checked(path: Path) -> int:
 def _refused(said: str) -> str:
     """What of PyTorch's refusal is worth telling; its advice to load the file all the same is not."""
     found = re.search(r"GLOBAL ([\w.]+)", said)
-    what = f" ({escaped(found[1], 80)})" if found else ""
+    what = f" ({tamed(found[1], 80)})" if found else ""
     return (
         f"holds what is neither tensors nor numbers{what}; pickles run code, so it is not loaded: send the state dict"
     )
@@ -84,7 +84,7 @@ def _refused(said: str) -> str:
 
 def _first(error: Exception) -> str:
     lines = str(error).strip().splitlines()
-    return escaped(lines[0] if lines else type(error).__name__, 120)
+    return tamed(lines[0] if lines else type(error).__name__, 120)
 
 
 def _at(loaded: object, key: str) -> Mapping[str, Tensor]:
@@ -92,11 +92,11 @@ def _at(loaded: object, key: str) -> Mapping[str, Tensor]:
     here: Any = loaded
     for part in key.split("."):
         if not isinstance(here, Mapping) or part not in here:
-            raise UnfitError(ValueError, f"has no {escaped(key)!r}")
+            raise UnfitError(ValueError, f"has no {tamed(key)!r}")
         here = here[part]
     found = _tensors_of(here)
     if not found:
-        raise UnfitError(ValueError, f"has no tensors under {escaped(key)!r}")
+        raise UnfitError(ValueError, f"has no tensors under {tamed(key)!r}")
     return found
 
 
@@ -104,15 +104,13 @@ def _search(loaded: object) -> Mapping[str, Tensor]:
     """The model in whatever was saved: the mapping of names to tensors that goes by a usual name, or the only one."""
     found = dict(_mappings(loaded))
     if not found:
-        raise UnfitError(
-            ValueError, f"holds no tensors by name, but {escaped(type(loaded).__name__)}: send a state dict"
-        )
+        raise UnfitError(ValueError, f"holds no tensors by name, but {tamed(type(loaded).__name__)}: send a state dict")
     if "" in found and (len(found) == 1 or len(found[""]) >= max(map(len, found.values()))):
         return found[""]
     usual = [where for where in found if where.rpartition(".")[2] in USUAL]
     candidates = usual or [where for where in found if where]
     if len(candidates) != 1:
-        names = ", ".join(escaped(where, 40) for where in candidates[:5])
+        names = ", ".join(tamed(where, 40) for where in candidates[:5])
         raise UnfitError(ValueError, f"holds several models ({names}): say with key which one is meant")
     return found[candidates[0]]
 

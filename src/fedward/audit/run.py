@@ -11,25 +11,26 @@ from typing import TypeVar
 from torch import Tensor
 
 from ..core import Context, Reason, Result, Rule, step
+from ..failures import tamed
 from ..registry.notation import describe
+from ..stack import RowsLostError, lost_clients
 from ..stack.written import WRITTEN, save_tensors
 from .clients import AuditError
-from .formats import Contents
-from .gather import Gathered, gather
+from .formats import CHANGED, Contents
+from .gather import ClientModels, gather
 from .lowrank import LowRank
 from .output import Merge, NewAdapter, aggregate_adapters, write_adapter
-from .panel import Member, members_of, usual_panel, verdict_of
-from .verdicts import Audit, audit_of, describe_nonfinite
-from .words import escaped
+from .panel import PanelMember, members_of, usual_panel, verdict_of
+from .verdicts import ClientAudit, audit_of, describe_nonfinite
 
-_TIMES = 3
+_TIMES = 5
 """How often clients that change their files may make all begin anew."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class ModelSource:
     """Where clients' models are, and how they are read; see `gather`."""
 
     clients: Sequence[str | os.PathLike[str]]
@@ -42,14 +43,14 @@ class Source:
     @property
     def base_name(self) -> str:
         """What the base is called."""
-        return "" if self.base is None else escaped(os.fspath(self.base))
+        return "" if self.base is None else tamed(os.fspath(self.base))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Aggregated:
     """What came of an aggregation: the verdicts, and the model to write."""
 
-    gathered: Gathered
+    gathered: ClientModels
     result: Result[Tensor]
     adapter: NewAdapter | None = None
     notes: Sequence[str] = field(default=())
@@ -69,14 +70,14 @@ class Aggregated:
 
 
 def run_audit(
-    source: Source,
+    source: ModelSource,
     rules: Sequence[Rule] = (),
     *,
     f: int | None = None,
     votes: int | None = None,
     calibrated: bool = False,
     seed: int = 0,
-) -> Audit:
+) -> ClientAudit:
     """Ask a panel of rules about clients' files.
 
     Args:
@@ -91,7 +92,7 @@ def run_audit(
         AuditError: nothing can be audited; see `gather`.
     """
 
-    def work(gathered: Gathered) -> Audit:
+    def work(gathered: ClientModels) -> ClientAudit:
         members = _panel(rules, gathered, f)
         return audit_of(gathered, members, base=source.base_name, seed=seed, votes=votes, calibrated=calibrated)
 
@@ -99,7 +100,7 @@ def run_audit(
 
 
 def run_aggregate(
-    source: Source, rule: Rule, *, seed: int = 0, rank: int | None = None, merge: Merge = "svd"
+    source: ModelSource, rule: Rule, *, seed: int = 0, rank: int | None = None, merge: Merge = "svd"
 ) -> Aggregated:
     """Aggregate clients' files by a rule.
 
@@ -114,7 +115,7 @@ def run_aggregate(
         BoundError: too few usable clients for the rule.
     """
 
-    def work(gathered: Gathered) -> Aggregated:
+    def work(gathered: ClientModels) -> Aggregated:
         stack, context = gathered.stack, Context(seed=seed)
         adapter = None
         notes = []
@@ -133,7 +134,9 @@ def run_aggregate(
     return _while_unchanged(source, work)
 
 
-def panel_on(aggregated: Aggregated, source: Source, rule: Rule, *, calibrated: bool = False, seed: int = 0) -> Audit:
+def panel_on(
+    aggregated: Aggregated, source: ModelSource, rule: Rule, *, calibrated: bool = False, seed: int = 0
+) -> ClientAudit:
     """What a panel says of clients that were aggregated, beside the rule that did: for the page about them."""
     members = (*members_of([rule]), *usual_panel(aggregated.gathered.stack.n))
     weights = aggregated.result.weights
@@ -158,37 +161,40 @@ def check_output(output: Path) -> None:
         AuditError: a format that is not written, or a folder that is not there.
     """
     if output.suffix and output.suffix not in WRITTEN:
-        raise AuditError(f"{escaped(output)}: the output is one of {', '.join(WRITTEN)}, or of adapters a new folder")
+        raise AuditError(f"{tamed(output)}: the output is one of {', '.join(WRITTEN)}, or of adapters a new folder")
     if not output.absolute().parent.is_dir():
-        raise AuditError(f"{escaped(output)}: there is no folder {escaped(output.parent)}; make it first")
+        raise AuditError(f"{tamed(output)}: there is no folder {tamed(output.parent)}; make it first")
 
 
-def _panel(rules: Sequence[Rule], gathered: Gathered, f: int | None) -> tuple[Member, ...]:
+def _panel(rules: Sequence[Rule], gathered: ClientModels, f: int | None) -> tuple[PanelMember, ...]:
     return members_of(rules) if rules else usual_panel(gathered.stack.n, f)
 
 
-def _while_unchanged(source: Source, work: Callable[[Gathered], T]) -> T:
+def _while_unchanged(source: ModelSource, work: Callable[[ClientModels], T]) -> T:
     """What comes of the files if they stay as they are; clients whose files do not are left out."""
     left_out: dict[str, str] = {}
     for _ in range(_TIMES):
         gathered = gather(source.clients, base=source.base, raw=source.raw, key=source.key, leave_out=left_out)
         _check_strict(source, gathered)
-        done = work(gathered)
-        changed = gathered.changed()
-        if not changed:
+        try:
+            done = work(gathered)
+            changed = [*gathered.changed(), *map(str, lost_clients(gathered.stack))]
+        except RowsLostError as error:
+            done, changed = None, [str(error.stack.ids[row]) for row in error.rows]
+        if done is not None and not changed:
             return done
-        left_out |= dict.fromkeys(changed, "its file was changed while it was read")
-    raise AuditError(f"files of {', '.join(map(escaped, left_out))} change while they are read: take copies of them")
+        left_out |= dict.fromkeys(changed, CHANGED)
+    raise AuditError(f"files of {', '.join(map(tamed, left_out))} change while they are read: take copies of them")
 
 
-def _check_strict(source: Source, gathered: Gathered) -> None:
+def _check_strict(source: ModelSource, gathered: ClientModels) -> None:
     if not source.strict:
         return
     for name, why in gathered.malformed.items():
-        raise AuditError(f"client {escaped(name)}: {why} (--strict)")
+        raise AuditError(f"client {tamed(name)}: {why} (--strict)")
 
 
-def _told(result: Result[Tensor], gathered: Gathered) -> Result[Tensor]:
+def _told(result: Result[Tensor], gathered: ClientModels) -> Result[Tensor]:
     """The result with a sentence on each row that is not finite."""
     details: dict[Hashable, str] = {
         name: describe_nonfinite(gathered, name)

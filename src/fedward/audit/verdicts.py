@@ -12,20 +12,22 @@ import torch
 from torch import Tensor
 
 from ..core import Context, Reason
+from ..failures import tamed
 from ..stack import SqNorms, Updates
-from ..stack.entries import Flat
+from ..stack.based import FromBase
 from .calibrate import Calibration, calibrate
+from .checkpoints import Checkpoints
 from .evidence import Evidence, evidence_of
-from .gather import Gathered
+from .gather import ClientModels
 from .lowrank import LowRank
-from .panel import Member, Opinion, ask, tally, votes_needed
+from .panel import Opinion, PanelMember, ask, tally, votes_needed
 
 _SHARE = 5
 """One in so many of the accepted rows is forged in a calibration, where nobody was dropped."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Audit:
+class ClientAudit:
     """What came of an audit, for all clients in the order of ``names``.
 
     Attributes:
@@ -100,15 +102,15 @@ class Audit:
 
 
 def audit_of(
-    gathered: Gathered,
-    members: Sequence[Member],
+    gathered: ClientModels,
+    members: Sequence[PanelMember],
     *,
     base: str = "",
     seed: int = 0,
     votes: int | None = None,
     calibrated: bool = False,
     weights: Tensor | None = None,
-) -> Audit:
+) -> ClientAudit:
     """Ask a panel about clients' models.
 
     Args:
@@ -143,7 +145,7 @@ def audit_of(
     finite = [k for k, name in enumerate(stack.ids) if name not in unusable]
     rows = stack.take(torch.tensor(finite, dtype=torch.long)) if finite else None
     kept = [k for k, name in enumerate(stack.ids) if accepted[names.index(str(name))]]
-    return Audit(
+    return ClientAudit(
         names=names,
         base=base,
         accepted=tuple(accepted),
@@ -158,17 +160,13 @@ def audit_of(
     )
 
 
-def describe_nonfinite(gathered: Gathered, name: Hashable) -> str:
+def describe_nonfinite(gathered: ClientModels, name: Hashable) -> str:
     """In which tensors of a client's there is NaN or Inf."""
     stack = gathered.stack
     row = stack.ids.index(name)
-    if isinstance(stack, LowRank):
-        bad = stack.adapters[row].nonfinite()
-    else:
-        assert stack.agreed is not None
-        assert stack.layout is not None
-        tensors = stack.agreed.tensors[row]
-        bad = [key for key in stack.layout.names if not Flat(tensors[key]).isfinite()]
+    rows = stack.rows if isinstance(stack, FromBase) else stack
+    assert isinstance(rows, LowRank | Checkpoints)
+    bad = [tamed(key, 80) for key in rows.nonfinite(row)]
     more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
     return f"NaN or Inf in {', '.join(bad[:3])}{more}"
 
@@ -178,7 +176,7 @@ def number(value: float) -> float | None:
     return value if isfinite(value) else None
 
 
-def _unusable(gathered: Gathered) -> dict[str, tuple[str, str]]:
+def _unusable(gathered: ClientModels) -> dict[str, tuple[str, str]]:
     """Clients that no rule is asked about: reason and sentence."""
     found = {str(name): (str(Reason.MALFORMED), why) for name, why in gathered.malformed.items()}
     stack = gathered.stack
@@ -217,7 +215,12 @@ def _evidence(
 
 
 def _calibration(
-    stack: Updates, kept: Sequence[int], members: Sequence[Member], context: Context, votes: int | None, finite: int
+    stack: Updates,
+    kept: Sequence[int],
+    members: Sequence[PanelMember],
+    context: Context,
+    votes: int | None,
+    finite: int,
 ) -> Calibration:
     """As many forge as were suspected, or a fifth; never half."""
     rows = stack.take(torch.tensor(kept, dtype=torch.long))
@@ -226,7 +229,7 @@ def _calibration(
     return calibrate(members, rows, context.fold("calibration"), forgers=forgers, votes=votes)
 
 
-def _notes(gathered: Gathered, opinions: Sequence[Opinion]) -> tuple[str, ...]:
+def _notes(gathered: ClientModels, opinions: Sequence[Opinion]) -> tuple[str, ...]:
     notes = [f"{o.name} could not decide: {o.refused}" for o in opinions if o.refused]
     if gathered.found.ignored:
         files = ", ".join(path.name for path in gathered.found.ignored[:5])

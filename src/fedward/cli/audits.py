@@ -12,9 +12,9 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from ..audit import Audit, AuditError, Source, check_output, panel_on, run_aggregate, run_audit
-from ..audit.words import escaped
+from ..audit import AuditError, ClientAudit, ModelSource, check_output, panel_on, run_aggregate, run_audit
 from ..core import Result, Rule
+from ..failures import tamed
 from ..registry.notation import parse
 from ..report import write_audit
 from . import display
@@ -23,13 +23,13 @@ DROPPED = 3
 """Exit status where somebody was dropped."""
 
 
-def source(clients: Sequence[str], *, base: str | None, raw: bool, key: str | None, strict: bool) -> Source:
+def source(clients: Sequence[str], *, base: str | None, raw: bool, key: str | None, strict: bool) -> ModelSource:
     """Where clients' models are."""
-    return Source(clients=clients, base=base, raw=raw, key=key, strict=strict)
+    return ModelSource(clients=clients, base=base, raw=raw, key=key, strict=strict)
 
 
 def aggregate(
-    where: Source,
+    where: ModelSource,
     rule_text: str,
     out: Path,
     *,
@@ -58,12 +58,12 @@ def aggregate(
             if line:
                 display.say(line)
         _tell(asked, written)
-        display.say(f"Written: {escaped(out)}")
+        display.say(f"Written: {tamed(out)}")
     _leave(bool(done.result.accepted.all()))
 
 
 def audit(
-    where: Source,
+    where: ModelSource,
     rule_texts: Sequence[str],
     *,
     f: int | None,
@@ -98,15 +98,15 @@ def _leave(all_accepted: bool) -> None:
         raise typer.Exit(DROPPED)
 
 
-def _tell(found: Audit | None, written: Path | None) -> None:
+def _tell(found: ClientAudit | None, written: Path | None) -> None:
     if found is not None and found.calibration is not None:
         display.out.print(_calibration_table(found))
     if written is not None:
-        display.say(f"Report: {escaped(written)}")
+        display.say(f"Report: {tamed(written)}")
 
 
 def _details(details: Mapping[Any, str]) -> list[str]:
-    return [f"{escaped(name)}: {escaped(detail, 2000)}" for name, detail in details.items()]
+    return [f"{tamed(name)}: {tamed(detail, 2000)}" for name, detail in details.items()]
 
 
 def _result_table(result: Result[Any]) -> Table:
@@ -117,11 +117,11 @@ def _result_table(result: Result[Any]) -> Table:
         weight = "" if result.weights is None else f"{float(result.weights[i]):.4f}"
         numbers = [_number(float(result.scores[score][i])) for score in scores]
         verdict = Text(str(result.reasons[i]), style="" if result.accepted[i] else "bold red")
-        table.add_row(Text(escaped(name)), verdict, weight, *numbers)
+        table.add_row(Text(tamed(name)), verdict, weight, *numbers)
     return table
 
 
-def _audit_table(found: Audit) -> Table:
+def _audit_table(found: ClientAudit) -> Table:
     """One line a client: verdict, who suspects it, and its length and direction."""
     table = _table(["client", "verdict"], ["votes", "norm", "cosine"], ["suspected by"])
     evidence = found.evidence
@@ -133,11 +133,11 @@ def _audit_table(found: Audit) -> Table:
             norm, cosine = _number(float(evidence.norms[row])), f"{float(evidence.to_median[row]):.2f}"
         suspecting = ", ".join(opinion.member.idea for opinion in found.opinions if bool(opinion.suspects[i]))
         votes = f"{found.votes[i]} of {len(found.opinions)}"
-        table.add_row(Text(escaped(name)), verdict, votes, norm, cosine, Text(suspecting))
+        table.add_row(Text(tamed(name)), verdict, votes, norm, cosine, Text(suspecting))
     return table
 
 
-def _calibration_table(found: Audit) -> Table:
+def _calibration_table(found: ClientAudit) -> Table:
     """What the panel would have caught of known attacks, rule by rule."""
     assert found.calibration is not None
     ideas = [opinion.member.idea for opinion in found.opinions]

@@ -8,23 +8,26 @@ single pass, keeps rows with NaN or Inf away from it, and carries out its plan i
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Generic, overload
+from typing import Any, ClassVar, Generic, TypeVar, overload
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ..failures import ContractError, MendableError
 from ..registry.component import Component
 from ..registry.traits import Traits
-from ..stack import SqNorms, Stack, Statistic, Updates, as_updates
+from ..stack import RowsLostError, SqNorms, Stack, Statistic, Updates, as_updates
 from .context import Context, Messages, heard
 from .evaluator import Evaluator, Once
 from .linking import linked
 from .neutral import neutral
 from .plan import M, Plan, how_many, how_many_said, noted
 from .state import State
+
+T = TypeVar("T")
 
 BEYOND = "beyond the bound of its theorem"
 """What a plan says that was decided on fewer rows than the theorem about its rule needs."""
@@ -181,15 +184,20 @@ def apply(rule: Rule, updates: Updates, state: State, context: Context) -> Outco
         ValueError: the rule needs root data and the context has no evaluator.
         ContractError: the rule decided on something that is no plan.
     """
-    decided = decide_on(rule, updates, state, context)
-    plan = decided.plan
-    output = plan.execute()
-    return Outcome(
-        plan=plan,
-        output=output,
-        finite=decided.finite,
-        state=rule.advance(state, plan, output, context),
-    )
+    context = _ready(rule, updates, context)
+
+    def carried_out(lost: Tensor) -> Outcome:
+        decided = _decided(rule, updates, state, context, lost)
+        plan = decided.plan
+        output = plan.execute()
+        return Outcome(
+            plan=plan,
+            output=output,
+            finite=decided.finite,
+            state=rule.advance(state, plan, output, context),
+        )
+
+    return _without_lost(updates, carried_out)
 
 
 @neutral()
@@ -199,6 +207,12 @@ def decide_on(rule: Rule, updates: Updates, state: State, context: Context) -> D
     Raises:
         BoundError, ValueError, ContractError: as `apply`.
     """
+    context = _ready(rule, updates, context)
+    return _without_lost(updates, lambda lost: _decided(rule, updates, state, context, lost))
+
+
+def _ready(rule: Rule, updates: Updates, context: Context) -> Context:
+    """The context for a decision, where there are rows enough and what the rule needs."""
     rule.check(updates.n)
     if rule.traits().root_data and context.evaluator is None:
         raise ValueError(
@@ -207,8 +221,25 @@ def decide_on(rule: Rule, updates: Updates, state: State, context: Context) -> D
         )
     if context.evaluator is not None:
         context = replace(context, evaluator=Once(context.evaluator))
+    return context
+
+
+def _without_lost(updates: Updates, work: Callable[[Tensor], T]) -> T:
+    """What comes of the rows that are not lost meanwhile; the work is told which are, (n,) bool."""
+    lost = torch.zeros(updates.n, dtype=torch.bool)
+    while True:  # until no file has changed while its rows were read; each time there are fewer rows
+        try:
+            done = work(lost)
+            updates.check_unwritten()
+            return done
+        except RowsLostError as error:
+            lost |= error.among(updates)
+
+
+def _decided(rule: Rule, updates: Updates, state: State, context: Context, lost: Tensor) -> Decided:
+    """`decide_on` without those rows that are lost."""
     sq_norms, *_ = updates.compute(SqNorms(), *rule.statistics(state, context))
-    finite = sq_norms.isfinite()
+    finite = sq_norms.isfinite() & ~lost
     if not bool(finite.all()):
         _check_finite(rule, finite)
         updates = updates.take(finite.nonzero().flatten())

@@ -8,21 +8,21 @@ from math import log2
 from pathlib import Path
 from typing import Any
 
-from ..audit import Audit, Calibration, Evidence
-from ..audit.words import escaped
+from ..audit import Calibration, ClientAudit, Evidence
 from ..core import Result
 from ..disk import write_whole
+from ..failures import tamed
 from .pieces import NONE, count, document, figure, per_cent, table
 from .style import ABSENT, ACCEPTED, BETWEEN, DROPPED, base_axis, base_layout, margins, safe_text
 
-TITLE = "Audit of clients"
+TITLE = "ClientAudit of clients"
 _MOST_LAYERS = 300
 _MOST_CLIENTS = 400
 _REACH = 3.0
 """Colours end at norms that are eight times, or an eighth of, the usual one."""
 
 
-def write_audit(audit: Audit, output: Path, title: str = TITLE) -> Path:
+def write_audit(audit: ClientAudit, output: Path, title: str = TITLE) -> Path:
     """Write the page about an audit as one HTML file, which needs no network to open; return its path.
 
     Raises:
@@ -55,7 +55,7 @@ def write_result(result: Result[Any], output: Path, title: str) -> Path:
         numbers = [_number(float(result.scores[score][i])) for score in scores]
         detail = result.details.get(name, "")
         rows.append([_name(name), _verdict(str(result.reasons[i]), bool(result.accepted[i]), detail), weight, *numbers])
-    note = f'<p class="note">{escape(escaped(result.note))}</p>\n' if result.note else ""
+    note = f'<p class="note">{escape(tamed(result.note))}</p>\n' if result.note else ""
     body = "<h2>Verdicts</h2>\n" + table(["Client", "Verdict", "Weight", *map(escape, scores)], rows, 2, "wide") + note
     _write(output, document(title, lead, body))
     return output
@@ -66,7 +66,7 @@ def _write(output: Path, page: str) -> None:
     write_whole(output, page.encode("utf-8", errors="replace"))
 
 
-def _lead(audit: Audit) -> str:
+def _lead(audit: ClientAudit) -> str:
     facts = [count(len(audit.names), "client"), f"{len(audit.dropped) or 'nobody'} dropped"]
     facts.append(f"changes of {escape(audit.base)}" if audit.base else "updates as they were sent")
     facts.append(count(len(audit.opinions), "rule"))
@@ -76,7 +76,7 @@ def _lead(audit: Audit) -> str:
 # --- clients ----------------------------------------------------------------------------------------------------
 
 
-def _clients(audit: Audit) -> str:
+def _clients(audit: ClientAudit) -> str:
     head = ["Client", "Verdict", "Suspected<br>by", "Norm", "Cosine to<br>median", "Cosine to<br>aggregate"]
     head += ["Positive<br>entries", "Nearest", "Cluster"]
     rows = []
@@ -84,7 +84,7 @@ def _clients(audit: Audit) -> str:
         suspected = f"{audit.votes[i]} of {len(audit.opinions)}"
         verdict = _verdict(audit.reasons[i], audit.accepted[i], audit.details.get(name, ""))
         rows.append([_name(name), verdict, suspected, *_seen(audit.evidence, name)])
-    notes = "".join(f'<p class="note">{escape(escaped(note, 1000))}</p>\n' for note in audit.notes)
+    notes = "".join(f'<p class="note">{escape(tamed(note, 1000))}</p>\n' for note in audit.notes)
     caption = (
         f"A client is dropped if {count(audit.needed, 'rule')} or more of {len(audit.opinions)} suspect it, or if its "
         "files cannot be used. Cosines are to the median of each entry over all clients, and to the aggregate; the "
@@ -109,13 +109,13 @@ def _seen(evidence: Evidence | None, name: str) -> list[str]:
 def _verdict(reason: str, accepted: bool, detail: str) -> str:
     if accepted:
         return escape(reason)
-    return f'<b style="color:{DROPPED}">{escape(reason)}</b><small>{escape(escaped(detail))}</small>'
+    return f'<b style="color:{DROPPED}">{escape(reason)}</b><small>{escape(tamed(detail))}</small>'
 
 
 # --- the panel --------------------------------------------------------------------------------------------------
 
 
-def _panel(audit: Audit) -> str:
+def _panel(audit: ClientAudit) -> str:
     ideas = [opinion.member.idea for opinion in audit.opinions]
     # 0 accepted, 1 suspected, nothing where the client cannot be used or the rule could not decide.
     marks: list[list[int | None]] = []
@@ -127,7 +127,7 @@ def _panel(audit: Audit) -> str:
             known = opinion.verdict is not None and audit.reasons[i] not in ("malformed", "nonfinite", "overflow")
             suspected = bool(opinion.suspects[i])
             line.append(int(suspected) if known else None)
-            told.append(safe_text(f"{escaped(name)}: {_said(known, suspected)} by {opinion.name}"))
+            told.append(safe_text(f"{tamed(name)}: {_said(known, suspected)} by {opinion.name}"))
         marks.append(line)
         words.append(told)
     trace = _heat(ideas, list(audit.names), marks, words) | {
@@ -138,7 +138,9 @@ def _panel(audit: Audit) -> str:
     }
     rules = "; ".join(f"{escape(o.member.idea)}: <code>{escape(o.name)}</code>" for o in audit.opinions)
     caption = f"Red: suspected; blue: not; grey: not judged. Rules: {rules}."
-    return "<h2>Who suspects whom</h2>\n" + figure("panel", _drawn(trace, audit.names, 60), caption, "Votes of the panel")
+    return "<h2>Who suspects whom</h2>\n" + figure(
+        "panel", _drawn(trace, audit.names, 60), caption, "Votes of the panel"
+    )
 
 
 def _said(known: bool, suspected: bool) -> str:
@@ -150,14 +152,14 @@ def _said(known: bool, suspected: bool) -> str:
 # --- how alike --------------------------------------------------------------------------------------------------
 
 
-def _alike(audit: Audit, evidence: Evidence) -> str:
+def _alike(audit: ClientAudit, evidence: Evidence) -> str:
     order = evidence.order[:_MOST_CLIENTS]
     names = [str(evidence.ids[k]) for k in order]
     accepted = dict(zip(audit.names, audit.accepted, strict=True))
     values = evidence.cosines.tolist()
     z: list[list[float | None]] = [[round(values[a][b], 4) for b in order] for a in order]
     words = [
-        [safe_text(f"{escaped(evidence.ids[a])} and {escaped(evidence.ids[b])}: cosine {values[a][b]:.3f}") for b in order]
+        [safe_text(f"{tamed(evidence.ids[a])} and {tamed(evidence.ids[b])}: cosine {values[a][b]:.3f}") for b in order]
         for a in order
     ]
     trace = _heat(names, names, z, words) | {
@@ -174,7 +176,11 @@ def _alike(audit: Audit, evidence: Evidence) -> str:
         groups.append(f"<li>cluster {number + 1}, {count(len(members), 'client')}, {out} dropped: {listed}</li>")
     caption = "Cosines between what clients changed, those that are alike side by side (average linkage on 1 - cos)."
     head = "<h2>How alike clients are</h2>\n"
-    return head + figure("alike", _drawn(trace, names, 110), caption, "Cosines between clients") + f"<ul>{''.join(groups)}</ul>\n"
+    return (
+        head
+        + figure("alike", _drawn(trace, names, 110), caption, "Cosines between clients")
+        + f"<ul>{''.join(groups)}</ul>\n"
+    )
 
 
 # --- layers -----------------------------------------------------------------------------------------------------
@@ -195,7 +201,7 @@ def _layers(evidence: Evidence) -> str:
             ratio = norm / middle if middle > 0 else None
             line.append(None if ratio is None else round(max(-_REACH, min(_REACH, log2(max(ratio, 2**-_REACH)))), 3))
             times = "" if ratio is None else f", {ratio:.3g} times the usual"
-            told.append(safe_text(f"{escaped(name)}, {escaped(layer)}: norm {norm:.3g}{times}"))
+            told.append(safe_text(f"{tamed(name)}, {tamed(layer)}: norm {norm:.3g}{times}"))
         z.append(line)
         words.append(told)
     trace = _heat(layers, names, z, words) | {
@@ -217,7 +223,7 @@ def _layers(evidence: Evidence) -> str:
 # --- scores -----------------------------------------------------------------------------------------------------
 
 
-def _scores(audit: Audit) -> str:
+def _scores(audit: ClientAudit) -> str:
     head = ["Client"]
     columns = []
     for opinion in audit.opinions:
@@ -248,7 +254,7 @@ def _beyond(value: float, low: float | None, high: float | None) -> str:
 # --- calibration ------------------------------------------------------------------------------------------------
 
 
-def _calibration(audit: Audit, found: Calibration) -> str:
+def _calibration(audit: ClientAudit, found: Calibration) -> str:
     head = ["Attack", "Caught<br>together", "Wrongly<br>suspected"]
     head += [escape(opinion.member.idea) for opinion in audit.opinions]
     rows = []
@@ -256,11 +262,12 @@ def _calibration(audit: Audit, found: Calibration) -> str:
         shares = [_shaded(share) for share in caught.by_rule]
         rows.append([escape(caught.attack), _shaded(caught.together), per_cent(caught.wrongly_together, 0), *shares])
     caption = (
-        f"Known attacks, played on these very files: {count(found.forgers, 'of the accepted clients')[:-1]} forged what "
-        f"they sent, from what they and the {found.honest} others had sent. The share of forged changes that each rule "
+        f"Known attacks, played on these very files: {found.forgers} of the accepted clients forged what they sent, "
+        f"from what they and the {found.honest} others had sent. The share of forged changes that each rule "
         "suspects, and the panel together. The first line is no attack: what is caught there is caught wrongly."
     )
-    return f'<h2>What this panel would have caught here</h2>\n{table(head, rows, 1, "wide")}<p class="caption">{caption}</p>\n'
+    shown = table(head, rows, 1, "wide")
+    return f'<h2>What this panel would have caught here</h2>\n{shown}<p class="caption">{caption}</p>\n'
 
 
 def _shaded(share: float | None) -> str:
@@ -302,12 +309,12 @@ def _drawn(trace: Mapping[str, Any], rows: Sequence[str], below: int) -> dict[st
 
 
 def _short(name: str) -> str:
-    text = escaped(name)
+    text = tamed(name)
     return safe_text(text if len(text) <= 24 else f"{text[:11]}...{text[-10:]}")
 
 
 def _name(name: object) -> str:
-    text = escaped(name)
+    text = tamed(name)
     return f'<span class="whole">{escape(text)}</span>' if len(text) <= 40 else escape(text)
 
 

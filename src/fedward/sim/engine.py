@@ -6,6 +6,7 @@ import inspect
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from math import isfinite
 from pathlib import Path
@@ -249,7 +250,7 @@ class Simulation:
             arrivals = phases.collect(drawn, now)
         with clock("attack"):
             context = phases.hear(arrivals, drawn)
-            attacked = phases.attacked(arrivals, context, now)
+            attacked = phases.attacked(arrivals, context, now, watch=evaluate)
             arrivals = self._arrived = attacked.arrivals
             updates = phases.stack(arrivals)
         with clock("aggregate"):
@@ -267,11 +268,8 @@ class Simulation:
         evaluated = None
         if evaluate:
             with clock("evaluate"):
-                evaluated = phases.evaluate(arrivals, updates, stepped)
-        record = self._record(
-            round=now.round + 1, arrivals=arrivals, judged=judged, evaluated=evaluated, seconds=clock.seconds
-        )
-        return Progress(
+                evaluated = phases.evaluate(arrivals, updates, stepped, attacked.unsent)
+        after = Progress(
             round=now.round + 1,
             parameters=stepped.parameters,
             velocity=stepped.velocity,
@@ -282,8 +280,17 @@ class Simulation:
             attack_state=attacked.state,
             client_states=arrivals.states,
             late=arrivals.postponed,
-            records=(*now.records, record),
         )
+        record = self._record(
+            round=after.round,
+            arrivals=arrivals,
+            judged=judged,
+            evaluated=evaluated,
+            attack=phases.played(context),
+            seconds=clock.seconds,
+            memory={"rows": self.rows.nbytes, **after.memory()} if evaluate else {},
+        )
+        return replace(after, records=(*now.records, record))
 
     def _record(
         self,
@@ -292,7 +299,9 @@ class Simulation:
         arrivals: Arrivals,
         judged: Step | Skipped,
         evaluated: Evaluated | None,
+        attack: str | None,
         seconds: Mapping[str, float],
+        memory: Mapping[str, int],
     ) -> Record:
         """What is known about the round afterwards."""
         result = judged.result if isinstance(judged, Step) else None
@@ -303,6 +312,9 @@ class Simulation:
             accuracy=evaluated.tally.accuracy if evaluated else None,
             balanced_accuracy=evaluated.tally.balanced_accuracy if evaluated else None,
             f1=evaluated.tally.f1 if evaluated else None,
+            by_class=evaluated.tally.by_class if evaluated else (),
+            worst_client=evaluated.worst_client if evaluated else None,
+            calibration_error=evaluated.tally.calibration_error if evaluated else None,
             loss=evaluated.tally.loss if evaluated else None,
             train_loss=sum(losses) / max(len(losses), 1),
             byzantine_accepted=share([accepted[i] for i in arrivals.byzantine]),
@@ -310,8 +322,10 @@ class Simulation:
             accepted=by_client(self.data.n, arrivals.clients, accepted),
             reasons=reasons_of(arrivals.clients, result),
             signs=evaluated.signs if evaluated else None,
+            attack=attack,
             confidence=evaluated.confidence if evaluated else None,
             seconds=seconds,
+            memory=memory,
             skipped=judged.why if isinstance(judged, Skipped) else None,
             note=(result.note or None) if result else None,
             scores={name: self._score(arrivals.clients, result, name) for name in self.rule.traits().recorded},
