@@ -303,10 +303,15 @@ def _matrix(rows: Sequence[Compared]) -> list[str]:
     by_row: dict[tuple[str, str], dict[str, Compared]] = {}
     for row in rows:
         by_row.setdefault((row.number.row, row.number.note), {})[row.number.column] = row
-    for (title, note), cells in by_row.items():
+    for cells in by_row.values():
         shown = [_cell(cells[column]) if column in cells else "" for column in columns]
-        lines.append(f"| {title}{f' ({note})' if note else ''} | {' | '.join(shown)} |")
+        lines.append(f"| {_titled(next(iter(cells.values())).number)} | {' | '.join(shown)} |")
     return lines
+
+
+def _titled(number: published.Number) -> str:
+    """The row that a number stands in, and what should be known of it."""
+    return f"{number.row} ({number.note})" if number.note else number.row
 
 
 def _cell(row: Compared) -> str:
@@ -324,7 +329,7 @@ def _differing(name: str, rows: Sequence[Compared], explained: Sequence[Explanat
     lines: list[str] = []
     for text, differing in by_text.items():
         told = "; ".join(
-            f"{row.number.row}, {row.number.column}: {row.number.text} / {row.told()}, {len(row.values)} "
+            f"{_titled(row.number)}, {row.number.column}: {row.number.text} / {row.told()}, {len(row.values)} "
             f"seed{'s' if len(row.values) > 1 else ''}"
             for row in differing
         )
