@@ -13,7 +13,7 @@ from ..disk import json_line, json_of, open_regular, read_bounded, remove_leftov
 from ..disk import write_whole as write_whole
 from ..failures import MendableError, tamed
 from ..sim import Record, Simulation
-from ..sim.forms import FormError, read_back, told, written
+from ..sim.forms import FormError, brief, read_back, written
 from .spec import RunSpec
 from .versions import versions
 
@@ -175,7 +175,7 @@ class RunFolder:
             raise FolderError(f"{file}: no format number, so not a run of fedward; give a folder that fedward wrote")
         if entry["format"] != FORMAT:
             raise FolderError(
-                f"{file}: format {told(entry['format'])}, but this version of fedward reads format {FORMAT}; "
+                f"{file}: format {brief(entry['format'])}, but this version of fedward reads format {FORMAT}; "
                 "use the version of fedward that wrote the run (see its versions entry)"
             )
         try:

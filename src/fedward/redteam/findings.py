@@ -16,7 +16,7 @@ from ..disk import json_line, json_of, open_to_append, read_bounded, write_whole
 from ..experiments.spec import RunSpec
 from ..experiments.store import Versions, lines_in
 from ..failures import MendableError, tamed
-from ..sim.forms import FormError, read_back, read_rate, read_text, shallow, told, written
+from ..sim.forms import FormError, brief, read_back, read_rate, read_text, shallow, written
 from .arsenal import family
 from .play import Finding
 
@@ -251,7 +251,7 @@ def _read_versions(value: Any) -> Versions | None:
     if value is None:
         return None
     if not isinstance(value, dict) or not all(v is None or isinstance(v, str) for v in value.values()):
-        raise FormError(f"must be versions by name, got {told(value)}")
+        raise FormError(f"must be versions by name, got {brief(value)}")
     return value
 
 

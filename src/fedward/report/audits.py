@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..disk import json_of, read_bounded
 from ..sim import Record
-from ..sim.forms import FormError, read_back, told
+from ..sim.forms import FormError, brief, read_back
 from ..sim.record import RoundNumber, Seconds, share
 from .runs import ReportError, RunData, decided
 
@@ -103,7 +103,7 @@ def _entries(file: Path) -> tuple[dict[int, _Round], int]:
         made_as = entry.get("format", _FORMAT)
         if made_as != _FORMAT:
             raise ReportError(
-                f"{file}: round {read.round} is of format {told(made_as)}, but this version of fedward reads format "
+                f"{file}: round {read.round} is of format {brief(made_as)}, but this version of fedward reads format "
                 f"{_FORMAT}; use the version of fedward that wrote it"
             )
         rounds[read.round] = read

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..disk import open_regular, replacing
 from ..failures import MendableError, tamed
-from .forms import told
+from .forms import brief
 from .identity import LATER
 
 _FORMAT = 2
@@ -61,7 +61,7 @@ def load_checkpoint(path: Path, identity: Mapping[str, Any], keys: Iterable[str]
     if not isinstance(saved, dict) or not _same(saved.get("format"), _FORMAT):
         found = saved.get("format") if isinstance(saved, dict) else type(saved).__name__
         raise CheckpointError(
-            f"{path} has format {told(found)}, this version reads {_FORMAT}; move it away, or give this run "
+            f"{path} has format {brief(found)}, this version reads {_FORMAT}; move it away, or give this run "
             "another place"
         )
     if lost := {"identity", *keys} - saved.keys():

@@ -131,14 +131,14 @@ def shallow(value: Any) -> Any:
     raise FormError(f"must have at most {_DEEPEST} levels of lists and objects")
 
 
-def told(value: Any) -> str:
+def brief(value: Any) -> str:
     """A value as an error repeats it: whoever made the file chose it."""
     return tamed(shortened(value), 100)
 
 
 def _truth(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise FormError(f"must be true or false, got {told(value)}")
+        raise FormError(f"must be true or false, got {brief(value)}")
     return value
 
 
@@ -149,7 +149,7 @@ def read_whole(value: Any) -> int:
         FormError: it is none.
     """
     if type(value) is not int:
-        raise FormError(f"must be a whole number, got {told(value)}")
+        raise FormError(f"must be a whole number, got {brief(value)}")
     return value
 
 
@@ -160,7 +160,7 @@ def read_number(value: Any) -> float:
         FormError: it is none.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise FormError(f"must be a number, got {told(value)}")
+        raise FormError(f"must be a number, got {brief(value)}")
     try:
         return float(value)
     except OverflowError:
@@ -186,7 +186,7 @@ def read_text(value: Any) -> str:
         FormError: it is none.
     """
     if not isinstance(value, str):
-        raise FormError(f"must be text, got {told(value)}")
+        raise FormError(f"must be text, got {brief(value)}")
     return value
 
 
@@ -213,7 +213,7 @@ def _items(form: Form) -> Form:
     # Lists, as JSON has them, or tuples: checkpoints of earlier versions hold records as they were in memory.
     def read_items(value: Any) -> tuple[Any, ...]:
         if not isinstance(value, list | tuple):
-            raise FormError(f"must be a list, got {told(value)}")
+            raise FormError(f"must be a list, got {brief(value)}")
         return tuple(map(form.read, value))
 
     return Form(write=lambda value: [form.write(item) for item in value], read=read_items)
@@ -222,7 +222,7 @@ def _items(form: Form) -> Form:
 def _places(forms: list[Form]) -> Form:
     def read_places(value: Any) -> tuple[Any, ...]:
         if not isinstance(value, list | tuple) or len(value) != len(forms):
-            raise FormError(f"must hold {len(forms)} values, got {told(value)}")
+            raise FormError(f"must hold {len(forms)} values, got {brief(value)}")
         return tuple(form.read(item) for form, item in zip(forms, value, strict=True))
 
     def write_places(value: Any) -> list[Any]:
@@ -238,12 +238,12 @@ def _table(keys: Any, form: Form) -> Form:
         if keys is not int:
             return text
         if not text.lstrip("-").isdecimal() or len(text) > _DIGITS:
-            raise FormError(f"must have whole numbers for names, got {told(text)}")
+            raise FormError(f"must have whole numbers for names, got {brief(text)}")
         return int(text)
 
     def read_table(value: Any) -> dict[Any, Any]:
         if not isinstance(value, dict):
-            raise FormError(f"must be a JSON object, got {told(value)}")
+            raise FormError(f"must be a JSON object, got {brief(value)}")
         return {read_key(key): form.read(item) for key, item in value.items()}
 
     return Form(write=lambda value: {str(key): form.write(item) for key, item in value.items()}, read=read_table)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..clients import Answer
 from ..core import State
-from .forms import FormError, told
+from .forms import FormError, brief
 from .record import Record
 
 K = TypeVar("K")
@@ -92,7 +92,7 @@ class Progress:
 
         records = tuple(Record.from_json(r) for r in _checked("records", saved["records"], list))
         if type(saved["round"]) is not int or saved["round"] != len(records):
-            raise FormError(f"round must be {len(records)}, as there are records, got {told(saved['round'])}")
+            raise FormError(f"round must be {len(records)}, as there are records, got {brief(saved['round'])}")
         return cls(
             round=saved["round"],
             parameters=tensor("parameters"),
@@ -117,14 +117,14 @@ SAVED = tuple(field.name for field in fields(Progress) if field.name not in _LAT
 
 def _checked(name: str, value: Any, kind: type[K]) -> K:
     if not isinstance(value, kind):
-        raise FormError(f"{name} must hold a {kind.__name__}, got {told(type(value).__name__)}")
+        raise FormError(f"{name} must hold a {kind.__name__}, got {brief(type(value).__name__)}")
     return value
 
 
 def _read_answer(held: Any, device: torch.device) -> Answer:
     """What `_saved_answer` was called on."""
     if _checked("late", held, dict).keys() != {"row", "loss", "messages", "buffers"}:
-        raise FormError(f"late must hold row, loss, messages and buffers, got {told(list(held))}")
+        raise FormError(f"late must hold row, loss, messages and buffers, got {brief(list(held))}")
     row, loss, buffers = held["row"], held["loss"], held["buffers"]
     said = _checked("late", held["messages"], dict)
     return Answer(

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from torch import Tensor
 
 from ..core import BEYOND, Reason, Result
-from .forms import Form, FormError, read_back, read_number, read_rate, read_whole, told, written
+from .forms import Form, FormError, brief, read_back, read_number, read_rate, read_whole, written
 
 _LAST = 2**53
 """The number that a round may have at most; a float tells it from the next."""
@@ -32,7 +32,7 @@ def _read_rate(value: Any) -> float | None:
 def _read_round(value: Any) -> int:
     number = read_whole(value)
     if not 1 <= number <= _LAST:
-        raise FormError(f"must lie in 1..{_LAST}, got {told(value)}")
+        raise FormError(f"must lie in 1..{_LAST}, got {brief(value)}")
     return number
 
 
@@ -55,7 +55,7 @@ def _read_marks(value: Any) -> tuple[bool | None, ...]:
 
 def _read_reason(value: Any) -> str:
     if not isinstance(value, str):
-        raise FormError(f"must be text, got {told(value)}")
+        raise FormError(f"must be text, got {brief(value)}")
     try:
         return Reason(value)
     except ValueError:
@@ -135,7 +135,9 @@ class Record:
         clients = len(self.accepted)
         for values in self.scores.values():
             if len(values) != clients:
-                raise ValueError(f"scores must have a number or null for each of {clients} clients, got {told(values)}")
+                raise ValueError(
+                    f"scores must have a number or null for each of {clients} clients, got {brief(values)}"
+                )
 
     @property
     def worst_class(self) -> float | None:
