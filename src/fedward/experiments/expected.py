@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, exp, lgamma
-from typing import Any
+from typing import Any, Literal
 
 from ..core import Rule, how_many
 from ..registry.component import components_within
@@ -12,6 +12,9 @@ from ..registry.entries import catalogue
 from ..registry.notation import describe, parse
 from ..rules import DeMoA
 from ..sim.cohort import drawn_in_round, fewest_answers
+
+Told = Literal["expected", "half", "twice", "unknown"]
+"""What rules are told of the number of byzantine clients: as many as there are, half or twice as many, or nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +55,14 @@ class Answers:
             most=fewest_answers(drawn, dropout, 0.0),
             confidence=confidence,
         )
+
+    def told(self, f: Told) -> Answers:
+        """The same with as many byzantine clients as rules are told of."""
+        if f == "half":
+            return replace(self, byzantine=self.byzantine // 2)
+        if f == "twice":
+            return replace(self, byzantine=min(2 * self.byzantine, self.clients))
+        return self
 
     @property
     def partial(self) -> bool:
