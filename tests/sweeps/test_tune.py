@@ -26,7 +26,7 @@ def sweep(**changes: Any) -> Sweep:
     return make_sweep({**TABLE, **changes}, name="one")
 
 
-def row(trial: tune.Trial, accuracy: float | None, status: str = "done") -> Row:
+def row(trial: tune.TrialRun, accuracy: float | None, status: str = "done") -> Row:
     figures: dict[str, Any] = {"best": accuracy, "rounds_done": 10, "seconds": 2.0}
     return Row(cell=trial.cell.name, key="", group="", status=status, config={}, **figures)
 
@@ -61,7 +61,7 @@ SCORES = {
 }
 
 
-def scored(tried: list[tune.Trial]) -> list[Row]:
+def scored(tried: list[tune.TrialRun]) -> list[Row]:
     places = {"no-attack": 0, "alie": 1, "sign-flip": 2}
     return [row(t, SCORES[t.values["lr"], t.values.get("rule.f", 2)][places[t.attack]]) for t in tried]
 

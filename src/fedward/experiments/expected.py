@@ -101,6 +101,16 @@ class Answers:
         return exp(ways - _log_comb(self.clients, self.most))
 
 
+def clients_counted(byzantine: int | tuple[int, ...]) -> int:
+    """A number of clients, of those that are counted or named."""
+    return byzantine if isinstance(byzantine, int) else len(byzantine)
+
+
+def clients_written(named: tuple[int, ...]) -> str:
+    """Clients as text that is read again: ``3,4``, or ``3,`` for one."""
+    return ",".join(map(str, named)) + "," * (len(named) == 1)
+
+
 def rule_for(text: Any, answers: Answers, *, known: bool = True) -> Rule:
     """A rule of text or a table; an f that it needs and is not given is as `fedward.experiments.spec.RunSpec` says.
 

@@ -26,7 +26,7 @@ from ..sim.cohort import byzantine_ids
 from ..sim.enough import check_remembered
 from ..sim.running import Forge
 from .devices import check_device
-from .expected import Answers, Told, check_answers, exceeded, needing_no_f, rule_for
+from .expected import Answers, Told, check_answers, clients_counted, clients_written, exceeded, needing_no_f, rule_for
 from .servers import SERVER_KEYS, in_keys, server_of
 
 _LONGEST = 160  # bytes of a file name; file systems take 255
@@ -128,9 +128,9 @@ class RunSpec(BaseModel):
         shares = ("clients", "byzantine", "participation", "dropout", "late", "confidence")
         if kind == "rule" and before.keys() >= {*shares, "f"}:
             given = {key: before[key] for key in shares}
-            answers = Answers.of(**{**given, "byzantine": _how_many(given["byzantine"])})
+            answers = Answers.of(**{**given, "byzantine": clients_counted(given["byzantine"])})
             return describe(rule_for(value, answers.told(before["f"]), known=before["f"] != "unknown"))
-        f = _how_many(before.get("byzantine", 0))
+        f = clients_counted(before.get("byzantine", 0))
         return describe(parse(value, kind, f=f, batch_size=before.get("batch_size", 1)))
 
     @model_validator(mode="after")
@@ -171,7 +171,7 @@ class RunSpec(BaseModel):
         """How many clients answer in a round."""
         return Answers.of(
             clients=self.clients,
-            byzantine=_how_many(self.byzantine),
+            byzantine=clients_counted(self.byzantine),
             participation=self.participation,
             dropout=self.dropout,
             late=self.late,
@@ -286,7 +286,7 @@ class RunSpec(BaseModel):
             "algorithm": describe(self.make_algorithm()),
         }
         if isinstance(self.byzantine, tuple):
-            parts["byzantine"] = _named(self.byzantine)
+            parts["byzantine"] = clients_written(self.byzantine)
         return {**self.model_dump(), **in_keys(self.make_server()), **parts}
 
     def name(self) -> str:
@@ -340,16 +340,6 @@ def each_rule(
             except SpecError as error:
                 refused[rule] = str(error)
     return specs, refused
-
-
-def _named(clients: tuple[int, ...]) -> str:
-    """Clients as text that is read again: ``3,4``, or ``3,`` for one."""
-    return ",".join(map(str, clients)) + "," * (len(clients) == 1)
-
-
-def _how_many(byzantine: int | tuple[int, ...]) -> int:
-    """A number of clients, of those that are counted or named."""
-    return byzantine if isinstance(byzantine, int) else len(byzantine)
 
 
 def file_name(text: str) -> str:

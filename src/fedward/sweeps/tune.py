@@ -101,7 +101,7 @@ def _values(key: str, value: Any) -> tuple[Any, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trial:
+class TrialRun:
     """A cell with a candidate's values, as it is tried.
 
     Attributes:
@@ -119,7 +119,7 @@ class Trial:
     attack: str
 
 
-def trials(sweep: Sweep) -> list[Trial]:
+def trials(sweep: Sweep) -> list[TrialRun]:
     """All trials of a sweep with its first seed; each candidate without attack, too, where the sweep has attacks alone.
 
     Raises:
@@ -175,7 +175,7 @@ def _candidates(tuning: Tuning, spec: RunSpec) -> list[dict[str, Any]]:
     return [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
 
 
-def _trial(cell: Cell, contest: str, values: Mapping[str, Any], tuning: Tuning) -> Trial:
+def _trial(cell: Cell, contest: str, values: Mapping[str, Any], tuning: Tuning) -> TrialRun:
     rounds = tuning.rounds or cell.spec.rounds
     tried = _told(values)
     name = f"{cell.name}, {tried}" if tried else cell.name
@@ -185,7 +185,7 @@ def _trial(cell: Cell, contest: str, values: Mapping[str, Any], tuning: Tuning) 
         spec=with_values(cell.spec, {**values, "validation": tuning.validation, "rounds": rounds}, name),
         settings={**cell.settings, **values},
     )
-    return Trial(cell=trial, of=cell.name, contest=contest, values=values, attack=str(cell.settings["attack"]))
+    return TrialRun(cell=trial, of=cell.name, contest=contest, values=values, attack=str(cell.settings["attack"]))
 
 
 def with_values(spec: RunSpec, values: Mapping[str, Any], name: str) -> RunSpec:
@@ -247,7 +247,9 @@ class Choice:
         )
 
 
-def choose(tried: Sequence[Trial], rows: Iterable[Row], figure: Callable[[Row], float | None] = best) -> list[Choice]:
+def choose(
+    tried: Sequence[TrialRun], rows: Iterable[Row], figure: Callable[[Row], float | None] = best
+) -> list[Choice]:
     """The winners of all contests: the first of equals.
 
     Args:
@@ -259,19 +261,19 @@ def choose(tried: Sequence[Trial], rows: Iterable[Row], figure: Callable[[Row], 
         SpecError: a contest of which no candidate finished all of its trials.
     """
     by_name = {row.cell: row for row in rows}
-    contests: dict[str, list[Trial]] = {}
+    contests: dict[str, list[TrialRun]] = {}
     for trial in tried:
         contests.setdefault(trial.contest, []).append(trial)
     return [choice for contest, members in contests.items() for choice in _winners(contest, members, by_name, figure)]
 
 
 def _winners(
-    contest: str, members: Sequence[Trial], rows: Mapping[str, Row], figure: Callable[[Row], float | None]
+    contest: str, members: Sequence[TrialRun], rows: Mapping[str, Row], figure: Callable[[Row], float | None]
 ) -> list[Choice]:
-    candidates: dict[str, list[Trial]] = {}
+    candidates: dict[str, list[TrialRun]] = {}
     for trial in members:
         candidates.setdefault(_told(trial.values), []).append(trial)
-    scored = [scores for one in candidates.values() if (scores := _scores(one, rows, figure)) is not None]
+    scored = [reached for one in candidates.values() if (reached := _scores(one, rows, figure)) is not None]
     if not scored:
         raise SpecError(f"tune: {contest}: no candidate finished all of its trials; run the sweep again to resume them")
     run = [rows[trial.cell.name] for trial in members if trial.cell.name in rows]
@@ -313,7 +315,7 @@ class _Scored:
 
 
 def _scores(
-    candidate: Sequence[Trial], rows: Mapping[str, Row], figure: Callable[[Row], float | None]
+    candidate: Sequence[TrialRun], rows: Mapping[str, Row], figure: Callable[[Row], float | None]
 ) -> _Scored | None:
     """None where a trial is not done: the mean of the others would favour what fails."""
     by_attack = {}
@@ -365,7 +367,7 @@ def _chosen_cell(cell: Cell, values: Mapping[str, Any], how: str) -> Cell:
     )
 
 
-def trial_sweep(sweep: Sweep, tried: Sequence[Trial]) -> Sweep:
+def trial_sweep(sweep: Sweep, tried: Sequence[TrialRun]) -> Sweep:
     """The trials as a sweep of their own, beside that which they are for."""
     return replace(
         sweep,
