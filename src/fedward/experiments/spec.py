@@ -22,7 +22,6 @@ from ..registry.naming import unknown
 from ..registry.notation import describe, dotted, parse, recipe
 from ..sim import Dataset, Partition, Server, Simulation, build_model, federate, load
 from ..sim.cohort import byzantine_ids
-from ..sim.enough import check_remembered
 from ..sim.running import Forge
 from .devices import check_device
 from .expected import Answers, check_answers, exceeded, needing_no_f, rule_for
@@ -148,7 +147,7 @@ class RunSpec(BaseModel):
         if self.make_algorithm().traits().by_class > 1:
             return  # how many rows such a round has is known with the data: `simulation` asks
         answers = self.answers
-        check_remembered(rule, answers.clients)
+        rule.check_clients(answers.clients)
         try:
             check_answers(rule, answers)
         except BoundError as error:
