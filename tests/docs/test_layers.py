@@ -18,6 +18,7 @@ LONGEST = 400
 
 LAYERS = (
     "failures",
+    "disk",
     "stack",
     "registry",
     "core",
@@ -45,9 +46,9 @@ SHOWN_TO = ("cli",)
 """What may use the face of the whole package."""
 
 APART = {
-    "data": {"registry", "failures"},
-    "models": {"registry", "failures"},
-    "training": {"registry", "failures"},
+    "data": {"registry", "failures", "disk"},
+    "models": {"registry", "failures", "disk"},
+    "training": {"registry", "failures", "disk"},
 }
 """Packages that use less than what lies below them."""
 
