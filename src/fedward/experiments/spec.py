@@ -16,10 +16,10 @@ from ..clients import Client
 from ..core import BoundError, Rule
 from ..data.flwr_datasets import as_partition
 from ..failures import MendableError
-from ..models import check_model
+from ..models import ANY_SAMPLES, check_model
 from ..registry.entries import catalogue
 from ..registry.naming import unknown
-from ..registry.notation import describe, dotted, parse, recipe
+from ..registry.notation import describe, dotted, parse, recipe, table_as_text
 from ..sim import Dataset, Partition, Server, Simulation, build_model, federate, load
 from ..sim.cohort import byzantine_ids
 from ..sim.running import Forge
@@ -90,7 +90,7 @@ class RunSpec(BaseModel):
     def _known_keys(cls, values: Any) -> Any:
         for key in values if isinstance(values, Mapping) else ():
             if key not in cls.model_fields:
-                raise ValueError(unknown("key", key, cls.model_fields))
+                raise ValueError(unknown("key", key, cls.model_fields, "fedward run --help"))
         return values
 
     @field_validator("byzantine", mode="before")
@@ -109,6 +109,13 @@ class RunSpec(BaseModel):
     def _one_spelling(cls, value: Any) -> Any:
         """``my.module:load`` is ``my.module.load``: one run has one name."""
         return dotted(value) if isinstance(value, str) else value
+
+    @field_validator("data", "model", "server", mode="before")
+    @classmethod
+    def _said_in_text(cls, value: Any, info: Any) -> Any:
+        """A table of what is not made yet is text, too, which says no more than the table."""
+        kind = "data set" if info.field_name == "data" else info.field_name
+        return table_as_text(value, kind, **ANY_SAMPLES) if isinstance(value, Mapping) else value
 
     @field_validator("rule", "attack", "algorithm", "partition", mode="before")
     @classmethod

@@ -59,6 +59,7 @@ class DeMoA(Wrapped[_Answered]):
         history=True,
         by_client=True,
         server_rows=True,
+        recalls=True,
         properties=frozenset({"permutation", "scale", "columns"}),
     )
 
