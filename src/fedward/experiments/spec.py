@@ -110,20 +110,15 @@ class RunSpec(BaseModel):
         """``my.module:load`` is ``my.module.load``: one run has one name."""
         return dotted(value) if isinstance(value, str) else value
 
-    @field_validator("data", "model", "server", mode="before")
-    @classmethod
-    def _said_in_text(cls, value: Any, info: Any) -> Any:
-        """A table of what is not made yet is text, too, which says no more than the table."""
-        kind = "data set" if info.field_name == "data" else info.field_name
-        return table_as_text(value, kind, **ANY_SAMPLES) if isinstance(value, Mapping) else value
-
-    @field_validator("rule", "attack", "algorithm", "partition", mode="before")
+    @field_validator("rule", "attack", "algorithm", "partition", "data", "model", "server", mode="before")
     @classmethod
     def _as_text(cls, value: Any, info: Any) -> Any:
         """A table is as good as text: it becomes text."""
         if not isinstance(value, Mapping):
             return value
-        kind = "client" if info.field_name == "algorithm" else info.field_name
+        kind = {"algorithm": "client", "data": "data set"}.get(info.field_name, info.field_name)
+        if kind in ("data set", "model", "server"):  # made later, of more than the table
+            return table_as_text(value, kind, **ANY_SAMPLES)
         before = info.data  # what is declared before; missing only if it is wrong itself
         shares = ("clients", "byzantine", "participation", "dropout", "late", "confidence")
         if kind == "rule" and before.keys() >= {*shares, "f"}:
