@@ -132,7 +132,7 @@ def run(
     ] = None,
     dropout: Annotated[float | None, typer.Option(help="Share of these that never answer.")] = None,
     f: Annotated[
-        str | None, typer.Option("--f", help="Whether rules are told: expected in a round, or unknown.")
+        str | None, typer.Option("--f", help="What rules are told: expected in a round, half, twice, or unknown.")
     ] = None,
     confidence: Annotated[
         float | None, typer.Option(help="Share of rounds with no more byzantine answers than an f that is not given.")
@@ -146,6 +146,7 @@ def run(
     ] = None,
     root: Annotated[int | None, typer.Option(help="Samples of the server's own, for rules that use them.")] = None,
     root_apart: Annotated[bool | None, typer.Option(help="Whether no client trains on the server's samples.")] = None,
+    validation: Annotated[float | None, typer.Option(help="Share of the training data to test on instead.")] = None,
     evaluate_every: Annotated[int | None, typer.Option(help="Rounds between tests and checkpoints.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...")] = None,
@@ -323,11 +324,14 @@ app.add_typer(data_app)
 
 
 @data_app.command("list", cls=Command)
-def list_data(as_json_: Json = False) -> None:
+def list_data(
+    data_path: Annotated[Path | None, typer.Option(help="Folder to look in, in the place of the usual ones.")] = None,
+    as_json_: Json = False,
+) -> None:
     """List data sets: what they are, and where on this machine they are found."""
     from . import data
 
-    data.list_data(as_json_)
+    data.list_data(data_path, as_json_)
 
 
 @data_app.command("show", cls=Command)
