@@ -163,7 +163,7 @@ class Compared:
 
     @property
     def verdict(self) -> published.Verdict:
-        return published.verdict(self.number, self.ours)
+        return published.verdict_on(self.number, self.ours)
 
     @property
     def digits(self) -> int:
