@@ -54,6 +54,17 @@ class Command(TyperCommand):
             raise typer.Exit(1) from None
 
 
+class OwnCommand(Command):
+    """One whose user may name modules of the working folder; the others never load any from there."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Carry the command out."""
+        from .imports import own_modules
+
+        with own_modules(ctx.params.values(), trust=ctx.params.get("trust_imports", False)):
+            return super().invoke(ctx)
+
+
 class Listing(StrEnum):
     """What can be listed."""
 
@@ -69,6 +80,9 @@ class Listing(StrEnum):
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs on standard output.")]
+TrustImports = Annotated[
+    bool, typer.Option("--trust-imports", help="Run the modules that import paths in --config name: the file is yours.")
+]
 Out = Annotated[Path | None, typer.Option(help="Folder for the run; for several runs, their parent.")]
 
 
@@ -85,9 +99,10 @@ def _main(
     """Keeps federated training on course when some of the clients lie."""
 
 
-@app.command(cls=Command)
+@app.command(cls=OwnCommand)
 def run(
     config: Annotated[Path | None, typer.Option(help="TOML file; options given here count instead.")] = None,
+    trust_imports: TrustImports = False,
     data: Annotated[str | None, typer.Option(help="Data set: see `fedward list data`, or an import path.")] = None,
     data_path: Annotated[str | None, typer.Option(help="Folder with the data files.")] = None,
     model: Annotated[str | None, typer.Option(help="Model: see `fedward list models`, or an import path.")] = None,
@@ -161,13 +176,14 @@ def demo(
     commands.demo(out, fresh, as_json_)
 
 
-@app.command(cls=Command)
+@app.command(cls=OwnCommand)
 def redteam(
     rule: Annotated[
         list[str], typer.Option(help="Rule, or import path of one, such as my.rules.Mine:f=10; all for every rule.")
     ],
     attack: Annotated[list[str] | None, typer.Option(help="Attack to play; everything if none is named.")] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file; options given here count instead.")] = None,
+    trust_imports: TrustImports = False,
     data: Annotated[str | None, typer.Option(help="Data set; the one that comes with the package.")] = None,
     data_path: Annotated[str | None, typer.Option(help="Folder with the data files.")] = None,
     model: Annotated[str | None, typer.Option(help="Model: see `fedward list models`, or an import path.")] = None,
@@ -244,7 +260,7 @@ def list_data(as_json_: Json = False) -> None:
     data.list_data(as_json_)
 
 
-@data_app.command("show", cls=Command)
+@data_app.command("show", cls=OwnCommand)
 def show_data(
     name: Annotated[str, typer.Argument(help="Data set: see `fedward data list`, or an import path, my.module:load.")],
     data_path: Annotated[str | None, typer.Option(help="Folder with the data files.")] = None,

@@ -1,10 +1,11 @@
-"""The process as the terminal sees it: Ctrl-C before and after the work, and encodings that lack a letter."""
+"""The process as the terminal sees it: Ctrl-C before and after the work, encodings that lack a letter, the folder."""
 
 from __future__ import annotations
 
 import codecs
 import os
 import signal
+import sys
 from io import TextIOWrapper
 from unicodedata import combining, normalize
 
@@ -14,6 +15,24 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
+
+
+_OF_NUMBA = ("NUMBA_CACHE_DIR", "NUMBA_CACHE_LOCATOR_CLASSES", "NUMBA_CUDA_MEMORY_MANAGER", "NUMBA_CUDA_DRIVER")
+"""What numba would otherwise take from a file in the folder, and load compiled loops or modules from there."""
+
+
+def keep_folder_out() -> None:
+    """Load no module of the folder that the command is given in, which may be a stranger's; workers load none either.
+
+    ``python -m fedward`` puts it first on the path, and so does each process that a grid starts.
+    """
+    folder = os.getcwd() if os.path.isdir(os.curdir) else ""
+    home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    if sys.path[0] in ("", folder) and os.path.dirname(home) != folder and not sys.flags.safe_path:
+        del sys.path[0]
+    os.environ["PYTHONSAFEPATH"] = "1"
+    for name in _OF_NUMBA:
+        os.environ.setdefault(name, "")
 
 
 def leave_when_interrupted() -> None:

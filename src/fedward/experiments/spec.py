@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 from zlib import crc32
 
@@ -369,30 +367,3 @@ def make_spec(values: Mapping[str, Any]) -> RunSpec:
             text = _ONE_VALUE if listed else problem["msg"].removeprefix("Value error, ")
             lines.append(f"{where}: {text}, got {problem['input']!r}" if where else text)
         raise SpecError("\n".join(lines)) from None
-
-
-def load_spec(path: Path, **overrides: Any) -> RunSpec:
-    """A specification from a TOML file, some keys overridden.
-
-    Raises:
-        SpecError: no such file, not TOML, or as `make_spec`.
-    """
-    values = toml_table(path)
-    try:
-        return make_spec({**values, **overrides})
-    except SpecError as error:
-        raise SpecError(f"{path}: {error}") from None
-
-
-def toml_table(path: Path) -> dict[str, Any]:
-    """What a TOML file holds.
-
-    Raises:
-        SpecError: no such file, or not TOML.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SpecError(f"{path}: {error.strerror}; give the path of a TOML file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path}: not a TOML file: {error}") from None

@@ -1,7 +1,7 @@
 """Bounds of a number, written beside its type: ``size: Annotated[int, AtLeast(1)]``.
 
 Those that recur have a name: `Count`, `Natural`, `Share`, `Positive`, `NotNegative`, `Byzantine`, `Decay`. `Words`
-stands beside a choice of words in the same way.
+stands beside a choice of words in the same way, `NameOf` beside text that names something.
 """
 
 from __future__ import annotations
@@ -77,6 +77,13 @@ class Words:
     """Beside a choice of words: what to do instead, for the error on whatever is none of them."""
 
     hint: str
+
+
+@dataclass(frozen=True)
+class NameOf:
+    """Beside text that something is made of later: of what kind. So a wrong name is refused at once."""
+
+    kind: str
 
 
 def in_words(limits: Sequence[Limit]) -> str:

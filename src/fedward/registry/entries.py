@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from ..failures import missing_extra
 from .component import Component
+from .imports import ask
 from .naming import article, spoken, unknown
 from .parameters import Parameter, check_parameters, check_value, parameters_of
 from .traits import Traits
@@ -321,6 +322,7 @@ class ByName(Mapping[str, Any]):
 
 
 def _imported(path: str, kind: str | None) -> Entry:
+    ask(path)
     try:
         found = _attribute(path)
     except Exception as error:  # whatever is wrong with the module

@@ -19,7 +19,7 @@ from typing import Any
 from .component import Component
 from .entries import KINDS, Entry, catalogue, find, name_of, registered
 from .naming import article, nearest_first
-from .parameters import Parameter
+from .parameters import Parameter, parameters_of
 
 Spec = str | Mapping[str, Any]
 
@@ -59,7 +59,9 @@ def recipe(spec: Spec, kind: str, **known: Any) -> Recipe:
     found = _from_table(spec, kind, known) if isinstance(spec, Mapping) else _from_text(spec, kind, known)
     if found.entry.kind != kind:
         raise ValueError(_another(found.entry.name, found.entry.kind, kind))
-    found.entry.checked(found.arguments, _text)
+    for name, value in found.entry.checked(found.arguments, _text).items():
+        if isinstance(value, str) and (named := found.entry.parameters[name].names):
+            recipe(value, named, **known)
     return found
 
 
@@ -110,8 +112,8 @@ def describe(component: Component) -> str:
         return repr(component)
     shown = [
         f"{key}={_text(getattr(component, key))}"
-        for key, default in find(name).arguments.items()
-        if getattr(component, key) != default
+        for key, parameter in parameters_of(type(component)).items()
+        if getattr(component, key) != parameter.default
     ]
     return name + (":" + ",".join(shown) if shown else "")
 
