@@ -224,6 +224,7 @@ ELSEWHERE = {  # those of many calls or many parts, by the file below tests/atta
     "sybils": "test_schedule.py",
     "false-alarms": "test_schedule.py",
     "silent-alarms": "test_schedule.py",
+    "virtual": "test_virtual.py",
     "maximise": "test_adaptive.py",
     "tailored-min-max": "test_tailored.py",
     "tailored-min-sum": "test_tailored.py",

@@ -128,6 +128,7 @@ def test_captured_rounds_are_those_of_honest_training() -> None:
 def test_everything_is_played_that_works_on_rows() -> None:
     elsewhere = {"label-flip", "targeted-poisoning", "backdoor"}  # on data
     elsewhere |= {"false-alarms", "silent-alarms", "sybils", "schedule", "random-schedule"}  # by messages and rounds
+    elsewhere |= {"virtual"}  # sends nothing
     elsewhere |= {"random", "maximise", "deviation"}  # random is gaussian; the others are played as searches
     elsewhere |= {"tailored-min-max", "tailored-min-sum"}
     assert elsewhere & {family(text) for text in ADAPTIVE} == {"tailored-min-max", "tailored-min-sum"}

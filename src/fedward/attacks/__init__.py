@@ -7,7 +7,7 @@ from .directed import FangKrum, FangTrimmedMean
 from .forge import ALIE, IPM, ByzMean
 from .optimised import Deviation, MinMax, MinSum
 from .over_time import ROP, Mimic, PoisonedFL, Repeat
-from .schedule import FalseAlarms, Groups, RandomSchedule, Schedule, SilentAlarms, Sybils
+from .schedule import FalseAlarms, Groups, RandomSchedule, Schedule, SilentAlarms, Sybils, Virtual
 from .simple import Constant, FreeRider, Gaussian, NoAttack, Noise, NonFinite, Random, Scaling, SignFlip, Zero
 from .tailored import TailoredMinMax, TailoredMinSum
 
@@ -48,5 +48,6 @@ __all__ = [
     "TailoredMinSum",
     "TargetedPoisoning",
     "View",
+    "Virtual",
     "Zero",
 ]

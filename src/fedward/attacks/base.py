@@ -114,6 +114,14 @@ class Attack(Component):
             )
         return rows
 
+    def unsent(self, view: View) -> Updates | None:
+        """Rows that it looks at and does not send, for the record (`fedward.attacks.Virtual`); None of most."""
+        return None
+
+    def played(self, context: Context) -> Attack:
+        """The attack that is played in this round: another one where that is drawn or scheduled, else this one."""
+        return self
+
     def advance(self, view: View, forged: Tensor) -> State:
         """What to remember, after the rows (m, d) were sent."""
         return view.state
@@ -189,6 +197,13 @@ class Around(CompoundAttack):
 
     def forge(self, view: View) -> Updates:
         return self.inner.forged(view)
+
+    def unsent(self, view: View) -> Updates | None:
+        return self.inner.unsent(view)
+
+    def played(self, context: Context) -> Attack:
+        inner = self.inner.played(context)
+        return self if inner is self.inner else inner
 
     def advance(self, view: View, forged: Tensor) -> State:
         return self.inner.advance(view, forged)

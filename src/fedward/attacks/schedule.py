@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
+from functools import reduce
 from typing import Any, ClassVar
 
 import torch
@@ -38,6 +39,14 @@ class _Composite(CompoundAttack):
     def forge(self, view: View) -> Updates:
         _, attack, seen = self._seen(view)
         return attack.forged(seen)
+
+    def unsent(self, view: View) -> Updates | None:
+        _, attack, seen = self._seen(view)
+        return attack.unsent(seen)
+
+    def played(self, context: Context) -> Attack:
+        name, attack = self.part(context)
+        return attack.played(context.fold(name))
 
     def advance(self, view: View, forged: Tensor) -> State:
         name, attack, seen = self._seen(view)
@@ -185,6 +194,11 @@ class Groups(CompoundAttack):
             first = Joined(first, rows)
         return first
 
+    def unsent(self, view: View) -> Updates | None:
+        looked_at = [attack.unsent(part) for _, attack, part, _ in self._views(view)]
+        there = [rows for rows in looked_at if rows is not None]
+        return reduce(Joined, there) if there else None
+
     def advance(self, view: View, forged: Tensor) -> State:
         state = view.state
         for name, attack, part, members in self._views(view):
@@ -255,3 +269,45 @@ class SilentAlarms(_Alarms):
     """
 
     alarm = False
+
+
+@register("virtual", paper="Xu et al. 2022")
+@dataclass(frozen=True, kw_only=True)
+class Virtual(Around):
+    """Nobody attacks; what ``inner`` would have forged is looked at in the rounds that are tested, and not sent.
+
+    The records of these rounds have the signs of the "virtual" rows beside those of the honest ones (`Record.signs`).
+    Xu, Huang, Song & Lan, ICDCS 2022, figure 2.
+
+    Args:
+        inner: whose rows are looked at.
+
+    Raises:
+        ValueError: it remembers what it sent, and nothing is sent.
+    """
+
+    inner: Attack = field(default_factory=ALIE)
+    declared = replace(WHOLE, knows="own")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.inner.traits().history:
+            raise ValueError(f"{self.inner!r} remembers rows that it sent, and virtual rows are not sent: take another")
+
+    def forge(self, view: View) -> Updates:
+        return view.own
+
+    def unsent(self, view: View) -> Updates | None:
+        return self.inner.forged(view)
+
+    def poison(self, batch: Batch, context: Context) -> Batch:
+        return batch
+
+    def say(self, messages: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        return messages
+
+    def present(self, context: Context) -> bool:
+        return True
+
+    def aim(self, inputs: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor] | None:
+        return None

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from ..registry.parameters import check_parameters, check_value
-from ..stack import Buffers, Ids, Integers, Model, OnBad, Stack, Updates, as_updates
+from ..stack import Base, Buffers, Ids, Integers, Model, OnBad, Stack, Updates, as_updates
 from .context import Context, heard
 from .evaluator import Evaluator
 from .neutral import neutral
@@ -61,6 +61,7 @@ class Aggregator:
         messages: Mapping[Hashable, Any] | None = ...,
         *,
         like: Model | None = ...,
+        base: Base | None = ...,
         buffers: Buffers = ...,
         integers: Integers = ...,
         on_bad: OnBad = ...,
@@ -75,6 +76,7 @@ class Aggregator:
         messages: Mapping[Hashable, Any] | None = ...,
         *,
         like: Model | None = ...,
+        base: Base | None = ...,
         buffers: Buffers = ...,
         integers: Integers = ...,
         on_bad: OnBad = ...,
@@ -89,6 +91,7 @@ class Aggregator:
         messages: Mapping[Hashable, Any] | None = None,
         *,
         like: Model | None = None,
+        base: Base | None = None,
         buffers: Buffers = "auto",
         integers: Integers = "refuse",
         on_bad: OnBad = "raise",
@@ -105,6 +108,9 @@ class Aggregator:
             messages: what clients sent besides their rows, by id. The number of a pair goes there as num-examples.
             like: a state dict, a (d,) row or a list of layers, that fixes names, shapes and dtypes of the output; those
                 that more than half of the clients sent if not given.
+            base: the model that clients started from, if they sent weights and not what they changed: the rule sees
+                their differences from it, and the output is the base plus the aggregate of these; it fixes names,
+                shapes and dtypes as ``like`` does. Or "mean-of-clients" or "median-of-clients", for whoever has none.
             buffers: running statistics, which have no columns and do not vote: "auto" knows running_mean and
                 running_var; names, or a module, whose buffers are meant, come on top; None, all vote.
             integers: "refuse" integer tensors that are no counters, or take them for "counters".
@@ -117,7 +123,7 @@ class Aggregator:
             BoundError: too few (finite, well-formed) rows for the rule; nothing has changed, keep the previous model.
             ValueError, TypeError: not a stack of updates, or no evaluator for a rule that needs one.
         """
-        updates = as_updates(G, ids, like=like, buffers=buffers, integers=integers, on_bad=on_bad)
+        updates = as_updates(G, ids, like=like, base=base, buffers=buffers, integers=integers, on_bad=on_bad)
         with self._lock:
             context = Context(
                 self.round,

@@ -150,7 +150,7 @@ class Rule(Component, Generic[M]):
         """
         updates = as_updates(G)
         context = Context(messages=heard({} if messages is None else messages, updates), evaluator=evaluator)
-        output = apply(self, updates, {}, context).output
+        output = updates.placed(apply(self, updates, {}, context).output)
         return output.numpy() if isinstance(G, np.ndarray) else output
 
 

@@ -26,7 +26,8 @@ class Result(Generic[A]):
 
     Attributes:
         output: (d,), of the dtype and on the device that most clients' rows have, or in the dtype of ``like``.
-        weights: (n,) float64 with ``output == weights @ G``; None for coordinate-wise rules. Where a rule adds
+        weights: (n,) float64 with ``output == weights @ G``, or with a base ``base + weights @ (G - base)``; None for
+            coordinate-wise rules. Where a rule adds
             something of the server's own (`Traits.server_rows`: a previous aggregate, noise), that comes on top.
         accepted: (n,) bool, weight > 0; for coordinate-wise rules, rows that took part at all, and of those that weigh
             votes (FedSECA) the clients whose vote counted.
@@ -105,7 +106,7 @@ def judge(updates: Updates, outcome: Outcome) -> Result[Tensor]:
     reasons = tuple(_reason(updates, plan, i, *row) for i, row in enumerate(rows))
     overflown = [name for name, reason in zip(updates.ids, reasons, strict=True) if reason is Reason.OVERFLOW]
     result = Result(
-        output=outcome.output,
+        output=updates.placed(outcome.output),
         weights=weights,
         accepted=accepted,
         reasons=reasons,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import ceil, floor, nan
 from numbers import Integral
 from typing import Any
@@ -135,6 +136,14 @@ class Cohort:
         self.rounds_per_epoch = rounds_per_epoch(clients, self.shards)
         senders = data.n if late else self.active  # who is late answers beside those that are drawn anew
         self.inbox = Inbox(senders * max(clients.traits().by_class, 1), backend.initial())
+
+    @cached_property
+    def honest_mixes(self) -> Tensor:
+        """How many samples of each class each honest client trains on, in order: (honest clients, classes)."""
+        labels = self.data.dataset.train.labels
+        classes = self.data.dataset.classes
+        honest = [shard for client, shard in enumerate(self.data.shards) if client not in self.byzantine]
+        return torch.stack([torch.bincount(labels[shard], minlength=classes) for shard in honest])
 
     @property
     def fewest(self) -> int:

@@ -249,7 +249,7 @@ class Simulation:
             arrivals = phases.collect(drawn, now)
         with clock("attack"):
             context = phases.hear(arrivals, drawn)
-            attacked = phases.attacked(arrivals, context, now)
+            attacked = phases.attacked(arrivals, context, now, watch=evaluate)
             arrivals = self._arrived = attacked.arrivals
             updates = phases.stack(arrivals)
         with clock("aggregate"):
@@ -267,9 +267,14 @@ class Simulation:
         evaluated = None
         if evaluate:
             with clock("evaluate"):
-                evaluated = phases.evaluate(arrivals, updates, stepped)
+                evaluated = phases.evaluate(arrivals, updates, stepped, attacked.unsent)
         record = self._record(
-            round=now.round + 1, arrivals=arrivals, judged=judged, evaluated=evaluated, seconds=clock.seconds
+            round=now.round + 1,
+            arrivals=arrivals,
+            judged=judged,
+            evaluated=evaluated,
+            attack=phases.played(context),
+            seconds=clock.seconds,
         )
         return Progress(
             round=now.round + 1,
@@ -292,6 +297,7 @@ class Simulation:
         arrivals: Arrivals,
         judged: Step | Skipped,
         evaluated: Evaluated | None,
+        attack: str | None,
         seconds: Mapping[str, float],
     ) -> Record:
         """What is known about the round afterwards."""
@@ -303,6 +309,9 @@ class Simulation:
             accuracy=evaluated.tally.accuracy if evaluated else None,
             balanced_accuracy=evaluated.tally.balanced_accuracy if evaluated else None,
             f1=evaluated.tally.f1 if evaluated else None,
+            by_class=evaluated.tally.by_class if evaluated else (),
+            worst_client=evaluated.worst_client if evaluated else None,
+            calibration_error=evaluated.tally.calibration_error if evaluated else None,
             loss=evaluated.tally.loss if evaluated else None,
             train_loss=sum(losses) / max(len(losses), 1),
             byzantine_accepted=share([accepted[i] for i in arrivals.byzantine]),
@@ -310,6 +319,7 @@ class Simulation:
             accepted=by_client(self.data.n, arrivals.clients, accepted),
             reasons=reasons_of(arrivals.clients, result),
             signs=evaluated.signs if evaluated else None,
+            attack=attack,
             confidence=evaluated.confidence if evaluated else None,
             seconds=seconds,
             skipped=judged.why if isinstance(judged, Skipped) else None,

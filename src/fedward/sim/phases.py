@@ -18,6 +18,7 @@ from ..clients import Client
 from ..clients.tally import Tally
 from ..core import Context, Evaluator, Rule, Skipped, State, Step, decision, neutral, step_or_skip
 from ..data.dataset import Dataset, Split
+from ..registry.notation import describe
 from ..stack import Dense, Updates, materialise
 from .backends import Backend
 from .cohort import Arrivals, Cohort, Drawn
@@ -45,10 +46,15 @@ class Forged:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Attacked:
-    """What arrives when the attack has been, and what it remembers."""
+    """What arrives when the attack has been, what it remembers, and what it looked at without sending it.
+
+    Attributes:
+        unsent: entries of unsent rows by sign: positive, zero and negative; None where there are none.
+    """
 
     arrivals: Arrivals
     state: State
+    unsent: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -69,6 +75,7 @@ class Evaluated:
     tally: Tally
     signs: Mapping[str, Shares | None] | None
     confidence: float | None
+    worst_client: float | None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -151,9 +158,15 @@ class Phases:
     # --- forged ---------------------------------------------------------------------------------------------
 
     @neutral()
-    def attacked(self, arrivals: Arrivals, context: Context, now: Progress) -> Attacked:
-        """Have what byzantine clients send replaced by what they forge, class by class."""
+    def attacked(self, arrivals: Arrivals, context: Context, now: Progress, watch: bool = False) -> Attacked:
+        """Have what byzantine clients send replaced by what they forge, class by class.
+
+        Args:
+            arrivals, context, now: the round.
+            watch: whether to look at rows that the attack does not send, if there are any.
+        """
         state = now.attack_state
+        unsent = None
         each = list(arrivals.each)
         for group in arrivals.groups:
             honest = [i for i in arrivals.honest if arrivals.each[i].group == group]
@@ -170,6 +183,10 @@ class Phases:
                 previous=self._as_sent(now.velocity),
                 state=state,
             )
+            looked_at = self.attack.unsent(view) if watch else None
+            if looked_at is not None:
+                counts = looked_at.sign_counts().sum(0)
+                unsent = counts if unsent is None else unsent + counts
             sent = [arrival.buffers for arrival in arrivals.each]
             forged = self.forged(view, [sent[i] for i in honest], [sent[i] for i in byzantine], now.buffers)
             if self.forge != "statistics":
@@ -178,7 +195,7 @@ class Phases:
                 for place, row in zip(byzantine, forged.statistics, strict=True):
                     each[place] = replace(each[place], buffers=row)
             state = forged.state
-        return Attacked(arrivals=replace(arrivals, each=tuple(each)), state=state)
+        return Attacked(arrivals=replace(arrivals, each=tuple(each)), state=state, unsent=unsent)
 
     def forged(
         self,
@@ -252,13 +269,31 @@ class Phases:
 
     # --- evaluated ------------------------------------------------------------------------------------------
 
-    def evaluate(self, arrivals: Arrivals, updates: Dense | None, now: Stepped) -> Evaluated:
-        """The model on the test set, and what can be seen of the rows."""
+    def evaluate(
+        self, arrivals: Arrivals, updates: Dense | None, now: Stepped, unsent: Tensor | None = None
+    ) -> Evaluated:
+        """The model on the test set, and what can be seen of the rows; ``unsent`` is as in `Attacked`."""
+        tally = self.backend.evaluate(now.parameters, self.dataset.test, now.buffers)
+        signs = None if updates is None else _signs(updates, honest=arrivals.honest, byzantine=arrivals.byzantine)
+        if signs is not None and unsent is not None:
+            signs["virtual"] = _shares(unsent)
         return Evaluated(
-            tally=self.backend.evaluate(now.parameters, self.dataset.test, now.buffers),
-            signs=None if updates is None else _signs(updates, honest=arrivals.honest, byzantine=arrivals.byzantine),
+            tally=tally,
+            signs=signs,
             confidence=self._confidence(now),
+            worst_client=self._worst_client(tally),
         )
+
+    def played(self, context: Context) -> str | None:
+        """Which attack is played in this round, where it is another one from round to round."""
+        attack = self.attack.played(context.fold("attack"))
+        return None if attack is self.attack else describe(attack)
+
+    def _worst_client(self, tally: Tally) -> float | None:
+        """The lowest accuracy of an honest client, for the classes that it trains on."""
+        accuracies = tally.among(self.cohort.honest_mixes)
+        known = accuracies[~accuracies.isnan()]
+        return float(known.min()) if len(known) else None
 
     def _confidence(self, now: Stepped) -> float | None:
         """Of the attack's success, where it is after some samples."""
@@ -283,3 +318,9 @@ def _signs(updates: Dense, **groups: Sequence[int]) -> dict[str, Shares | None]:
         positive, zero, negative = (counts[list(places)].sum(0) / (len(places) * updates.d)).tolist()
         found[name] = (positive, zero, negative)
     return found
+
+
+def _shares(counts: Tensor) -> Shares:
+    """Of counts by sign, (3,)."""
+    positive, zero, negative = (counts / counts.sum()).tolist()
+    return positive, zero, negative

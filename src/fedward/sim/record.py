@@ -22,6 +22,8 @@ Shares = tuple[float, float, float]
 
 
 def _read_rate(value: Any) -> float | None:
+    if value is None:
+        return None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise FormError(f"must be a number, got {value!r}")
     if isnan(value):
@@ -66,14 +68,20 @@ class Record:
         round: rounds completed, 1 after the first.
         accuracy: on the test set, in the rounds that are evaluated.
         balanced_accuracy, f1: likewise; the means over classes of recall and of F1 (`fedward.clients.Tally`).
+        by_class: likewise, share of the test samples of each class that the model gets right; None of a class without.
+        worst_client: likewise, the lowest accuracy of an honest client: on the test set, weighted by how many samples
+            of each class the client trains on (clients that differ in more than their labels are not told apart).
+        calibration_error: likewise, expected calibration error in 15 bins (`fedward.clients.Tally`).
         loss: likewise.
         train_loss: mean over the honest clients' batches.
         byzantine_accepted: share of the byzantine clients that took part who were accepted; None if none took part.
         honest_accepted: the same of the honest ones.
         accepted: per client; None for those that did not take part. In files one character each: 1, 0 or -.
         reasons: by client, why those that took part were not accepted: a `Reason`, or what a federation said.
-        signs: shares of positive, zero and negative entries of "honest" and "byzantine" rows, in evaluated rounds.
+        signs: shares of positive, zero and negative entries of "honest" and "byzantine" rows, in evaluated rounds; and
+            of "virtual" rows, which an attack looks at and does not send (`fedward.attacks.Virtual`).
         seconds: wall time by phase.
+        attack: which attack was played, where that differs from round to round (`fedward.attacks.RandomSchedule`).
         confidence: of the model in the labels that a targeted attack wants, where there is one: the mean probability
             over the samples that the attack is after, in evaluated rounds.
         skipped: why the model was left as it was, if it was.
@@ -85,6 +93,9 @@ class Record:
     accuracy: Rate = None
     balanced_accuracy: Rate = None
     f1: Rate = None
+    by_class: tuple[Rate, ...] = ()
+    worst_client: Rate = None
+    calibration_error: Rate = None
     loss: float | None = None
     train_loss: float | None = None
     byzantine_accepted: Rate = None
@@ -93,6 +104,7 @@ class Record:
     reasons: Mapping[int, Annotated[str, _REASON]] = field(default_factory=dict)
     signs: Mapping[str, Shares | None] | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
+    attack: str | None = None
     confidence: Rate = None
     skipped: str | None = None
     note: str | None = None
@@ -103,6 +115,11 @@ class Record:
         for values in self.scores.values():
             if len(values) != clients:
                 raise ValueError(f"scores must have a number or null for each of {clients} clients, got {values!r}")
+
+    @property
+    def worst_class(self) -> float | None:
+        """Accuracy of the class that the model is worst at; None where it was not tested."""
+        return min((share for share in self.by_class if share is not None), default=None)
 
     @property
     def marks(self) -> str:

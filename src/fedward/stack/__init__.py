@@ -1,5 +1,6 @@
 """The lazy stack of client updates: the only code that touches data."""
 
+from .based import CENTRES, Deltas
 from .blocks import Block
 from .buffers import lower_median, mean_of_running, median_of_running
 from .carried import carried
@@ -7,7 +8,7 @@ from .copies import materialise, row_copies, rows_of
 from .election import ElectedMean, Floors
 from .files import Files
 from .geometry import SAME_ROW, cosines, cosines_to, evened, power_above, squared_distances
-from .intake import Model, OnBad, Stack, as_updates
+from .intake import Base, Model, OnBad, Stack, as_updates
 from .layered import LayerMixed, layer_bounds, layer_features
 from .layout import Buffers, Integers, Layout
 from .loops import loops_from, made_of
@@ -21,9 +22,12 @@ from .updates import Kernel, Updates, View
 from .views import Extended, Gathered, Joined, Offset, Rooted
 
 __all__ = [
+    "CENTRES",
     "SAME_ROW",
+    "Base",
     "Block",
     "Buffers",
+    "Deltas",
     "Dense",
     "Dots",
     "ElectedMean",

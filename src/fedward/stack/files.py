@@ -6,11 +6,13 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
+from typing import cast
 
 from torch import Tensor
 
 from .entries import UnfitError
-from .intake import Expected, Model, OnBad, agree_on_layout
+from .based import CENTRES
+from .intake import Base, Expected, Model, OnBad, agree_on_layout
 from .layout import Buffers, Integers
 from .reference import STATE_DICT, Ids, Sent, client_names, read_entries
 from .sources import Layers
@@ -26,6 +28,8 @@ class Files(Layers):
     Args:
         paths: one file a client; or files by the client's id.
         ids: names of the clients; the names of the files without what follows the last dot if not given.
+        base: the model that clients started from, a file or a state dict, if files hold weights: rows are their
+            differences from it. Or a centre of the clients' rows, see `as_updates`.
         like, buffers, integers, on_bad: as `as_updates` has them. A file that is absent or damaged counts as something
             that cannot be used, too.
         block: columns at a time; as many as suit the cache if None.
@@ -41,6 +45,7 @@ class Files(Layers):
         *,
         ids: Ids = None,
         like: Model | None = None,
+        base: Base | str | PathLike[str] | None = None,
         buffers: Buffers = "auto",
         integers: Integers = "refuse",
         on_bad: OnBad = "raise",
@@ -57,9 +62,33 @@ class Files(Layers):
         if ids is None:
             ids = [Path(path).stem for path in files]
         names = client_names(ids, len(files))
-        expected = Expected(like, buffers, integers)
+        if isinstance(base, str | PathLike) and base not in CENTRES:
+            base = _base_in(fspath(base))
+        expected = Expected(like, buffers, integers, base=cast(Base | None, base))
         agreed, layout = agree_on_layout([_read(path, expected) for path in files], names, expected, on_bad)
         super().__init__(agreed, layout=layout, block=block)
+        self._origin = expected.origin(Layers(agreed, layout=layout, block=block))
+        if self._origin is not None:
+            self.dtype = self._origin.difference_dtype
+
+    def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
+        block = super().read(start, stop, rows)
+        return block if self._origin is None else self._origin.left_out(block, start)
+
+    def placed(self, output: Tensor) -> Tensor:
+        return output if self._origin is None else self._origin.added(output)
+
+
+def _base_in(path: str) -> dict[str, Tensor]:
+    """The tensors of a base that is a file.
+
+    Raises:
+        FileNotFoundError, ValueError: it cannot be read.
+    """
+    try:
+        return _mapped(path)
+    except UnfitError as error:
+        raise error.error(f"the base: {error.text}") from None
 
 
 def _read(path: str, expected: Expected) -> Sent:

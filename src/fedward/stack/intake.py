@@ -11,15 +11,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .based import CENTRES, Centre, Deltas, Origin, origin_of
 from .entries import UnfitError, as_tensor, widest
 from .layout import Buffers, Integers, Layout
 from .reference import LAYERS, ROW, STATE_DICT, WHOLE, Agreed, Ids, Sent, agree, client_names, read_entries
-from .sources import Dense, Layers
+from .sources import Dense, Layers, RowSource
 from .updates import Updates, View
 from .views import Rooted
 
 Model = Tensor | np.ndarray | Mapping[str, Any] | Sequence[Tensor] | Sequence[np.ndarray]
 """What clients should send, by an example: a state dict, a (d,) row or a list of layers."""
+Base = Model | Centre
+"""What clients' weights are taken as differences from: the model they started from, or a centre of their own."""
 Stack = Tensor | np.ndarray | Iterable[Any] | Mapping[Any, Any] | Updates
 """What counts as a stack of updates, see `as_updates`."""
 OnBad = Literal["raise", "drop"]
@@ -35,6 +38,7 @@ def as_updates(
     ids: Ids = None,
     *,
     like: Model | None = None,
+    base: Base | None = None,
     buffers: Buffers = "auto",
     integers: Integers = "refuse",
     on_bad: OnBad = "raise",
@@ -54,6 +58,9 @@ def as_updates(
         ids: names of the clients, distinct; 0 to n - 1, or the keys of a mapping, if not given.
         like: a state dict, a (d,) row or a list of layers: what clients should send. A state dict gives names to rows
             and to lists of layers too.
+        base: the model that clients started from, if they sent weights: rows are their differences from it, and it
+            fixes names, shapes and types as ``like`` does; or a centre of the clients' finite rows, "mean-of-clients"
+            or "median-of-clients".
         buffers, integers: which tensors of state dicts have no columns, see `Layout.of`.
         on_bad: "raise" where a client sent something else; or "drop" it, see `Agreed.malformed`.
 
@@ -64,10 +71,19 @@ def as_updates(
     if isinstance(G, Updates):
         if ids is not None:
             raise ValueError("ids belong to the stack: give them to Dense(...) or Layers(...), not to the call")
-        if like is not None or buffers != "auto" or integers != "refuse":
-            raise ValueError("like, buffers and integers belong to the stack: give them to Files(...), not to the call")
+        if like is not None or base is not None or buffers != "auto" or integers != "refuse":
+            raise ValueError(
+                "like, base, buffers and integers belong to the stack: give them to Files(...), not to the call"
+            )
         return Rooted(G) if isinstance(G, View) else G
-    expected = Expected(like, buffers, integers)
+    expected = Expected(like, buffers, integers, base=base)
+    stack = _source(G, ids, expected, on_bad)
+    origin = expected.origin(stack)
+    return stack if origin is None else Deltas(stack, origin)
+
+
+def _source(G: Stack, ids: Ids, expected: Expected, on_bad: OnBad) -> RowSource:
+    """Rows as they were sent."""
     if isinstance(G, np.ndarray) or (isinstance(G, Tensor) and not G.is_nested):
         return _whole(G, ids, expected)
     names, clients = _clients(G, ids)
@@ -84,11 +100,21 @@ class Expected:
     """What the caller says that clients should send.
 
     Raises:
-        TypeError, ValueError: ``like`` is no example of an update.
+        TypeError, ValueError: ``like`` or ``base`` is no example of an update, or both are given.
     """
 
-    def __init__(self, like: Model | None, buffers: Buffers, integers: Integers) -> None:
+    def __init__(self, like: Model | None, buffers: Buffers, integers: Integers, *, base: Base | None = None) -> None:
         self.buffers, self.integers = buffers, integers
+        self.base: Centre | None = None
+        self.is_base = base is not None and not isinstance(base, str)
+        if isinstance(base, str):
+            if base not in CENTRES:
+                raise ValueError(f"base is a model, {' or '.join(map(repr, CENTRES))}, got {base!r}")
+            self.base = base
+        elif base is not None:
+            if like is not None:
+                raise ValueError("base says what clients send, as like does: give one of them")
+            like = base
         self.kept: dict[Any, Any] = {}
         self.sent: Sent | None = None
         if like is None:
@@ -97,12 +123,18 @@ class Expected:
             self.kept = {key: v for key, v in like.items() if not isinstance(v, Tensor | np.ndarray | np.generic)}
         self.sent = _read(like, self)
         if self.sent.fault:
-            raise self.sent.fault.error(f"like is an example of what clients send: {self.sent.fault.text}")
+            what = "base" if self.is_base else "like"
+            raise self.sent.fault.error(f"{what} is an example of what clients send: {self.sent.fault.text}")
 
     @property
     def named(self) -> Mapping[Any, Tensor]:
         """Tensors by name, where ``like`` has names."""
         return self.sent.tensors if self.sent and self.sent.form == STATE_DICT else {}
+
+    def origin(self, stack: RowSource) -> Origin | None:
+        """What rows are seen from, if there is a base."""
+        base = self.sent if self.is_base else self.base
+        return None if base is None else origin_of(stack, base)
 
     def layout(self, model: Mapping[Any, Tensor]) -> Layout:
         """Where the tensors of a model lie.
@@ -141,7 +173,7 @@ def agree_on_layout(
     return replace(agreed, examples=examples, kept=expected.kept), layout
 
 
-def _whole(G: Tensor | np.ndarray, ids: Ids, expected: Expected) -> Updates:
+def _whole(G: Tensor | np.ndarray, ids: Ids, expected: Expected) -> RowSource:
     """An (n, d) tensor or array, whose rows are known to agree."""
     try:
         rows = as_tensor(G)

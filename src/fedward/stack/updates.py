@@ -1,7 +1,6 @@
 """`Updates`: a stack of n client rows by d columns that is never assumed to be in memory, and its row algebra.
 
-The views that row operations return (`Mixed`, `Scaled`, `Taken`, `Anchored`) read columns only when they must. Other
-views are in `views`.
+The views that row operations return read columns only when they must. Others are in `views`.
 """
 
 from __future__ import annotations
@@ -206,6 +205,10 @@ class Updates(ABC):
             out[block.start : block.stop] = values
         return out
 
+    def placed(self, output: Tensor) -> Tensor:
+        """An aggregate as a client would send it: where rows are differences from a base, the base plus that."""
+        return output
+
     # --- back to the clients, and to the stacks beneath -----------------------------------------------------
 
     def to_clients(self, weights: Tensor) -> Tensor:
@@ -225,10 +228,8 @@ class Updates(ABC):
         Raises:
             TypeError: this kind of stack does not say so.
         """
-        raise TypeError(
-            f"{type(self).__name__} does not say which rows of which stacks it is made of: give it a method "
-            "parts(full), which returns self.own_parts() if all its rows are its own"
-        )
+        kind = type(self).__name__
+        raise TypeError(f"{kind} has no parts(full); it returns self.own_parts() where all its rows are its own")
 
     def own_parts(self) -> Parts:
         """`parts` of a stack whose rows are all its own."""
@@ -256,15 +257,16 @@ class View(Updates):
     def columns_read(self) -> float:
         return self.base.columns_read
 
+    def placed(self, output: Tensor) -> Tensor:
+        return self.base.placed(output)
+
 
 class Mixed(View):
     """M @ G. Gram(M G) = M Gram(G) M^T, and weights w of its rows are weights M^T w of the rows of G."""
 
     def __init__(self, base: Updates, M: Tensor) -> None:
         if M.ndim != 2 or M.shape[1] != base.n or len(M) == 0:
-            raise ValueError(
-                f"a mixing matrix for {base.n} rows must be (m, {base.n}) with m >= 1, got {tuple(M.shape)}"
-            )
+            raise ValueError(f"mixing {base.n} rows takes a matrix (m, {base.n}) with m >= 1, got {tuple(M.shape)}")
         super().__init__(base, len(M))
         self.M = M.detach().double().cpu()
 
