@@ -60,6 +60,16 @@ def sentence(error: BaseException) -> str:
     return what + place
 
 
+def tamed(text: object, most: int = 200) -> str:
+    """What a stranger wrote, such as a name in a file of theirs, as a message may repeat it.
+
+    It is cut, and of characters that a terminal obeys or cannot show only the code is left.
+    """
+    whole = str(text)
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in whole[:most])
+    return shown if len(whole) <= most else f"{shown}... ({len(whole):,} characters)"
+
+
 def missing_extra(error: ModuleNotFoundError) -> str:
     """How to install what the command needs, if that is what is missing; else nothing."""
     name = (error.name or "").partition(".")[0]

@@ -265,10 +265,10 @@ def test_another_data_set_is_not_taken_for_this_one(
 def test_unreadable_file_is_a_data_error(tmp_path: Path, source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = fill(tmp_path / "d", contents())
 
-    def refuse(path: Path) -> bytes:
+    def refuse(path: Path, most: int) -> bytes:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr("fedward.data.content.read_bounded", refuse)
     with pytest.raises(DataError, match=r"Permission denied: .*Run `apt-get install tiny`"):
         load_source(source, folder)
 
@@ -335,7 +335,6 @@ def test_endless_download_is_cut_off(
     """Neither what comes nor what it unpacks to may fill the disk or the memory."""
     source, folder = served
     source = dataclasses.replace(source, largest=2_000)
-    monkeypatch.setattr("fedward.data.sources.CHUNK", 500)
     monkeypatch.setattr("fedward.data.content.CHUNK", 500)
     endless = bytes(100_000)
     (folder / f"{TRAIN_IMAGES}.gz").write_bytes(gzip.compress(endless) if zipped else endless)

@@ -18,6 +18,7 @@ LONGEST = 400
 
 LAYERS = (
     "failures",
+    "disk",
     "stack",
     "registry",
     "core",
@@ -31,6 +32,7 @@ LAYERS = (
     "flower",
     "experiments",
     "sweeps",
+    "published",
     "redteam",
     "report",
     "testing",
@@ -45,9 +47,9 @@ SHOWN_TO = ("cli",)
 """What may use the face of the whole package."""
 
 APART = {
-    "data": {"registry", "failures"},
-    "models": {"registry", "failures"},
-    "training": {"registry", "failures"},
+    "data": {"registry", "failures", "disk"},
+    "models": {"registry", "failures", "disk"},
+    "training": {"registry", "failures", "disk"},
 }
 """Packages that use less than what lies below them."""
 
@@ -60,6 +62,8 @@ SAME_NAME: Mapping[str, str] = {
         "a command of the command line, and what it does",
     ),
     "View": "what an attack sees, and a stack that is seen through another: both are public names",
+    "names": "what there is, of published tables and of data sets",
+    "read": "reading, of a published table and of a file's content",
 }
 """Public names of functions and classes that several packages have, each with its reason."""
 

@@ -93,7 +93,8 @@ def test_the_gradients_are_autograd_s(name: str) -> None:
     batches = [batch(kind, 4, seed) for seed in range(3)]
     out = torch.full((3, len(local.initial)), torch.nan)
     local.train()
-    losses = GroupedGradients(local)(batches, list(out))
+    together = [torch.cat(parts) for parts in zip(*batches, strict=True)]
+    losses = GroupedGradients(local)(*together, list(out))
     for row, loss, (inputs, labels) in zip(out, losses, batches, strict=True):
         expected, its_loss = local.gradient(inputs, labels)
         torch.testing.assert_close(row, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))

@@ -117,3 +117,20 @@ def test_the_attack_that_was_drawn_is_on_record() -> None:
     for record in records:
         turned = record.signs is not None and record.attack != "no-attack"
         assert not turned or record.signs["byzantine"] != record.signs["honest"]
+
+
+def test_memory_is_what_lies_there_after_the_round() -> None:
+    server = fw.ServerSGD(lr=0.1, momentum=0.9)
+    run = simulation(rule=rules.SignGuardSim(warmup=1), attack=attacks.Mimic(warmup=1), server=server)
+    first, second = run.run(2, evaluate_every=2)
+    assert first.memory == {}
+    d = 6 * 4 + 4
+    now = run.progress
+    assert second.memory == {
+        "rows": 6 * d * 4,
+        "server": 2 * d * 4,
+        "rule": sum(value.numel() * value.element_size() for value in now.rule_state.values()),
+        "attacker": sum(value.numel() * value.element_size() for value in now.attack_state.values()),
+        "clients": 0,
+    }
+    assert min(second.memory["rule"], second.memory["attacker"]) >= d * 4

@@ -34,6 +34,7 @@ RECORDS = st.builds(
     reasons=st.dictionaries(st.integers(0, N - 1), st.sampled_from(Reason) | st.just("malformed reply")),
     signs=st.none() | st.dictionaries(st.sampled_from(["honest", "byzantine", "virtual"]), st.none() | shares),
     seconds=st.dictionaries(st.text(), st.floats(0, 1e6)),
+    memory=st.dictionaries(st.text(), st.integers(0)),
     confidence=rates,
     skipped=words,
     note=words,

@@ -29,6 +29,7 @@ from fedward.clients import (
     WorkerMomentum,
     carry_out,
 )
+from fedward.clients.base import Prepare
 from fedward.sim import Dataset, FedAdagrad, FedAdam, FedAvgM, FederatedData, FedYogi, Server, Split
 from fedward.sim.backends import Loop
 from fedward.sim.parallel import Parallel
@@ -357,7 +358,7 @@ def test_what_one_round_augments_stays_as_it_is_for_others() -> None:
     plain = {
         c: part.take()[0].clone() for c, part in Shard(shard.inputs, shard.labels, shard.places).by_class().items()
     }
-    black = shard.prepared(lambda inputs, places: inputs * 0)
+    black = shard.prepared(Prepare(draw=lambda places: places[:, None], apply=lambda inputs, drawn: inputs * 0))
     assert all(not part.take()[0].any() for part in black.by_class().values())
     assert all(torch.equal(part.take()[0], plain[c]) for c, part in shard.by_class().items())
 

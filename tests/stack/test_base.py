@@ -45,7 +45,7 @@ def rows() -> np.ndarray:
     return np.stack(
         [
             np.concatenate(
-                [(client(k)[name].double() - start[name].double()).numpy().ravel() for name in "w b half".split()]
+                [(client(k)[name].double() - start[name].double()).numpy().ravel() for name in ["w", "b", "half"]]
             )
             for k in range(N)
         ]
@@ -73,7 +73,7 @@ def by_name(stack: fw.Updates, row: Tensor) -> Tensor:
     """A row with its layers in the order of `rows`: files are sorted by name."""
     assert stack.layout is not None
     parts = dict(stack.layout.slices())
-    return torch.cat([row[parts[name]] for name in "w b half".split()])
+    return torch.cat([row[parts[name]] for name in ["w", "b", "half"]])
 
 
 def test_rows_are_the_differences(folder: Path) -> None:

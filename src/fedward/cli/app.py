@@ -77,6 +77,7 @@ class Listing(StrEnum):
     MODELS = "models"
     SERVERS = "servers"
     SCHEDULES = "schedules"
+    PUBLISHED = "published"
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs on standard output.")]

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 import typer
 
-from .. import catalogue
+from .. import catalogue, published
 from ..core import reads
 from ..data.named import KNOWN
 from ..experiments.load import load_spec
@@ -147,6 +147,9 @@ def report(runs: list[Path], out: Path, title: str) -> None:
 
 def list_(what: str, as_json: bool) -> None:
     """List one kind of what there is."""
+    if what == "published":
+        _list_published(as_json)
+        return
     entries = catalogue(KINDS[what])
     if what == "data":
         rows = [{"name": e.name, "source": _place(e)} for e in entries]
@@ -163,6 +166,20 @@ def list_(what: str, as_json: bool) -> None:
     for row in rows:
         name, fact = row.values()
         display.say(f"{name}: {fact}")
+
+
+def _list_published(as_json: bool) -> None:
+    """List published tables and figures: what ``fedward sweep`` takes, and how many of its numbers are known."""
+    rows = []
+    for name in published.names():
+        known = published.look_up(name)
+        cells = len(published.read(name).cells)
+        rows.append({"name": name, "title": known.title, "cells": cells, "numbers": len(known.numbers)})
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        display.say(f"{row['name']}: {row['title']} ({row['cells']} cells, {row['numbers']} published numbers)")
 
 
 def _place(entry: Entry) -> str:

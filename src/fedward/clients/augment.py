@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ..registry.bounds import Natural
 from ..registry.entries import register
-from ..training.augment import crop_and_flip
-from .base import Answer, Client, Samples, Shard, Task, WithInner
+from ..training.augment import draw_moves, moved
+from .base import Answer, Client, Prepare, Samples, Shard, Task, WithInner
 from .local import Gradient
 from .model import LocalModel
 
@@ -63,9 +63,12 @@ class Augment(WithInner):
     def _within(self, task: Task) -> Task:
         seed = task.context.draw_seed(f"images of client {task.client}")
 
-        def prepare(images: Tensor, places: Tensor) -> Tensor:
+        def draw(places: Tensor) -> Tensor:
             # Not one stream after another: who is asked for which batch first must not matter.
             which = zlib.crc32(places.cpu().numpy().tobytes())
-            return crop_and_flip(images, torch.Generator().manual_seed(seed ^ which), self.crop, self.flip)
+            return draw_moves(len(places), torch.Generator().manual_seed(seed ^ which), self.crop, self.flip)
 
-        return replace(task, shard=task.shard.prepared(prepare))
+        return replace(task, shard=task.shard.prepared(Prepare(draw=draw, apply=self._moved)))
+
+    def _moved(self, images: Tensor, moves: Tensor) -> Tensor:
+        return moved(images, moves, self.crop)

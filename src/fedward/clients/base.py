@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Any, ClassVar
 
 import torch
@@ -19,8 +20,22 @@ from ..registry.component import Component
 from .model import Inputs, LocalModel
 
 Poison = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-Prepare = Callable[[Tensor, Tensor], Tensor]
-"""What inputs become before they are trained on, from them and from which samples they are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepare:
+    """What inputs become before they are trained on.
+
+    What is random is drawn batch by batch; what is done by it is done for the batches of many clients at once, as long
+    as it is the same function.
+
+    Attributes:
+        draw: numbers for each sample of a batch, from which samples they are: (B, k) on the CPU.
+        apply: what inputs become by their numbers, sample by sample.
+    """
+
+    draw: Callable[[Tensor], Tensor]
+    apply: Callable[[Tensor, Tensor], Tensor]
 
 
 class Shard:
@@ -89,19 +104,54 @@ class Shard:
 
     def take(self, numbers: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """A batch to train on: inputs and labels of the samples with these numbers, of all if None."""
-        chosen = self.places if numbers is None else self.places[numbers]
-        inputs = self.inputs[chosen.to(self.inputs.device)]
-        labels = self.labels[chosen.to(self.labels.device)]
-        if self.device is not None:
-            inputs = inputs.to(self.device)
-            labels = labels.to(self.device)
-        if self.prepare is not None:
-            inputs = self.prepare(inputs, chosen)
-        return (inputs, labels) if self.poison is None else self.poison(inputs, labels)
+        return take_together([(self, torch.arange(len(self)) if numbers is None else numbers)])
 
 
 Samples = tuple[Shard, Tensor]
 """Samples of a shard, by their numbers there."""
+
+
+def take_together(batches: Sequence[Samples]) -> tuple[Tensor, Tensor]:
+    """Batches to train on, one after the other: those of `Shard.take`, to the last bit.
+
+    Clients whose samples lie in the same place have them read at once, and prepared at once if it is done alike.
+    """
+    parts = [_taken(list(run)) for _, run in groupby(batches, key=_where_and_how)]
+    if len(parts) == 1:
+        return parts[0]
+    inputs, labels = zip(*parts, strict=True)
+    return torch.cat(inputs), torch.cat(labels)
+
+
+def _where_and_how(samples: Samples) -> tuple[object, ...]:
+    """Where a batch is read from, and what is done to it by what is drawn: equal if both can be done at once."""
+    shard, _ = samples
+    return id(shard.inputs), id(shard.labels), shard.device, shard.prepare and shard.prepare.apply
+
+
+def _taken(batches: Sequence[Samples]) -> tuple[Tensor, Tensor]:
+    """Batches of which `_where_and_how` says the same."""
+    first, _ = batches[0]
+    shards = [shard for shard, _ in batches]
+    chosen = [shard.places[numbers] for shard, numbers in batches]
+    places = torch.cat(chosen)
+    inputs = first.inputs[places.to(first.inputs.device)]
+    labels = first.labels[places.to(first.labels.device)]
+    if first.device is not None:
+        inputs = inputs.to(first.device)
+        labels = labels.to(first.device)
+    if first.prepare is not None:
+        prepares = [shard.prepare for shard in shards if shard.prepare is not None]
+        drawn = [prepare.draw(its) for prepare, its in zip(prepares, chosen, strict=True)]
+        inputs = first.prepare.apply(inputs, torch.cat(drawn))
+    if all(shard.poison is None for shard in shards):
+        return inputs, labels
+    sizes = [len(its) for its in chosen]
+    clean = zip(torch.split(inputs, sizes), torch.split(labels, sizes), strict=True)
+    given = [shard.poison(*batch) if shard.poison else batch for shard, batch in zip(shards, clean, strict=True)]
+    if len(given) == 1:
+        return given[0]
+    return torch.cat([its for its, _ in given]), torch.cat([its for _, its in given])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

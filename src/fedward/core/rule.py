@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, overload
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ..failures import ContractError, MendableError
 from ..registry.component import Component
 from ..registry.traits import Traits
-from ..stack import SqNorms, Stack, Statistic, Updates, as_updates
+from ..stack import RowsLostError, SqNorms, Stack, Statistic, Updates, as_updates
 from .context import Context, Messages, heard
 from .evaluator import Evaluator, Once
 from .linking import linked
@@ -181,8 +182,20 @@ def apply(rule: Rule, updates: Updates, state: State, context: Context) -> Outco
         )
     if context.evaluator is not None:
         context = replace(context, evaluator=Once(context.evaluator))
+    lost = torch.zeros(updates.n, dtype=torch.bool)
+    while True:  # until no file has changed while its rows were read; each time there are fewer rows
+        try:
+            outcome = _applied(rule, updates, state, context, lost)
+            updates.check_unwritten()
+            return outcome
+        except RowsLostError as error:
+            lost |= error.among(updates)
+
+
+def _applied(rule: Rule, updates: Updates, state: State, context: Context, lost: Tensor) -> Outcome:
+    """`apply` without those rows that are lost."""
     sq_norms, *_ = updates.compute(SqNorms(), *rule.statistics(state, context))
-    finite = sq_norms.isfinite()
+    finite = sq_norms.isfinite() & ~lost
     if not bool(finite.all()):
         _check_finite(rule, finite)
         updates = updates.take(finite.nonzero().flatten())

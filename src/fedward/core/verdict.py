@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..stack import Layout, Updates, lower_median, mean_of_running
+from ..stack import Layout, Updates, lost_clients, lower_median, mean_of_running
 from ..stack.reference import ROW, Agreed
 from .plan import Plan, Reason
 from .rule import Outcome
@@ -116,13 +116,15 @@ def judge(updates: Updates, outcome: Outcome) -> Result[Tensor]:
         # Where nobody was accepted, a model needs its counters and running statistics all the same.
         aside=_aside(updates, accepted if bool(accepted.any()) else outcome.finite),
         note=plan.note,
-        details=dict.fromkeys(overflown, _TOO_LARGE),
+        details={**dict.fromkeys(overflown, _TOO_LARGE), **lost_clients(updates)},
     )
     return _with_malformed(result, updates.agreed) if updates.agreed and updates.agreed.malformed else result
 
 
 def _reason(updates: Updates, plan: Plan, i: int, finite: bool, accepted: bool, row: int) -> Reason:
     """Why client i was accepted or not; ``row`` is the one that the plan judges it by, -1 where there is none."""
+    if updates.ids[i] in lost_clients(updates):
+        return Reason.MALFORMED
     if not finite:
         return Reason.OVERFLOW if updates.sent_finite(i) else Reason.NONFINITE
     if accepted:

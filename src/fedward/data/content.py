@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Protocol, TypeAlias
 
+from ..disk import read_bounded
+
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
@@ -73,7 +75,11 @@ def digest(content: bytes | bytearray, like: str = "") -> str:
 
 def read(file: Readable, limit: int = LARGEST) -> tuple[bytearray, str]:
     """The content, decompressed as far as possible, and what stopped that, if anything."""
-    raw = file.read_bytes()
+    return unzipped(read_bounded(file, limit) if isinstance(file, Path) else file.read_bytes(), limit)
+
+
+def unzipped(raw: bytes, limit: int = LARGEST) -> tuple[bytearray, str]:
+    """As `read`, of what a file holds."""
     # By the first bytes, not by the name: some browsers unpack a file and leave the name.
     if not raw.startswith(b"\x1f\x8b"):
         return bytearray(raw), ""

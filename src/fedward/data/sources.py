@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from ..disk import write_whole
 from ..failures import MendableError
-from .content import CHUNK, Files, FormatError, digest, members, read
+from .content import Files, FormatError, digest, members, read, unzipped
 from .idx import FILES, read_four
 from .stored import Stored
 from .tables import READERS, split_files
@@ -366,22 +366,17 @@ def _download(source: Source) -> None:
 
 def _fetch(source: Source, address: str, target: Path, expected: str, as_it_is: bool) -> None:
     """One file, if its content has the checksum: as it is, or decompressed."""
-    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
-    file = Path(temporary)
     try:
-        with os.fdopen(handle, "wb") as out, urllib.request.urlopen(address, timeout=TIMEOUT) as answer:
-            while out.tell() <= source.largest and (chunk := answer.read(CHUNK)):
-                out.write(chunk)
-        content, trouble = (bytearray(file.read_bytes()), "") if as_it_is else read(file, source.largest)
-        if trouble or digest(content, expected) != expected:
-            kind = "MD5" if len(expected) == 32 else "SHA-256"
-            raise source.error(
-                f"{address}: the download is not the published file, or damaged: {file.stat().st_size:,} "
-                f"bytes, {len(content):,} decompressed{trouble}, {kind} {digest(content, expected)}, expected "
-                f"{expected}. Nothing of it was kept; try again"
-            )
-        os.replace(file, target)
+        with urllib.request.urlopen(address, timeout=TIMEOUT) as answer:
+            sent = answer.read(source.largest + 1)
     except (OSError, HTTPException) as error:
         raise OSError(f"{address}: {error}") from error
-    finally:
-        file.unlink(missing_ok=True)
+    content, trouble = (bytearray(sent), "") if as_it_is else unzipped(sent, source.largest)
+    if trouble or digest(content, expected) != expected:
+        kind = "MD5" if len(expected) == 32 else "SHA-256"
+        raise source.error(
+            f"{address}: the download is not the published file, or damaged: {len(sent):,} "
+            f"bytes, {len(content):,} decompressed{trouble}, {kind} {digest(content, expected)}, expected "
+            f"{expected}. Nothing of it was kept; try again"
+        )
+    write_whole(target, sent)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from ..disk import read_bounded, replacing
 from ..registry.bounds import Count
 from ..registry.entries import register
 from .content import Files, FormatError, Readable
@@ -176,7 +176,7 @@ def _key(files: Files, source: Source, words: int, length: int) -> str:
 def _of_cache(file: Path, source: Source) -> Dataset | None:
     """What was kept; None if that is nothing, or damaged."""
     try:
-        with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as kept:
+        with np.load(io.BytesIO(read_bounded(file)), allow_pickle=False) as kept:
             train, train_labels, test, test_labels = (torch.from_numpy(kept[part].astype(np.int64)) for part in _PARTS)
             vocabulary = int(kept["vocabulary"])
     except Exception:  # whatever is wrong with it: it is made anew
@@ -194,14 +194,7 @@ def _keep(file: Path, dataset: Dataset) -> None:
     """Keep the tokens, whole or not at all; where that cannot be, they are made anew the next time."""
     tensors = (dataset.train.inputs[:], dataset.train.labels, dataset.test.inputs[:], dataset.test.labels)
     arrays = {part: tensor.numpy().astype(np.int32) for part, tensor in zip(_PARTS, tensors, strict=True)}
-    try:
+    with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{file.stem}-", dir=file.parent)
-    except OSError:
-        return
-    try:
-        with os.fdopen(handle, "wb") as out:
+        with replacing(file) as out:
             np.savez(out, allow_pickle=False, vocabulary=np.int64(dataset.vocabulary or 0), **arrays)
-        os.replace(temporary, file)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)

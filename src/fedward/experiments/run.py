@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from statistics import fmean
 
+from ..disk import open_to_append
 from ..sim import CheckpointError, Record
 from ..sim.record import beyond_theorem, mean_of_known, nobody_accepted, why_skipped
 from .pool import Failed, run_jobs, stop_if_asked
@@ -94,7 +96,7 @@ def execute(
         folder.write_records(simulation.records)
         if first is not None and on_record is not None:
             on_record(first)
-        with folder.records.open("a", encoding="utf-8") as file:
+        with TextIOWrapper(open_to_append(folder.records), encoding="utf-8") as file:
             for record in rounds:
                 folder.append(file, record)
                 if on_record is not None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
+from ..disk import open_regular, read_bounded, remove_leftovers
+from ..disk import write_whole as write_whole
 from ..failures import MendableError
 from ..sim import Record, Simulation
 from ..sim.forms import FormError, read_back, written
@@ -119,6 +120,7 @@ class RunFolder:
         """Forget an earlier run in this folder, and nothing else that may lie there."""
         for file in self.files:
             file.unlink(missing_ok=True)
+            remove_leftovers(file)
 
     # --- writing --------------------------------------------------------------------------------------------
 
@@ -142,6 +144,8 @@ class RunFolder:
         else:
             head = replace(head, versions=versions(), earlier=earlier_code(found, done))
         self.path.mkdir(parents=True, exist_ok=True)
+        for file in self.files:
+            remove_leftovers(file)
         write_whole(self.head, json.dumps(head.to_json(), indent=1) + "\n")
 
     def write_records(self, records: Iterable[Record]) -> None:
@@ -253,7 +257,7 @@ def _records_in(file: Path, notes: list[str]) -> Iterator[Record]:
 
 def _bytes_of(file: Path) -> bytes:
     try:
-        return file.read_bytes()
+        return read_bounded(file)
     except FileNotFoundError:
         raise FolderError(f"{file}: no such file; a run folder holds run.json and records.jsonl") from None
     except OSError as error:
@@ -267,13 +271,7 @@ def _line(record: Record) -> str:
 def lines_in(path: Path) -> int:
     """How many whole lines a file has; 0 if it is not there."""
     try:
-        return path.read_bytes().count(b"\n")
+        with open_regular(path) as file:
+            return sum(part.count(b"\n") for part in iter(lambda: file.read(1 << 20), b""))
     except FileNotFoundError:
         return 0
-
-
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Write beside, then move: a reader sees the old file or the new one."""
-    beside = path.with_name(path.name + ".part")
-    beside.write_bytes(content.encode() if isinstance(content, str) else content)
-    os.replace(beside, path)

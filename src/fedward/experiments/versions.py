@@ -26,6 +26,7 @@ BESIDE = frozenset(
         "experiments",
         "failures.py",
         "flower",
+        "published",
         "redteam",
         "report",
         "sweeps",

@@ -14,6 +14,7 @@ from flwr.app import MetricRecord
 from torch import Tensor
 
 from ..core import Result
+from ..disk import open_to_append
 from .replies import Drop, Fault
 
 FORMAT = 1
@@ -157,7 +158,7 @@ class AuditFile:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab+") as file:
+        with open_to_append(self.path) as file:
             if file.tell() and not self._ends_a_line(file):
                 file.write(b"\n")  # a line that a kill cut short must not swallow the next
 
@@ -168,5 +169,5 @@ class AuditFile:
 
     def append(self, audit: Audit) -> None:
         """Add one round."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(audit.to_json(), separators=(",", ":")) + "\n")
+        with open_to_append(self.path) as file:
+            file.write(f"{json.dumps(audit.to_json(), separators=(',', ':'))}\n".encode())

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..disk import open_to_append, read_bounded, write_whole
 from ..experiments.spec import RunSpec
-from ..experiments.store import Versions, lines_in, write_whole
+from ..experiments.store import Versions, lines_in
 from ..failures import MendableError
 from ..sim.forms import FormError, read_back, written
 from .arsenal import family
@@ -96,11 +97,7 @@ def load_examination(file: Path) -> Examination:
     Raises:
         RedTeamError: there is none in the file.
     """
-    try:
-        text = file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        text = ""
-    return read_examination(text, str(file))
+    return read_examination(_text_of(file), str(file))
 
 
 def read_examination(text: str, place: str) -> Examination:
@@ -137,8 +134,7 @@ class FindingsFile:
         self._versions = versions
         self._settings = json.loads(json.dumps(settings))
         head = {"format": FORMAT, "settings": self._settings, _VERSIONS: versions}
-        text = file.read_text(encoding="utf-8") if file.exists() else ""
-        lines = list(_lines(text, str(file))) or [head]
+        lines = list(_lines(_text_of(file), str(file))) or [head]
         if lines[0].get("format") != FORMAT or _whole(lines[0].get("settings", {})) != self._settings:
             raise self._refusal(lines)
         self._results = _Results(lines, str(file))
@@ -184,8 +180,8 @@ class FindingsFile:
         new = [line]
         if self._results.made_by[-1] != self._versions:
             new.insert(0, {_VERSIONS: self._versions})
-        with self._file.open("a", encoding="utf-8") as file:
-            file.write("".join(map(_text, new)))
+        with open_to_append(self._file) as file:
+            file.write("".join(map(_text, new)).encode())
         for each in new:
             self._results.add(each)
 
@@ -242,6 +238,18 @@ class _Results:
 def _whole(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings with the keys that came later at their defaults, which change nothing."""
     return {**{key: field.default for key, field in RunSpec.model_fields.items() if key != "attack"}, **settings}
+
+
+def _text_of(file: Path) -> str:
+    """What the file holds; nothing, where there is none."""
+    try:
+        return read_bounded(file).decode()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise RedTeamError(f"{file}: {error.strerror}; name another file") from error
+    except UnicodeDecodeError as error:
+        raise RedTeamError(f"{file}: not an examination: {error}; name another file") from error
 
 
 def _text(line: Mapping[str, Any]) -> str:

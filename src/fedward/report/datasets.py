@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..data import Dataset, FederatedData
+from ..disk import write_whole
 from .pieces import count, document, figure, per_cent, table
 from .runs import ReportError
 from .series import Figure
@@ -39,7 +40,7 @@ def write_data(data: FederatedData, output: str | Path, title: str) -> Path:
     body = "".join((_clients(data), _images(data.dataset), _classes(data.dataset)))
     page = document(title, _lead(data), body)
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(page, encoding="utf-8", errors="replace")
+    write_whole(output, page.encode(errors="replace"))
     return output
 
 

@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from statistics import fmean
 
+from ..disk import write_whole
 from ..sim.record import mean_of_known
 from .accuracy import accuracy
 from .audits import find_audit, load_audit
@@ -33,7 +34,7 @@ def write_report(runs: Sequence[str | Path], output: str | Path, title: str = TI
         raise ReportError(f"{output}: is a folder; name a file to write, such as {output / 'report.html'}")
     page = render([_load(Path(run)) for run in runs], title)
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(page, encoding="utf-8", errors="replace")  # names of files may hold what is no letter
+    write_whole(output, page.encode(errors="replace"))  # names of files may hold what is no letter
     return output
 
 

@@ -8,6 +8,7 @@ from math import log10
 from pathlib import Path
 from typing import Any
 
+from ..disk import write_whole
 from ..redteam.arsenal import family, label
 from ..redteam.findings import Examination
 from ..redteam.play import Finding
@@ -49,7 +50,7 @@ def write_examinations(
         lines = "".join(f"<li>{escape(rule)}: {escape(why)}</li>" for rule, why in refused.items())
         body += f"<h2>Not examined</h2>\n<ul>{lines}</ul>\n"
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(document(title, _lead(examinations), body), encoding="utf-8", errors="replace")
+    write_whole(output, document(title, _lead(examinations), body).encode(errors="replace"))
     return output
 
 

@@ -6,6 +6,7 @@ import inspect
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from math import isfinite
 from pathlib import Path
@@ -268,15 +269,7 @@ class Simulation:
         if evaluate:
             with clock("evaluate"):
                 evaluated = phases.evaluate(arrivals, updates, stepped, attacked.unsent)
-        record = self._record(
-            round=now.round + 1,
-            arrivals=arrivals,
-            judged=judged,
-            evaluated=evaluated,
-            attack=phases.played(context),
-            seconds=clock.seconds,
-        )
-        return Progress(
+        after = Progress(
             round=now.round + 1,
             parameters=stepped.parameters,
             velocity=stepped.velocity,
@@ -287,8 +280,17 @@ class Simulation:
             attack_state=attacked.state,
             client_states=arrivals.states,
             late=arrivals.postponed,
-            records=(*now.records, record),
         )
+        record = self._record(
+            round=after.round,
+            arrivals=arrivals,
+            judged=judged,
+            evaluated=evaluated,
+            attack=phases.played(context),
+            seconds=clock.seconds,
+            memory={"rows": self.rows.nbytes, **after.memory()} if evaluate else {},
+        )
+        return replace(after, records=(*now.records, record))
 
     def _record(
         self,
@@ -299,6 +301,7 @@ class Simulation:
         evaluated: Evaluated | None,
         attack: str | None,
         seconds: Mapping[str, float],
+        memory: Mapping[str, int],
     ) -> Record:
         """What is known about the round afterwards."""
         result = judged.result if isinstance(judged, Step) else None
@@ -322,6 +325,7 @@ class Simulation:
             attack=attack,
             confidence=evaluated.confidence if evaluated else None,
             seconds=seconds,
+            memory=memory,
             skipped=judged.why if isinstance(judged, Skipped) else None,
             note=(result.note or None) if result else None,
             scores={name: self._score(arrivals.clients, result, name) for name in self.rule.traits().recorded},

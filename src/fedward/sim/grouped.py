@@ -50,14 +50,18 @@ class GroupedGradients:
         if sorted(held) != sorted(self._places):
             raise UngroupableError("layers share parameters")
 
-    def __call__(self, batches: Sequence[tuple[Tensor, Tensor]], out: Sequence[Tensor]) -> Tensor:
+    def __call__(self, inputs: Tensor, labels: Tensor, out: Sequence[Tensor]) -> Tensor:
         """Write the gradient of each batch into its row of ``out``, (d,) each; the losses, (k,).
+
+        Args:
+            inputs, labels: the batches, one after the other, all of one size.
+            out: a row for each batch.
 
         Raises:
             UngroupableError: the model uses a layer more than once, or not at all.
         """
-        count, size = len(batches), len(batches[0][1])
-        inputs, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
+        count = len(out)
+        size = len(labels) // count
         with self._watched() as calls:
             losses = self.local.loss(inputs, labels, reduction="none")
         calls.sort(key=lambda call: self._layers.index(call[0]))

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ..clients import Answer, Client, LocalModel, Samples, Shard, Task, carry_out
-from ..clients.base import introduced
+from ..clients.base import introduced, take_together
 from ..clients.model import evaluation_parts
 from ..clients.tally import Tally
 from ..data.dataset import Split
@@ -212,8 +212,8 @@ class Parallel(Loop):
             worker.load(tasks[0].parameters)
             worker.train()
             worker.streams[:] = [streams[asked[place].task] for place in places]
-            given = [asked[place].shard.take(asked[place].numbers) for place in places]
-            losses[list(places)] = self._passes[id(worker)](given, [out[place] for place in places])
+            given = take_together([(asked[place].shard, asked[place].numbers) for place in places])
+            losses[list(places)] = self._passes[id(worker)](*given, [out[place] for place in places])
             worker.streams[:] = [None]
 
         # A client's second batch comes after its first, for the sake of its random stream; sizes do not mix.

@@ -33,6 +33,16 @@ class Progress:
     """Answers of the last round that arrive in this one."""
     records: tuple[Record, ...] = ()
 
+    def memory(self) -> dict[str, int]:
+        """Bytes that outlast the round, by whose they are (`Record.memory`)."""
+        model = {"parameters": self.parameters, "velocity": self.velocity, "buffers": self.buffers}
+        return {
+            "server": _size(model) + _size(self.server_state) + _size(self.told),
+            "rule": _size(self.rule_state),
+            "attacker": _size(self.attack_state),
+            "clients": sum(map(_size, self.client_states.values())),
+        }
+
     def to_saved(self) -> dict[str, Any]:
         """As a checkpoint has it."""
         return {
@@ -83,3 +93,8 @@ SAVED = tuple(field.name for field in fields(Progress) if field.name not in _LAT
 def _saved_answer(answer: Answer) -> dict[str, Any]:
     """Without what the client remembers: that is saved beside it."""
     return {"row": answer.row, "loss": answer.loss, "messages": dict(answer.messages), "buffers": answer.buffers}
+
+
+def _size(state: Mapping[str, Tensor | None]) -> int:
+    """Bytes of all tensors of a state."""
+    return sum(value.nbytes for value in state.values() if value is not None)

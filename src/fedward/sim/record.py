@@ -81,6 +81,8 @@ class Record:
         signs: shares of positive, zero and negative entries of "honest" and "byzantine" rows, in evaluated rounds; and
             of "virtual" rows, which an attack looks at and does not send (`fedward.attacks.Virtual`).
         seconds: wall time by phase.
+        memory: bytes by whose they are, in evaluated rounds: of the "rows" of the round, and what outlasts it: of the
+            "server" (model, momentum, what it tells clients), the "rule", the "attacker" and the "clients".
         attack: which attack was played, where that differs from round to round (`fedward.attacks.RandomSchedule`).
         confidence: of the model in the labels that a targeted attack wants, where there is one: the mean probability
             over the samples that the attack is after, in evaluated rounds.
@@ -104,6 +106,7 @@ class Record:
     reasons: Mapping[int, Annotated[str, _REASON]] = field(default_factory=dict)
     signs: Mapping[str, Shares | None] | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
+    memory: Mapping[str, int] = field(default_factory=dict)
     attack: str | None = None
     confidence: Rate = None
     skipped: str | None = None

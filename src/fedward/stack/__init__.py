@@ -16,7 +16,7 @@ from .parts import one_mix, parts
 from .ranks import MagnitudeCounts, magnitude_of_rank
 from .reference import Ids
 from .sample import Sample
-from .sources import Dense, Layers, RowSource
+from .sources import Dense, Layers, RowsLostError, RowSource, lost_clients
 from .stats import Dots, Gram, SignConcordance, SignCounts, SqNorms, Statistic
 from .updates import Kernel, Updates, View
 from .views import Extended, Gathered, Joined, Offset, Rooted
@@ -49,6 +49,7 @@ __all__ = [
     "OnBad",
     "Rooted",
     "RowSource",
+    "RowsLostError",
     "Sample",
     "SignConcordance",
     "SignCounts",
@@ -65,6 +66,7 @@ __all__ = [
     "layer_bounds",
     "layer_features",
     "loops_from",
+    "lost_clients",
     "lower_median",
     "made_of",
     "magnitude_of_rank",

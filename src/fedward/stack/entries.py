@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..failures import tamed
 from .layout import remedy
 
 # From the least exact to the most; of two that are equally exact, the one with the greater range comes later.
@@ -24,12 +25,16 @@ _BY_PRECISION = (
 )
 
 
+_LONGEST = 500  # characters of what is said of a client
+
+
 class UnfitError(Exception):
     """What a client sent cannot be used. It never leaves this package: it becomes a verdict or another error."""
 
     def __init__(self, error: type[Exception], text: str, *, stray: bool = False) -> None:
         super().__init__(text)
-        self.error, self.text = error, text
+        self.error = error
+        self.text = tamed(text, _LONGEST)  # names of tensors, and whatever else a client can make up
         self.stray = stray  # an entry of a state dict that is no tensor, such as modules keep there
 
 

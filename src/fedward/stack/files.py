@@ -2,28 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import replace
+from bisect import bisect_right
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import cast
 
+import numpy as np
+import torch
 from torch import Tensor
 
+from .based import CENTRES, Origin
 from .entries import UnfitError
-from .based import CENTRES
 from .intake import Base, Expected, Model, OnBad, agree_on_layout
-from .layout import Buffers, Integers
-from .reference import STATE_DICT, Ids, Sent, client_names, read_entries
-from .sources import Layers
+from .layout import Buffers, Integers, Layout
+from .reference import STATE_DICT, Agreed, Ids, Sent, client_names
+from .sources import RowsLostError, RowSource, Types
+from .tensorfile import TensorFile, open_all
+
+_OPEN = 400
+"""Files that a stack keeps open, of the 1,024 that a process may have. Others are opened for each piece of them."""
+_LOST = "its file changed while it was read"
 
 
-class Files(Layers):
+@dataclass(frozen=True, kw_only=True)
+class _Stretch:
+    """Columns of a row that lie side by side in its file, ``start`` to ``stop``."""
+
+    start: int
+    stop: int
+    dtype: torch.dtype
+    place: int
+
+    @property
+    def end(self) -> int:
+        """One past its last byte."""
+        return self.place + (self.stop - self.start) * self.dtype.itemsize
+
+
+class Files(RowSource):
     """A stack of safetensors files, one client's state dict each, that is read where it lies.
 
-    Files are mapped into memory and their columns read block by block, so that the stack may be far larger than the
-    memory: what is in memory of it is the system's file cache. Files must not change meanwhile. Needs the extra
-    ``files``.
+    Columns are read block by block, so that the stack may be far larger than the memory: what is in memory of it is the
+    system's file cache.
+
+    A file that was made shorter, written to or replaced since the stack was made is a verdict on its client alone: the
+    row is lost (`lost`), and an aggregator decides as if it had not been sent. Whoever reads the stack otherwise is
+    told by `RowsLostError`, once, and reads NaN in its place from then on. Writing through a mapping of the file in
+    the moment of reading cannot be seen: let clients write elsewhere, and take what they are done with.
 
     Args:
         paths: one file a client; or files by the client's id.
@@ -56,27 +83,126 @@ class Files(Layers):
                 raise ValueError("files by id have their ids; leave ids= out, or give the files as a list")
             ids = list(paths)
             paths = paths.values()
-        files = [fspath(path) for path in paths]
-        if not files:
+        places = [fspath(path) for path in paths]
+        if not places:
             raise ValueError("a stack needs at least one row, got no files: no client sent an update")
         if ids is None:
-            ids = [Path(path).stem for path in files]
-        names = client_names(ids, len(files))
+            ids = [Path(path).stem for path in places]
+        names = client_names(ids, len(places))
         if isinstance(base, str | PathLike) and base not in CENTRES:
             base = _base_in(fspath(base))
         expected = Expected(like, buffers, integers, base=cast(Base | None, base))
-        agreed, layout = agree_on_layout([_read(path, expected) for path in files], names, expected, on_bad)
-        super().__init__(agreed, layout=layout, block=block)
-        self._origin = expected.origin(Layers(agreed, layout=layout, block=block))
+        opened = open_all(places, _OPEN)
+        agreed, layout = agree_on_layout(list(map(_sent, opened)), names, expected, on_bad)
+        files = {name: file for name, file in zip(names, opened, strict=True) if isinstance(file, TensorFile)}
+        self._files = [files[name] for name in agreed.clients]
+        assert layout is not None  # state dicts have one
+        types = Types.of(agreed, layout.names)
+        super().__init__(
+            n=len(agreed.clients),
+            d=layout.d,
+            dtype=types.dtype,
+            device=torch.device("cpu"),
+            ids=agreed.clients,
+            block=block,
+        )
+        self._read_as = types.read_as
+        self._rows = [_stretches(f, t, layout) for f, t in zip(self._files, agreed.tensors, strict=True)]
+        self._lost: dict[int, str] = {}
+        self.layout = layout
+        self.agreed = self._with_aside(agreed, layout)
+        self._origin: Origin | None = None
+        self._origin = self._found_origin(expected)
         if self._origin is not None:
             self.dtype = self._origin.difference_dtype
 
+    def _found_origin(self, expected: Expected) -> Origin | None:
+        """What rows are seen from, if there is a base; a centre is that of the rows that are not lost meanwhile."""
+        while True:
+            try:
+                return expected.origin(self)
+            except RowsLostError:
+                continue
+            finally:  # what is known by now is of weights, not of differences
+                self._statistics.clear()
+                self._contained.clear()
+                self._entries_read = 0
+
+    def _with_aside(self, agreed: Agreed, layout: Layout) -> Agreed:
+        """What clients sent, with the values of what has no columns, which are few."""
+        held = []
+        for row, (file, tensors) in enumerate(zip(self._files, agreed.tensors, strict=True)):
+            values = {**tensors}
+            for name in (*layout.buffers, *layout.counters):
+                read = file.values(tensors[name])
+                if read is None:
+                    self._lost[row] = _LOST
+                values[name] = torch.zeros_like(tensors[name], device="cpu") if read is None else read
+            held.append(values)
+        return replace(agreed, tensors=held)
+
+    @property
+    def lost(self) -> Mapping[Hashable, str]:
+        return {self.ids[row]: why for row, why in self._lost.items()}
+
+    def check_unwritten(self) -> None:
+        changed = [row for row, file in enumerate(self._files) if row not in self._lost and file.changed()]
+        if changed:
+            self._lose(changed)
+
+    def _lose(self, rows: Sequence[int]) -> None:
+        """Give up rows, and tell it."""
+        self._lost.update(dict.fromkeys(rows, _LOST))
+        names = ", ".join(self._files[row].path for row in rows[:5])
+        more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
+        raise RowsLostError(f"{names}{more}: changed while the rows were read; leave these clients out", self, rows)
+
     def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
-        block = super().read(start, stop, rows)
+        wanted = range(self.n) if rows is None else rows.tolist()
+        self._entries_read += (stop - start) * len(wanted)
+        block = torch.empty(len(wanted), stop - start, dtype=self._read_as)
+        held = block.numpy()
+        failed = []
+        for place, row in enumerate(wanted):
+            if row in self._lost:
+                held[place] = torch.nan
+            elif not self._read_row(row, start, stop, held[place]):
+                failed.append(row)
+        if failed:
+            self._lose(failed)
         return block if self._origin is None else self._origin.left_out(block, start)
 
     def placed(self, output: Tensor) -> Tensor:
         return output if self._origin is None else self._origin.added(output)
+
+    def _read_row(self, row: int, start: int, stop: int, out: np.ndarray) -> bool:
+        """Fill ``out`` with columns of a row; False where the file has changed."""
+        file = self._files[row]
+        stretches = self._rows[row]
+        # Most rows lie in their files in one piece.
+        k = bisect_right(stretches, start, key=_first_column) - 1
+        while k < len(stretches) and stretches[k].start < stop:
+            piece = stretches[k]
+            a = max(start, piece.start)
+            b = min(stop, piece.stop)
+            place = piece.place + (a - piece.start) * piece.dtype.itemsize
+            part = out[a - start : b - start]
+            if piece.dtype == self._read_as:
+                if not file.read_into(part, place):
+                    return False
+            else:
+                held = bytearray((b - a) * piece.dtype.itemsize)
+                if not file.read_into(held, place):
+                    return False
+                part[:] = torch.frombuffer(held, dtype=piece.dtype).to(self._read_as).numpy()
+            k += 1
+        return True
+
+    def sent_finite(self, row: int) -> bool:
+        try:
+            return row not in self._lost and super().sent_finite(row)
+        except RowsLostError:
+            return False
 
 
 def _base_in(path: str) -> dict[str, Tensor]:
@@ -86,32 +212,35 @@ def _base_in(path: str) -> dict[str, Tensor]:
         FileNotFoundError, ValueError: it cannot be read.
     """
     try:
-        return _mapped(path)
+        file = TensorFile(path, keep=True)
     except UnfitError as error:
         raise error.error(f"the base: {error.text}") from None
+    held = {name: file.values(tensor) for name, tensor in file.tensors.items()}
+    if any(values is None for values in held.values()):
+        raise ValueError(f"the base: {path} changed while it was read; give one that nobody writes to")
+    return {name: values for name, values in held.items() if values is not None}
 
 
-def _read(path: str, expected: Expected) -> Sent:
+def _sent(file: TensorFile | UnfitError) -> Sent:
     """What a file holds, of which nothing is read yet."""
-    try:
-        tensors = _mapped(path)
-    except UnfitError as error:
-        return Sent(form=STATE_DICT, tensors={}, fault=error)
-    return replace(read_entries(STATE_DICT, tensors), source=path)
+    if isinstance(file, UnfitError):
+        return Sent(form=STATE_DICT, tensors={}, fault=file)
+    return Sent(form=STATE_DICT, tensors=file.tensors, source=file.path)
 
 
-def _mapped(path: str) -> dict[str, Tensor]:
-    try:
-        from safetensors import safe_open
-    except ImportError:
-        raise ImportError("rows in files need the package safetensors: pip install 'fedward[files]'") from None
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no dict
-            # Of a tensor with two names, `safetensors.torch.save_model` stores one, and which the other is.
-            tied = {name: other for name, other in (file.metadata() or {}).items() if other in tensors}
-            return {**{name: tensors[other] for name, other in tied.items()}, **tensors}
-    except FileNotFoundError:
-        raise UnfitError(FileNotFoundError, f"there is no file {path}") from None
-    except Exception as error:  # whatever a file that is none makes its reader stumble over
-        raise UnfitError(ValueError, f"{path} is damaged or no safetensors file ({error})") from None
+def _stretches(file: TensorFile, tensors: Mapping[Hashable, Tensor], layout: Layout) -> list[_Stretch]:
+    """A row in pieces, as few as there can be."""
+    found: list[_Stretch] = []
+    for name, columns in layout.slices():
+        entry = file.entry(tensors[name])
+        if columns.start == columns.stop:
+            continue
+        piece = _Stretch(start=columns.start, stop=columns.stop, dtype=entry.dtype, place=entry.start)
+        if found and found[-1].dtype == piece.dtype and found[-1].end == piece.place:
+            piece = replace(found.pop(), stop=piece.stop)
+        found.append(piece)
+    return found
+
+
+def _first_column(stretch: _Stretch) -> int:
+    return stretch.start

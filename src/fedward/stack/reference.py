@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..failures import tamed
 from .entries import UnfitError, as_tensor, kind, middle_dtype
 
 ROW, STATE_DICT, LAYERS = "row", "state dict", "list of layers"
@@ -204,7 +205,7 @@ def _difference(client: Sent, pattern: Sent, whose: str) -> UnfitError:
     if client.form == LAYERS and (lacks or adds):
         return UnfitError(ValueError, f"sent {len(client.tensors)} layers, {whose} are {len(pattern.tensors)}")
     if lacks or adds:
-        differs = f"lacks [{', '.join(lacks)}] and adds [{', '.join(adds)}]"
+        differs = f"lacks [{tamed(', '.join(lacks))}] and adds [{tamed(', '.join(adds))}]"
         return UnfitError(ValueError, f"{client.form} {differs} compared with {whose}")
     for key, wanted in pattern.tensors.items():
         tensor = client.tensors[key]
@@ -239,8 +240,9 @@ def _tied(tensors: Mapping[Hashable, Tensor]) -> dict[Hashable, Hashable]:
     first: dict[object, Hashable] = {}
     tied = {}
     for name, t in sorted(tensors.items(), key=lambda item: repr(item[0])):
-        if t.layout == torch.strided and t.numel() and not t.is_meta:
-            place = (t.data_ptr(), t.dtype, t.shape, t.stride())
+        if t.layout == torch.strided and t.numel():
+            # What lies in a file has no address in memory: there one tensor stands for both names.
+            place: object = id(t) if t.is_meta else (t.data_ptr(), t.dtype, t.shape, t.stride())
             if place in first:
                 tied[name] = first[place]
             first.setdefault(place, name)

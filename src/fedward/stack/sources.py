@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -15,7 +16,7 @@ from .kernels import weighted_sum
 from .layout import Layout, remedy
 from .loops import BLOCKS, side_by_side
 from .reference import LAYERS, ROW, WHOLE, Agreed, Ids, Sent, agree, client_names, read_entries
-from .updates import Parts, Updates
+from .updates import Parts, Updates, View
 
 # Entries of a block: 4 MiB in float64 stays in a core's L2 cache together with what statistics make of it.
 BLOCK_ENTRIES = 1 << 19
@@ -65,11 +66,42 @@ class RowSource(Updates):
             )
 
     @property
+    def lost(self) -> Mapping[Hashable, str]:
+        """Clients whose rows can no longer be read as they were sent, by id, and why: files change."""
+        return {}
+
+    @property
     def columns_read(self) -> float:
         return self._entries_read / self.n
 
     def parts(self, full: bool = False) -> Parts:
         return self.own_parts()
+
+
+class RowsLostError(RuntimeError):
+    """Rows were written to, where they lie, after a stack was made of them.
+
+    Attributes:
+        rows: which, of the stack beneath views that has them.
+    """
+
+    def __init__(self, message: str, stack: Updates, rows: Sequence[int]) -> None:
+        super().__init__(message)
+        self.stack, self.rows = stack, tuple(rows)
+
+    def among(self, updates: Updates) -> Tensor:
+        """Which rows of a view, or of the stack itself, are made of them: (n,) bool."""
+        weights = updates.parts(full=True).get(self.stack)
+        if weights is None:
+            return torch.zeros(updates.n, dtype=torch.bool)
+        return (weights[:, list(self.rows)] != 0).any(1)
+
+
+def lost_clients(updates: Updates) -> Mapping[Hashable, str]:
+    """Clients whose rows can no longer be read as they were sent, by id, and why: of the stack beneath views."""
+    while isinstance(updates, View):
+        updates = updates.base
+    return updates.lost if isinstance(updates, RowSource) else {}
 
 
 class Dense(RowSource):
@@ -135,22 +167,17 @@ class Layers(RowSource):
         keys = (WHOLE,) if agreed.form == ROW else layout.names if layout else tuple(agreed.model)
         if not keys:
             raise ValueError("rows need at least one floating-point tensor, got none")
-        for key in keys:
-            if not agreed.model[key].is_floating_point():
-                what = "rows are" if key == WHOLE else f"{key} is"
-                raise TypeError(
-                    f"{what} {agreed.model[key].dtype}, updates must be floating point; {remedy(agreed.model[key])}"
-                )
+        of = Types.of(agreed, keys)
         self._rows = [[Flat(tensors[key]) for key in keys] for tensors in agreed.tensors]
         types = [{row[k].dtype for row in self._rows} for k in range(len(keys))]
-        usual = [middle_dtype(row[k].dtype for row in self._rows) for k in range(len(keys))]
         devices = Counter(layer.device for row in self._rows for layer in row)
         device = max(devices, key=lambda device: (devices[device], str(device)))
         sizes = [agreed.model[key].numel() for key in keys]
-        dtype = widest([agreed.model[key].dtype for key in keys])
-        super().__init__(n=len(self._rows), d=sum(sizes), dtype=dtype, device=device, ids=agreed.clients, block=block)
+        super().__init__(
+            n=len(self._rows), d=sum(sizes), dtype=of.dtype, device=device, ids=agreed.clients, block=block
+        )
         self._edges = [0, *np.cumsum(sizes).tolist()]
-        self._read_as = widest([torch.float32, *usual])
+        self._read_as = of.read_as
         self._alike = len(devices) == 1 and all(len(found) == 1 for found in types)
         self.layout, self.agreed = layout, agreed
         self._watch(layer.values for row in self._rows for layer in row)
@@ -173,6 +200,33 @@ class Layers(RowSource):
 
     def sent_finite(self, row: int) -> bool:
         return all(layer.isfinite() for layer in self._rows[row])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Types:
+    """The type of an output, and the type in which blocks are read."""
+
+    dtype: torch.dtype
+    read_as: torch.dtype
+
+    @classmethod
+    def of(cls, agreed: Agreed, keys: Sequence[Hashable]) -> Types:
+        """Of what clients agreed on, under these keys.
+
+        Raises:
+            TypeError: something of it is not floating point.
+        """
+        for key in keys:
+            if not agreed.model[key].is_floating_point():
+                what = "rows are" if key == WHOLE else f"{key} is"
+                raise TypeError(
+                    f"{what} {agreed.model[key].dtype}, updates must be floating point; {remedy(agreed.model[key])}"
+                )
+        usual = [middle_dtype(tensors[key].dtype for tensors in agreed.tensors) for key in keys]
+        return cls(
+            dtype=widest([agreed.model[key].dtype for key in keys]),
+            read_as=widest([torch.float32, *usual]),
+        )
 
 
 def _agree_on_layers(rows: Sequence[Sequence[Tensor]], layout: Layout | None, ids: Ids) -> Agreed:

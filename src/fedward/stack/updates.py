@@ -70,7 +70,7 @@ class Updates(ABC):
 
     @abstractmethod
     def check_unwritten(self) -> None:
-        """Raise RuntimeError if rows were written to after the stack was made."""
+        """Raise RuntimeError if rows were written to after the stack was made; `RowsLostError` of rows in files."""
 
     @property
     @abstractmethod

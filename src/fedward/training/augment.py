@@ -21,15 +21,36 @@ def crop_and_flip(images: Tensor, generator: torch.Generator, crop: int = 4, fli
     Raises:
         ValueError: these are no images.
     """
+    return moved(images, draw_moves(len(images), generator, crop, flip), crop)
+
+
+def draw_moves(count: int, generator: torch.Generator, crop: int = 4, flip: bool = True) -> Tensor:
+    """What `crop_and_flip` draws for so many images: places of windows down and right, 0 or 1 for a mirror, (B, 3)."""
+    down, right = torch.randint(0, 2 * crop + 1, (2, count), generator=generator)
+    mirrored = torch.randint(0, 2, (count,), generator=generator) * flip
+    return torch.stack([down, right, mirrored], 1)
+
+
+def moved(images: Tensor, moves: Tensor, crop: int) -> Tensor:
+    """What `crop_and_flip` makes of images by what is drawn for each.
+
+    Args:
+        images: (B, C, H, W), on any device.
+        moves: (B, 3), as `draw_moves` has them.
+        crop: as they were drawn with.
+
+    Raises:
+        ValueError: these are no images.
+    """
     if images.ndim != 4:
         raise ValueError(f"images are (B, C, H, W), got {tuple(images.shape)}: crop and flip images only")
-    count, channels, height, width = images.shape
-    down, right = torch.randint(0, 2 * crop + 1, (2, count, 1), generator=generator)
-    mirrored = torch.randint(0, 2, (count, 1), generator=generator).bool() & flip
-    rows = down + torch.arange(height)
-    columns = right + torch.arange(width).where(~mirrored, torch.arange(width).flip(0))
+    channels, height, width = images.shape[1:]
+    down, right, mirrored = moves.to(images.device).T[:, :, None]
+    along = torch.arange(width, device=images.device)
+    rows = down + torch.arange(height, device=images.device)
+    columns = right + along.where(mirrored == 0, along.flip(0))
     padded = nn.functional.pad(images, (crop, crop, crop, crop))
-    which = torch.arange(count, device=images.device).view(-1, 1, 1, 1)
-    depth = torch.arange(channels, device=images.device).view(1, -1, 1, 1)
-    rows, columns = rows.to(images.device), columns.to(images.device)
-    return padded[which, depth, rows[:, None, :, None], columns[:, None, None, :]]
+    # Pixels by their numbers in a padded image: many times faster than by channel, row and column.
+    pixels = rows[:, :, None] * padded.shape[3] + columns[:, None, :]
+    chosen = pixels.flatten(1)[:, None].expand(-1, channels, -1)
+    return padded.flatten(2).gather(2, chosen).reshape(images.shape)
