@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from .cli.terminal import keep_folder_out, leave_when_interrupted, write_anything
+from .cli.terminal import keep_folder_out, leave_when_interrupted, never_failing, write_anything
 
 
 def main() -> None:
@@ -13,6 +13,7 @@ def main() -> None:
     keep_folder_out()
     write_anything(sys.stdout)
     write_anything(sys.stderr)
+    sys.stderr = never_failing(sys.stderr)
     from .failures import missing_extra
 
     try:

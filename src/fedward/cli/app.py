@@ -29,6 +29,8 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Arguments and options by name. Of an option that takes one value, no second one may replace the first."""
+        if any("\0" in arg for arg in args):  # only a program can say that, and no file is called so
+            raise typer.BadParameter("there is a null character in what was given; leave it out.", ctx)
         if not ctx.resilient_parsing:
             _, _, order = self.make_parser(ctx).parse_args(args=list(args))
             for param, times in Counter(order).items():
@@ -202,7 +204,7 @@ def redteam(
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...")] = None,
     worst: Annotated[int, typer.Option(min=0, help="Kinds of attack to train under, the worst first.")] = 3,
     warmup: Annotated[int, typer.Option(min=0, help="Honest rounds before updates are captured.")] = 20,
-    captured: Annotated[int, typer.Option(min=1, help="Rounds of updates captured.")] = 3,
+    captured: Annotated[int, typer.Option(min=1, max=1000, help="Rounds of updates captured.")] = 3,
     out: Annotated[Path, typer.Option(help="Folder for findings and page.")] = Path("redteam"),
     fresh: Annotated[bool, typer.Option(help="Start anew, and delete findings that the folder holds.")] = False,
     as_json_: Json = False,
@@ -267,7 +269,7 @@ def show_data(
     data_path: Annotated[str | None, typer.Option(help="Folder with the data files.")] = None,
     partition: Annotated[str, typer.Option(help="Who holds what: see `fedward list partitions`.")] = "iid",
     clients: Annotated[int, typer.Option(min=1, help="Clients in all.")] = 50,
-    seed: Annotated[int, typer.Option(help="Of the partition.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**64 - 1, help="Of the partition.")] = 0,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write a page with pictures, too.")] = None,
     as_json_: Json = False,
 ) -> None:

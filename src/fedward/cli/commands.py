@@ -20,7 +20,7 @@ from ..experiments.load import load_spec
 from ..experiments.pool import Failed, cores
 from ..experiments.run import Summary, execute, in_folders, run_grid
 from ..experiments.spec import RunSpec, SpecError, each_rule, file_name, make_spec
-from ..redteam import Examination, attacks_on, examination_steps, examine, examine_all
+from ..redteam import Examination, attacks_on, check_attacked, examination_steps, examine, examine_all
 from ..registry.entries import Entry
 from ..registry.notation import parse, short_for
 from ..report import write_examinations, write_report
@@ -215,6 +215,7 @@ def _examined(
 ) -> tuple[dict[Path, RunSpec], dict[str, str]]:
     """Specifications by file, and which of all rules cannot be examined in this setting, and why."""
     plain = _spec(config, {**base, "rule": "mean"}, trust)
+    check_attacked(plain)
     f = None if plain.f == "unknown" else plain.answers.byzantine
     specs, refused = each_rule(
         rules, lambda rule: _spec(config, {**base, "rule": rule, "attack": "no-attack"}, trust), f
@@ -269,14 +270,19 @@ def _spec(config: Path | None, values: Mapping[str, Any], trust: bool) -> RunSpe
 def _single(spec: RunSpec, path: Path, fresh: bool, threads: int | None) -> Summary:
     torch.set_num_threads(1)  # in each of the threads that clients are spread over
     with display.RunProgress(spec) as progress:
-        return execute(spec, path, on_record=progress, threads=threads or cores(), fresh=fresh)
+        return execute(spec, path, on_record=progress, threads=_cores(threads), fresh=fresh)
 
 
 def _grid(jobs: Mapping[Path, RunSpec], fresh: bool, workers: int | None = None) -> Mapping[Path, Summary | Failed]:
     configs = {path: spec.resolved() for path, spec in jobs.items()}
     titles = {path: (f"{c['rule']} under {c['attack']}", c["rounds"]) for path, c in configs.items()}
     with display.JobsProgress(titles) as progress:
-        return run_grid(jobs, workers=workers, fresh=fresh, on_progress=progress)
+        return run_grid(jobs, workers=_cores(workers), fresh=fresh, on_progress=progress)
+
+
+def _cores(wanted: int | None) -> int:
+    """How many of the cores to use: more than there are would only stand in each other's way."""
+    return min(wanted or cores(), cores())
 
 
 def _show(outcomes: Mapping[Path, Summary | Failed], as_json: bool, page: Path | None = None) -> None:

@@ -6,6 +6,7 @@ import codecs
 import os
 import signal
 import sys
+from contextlib import suppress
 from io import TextIOWrapper
 from unicodedata import combining, normalize
 
@@ -55,10 +56,16 @@ def _leave(number: int, frame: FrameType | None) -> None:
     os._exit(INTERRUPTED)
 
 
+_LONGEST = 8_000
+"""Characters of an error: one that has more repeats what somebody gave, a megabyte perhaps."""
+
+
 def say_error(text: str) -> None:
     """Write it on standard error."""
     import typer  # not before something went wrong: this module is loaded first of all
 
+    if len(text) > _LONGEST:
+        text = f"{text[:_LONGEST]}... ({len(text):,} characters)"
     typer.echo(f"{typer.style('Error', fg='red', bold=True)} {text}", err=True)
 
 
@@ -67,6 +74,26 @@ def write_anything(stream: object) -> None:
     codecs.register_error("fedward-plain", _plain)
     if isinstance(stream, TextIOWrapper):
         stream.reconfigure(errors="fedward-plain")
+
+
+class _Unfailing(TextIOWrapper):
+    """A stream that nothing hangs on: what cannot be written, as on a full disk, is lost, and the work goes on."""
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            super().flush()
+
+
+def never_failing(stream: object) -> object:
+    """The stream, for progress and errors, of which none may end the work that it is about."""
+    if not isinstance(stream, TextIOWrapper):
+        return stream
+    return _Unfailing(stream.buffer, encoding=stream.encoding, errors=stream.errors, line_buffering=True)
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:

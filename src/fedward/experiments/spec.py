@@ -27,6 +27,7 @@ from .expected import Answers, check_answers, exceeded, needing_no_f, rule_for
 from .servers import SERVER_KEYS, in_keys, server_of
 
 _LONGEST = 160  # bytes of a file name; file systems take 255
+_DIGITS = 9
 _SAME_RUN = ("rounds", "evaluate_every", "data_path", "f", "confidence")
 """Keys that do not change what happens in a round. (Other data in another place are told apart by their checksum.)"""
 _ONE_VALUE = "one value here; several make a grid, which `fedward run` and `fedward sweep` take"
@@ -57,7 +58,7 @@ class RunSpec(BaseModel):
     data: str = "fashion-mnist"
     data_path: str | None = None
     model: str = "signguard-cnn"
-    clients: int = Field(50, ge=1)
+    clients: int = Field(50, ge=1, le=1_000_000)
     byzantine: int | tuple[int, ...] = 10
     participation: float = Field(1.0, gt=0, le=1)
     dropout: float = Field(0.0, ge=0, lt=1)
@@ -80,7 +81,7 @@ class RunSpec(BaseModel):
     root: int = Field(100, ge=1)
     root_apart: bool = False
     evaluate_every: int = Field(20, ge=1)
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**64)
     device: str = "cpu"
     precision: Literal["float32", "bfloat16"] = "float32"
 
@@ -92,6 +93,14 @@ class RunSpec(BaseModel):
                 raise ValueError(unknown("key", key, cls.model_fields))
         return values
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_flag_for_a_number(cls, value: Any, info: Any) -> Any:
+        """True is no 1, and a flag no text."""
+        if isinstance(value, bool) and cls.model_fields[info.field_name].annotation is not bool:
+            raise ValueError("it is no flag: give a value")
+        return value
+
     @field_validator("byzantine", mode="before")
     @classmethod
     def _clients_named(cls, value: Any) -> Any:
@@ -101,6 +110,8 @@ class RunSpec(BaseModel):
         names = [name.strip() for name in value.strip().removesuffix(",").split(",")]
         if not all(name.isdecimal() for name in names):
             raise ValueError("byzantine clients are a number, the first so many, or named, such as 3,4")
+        if any(len(name) > _DIGITS for name in names):
+            raise ValueError(f"there are no clients of more than {_DIGITS} digits")
         return tuple(map(int, names)) if "," in value else int(value)
 
     @field_validator("data", "model", "partition", mode="before")

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+_LONGEST = 100
+"""Characters of a name that anybody could have meant, or wants to read again."""
+
 
 def article(kind: str) -> str:
     """A kind of the catalogue, with its article."""
@@ -21,7 +24,8 @@ def unknown(what: str, wrong: str, valid: Iterable[str]) -> str:
     names = list(valid)
     near = _near(wrong, names)
     hint = f"; did you mean {near[0]!r}?" if near else "."
-    return f"unknown {what} {wrong!r}{hint} Valid names: {nearest_first(wrong, names)}"
+    told = repr(wrong) if len(wrong) <= _LONGEST else f"{wrong[:_LONGEST]!r}..."
+    return f"unknown {what} {told}{hint} Valid names: {nearest_first(wrong, names)}"
 
 
 def nearest_first(wrong: str, valid: Iterable[str]) -> str:
@@ -32,4 +36,6 @@ def nearest_first(wrong: str, valid: Iterable[str]) -> str:
 
 
 def _near(wrong: str, names: list[str]) -> list[str]:
+    if len(wrong) > _LONGEST:  # comparing takes the square of the length
+        return []
     return get_close_matches(wrong.lower().replace("_", "-"), names, n=3, cutoff=0.5)
