@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 import torch
+from fedward.disk import json_of, open_regular, open_to_append, read_bounded, remove_leftovers, replacing, write_whole
 
 from fedward import disk
-from fedward.disk import json_of, open_regular, open_to_append, read_bounded, remove_leftovers, replacing, write_whole
 from fedward.failures import sentence, tamed
 from fedward.sim.checkpoint import save_checkpoint
 

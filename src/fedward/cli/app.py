@@ -27,6 +27,9 @@ app = typer.Typer(
 class Command(TyperCommand):
     """A command that refuses an option given twice, and says in a sentence what went wrong."""
 
+    failed = 1
+    """Exit status after an error."""
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Arguments and options by name. Of an option that takes one value, no second one may replace the first."""
         if any("\0" in arg for arg in args):  # only a program can say that, and no file is called so
@@ -53,7 +56,20 @@ class Command(TyperCommand):
             raise
         except Exception as error:
             say_error(sentence(error))
-            raise typer.Exit(1) from None
+            raise typer.Exit(self.failed) from None
+
+
+class Judgement(Command):
+    """A command whose status 3 says that somebody was dropped; 2 is any error, as it is for wrong options."""
+
+    failed = 2
+
+
+class Merging(StrEnum):
+    """How adapters become one."""
+
+    SVD = "svd"
+    AVERAGE = "average"
 
 
 class OwnCommand(Command):
@@ -239,6 +255,75 @@ def report(
     from . import commands
 
     commands.report(runs, out, title)
+
+
+Clients = Annotated[list[str], typer.Argument(help="Files, folders or globs that hold models, one a client.")]
+Base = Annotated[
+    str | None,
+    typer.Option(help="The model that clients started from; or mean-of-clients, median-of-clients."),
+]
+Raw = Annotated[bool, typer.Option(help="Take what clients sent as updates, even if it looks like weights.")]
+Key = Annotated[str | None, typer.Option(help="Where .pt files have the model, such as model.state.")]
+Strict = Annotated[bool, typer.Option(help="Fail if a client's files cannot be used.")]
+Calibrate = Annotated[bool, typer.Option(help="Say what of known attacks the panel would have caught here.")]
+Page = Annotated[Path | None, typer.Option("--report", help="Write an HTML page about every client, too.")]
+Seed = Annotated[int, typer.Option(help="Of everything random.")]
+
+
+@app.command(cls=Judgement)
+def aggregate(
+    clients: Clients,
+    rule: Annotated[str, typer.Option(help="Defence, such as multi-krum:f=2.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The model to write, or for adapters a new folder.")],
+    base: Base = None,
+    raw: Raw = False,
+    key: Key = None,
+    rank: Annotated[int | None, typer.Option(min=1, help="Of an adapter; the largest that was accepted.")] = None,
+    merge: Annotated[Merging, typer.Option(help="How adapters become one.")] = Merging.SVD,
+    strict: Strict = False,
+    page: Page = None,
+    calibrate: Calibrate = False,
+    seed: Seed = 0,
+    as_json_: Json = False,
+) -> None:
+    """Aggregate files of clients, and say who was dropped and why.
+
+    Exit status: 0 if all clients were accepted, 3 if some were dropped, 2 if nothing could be done.
+    """
+    from . import audits
+
+    source = audits.source(clients, base=base, raw=raw, key=key, strict=strict)
+    adapter = {"rank": rank, "merge": merge.value}
+    audits.aggregate(source, rule, out, adapter=adapter, page=page, calibrate=calibrate, seed=seed, as_json=as_json_)
+
+
+@app.command(cls=Judgement)
+def audit(
+    clients: Clients,
+    base: Base = None,
+    rule: Annotated[
+        list[str] | None, typer.Option(help="Rules to ask, may be repeated; five different ideas if none is named.")
+    ] = None,
+    f: Annotated[
+        int | None, typer.Option("--f", min=0, help="Byzantine clients, for rules that are told; a fifth.")
+    ] = None,
+    votes: Annotated[int | None, typer.Option(min=1, help="Rules that must suspect a client; two in five.")] = None,
+    raw: Raw = False,
+    key: Key = None,
+    strict: Strict = False,
+    page: Page = None,
+    calibrate: Calibrate = False,
+    seed: Seed = 0,
+    as_json_: Json = False,
+) -> None:
+    """Say which of these clients are poisoned, by several rules side by side.
+
+    Exit status: 0 if all clients were accepted, 3 if some were dropped, 2 if nothing could be done.
+    """
+    from . import audits
+
+    source = audits.source(clients, base=base, raw=raw, key=key, strict=strict)
+    audits.audit(source, rule or [], f=f, votes=votes, page=page, calibrate=calibrate, seed=seed, as_json=as_json_)
 
 
 @app.command("list", cls=Command)

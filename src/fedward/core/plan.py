@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from enum import StrEnum
 from math import floor
@@ -51,7 +51,8 @@ class Plan(Generic[M]):
     ``reasons`` describe the rows of ``judged``, which is ``updates`` unless stated.
     Reasons count only for rows that end up without weight, or without a say. ``note`` says in a word or two how the
     whole round was decided, where a rule has several ways. ``memo`` is for the rule's own `Rule.advance`: nobody else
-    looks into it.
+    looks into it. ``counts`` says of a kernel's block which entries go into the output, (n, b) bool: the median's
+    middle values, a trimmed mean's.
     """
 
     updates: Updates
@@ -64,6 +65,7 @@ class Plan(Generic[M]):
     judged: Updates | None = None
     note: str = ""
     memo: M = cast(Any, None)  # noqa: RUF009
+    counts: Callable[[Tensor], Tensor] | None = None
 
     def __post_init__(self) -> None:
         if (self.weights is None) == (self.kernel is None):
@@ -82,6 +84,19 @@ class Plan(Generic[M]):
         if counted is None:
             counted = torch.ones(self.updates.n) if self.voters is None else self.voters
         return self.updates.to_clients(counted.double().cpu()) > 0
+
+    def trimmed(self) -> Tensor | None:
+        """The share of the columns in which each row of ``updates`` has no part in the output: (n,); one pass.
+
+        None where that is no question of columns, or the plan does not say.
+        """
+        counts = self.counts
+        if counts is None:
+            return None
+        counted = torch.zeros(self.updates.n, dtype=torch.float64)
+        for block in self.updates.blocks():
+            counted += counts(block.rows).sum(1).cpu()
+        return 1 - counted / self.updates.d
 
     def execute(self) -> Tensor:
         """The second pass: the (d,) output."""

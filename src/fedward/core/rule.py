@@ -8,9 +8,9 @@ single pass, keeps rows with NaN or Inf away from it, and carries out its plan i
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Generic, overload
+from typing import Any, ClassVar, Generic, TypeVar, overload
 
 import numpy as np
 import torch
@@ -26,6 +26,8 @@ from .linking import linked
 from .neutral import neutral
 from .plan import M, Plan, how_many, how_many_said, noted
 from .state import State
+
+T = TypeVar("T")
 
 BEYOND = "beyond the bound of its theorem"
 """What a plan says that was decided on fewer rows than the theorem about its rule needs."""
@@ -165,6 +167,14 @@ class Outcome:
     state: State
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Decided:
+    """A plan that nobody has carried out yet, and which rows were finite."""
+
+    plan: Plan
+    finite: Tensor
+
+
 @neutral()
 def apply(rule: Rule, updates: Updates, state: State, context: Context) -> Outcome:
     """Statistics, finite guard, decision, output: at most ``rule.traits().passes`` passes over the data.
@@ -174,6 +184,35 @@ def apply(rule: Rule, updates: Updates, state: State, context: Context) -> Outco
         ValueError: the rule needs root data and the context has no evaluator.
         ContractError: the rule decided on something that is no plan.
     """
+    context = _ready(rule, updates, context)
+
+    def carried_out(lost: Tensor) -> Outcome:
+        decided = _decided(rule, updates, state, context, lost)
+        plan = decided.plan
+        output = plan.execute()
+        return Outcome(
+            plan=plan,
+            output=output,
+            finite=decided.finite,
+            state=rule.advance(state, plan, output, context),
+        )
+
+    return _without_lost(updates, carried_out)
+
+
+@neutral()
+def decide_on(rule: Rule, updates: Updates, state: State, context: Context) -> Decided:
+    """Statistics, finite guard, decision: what `apply` does before the pass for the output.
+
+    Raises:
+        BoundError, ValueError, ContractError: as `apply`.
+    """
+    context = _ready(rule, updates, context)
+    return _without_lost(updates, lambda lost: _decided(rule, updates, state, context, lost))
+
+
+def _ready(rule: Rule, updates: Updates, context: Context) -> Context:
+    """The context for a decision, where there are rows enough and what the rule needs."""
     rule.check(updates.n)
     if rule.traits().root_data and context.evaluator is None:
         raise ValueError(
@@ -182,18 +221,23 @@ def apply(rule: Rule, updates: Updates, state: State, context: Context) -> Outco
         )
     if context.evaluator is not None:
         context = replace(context, evaluator=Once(context.evaluator))
+    return context
+
+
+def _without_lost(updates: Updates, work: Callable[[Tensor], T]) -> T:
+    """What comes of the rows that are not lost meanwhile; the work is told which are, (n,) bool."""
     lost = torch.zeros(updates.n, dtype=torch.bool)
     while True:  # until no file has changed while its rows were read; each time there are fewer rows
         try:
-            outcome = _applied(rule, updates, state, context, lost)
+            done = work(lost)
             updates.check_unwritten()
-            return outcome
+            return done
         except RowsLostError as error:
             lost |= error.among(updates)
 
 
-def _applied(rule: Rule, updates: Updates, state: State, context: Context, lost: Tensor) -> Outcome:
-    """`apply` without those rows that are lost."""
+def _decided(rule: Rule, updates: Updates, state: State, context: Context, lost: Tensor) -> Decided:
+    """`decide_on` without those rows that are lost."""
     sq_norms, *_ = updates.compute(SqNorms(), *rule.statistics(state, context))
     finite = sq_norms.isfinite() & ~lost
     if not bool(finite.all()):
@@ -205,13 +249,7 @@ def _applied(rule: Rule, updates: Updates, state: State, context: Context, lost:
             f"the rule {rule!r} decided on {type(plan).__name__}; it must return fedward.Plan(updates, weights), or "
             "fedward.average_of(updates, rows)"
         )
-    output = plan.execute()
-    return Outcome(
-        plan=plan,
-        output=output,
-        finite=finite,
-        state=rule.advance(state, plan, output, context),
-    )
+    return Decided(plan=plan, finite=finite)
 
 
 def _check_finite(rule: Rule, finite: Tensor) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -49,7 +49,8 @@ def step(rule: Rule, updates: Updates, state: State, context: Context) -> Step:
         if updates.agreed and updates.agreed.malformed:
             raise BoundError(f"{error} ({_malformed(updates.n, updates.agreed)})") from None
         raise
-    return Step(result=judge(updates, outcome), state=outcome.state)
+    placed = replace(outcome, output=updates.placed(outcome.output))
+    return Step(result=judge(updates, placed), state=outcome.state)
 
 
 def step_or_skip(rule: Rule, updates: Updates, state: State, context: Context) -> Step | Skipped:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import isnan
+from importlib import import_module
+from math import isfinite, isnan
+from os import PathLike
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -13,6 +16,7 @@ from torch import Tensor
 
 from ..stack import Layout, Updates, lost_clients, lower_median, mean_of_running
 from ..stack.reference import ROW, Agreed
+from ..stack.written import save_tensors
 from .plan import Plan, Reason
 from .rule import Outcome
 
@@ -75,6 +79,44 @@ class Result(Generic[A]):
         ordered = {name: entries.pop(name) for name in self.layout.order}
         return {**ordered, **entries}
 
+    def to_json(self) -> dict[str, Any]:
+        """The verdicts as JSON has them, without the output; numbers that are none are null."""
+        weights = None if self.weights is None else [float(weight) for weight in self.weights]
+        return {
+            "ids": [name if isinstance(name, str | int) else str(name) for name in self.ids],
+            "accepted": [bool(ok) for ok in self.accepted],
+            "reasons": [str(reason) for reason in self.reasons],
+            "weights": weights,
+            "scores": {name: [_number(float(value)) for value in score] for name, score in self.scores.items()},
+            "details": {str(name): detail for name, detail in self.details.items()},
+            "note": self.note,
+        }
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write `state_dict` in the format of the suffix, ``.safetensors``, ``.pt`` or ``.npz``; a row as ``output``.
+
+        The file appears when all of it is written.
+
+        Raises:
+            ValueError: another suffix, a type that the format lacks, or as `state_dict`.
+            OSError: it cannot be written.
+        """
+        tensors = {"output": torch.as_tensor(self.output)} if self.layout is None else self.state_dict()
+        others = [name for name, value in tensors.items() if not isinstance(value, Tensor)]
+        if others:
+            raise ValueError(f"{', '.join(others)} is no tensor, and files hold nothing else: leave it out of like=")
+        return save_tensors(path, tensors)
+
+    def report(self, path: str | PathLike[str], title: str = "Verdicts") -> Path:
+        """Write a page about the verdicts, one HTML file that needs no network; return its path.
+
+        Raises:
+            ReportError: plotly is not installed.
+        """
+        # Pages are made above this package, which is complete without them: one is looked up when it is asked for.
+        pages = import_module("fedward.report.verdicts")
+        return Path(pages.write_result(self, Path(path), title))
+
     def table(self) -> str:
         """One line a client: id, weight, accepted, first score, reason; then the details, and the note on the round."""
         score = next(iter(self.scores), "score")
@@ -95,6 +137,10 @@ class Result(Generic[A]):
         return "\n".join([line(rows[0]), line(["-" * width for width in widths]), *map(line, rows[1:]), *details])
 
 
+def _number(value: float) -> float | None:
+    return value if isfinite(value) else None
+
+
 def judge(updates: Updates, outcome: Outcome) -> Result[Tensor]:
     """The verdict on each client from a plan that was carried out."""
     plan = outcome.plan
@@ -106,7 +152,7 @@ def judge(updates: Updates, outcome: Outcome) -> Result[Tensor]:
     reasons = tuple(_reason(updates, plan, i, *row) for i, row in enumerate(rows))
     overflown = [name for name, reason in zip(updates.ids, reasons, strict=True) if reason is Reason.OVERFLOW]
     result = Result(
-        output=updates.placed(outcome.output),
+        output=outcome.output,
         weights=weights,
         accepted=accepted,
         reasons=reasons,

@@ -9,5 +9,17 @@ from .datasets import write_data
 from .page import render, write_report
 from .redteam import write_examinations
 from .runs import ReportError, RunData, load_run
+from .verdicts import write_audit, write_result
 
-__all__ = ["Record", "ReportError", "RunData", "load_run", "render", "write_data", "write_examinations", "write_report"]
+__all__ = [
+    "Record",
+    "ReportError",
+    "RunData",
+    "load_run",
+    "render",
+    "write_audit",
+    "write_data",
+    "write_examinations",
+    "write_report",
+    "write_result",
+]

@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
+from torch import Tensor
 
 from ..core import Bound, Context, Plan, Reading, Reason, Rule, State, Traits, median_of
 from ..registry.bounds import Byzantine
 from ..registry.entries import register
-from ..stack import SqNorms, Statistic, Updates
+from ..stack import Kernel, SqNorms, Statistic, Updates
 from ..stack import kernels as columns
 from .messages import by_examples
 from .mixers import clip_factors
@@ -81,7 +82,7 @@ class Median(Rule):
         return (n - 1) // 2
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        return Plan(updates, kernel=columns.median)
+        return Plan(updates, kernel=columns.median, counts=_in_the_middle)
 
 
 @register("trimmed-mean", paper="Yin et al. 2018", complexity="O(d n log^2 n)")
@@ -96,8 +97,9 @@ class TrimmedMean(Rule):
     declared = Traits(bound=Bound(2, 1), properties=_COLUMNWISE | {"mean", "breakdown"})
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        kernel = partial(columns.trimmed_mean, f=self.f_of(updates.n))
-        return Plan(updates, kernel=kernel, note=self.note(updates.n))
+        f = self.f_of(updates.n)
+        kernel = partial(columns.trimmed_mean, f=f)
+        return Plan(updates, kernel=kernel, note=self.note(updates.n), counts=partial(_between, below=f))
 
 
 @register("mea-med", paper="Xie et al. 2018", complexity="O(d n log^2 n)")
@@ -119,8 +121,10 @@ class MeaMed(Rule):
     declared = Traits(bound=Bound(2, 1), definition=Bound(1, 1), properties=_COLUMNWISE | {"mean", "breakdown"})
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        kernel = partial(columns.mean_around_median, count=updates.n - self.f_of(updates.n))
-        return Plan(updates, kernel=kernel, note=self.note(updates.n))
+        count = updates.n - self.f_of(updates.n)
+        kernel = partial(columns.mean_around_median, count=count)
+        counts = partial(_near, centre=columns.median, count=count)
+        return Plan(updates, kernel=kernel, note=self.note(updates.n), counts=counts)
 
 
 @register("phocas", paper="Xie et al. 2018", complexity="O(d n log^2 n)")
@@ -136,5 +140,27 @@ class Phocas(Rule):
     declared = Traits(bound=Bound(2, 1), properties=_COLUMNWISE | {"mean", "breakdown"})
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        kernel = partial(columns.mean_around_trimmed_mean, f=self.f_of(updates.n))
-        return Plan(updates, kernel=kernel, note=self.note(updates.n))
+        f = self.f_of(updates.n)
+        kernel = partial(columns.mean_around_trimmed_mean, f=f)
+        counts = partial(_near, centre=partial(columns.trimmed_mean, f=f), count=updates.n - f)
+        return Plan(updates, kernel=kernel, note=self.note(updates.n), counts=counts)
+
+
+# --- which entries count: equal values are equally in or out, so that no column is held against one of them --------
+
+
+def _between(block: Tensor, below: int) -> Tensor:
+    """Entries that are not among the ``below`` smallest and as many largest of their column."""
+    ranked = block.sort(0).values
+    return (block >= ranked[below]) & (block <= ranked[len(block) - 1 - below])
+
+
+def _in_the_middle(block: Tensor) -> Tensor:
+    """Entries that are the middle value of their column, or one of the two."""
+    return _between(block, (len(block) - 1) // 2)
+
+
+def _near(block: Tensor, centre: Kernel, count: int) -> Tensor:
+    """Entries that are no farther from a centre of their column than the ``count`` nearest."""
+    gaps = (block - centre(block)).abs()
+    return gaps <= gaps.sort(0).values[count - 1]

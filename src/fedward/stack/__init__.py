@@ -1,6 +1,6 @@
 """The lazy stack of client updates: the only code that touches data."""
 
-from .based import CENTRES, Deltas
+from .based import CENTRES, FromBase
 from .blocks import Block
 from .buffers import lower_median, mean_of_running, median_of_running
 from .carried import carried
@@ -27,13 +27,13 @@ __all__ = [
     "Base",
     "Block",
     "Buffers",
-    "Deltas",
     "Dense",
     "Dots",
     "ElectedMean",
     "Extended",
     "Files",
     "Floors",
+    "FromBase",
     "Gathered",
     "Gram",
     "Ids",

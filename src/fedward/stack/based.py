@@ -1,8 +1,9 @@
-"""Weights as they were sent, seen as differences from a base: `Origin`, and `Deltas`, a stack seen from one."""
+"""Weights as they were sent, seen as differences from a base: `Origin`, and `FromBase`, a stack seen from one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Literal, get_args
 
@@ -13,7 +14,7 @@ from torch import Tensor
 from . import kernels
 from .entries import Flat
 from .reference import ROW, STATE_DICT, WHOLE, Sent
-from .sources import RowSource
+from .sources import RowsLostError, RowSource
 from .stats import SqNorms
 
 Centre = Literal["mean-of-clients", "median-of-clients"]
@@ -70,7 +71,7 @@ class Origin:
         return whole
 
 
-class Deltas(RowSource):
+class FromBase(RowSource):
     """Rows that are weights, minus the base that all of them started from: what rules are about.
 
     Distances and angles of weights say nothing of clients: nearly all of them is what the clients had in common.
@@ -95,14 +96,28 @@ class Deltas(RowSource):
 
     def check_unwritten(self) -> None:
         super().check_unwritten()
-        self.rows.check_unwritten()
+        with self._own_rows():
+            self.rows.check_unwritten()
+
+    @property
+    def lost(self) -> Mapping[Hashable, str]:
+        return self.rows.lost
+
+    @contextmanager
+    def _own_rows(self) -> Iterator[None]:
+        """Rows that are lost are this stack's, whose views know of no stack beneath it."""
+        try:
+            yield
+        except RowsLostError as error:
+            raise RowsLostError(str(error), self, error.rows) from None
 
     @property
     def columns_read(self) -> float:
         return self.rows.columns_read
 
     def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
-        return self.origin.left_out(self.rows.read(start, stop, rows), start)
+        with self._own_rows():
+            return self.origin.left_out(self.rows.read(start, stop, rows), start)
 
     def sent_finite(self, row: int) -> bool:
         return self.rows.sent_finite(row)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .based import CENTRES, Centre, Deltas, Origin, origin_of
+from .based import CENTRES, Centre, FromBase, Origin, origin_of
 from .entries import UnfitError, as_tensor, widest
 from .layout import Buffers, Integers, Layout
 from .reference import LAYERS, ROW, STATE_DICT, WHOLE, Agreed, Ids, Sent, agree, client_names, read_entries
@@ -79,7 +79,7 @@ def as_updates(
     expected = Expected(like, buffers, integers, base=base)
     stack = _source(G, ids, expected, on_bad)
     origin = expected.origin(stack)
-    return stack if origin is None else Deltas(stack, origin)
+    return stack if origin is None else FromBase(stack, origin)
 
 
 def _source(G: Stack, ids: Ids, expected: Expected, on_bad: OnBad) -> RowSource:

@@ -64,6 +64,7 @@ class TensorFile:
     Attributes:
         tensors: by name, without values, in the order of names, as the package safetensors has them. A tensor with two
             names, of which the file holds one, is there under both.
+        metadata: text that came along.
 
     Raises:
         UnfitError: there is no such file, it is no regular file, damaged or no safetensors file.
@@ -115,6 +116,7 @@ class TensorFile:
         # Of a tensor with two names, `safetensors.torch.save_model` stores one, and which the other is.
         if not isinstance(tied, dict) or not all(isinstance(other, str) for other in tied.values()):
             raise ValueError("metadata that is no text")
+        self.metadata: Mapping[str, str] = tied
         self.tensors = {**{name: tensors[other] for name, other in tied.items() if other in tensors}, **tensors}
 
     @property
@@ -130,6 +132,10 @@ class TensorFile:
     def entry(self, tensor: Tensor) -> Lying:
         """Where one of `tensors` lies."""
         return self._entries[id(tensor)]
+
+    def holds(self, tensor: Tensor) -> bool:
+        """Whether it is one of `tensors`."""
+        return id(tensor) in self._entries
 
     def changed(self) -> bool:
         """Whether it is another file than it was, as far as its size and times tell."""

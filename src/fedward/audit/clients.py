@@ -1,0 +1,149 @@
+"""Who is there: files, folders and globs as clients, each with a name."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..failures import MendableError, tamed
+
+SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".npz")
+"""Files that may hold a model."""
+ADAPTER_CONFIG = "adapter_config.json"
+INDEX = ".index.json"
+
+
+class AuditError(MendableError, ValueError):
+    """What the caller gave cannot be audited: no clients, a bad base, weights without a base."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a client's model is: a file, or a folder that holds one.
+
+    ``within`` is the folder that was named by the caller; nothing outside of it is read for this client. None if the
+    caller named the file itself.
+    """
+
+    name: str
+    path: Path
+    within: Path | None = None
+
+    def outside(self, file: Path) -> bool:
+        """Whether a link leads from the folder to a file elsewhere."""
+        return self.within is not None and not file.resolve().is_relative_to(self.within.resolve())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clients:
+    """Clients in order, and files in their folders that are none."""
+
+    places: tuple[Place, ...]
+    ignored: tuple[Path, ...]
+
+
+def find_clients(arguments: Iterable[str | os.PathLike[str]], besides: Path | None = None) -> Clients:
+    """Clients in files, folders and globs.
+
+    A folder with an adapter, an index of shards or a single model is one client and gives it its name; of any other
+    folder each model and each folder in it is one. Files are named without their suffix, by more of their path where
+    that would not tell them apart. What is not there is a client all the same, of whom nothing can be read.
+
+    Args:
+        arguments: as above.
+        besides: the base, which is no client though it may lie among them.
+
+    Raises:
+        AuditError: a glob matches nothing, or there is no client.
+    """
+    places: list[Place] = []
+    ignored: list[Path] = []
+    for argument in arguments:
+        for path in _expanded(os.fspath(argument)):
+            if path.is_dir():
+                places += _in_folder(path, ignored)
+            else:
+                places.append(Place(name=path.stem, path=path))
+    chosen = {os.path.abspath(place.path): place for place in places if not _same(place.path, besides)}
+    if not chosen:
+        raise AuditError("there is no client: name files, folders or globs that hold models, one a client")
+    return Clients(places=tuple(_named(list(chosen.values()))), ignored=tuple(ignored))
+
+
+def is_client(folder: Path) -> bool:
+    """Whether a folder is one client's: it has an adapter or an index of shards."""
+    return (folder / ADAPTER_CONFIG).exists() or bool(indices_in(folder))
+
+
+def indices_in(folder: Path) -> list[Path]:
+    """Indices of shards in a folder."""
+    return sorted(path for path in folder.iterdir() if path.name.endswith(INDEX))
+
+
+def models_in(folder: Path) -> list[Path]:
+    """Files in a folder that may hold a model, client-2 before client-10."""
+    return sorted((path for path in folder.iterdir() if path.suffix in SUFFIXES and not path.is_dir()), key=_natural)
+
+
+def _expanded(argument: str) -> list[Path]:
+    if os.path.lexists(argument) or not glob.has_magic(argument):
+        return [Path(argument)]
+    found = sorted(map(Path, glob.glob(argument)), key=_natural)
+    if not found:
+        raise AuditError(f"nothing matches {tamed(argument)}")
+    return found
+
+
+def _in_folder(folder: Path, ignored: list[Path]) -> list[Place]:
+    if is_client(folder):
+        return [Place(name=_name_of(folder), path=folder, within=folder)]
+    models = models_in(folder)
+    folders = sorted((p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")), key=_natural)
+    if len(models) + len(folders) <= 1 and not folders:
+        return [Place(name=_name_of(folder), path=models[0] if models else folder, within=folder)]
+    ignored += sorted(p for p in folder.iterdir() if p not in models and not p.is_dir() and not p.name.startswith("."))
+    files = [Place(name=path.stem, path=path, within=folder) for path in models]
+    return [*files, *(_one_client(path, folder) for path in folders)]
+
+
+def _one_client(folder: Path, within: Path) -> Place:
+    """A folder among others, which is one client's whatever is in it."""
+    models = [] if is_client(folder) else models_in(folder)
+    return Place(name=_name_of(folder), path=models[0] if len(models) == 1 else folder, within=within)
+
+
+def _name_of(folder: Path) -> str:
+    return folder.name or folder.resolve().name
+
+
+def _named(places: Sequence[Place]) -> list[Place]:
+    """The same places, each with a name that no other has."""
+    shared = Path(os.path.commonpath([os.path.abspath(place.path) for place in places])) if len(places) > 1 else None
+    longer: Sequence[Callable[[Place], str]] = (
+        lambda place: place.name,
+        lambda place: place.path.parent.name,
+        lambda place: place.path.name,
+        lambda place: str(place.path.parent / place.path.stem),
+        lambda place: os.path.relpath(place.path, shared),
+    )
+    for naming in longer:
+        names = [naming(place) for place in places]
+        if max(Counter(names).values()) == 1 and all(names):
+            break
+    return [Place(name=name, path=p.path, within=p.within) for name, p in zip(names, places, strict=True)]
+
+
+def _same(path: Path, other: Path | None) -> bool:
+    if other is None:
+        return False
+    return os.path.realpath(path) == os.path.realpath(other)
+
+
+def _natural(path: Path) -> tuple[tuple[int, int, str], ...]:
+    parts = re.split(r"(\d+)", path.name)
+    return tuple((int(part.isdigit()), int(part) if part.isdecimal() and len(part) < 20 else 0, part) for part in parts)

@@ -1,0 +1,222 @@
+"""Clients' files as one stack: who sent what most sent, from which base, and what is wrong with the others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..failures import tamed
+from ..stack import CENTRES, RowSource, SqNorms, Updates
+from ..stack.based import FromBase, origin_of
+from ..stack.entries import UnfitError
+from ..stack.intake import Expected, agree_on_layout
+from ..stack.reference import STATE_DICT, Sent, read_entries
+from .adapters import Adapter
+from .checkpoints import Checkpoints
+from .clients import AuditError, Clients, Place, find_clients
+from .formats import Contents, read_contents
+from .lowrank import LowRank
+
+ALIKE = 0.2
+"""Rows that are nearer to most others than this share of their length are weights: updates that alike are not."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ClientModels:
+    """Clients' models as a stack of what they changed.
+
+    Attributes:
+        stack: one row for each client whose model fits; `RowSource.agreed` says who the others are.
+        contents: what was read, by client.
+        base: what the base's file held; None if there is none, or it is a centre of the clients.
+        found: the clients, whether they could be read or not.
+    """
+
+    stack: RowSource
+    contents: Mapping[Hashable, Contents]
+    base: Contents | None
+    found: Clients
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All clients."""
+        return tuple(place.name for place in self.found.places)
+
+    @property
+    def malformed(self) -> Mapping[Hashable, str]:
+        """Whose model does not fit, and why."""
+        return {} if self.stack.agreed is None else self.stack.agreed.malformed
+
+    def changed(self) -> dict[str, Path]:
+        """Clients whose files are not what they were when they were read.
+
+        Raises:
+            AuditError: the base's is not.
+        """
+        if self.base is not None and (path := self.base.changed()):
+            raise AuditError(f"the base was changed while it was read: {tamed(path)}")
+        changed = {str(name): contents.changed() for name, contents in self.contents.items()}
+        return {name: path for name, path in changed.items() if path is not None}
+
+
+def gather(
+    clients: Sequence[str | os.PathLike[str]],
+    *,
+    base: str | os.PathLike[str] | None = None,
+    raw: bool = False,
+    key: str | None = None,
+    leave_out: Mapping[str, str] | None = None,
+) -> ClientModels:
+    """Read clients' models as rows of what they changed.
+
+    Args:
+        clients: files, folders and globs, see `find_clients`.
+        base: the model they started from, a file or a folder; or "mean-of-clients" or "median-of-clients".
+        raw: rules are to see what was sent, weights or not.
+        key: where pickled files have the model.
+        leave_out: clients that are known to be unusable, and why.
+
+    Raises:
+        AuditError: there are no clients, the base cannot be read, no model is in the majority, or clients sent weights
+            and there is no base to take their differences from.
+    """
+    path = None if base is None or str(base) in CENTRES else Path(base)
+    found = find_clients(clients, besides=path)
+    held = None if path is None else _base(path, key)
+    contents: dict[Hashable, Contents] = {}
+    faults: dict[Hashable, UnfitError] = {}
+    for place in found.places:
+        try:
+            if leave_out and place.name in leave_out:
+                raise UnfitError(ValueError, leave_out[place.name])
+            contents[place.name] = read_contents(place, key)
+        except UnfitError as error:
+            faults[place.name] = error
+    try:
+        stack = _stack(found.places, contents, faults, held, base)
+    except (TypeError, ValueError) as error:
+        raise AuditError(str(error)) from None
+    gathered = ClientModels(stack=stack, contents=contents, base=held, found=found)
+    if base is None and not raw and (share := nearness(stack)) is not None:
+        raise AuditError(
+            f"these are weights, not updates: most clients differ by {share:.1%} of their length, so that rules would "
+            "see what they have in common and nothing of what each changed. Give the model they started from (--base "
+            "FILE), or --base median-of-clients or mean-of-clients; --raw if they are updates all the same"
+        )
+    return gathered
+
+
+def nearness(stack: Updates) -> float | None:
+    """How far rows are from most others in units of their length, where that is so little that they must be weights.
+
+    Of each finite row the distance to the floor(n / 2)-th nearest other one over its norm; of these the median. Fewer
+    than half of the clients can make it neither small nor large. None from `ALIKE` on, and of a single row.
+    """
+    finite = stack.compute(SqNorms())[0].isfinite().nonzero().flatten()
+    if len(finite) < 2:
+        return None
+    rows = stack.take(finite)
+    norms = rows.norms()
+    dists = rows.sq_dists().sqrt()
+    middle = dists.sort(1).values[:, len(finite) // 2]
+    ratio = float(torch.where(norms > 0, middle / norms, torch.inf).median())
+    # Rows that are all the same say nothing of what they are.
+    return ratio if 0 < ratio < ALIKE else None
+
+
+def _base(path: Path, key: str | None) -> Contents:
+    try:
+        return read_contents(Place(name="base", path=path), key)
+    except UnfitError as error:
+        raise AuditError(f"the base {tamed(path)}: {error.text}") from None
+
+
+def _stack(
+    places: Sequence[Place],
+    contents: Mapping[Hashable, Contents],
+    faults: Mapping[Hashable, UnfitError],
+    held: Contents | None,
+    base: object,
+) -> RowSource:
+    of_adapters = [contents[place.name].adapter is not None for place in places if place.name in contents]
+    adapters = held.adapter is not None if held else 2 * sum(of_adapters) > len(of_adapters)
+    names = [place.name for place in places]
+    sent = []
+    for place in places:
+        fault = faults.get(place.name)
+        if fault is None:
+            told = _sent(contents[place.name], adapters)
+        else:
+            told = Sent(form=STATE_DICT, tensors={}, fault=fault)
+        sent.append(told)
+    if adapters:
+        return _low_rank(names, sent, contents, held, base)
+    if held is None:
+        expected = Expected(None, "auto", "refuse")
+    else:
+        try:
+            expected = Expected({name: held.values(tensor) for name, tensor in held.tensors.items()}, "auto", "refuse")
+        except UnfitError as error:
+            raise AuditError(f"the base: {error.text}") from None
+    agreed, layout = agree_on_layout(sent, names, expected, "drop")
+    assert layout is not None
+    rows = Checkpoints(contents, agreed, layout)
+    if base is None:
+        return rows
+    origin = origin_of(rows, expected.sent if expected.sent else str(base))  # type: ignore[arg-type]
+    return FromBase(rows, origin)
+
+
+def _sent(contents: Contents, adapters: bool) -> Sent:
+    """What a client's model looks like, to be held against the others'."""
+    if not adapters:
+        if contents.adapter is not None:
+            fault = UnfitError(ValueError, "is an adapter, the others are whole models")
+            return Sent(form=STATE_DICT, tensors={}, fault=fault)
+        at_hand = read_entries(STATE_DICT, {name: t for name, t in contents.tensors.items() if not t.is_meta})
+        in_files: dict[Hashable, Tensor] = {name: t for name, t in contents.tensors.items() if t.is_meta}
+        return replace(at_hand, tensors=dict(at_hand.tensors) | in_files)
+    if contents.adapter is None:
+        return Sent(
+            form=STATE_DICT, tensors={}, fault=UnfitError(ValueError, "is a whole model, the others are adapters")
+        )
+    return _shapes(contents.adapter)
+
+
+def _shapes(adapter: Adapter) -> Sent:
+    """Names and shapes of what an adapter changes: ranks are its own business."""
+    plain = read_entries(STATE_DICT, adapter.plain)
+    products: dict[Hashable, Tensor] = {
+        layer: torch.empty(factors.shape, device="meta") for layer, factors in adapter.layers.items()
+    }
+    return replace(plain, tensors={**products, **plain.tensors})
+
+
+def _low_rank(
+    names: Sequence[str],
+    sent: Sequence[Sent],
+    contents: Mapping[Hashable, Contents],
+    held: Contents | None,
+    base: object,
+) -> RowSource:
+    if base is not None and held is None:
+        raise AuditError(f"of adapters there is no {base}: give the adapter they started from, or none")
+    start = None
+    if held is not None:
+        if held.adapter is None:
+            raise AuditError("the base is no adapter, but clients are")
+        start = held.adapter
+    expected = Expected(None, "auto", "refuse")
+    if start is not None:
+        expected.sent = _shapes(start)
+    agreed, layout = agree_on_layout(sent, names, expected, "drop")
+    assert layout is not None
+    adapters = [adapter for name in agreed.clients if (adapter := contents[name].adapter) is not None]
+    if start is not None and not start.is_finite():
+        raise AuditError("the base has NaN or Inf; give the adapter that clients started from")
+    return LowRank(adapters, agreed, layout, start)

@@ -1,0 +1,204 @@
+"""From the arguments of a command to what came of it; files that change meanwhile are left out, and all begins anew."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeVar
+
+from torch import Tensor
+
+from ..core import Context, Reason, Result, Rule, step
+from ..failures import tamed
+from ..registry.notation import describe
+from ..stack import RowsLostError, lost_clients
+from ..stack.written import WRITTEN, save_tensors
+from .clients import AuditError
+from .formats import CHANGED, Contents
+from .gather import ClientModels, gather
+from .lowrank import LowRank
+from .output import Merge, NewAdapter, aggregate_adapters, write_adapter
+from .panel import PanelMember, members_of, usual_panel, verdict_of
+from .verdicts import ClientAudit, audit_of, describe_nonfinite
+
+_TIMES = 5
+"""How often clients that change their files may make all begin anew."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSource:
+    """Where clients' models are, and how they are read; see `gather`."""
+
+    clients: Sequence[str | os.PathLike[str]]
+    base: str | os.PathLike[str] | None = None
+    raw: bool = False
+    key: str | None = None
+    strict: bool = False
+    """Whether a client of whom nothing can be used is an error."""
+
+    @property
+    def base_name(self) -> str:
+        """What the base is called."""
+        return "" if self.base is None else tamed(os.fspath(self.base))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Aggregated:
+    """What came of an aggregation: the verdicts, and the model to write."""
+
+    gathered: ClientModels
+    result: Result[Tensor]
+    adapter: NewAdapter | None = None
+    notes: Sequence[str] = field(default=())
+
+    def save(self, output: Path) -> None:
+        """Write the model: a file in the format of its suffix, or an adapter's folder.
+
+        Raises:
+            AuditError, ValueError: it cannot be written so.
+            OSError: it cannot be written.
+        """
+        if self.adapter is not None:
+            write_adapter(output, self.adapter)
+            return
+        base: Contents | None = self.gathered.base
+        save_tensors(output, self.result.state_dict(), {} if base is None else base.metadata)
+
+
+def run_audit(
+    source: ModelSource,
+    rules: Sequence[Rule] = (),
+    *,
+    f: int | None = None,
+    votes: int | None = None,
+    calibrated: bool = False,
+    seed: int = 0,
+) -> ClientAudit:
+    """Ask a panel of rules about clients' files.
+
+    Args:
+        source: the files.
+        rules: the panel; five rules with different ideas if none is given.
+        f: byzantine clients that the usual panel's rules are told.
+        votes: how many rules must suspect a client; two of five if None.
+        calibrated: whether to play known attacks on what was accepted.
+        seed: of everything random.
+
+    Raises:
+        AuditError: nothing can be audited; see `gather`.
+    """
+
+    def work(gathered: ClientModels) -> ClientAudit:
+        members = _panel(rules, gathered, f)
+        return audit_of(gathered, members, base=source.base_name, seed=seed, votes=votes, calibrated=calibrated)
+
+    return _while_unchanged(source, work)
+
+
+def run_aggregate(
+    source: ModelSource, rule: Rule, *, seed: int = 0, rank: int | None = None, merge: Merge = "svd"
+) -> Aggregated:
+    """Aggregate clients' files by a rule.
+
+    Args:
+        source: the files.
+        rule: the rule.
+        seed: of everything random.
+        rank, merge: of adapters, see `aggregate_adapters`.
+
+    Raises:
+        AuditError: nothing can be aggregated; see `gather`.
+        BoundError: too few usable clients for the rule.
+    """
+
+    def work(gathered: ClientModels) -> Aggregated:
+        stack, context = gathered.stack, Context(seed=seed)
+        adapter = None
+        notes = []
+        if isinstance(stack, LowRank):
+            result, adapter = aggregate_adapters(rule, stack, context, rank, merge)
+            if adapter.lost > 0:
+                notes.append(
+                    f"rank {adapter.settings['r']} has no room for {adapter.lost:.2%} of a layer's square at most"
+                )
+        else:
+            result = step(rule, stack, {}, context).result
+            if result.weights is None:  # of a rule that works on columns: in how many each client was trimmed
+                result = replace(result, scores=verdict_of(rule, stack, context).scores)
+        return Aggregated(gathered=gathered, result=_told(result, gathered), adapter=adapter, notes=notes)
+
+    return _while_unchanged(source, work)
+
+
+def panel_on(
+    aggregated: Aggregated, source: ModelSource, rule: Rule, *, calibrated: bool = False, seed: int = 0
+) -> ClientAudit:
+    """What a panel says of clients that were aggregated, beside the rule that did: for the page about them."""
+    members = (*members_of([rule]), *usual_panel(aggregated.gathered.stack.n))
+    weights = aggregated.result.weights
+    audit = audit_of(
+        aggregated.gathered, members, base=source.base_name, seed=seed, calibrated=calibrated, weights=weights
+    )
+    result = aggregated.result
+    # The verdict is the rule's; the panel's votes stand beside it.
+    return replace(
+        audit,
+        accepted=tuple(bool(ok) for ok in result.accepted),
+        reasons=tuple(map(str, result.reasons)),
+        details={**audit.details, **{str(name): detail for name, detail in result.details.items()}},
+        notes=(f"verdicts are those of {describe(rule)}", *audit.notes, *aggregated.notes),
+    )
+
+
+def check_output(output: Path) -> None:
+    """Refuse before any work what could not be written after it.
+
+    Raises:
+        AuditError: a format that is not written, or a folder that is not there.
+    """
+    if output.suffix and output.suffix not in WRITTEN:
+        raise AuditError(f"{tamed(output)}: the output is one of {', '.join(WRITTEN)}, or of adapters a new folder")
+    if not output.absolute().parent.is_dir():
+        raise AuditError(f"{tamed(output)}: there is no folder {tamed(output.parent)}; make it first")
+
+
+def _panel(rules: Sequence[Rule], gathered: ClientModels, f: int | None) -> tuple[PanelMember, ...]:
+    return members_of(rules) if rules else usual_panel(gathered.stack.n, f)
+
+
+def _while_unchanged(source: ModelSource, work: Callable[[ClientModels], T]) -> T:
+    """What comes of the files if they stay as they are; clients whose files do not are left out."""
+    left_out: dict[str, str] = {}
+    for _ in range(_TIMES):
+        gathered = gather(source.clients, base=source.base, raw=source.raw, key=source.key, leave_out=left_out)
+        _check_strict(source, gathered)
+        try:
+            done = work(gathered)
+            changed = [*gathered.changed(), *map(str, lost_clients(gathered.stack))]
+        except RowsLostError as error:
+            done, changed = None, [str(error.stack.ids[row]) for row in error.rows]
+        if done is not None and not changed:
+            return done
+        left_out |= dict.fromkeys(changed, CHANGED)
+    raise AuditError(f"files of {', '.join(map(tamed, left_out))} change while they are read: take copies of them")
+
+
+def _check_strict(source: ModelSource, gathered: ClientModels) -> None:
+    if not source.strict:
+        return
+    for name, why in gathered.malformed.items():
+        raise AuditError(f"client {tamed(name)}: {why} (--strict)")
+
+
+def _told(result: Result[Tensor], gathered: ClientModels) -> Result[Tensor]:
+    """The result with a sentence on each row that is not finite."""
+    details: dict[Hashable, str] = {
+        name: describe_nonfinite(gathered, name)
+        for name, reason in zip(result.ids, result.reasons, strict=True)
+        if reason is Reason.NONFINITE
+    }
+    return replace(result, details={**result.details, **details})

@@ -1,0 +1,248 @@
+"""An audit: what a panel of rules says of clients' files, and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from math import isfinite
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..core import Context, Reason
+from ..failures import tamed
+from ..stack import SqNorms, Updates
+from ..stack.based import FromBase
+from .calibrate import Calibration, calibrate
+from .checkpoints import Checkpoints
+from .evidence import Evidence, evidence_of
+from .gather import ClientModels
+from .lowrank import LowRank
+from .panel import Opinion, PanelMember, ask, tally, votes_needed
+
+_SHARE = 5
+"""One in so many of the accepted rows is forged in a calibration, where nobody was dropped."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ClientAudit:
+    """What came of an audit, for all clients in the order of ``names``.
+
+    Attributes:
+        names: of the clients.
+        base: what their weights were taken as differences from; "" if they sent updates.
+        accepted: (n,) bool: usable, and suspected by fewer rules than it takes.
+        reasons: why, of each: "accepted", "malformed", "nonfinite", or what most of those say who suspect it.
+        details: a sentence on those that were dropped.
+        votes: how many rules suspect each.
+        needed: how many it takes.
+        opinions: of the rules.
+        evidence: what there is to see of those whose rows are finite; None of fewer than two.
+        calibration: what the panel would have caught of known attacks, if that was asked for.
+        notes: what else was found.
+    """
+
+    names: tuple[str, ...]
+    base: str
+    accepted: tuple[bool, ...]
+    reasons: tuple[str, ...]
+    details: Mapping[str, str]
+    votes: tuple[int, ...]
+    needed: int
+    opinions: tuple[Opinion, ...]
+    evidence: Evidence | None
+    calibration: Calibration | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Who was not accepted."""
+        return tuple(name for name, ok in zip(self.names, self.accepted, strict=True) if not ok)
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON has it; numbers that are none are null."""
+        return {
+            "base": self.base,
+            "needed": self.needed,
+            "panel": [_opinion_json(opinion) for opinion in self.opinions],
+            "clients": [self._client_json(i) for i in range(len(self.names))],
+            "layers": [] if self.evidence is None else list(self.evidence.layers),
+            "cosines": {} if self.evidence is None else _cosines_json(self.evidence),
+            "calibration": None if self.calibration is None else asdict(self.calibration),
+            "notes": list(self.notes),
+        }
+
+    def _client_json(self, i: int) -> dict[str, Any]:
+        name = self.names[i]
+        suspecting = [opinion.member.idea for opinion in self.opinions if bool(opinion.suspects[i])]
+        told: dict[str, Any] = {
+            "id": name,
+            "accepted": self.accepted[i],
+            "reason": self.reasons[i],
+            "detail": self.details.get(name, ""),
+            "votes": self.votes[i],
+            "suspected_by": suspecting,
+            "scores": {o.member.idea: {k: number(float(s[i])) for k, s in o.scores.items()} for o in self.opinions},
+        }
+        e = self.evidence
+        if e is not None and name in e.ids:
+            row = e.ids.index(name)
+            told["evidence"] = {
+                "norm": number(float(e.norms[row])),
+                "layer_norms": [number(value) for value in e.layer_norms[row].tolist()],
+                "cosine_to_median": number(float(e.to_median[row])),
+                "cosine_to_aggregate": None if e.to_aggregate is None else number(float(e.to_aggregate[row])),
+                "signs": dict(zip(("positive", "zero", "negative"), e.signs[row].tolist(), strict=True)),
+                "neighbours": [str(e.ids[k]) for k in e.neighbours[row]],
+                "cluster": e.clusters[row],
+            }
+        return told
+
+
+def audit_of(
+    gathered: ClientModels,
+    members: Sequence[PanelMember],
+    *,
+    base: str = "",
+    seed: int = 0,
+    votes: int | None = None,
+    calibrated: bool = False,
+    weights: Tensor | None = None,
+) -> ClientAudit:
+    """Ask a panel about clients' models.
+
+    Args:
+        gathered: the models.
+        members: the panel.
+        base: what it is called.
+        seed: of everything random.
+        votes: how many rules must suspect a client; two of five if None.
+        calibrated: whether to play known attacks on what was accepted.
+        weights: of an aggregate that clients are held against, by client, (n,); the mean of the accepted if None.
+
+    Raises:
+        ValueError: a calibration of too few accepted rows.
+    """
+    stack = gathered.stack
+    context = Context(seed=seed)
+    names = gathered.names
+    # All that the panel reads is read in one pass.
+    stack.compute(SqNorms(), *(s for member in members for s in member.rule.statistics({}, context)))
+    opinions = tuple(ask(member, stack, context) for member in members)
+    counted = tally(opinions, len(names))
+    needed = votes_needed(opinions, votes)
+    unusable = _unusable(gathered)
+    suspected = counted >= needed
+    accepted = [name not in unusable and not bool(suspected[i]) for i, name in enumerate(names)]
+    reasons, details = [], {}
+    for i, name in enumerate(names):
+        reason, detail = unusable.get(name) or _suspicion(opinions, i, accepted[i])
+        reasons.append(reason)
+        if detail and not accepted[i]:
+            details[name] = detail
+    finite = [k for k, name in enumerate(stack.ids) if name not in unusable]
+    rows = stack.take(torch.tensor(finite, dtype=torch.long)) if finite else None
+    kept = [k for k, name in enumerate(stack.ids) if accepted[names.index(str(name))]]
+    return ClientAudit(
+        names=names,
+        base=base,
+        accepted=tuple(accepted),
+        reasons=tuple(reasons),
+        details=details,
+        votes=tuple(counted.tolist()),
+        needed=needed,
+        opinions=opinions,
+        evidence=_evidence(rows, names, accepted, weights),
+        calibration=_calibration(stack, kept, members, context, votes, len(finite)) if calibrated else None,
+        notes=_notes(gathered, opinions),
+    )
+
+
+def describe_nonfinite(gathered: ClientModels, name: Hashable) -> str:
+    """In which tensors of a client's there is NaN or Inf."""
+    stack = gathered.stack
+    row = stack.ids.index(name)
+    rows = stack.rows if isinstance(stack, FromBase) else stack
+    assert isinstance(rows, LowRank | Checkpoints)
+    bad = [tamed(key, 80) for key in rows.nonfinite(row)]
+    more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
+    return f"NaN or Inf in {', '.join(bad[:3])}{more}"
+
+
+def number(value: float) -> float | None:
+    """A number as JSON has it."""
+    return value if isfinite(value) else None
+
+
+def _unusable(gathered: ClientModels) -> dict[str, tuple[str, str]]:
+    """Clients that no rule is asked about: reason and sentence."""
+    found = {str(name): (str(Reason.MALFORMED), why) for name, why in gathered.malformed.items()}
+    stack = gathered.stack
+    finite = stack.compute(SqNorms())[0].isfinite().tolist()
+    for row, name in enumerate(stack.ids):
+        if finite[row]:
+            continue
+        if stack.sent_finite(row):
+            found[str(name)] = (str(Reason.OVERFLOW), "finite, but its squared norm exceeds float64")
+        else:
+            found[str(name)] = (str(Reason.NONFINITE), describe_nonfinite(gathered, name))
+    return found
+
+
+def _suspicion(opinions: Sequence[Opinion], i: int, accepted: bool) -> tuple[str, str]:
+    """Why a client is suspected: what most say who suspect it, and who they are."""
+    against = [o for o in opinions if bool(o.suspects[i])]
+    said = [(o.member.idea, str(o.verdict.reasons[i])) for o in against if o.verdict is not None]
+    told = ", ".join(f"{idea} ({reason})" if reason != idea else idea for idea, reason in said)
+    detail = f"suspected by {len(against)} of {len(opinions)}: {told}" if against else ""
+    if accepted or not said:
+        return str(Reason.ACCEPTED), detail
+    counts = Counter(reason for _, reason in said)
+    return max(counts, key=lambda reason: counts[reason]), detail
+
+
+def _evidence(
+    rows: Updates | None, names: Sequence[str], accepted: Sequence[bool], weights: Tensor | None
+) -> Evidence | None:
+    if rows is None or rows.n < 2:
+        return None
+    places = [names.index(str(name)) for name in rows.ids]
+    if weights is None:
+        weights = torch.tensor(accepted, dtype=torch.float64)
+    return evidence_of(rows, weights[places].double())
+
+
+def _calibration(
+    stack: Updates,
+    kept: Sequence[int],
+    members: Sequence[PanelMember],
+    context: Context,
+    votes: int | None,
+    finite: int,
+) -> Calibration:
+    """As many forge as were suspected, or a fifth; never half."""
+    rows = stack.take(torch.tensor(kept, dtype=torch.long))
+    suspected = finite - len(kept)
+    forgers = min(max(suspected, len(kept) // _SHARE, 1), max((len(kept) - 1) // 2, 1))
+    return calibrate(members, rows, context.fold("calibration"), forgers=forgers, votes=votes)
+
+
+def _notes(gathered: ClientModels, opinions: Sequence[Opinion]) -> tuple[str, ...]:
+    notes = [f"{o.name} could not decide: {o.refused}" for o in opinions if o.refused]
+    if gathered.found.ignored:
+        files = ", ".join(path.name for path in gathered.found.ignored[:5])
+        notes.append(f"no models, and left out: {files}" + (" ..." if len(gathered.found.ignored) > 5 else ""))
+    return tuple(notes)
+
+
+def _opinion_json(opinion: Opinion) -> dict[str, Any]:
+    limits = {name: [number(low), number(high)] for name, (low, high) in opinion.limits.items()}
+    told = {"idea": opinion.member.idea, "rule": opinion.name, "thresholds": limits, "refused": opinion.refused}
+    return {**told, "note": "" if opinion.verdict is None else opinion.verdict.note}
+
+
+def _cosines_json(evidence: Evidence) -> dict[str, Any]:
+    ids = [str(name) for name in evidence.ids]
+    return {"ids": ids, "values": [[round(value, 6) for value in row] for row in evidence.cosines.tolist()]}

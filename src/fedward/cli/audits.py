@@ -1,0 +1,164 @@
+"""What the commands about clients' files do: aggregate, audit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from ..audit import AuditError, ClientAudit, ModelSource, check_output, panel_on, run_aggregate, run_audit
+from ..core import Result, Rule
+from ..failures import tamed
+from ..registry.notation import parse
+from ..report import write_audit
+from . import display
+
+DROPPED = 3
+"""Exit status where somebody was dropped."""
+
+
+def source(clients: Sequence[str], *, base: str | None, raw: bool, key: str | None, strict: bool) -> ModelSource:
+    """Where clients' models are."""
+    return ModelSource(clients=clients, base=base, raw=raw, key=key, strict=strict)
+
+
+def aggregate(
+    where: ModelSource,
+    rule_text: str,
+    out: Path,
+    *,
+    adapter: Mapping[str, Any],
+    page: Path | None,
+    calibrate: bool,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Aggregate, write the model, show the verdicts."""
+    rule = _rule(rule_text)
+    check_output(out)
+    done = run_aggregate(where, rule, seed=seed, **adapter)
+    # The panel is asked before anything is written: what it stumbles over leaves nothing behind.
+    asked = panel_on(done, where, rule, calibrated=calibrate, seed=seed) if page or calibrate else None
+    if not bool(done.result.accepted.any()):
+        raise AuditError("nobody was accepted, so that there is nothing to write: keep the previous model")
+    done.save(out)
+    written = None if asked is None or page is None else write_audit(asked, page)
+    if as_json:
+        told = {"output": str(out), "report": written and str(written), **done.result.to_json()}
+        typer.echo(json.dumps({**told, "panel": asked and asked.to_json()}, indent=1))
+    else:
+        display.out.print(_result_table(done.result))
+        for line in (*_details(done.result.details), done.result.note, *done.notes):
+            if line:
+                display.say(line)
+        _tell(asked, written)
+        display.say(f"Written: {tamed(out)}")
+    _leave(bool(done.result.accepted.all()))
+
+
+def audit(
+    where: ModelSource,
+    rule_texts: Sequence[str],
+    *,
+    f: int | None,
+    votes: int | None,
+    page: Path | None,
+    calibrate: bool,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Ask a panel, show the verdicts."""
+    rules = [_rule(text) for text in rule_texts]
+    found = run_audit(where, rules, f=f, votes=votes, calibrated=calibrate, seed=seed)
+    written = None if page is None else write_audit(found, page)
+    if as_json:
+        typer.echo(json.dumps({"report": written and str(written), **found.to_json()}, indent=1))
+    else:
+        display.out.print(_audit_table(found))
+        for line in (*_details(found.details), *found.notes):
+            display.say(line)
+        _tell(found, written)
+    _leave(all(found.accepted))
+
+
+def _rule(text: str) -> Rule:
+    rule = parse(text, "rule")
+    assert isinstance(rule, Rule)
+    return rule
+
+
+def _leave(all_accepted: bool) -> None:
+    if not all_accepted:
+        raise typer.Exit(DROPPED)
+
+
+def _tell(found: ClientAudit | None, written: Path | None) -> None:
+    if found is not None and found.calibration is not None:
+        display.out.print(_calibration_table(found))
+    if written is not None:
+        display.say(f"Report: {tamed(written)}")
+
+
+def _details(details: Mapping[Any, str]) -> list[str]:
+    return [f"{tamed(name)}: {tamed(detail, 2000)}" for name, detail in details.items()]
+
+
+def _result_table(result: Result[Any]) -> Table:
+    """One line a client: weight, verdict, the rule's scores."""
+    scores = list(result.scores)[:3]
+    table = _table(["client", "verdict"], ["weight", *scores])
+    for i, name in enumerate(result.ids):
+        weight = "" if result.weights is None else f"{float(result.weights[i]):.4f}"
+        numbers = [_number(float(result.scores[score][i])) for score in scores]
+        verdict = Text(str(result.reasons[i]), style="" if result.accepted[i] else "bold red")
+        table.add_row(Text(tamed(name)), verdict, weight, *numbers)
+    return table
+
+
+def _audit_table(found: ClientAudit) -> Table:
+    """One line a client: verdict, who suspects it, and its length and direction."""
+    table = _table(["client", "verdict"], ["votes", "norm", "cosine"], ["suspected by"])
+    evidence = found.evidence
+    for i, name in enumerate(found.names):
+        verdict = Text(found.reasons[i], style="" if found.accepted[i] else "bold red")
+        norm = cosine = ""
+        if evidence is not None and name in evidence.ids:
+            row = evidence.ids.index(name)
+            norm, cosine = _number(float(evidence.norms[row])), f"{float(evidence.to_median[row]):.2f}"
+        suspecting = ", ".join(opinion.member.idea for opinion in found.opinions if bool(opinion.suspects[i]))
+        votes = f"{found.votes[i]} of {len(found.opinions)}"
+        table.add_row(Text(tamed(name)), verdict, votes, norm, cosine, Text(suspecting))
+    return table
+
+
+def _calibration_table(found: ClientAudit) -> Table:
+    """What the panel would have caught of known attacks, rule by rule."""
+    assert found.calibration is not None
+    ideas = [opinion.member.idea for opinion in found.opinions]
+    table = _table(["attack played here"], ["caught", "wrongly", *ideas])
+    for caught in found.calibration.attacks:
+        shares = [display.percent(share, 0) for share in caught.by_rule]
+        together = display.percent(caught.together, 0), display.percent(caught.wrongly_together, 0)
+        table.add_row(caught.attack, *together, *shares)
+    return table
+
+
+def _table(texts: Sequence[str], numbers: Sequence[str], last: Sequence[str] = ()) -> Table:
+    table = Table(box=SIMPLE_HEAD, show_edge=False)
+    for heading in texts:
+        table.add_column(heading, no_wrap=True)
+    for heading in numbers:
+        table.add_column(heading, justify="right", overflow="fold")
+    for heading in last:
+        table.add_column(heading, overflow="fold")
+    return table
+
+
+def _number(value: float) -> str:
+    return "" if value != value else f"{value:.4g}"

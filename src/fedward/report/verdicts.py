@@ -1,0 +1,322 @@
+"""The page about clients' files: who is suspected by whom, how alike clients are, and what each changed where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from math import log2
+from pathlib import Path
+from typing import Any
+
+from ..audit import Calibration, ClientAudit, Evidence
+from ..core import Result
+from ..disk import write_whole
+from ..failures import tamed
+from .pieces import NONE, count, document, figure, per_cent, table
+from .style import ABSENT, ACCEPTED, BETWEEN, DROPPED, base_axis, base_layout, margins, safe_text
+
+TITLE = "ClientAudit of clients"
+_MOST_LAYERS = 300
+_MOST_CLIENTS = 400
+_REACH = 3.0
+"""Colours end at norms that are eight times, or an eighth of, the usual one."""
+
+
+def write_audit(audit: ClientAudit, output: Path, title: str = TITLE) -> Path:
+    """Write the page about an audit as one HTML file, which needs no network to open; return its path.
+
+    Raises:
+        ReportError: plotly is not installed.
+        OSError: the page cannot be written.
+    """
+    body = [_clients(audit), _panel(audit)]
+    if audit.evidence is not None:
+        body += [_alike(audit, audit.evidence), _layers(audit.evidence)]
+    body.append(_scores(audit))
+    if audit.calibration is not None:
+        body.append(_calibration(audit, audit.calibration))
+    _write(output, document(title, _lead(audit), "".join(body)))
+    return output
+
+
+def write_result(result: Result[Any], output: Path, title: str) -> Path:
+    """Write the page about an aggregator's verdicts: one table, with everything the rule looked at.
+
+    Raises:
+        ReportError: plotly is not installed.
+        OSError: the page cannot be written.
+    """
+    dropped = sum(not ok for ok in result.accepted)
+    lead = f"{count(len(result.ids), 'client')} &middot; {dropped or 'nobody'} dropped"
+    scores = list(result.scores)
+    rows = []
+    for i, name in enumerate(result.ids):
+        weight = NONE if result.weights is None else f"{float(result.weights[i]):.4f}"
+        numbers = [_number(float(result.scores[score][i])) for score in scores]
+        detail = result.details.get(name, "")
+        rows.append([_name(name), _verdict(str(result.reasons[i]), bool(result.accepted[i]), detail), weight, *numbers])
+    note = f'<p class="note">{escape(tamed(result.note))}</p>\n' if result.note else ""
+    body = "<h2>Verdicts</h2>\n" + table(["Client", "Verdict", "Weight", *map(escape, scores)], rows, 2, "wide") + note
+    _write(output, document(title, lead, body))
+    return output
+
+
+def _write(output: Path, page: str) -> None:
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(output, page.encode("utf-8", errors="replace"))
+
+
+def _lead(audit: ClientAudit) -> str:
+    facts = [count(len(audit.names), "client"), f"{len(audit.dropped) or 'nobody'} dropped"]
+    facts.append(f"changes of {escape(audit.base)}" if audit.base else "updates as they were sent")
+    facts.append(count(len(audit.opinions), "rule"))
+    return " &middot; ".join(facts)
+
+
+# --- clients ----------------------------------------------------------------------------------------------------
+
+
+def _clients(audit: ClientAudit) -> str:
+    head = ["Client", "Verdict", "Suspected<br>by", "Norm", "Cosine to<br>median", "Cosine to<br>aggregate"]
+    head += ["Positive<br>entries", "Nearest", "Cluster"]
+    rows = []
+    for i, name in enumerate(audit.names):
+        suspected = f"{audit.votes[i]} of {len(audit.opinions)}"
+        verdict = _verdict(audit.reasons[i], audit.accepted[i], audit.details.get(name, ""))
+        rows.append([_name(name), verdict, suspected, *_seen(audit.evidence, name)])
+    notes = "".join(f'<p class="note">{escape(tamed(note, 1000))}</p>\n' for note in audit.notes)
+    caption = (
+        f"A client is dropped if {count(audit.needed, 'rule')} or more of {len(audit.opinions)} suspect it, or if its "
+        "files cannot be used. Cosines are to the median of each entry over all clients, and to the aggregate; the "
+        "nearest is the client whose change is most alike, with the cosine between them."
+    )
+    return f'<h2>Clients</h2>\n{table(head, rows, 2, "wide")}<p class="caption">{caption}</p>\n{notes}'
+
+
+def _seen(evidence: Evidence | None, name: str) -> list[str]:
+    if evidence is None or name not in evidence.ids:
+        return [NONE] * 6
+    row = evidence.ids.index(name)
+    nearest = NONE
+    if evidence.neighbours[row]:
+        other = evidence.neighbours[row][0]
+        nearest = f"{_name(evidence.ids[other])}<small>{float(evidence.cosines[row, other]):.2f}</small>"
+    to_aggregate = NONE if evidence.to_aggregate is None else f"{float(evidence.to_aggregate[row]):.2f}"
+    numbers = [_number(float(evidence.norms[row])), f"{float(evidence.to_median[row]):.2f}", to_aggregate]
+    return [*numbers, per_cent(float(evidence.signs[row, 0]), 1), nearest, str(evidence.clusters[row] + 1)]
+
+
+def _verdict(reason: str, accepted: bool, detail: str) -> str:
+    if accepted:
+        return escape(reason)
+    return f'<b style="color:{DROPPED}">{escape(reason)}</b><small>{escape(tamed(detail))}</small>'
+
+
+# --- the panel --------------------------------------------------------------------------------------------------
+
+
+def _panel(audit: ClientAudit) -> str:
+    ideas = [opinion.member.idea for opinion in audit.opinions]
+    # 0 accepted, 1 suspected, nothing where the client cannot be used or the rule could not decide.
+    marks: list[list[int | None]] = []
+    words = []
+    for i, name in enumerate(audit.names):
+        line: list[int | None] = []
+        told = []
+        for opinion in audit.opinions:
+            known = opinion.verdict is not None and audit.reasons[i] not in ("malformed", "nonfinite", "overflow")
+            suspected = bool(opinion.suspects[i])
+            line.append(int(suspected) if known else None)
+            told.append(safe_text(f"{tamed(name)}: {_said(known, suspected)} by {opinion.name}"))
+        marks.append(line)
+        words.append(told)
+    trace = _heat(ideas, list(audit.names), marks, words) | {
+        "colorscale": [[0, ACCEPTED], [1, DROPPED]],
+        "zmin": 0,
+        "zmax": 1,
+        "showscale": False,
+    }
+    rules = "; ".join(f"{escape(o.member.idea)}: <code>{escape(o.name)}</code>" for o in audit.opinions)
+    caption = f"Red: suspected; blue: not; grey: not judged. Rules: {rules}."
+    return "<h2>Who suspects whom</h2>\n" + figure(
+        "panel", _drawn(trace, audit.names, 60), caption, "Votes of the panel"
+    )
+
+
+def _said(known: bool, suspected: bool) -> str:
+    if not known:
+        return "not judged"
+    return "suspected" if suspected else "not suspected"
+
+
+# --- how alike --------------------------------------------------------------------------------------------------
+
+
+def _alike(audit: ClientAudit, evidence: Evidence) -> str:
+    order = evidence.order[:_MOST_CLIENTS]
+    names = [str(evidence.ids[k]) for k in order]
+    accepted = dict(zip(audit.names, audit.accepted, strict=True))
+    values = evidence.cosines.tolist()
+    z: list[list[float | None]] = [[round(values[a][b], 4) for b in order] for a in order]
+    words = [
+        [safe_text(f"{tamed(evidence.ids[a])} and {tamed(evidence.ids[b])}: cosine {values[a][b]:.3f}") for b in order]
+        for a in order
+    ]
+    trace = _heat(names, names, z, words) | {
+        "colorscale": [[0, DROPPED], [0.5, "#ffffff"], [1, "#0072b2"]],
+        "zmin": -1,
+        "zmax": 1,
+        "colorbar": {"title": {"text": "cosine"}, "thickness": 12},
+    }
+    groups = []
+    for number in sorted(set(evidence.clusters)):
+        members = [str(evidence.ids[k]) for k, cluster in enumerate(evidence.clusters) if cluster == number]
+        out = sum(not accepted[name] for name in members)
+        listed = ", ".join(_name(name) for name in members[:20]) + (" ..." if len(members) > 20 else "")
+        groups.append(f"<li>cluster {number + 1}, {count(len(members), 'client')}, {out} dropped: {listed}</li>")
+    caption = "Cosines between what clients changed, those that are alike side by side (average linkage on 1 - cos)."
+    head = "<h2>How alike clients are</h2>\n"
+    return (
+        head
+        + figure("alike", _drawn(trace, names, 110), caption, "Cosines between clients")
+        + f"<ul>{''.join(groups)}</ul>\n"
+    )
+
+
+# --- layers -----------------------------------------------------------------------------------------------------
+
+
+def _layers(evidence: Evidence) -> str:
+    shown = min(len(evidence.layers), _MOST_LAYERS)
+    norms = evidence.layer_norms[:, :shown]
+    usual = norms.quantile(0.5, dim=0).tolist()
+    names = [str(name) for name in evidence.ids[:_MOST_CLIENTS]]
+    layers = list(evidence.layers[:shown])
+    z: list[list[float | None]] = []
+    words = []
+    for name, row in zip(names, norms.tolist(), strict=False):
+        line: list[float | None] = []
+        told = []
+        for layer, norm, middle in zip(layers, row, usual, strict=True):
+            ratio = norm / middle if middle > 0 else None
+            line.append(None if ratio is None else round(max(-_REACH, min(_REACH, log2(max(ratio, 2**-_REACH)))), 3))
+            times = "" if ratio is None else f", {ratio:.3g} times the usual"
+            told.append(safe_text(f"{tamed(name)}, {tamed(layer)}: norm {norm:.3g}{times}"))
+        z.append(line)
+        words.append(told)
+    trace = _heat(layers, names, z, words) | {
+        "colorscale": [[0, "#0072b2"], [0.5, "#ffffff"], [1, DROPPED]],
+        "zmin": -_REACH,
+        "zmax": _REACH,
+        "colorbar": {
+            "title": {"text": "norm"},
+            "thickness": 12,
+            "tickvals": [-3, -1, 0, 1, 3],
+            "ticktext": ["1/8", "1/2", "usual", "2x", "8x"],
+        },
+    }
+    more = f" The first {shown} of {len(evidence.layers)} layers." if len(evidence.layers) > shown else ""
+    caption = f"The norm of each client's change in each layer, beside the median over clients.{more}"
+    return "<h2>Where clients differ</h2>\n" + figure("layers", _drawn(trace, names, 150), caption, "Norms by layer")
+
+
+# --- scores -----------------------------------------------------------------------------------------------------
+
+
+def _scores(audit: ClientAudit) -> str:
+    head = ["Client"]
+    columns = []
+    for opinion in audit.opinions:
+        for name, score in opinion.scores.items():
+            low, high = opinion.limits.get(name, (None, None))
+            known = "" if low is None or high is None else f"<br><small>{_number(low)} to {_number(high)}</small>"
+            head.append(f"{escape(opinion.member.idea)}<br>{escape(name)}{known}")
+            columns.append((score, low, high))
+    if not columns:
+        return ""
+    rows = []
+    for i, name in enumerate(audit.names):
+        cells = [_beyond(float(score[i]), low, high) for score, low, high in columns]
+        rows.append([_name(name), *cells])
+    caption = (
+        "What each rule looked at. Below its name: from the least to the greatest among the clients that it does not "
+        "suspect; what is beyond is bold."
+    )
+    return f'<h2>Scores</h2>\n{table(head, rows, 1, "wide")}<p class="caption">{caption}</p>\n'
+
+
+def _beyond(value: float, low: float | None, high: float | None) -> str:
+    outside = low is not None and high is not None and (value < low or value > high)
+    text = _number(value)
+    return f'<b style="color:{DROPPED}">{text}</b>' if outside else text
+
+
+# --- calibration ------------------------------------------------------------------------------------------------
+
+
+def _calibration(audit: ClientAudit, found: Calibration) -> str:
+    head = ["Attack", "Caught<br>together", "Wrongly<br>suspected"]
+    head += [escape(opinion.member.idea) for opinion in audit.opinions]
+    rows = []
+    for caught in found.attacks:
+        shares = [_shaded(share) for share in caught.by_rule]
+        rows.append([escape(caught.attack), _shaded(caught.together), per_cent(caught.wrongly_together, 0), *shares])
+    caption = (
+        f"Known attacks, played on these very files: {found.forgers} of the accepted clients forged what they sent, "
+        f"from what they and the {found.honest} others had sent. The share of forged changes that each rule "
+        "suspects, and the panel together. The first line is no attack: what is caught there is caught wrongly."
+    )
+    shown = table(head, rows, 1, "wide")
+    return f'<h2>What this panel would have caught here</h2>\n{shown}<p class="caption">{caption}</p>\n'
+
+
+def _shaded(share: float | None) -> str:
+    if share is None:
+        return NONE
+    colour = ACCEPTED if share >= 0.5 else BETWEEN if share > 0 else ABSENT
+    return f'<span style="background:{colour};padding:1px 8px;border-radius:3px">{share:.0%}</span>'
+
+
+# --- pieces -----------------------------------------------------------------------------------------------------
+
+
+def _heat(
+    x: Sequence[str], y: Sequence[str], z: Sequence[Sequence[float | None]], words: Sequence[Sequence[str]]
+) -> dict[str, Any]:
+    return {
+        "type": "heatmap",
+        "x": list(range(len(x))),
+        "y": list(range(len(y))),
+        "z": [list(line) for line in z],
+        "text": [list(line) for line in words],
+        "hovertemplate": "%{text}<extra></extra>",
+        "xgap": 1,
+        "ygap": 1,
+        "hoverongaps": False,
+        "names": [[_short(name) for name in x], [_short(name) for name in y]],
+    }
+
+
+def _drawn(trace: Mapping[str, Any], rows: Sequence[str], below: int) -> dict[str, Any]:
+    """A map of named rows and columns: positions have numbers, so that two that are called alike stay two."""
+    across, down = trace["names"]
+    layout = base_layout(min(110 + below + 22 * len(rows), 1200), margin=margins(16, below), plot_bgcolor=ABSENT)
+    layout["xaxis"] = base_axis(tickvals=list(range(len(across))), ticktext=across, showgrid=False)
+    layout["yaxis"] = base_axis(tickvals=list(range(len(down))), ticktext=down, autorange="reversed", showgrid=False)
+    if len(across) > 40:
+        layout["xaxis"] |= {"tickmode": "auto", "nticks": 2, "showticklabels": False}
+    return {"data": [{key: value for key, value in trace.items() if key != "names"}], "layout": layout}
+
+
+def _short(name: str) -> str:
+    text = tamed(name)
+    return safe_text(text if len(text) <= 24 else f"{text[:11]}...{text[-10:]}")
+
+
+def _name(name: object) -> str:
+    text = tamed(name)
+    return f'<span class="whole">{escape(text)}</span>' if len(text) <= 40 else escape(text)
+
+
+def _number(value: float) -> str:
+    return NONE if value != value else f"{value:.4g}"

@@ -1,0 +1,91 @@
+"""Named tensors as a file, in the format that its name asks for; the file is there as a whole, or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..disk import replacing
+
+_NAMES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.float8_e4m3fn: "F8_E4M3",
+    torch.float8_e5m2: "F8_E5M2",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+"""What safetensors calls types."""
+WRITTEN = (".safetensors", ".pt", ".pth", ".bin", ".npz")
+
+
+def save_tensors(
+    path: str | os.PathLike[str], tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> Path:
+    """Write named tensors: ``.safetensors``, ``.pt``, ``.pth`` or ``.bin`` of PyTorch's, ``.npz`` of NumPy's.
+
+    Args:
+        path: the file. It appears under this name when all of it is written.
+        tensors: by name.
+        metadata: text that goes with them in safetensors, which alone has a place for it.
+
+    Raises:
+        ValueError: another suffix, or a type that the format lacks.
+        OSError: the file cannot be written.
+    """
+    place = Path(path)
+    if place.suffix not in WRITTEN:
+        raise ValueError(f"{place} has the suffix {place.suffix!r}; name a file with one of {', '.join(WRITTEN)}")
+    if place.suffix == ".npz":
+        arrays = {name: _array(name, tensor) for name, tensor in tensors.items()}
+        with replacing(place) as file, zipfile.ZipFile(file, "w") as archive:
+            for name, array in arrays.items():  # `numpy.savez` has no room for an array called "file"
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as part:
+                    np.lib.format.write_array(part, array, allow_pickle=False)
+    elif place.suffix == ".safetensors":
+        with replacing(place) as file:
+            _write_safetensors(file, tensors, metadata or {})
+    else:
+        with replacing(place) as file:
+            torch.save({name: tensor.cpu() for name, tensor in tensors.items()}, file)
+    return place
+
+
+def _write_safetensors(file: BinaryIO, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """One tensor after the other, so that no second copy of the model is in memory."""
+    header: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
+    # Wider types first, as the format's own library has it, so that every tensor lies at a multiple of its type's size.
+    ordered = sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0]))
+    start = 0
+    for name, tensor in ordered:
+        if tensor.dtype not in _NAMES:
+            raise ValueError(f"{name} is {tensor.dtype}, which safetensors has no name for; write a .pt")
+        stop = start + tensor.numel() * tensor.element_size()
+        header[name] = {"dtype": _NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, stop]}
+        start = stop
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    file.write(len(text).to_bytes(8, "little"))
+    file.write(text)
+    for _, tensor in ordered:
+        file.write(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+
+
+def _array(name: str, tensor: Tensor) -> np.ndarray:
+    if tensor.dtype == torch.bfloat16 or (tensor.is_floating_point() and tensor.element_size() == 1):
+        raise ValueError(f"{name} is {tensor.dtype}, which no array can be; write a .safetensors")
+    return tensor.detach().cpu().numpy()
