@@ -62,7 +62,10 @@ def read_bounded(path: str | os.PathLike[str], most: int = LARGEST) -> bytes:
         OSError: as `open_regular`, or it holds more than ``most`` bytes.
     """
     with open_regular(path) as file:
-        content = b"" if os.fstat(file.fileno()).st_size > most else file.read(most + 1)
+        size = os.fstat(file.fileno()).st_size
+        content = b"" if size > most else file.read(size + 1)  # so much memory is asked for at once
+        if len(content) > size:  # it grows
+            content += file.read(most + 1 - len(content))
         if os.fstat(file.fileno()).st_size > most or len(content) > most:
             raise OSError(errno.EFBIG, f"holds more than {most:,} bytes", os.fspath(path))
     return content

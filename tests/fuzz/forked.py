@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-CRASHES = ("Traceback (most recent call last)", "a fault of fedward", "not enough memory")
-CORES = 16  # processes and threads that a case may start
+CRASHES = ("Traceback (most recent call last)", "a fault of fedward")
+MEMORY = "not enough memory"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,7 @@ class Ended:
         said: all that it wrote.
         seconds, bytes: that it took; memory beyond what it began with.
         late: whether its time was over.
+        full: whether it wanted more memory than it may have.
     """
 
     status: int
@@ -35,11 +36,14 @@ class Ended:
     seconds: float
     bytes: int
     late: bool
+    full: bool
 
     @property
     def crashed(self) -> bool:
         """Whether it ended in any other way than by doing what it should or by refusing it in a sentence."""
-        return not self.late and (self.status not in (0, 1, 2) or any(text in self.said for text in CRASHES))
+        return not (self.late or self.full) and (
+            self.status not in (0, 1, 2) or any(text in self.said for text in CRASHES)
+        )
 
 
 def forked(work: Callable[[], object], folder: Path, *, seconds: float, memory: int) -> Ended:
@@ -63,7 +67,8 @@ def forked(work: Callable[[], object], folder: Path, *, seconds: float, memory: 
             time.sleep(0.002)
     said = file.read_text(encoding="utf-8", errors="replace")
     file.unlink()
-    return Ended(status=status, said=said, seconds=time.monotonic() - start, bytes=used, late=late)
+    took = time.monotonic() - start
+    return Ended(status=status, said=said, seconds=took, bytes=used, late=late, full=MEMORY in said)
 
 
 def _become(work: Callable[[], object], folder: Path, file: Path, memory: int) -> None:
@@ -76,8 +81,8 @@ def _become(work: Callable[[], object], folder: Path, file: Path, memory: int) -
     os.dup2(out, 2)
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)
-    sys.stderr = open(2, "w", encoding="utf-8", closefd=False)
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     status = 99
     try:
         work()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Iterable, Iterator
@@ -14,6 +15,9 @@ from ..registry.strangers import names_in_file
 from .spec import RunSpec, SpecError, make_spec
 
 _LARGEST = 1 << 20  # bytes; a table of settings has a few hundred
+_DEEPEST = 100  # parts of a key
+_PARTS = re.compile(r"[=,{}\[\]\n]")
+"""What stands between keys and values."""
 _REMEDY = "give it on the command line, or say --trust-imports (trust_imports=True) if file and module are your own"
 
 
@@ -51,7 +55,10 @@ def toml_table(path: Path) -> dict[str, Any]:
         SpecError: no such file, no regular one or too large, or not TOML.
     """
     try:
-        return tomllib.loads(_text(path))
+        text = _text(path)
+        if any(part.count(".") > _DEEPEST for part in _PARTS.split(text)):  # tomllib takes its square in memory
+            raise RecursionError
+        return tomllib.loads(text)
     except OSError as error:
         raise SpecError(f"{path}: {error.strerror}; give the path of a TOML file") from None
     except (ValueError, RecursionError) as error:  # not TOML, no text, a path with a null byte, nested a thousandfold

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from .entries import registered
 from .imports import asking
 
-_DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
-_WITH_COLON = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_][\w.]*)(?![\w.]*\s*=)")
+_DOTTED = re.compile(r"(?<![\w.])[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
+_WITH_COLON = re.compile(r"(?<![\w.])([A-Za-z_][\w.]*):([A-Za-z_][\w.]*)(?![\w.]*\s*=)")
 """A module and what is in it; what an equals sign follows is an argument."""
 
 
