@@ -61,6 +61,7 @@ def test_what_records_tell_is_read_from_where_it_stands() -> None:
         "rounds_to_target": None,
         "honest_accepted": 0.75,
         "byzantine_accepted": 0.0,
+        "seconds_rule": 1.5,
         "seconds_server": 1.75,
         "seconds_attacker": 0.5,
         "memory_server": 3.5,

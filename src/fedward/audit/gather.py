@@ -114,8 +114,9 @@ def gather(
 def nearness(stack: Updates) -> float | None:
     """How far rows are from most others in units of their length, where that is so little that they must be weights.
 
-    Of each finite row the distance to the floor(n / 2)-th nearest other one over its norm; of these the median. Fewer
-    than half of the clients can make it neither small nor large. None from `ALIKE` on, and of a single row.
+    Of each finite row the distance to the floor(n / 2)-th nearest other one over its norm; of these, where they are
+    not 0, the median. Fewer than half of the clients can make it neither small nor large. None from `ALIKE` on, and of
+    a single row.
     """
     finite = stack.compute(SqNorms())[0].isfinite().nonzero().flatten()
     if len(finite) < 2:
@@ -124,9 +125,11 @@ def nearness(stack: Updates) -> float | None:
     norms = rows.norms()
     dists = rows.sq_dists().sqrt()
     middle = dists.sort(1).values[:, len(finite) // 2]
-    ratio = float(torch.where(norms > 0, middle / norms, torch.inf).median())
-    # Rows that are all the same say nothing of what they are.
-    return ratio if 0 < ratio < ALIKE else None
+    ratios = torch.where(norms > 0, middle / norms, torch.inf)
+    # Rows that most others are copies of say nothing of what they are.
+    told = ratios[ratios > 0]
+    ratio = float(told.median()) if len(told) else torch.inf
+    return ratio if ratio < ALIKE else None
 
 
 def _base(path: Path, key: str | None) -> Contents:

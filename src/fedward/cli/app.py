@@ -149,7 +149,7 @@ def run(
     ] = None,
     dropout: Annotated[float | None, typer.Option(help="Share of these that never answer.")] = None,
     f: Annotated[
-        str | None, typer.Option("--f", help="Whether rules are told: expected in a round, or unknown.")
+        str | None, typer.Option("--f", help="What rules are told: expected in a round, half, twice, or unknown.")
     ] = None,
     confidence: Annotated[
         float | None, typer.Option(help="Share of rounds with no more byzantine answers than an f that is not given.")
@@ -163,6 +163,7 @@ def run(
     ] = None,
     root: Annotated[int | None, typer.Option(help="Samples of the server's own, for rules that use them.")] = None,
     root_apart: Annotated[bool | None, typer.Option(help="Whether no client trains on the server's samples.")] = None,
+    validation: Annotated[float | None, typer.Option(help="Share of the training data to test on instead.")] = None,
     evaluate_every: Annotated[int | None, typer.Option(help="Rounds between tests and checkpoints.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...")] = None,

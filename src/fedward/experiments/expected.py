@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, exp, lgamma
-from typing import Any
+from typing import Any, Literal
 
 from ..core import Rule, how_many
 from ..registry.component import components_within
@@ -12,6 +12,9 @@ from ..registry.entries import catalogue
 from ..registry.notation import describe, parse
 from ..rules import DeMoA
 from ..sim.cohort import drawn_in_round, fewest_answers
+
+Told = Literal["expected", "half", "twice", "unknown"]
+"""What rules are told of the number of byzantine clients: as many as there are, half or twice as many, or nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +56,14 @@ class Answers:
             confidence=confidence,
         )
 
+    def told(self, f: Told) -> Answers:
+        """The same with as many byzantine clients as rules are told of."""
+        if f == "half":
+            return replace(self, byzantine=self.byzantine // 2)
+        if f == "twice":
+            return replace(self, byzantine=min(2 * self.byzantine, self.clients))
+        return self
+
     @property
     def partial(self) -> bool:
         """Whether some clients are missing in some rounds."""
@@ -88,6 +99,16 @@ class Answers:
             return 0.0
         ways = _log_comb(self.byzantine, k) + _log_comb(honest, self.most - k)
         return exp(ways - _log_comb(self.clients, self.most))
+
+
+def clients_counted(byzantine: int | tuple[int, ...]) -> int:
+    """A number of clients, of those that are counted or named."""
+    return byzantine if isinstance(byzantine, int) else len(byzantine)
+
+
+def clients_written(named: tuple[int, ...]) -> str:
+    """Clients as text that is read again: ``3,4``, or ``3,`` for one."""
+    return ",".join(map(str, named)) + "," * (len(named) == 1)
 
 
 def rule_for(text: Any, answers: Answers, *, known: bool = True) -> Rule:

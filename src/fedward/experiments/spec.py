@@ -13,6 +13,7 @@ from ..attacks import Attack
 from ..clients import Client
 from ..core import BoundError, Rule
 from ..data.flwr_datasets import as_partition
+from ..data.validation import held_out
 from ..failures import MendableError
 from ..models import check_model
 from ..registry.entries import catalogue
@@ -23,7 +24,7 @@ from ..sim.cohort import byzantine_ids
 from ..sim.enough import check_remembered
 from ..sim.running import Forge
 from .devices import check_device
-from .expected import Answers, check_answers, exceeded, needing_no_f, rule_for
+from .expected import Answers, Told, check_answers, clients_counted, clients_written, exceeded, needing_no_f, rule_for
 from .servers import SERVER_KEYS, in_keys, server_of
 
 _LONGEST = 160  # bytes of a file name; file systems take 255
@@ -45,9 +46,13 @@ class RunSpec(BaseModel):
     of 1 - ``confidence`` at most: the least f with P(X <= f) >= confidence, X hypergeometric. If the rule cannot take
     so many of the fewest answers that a round has, it is the most that it can take, but never less than an average
     round has: then the specification is refused. `warning` says how often f is exceeded. With ``f="unknown"`` nobody
-    tells the rule, and one that needs f and is not given one is refused.
+    tells the rule, and one that needs f and is not given one is refused; with ``"half"`` and ``"twice"`` it is told of
+    half as many byzantine clients (rounded down) or twice as many as there are.
 
     byzantine is how many clients are, the first ones, or which: (3, 4), in text ``3,4``.
+
+    validation is a share of the training data that nobody trains on and that is tested on in place of the test set, to
+    choose hyper-parameters by (`fedward.sweeps.tune`).
 
     lr, momentum and weight_decay are the server's, and may stand in its text as well: of sgd 0.1, 0.9 and 5e-4 where
     clients send gradients; where they send deltas 1, 0 and 0, which adds the aggregate to the model.
@@ -63,7 +68,7 @@ class RunSpec(BaseModel):
     participation: float = Field(1.0, gt=0, le=1)
     dropout: float = Field(0.0, ge=0, lt=1)
     late: float = Field(0.0, ge=0, lt=1)
-    f: Literal["expected", "unknown"] = "expected"
+    f: Told = "expected"
     confidence: float = Field(0.99, gt=0, lt=1)
     rule: str = "sign-guard"  # after all that a table's f depends on
     attack: str = "alie"
@@ -80,6 +85,7 @@ class RunSpec(BaseModel):
     forge: Forge = "rows"
     root: int = Field(100, ge=1)
     root_apart: bool = False
+    validation: float = Field(0.0, ge=0, lt=1)
     evaluate_every: int = Field(20, ge=1)
     seed: int = Field(0, ge=0, lt=2**64)
     device: str = "cpu"
@@ -131,9 +137,9 @@ class RunSpec(BaseModel):
         shares = ("clients", "byzantine", "participation", "dropout", "late", "confidence")
         if kind == "rule" and before.keys() >= {*shares, "f"}:
             given = {key: before[key] for key in shares}
-            answers = Answers.of(**{**given, "byzantine": _how_many(given["byzantine"])})
-            return describe(rule_for(value, answers, known=before["f"] != "unknown"))
-        f = _how_many(before.get("byzantine", 0))
+            answers = Answers.of(**{**given, "byzantine": clients_counted(given["byzantine"])})
+            return describe(rule_for(value, answers.told(before["f"]), known=before["f"] != "unknown"))
+        f = clients_counted(before.get("byzantine", 0))
         return describe(parse(value, kind, f=f, batch_size=before.get("batch_size", 1)))
 
     @model_validator(mode="after")
@@ -174,7 +180,7 @@ class RunSpec(BaseModel):
         """How many clients answer in a round."""
         return Answers.of(
             clients=self.clients,
-            byzantine=_how_many(self.byzantine),
+            byzantine=clients_counted(self.byzantine),
             participation=self.participation,
             dropout=self.dropout,
             late=self.late,
@@ -208,7 +214,7 @@ class RunSpec(BaseModel):
 
     def make_rule(self) -> Rule:
         """The rule, with the f of this specification if it needs one and none is given."""
-        return rule_for(self.rule, self.answers, known=self.f != "unknown")
+        return rule_for(self.rule, self.answers.told(self.f), known=self.f != "unknown")
 
     def make_attack(self) -> Attack:
         """The attack."""
@@ -243,6 +249,8 @@ class RunSpec(BaseModel):
         """
         dataset = load(self.data, self.data_path)
         try:
+            if self.validation:
+                dataset = held_out(dataset, self.validation)
             return self._simulation(dataset, rule, attack, threads)
         except ValueError as error:  # a partition that these data cannot be dealt by
             raise SpecError(str(error)) from error
@@ -287,7 +295,7 @@ class RunSpec(BaseModel):
             "algorithm": describe(self.make_algorithm()),
         }
         if isinstance(self.byzantine, tuple):
-            parts["byzantine"] = _named(self.byzantine)
+            parts["byzantine"] = clients_written(self.byzantine)
         return {**self.model_dump(), **in_keys(self.make_server()), **parts}
 
     def name(self) -> str:
@@ -341,16 +349,6 @@ def each_rule(
             except SpecError as error:
                 refused[rule] = str(error)
     return specs, refused
-
-
-def _named(clients: tuple[int, ...]) -> str:
-    """Clients as text that is read again: ``3,4``, or ``3,`` for one."""
-    return ",".join(map(str, clients)) + "," * (len(clients) == 1)
-
-
-def _how_many(byzantine: int | tuple[int, ...]) -> int:
-    """A number of clients, of those that are counted or named."""
-    return byzantine if isinstance(byzantine, int) else len(byzantine)
 
 
 def file_name(text: str) -> str:

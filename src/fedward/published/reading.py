@@ -33,6 +33,7 @@ class Number:
         figure: what it is of.
         relation: whether it is the number or a bound.
         text: as it is printed.
+        clean: what the paper has for the mean in this setting without attack, in per cent; None where it says nothing.
         row, column: where it stands, in the paper's words.
         note: what should be known of it.
     """
@@ -43,6 +44,7 @@ class Number:
     figure: Figure
     relation: Relation
     text: str
+    clean: float | None = None
     row: str
     column: str
     note: str = ""
@@ -136,6 +138,7 @@ def _numbers(lines: Iterable[str]) -> Iterable[Number]:
             figure=cast(Figure, row["figure"]),
             relation=cast(Relation, row["relation"]),
             text=row["value"],
+            clean=float(row["clean"]) if row["clean"] else None,
             row=row["row"],
             column=row["column"],
             note=row["note"],

@@ -21,7 +21,7 @@ from ..core import Context, Result, Rule, Skipped, Step
 from ..data.dataset import FederatedData
 from ..registry.parameters import check_value, parameters_of
 from .backends import Backend
-from .checkpoint import load_checkpoint, save_checkpoint
+from .checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from .cohort import Arrivals, Cohort, byzantine_ids
 from .enough import check_rows
 from .fitting import fitting_model
@@ -226,7 +226,7 @@ class Simulation:
             raise ValueError(f"rounds >= 1 and evaluate_every >= 1 are needed, got {rounds} and {evaluate_every}")
         path = None if checkpoint is None else Path(checkpoint)
         if path is not None and path.exists():
-            self.progress = Progress.of_saved(load_checkpoint(path, self.identity, SAVED), self.device)
+            self.progress = self._resumed(path)
         saved = self.round if path is not None and path.exists() else -1
         try:
             while self.round < rounds:
@@ -346,6 +346,19 @@ class Simulation:
         """All that a run depends on, so that a checkpoint is never resumed with anything else."""
         names = inspect.signature(Simulation).parameters.keys() - UNCOUNTED - _TOLD_BY_OTHERS
         return identity_of({"model": self.backend, **{name: getattr(self, name) for name in sorted(names)}})
+
+    def _resumed(self, path: Path) -> Progress:
+        """Where the run stood that left a checkpoint."""
+        saved = load_checkpoint(path, self.identity, SAVED)
+        wrong = ""
+        try:
+            found = Progress.of_saved(saved, self.device)
+            wrong = found.unlike(self.progress)
+        except ValueError as error:
+            wrong = str(error)
+        if wrong:
+            raise CheckpointError(f"{path}: {wrong}; move it away, or give this run another place")
+        return found
 
     def _save(self, path: Path) -> None:
         save_checkpoint(path, self.identity, self.progress.to_saved())

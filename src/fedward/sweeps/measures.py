@@ -30,9 +30,9 @@ def of_run(records: Sequence[Record], *, target: float = TARGET, last: int = LAS
 
     ``worst_class``, ``worst_client``, ``calibration_error``, ``confidence``: as in `Record`, of the last test.
     ``stability``: `stability`. ``rounds_to_target``: `rounds_to`. ``honest_accepted``, ``byzantine_accepted``: means
-    over rounds, SignGuard's selected rates H and M. ``seconds_server``, ``seconds_attacker``: of a round, in the mean;
-    of the server for the decision and the step. ``memory_server``, ``memory_attacker``: megabytes that outlast a round
-    at most (`Record.memory`); of the server with the rows of the round.
+    over rounds, SignGuard's selected rates H and M. ``seconds_rule``, ``seconds_server``, ``seconds_attacker``: of a
+    round, in the mean; of the server for the decision and the step. ``memory_server``, ``memory_attacker``: megabytes
+    that outlast a round at most (`Record.memory`); of the server with the rows of the round.
     """
     tested = [record for record in records if record.accuracy is not None]
     end = tested[-1] if tested else None
@@ -45,6 +45,7 @@ def of_run(records: Sequence[Record], *, target: float = TARGET, last: int = LAS
         "rounds_to_target": rounds_to(records, target),
         "honest_accepted": mean_of_known(record.honest_accepted for record in records),
         "byzantine_accepted": mean_of_known(record.byzantine_accepted for record in records),
+        "seconds_rule": _seconds(records, ("aggregate",)),
         "seconds_server": _seconds(records, _SERVER),
         "seconds_attacker": _seconds(records, ("attack",)),
         "memory_server": _memory(records, ("rows", "server", "rule")),

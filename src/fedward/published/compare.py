@@ -1,0 +1,74 @@
+"""What was measured beside what is published: in the same units, and with a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from ..sweeps import Row
+from .reading import Number, Relation
+
+WITHIN = 1.5
+"""Points by which a reproduced accuracy, or a drop of one, may be off."""
+SHARES_WITHIN = 0.05
+"""The same of shares of clients."""
+COLLAPSED = 15.0
+"""Points below the paper's accuracy without attack from which on a training counts as collapsed."""
+
+Verdict = Literal["reproduced", "differs", "not run", "not compared"]
+
+
+def measured(number: Number, row: Row, baseline: float | None = None) -> float | None:
+    """What a cell has for a number, in its units: per cent, points, shares or seconds; None where it has nothing.
+
+    Args:
+        number: the published one.
+        row: what came of one of its cells.
+        baseline: for drops, the best accuracy of the baseline in per cent; None where it was not run.
+    """
+    if number.figure == "drop":
+        return None if baseline is None or row.best is None else baseline - 100 * row.best
+    if number.figure in ("best", "last"):
+        accuracy = row.best if number.figure == "best" else row.last
+        return None if accuracy is None else 100 * accuracy
+    value = row.measures.get(number.figure)
+    return value if isinstance(value, int | float) else None
+
+
+def verdict_on(number: Number, ours: float | None) -> Verdict:
+    """Whether a number is reproduced.
+
+    An accuracy is, if it is within 1.5 points of the published one; where that is a collapse, 15 points or more below
+    the paper's accuracy without attack, any collapse does. A bound is, if it holds to 1.5 points; a share, within 0.05.
+    Seconds are those of another machine, so they are not compared.
+    """
+    if number.figure == "seconds_rule":
+        return "not compared" if ours is not None else "not run"
+    if ours is None:
+        return "not run"
+    return "reproduced" if _alike(number, ours) else "differs"
+
+
+def collapsed(number: Number, accuracy: float) -> bool:
+    """Whether an accuracy, in per cent, is a collapse beside the paper's without attack."""
+    return number.clean is not None and accuracy <= number.clean - COLLAPSED
+
+
+def _alike(number: Number, ours: float) -> bool:
+    if number.relation != "=":
+        return _holds(number.relation, ours, number.value)
+    if number.figure in ("best", "last") and collapsed(number, number.value):
+        return collapsed(number, ours)
+    within = SHARES_WITHIN if number.figure in ("honest_accepted", "byzantine_accepted") else WITHIN
+    return abs(round(ours - number.value, 6)) <= within
+
+
+def _holds(relation: Relation, ours: float, bound: float) -> bool:
+    """Whether a bound holds, to what an accuracy may be off."""
+    return ours < bound + WITHIN if relation == "<" else ours >= bound - WITHIN
+
+
+def counted(verdicts: Iterable[Verdict]) -> dict[Verdict, int]:
+    """How many of each, all of them named."""
+    found = list(verdicts)
+    return {kind: found.count(kind) for kind in ("reproduced", "differs", "not run", "not compared")}
