@@ -189,7 +189,8 @@ class Full(io.BytesIO):
 
 
 def test_a_stream_that_fails_is_written_to_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    full: Any = never_failing(io.TextIOWrapper(Full(), encoding="utf-8"))
+    stream = io.TextIOWrapper(Full(), encoding="utf-8")  # which closes what it writes to when nobody has it any longer
+    full: Any = never_failing(stream)
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", full)
         for _ in range(5000):

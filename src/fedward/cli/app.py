@@ -342,11 +342,14 @@ app.add_typer(data_app)
 
 
 @data_app.command("list", cls=Command)
-def list_data(as_json_: Json = False) -> None:
+def list_data(
+    data_path: Annotated[Path | None, typer.Option(help="Folder to look in, in the place of the usual ones.")] = None,
+    as_json_: Json = False,
+) -> None:
     """List data sets: what they are, and where on this machine they are found."""
     from . import data
 
-    data.list_data(as_json_)
+    data.list_data(data_path, as_json_)
 
 
 @data_app.command("show", cls=OwnCommand)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,6 +19,9 @@ from .images import decoded
 from .known import load_source
 from .sources import Filing, Source
 from .stored import Stored
+
+if TYPE_CHECKING:
+    from .content import Location
 
 # Of ImageNet's images, which the models were trained on first that papers train on these.
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -82,7 +86,7 @@ def _within(place: Readable, name: str) -> Iterator[Readable]:
 class _Folders(Filing):
     """A folder for each class, on disk or in an archive that is read as it is."""
 
-    def found(self, place: Path) -> Files:  # type: ignore[override]  # nothing of this comes with the package
+    def found(self, place: Location) -> Files:
         if self.archive:
             return super().found(place)
         found: list[Files] = [{n: place / f / n for n in self.files if (place / f / n).is_dir()} for f in self.folders]

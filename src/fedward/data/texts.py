@@ -77,6 +77,7 @@ AG_NEWS = Source(
     base="https://raw.githubusercontent.com/mhjabreel/CharCnn_Keras/master/data/ag_news_csv/",
     download=("train.csv", "test.csv"),
     classes=4,
+    counts=(120_000, 7_600),
     filings=(
         Filing(files=("train.csv", "test.csv"), reader=read_texts, folders=("", "ag_news_csv")),
         Filing(files=("train.csv", "test.csv"), reader=read_texts, archive="ag_news_csv.tar.gz"),

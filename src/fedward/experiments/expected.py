@@ -10,7 +10,6 @@ from ..core import Rule, how_many
 from ..registry.component import components_within
 from ..registry.entries import catalogue
 from ..registry.notation import describe, parse
-from ..rules import DeMoA
 from ..sim.cohort import drawn_in_round, fewest_answers
 
 Told = Literal["expected", "half", "twice", "unknown"]
@@ -125,7 +124,7 @@ def rule_for(text: Any, answers: Answers, *, known: bool = True) -> Rule:
     if not known:
         return _without_f(text)
     whole: Rule = parse(text, "rule", f=answers.byzantine)
-    if _recalls_absent(whole):
+    if whole.traits().recalls:  # its f is about all clients
         return whole
     for f in range(answers.worst, answers.mean, -1):
         try:
@@ -166,11 +165,6 @@ def check_answers(rule: Rule, answers: Answers) -> None:
         rule.check(n)
 
 
-def _recalls_absent(rule: Rule) -> bool:
-    """Whether a rule has rows of all clients, whoever answers: its f is about these."""
-    return any(isinstance(part, DeMoA) for part in components_within(rule))
-
-
 def _told(rule: Rule) -> list[float]:
     """All f that a rule and its parts are told."""
     told = [getattr(part, "f", None) for part in components_within(rule)]
@@ -186,7 +180,7 @@ def exceeded(rule: Rule, text: str, answers: Answers) -> str:
         answers: of a round.
     """
     expected = [how_many(f, answers.most) for f in _told(rule)]
-    if not expected or not answers.partial or _recalls_absent(rule):
+    if not expected or not answers.partial or rule.traits().recalls:
         return ""
     f = min(expected)
     often = answers.exceeding(f)

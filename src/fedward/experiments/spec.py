@@ -15,13 +15,12 @@ from ..core import BoundError, Rule
 from ..data.flwr_datasets import as_partition
 from ..data.validation import held_out
 from ..failures import MendableError
-from ..models import check_model
+from ..models import ANY_SAMPLES, check_model
 from ..registry.entries import catalogue
 from ..registry.naming import unknown
-from ..registry.notation import describe, dotted, parse, recipe
+from ..registry.notation import describe, dotted, parse, recipe, table_as_text
 from ..sim import Dataset, Partition, Server, Simulation, build_model, federate, load
 from ..sim.cohort import byzantine_ids
-from ..sim.enough import check_remembered
 from ..sim.running import Forge
 from .devices import check_device
 from .expected import Answers, Told, check_answers, clients_counted, clients_written, exceeded, needing_no_f, rule_for
@@ -96,7 +95,7 @@ class RunSpec(BaseModel):
     def _known_keys(cls, values: Any) -> Any:
         for key in values if isinstance(values, Mapping) else ():
             if key not in cls.model_fields:
-                raise ValueError(unknown("key", key, cls.model_fields))
+                raise ValueError(unknown("key", key, cls.model_fields, "fedward run --help"))
         return values
 
     @field_validator("*", mode="before")
@@ -126,13 +125,15 @@ class RunSpec(BaseModel):
         """``my.module:load`` is ``my.module.load``: one run has one name."""
         return dotted(value) if isinstance(value, str) else value
 
-    @field_validator("rule", "attack", "algorithm", "partition", mode="before")
+    @field_validator("rule", "attack", "algorithm", "partition", "data", "model", "server", mode="before")
     @classmethod
     def _as_text(cls, value: Any, info: Any) -> Any:
         """A table is as good as text: it becomes text."""
         if not isinstance(value, Mapping):
             return value
-        kind = "client" if info.field_name == "algorithm" else info.field_name
+        kind = {"algorithm": "client", "data": "data set"}.get(info.field_name, info.field_name)
+        if kind in ("data set", "model", "server"):  # made later, of more than the table
+            return table_as_text(value, kind, **ANY_SAMPLES)
         before = info.data  # what is declared before; missing only if it is wrong itself
         shares = ("clients", "byzantine", "participation", "dropout", "late", "confidence")
         if kind == "rule" and before.keys() >= {*shares, "f"}:
@@ -163,7 +164,7 @@ class RunSpec(BaseModel):
         if self.make_algorithm().traits().by_class > 1:
             return  # how many rows such a round has is known with the data: `simulation` asks
         answers = self.answers
-        check_remembered(rule, answers.clients)
+        rule.check_clients(answers.clients)
         try:
             check_answers(rule, answers)
         except BoundError as error:

@@ -26,7 +26,7 @@ def asking(check: Check) -> Iterator[None]:
         _ASKED.reset(before)
 
 
-def ask(path: str) -> None:
+def ask_about(path: str) -> None:
     """Ask whether an import path may be followed.
 
     Raises:

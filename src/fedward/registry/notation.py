@@ -106,6 +106,17 @@ def dotted(text: str) -> str:
     return f"{path[1]}.{path[2]}" + ("" if path[3] is None else f":{path[3]}")
 
 
+def table_as_text(table: Mapping[str, Any], kind: str, **known: Any) -> str:
+    """The text that says what a table says, and no more.
+
+    Raises:
+        ValueError: as `recipe`.
+    """
+    found = recipe(table, kind, **known)
+    shown = ",".join(f"{key}={_text(found.arguments[key])}" for key in table if key != "name")
+    return f"{found.entry.name}:{shown}" if shown else found.entry.name
+
+
 def describe(component: Component) -> str:
     """The text that `parse` makes this component of."""
     links = component.links()
@@ -207,7 +218,7 @@ def _from_table(table: Mapping[str, Any], kind: str | None, known: Mapping[str, 
     if "name" not in table:
         raise ValueError(f"a table needs a name, got only {', '.join(table) or 'nothing'}")
     given = {key: value for key, value in table.items() if key != "name"}
-    return _recipe(str(table["name"]), kind, given, known)
+    return _recipe(dotted(str(table["name"])), kind, given, known)
 
 
 def _from_text(text: str, kind: str | None, known: Mapping[str, Any]) -> Recipe:

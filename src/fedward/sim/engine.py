@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..attacks import Attack, NoAttack
-from ..clients import Client, Gradient
+from ..clients import Client, Gradient, Setup
 from ..core import Context, Result, Rule, Skipped, Step
 from ..data.dataset import FederatedData
 from ..registry.parameters import check_value, parameters_of
@@ -134,9 +134,8 @@ class Simulation:
             raise ValueError(f"dropout and late are shares, together below 1, got {dropout} and {late}")
         if late and self.clients.traits().by_class:
             raise ValueError(f"{self.clients!r} answers for the class of a round, so no answer can be late, got {late}")
-        self.backend: Backend = Parallel(
-            fitting_model(model, data.dataset, seed), self.device, batch_norm, _useful(threads, data.n), precision
-        )
+        setup = Setup(device=self.device, batch_norm=batch_norm, precision=precision)
+        self.backend: Backend = Parallel(fitting_model(model, data.dataset, seed), setup, _useful(threads, data.n))
         if forge == "statistics" and self.backend.buffer_layout is None:
             raise ValueError("forge='statistics' is for a model that has running statistics, and this one has none")
         self._cohort = Cohort(

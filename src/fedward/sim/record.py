@@ -168,7 +168,7 @@ def why_skipped(records: Iterable[Record]) -> str | None:
     counts = Counter(record.skipped for record in records if record.skipped is not None)
     if len(counts) <= 1:
         return next(iter(counts), None)
-    told = [f"{why} ({count} rounds)" for why, count in counts.most_common(_REASONS)]
+    told = [f"{why} ({count} round{'s' * (count > 1)})" for why, count in counts.most_common(_REASONS)]
     others = len(counts) - len(told)
     return "; ".join([*told, *([f"{others} other reasons"] if others else [])])
 
