@@ -64,12 +64,14 @@ def read_bounded(path: str | os.PathLike[str], most: int = LARGEST) -> bytes:
     """
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
-        content = b"" if size > most else file.read(size + 1)  # so much memory is asked for at once
-        if len(content) > size:  # it grows
-            content += file.read(most + 1 - len(content))
-        if os.fstat(file.fileno()).st_size > most or len(content) > most:
+        parts = []
+        while size <= most and (part := file.read(min(max(size, 1 << 16), most) + 1)):
+            parts.append(part)
+            # Some files say that they hold nothing, others grow.
+            size = max(size, sum(map(len, parts)))
+        if size > most:
             raise OSError(errno.EFBIG, f"holds more than {most:,} bytes", os.fspath(path))
-    return content
+    return b"".join(parts)
 
 
 def check_regular(name: str, found: os.stat_result) -> None:

@@ -188,9 +188,13 @@ def open_all(paths: Iterable[str], most: int) -> list[TensorFile | UnfitError]:
                 raise
             most = 0
             found.append(TensorFile(path, keep=False))
-    last = max((file.time for file in found if isinstance(file, TensorFile)), default=0)
-    time.sleep(min(max(last + _SAME_TIME - time.time_ns(), 0), _SAME_TIME) / 1e9)
+    outlast(max((file.time for file in found if isinstance(file, TensorFile)), default=0))
     return found
+
+
+def outlast(last: int) -> None:
+    """Wait, a moment at most, until what is written to files has another time than one, in nanoseconds."""
+    time.sleep(min(max(last + _SAME_TIME - time.time_ns(), 0), _SAME_TIME) / 1e9)
 
 
 def _stamp(found: os.stat_result) -> Stamp:
