@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -57,7 +58,7 @@ def image_folder(
     """
     if path is None:
         raise OwnDataError("image-folder needs a folder: path= (--data-path), in it train/CLASS/... and test/CLASS/...")
-    folder = Path(path).expanduser()
+    folder = Path(os.path.expanduser(path))
     if not folder.is_dir():
         raise OwnDataError(f"image-folder: path={str(path)!r} is not a folder")
     reads = partial(_picture, size=size, mode="L" if mode == "grey" else "RGB")
