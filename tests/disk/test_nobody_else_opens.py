@@ -17,8 +17,6 @@ ELSEWHERE: Mapping[str, str] = {
     "audit/output.py": "a folder, made whole beside its place",
     "data/content.py": "what comes with the package, and members of archives",
     "data/images.py": "what is in memory",
-    "data/sources.py": "an answer of the network",
-    "experiments/spec.py": "a TOML file that the user names",
     "experiments/versions.py": "the package's own source",
     "published/reading.py": "the package's own tables",
     "stack/written.py": "a member of an archive that is being written",
