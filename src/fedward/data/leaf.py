@@ -137,9 +137,9 @@ def _images(user: str, data: Mapping[str, Any], file: Readable) -> tuple[np.ndar
 
 def _lines(user: str, data: Mapping[str, Any], file: Readable) -> tuple[np.ndarray, np.ndarray]:
     texts = [*data["x"], *data["y"]]
-    if wrong := next((text for text in texts if not isinstance(text, str) or set(text) - set(LETTERS)), None):
+    if wrong := [text for text in texts if not isinstance(text, str) or set(text) - set(LETTERS)][:1]:
         raise FormatError(
-            f"expected lines of the {len(LETTERS)} characters of LEAF's, user {user} has {wrong!r:.80}", file
+            f"expected lines of the {len(LETTERS)} characters of LEAF's, user {user} has {wrong[0]!r:.80}", file
         )
     places = {letter: i for i, letter in enumerate(LETTERS)}
     if len({len(line) for line in data["x"]}) != 1 or any(len(next_) != 1 for next_ in data["y"]):
