@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from ..disk import write_whole
+from ..disk import json_of, read_bounded, write_whole
 from ..experiments.spec import SpecError
+from ..failures import tamed
 from ..sim.forms import Form, FormError, read_back, written
 from .measures import best
 from .rows import Row
@@ -159,8 +160,8 @@ def read_choices(file: Path) -> list[Choice]:
         SpecError: the file is not there, or holds something else.
     """
     try:
-        return [read_back(Choice, entry) for entry in json.loads(file.read_text(encoding="utf-8"))]
+        return [read_back(Choice, entry) for entry in json_of(read_bounded(file))]
     except (OSError, ValueError, TypeError) as error:
         raise SpecError(
-            f"{file}: not the choices of a tuned sweep ({error}); run the sweep again to make them"
+            f"{file}: not the choices of a tuned sweep ({tamed(error)}); run the sweep again to make them"
         ) from error
