@@ -36,6 +36,9 @@ client is a verdict on that client, and the others go on; a bad base is an error
 |---|---|---|
 """
 
+MARK = Path(tempfile.gettempdir()) / f"fedward-was-here-{os.getpid()}"
+"""What is there once a pickle has been run."""
+
 Make = Callable[[Path], Path]
 
 
@@ -217,7 +220,7 @@ class Runs:
     """A pickle that would run a command."""
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.system, ("touch /tmp/fedward-was-here",)
+        return os.system, (f"touch {MARK}",)
 
 
 W, B = client(7)["w"], client(7)["b"]
