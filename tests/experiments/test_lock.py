@@ -29,9 +29,9 @@ def test_a_second_writer_is_told_who_the_first_is(tmp_path: Path) -> None:
     folder = tmp_path / "a" / "run"
     with one_writer(folder):
         assert is_locked(folder)
-        with pytest.raises(LockedError, match=rf"process {os.getpid()} on .* writes in .*run: wait until it ends"):
-            with one_writer(folder):
-                raise AssertionError
+        refused = pytest.raises(LockedError, match=rf"process {os.getpid()} on .* writes in .*run: wait until it ends")
+        with refused, one_writer(folder):
+            raise AssertionError
         assert is_locked(folder)
     assert not is_locked(folder)
 

@@ -123,7 +123,10 @@ def test_data_that_are_not_there_are_a_failure_of_their_cells_alone(
     rows, made = swept(
         tmp_path / "sweep",
         rule="mean",
-        runs=[{"group": "there"}, {"group": "not", "data": "cifar10", "data_path": str(tmp_path), "model": "small-cnn"}],
+        runs=[
+            {"group": "there"},
+            {"group": "not", "data": "cifar10", "data_path": str(tmp_path), "model": "small-cnn"},
+        ],
     )
     assert [row.status for row in rows] == ["done", "failed"]
     assert rows[1].key == ""

@@ -147,6 +147,6 @@ else:
             if error.errno not in (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK):
                 raise
             warnings.warn(
-                f"{file.parent}: no locks on this file system ({error.strerror}); see to it that nobody else writes there",
+                f"{file.parent}: no locks on this file system ({error.strerror}): see that nobody else writes here",
                 stacklevel=3,
             )

@@ -269,4 +269,3 @@ def _read(cls: type[D], file: Path, what: str) -> D:
         raise FolderError(
             f"{file}: {', '.join(error.fields)} missing or of the wrong type; restore it, or take another folder"
         ) from error
-

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -72,9 +72,7 @@ class Local:
         on_done: Callable[[Path, Outcome], None],
     ) -> None:
         """See `Engine`."""
-        run_jobs(
-            work_on, jobs, workers=self.workers, progress=rounds_in, on_progress=on_progress, on_done=on_done
-        )
+        run_jobs(work_on, jobs, workers=self.workers, progress=rounds_in, on_progress=on_progress, on_done=on_done)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,15 +80,17 @@ class Planned:
     """A sweep, and where its cells will lie.
 
     Attributes:
-        sweep: what is to be done.
+        sweep: the whole of it.
         folder: where.
         cells: what is written down of each.
+        chosen: names of the cells that are to be done now.
         no_data: of cells whose data are not there, why; these are not run.
     """
 
     sweep: Sweep
     folder: SweepFolder
     cells: tuple[tuple[Cell, CellHead], ...]
+    chosen: frozenset[str]
     no_data: Mapping[str, str]
 
     def jobs(self) -> dict[Path, tuple[RunSpec, Path, str]]:
@@ -98,23 +98,38 @@ class Planned:
         found = {}
         for cell, head in self.cells:
             place = self.folder.place(head)
-            if head.key and state_of(place, head.key).status != "done":
+            if head.name in self.chosen and head.key and state_of(place, head.key).status != "done":
                 found[place] = (cell.spec, place, head.key)
         return found
 
 
-def plan(sweep: Sweep, path: Path) -> Planned:
-    """What a sweep is in a folder. Nothing is written."""
+def plan(sweep: Sweep, path: Path, *, only: Collection[str] | None = None) -> Planned:
+    """What a sweep is in a folder. Nothing is written.
+
+    Args:
+        sweep: the whole of it.
+        path: the folder.
+        only: names of the cells that are to be done now; all if None. Of the others what the folder says stays, and
+            their data are not looked for.
+    """
+    folder = SweepFolder(path)
+    chosen = frozenset(cell.name for cell in sweep.cells) if only is None else frozenset(only)
+    before = {head.name: head for head in folder.read_head().cells} if folder.head.exists() else {}
     cells = []
     no_data: dict[str, str] = {}
     for cell in sweep.cells:
-        try:
-            key = key_of(cell.spec)
-        except DataError as error:
-            key = ""
-            no_data[cell.name] = sentence(error)
-        cells.append((cell, CellHead.of(cell, key)))
-    return Planned(sweep=sweep, folder=SweepFolder(path), cells=tuple(cells), no_data=no_data)
+        key = ""
+        if cell.name in chosen:
+            try:
+                key = key_of(cell.spec)
+            except DataError as error:
+                no_data[cell.name] = sentence(error)
+        head = CellHead.of(cell, key)
+        known = before.get(cell.name)
+        if cell.name not in chosen and known is not None and known.config == head.config:
+            head = known
+        cells.append((cell, head))
+    return Planned(sweep=sweep, folder=folder, cells=tuple(cells), chosen=chosen, no_data=no_data)
 
 
 def run_sweep(
@@ -138,7 +153,7 @@ def run_sweep(
         share: of the folders those that are this call's to do; all if None.
 
     Returns:
-        A row a cell, in the order of the sweep.
+        A row for each of the cells that were to be done, in the order of the sweep.
 
     Raises:
         FolderError: the folder holds something else under the name of a sweep.
@@ -169,7 +184,7 @@ def run_sweep(
             jobs = {place: job for place, job in jobs.items() if place in elsewhere}
     finally:
         folder.write_table()
-    return [_with_no_data(row, planned.no_data) for row in folder.rows()]
+    return [_with_no_data(row, planned.no_data) for row in folder.rows() if row.cell in planned.chosen]
 
 
 def work_on(spec: RunSpec, place: Path, key: str) -> CellState | Elsewhere:
