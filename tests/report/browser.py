@@ -16,16 +16,20 @@ _FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-
 
 
 class Browser:
-    """One page at a time; `errors` holds all that it complained of."""
+    """A tab a page, which stays open; `errors` holds all that any of them complained of."""
 
-    def __init__(self, width=1280, height=800):
+    def __init__(self):
         self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         to_browser, self.out = os.pipe()
         self.inn, from_browser = os.pipe()
         fd_in, fd_out = (os.dup(fd) for fd in (to_browser, from_browser))
         # The protocol is spoken on descriptors 3 and 4.
         script = f'exec 3<&{fd_in} 4>&{fd_out}; exec "$@"'
-        flags = [*_FLAGS, f"--user-data-dir={self.folder.name}", "--remote-debugging-pipe", f"--window-size={width},{height}"]
+        flags = [
+            *_FLAGS,
+            f"--user-data-dir={self.folder.name}",
+            "--remote-debugging-pipe",
+        ]
         self.process = subprocess.Popen(
             ["bash", "-c", script, "bash", PROGRAM, *flags, "about:blank"],
             pass_fds=(fd_in, fd_out),
@@ -36,11 +40,7 @@ class Browser:
         for fd in (to_browser, from_browser, fd_in, fd_out):
             os.close(fd)
         self.last, self.rest, self.errors, self.session = 0, b"", [], None
-        target = next(t for t in self.send("Target.getTargets")["targetInfos"] if t["type"] == "page")
-        self.session = self.send("Target.attachToTarget", targetId=target["targetId"], flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log"):
-            self.send(f"{domain}.enable")
-        self.resize(width, height)
+        self.tabs = {}
 
     def __enter__(self):
         return self
@@ -88,9 +88,22 @@ class Browser:
     def resize(self, width, height=800):
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 
-    def open(self, file):
+    def open(self, file, width=1280, height=800):
+        """Go to the tab of a page, which is opened if need be."""
+        if file in self.tabs:
+            self.session, target = self.tabs[file]
+            self.send("Target.activateTarget", targetId=target)
+            self.resize(width, height)
+            return
+        self.session = None
+        target = self.send("Target.createTarget", url="about:blank")["targetId"]
+        self.session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self.tabs[file] = self.session, target
+        for domain in ("Page", "Runtime", "Log"):
+            self.send(f"{domain}.enable")
+        self.resize(width, height)
         self.send("Page.navigate", url=Path(file).resolve().as_uri())
-        self.until("document.readyState === 'complete'")
+        self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
 
     def run(self, script):
         """What an expression is worth."""
@@ -100,7 +113,7 @@ class Browser:
 
     def until(self, script, patience=30):
         until = time.monotonic() + patience
-        while not self.run(script):
+        while not self.run(f"!!({script})"):
             assert time.monotonic() < until, f"never came true: {script}"
             time.sleep(0.05)
 

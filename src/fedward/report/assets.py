@@ -43,7 +43,9 @@ td small { font-size: 12px; display: block; line-height: 1.2; }
   vertical-align: middle; }
 .answer .across { border-left: 6px solid #fff; }
 .spread { font-weight: 400; opacity: 0.85; font-size: 11px; }
-.overview main { padding-top: 20px; }
+.overview main { padding-top: 20px; max-width: 1320px; }
+.overview .lead { max-width: none; }
+.best small { font-weight: 400; }
 .overview h1 { font-size: 25px; margin-bottom: 2px; }
 .overview .lead { font-size: 14.5px; }
 .overview section > h3 { margin-top: 10px; }
@@ -176,7 +178,10 @@ SCRIPT = """
     lines.forEach((line) => { if (line.dataset.line === mark) line.setAttribute("aria-pressed", String(on)); });
   };
   lines.forEach((line) => {
-    line.addEventListener("click", () => { show(line.dataset.line, away.has(line.dataset.line)); plots.forEach(refresh); });
+    line.addEventListener("click", () => {
+      show(line.dataset.line, away.has(line.dataset.line));
+      plots.forEach(refresh);
+    });
     line.addEventListener("dblclick", () => {  // alone, or all if it is alone already
       const others = [...new Set([...lines].map((other) => other.dataset.line))].filter((o) => o !== line.dataset.line);
       const alone = others.every((other) => away.has(other));

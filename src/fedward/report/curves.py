@@ -58,9 +58,7 @@ class Point:
     def of(cls, tests: Sequence[Record]) -> Point:
         """Of the tests of a round, one a run."""
         accuracies = tuple(record.accuracy for record in tests if record.accuracy is not None)
-        return cls(
-            round=tests[0].round, accuracies=accuracies, loss=mean_of_known(record.loss for record in tests)
-        )
+        return cls(round=tests[0].round, accuracies=accuracies, loss=mean_of_known(record.loss for record in tests))
 
     @property
     def mean(self) -> float:
@@ -192,7 +190,8 @@ def _band(points: Sequence[Point], colour: str) -> dict[str, Any]:
 
 def _line(curve: Curve, points: Sequence[Point], style: Mapping[str, str]) -> dict[str, Any]:
     several = len(curve.runs) > 1
-    told = [[_spread_in_words(point), point.loss if point.loss is None else round(point.loss, 4)] for point in points]
+    losses = for_json(as_floats([point.loss for point in points]))
+    told = [[_spread_in_words(point), loss] for point, loss in zip(points, losses, strict=True)]
     return {
         "type": "scatter",
         "mode": drawn_as(points),

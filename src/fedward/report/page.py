@@ -9,10 +9,10 @@ from statistics import fmean
 
 from ..disk import write_whole
 from ..sim.record import mean_of_known
-from .curves import Curve, Panel, panels_section
 from .audits import find_audit, load_audit
+from .curves import Curve, Panel, panels_section
 from .grid import Placed, best_by_cell, is_grid, place, setting, unique
-from .pieces import NONE, count, cut, document, figure, per_cent, table, whole
+from .pieces import NONE, count, cut, document, per_cent, table, whole
 from .runs import ReportError, RunData, load_run
 from .section import clients_in_words, rounds_in_words, run_section
 from .style import shade
@@ -133,9 +133,9 @@ def _heat_table(placed: Sequence[Placed]) -> str:
         value = means[row, column]
         values = cells[row, column]
         best = ' class="best"' if value == best_of[column] else ""
-        shade = shade((value - bottom) / (top - bottom))
+        blue = shade((value - bottom) / (top - bottom))
         several = f"<small>{len(values)} runs, {min(values):.1%} to {max(values):.1%}</small>"
-        return f'<td{best} style="{shade}">{value:.2%}{several if len(values) > 1 else ""}</td>'
+        return f'<td{best} style="{blue}">{value:.2%}{several if len(values) > 1 else ""}</td>'
 
     def line(row: str) -> str:
         return f"<tr><th>{escape(row)}</th>{''.join(cell(row, column) for column in columns)}</tr>\n"
@@ -173,7 +173,8 @@ def _accuracy(placed: Sequence[Placed]) -> str:
         + ". Each rule keeps its colour. A curve that climbs and stays up withstands the attack; one that "
         "falls or stays low does not. "
         + "Where several runs differ in their seed alone, the line is their mean and the band one standard "
-        "deviation to both sides. " * seeds
+        "deviation to both sides. "
+        * seeds
         + "Click a rule in the legend to hide it, double-click to see it alone. "
         + missing
     )

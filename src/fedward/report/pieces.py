@@ -23,7 +23,7 @@ def document(title: str, lead: str, body: str, kind: str = "") -> str:
             '<!DOCTYPE html>\n<html lang="en-GB">\n<head>\n<meta charset="utf-8">\n',
             f'<meta http-equiv="Content-Security-Policy" content="{assets.POLICY}">\n',
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n',
-            f"<title>{escape(title)}</title>\n<style>{assets.STYLE}</style>\n</head>\n<body class=\"{kind}\">\n<main>\n",
+            f'<title>{escape(title)}</title>\n<style>{assets.STYLE}</style>\n</head>\n<body class="{kind}">\n<main>\n',
             f'<h1>{escape(title)}</h1>\n<p class="lead">{lead}</p>\n',
             "<noscript><p>The charts need JavaScript; the tables do not.</p></noscript>\n",
             body,

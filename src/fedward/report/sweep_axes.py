@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .curves import line_style
-from .grid import unique
+from .grid import plain, unique
 from .series import Figure
 from .style import base_axis, base_layout, margins, safe_text
 from .sweep_table import Grid, Line, Place
@@ -62,7 +62,9 @@ class Axis:
         """What is the same along a line of the figure, each once."""
         return list(dict.fromkeys(step.others for step in self.steps))
 
-    def series(self, attack: str, others: tuple[tuple[str, str], ...]) -> Iterator[tuple[str, list[tuple[float, Place]]]]:
+    def series(
+        self, attack: str, others: tuple[tuple[str, str], ...]
+    ) -> Iterator[tuple[str, list[tuple[float, Place]]]]:
         """The lines of a figure by name: places with a figure, in the order of the axis."""
         for name in self.names:
             points = [
@@ -78,15 +80,22 @@ class Axis:
 
 def axes_of(grid: Grid) -> list[Axis]:
     """The axes of a grid along which there is something to draw."""
-    found = []
-    for key in grid.keys:
-        found += _along(grid, key, lambda line, key=key: line.settings[key])
-    found += _along(grid, "rule", lambda line: line.rule)
+    found: list[Axis] = []
+    for key in (*grid.keys, "rule"):
+        found += _along(grid, key)
     return [axis for axis in found if any(any(axis.series(a, o)) for a in grid.attacks for o in axis.settings)]
 
 
-def _along(grid: Grid, key: str, text: Callable[[Line], str]) -> Iterator[Axis]:
+def _along(grid: Grid, key: str) -> Iterator[Axis]:
     """The axes that a key makes: one for each pattern of text of which a single number differs."""
+
+    def text(line: Line) -> str:
+        config = _config(line)
+        if key == "byzantine":
+            return str(how_many(config))  # which they are is on no axis
+        # A rule that is told nothing stands where it stands among those that are told something.
+        return plain(config.get("rule", "")) if key == "rule" else line.settings[key]
+
     patterns: dict[str, list[Line]] = {}
     for line in grid.lines:
         patterns.setdefault(_NUMBER.sub("#", text(line)), []).append(line)
@@ -111,7 +120,8 @@ def _along(grid: Grid, key: str, text: Callable[[Line], str]) -> Iterator[Axis]:
 def _parameter(pattern: str, place: int) -> str:
     """The name before a number: ``s`` in ``s-fraction:s=#``."""
     before = pattern.split("#")[place]
-    return (re.findall(r"(\w+)=\W*$", before) or [""])[0]
+    found = re.search(r"(\w+)=\W*$", before)
+    return found[1] if found else ""
 
 
 def _held(pattern: str, numbers: Sequence[float], place: int) -> str:
@@ -139,8 +149,13 @@ def _byzantine(lines: Sequence[Line]) -> float | None:
 
 
 def _byzantine_share(line: Line) -> float:
-    config = next(iter(line.places.values())).over.row.config
+    config = _config(line)
     return how_many(config) / int(config.get("clients", 1))
+
+
+def _config(line: Line) -> Mapping[str, Any]:
+    """Of one of its cells, for what they have in common."""
+    return next(iter(line.places.values())).over.row.config
 
 
 def how_many(config: Mapping[str, Any]) -> int:
@@ -180,7 +195,9 @@ def axis_figure(
     data = []
     for name, points in axis.series(attack, others):
         number = names.index(name)
-        data.append({**_trace(axis, name, points), "meta": f"{key}={number}", "line": {**line_style(number), "width": 2}})
+        data.append(
+            {**_trace(axis, name, points), "meta": f"{key}={number}", "line": {**line_style(number), "width": 2}}
+        )
     if not data:
         return None
     ticks = sorted({x for trace in data for x in trace["x"]})
@@ -212,7 +229,12 @@ def _trace(axis: Axis, name: str, points: Sequence[tuple[float, Place]]) -> dict
         "<br>accuracy %{y:.2%}%{customdata}<extra></extra>",
     }
     if any(spread is not None for spread in spreads):
-        trace["error_y"] = {"type": "data", "array": [round(s or 0.0, 6) for s in spreads], "thickness": 1.2, "width": 3}
+        trace["error_y"] = {
+            "type": "data",
+            "array": [round(s or 0.0, 6) for s in spreads],
+            "thickness": 1.2,
+            "width": 3,
+        }
     return trace
 
 

@@ -116,7 +116,9 @@ def _measure(name: str, value: float | str | None) -> str:
 def _failure(data: SweepData, row: Row) -> str:
     whole = data.failures.get(row.cell, "")
     trace = f"<details><summary>Traceback</summary><pre>{escape(whole)}</pre></details>" if whole else ""
-    return f'<div class="note">Seed {escape(plain(row.config.get("seed", 0)))} failed: {escape(row.error)}{trace}</div>\n'
+    return (
+        f'<div class="note">Seed {escape(plain(row.config.get("seed", 0)))} failed: {escape(row.error)}{trace}</div>\n'
+    )
 
 
 def _curves(data: SweepData, place: Place) -> str:

@@ -57,7 +57,8 @@ def caption_of(data: SweepData, found: Sequence[Grid]) -> str:
     """What the table shows, in sentences."""
     told = [
         "Best test accuracy in per cent, mean ± standard deviation over seeds; the darker, the better; bold, the best "
-        "of a column. Worst is the least of a line under any attack, with the attack; mean is that over all attacks. A cell leads to its runs."
+        "of a column in the same setting. Worst is the least of a line under any attack, with the attack; mean is that "
+        "over all attacks. A cell leads to its runs."
     ]
     if any(place.published for grid in found for place in grid.places) and data.source is not None:
         told.append(

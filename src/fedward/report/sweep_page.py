@@ -59,7 +59,9 @@ def _filters(marks: Marks) -> str:
         if len(values) > 1:
             choices = "".join(f'<option value="{i}">{escape(value or "-")}</option>' for i, value in enumerate(values))
             name = escape(_FILTER_NAMES.get(key, key.replace("_", " ")))
-            boxes.append(f'<label>{name} <select data-key="{key}"><option value="">all</option>{choices}</select></label>')
+            boxes.append(
+                f'<label>{name} <select data-key="{key}"><option value="">all</option>{choices}</select></label>'
+            )
     return f'<div class="filters">{"".join(boxes)}</div>\n' if boxes else ""
 
 
@@ -147,7 +149,7 @@ def _axis(prefix: str, grid: Grid, axis: Axis, marks: Marks) -> str:
     """The figures of one axis, one an attack and setting."""
     # Lines that stand for several rules, krum:f=..., have colours of their own.
     names, key = (axis.names, prefix) if axis.key.startswith("rule") else (marks["rule"], "rule")
-    boxes = []
+    boxes: list[str] = []
     for attack in grid.attacks:
         for others in axis.settings:
             drawn = axis_figure(axis, attack, others, names, key)

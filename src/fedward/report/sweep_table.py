@@ -10,10 +10,8 @@ from typing import Any
 from ..published import Number, Published, look_up
 from ..sim import Record
 from ..sweeps import Row, Sweep
-from ..sweeps.measures import OverAttacks, OverSeeds, of_run, over_seeds
-from ..sweeps.rows import accuracies
+from ..sweeps.measures import OverAttacks, OverSeeds, over_seeds
 from .grid import plain, unique
-from .runs import RunData
 
 NO_ATTACK = "no-attack"
 _NEVER_SHOWN = ("rule", "attack", "seed", "data_path", "device", "confidence", "evaluate_every")
@@ -61,35 +59,6 @@ def of_sweep(sweep: Sweep, rows: Sequence[Row], records: Mapping[str, Sequence[R
         profile=sweep.profile,
         **more,
     )
-
-
-def of_runs(runs: Sequence[RunData], title: str) -> SweepData:
-    """Runs that belong to no sweep, as one."""
-    rows = []
-    records = {}
-    names = [run.name for run in runs]
-    for number, run in enumerate(runs, 1):
-        cell = run.name if names.count(run.name) == 1 else f"{run.name} #{number}"
-        best, last = accuracies(run.records)
-        done = run.rounds >= int(run.config.get("rounds", run.rounds))
-        rows.append(
-            Row(
-                cell=cell,
-                key="",
-                group="",
-                status="done" if done else "running",
-                config=run.config,
-                rounds_done=run.rounds,
-                best=best,
-                last=last,
-                seconds=sum(sum(record.seconds.values()) for record in run.records),
-                code=run.versions.get("code"),
-                torch=run.versions.get("torch"),
-                measures=of_run(run.records),
-            )
-        )
-        records[cell] = run.records
-    return SweepData(title=title, rows=tuple(rows), records=records)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -162,18 +131,18 @@ class Grid:
         """All of them, line by line."""
         return [line.places[attack] for line in self.lines for attack in self.attacks if attack in line.places]
 
-    @property
-    def best(self) -> dict[str, float]:
-        """By attack, the best mean as it is printed."""
-        found: dict[str, float] = {}
-        for place in self.places:
-            if place.over.mean is not None:
-                found[place.attack] = max(printed(place.over.mean), found.get(place.attack, 0.0))
-        return found
-
     def is_best(self, place: Place) -> bool:
-        """Whether no other line has a better mean in the digits that are printed."""
-        return place.over.mean is not None and printed(place.over.mean) == self.best[place.attack]
+        """Whether no other rule has a better mean under the same attack, in the digits that are printed.
+
+        Rules are compared in the same setting; where each has its own, all are.
+        """
+        mean = place.over.mean
+        if mean is None:
+            return False
+        alike = len({line.rule for line in self.lines}) < len(self.lines)
+        rivals = [line for line in self.lines if line.settings == place.settings] if alike else self.lines
+        there = [line.places[place.attack].over.mean for line in rivals if place.attack in line.places]
+        return printed(mean) == max(printed(one) for one in there if one is not None)
 
 
 def printed(accuracy: float) -> float:
