@@ -14,7 +14,7 @@ from torch import Tensor
 
 import fedward as fw
 from fedward import Simulation, attacks, clients, mixers, rules, sim
-from fedward.clients import LocalModel, Shard, Task
+from fedward.clients import LocalModel, Setup, Shard, Task
 from fedward.models import build_model
 from fedward.registry.entries import Entry
 from fedward.sim.backends import Loop
@@ -116,7 +116,7 @@ def _model(text: str) -> torch.nn.Module:
 def _gradient(text: str, device: str) -> None:
     inputs, labels = _batch(text, 12, 0)
     expected, _ = LocalModel(_model(text)).gradient(inputs, labels)
-    found, _ = LocalModel(_model(text), device).gradient(inputs.to(device), labels.to(device))
+    found, _ = LocalModel(_model(text), Setup(device=device)).gradient(inputs.to(device), labels.to(device))
     _near(found, expected)
 
 
@@ -137,7 +137,7 @@ def _tasks(backend: Loop, text: str, device: str) -> list[Task]:
 def _passes(text: str, device: str) -> None:
     """Shared or not, the answers are those of one client after another, on the same device."""
     found = []
-    for backend in (Loop(_model(text), device), Parallel(_model(text), device)):
+    for backend in (Loop(_model(text), Setup(device=device)), Parallel(_model(text), Setup(device=device))):
         out = torch.zeros(4, len(backend.initial()), device=device)
         backend.messages(clients.Gradient(batch_size=5), _tasks(backend, text, device), out)
         found.append(out.cpu())
@@ -146,8 +146,8 @@ def _passes(text: str, device: str) -> None:
 
 def _less_precise(device: str) -> None:
     inputs, labels = (part.to(device) for part in _batch("small-cnn", 32, 0))
-    exact, _ = LocalModel(_model("small-cnn"), device).gradient(inputs, labels)
-    coarse, _ = LocalModel(_model("small-cnn"), device, precision="bfloat16").gradient(inputs, labels)
+    exact, _ = LocalModel(_model("small-cnn"), Setup(device=device)).gradient(inputs, labels)
+    coarse, _ = LocalModel(_model("small-cnn"), Setup(device=device, precision="bfloat16")).gradient(inputs, labels)
     if torch.equal(exact, coarse):
         raise AssertionError("precision changes nothing")
     _near(coarse, exact.cpu(), COARSE)

@@ -12,10 +12,11 @@ from torch import nn
 import fedward as fw
 from fedward import clients, sim
 from fedward.registry.notation import parse
+from fedward.sim.running import Forge
 
 ROUNDS = 20
 POLICIES = ("mean", "robust", "frozen")
-CASES = (
+CASES: tuple[tuple[str, str, Forge], ...] = (
     ("median", "no-attack", "rows"),
     ("median", "sign-flip:scale=10", "rows"),
     ("median", "sign-flip:scale=10", "both"),
@@ -35,7 +36,7 @@ def network() -> nn.Module:
     )
 
 
-def accuracy(data: sim.FederatedData, rule: str, attack: str, forge: str, policy: str) -> float:
+def accuracy(data: sim.FederatedData, rule: str, attack: str, forge: Forge, policy: str) -> float:
     """Of the model after the last round, in per cent."""
     simulation = fw.Simulation(
         model=network,
@@ -45,7 +46,7 @@ def accuracy(data: sim.FederatedData, rule: str, attack: str, forge: str, policy
         byzantine=3,
         clients=clients.LocalSGD(batch_size=32, steps=4, lr=0.05),
         batch_norm=policy,
-        forge=forge,  # type: ignore[arg-type]  # one of three words
+        forge=forge,
         threads=1,
     )
     *_, last = simulation.run(ROUNDS, evaluate_every=ROUNDS)

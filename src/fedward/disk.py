@@ -15,6 +15,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BufferedRandom, BufferedReader, BufferedWriter, FileIO
+from math import isfinite
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -62,10 +63,15 @@ def read_bounded(path: str | os.PathLike[str], most: int = LARGEST) -> bytes:
         OSError: as `open_regular`, or it holds more than ``most`` bytes.
     """
     with open_regular(path) as file:
-        content = b"" if os.fstat(file.fileno()).st_size > most else file.read(most + 1)
-        if os.fstat(file.fileno()).st_size > most or len(content) > most:
+        size = os.fstat(file.fileno()).st_size
+        parts = []
+        while size <= most and (part := file.read(min(max(size, 1 << 16), most) + 1)):
+            parts.append(part)
+            # Some files say that they hold nothing, others grow.
+            size = max(size, sum(map(len, parts)))
+        if size > most:
             raise OSError(errno.EFBIG, f"holds more than {most:,} bytes", os.fspath(path))
-    return content
+    return b"".join(parts)
 
 
 def check_regular(name: str, found: os.stat_result) -> None:
@@ -81,19 +87,22 @@ def check_regular(name: str, found: os.stat_result) -> None:
         raise OSError(errno.EINVAL, f"is {kind}, not a regular file", name)
 
 
-def json_of(content: bytes | str, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
-    """JSON as a stranger may have written it. NaN and Infinity are numbers here, as Python writes them.
+def json_of(
+    content: bytes | str, *, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None, nan: bool = True
+) -> Any:
+    """JSON as a stranger may have written it.
 
     Args:
         content: the text.
         pairs: what becomes of the names and values of an object; a dict if None.
+        nan: whether NaN and Infinity are numbers, as Python writes them, and JSON has none.
 
     Raises:
         ValueError: it is none; or brackets are nested too deeply, or text holds half a character.
     """
     text = content.decode() if isinstance(content, bytes) else content
     try:
-        value = json.loads(text, object_pairs_hook=pairs)
+        value = json.loads(text, object_pairs_hook=pairs, parse_constant=None if nan else _refused)
         if "\\ud" in text or "\\uD" in text:  # whole characters may be written so, half ones cannot be written again
             json.dumps(value, ensure_ascii=False).encode()
     except RecursionError:
@@ -101,6 +110,27 @@ def json_of(content: bytes | str, pairs: Callable[[list[tuple[str, Any]]], Any] 
     except UnicodeEncodeError:
         raise ValueError("text holds half a character (a lone surrogate)") from None
     return value
+
+
+def json_line(value: Any) -> str:
+    """A value as a line of JSON, which has neither NaN nor Infinity: there it has null."""
+    try:
+        text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(value), separators=(",", ":"))
+    return text + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return list(map(_finite, value))
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
+def _refused(constant: str) -> Any:
+    raise ValueError(f"{constant} is no number of JSON")
 
 
 # --- writing ------------------------------------------------------------------------------------------------

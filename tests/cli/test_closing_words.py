@@ -29,7 +29,7 @@ def test_all_reasons_are_told_the_most_frequent_first() -> None:
     assert why_skipped([record(1), record(2)]) is None
     assert why_skipped([record(1, "too few"), record(2), record(3, "too few")]) == "too few"
     several = [record(1, "a"), *(record(k, "b") for k in (2, 3)), record(4)]
-    assert why_skipped(several) == "b (2 rounds); a (1 rounds)"
+    assert why_skipped(several) == "b (2 rounds); a (1 round)"
     many = [record(k, f"reason {k // 2}") for k in range(2, 12)]
     assert why_skipped(many) == "reason 1 (2 rounds); reason 2 (2 rounds); reason 3 (2 rounds); 2 other reasons"
 

@@ -65,6 +65,7 @@ def test_show_tells_what_clients_hold(tmp_path: Path) -> None:
         "name": "shown_data.load:count=20",
         "train": 20,
         "test": 20,
+        "published": None,
         "shape": [3, 4, 4],
         "classes": 4,
         "vocabulary": None,

@@ -30,6 +30,7 @@ OTHER = {
     "forge": "both",
     "root": 50,
     "root_apart": True,
+    "validation": 0.1,
     "seed": 1,
     "precision": "bfloat16",
 }

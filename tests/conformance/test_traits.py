@@ -28,6 +28,7 @@ MARKS: dict[str, Any] = {
     "server_rows": True,
     "selects": False,
     "recorded": ("mark",),
+    "recalls": True,
     "starts": 12,
     "hears_alarms": True,
     "diagonal": False,

@@ -13,9 +13,18 @@ from typing import Any
 
 import pytest
 import torch
-from fedward.disk import json_of, open_regular, open_to_append, read_bounded, remove_leftovers, replacing, write_whole
 
 from fedward import disk
+from fedward.disk import (
+    json_line,
+    json_of,
+    open_regular,
+    open_to_append,
+    read_bounded,
+    remove_leftovers,
+    replacing,
+    write_whole,
+)
 from fedward.failures import sentence, tamed
 from fedward.sim.checkpoint import save_checkpoint
 
@@ -214,3 +223,8 @@ def test_what_strangers_write_is_tamed() -> None:
     long = tamed("x" * 100_000)
     assert len(long) < 250
     assert long.endswith("... (100,000 characters)")
+
+
+def test_json_has_null_where_there_is_no_number() -> None:
+    assert json_line({"a": [1.5, None, "x"], "b": True}) == '{"a":[1.5,null,"x"],"b":true}\n'
+    assert json_line({"a": [float("nan")], "b": (1, float("-inf"))}) == '{"a":[null],"b":[1,null]}\n'

@@ -32,8 +32,10 @@ def test_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     exec(shorter, scope)
     assert capsys.readouterr().out.splitlines()[-1].startswith("2 0.")
     Path("updates").mkdir()
+    base = torch.randn(500)
+    save_file({"w": base}, "base.safetensors")
     for client in range(9):
-        save_file({"w": torch.randn(500)}, f"updates/{client}.safetensors")
+        save_file({"w": base + 0.01 * torch.randn(500)}, f"updates/{client}.safetensors")
     exec(on_disk, scope)
     assert capsys.readouterr().out.splitlines()[2].startswith("0 ")
 

@@ -69,9 +69,10 @@ def test_build_model_gives_a_new_model_each_time() -> None:
 def test_unknown_name_lists_the_valid_ones_and_the_nearest(name: str, near: str) -> None:
     with pytest.raises(ValueError, match=f"did you mean '{near}'") as caught:
         build_model(name)
-    assert all(valid in str(caught.value) for valid in (repr(name), *MODELS))
+    assert f"Valid names: {near}, " in str(caught.value)
+    assert f"and {len(MODELS) - 5} others (fedward list models)" in str(caught.value)
 
 
 def test_unknown_name_without_a_near_one() -> None:
-    with pytest.raises(ValueError, match=r"unknown model .xyz.\. Valid names: desgd-cnn, hugging-face, lenet, "):
+    with pytest.raises(ValueError, match=r"unknown model .xyz.\. Valid names: .* and \d+ others"):
         build_model("xyz")

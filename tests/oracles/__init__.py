@@ -14,13 +14,18 @@ Benjamin et al. 2025: "FedSECA: sign election and coordinate-wise aggregation of
 Bernstein et al. 2019: "signSGD with majority vote is communication efficient and fault tolerant", ICLR.
 Blanchard et al. 2017: "Machine learning with adversaries: Byzantine tolerant gradient descent", NeurIPS.
 Cao et al. 2021: "FLTrust: Byzantine-robust federated learning via trust bootstrapping", NDSS.
+Eckart & Young 1936: "The approximation of one matrix by another of lower rank", Psychometrika.
 El Mhamdi et al. 2018: "The hidden vulnerability of distributed learning in Byzantium", ICML.
 Fang et al. 2020: "Local model poisoning attacks to Byzantine-robust federated learning", USENIX Security.
 Farhadkhani et al. 2023: "Robust collaborative learning with linear gradient overhead", ICML.
 Fung et al. 2020: "The limitations of federated learning in Sybil settings", RAID.
+Guo et al. 2017: "On calibration of modern neural networks", ICML. (Guo, Pleiss, Sun & Weinberger.)
 Guo et al. 2021: "SIREN: Byzantine-robust federated learning via proactive alarming", SoCC.
 Gupta & Vaidya 2020: "Fault-tolerance in distributed optimization: the case of redundancy", PODC.
 Hsu et al. 2019: "Measuring the effects of non-identical data distribution for federated visual classification".
+Hu et al. 2022: "LoRA: low-rank adaptation of large language models", ICLR.
+Iglewicz & Hoaglin 1993: "How to detect and handle outliers", ASQC Quality Press.
+Kalajdzievski 2023: "A rank stabilization scaling factor for fine-tuning with LoRA".
 Karimireddy et al. 2020: "SCAFFOLD: stochastic controlled averaging for federated learning", ICML.
 Karimireddy et al. 2021: "Learning from history for Byzantine robust optimization", ICML.
 Karimireddy et al. 2022: "Byzantine-robust learning on heterogeneous datasets via bucketing", ICLR.

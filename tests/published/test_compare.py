@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fedward.published import Number, measured, verdict
+from fedward.published import Number, measured, verdict_on
 from fedward.sweeps import Row
 
 
@@ -36,7 +36,7 @@ def row(**figures: Any) -> Row:
     ],
 )
 def test_accuracies(text: str, clean: float | None, ours: float | None, expected: str) -> None:
-    assert verdict(number(text, clean=clean), ours) == expected
+    assert verdict_on(number(text, clean=clean), ours) == expected
 
 
 @pytest.mark.parametrize(
@@ -50,16 +50,16 @@ def test_accuracies(text: str, clean: float | None, ours: float | None, expected
     ],
 )
 def test_bounds(relation: str, ours: float, expected: str) -> None:
-    assert verdict(number("84", relation=relation, clean=90.0), ours) == expected
+    assert verdict_on(number("84", relation=relation, clean=90.0), ours) == expected
 
 
 def test_shares_drops_and_seconds() -> None:
     rate = number("0.6870", figure="honest_accepted")
-    assert [verdict(rate, ours) for ours in (0.737, 0.738, None)] == ["reproduced", "differs", "not run"]
+    assert [verdict_on(rate, ours) for ours in (0.737, 0.738, None)] == ["reproduced", "differs", "not run"]
     drop = number("12.10", figure="drop")
-    assert [verdict(drop, ours) for ours in (10.6, 10.5)] == ["reproduced", "differs"]
+    assert [verdict_on(drop, ours) for ours in (10.6, 10.5)] == ["reproduced", "differs"]
     seconds = number("0.39", figure="seconds_rule")
-    assert [verdict(seconds, ours) for ours in (0.39, 9.0, None)] == ["not compared", "not compared", "not run"]
+    assert [verdict_on(seconds, ours) for ours in (0.39, 9.0, None)] == ["not compared", "not compared", "not run"]
 
 
 def test_a_cell_has_its_figure_in_the_units_of_the_number() -> None:

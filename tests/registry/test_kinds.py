@@ -126,7 +126,9 @@ def test_only_names_of_the_kind_are_listed() -> None:
         with pytest.raises(ValueError, match=r"unknown .* 'zzzz'") as caught:
             fw.parse("zzzz", kind)
         names = [name for e in fw.catalogue(kind) for name in (e.name, *e.aliases)]
-        assert str(caught.value).endswith("Valid names: " + ", ".join(names))
+        listed = str(caught.value).partition("Valid names: ")[2].partition(" and ")[0].split(", ")
+        assert set(listed) <= set(names)
+        assert len(listed) == (len(names) if len(names) <= 12 else 5)
     with pytest.raises(ValueError, match="unknown kind 'rules'; did you mean 'rule'"):
         fw.catalogue("rules")
 

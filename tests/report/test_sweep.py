@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 import shlex
 import tomllib
@@ -14,13 +15,15 @@ from typer.testing import CliRunner
 from fedward import catalogue, published
 from fedward.cli.app import app
 from fedward.experiments.spec import make_spec
-from fedward.report import ReportError, bibliography, write_sweep_as
+from fedward.report import ReportError, bibliography, read_sweep_runs, write_sweep_as
 from fedward.report.sweep_axes import axes_of
 from fedward.report.sweep_cells import command
 from fedward.report.sweep_exports import in_latex, latex, markdown
 from fedward.report.sweep_page import render_sweep
 from fedward.report.sweep_table import grids, written
+from fedward.sweeps import read_sweep
 from tests.report.sweeps import LONG, made_up
+from tests.report.test_report import write_run
 
 RULES = ["mean", "median", "multi-krum"]
 ROOT = Path(__file__).parents[2]
@@ -242,9 +245,9 @@ def test_markdown_and_latex_have_the_same_numbers():
 
 
 def test_signs_mean_nothing_to_latex():
-    assert in_latex("a_b & 50% {#} \\ ~ ^ $|<>") == (
-        r"a\_b \& 50\% \{\#\} \textbackslash{} \textasciitilde{} \textasciicircum{} \$\textbar{}\textless{}\textgreater{}"
-    )
+    assert in_latex("a_b & 50% {#}") == r"a\_b \& 50\% \{\#\}"
+    assert in_latex("\\ ~ ^") == r"\textbackslash{} \textasciitilde{} \textasciicircum{}"
+    assert in_latex("$|<>") == r"\$\textbar{}\textless{}\textgreater{}"
 
 
 @pytest.mark.parametrize("ending", ["html", "csv", "md", "tex", "bib", "svg", "pdf"])
@@ -317,3 +320,88 @@ def test_a_paper_that_two_share_a_name_with_is_told_by_its_component():
     assert titles["mea-med"].startswith("Generalized")
     assert titles["caf"] != titles["arc"]
     assert titles["smea"] != titles["nnm"]
+
+
+# --- from folders ---------------------------------------------------------------------------------------------
+
+
+SPEC = """
+title = "Two rules"
+data = "fashion-mnist-subset"
+rule = ["trimmed-mean:f=1", "mean"]
+attack = "alie:z=0.3"
+clients = 4
+byzantine = 1
+seed = [0, 1]
+rounds = 2
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three runs of a sweep of four cells, one of something else, and one that cannot be read."""
+    (tmp_path / "spec.toml").write_text(SPEC)
+    base = {"data": "fashion-mnist-subset", "attack": "alie:z=0.3", "clients": 4, "byzantine": 1, "rounds": 2}
+    for name, more in {
+        "a": {"rule": "trimmed-mean:f=1"},
+        "b": {"rule": "trimmed-mean:f=1", "seed": 1, "data_path": "/elsewhere"},
+        "c": {"rule": "mean"},
+        "other": {"rule": "median"},
+    }.items():
+        config = make_spec({**base, **more}).resolved()
+        run = write_run(tmp_path / "runs" / "deep" / name)
+        head = json.loads((run / "run.json").read_text())
+        (run / "run.json").write_text(json.dumps({**head, "config": config}))
+    broken = write_run(tmp_path / "runs" / "broken")
+    (broken / "records.jsonl").write_text("")
+    return tmp_path
+
+
+def test_runs_in_folders_are_the_cells_of_their_sweep(folder):
+    data = read_sweep_runs([folder / "runs"], "Runs", read_sweep(folder / "spec.toml"))
+    assert [(row.cell, row.status, row.best) for row in data.rows] == [
+        ("trimmed-mean:f=1 under alie:z=0.3", "done", 0.5),
+        ("mean under alie:z=0.3", "done", 0.5),
+        ("trimmed-mean:f=1 under alie:z=0.3, seed 1", "done", 0.5),
+        ("mean under alie:z=0.3, seed 1", "waiting", None),
+    ]
+    assert len(data.records) == 3
+    assert "no complete round" in data.notes[0]
+    assert data.notes[1] == "Runs that are no cell of spec, and not shown: 1."
+    assert len(read_sweep_runs([folder / "runs"], "Runs").rows) == 4
+    with pytest.raises(ReportError, match="no run folder, and none in it"):
+        read_sweep_runs([folder / "spec.toml"], "")
+    with pytest.raises(ReportError, match="nothing can be read of"):
+        read_sweep_runs([folder / "runs" / "broken"], "")
+
+
+def test_a_folder_that_names_a_module_imports_none(folder, monkeypatch):
+    (folder / "evil_module.py").write_text("raise SystemExit('imported')\nclass Rule: pass\n")
+    monkeypatch.syspath_prepend(str(folder))
+    head = folder / "runs" / "deep" / "a" / "run.json"
+    whole = json.loads(head.read_text())
+    head.write_text(json.dumps({**whole, "config": {**whole["config"], "rule": "evil_module.Rule"}}))
+    data = read_sweep_runs([folder / "runs"], "Runs", read_sweep(folder / "spec.toml"))
+    bibliography.bibtex(read_sweep_runs([folder / "runs"], "Runs"))
+    assert [row.status for row in data.rows] == ["waiting", "done", "done", "waiting"]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["-o", "page.html"], "Report: page.html"),
+        (["-o", "page.html", "--sweep", "spec.toml"], "Report: page.html"),
+        (["-o", "table.tex", "--title", "Mine"], "Report: table.tex"),
+        (["-o", "it.svg", "--figure", "bars"], "curves"),
+        (["-o", "it.xyz"], "files end in"),
+        (["--profile", "short"], "of which sweep? give --sweep, too"),
+        (["--sweep", "signguard-table7"], "signguard-table1"),
+    ],
+)
+def test_the_command_line_writes_what_the_ending_says(folder, monkeypatch, options, told):
+    monkeypatch.chdir(folder)
+    done = CliRunner().invoke(app, ["report", "runs", *options])
+    assert told in " ".join(done.output.split())
+    assert (done.exit_code == 0) == told.startswith("Report")
+    if "--sweep" in options and done.exit_code == 0:
+        assert "Two rules" in (folder / "page.html").read_text()

@@ -17,6 +17,7 @@ from fedward.clients import (
     Gradient,
     LocalModel,
     LocalSGD,
+    Setup,
     Shard,
     Siren,
     Task,
@@ -265,13 +266,13 @@ def test_siren_never_trains_on_what_it_holds_out() -> None:
 
 def test_running_statistics_follow_the_batches_or_stay() -> None:
     for policy, moves in (("mean", True), ("frozen", False)):
-        model = LocalModel(normed(), batch_norm=policy)
+        model = LocalModel(normed(), Setup(batch_norm=policy))
         now = task(buffers=model.initial_buffers, parameters=model.initial)
         answer = carry_out(LocalSGD(batch_size=5, lr=0.1), model, now)
         assert answer.buffers.shape == (12,)
         assert torch.equal(answer.buffers, model.initial_buffers) != moves
     with pytest.raises(ValueError, match="batch_norm is one of mean, robust, frozen, got 'none'"):
-        LocalModel(normed(), batch_norm="none")
+        LocalModel(normed(), Setup(batch_norm="none"))
 
 
 # --- errors -------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ shares = st.tuples(*[st.floats(0, 1)] * 3)
 words = st.none() | st.text()
 RECORDS = st.builds(
     Record,
-    round=st.integers(1),
+    round=st.integers(1, 2**53),
     accuracy=rates,
     by_class=st.lists(rates, max_size=3).map(tuple),
     worst_client=rates,

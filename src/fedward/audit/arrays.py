@@ -1,8 +1,9 @@
-"""NumPy's archives, ``.npz``: arrays by name, mapped where they lie uncompressed; nothing pickled."""
+"""NumPy's archives, ``.npz``: arrays by name, mapped from a copy; nothing pickled."""
 
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
@@ -11,9 +12,9 @@ from typing import IO, Literal
 import numpy as np
 from torch import Tensor
 
-from ..disk import open_regular
 from ..failures import tamed
 from ..stack.entries import UnfitError, as_tensor
+from .apart import copied
 
 _MOST_TIMES = 64
 """How much larger than its file an archive may become."""
@@ -27,13 +28,26 @@ def read_archive(path: Path) -> Mapping[str, Tensor]:
     Raises:
         UnfitError: it is damaged, has pickled objects, or would become far larger than its file.
     """
-    with open_regular(path) as file:
+    with copied(path) as copy:
+        return _read(copy)
+
+
+def _read(path: Path) -> Mapping[str, Tensor]:
+    with path.open("rb") as file:
         size = file.seek(0, 2)
         file.seek(0)
         try:
             with zipfile.ZipFile(file) as archive:
                 return _arrays(path, size, file, archive)
-        except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, RuntimeError, KeyError) as error:
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            ValueError,
+            EOFError,
+            NotImplementedError,
+            RuntimeError,
+            KeyError,
+        ) as error:
             raise UnfitError(ValueError, f"is damaged or no archive of NumPy's ({tamed(error, 120)})") from None
 
 

@@ -145,5 +145,5 @@ def _same(path: Path, other: Path | None) -> bool:
 
 
 def _natural(path: Path) -> tuple[tuple[int, int, str], ...]:
-    parts = re.split(r"(\d+)", path.name)
+    parts = re.split(r"(\d+)", str(path))
     return tuple((int(part.isdigit()), int(part) if part.isdecimal() and len(part) < 20 else 0, part) for part in parts)

@@ -16,12 +16,15 @@ from ..stack.based import FromBase, origin_of
 from ..stack.entries import UnfitError
 from ..stack.intake import Expected, agree_on_layout
 from ..stack.reference import STATE_DICT, Sent, read_entries
+from ..stack.tensorfile import outlast
 from .adapters import Adapter
 from .checkpoints import Checkpoints
 from .clients import AuditError, Clients, Place, find_clients
 from .formats import Contents, read_contents
 from .lowrank import LowRank
 
+_OPEN = 400
+"""Files that are kept open, of the 1,024 that a process may have."""
 ALIKE = 0.2
 """Rows that are nearer to most others than this share of their length are weights: updates that alike are not."""
 
@@ -90,13 +93,16 @@ def gather(
     held = None if path is None else _base(path, key)
     contents: dict[Hashable, Contents] = {}
     faults: dict[Hashable, UnfitError] = {}
+    opened = 0
     for place in found.places:
         try:
             if leave_out and place.name in leave_out:
                 raise UnfitError(ValueError, leave_out[place.name])
-            contents[place.name] = read_contents(place, key)
+            contents[place.name] = read_contents(place, key, keep=opened < _OPEN)
+            opened += len(contents[place.name].files)
         except UnfitError as error:
             faults[place.name] = error
+    outlast(max((held.time for held in contents.values()), default=0))
     try:
         stack = _stack(found.places, contents, faults, held, base)
     except (TypeError, ValueError) as error:
@@ -114,8 +120,9 @@ def gather(
 def nearness(stack: Updates) -> float | None:
     """How far rows are from most others in units of their length, where that is so little that they must be weights.
 
-    Of each finite row the distance to the floor(n / 2)-th nearest other one over its norm; of these the median. Fewer
-    than half of the clients can make it neither small nor large. None from `ALIKE` on, and of a single row.
+    Of each finite row the distance to the floor(n / 2)-th nearest other one over its norm; of these, where they are
+    not 0, the median. Fewer than half of the clients can make it neither small nor large. None from `ALIKE` on, and of
+    a single row.
     """
     finite = stack.compute(SqNorms())[0].isfinite().nonzero().flatten()
     if len(finite) < 2:
@@ -124,9 +131,11 @@ def nearness(stack: Updates) -> float | None:
     norms = rows.norms()
     dists = rows.sq_dists().sqrt()
     middle = dists.sort(1).values[:, len(finite) // 2]
-    ratio = float(torch.where(norms > 0, middle / norms, torch.inf).median())
-    # Rows that are all the same say nothing of what they are.
-    return ratio if 0 < ratio < ALIKE else None
+    ratios = torch.where(norms > 0, middle / norms, torch.inf)
+    # Rows that most others are copies of say nothing of what they are.
+    told = ratios[ratios > 0]
+    ratio = float(told.median()) if len(told) else torch.inf
+    return ratio if ratio < ALIKE else None
 
 
 def _base(path: Path, key: str | None) -> Contents:

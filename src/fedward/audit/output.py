@@ -63,15 +63,10 @@ def aggregate_adapters(
         AuditError: the rule adds noise of its own, or ranks do not agree for an average.
         BoundError: too few rows.
     """
-    if rule.traits().server_rows:
-        raise AuditError(
-            f"{describe(rule)} adds to every entry what is no client's, and an adapter has no room for it; take a rule "
-            "that does not, such as flame:noise=0"
-        )
     decided = decide_on(rule, stack, {}, context)
     plan = decided.plan
     result = judge(stack, Outcome(plan=plan, output=torch.empty(0), finite=decided.finite, state={}))
-    weights = None if plan.weights is None else plan.updates.to_clients(plan.weights)
+    weights = None if plan.weights is None else _of_clients(rule, stack, plan, plan.weights)
     used = [adapter for adapter, ok in zip(stack.adapters, plan.accepted().tolist(), strict=True) if ok]
     if not used:
         raise AuditError("nobody was accepted, so that there is nothing to write: keep the previous adapter")
@@ -81,6 +76,22 @@ def aggregate_adapters(
         return result, _averaged(stack, weights)
     known = [f.rank for adapter in [*used, *([stack.base] if stack.base else [])] for f in adapter.layers.values()]
     return result, _reduced(stack, plan, weights, rank or max(known), used)
+
+
+def _of_clients(rule: Rule, stack: LowRank, plan: Plan, weights: Tensor) -> Tensor:
+    """Weights of a plan's rows as weights of the clients': (n,).
+
+    Raises:
+        AuditError: there are other rows among them, which are no products.
+    """
+    found = {root: weights @ share for root, share in plan.updates.parts().items()}
+    own = found.pop(stack, torch.zeros(stack.n, dtype=torch.float64))
+    if any(bool(other.any()) for other in found.values()):
+        raise AuditError(
+            f"{describe(rule)} adds to every entry what is no client's, and an adapter has no room for it; take a rule "
+            "that does not, such as flame:noise=0"
+        )
+    return own
 
 
 def write_adapter(folder: Path, adapter: NewAdapter) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..disk import open_regular
 from ..failures import tamed
 from ..stack.entries import UnfitError
+from .apart import copied
 
 USUAL = ("state_dict", "model_state_dict", "model", "module", "params", "weights", "net")
 """What training scripts call the model in a file that holds more."""
@@ -23,7 +23,7 @@ _MOST_SEEN = 100_000
 
 
 def read_torch(path: Path, key: str | None = None) -> Mapping[str, Tensor]:
-    """The state dict in a file that `torch.save` wrote, mapped where it lies.
+    """The state dict in a file that `torch.save` wrote, mapped from a copy of it.
 
     ``weights_only``, always: a pickle of anything else is code that its sender wrote. Files of before PyTorch 1.6 are
     refused: of those it is not known how much memory they take before they have taken it.
@@ -35,6 +35,11 @@ def read_torch(path: Path, key: str | None = None) -> Mapping[str, Tensor]:
     Raises:
         UnfitError: it cannot be read, holds anything but data, or no model, or several.
     """
+    with copied(path) as copy:
+        return _loaded(copy, key)
+
+
+def _loaded(path: Path, key: str | None) -> Mapping[str, Tensor]:
     size = _checked(path)
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
@@ -53,7 +58,7 @@ def read_torch(path: Path, key: str | None = None) -> Mapping[str, Tensor]:
 
 def _checked(path: Path) -> int:
     """The size of a file whose parts lie in it as they are; a compressed one could be far larger than it looks."""
-    with open_regular(path) as file:
+    with path.open("rb") as file:
         size = file.seek(0, 2)
         file.seek(0)
         try:

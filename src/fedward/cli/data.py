@@ -19,18 +19,21 @@ from ..report import write_data
 from . import display
 
 
-def list_data(as_json: bool) -> None:
-    """What data sets there are, and where on this machine they are found."""
+def list_data(data_path: Path | None, as_json: bool) -> None:
+    """What data sets there are, and where on this machine they are found, or where below a folder."""
+    if data_path is not None and not data_path.is_dir():
+        raise SpecError(f"--data-path {str(data_path)!r} is not a folder")
     rows = []
     for entry in catalogue("data set"):
         source = KNOWN.get(entry.name)
-        row = {"name": entry.name, "summary": entry.summary, "found": where(source) if source else ""}
+        row = {"name": entry.name, "summary": entry.summary, "found": where(source, data_path) if source else ""}
         rows.append({**row, "remedy": source.remedy() if source else ""})
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
         return
     for row in rows:
-        place = row["found"] or ("not on this machine" if row["remedy"] else "where --data-path says")
+        absent = "not on this machine" if data_path is None else f"not in {data_path}"
+        place = row["found"] or (absent if row["remedy"] else "where --data-path says")
         display.say(f"{row['name']}: {row['summary']}")
         display.say(f"    {place}")
     display.say("Of one that is not here, `fedward data show NAME` says which files go where.")
@@ -57,6 +60,9 @@ def show_data(
         f"{facts['name']}: {facts['train']:,} + {facts['test']:,} samples of {shape}, {facts['classes']} classes"
     )
     display.say(f"{partition}, {clients} clients: {min(sizes):,} to {max(sizes):,} samples each, {_span(held)} classes")
+    if facts["published"] not in (None, [facts["train"], facts["test"]]):
+        whole = " + ".join(f"{count:,}" for count in facts["published"])
+        display.say(f"These files are not the whole of {facts['name']}, which has {whole} samples.")
     if page:
         display.say(f"Page: {page}")
 
@@ -68,11 +74,14 @@ def _span(numbers: list[int]) -> str:
 
 def _facts(data: FederatedData) -> dict[str, Any]:
     labels = data.dataset.train.labels
+    source = KNOWN.get(data.dataset.name)
+    published = source.counts if source else None
     counts = [labels[shard].bincount(minlength=data.dataset.classes) for shard in data.shards]
     return {
         "name": data.dataset.name,
         "train": len(data.dataset.train),
         "test": len(data.dataset.test),
+        "published": published and list(published),
         "shape": list(data.dataset.shape),
         "classes": data.dataset.classes,
         "vocabulary": data.dataset.vocabulary,

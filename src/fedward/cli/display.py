@@ -51,7 +51,7 @@ def notes(summaries: Sequence[Summary]) -> Iterator[str]:
     """What the table does not show."""
     rounds = sorted({s.rounds for s in summaries})
     seconds = sum(s.seconds_per_round * s.rounds for s in summaries) / sum(s.rounds for s in summaries)
-    yield f"{' or '.join(map(str, rounds))} rounds, {seconds:.2f} s each"
+    yield f"{' or '.join(map(str, rounds))} {'round' if rounds == [1] else 'rounds'}, {seconds:.2f} s each"
     for s in summaries:
         if s.rounds > s.asked:
             yield f"{s.folder} held {s.rounds} rounds, more than the {s.asked} asked for: they are kept and shown"

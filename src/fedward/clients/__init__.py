@@ -4,7 +4,7 @@ from .augment import Augment
 from .base import Answer, Client, Samples, Shard, Task, carry_out
 from .drift import FedProx, Scaffold
 from .local import Gradient, LocalSGD
-from .model import LocalModel
+from .model import LocalModel, Setup
 from .momentum import ClassMomentum, WorkerMomentum
 from .siren import Siren
 from .tally import Tally
@@ -20,6 +20,7 @@ __all__ = [
     "LocalSGD",
     "Samples",
     "Scaffold",
+    "Setup",
     "Shard",
     "Siren",
     "Tally",

@@ -153,7 +153,7 @@ def train(
     for places in batches:
         loss = model.loss(*shard.take(places))
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # missing in torch's stubs
+        torch.autograd.backward(loss)
         if correct is not None:
             correct()
         if clip is not None:

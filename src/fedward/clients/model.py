@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -54,40 +55,52 @@ class Dropout(nn.Module):
         return inputs * kept * scale
 
 
-class LocalModel:
-    """A module to work on, its parameters and running statistics read and written as rows.
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """Where copies of a model work, and how.
 
     Args:
-        module: copied.
-        device: where it works.
+        device: where they are.
         batch_norm: what becomes of running statistics: "mean" and "robust", they follow a client's batches, and the
             server takes a mean or medians of what clients send; "frozen", they stay as the module has them and
             normalise training too. A mean is not robust: what an accepted client says of its statistics counts.
         precision: what it trains in: "float32", or "bfloat16" where PyTorch's autocast takes that; parameters,
             gradients and evaluation are float32 in both.
 
-    Attributes:
-        smoothing: of labels, as the algorithm that works on it has it.
-
     Raises:
         ValueError: another policy or precision.
     """
 
-    def __init__(
-        self,
-        module: nn.Module,
-        device: torch.device | str = "cpu",
-        batch_norm: str = "mean",
-        precision: str = "float32",
-    ) -> None:
-        if precision not in PRECISIONS:
-            raise ValueError(f"precision is one of {', '.join(PRECISIONS)}, got {precision!r}")
-        self.precision = precision
+    device: torch.device | str = "cpu"
+    batch_norm: str = "mean"
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision is one of {', '.join(PRECISIONS)}, got {self.precision!r}")
+        if self.batch_norm not in BATCH_NORM:
+            raise ValueError(f"batch_norm is one of {', '.join(BATCH_NORM)}, got {self.batch_norm!r}")
+
+
+USUAL = Setup()
+
+
+class LocalModel:
+    """A module to work on, its parameters and running statistics read and written as rows.
+
+    Args:
+        module: copied.
+        setup: where it works, and how.
+
+    Attributes:
+        smoothing: of labels, as the algorithm that works on it has it.
+    """
+
+    def __init__(self, module: nn.Module, setup: Setup = USUAL) -> None:
+        self.precision = setup.precision
         self.smoothing = 0.0
-        if batch_norm not in BATCH_NORM:
-            raise ValueError(f"batch_norm is one of {', '.join(BATCH_NORM)}, got {batch_norm!r}")
-        self.device = torch.device(device)
-        self.batch_norm = batch_norm
+        self.device = torch.device(setup.device)
+        self.batch_norm = setup.batch_norm
         self.streams: list[torch.Generator | None] = [None]
         self.module = _with_streams(copy.deepcopy(module), self.streams).to(self.device)
         self.shares_generator = True

@@ -13,7 +13,7 @@ from ..core.state import key, placed, within
 from ..registry.bounds import Count, Decay
 from ..registry.entries import register
 from ..registry.traits import Draw
-from .base import Answer, Client, Samples, Shard, Task, WithInner
+from .base import Answer, Client, Samples, Shard, Task, WithInner, share_of
 from .local import Gradient
 from .model import LocalModel
 
@@ -90,6 +90,7 @@ class ClassMomentum(Client):
         classes: in a round; of several, a client sends the momentum of each that it holds, and the server takes the
             mean of what it makes of each (the set of classes of the paper's theory).
         draw: "cyclic" or "random".
+        drop_last: as in `Gradient`, of the samples of each class.
 
     Raises:
         ValueError: parameters out of these bounds.
@@ -100,6 +101,7 @@ class ClassMomentum(Client):
     order: Literal["usual", "printed"] = "usual"
     classes: Count = 1
     draw: Draw = "cyclic"
+    drop_last: bool = True
     traits_as_parameters = frozenset({"draw"})
     declared = Traits(sends="gradient", by_class=1, draw="cyclic")
 
@@ -110,13 +112,14 @@ class ClassMomentum(Client):
         return _copied(answer.state.get(key("momentum", group)))
 
     def fresh(self) -> Client:
-        return Gradient(batch_size=self.batch_size)
+        return Gradient(batch_size=self.batch_size, drop_last=self.drop_last)
 
     def epochs_per_round(self, shard: Shard) -> float:
         # A batch of each class that it holds: small classes are through sooner than large ones, so the mean over its
         # samples counts.
         parts = shard.by_class().values()
-        return sum(min(self.batch_size, len(part)) for part in parts) / max(len(shard), 1)
+        taken = (len(part) * share_of(self.batch_size, part, drop_last=self.drop_last) for part in parts)
+        return sum(taken) / max(len(shard), 1)
 
     def asks(self, task: Task) -> list[Samples]:
         if task.context.group is None:
@@ -125,7 +128,8 @@ class ClassMomentum(Client):
 
     def _batch(self, task: Task, c: int, shard: Shard) -> Tensor:
         """This round's samples of a class."""
-        return next(replace(task, shard=shard).batches(self.batch_size, 1, f", class {c}"))
+        of_class = replace(task, shard=shard)
+        return next(of_class.batches(self.batch_size, 1, f", class {c}", drop_last=self.drop_last))
 
     def answer(self, task: Task, gradients: Sequence[Tensor], losses: Sequence[float | Tensor]) -> Answer:
         state = {

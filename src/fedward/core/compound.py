@@ -46,6 +46,10 @@ class Compound(Whole, Rule[M]):
         for part in self.parts:
             part.check(n)
 
+    def check_clients(self, clients: int) -> None:
+        for part in self.parts:
+            part.check_clients(clients)
+
     def check_classes(self, rows: Mapping[int | None, int]) -> None:
         super().check_classes(rows)
         for part in self.parts:

@@ -14,7 +14,7 @@ from typing import ClassVar, overload
 import torch
 from torch import Tensor
 
-from ..registry.component import Component
+from ..registry.component import Component, components_within
 from ..registry.traits import WHOLE, Traits
 from ..stack import Rooted, Statistic, Updates, View
 from .chain import Chain, Mixer
@@ -109,7 +109,7 @@ class Filtered(Compound[_Decided]):
         except BoundError as error:
             if most == n:
                 raise
-            raise BoundError(f"{error} ({n} clients, of which {self.filter!r} accepts {most} at most)") from None
+            raise self._too_few(error, f"{n} clients, of which {self.filter!r} accepts {most} at most") from None
 
     def check_classes(self, rows: Mapping[int | None, int]) -> None:
         self.check(sum(rows.values()))
@@ -139,10 +139,16 @@ class Filtered(Compound[_Decided]):
         try:
             self.rule.check(left)
         except BoundError as error:
-            raise BoundError(f"{error} ({updates.n} clients, of which {self.filter!r} accepts {left})") from None
+            raise self._too_few(error, f"{updates.n} clients, of which {self.filter!r} accepts {left}") from None
         kept = updates.take(accepted.nonzero().flatten())
         then = self.rule.decide(kept, within(state, _RULE), context.fold(_RULE))
         return self._told(updates, accepted, verdict, then, _Decided(verdict=verdict, then=then))
+
+    def _too_few(self, error: BoundError, said: str) -> BoundError:
+        """What is wrong with so few rows; an f of all clients is seldom one of those that are left."""
+        counted = any(isinstance(getattr(part, "f", None), int) for part in components_within(self.rule))
+        remedy = "; a share of the rows that are left, such as f=0.2, fits any number of them" if counted else ""
+        return BoundError(f"{error} ({said}){remedy}")
 
     def _told(self, updates: Updates, accepted: Tensor, verdict: Plan, then: Plan, decided: _Decided) -> Plan[_Decided]:
         """The rule's plan, with what both say of all the rows that came in."""

@@ -74,6 +74,12 @@ class Rule(Component, Generic[M]):
         """
         self.check(sum(rows.values()))
 
+    def check_clients(self, clients: int) -> None:
+        """Raise `BoundError` if it would wait forever for more rows than so many clients have, which is all of them.
+
+        A rule that decides on the rows of a round waits for none.
+        """
+
     def traits(self) -> Traits:
         """What others must know of it; its bound is the one that its parameter ``bound`` names, if it has one."""
         traits = super().traits()

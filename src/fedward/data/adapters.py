@@ -132,7 +132,8 @@ def of_torch(value: Any, which: str) -> Part:
 def _told_labels(value: Any, count: int) -> Any:
     """Labels without samples; None if the data set does not tell them."""
     if isinstance(value, Subset):
-        inner = _told_labels(value.dataset, len(value.dataset))  # type: ignore[arg-type]  # of known length
+        whole: Any = value.dataset  # of known length, which its type does not say
+        inner = _told_labels(whole, len(whole))
         return None if inner is None else [inner[i] for i in value.indices]
     for name in ("targets", "labels", "y"):
         told = getattr(value, name, None)

@@ -27,6 +27,7 @@ FASHION_MNIST = Source(
     name="fashion-mnist",
     base="https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
     filings=(replace(FOUR_IDX, folders=("", "raw", "FashionMNIST/raw")),),
+    counts=(60_000, 10_000),
     system=("/usr/share/datasets/fashion-mnist",),
     install="apt-get install dataset-fashion-mnist",
     sha256={
@@ -39,6 +40,7 @@ FASHION_MNIST = Source(
 MNIST = Source(
     name="mnist",
     base="https://ossci-datasets.s3.amazonaws.com/mnist/",
+    counts=(60_000, 10_000),
     filings=(replace(FOUR_IDX, folders=("", "raw", "MNIST/raw")),),
     sha256={
         "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -53,6 +55,7 @@ CIFAR10 = Source(
     name="cifar10",
     base="https://www.cs.toronto.edu/~kriz/",
     download=("cifar-10-binary.tar.gz",),
+    counts=(50_000, 10_000),
     filings=(
         Filing(files=_TEN, reader=cifar.TEN_BINARY, folders=("", "cifar-10-batches-bin")),
         Filing(files=cifar.BATCHES, reader=cifar.TEN_PYTHON, folders=("", "cifar-10-batches-py")),
@@ -67,6 +70,7 @@ CIFAR100 = Source(
     base="https://www.cs.toronto.edu/~kriz/",
     download=("cifar-100-binary.tar.gz",),
     classes=100,
+    counts=(50_000, 10_000),
     filings=(
         Filing(files=("train.bin", "test.bin"), reader=cifar.HUNDRED_BINARY, folders=("", "cifar-100-binary")),
         Filing(files=("train", "test"), reader=cifar.HUNDRED_PYTHON, folders=("", "cifar-100-python")),
@@ -79,6 +83,7 @@ CIFAR100 = Source(
 
 SVHN = Source(
     name="svhn",
+    counts=(73_257, 26_032),
     base="https://ufldl.stanford.edu/housenumbers/",
     download=("train_32x32.mat", "test_32x32.mat"),
     filings=(Filing(files=("train_32x32.mat", "test_32x32.mat"), reader=read_mat),),

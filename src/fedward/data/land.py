@@ -7,17 +7,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from ..disk import open_regular
 from ..registry.entries import register
-from .content import LARGEST, Files, FormatError, Member, Readable
+from .content import LARGEST, Files, FormatError, Member, Readable, raw
 from .dataset import Dataset
 from .images import decoded
 from .known import load_source
 from .sources import Filing, Source
 from .stored import Stored
+
+if TYPE_CHECKING:
+    from .content import Location
 
 # Of ImageNet's images, which the models were trained on first that papers train on these.
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -42,7 +47,7 @@ def _unsplit(files: Files) -> tuple[Stored, Stored]:
     images, labels = [], []
     for label, name in enumerate(CLASSES):
         for file in _within(files[name], name):
-            images.append(decoded(file.read_bytes(), file, "RGB"))
+            images.append(decoded(raw(file), file, "RGB"))
             labels.append(label)
             if images[-1].shape != images[0].shape:
                 expected, found = (f"{image.shape[1]} x {image.shape[0]}" for image in (images[0], images[-1]))
@@ -67,7 +72,7 @@ def _within(place: Readable, name: str) -> Iterator[Readable]:
         return
     assert isinstance(place, Path)
     try:
-        with zipfile.ZipFile(place) as archive:
+        with open_regular(place) as file, zipfile.ZipFile(file) as archive:
             for inside in sorted(archive.namelist()):
                 path = PurePosixPath(inside)
                 if path.parent.name == name and path.suffix == ".jpg":
@@ -82,7 +87,7 @@ def _within(place: Readable, name: str) -> Iterator[Readable]:
 class _Folders(Filing):
     """A folder for each class, on disk or in an archive that is read as it is."""
 
-    def found(self, place: Path) -> Files:  # type: ignore[override]  # nothing of this comes with the package
+    def found(self, place: Location) -> Files:
         if self.archive:
             return super().found(place)
         found: list[Files] = [{n: place / f / n for n in self.files if (place / f / n).is_dir()} for f in self.folders]

@@ -130,6 +130,7 @@ class Source:
         filings: ways in which the files may lie on disk, the first one preferred.
         tables: what reads .npz, Parquet and CSV files named like train and test, which do, too; by how names end.
         classes: labels are below this.
+        counts: samples of the published training and test set, where these are all that there is.
         largest: bytes that a file to be fetched may have, and may hold.
         system: folders in which a package of the operating system installs the files.
         install: the command that installs that package.
@@ -144,6 +145,7 @@ class Source:
     filings: tuple[Filing, ...] = (FOUR_IDX,)
     tables: Mapping[str, Reader] = field(default_factory=lambda: READERS, repr=False)
     classes: int = 10
+    counts: tuple[int, int] | None = None
     largest: int = 1 << 27
     system: tuple[str, ...] = ()
     install: str = ""
@@ -275,7 +277,7 @@ def _found(source: Source, place: Location, told: str, needed: bool = True, shar
 def _locate(source: Source, path: str | PathLike[str] | None, download: bool) -> Found:
     """All files that are needed, and how they lie."""
     if path is not None:
-        folder = Path(path).expanduser()
+        folder = Path(os.path.expanduser(path))
         told = f"path={str(path)!r}"
         if not folder.is_dir():
             raise source.error(f"{source.name}: {told} is not a folder")
@@ -284,11 +286,11 @@ def _locate(source: Source, path: str | PathLike[str] | None, download: bool) ->
         return _sure(_found(source, resources.files("fedward.data") / "datasets" / source.name, "fedward"))
     looked = []
     if root := os.environ.get("FEDWARD_DATA"):
-        folder = Path(root).expanduser()
+        folder = Path(os.path.expanduser(root))
         # Neither a mistyped nor an incomplete folder may quietly give other data than the user's own.
         if not folder.is_dir():
             raise DataError(f"{source.name}: FEDWARD_DATA={root!r} is not a folder. Correct it or unset it.")
-        for place in (folder / source.name, folder / source.name.replace("-", "_"), folder):
+        for place in _named_in(folder, source):
             looked.append(place)
             told = f"{place} (from FEDWARD_DATA)"
             if found := _found(source, place, told, needed=False, shared=place == folder):
@@ -307,21 +309,35 @@ def _locate(source: Source, path: str | PathLike[str] | None, download: bool) ->
     raise source.error(f"{source.name}: not in {', '.join(map(str, looked))}; {reason}")
 
 
-def where(source: Source) -> str:
-    """The place on this machine where a data set is found, in words; empty if it is not there, or not whole."""
+def where(source: Source, below: Path | None = None) -> str:
+    """The place on this machine where a data set is found, in words; empty if it is not there, or not whole.
+
+    Args:
+        source: which.
+        below: a folder to look in, in the place of all others; below it a folder of the data set's name counts, too.
+    """
     try:
-        files = _locate(source, None, download=False).files
+        if below is None or source.packaged:
+            files = _locate(source, None, download=False).files
+        else:
+            places = {place: _complete(source, place, shared=place == below) for place in _named_in(below, source)}
+            files = next((found.files for found in places.values() if found), {})
     except (DataError, OSError):
         return ""
     if source.packaged:
         return "comes with fedward"
-    return str(Path(str(next(iter(files.values())))).parent)
+    return str(Path(str(next(iter(files.values())))).parent) if files else ""
 
 
-def _complete(source: Source, place: Path) -> Found | None:
+def _named_in(folder: Path, source: Source) -> tuple[Path, ...]:
+    """Where in a folder for several data sets this one may be."""
+    return folder / source.name, folder / source.name.replace("-", "_"), folder
+
+
+def _complete(source: Source, place: Path, shared: bool = False) -> Found | None:
     """What `_found` finds; nothing, if some of the files are missing: a download may have been cut short."""
     try:
-        return _found(source, place, "", needed=False)
+        return _found(source, place, "", needed=False, shared=shared)
     except DataError:
         return None
 

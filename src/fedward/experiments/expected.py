@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, exp, lgamma
-from typing import Any
+from typing import Any, Literal
 
 from ..core import Rule, how_many
 from ..registry.component import components_within
 from ..registry.entries import catalogue
 from ..registry.notation import describe, parse
-from ..rules import DeMoA
 from ..sim.cohort import drawn_in_round, fewest_answers
+
+Told = Literal["expected", "half", "twice", "unknown"]
+"""What rules are told of the number of byzantine clients: as many as there are, half or twice as many, or nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +55,14 @@ class Answers:
             confidence=confidence,
         )
 
+    def told(self, f: Told) -> Answers:
+        """The same with as many byzantine clients as rules are told of."""
+        if f == "half":
+            return replace(self, byzantine=self.byzantine // 2)
+        if f == "twice":
+            return replace(self, byzantine=min(2 * self.byzantine, self.clients))
+        return self
+
     @property
     def partial(self) -> bool:
         """Whether some clients are missing in some rounds."""
@@ -90,6 +100,16 @@ class Answers:
         return exp(ways - _log_comb(self.clients, self.most))
 
 
+def clients_counted(byzantine: int | tuple[int, ...]) -> int:
+    """A number of clients, of those that are counted or named."""
+    return byzantine if isinstance(byzantine, int) else len(byzantine)
+
+
+def clients_written(named: tuple[int, ...]) -> str:
+    """Clients as text that is read again: ``3,4``, or ``3,`` for one."""
+    return ",".join(map(str, named)) + "," * (len(named) == 1)
+
+
 def rule_for(text: Any, answers: Answers, *, known: bool = True) -> Rule:
     """A rule of text or a table; an f that it needs and is not given is as `fedward.experiments.spec.RunSpec` says.
 
@@ -104,7 +124,7 @@ def rule_for(text: Any, answers: Answers, *, known: bool = True) -> Rule:
     if not known:
         return _without_f(text)
     whole: Rule = parse(text, "rule", f=answers.byzantine)
-    if _recalls_absent(whole):
+    if whole.traits().recalls:  # its f is about all clients
         return whole
     for f in range(answers.worst, answers.mean, -1):
         try:
@@ -145,11 +165,6 @@ def check_answers(rule: Rule, answers: Answers) -> None:
         rule.check(n)
 
 
-def _recalls_absent(rule: Rule) -> bool:
-    """Whether a rule has rows of all clients, whoever answers: its f is about these."""
-    return any(isinstance(part, DeMoA) for part in components_within(rule))
-
-
 def _told(rule: Rule) -> list[float]:
     """All f that a rule and its parts are told."""
     told = [getattr(part, "f", None) for part in components_within(rule)]
@@ -165,7 +180,7 @@ def exceeded(rule: Rule, text: str, answers: Answers) -> str:
         answers: of a round.
     """
     expected = [how_many(f, answers.most) for f in _told(rule)]
-    if not expected or not answers.partial or _recalls_absent(rule):
+    if not expected or not answers.partial or rule.traits().recalls:
         return ""
     f = min(expected)
     often = answers.exceeding(f)

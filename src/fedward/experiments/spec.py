@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 from zlib import crc32
 
@@ -15,20 +13,21 @@ from ..attacks import Attack
 from ..clients import Client
 from ..core import BoundError, Rule
 from ..data.flwr_datasets import as_partition
+from ..data.validation import held_out
 from ..failures import MendableError
-from ..models import check_model
+from ..models import ANY_SAMPLES, check_model
 from ..registry.entries import catalogue
 from ..registry.naming import unknown
-from ..registry.notation import describe, dotted, parse, recipe
+from ..registry.notation import describe, dotted, parse, recipe, table_as_text
 from ..sim import Dataset, Partition, Server, Simulation, build_model, federate, load
 from ..sim.cohort import byzantine_ids
-from ..sim.enough import check_remembered
 from ..sim.running import Forge
 from .devices import check_device
-from .expected import Answers, check_answers, exceeded, needing_no_f, rule_for
+from .expected import Answers, Told, check_answers, clients_counted, clients_written, exceeded, needing_no_f, rule_for
 from .servers import SERVER_KEYS, in_keys, server_of
 
 _LONGEST = 160  # bytes of a file name; file systems take 255
+_DIGITS = 9
 _SAME_RUN = ("rounds", "evaluate_every", "data_path", "f", "confidence")
 """Keys that do not change what happens in a round. (Other data in another place are told apart by their checksum.)"""
 _ONE_VALUE = "one value here; several make a grid, which `fedward run` and `fedward sweep` take"
@@ -46,9 +45,13 @@ class RunSpec(BaseModel):
     of 1 - ``confidence`` at most: the least f with P(X <= f) >= confidence, X hypergeometric. If the rule cannot take
     so many of the fewest answers that a round has, it is the most that it can take, but never less than an average
     round has: then the specification is refused. `warning` says how often f is exceeded. With ``f="unknown"`` nobody
-    tells the rule, and one that needs f and is not given one is refused.
+    tells the rule, and one that needs f and is not given one is refused; with ``"half"`` and ``"twice"`` it is told of
+    half as many byzantine clients (rounded down) or twice as many as there are.
 
     byzantine is how many clients are, the first ones, or which: (3, 4), in text ``3,4``.
+
+    validation is a share of the training data that nobody trains on and that is tested on in place of the test set, to
+    choose hyper-parameters by (`fedward.sweeps.tune`).
 
     lr, momentum and weight_decay are the server's, and may stand in its text as well: of sgd 0.1, 0.9 and 5e-4 where
     clients send gradients; where they send deltas 1, 0 and 0, which adds the aggregate to the model.
@@ -59,12 +62,12 @@ class RunSpec(BaseModel):
     data: str = "fashion-mnist"
     data_path: str | None = None
     model: str = "signguard-cnn"
-    clients: int = Field(50, ge=1)
+    clients: int = Field(50, ge=1, le=1_000_000)
     byzantine: int | tuple[int, ...] = 10
     participation: float = Field(1.0, gt=0, le=1)
     dropout: float = Field(0.0, ge=0, lt=1)
     late: float = Field(0.0, ge=0, lt=1)
-    f: Literal["expected", "unknown"] = "expected"
+    f: Told = "expected"
     confidence: float = Field(0.99, gt=0, lt=1)
     rule: str = "sign-guard"  # after all that a table's f depends on
     attack: str = "alie"
@@ -81,8 +84,9 @@ class RunSpec(BaseModel):
     forge: Forge = "rows"
     root: int = Field(100, ge=1)
     root_apart: bool = False
+    validation: float = Field(0.0, ge=0, lt=1)
     evaluate_every: int = Field(20, ge=1)
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**64)
     device: str = "cpu"
     precision: Literal["float32", "bfloat16"] = "float32"
 
@@ -91,8 +95,16 @@ class RunSpec(BaseModel):
     def _known_keys(cls, values: Any) -> Any:
         for key in values if isinstance(values, Mapping) else ():
             if key not in cls.model_fields:
-                raise ValueError(unknown("key", key, cls.model_fields))
+                raise ValueError(unknown("key", key, cls.model_fields, "fedward run --help"))
         return values
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_flag_for_a_number(cls, value: Any, info: Any) -> Any:
+        """True is no 1, and a flag no text."""
+        if isinstance(value, bool) and cls.model_fields[info.field_name].annotation is not bool:
+            raise ValueError("it is no flag: give a value")
+        return value
 
     @field_validator("byzantine", mode="before")
     @classmethod
@@ -103,6 +115,8 @@ class RunSpec(BaseModel):
         names = [name.strip() for name in value.strip().removesuffix(",").split(",")]
         if not all(name.isdecimal() for name in names):
             raise ValueError("byzantine clients are a number, the first so many, or named, such as 3,4")
+        if any(len(name) > _DIGITS for name in names):
+            raise ValueError(f"there are no clients of more than {_DIGITS} digits")
         return tuple(map(int, names)) if "," in value else int(value)
 
     @field_validator("data", "model", "partition", mode="before")
@@ -111,20 +125,22 @@ class RunSpec(BaseModel):
         """``my.module:load`` is ``my.module.load``: one run has one name."""
         return dotted(value) if isinstance(value, str) else value
 
-    @field_validator("rule", "attack", "algorithm", "partition", mode="before")
+    @field_validator("rule", "attack", "algorithm", "partition", "data", "model", "server", mode="before")
     @classmethod
     def _as_text(cls, value: Any, info: Any) -> Any:
         """A table is as good as text: it becomes text."""
         if not isinstance(value, Mapping):
             return value
-        kind = "client" if info.field_name == "algorithm" else info.field_name
+        kind = {"algorithm": "client", "data": "data set"}.get(info.field_name, info.field_name)
+        if kind in ("data set", "model", "server"):  # made later, of more than the table
+            return table_as_text(value, kind, **ANY_SAMPLES)
         before = info.data  # what is declared before; missing only if it is wrong itself
         shares = ("clients", "byzantine", "participation", "dropout", "late", "confidence")
         if kind == "rule" and before.keys() >= {*shares, "f"}:
             given = {key: before[key] for key in shares}
-            answers = Answers.of(**{**given, "byzantine": _how_many(given["byzantine"])})
-            return describe(rule_for(value, answers, known=before["f"] != "unknown"))
-        f = _how_many(before.get("byzantine", 0))
+            answers = Answers.of(**{**given, "byzantine": clients_counted(given["byzantine"])})
+            return describe(rule_for(value, answers.told(before["f"]), known=before["f"] != "unknown"))
+        f = clients_counted(before.get("byzantine", 0))
         return describe(parse(value, kind, f=f, batch_size=before.get("batch_size", 1)))
 
     @model_validator(mode="after")
@@ -148,7 +164,7 @@ class RunSpec(BaseModel):
         if self.make_algorithm().traits().by_class > 1:
             return  # how many rows such a round has is known with the data: `simulation` asks
         answers = self.answers
-        check_remembered(rule, answers.clients)
+        rule.check_clients(answers.clients)
         try:
             check_answers(rule, answers)
         except BoundError as error:
@@ -165,7 +181,7 @@ class RunSpec(BaseModel):
         """How many clients answer in a round."""
         return Answers.of(
             clients=self.clients,
-            byzantine=_how_many(self.byzantine),
+            byzantine=clients_counted(self.byzantine),
             participation=self.participation,
             dropout=self.dropout,
             late=self.late,
@@ -199,7 +215,7 @@ class RunSpec(BaseModel):
 
     def make_rule(self) -> Rule:
         """The rule, with the f of this specification if it needs one and none is given."""
-        return rule_for(self.rule, self.answers, known=self.f != "unknown")
+        return rule_for(self.rule, self.answers.told(self.f), known=self.f != "unknown")
 
     def make_attack(self) -> Attack:
         """The attack."""
@@ -234,6 +250,8 @@ class RunSpec(BaseModel):
         """
         dataset = load(self.data, self.data_path)
         try:
+            if self.validation:
+                dataset = held_out(dataset, self.validation)
             return self._simulation(dataset, rule, attack, threads)
         except ValueError as error:  # a partition that these data cannot be dealt by
             raise SpecError(str(error)) from error
@@ -278,7 +296,7 @@ class RunSpec(BaseModel):
             "algorithm": describe(self.make_algorithm()),
         }
         if isinstance(self.byzantine, tuple):
-            parts["byzantine"] = _named(self.byzantine)
+            parts["byzantine"] = clients_written(self.byzantine)
         return {**self.model_dump(), **in_keys(self.make_server()), **parts}
 
     def name(self) -> str:
@@ -334,16 +352,6 @@ def each_rule(
     return specs, refused
 
 
-def _named(clients: tuple[int, ...]) -> str:
-    """Clients as text that is read again: ``3,4``, or ``3,`` for one."""
-    return ",".join(map(str, clients)) + "," * (len(clients) == 1)
-
-
-def _how_many(byzantine: int | tuple[int, ...]) -> int:
-    """A number of clients, of those that are counted or named."""
-    return byzantine if isinstance(byzantine, int) else len(byzantine)
-
-
 def file_name(text: str) -> str:
     """Text as the name of a file: what files do not take becomes a hyphen, a long end a checksum."""
     name = "".join(c if c.isalnum() or c in "-_.=" else "-" for c in text)
@@ -369,30 +377,3 @@ def make_spec(values: Mapping[str, Any]) -> RunSpec:
             text = _ONE_VALUE if listed else problem["msg"].removeprefix("Value error, ")
             lines.append(f"{where}: {text}, got {problem['input']!r}" if where else text)
         raise SpecError("\n".join(lines)) from None
-
-
-def load_spec(path: Path, **overrides: Any) -> RunSpec:
-    """A specification from a TOML file, some keys overridden.
-
-    Raises:
-        SpecError: no such file, not TOML, or as `make_spec`.
-    """
-    values = toml_table(path)
-    try:
-        return make_spec({**values, **overrides})
-    except SpecError as error:
-        raise SpecError(f"{path}: {error}") from None
-
-
-def toml_table(path: Path) -> dict[str, Any]:
-    """What a TOML file holds.
-
-    Raises:
-        SpecError: no such file, or not TOML.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SpecError(f"{path}: {error.strerror}; give the path of a TOML file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path}: not a TOML file: {error}") from None

@@ -9,11 +9,11 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
-from ..disk import open_regular, read_bounded, remove_leftovers
+from ..disk import json_line, json_of, open_regular, read_bounded, remove_leftovers
 from ..disk import write_whole as write_whole
-from ..failures import MendableError
+from ..failures import MendableError, tamed
 from ..sim import Record, Simulation
-from ..sim.forms import FormError, read_back, written
+from ..sim.forms import FormError, brief, read_back, written
 from .spec import RunSpec
 from .versions import versions
 
@@ -168,14 +168,14 @@ class RunFolder:
         file = self.head
         content = _bytes_of(file)
         try:
-            entry = json.loads(content.decode())
+            entry = json_of(content)
         except ValueError as error:
-            raise FolderError(f"{file}: not valid JSON ({error}); restore the file or run again") from error
+            raise FolderError(f"{file}: not valid JSON ({tamed(error)}); restore the file or run again") from error
         if not isinstance(entry, dict) or "format" not in entry:
             raise FolderError(f"{file}: no format number, so not a run of fedward; give a folder that fedward wrote")
         if entry["format"] != FORMAT:
             raise FolderError(
-                f"{file}: format {entry['format']!r}, but this version of fedward reads format {FORMAT}; "
+                f"{file}: format {brief(entry['format'])}, but this version of fedward reads format {FORMAT}; "
                 "use the version of fedward that wrote the run (see its versions entry)"
             )
         try:
@@ -236,13 +236,13 @@ def _records_in(file: Path, notes: list[str]) -> Iterator[Record]:
     clients: int | None = None
     for number, line in lines:
         try:
-            entry = json.loads(line.decode())
+            entry = json_of(line)
         except ValueError as error:
             if number == lines[-1][0]:
                 notes.append(f"The last line of {file.name} (line {number}) is cut short and was left out.")
                 return
             raise FolderError(
-                f"{file}, line {number}: not valid JSON ({error}); delete the line, or resume the run from "
+                f"{file}, line {number}: not valid JSON ({tamed(error)}); delete the line, or resume the run from "
                 "its checkpoint"
             ) from error
         try:
@@ -265,7 +265,7 @@ def _bytes_of(file: Path) -> bytes:
 
 
 def _line(record: Record) -> str:
-    return json.dumps(record.to_json(), separators=(",", ":")) + "\n"
+    return json_line(record.to_json())
 
 
 def lines_in(path: Path) -> int:

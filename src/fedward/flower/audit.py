@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isnan
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from flwr.app import MetricRecord
 from torch import Tensor
 
 from ..core import Result
-from ..disk import open_to_append
+from ..disk import json_line, open_to_append
 from .replies import Drop, Fault
 
 FORMAT = 1
@@ -88,7 +87,7 @@ class Audit:
         """Plain values for JSON; ids as text, for they are beyond what a float can hold."""
 
         def plain(value: float | None) -> float | None:
-            return None if value is None or isnan(value) else value
+            return value if value is not None and isfinite(value) else None
 
         nodes = [
             {
@@ -170,4 +169,4 @@ class AuditFile:
     def append(self, audit: Audit) -> None:
         """Add one round."""
         with open_to_append(self.path) as file:
-            file.write(f"{json.dumps(audit.to_json(), separators=(',', ':'))}\n".encode())
+            file.write(json_line(audit.to_json()).encode())

@@ -16,6 +16,11 @@ from .shapes import GREY, Shape, features_of, image, size_of
 __all__ = ["SignGuardCNN"]
 
 
+def _pooled(convolution: nn.Conv2d) -> tuple[nn.Module, ...]:
+    """A convolution and what follows it: 2x2 maxima, then a ReLU."""
+    return convolution, nn.MaxPool2d(2), nn.ReLU()
+
+
 @register("signguard-cnn", kind="model", paper="Xu et al. 2022")
 class SignGuardCNN(nn.Module):
     """The convolutional network of the SignGuard papers for MNIST and Fashion-MNIST: 51,710 parameters.
@@ -43,15 +48,9 @@ class SignGuardCNN(nn.Module):
     def __init__(self, dropout: Share = 0.5, shape: Shape = GREY, classes: Count = 10) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            nn.Conv2d(image("signguard-cnn", shape)[0], 8, 5),
-            nn.MaxPool2d(2),
-            nn.ReLU(),
-            nn.Conv2d(8, 16, 3, padding=1),
-            nn.MaxPool2d(2),
-            nn.ReLU(),
-            nn.Conv2d(16, 32, 3, padding=1),
-            nn.MaxPool2d(2),
-            nn.ReLU(),
+            *_pooled(nn.Conv2d(image("signguard-cnn", shape)[0], 8, 5)),
+            *_pooled(nn.Conv2d(8, 16, 3, padding=1)),
+            *_pooled(nn.Conv2d(16, 32, 3, padding=1)),
         )
         self.classifier = nn.Sequential(
             nn.Flatten(),
@@ -87,15 +86,9 @@ def small_cnn(shape: Shape = (3, 32, 32), classes: Count = 10, width: Count = 16
     """
     channels, _, _ = image("small-cnn", shape)
     features = nn.Sequential(
-        nn.Conv2d(channels, width, 3, padding=1),
-        nn.MaxPool2d(2),
-        nn.ReLU(),
-        nn.Conv2d(width, 2 * width, 3, padding=1),
-        nn.MaxPool2d(2),
-        nn.ReLU(),
-        nn.Conv2d(2 * width, 4 * width, 3, padding=1),
-        nn.MaxPool2d(2),
-        nn.ReLU(),
+        *_pooled(nn.Conv2d(channels, width, 3, padding=1)),
+        *_pooled(nn.Conv2d(width, 2 * width, 3, padding=1)),
+        *_pooled(nn.Conv2d(2 * width, 4 * width, 3, padding=1)),
         nn.Flatten(),
     )
     return nn.Sequential(
@@ -115,12 +108,8 @@ def lenet(shape: Shape = GREY, classes: Count = 10) -> nn.Module:
     """
     channels, height, _ = image("lenet", shape)
     features = nn.Sequential(
-        nn.Conv2d(channels, 6, 5, padding=2 if height == 28 else 0),
-        nn.MaxPool2d(2),
-        nn.ReLU(),
-        nn.Conv2d(6, 16, 5),
-        nn.MaxPool2d(2),
-        nn.ReLU(),
+        *_pooled(nn.Conv2d(channels, 6, 5, padding=2 if height == 28 else 0)),
+        *_pooled(nn.Conv2d(6, 16, 5)),
         nn.Flatten(),
     )
     count = features_of("lenet", features, shape)
@@ -162,12 +151,8 @@ def siren_cifar_cnn(shape: Shape = (3, 32, 32), classes: Count = 10) -> nn.Modul
     """
     channels, _, _ = image("siren-cifar-cnn", shape)
     features = nn.Sequential(
-        nn.Conv2d(channels, 32, 3),
-        nn.MaxPool2d(2),
-        nn.ReLU(),
-        nn.Conv2d(32, 64, 3),
-        nn.MaxPool2d(2),
-        nn.ReLU(),
+        *_pooled(nn.Conv2d(channels, 32, 3)),
+        *_pooled(nn.Conv2d(32, 64, 3)),
         nn.Conv2d(64, 64, 3),
         nn.ReLU(),
         nn.Flatten(),
@@ -185,12 +170,8 @@ def desgd_cnn(shape: Shape = GREY, classes: Count = 10) -> nn.Module:
     """
     channels, _, _ = image("desgd-cnn", shape)
     features = nn.Sequential(
-        nn.Conv2d(channels, 16, 5),
-        nn.MaxPool2d(2),
-        nn.ReLU(),
-        nn.Conv2d(16, 32, 5),
-        nn.MaxPool2d(2),
-        nn.ReLU(),
+        *_pooled(nn.Conv2d(channels, 16, 5)),
+        *_pooled(nn.Conv2d(16, 32, 5)),
         nn.Flatten(),
     )
     count = features_of("desgd-cnn", features, shape)

@@ -35,7 +35,7 @@ def measured(number: Number, row: Row, baseline: float | None = None) -> float |
     return value if isinstance(value, int | float) else None
 
 
-def verdict(number: Number, ours: float | None) -> Verdict:
+def verdict_on(number: Number, ours: float | None) -> Verdict:
     """Whether a number is reproduced.
 
     An accuracy is, if it is within 1.5 points of the published one; where that is a collapse, 15 points or more below

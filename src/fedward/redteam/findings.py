@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..disk import open_to_append, read_bounded, write_whole
+from ..disk import json_line, json_of, open_to_append, read_bounded, write_whole
 from ..experiments.spec import RunSpec
 from ..experiments.store import Versions, lines_in
-from ..failures import MendableError
-from ..sim.forms import FormError, read_back, written
+from ..failures import MendableError, tamed
+from ..sim.forms import FormError, brief, read_back, read_rate, read_text, shallow, written
 from .arsenal import family
 from .play import Finding
 
@@ -26,6 +26,8 @@ NONE = "no-attack"
 _TRAINED = "trained under"
 _STATISTICS = "statistics forged as by"
 _VERSIONS = "versions"
+_SHOWN = frozenset({"rule", "data", "model", "partition", "clients", "byzantine", "rounds"})
+"""Settings that every examination has, and the page about it shows."""
 
 
 class RedTeamError(MendableError, ValueError):
@@ -109,7 +111,10 @@ def read_examination(text: str, place: str) -> Examination:
     lines = list(_lines(text, place))
     if not lines or "settings" not in lines[0]:
         raise RedTeamError(f"{place}: no examination; `fedward redteam` writes one")
-    return _Results(lines, place).examination(lines[0]["settings"])
+    settings = lines[0]["settings"]
+    if not isinstance(settings, dict) or not settings.keys() >= _SHOWN:
+        raise RedTeamError(f"{place}: no settings of an examination in the first line; `fedward redteam` writes them")
+    return _Results(lines, place).examination(settings)
 
 
 def results_in(file: Path) -> int:
@@ -135,9 +140,14 @@ class FindingsFile:
         self._settings = json.loads(json.dumps(settings))
         head = {"format": FORMAT, "settings": self._settings, _VERSIONS: versions}
         lines = list(_lines(_text_of(file), str(file))) or [head]
+        if not isinstance(lines[0].get("settings", {}), dict):
+            raise RedTeamError(f"{file}: no settings of an examination in the first line; choose another folder")
         if lines[0].get("format") != FORMAT or _whole(lines[0].get("settings", {})) != self._settings:
             raise self._refusal(lines)
         self._results = _Results(lines, str(file))
+        for attack in self._results.findings:
+            if attack not in settings.get("attacks", (attack,)):
+                raise RedTeamError(f"{file}: a finding of {attack[:80]!r}, which is not played here; delete its line")
         file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file, "".join(map(_text, lines)))
 
@@ -196,7 +206,10 @@ class _Results:
 
     def __init__(self, lines: Sequence[Mapping[str, Any]], place: str) -> None:
         self.place = place
-        self.made_by: list[Versions | None] = [lines[0].get(_VERSIONS)]
+        try:
+            self.made_by = [_read_versions(lines[0].get(_VERSIONS))]
+        except FormError as error:
+            raise RedTeamError(f"{place}: its versions are none ({error}); delete them") from error
         self.findings: dict[str, Finding] = {}
         self.trained: dict[str, float] = {}
         self.forged: dict[str, float] = {}
@@ -205,20 +218,19 @@ class _Results:
 
     def add(self, line: Mapping[str, Any]) -> None:
         """Take one line."""
-        if _VERSIONS in line:
-            self.made_by.append(line[_VERSIONS])
-            return
-        if _TRAINED in line:
-            self.trained[line[_TRAINED]] = line["accuracy"]
-            return
-        if _STATISTICS in line:
-            self.forged[line[_STATISTICS]] = line["accuracy"]
-            return
         try:
-            finding = read_back(Finding, line)
-        except FormError as error:
-            raise RedTeamError(f"{self.place}: a line is no finding ({error}); delete it") from error
-        self.findings[finding.attack] = finding
+            if _VERSIONS in line:
+                self.made_by.append(_read_versions(line[_VERSIONS]))
+            elif _TRAINED in line:
+                self.trained[read_text(line[_TRAINED])] = read_rate(line.get("accuracy"))
+            elif _STATISTICS in line:
+                self.forged[read_text(line[_STATISTICS])] = read_rate(line.get("accuracy"))
+            else:
+                finding = read_back(Finding, line)
+                family(finding.attack)
+                self.findings[finding.attack] = finding
+        except ValueError as error:
+            raise RedTeamError(f"{self.place}: a line is no finding ({tamed(error)}); delete it") from error
 
     def examination(self, settings: Mapping[str, Any]) -> Examination:
         """All of them, each finding with the accuracy under its attack."""
@@ -237,6 +249,15 @@ def _whole(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {**{key: field.default for key, field in RunSpec.model_fields.items() if key != "attack"}, **settings}
 
 
+def _read_versions(value: Any) -> Versions | None:
+    """What made lines; None where nobody knows."""
+    if value is None:
+        return None
+    if not isinstance(value, dict) or not all(v is None or isinstance(v, str) for v in value.values()):
+        raise FormError(f"must be versions by name, got {brief(value)}")
+    return value
+
+
 def _text_of(file: Path) -> str:
     """What the file holds; nothing, where there is none."""
     try:
@@ -250,15 +271,17 @@ def _text_of(file: Path) -> str:
 
 
 def _text(line: Mapping[str, Any]) -> str:
-    return json.dumps(line, separators=(",", ":")) + "\n"
+    return json_line(line)
 
 
 def _lines(text: str, place: str) -> Iterator[dict[str, Any]]:
     """The whole lines of a file; what a killed process left half written is left out."""
-    for line in text.splitlines(keepends=True):
-        if not line.endswith("\n"):
-            return
+    *whole, _ = text.split("\n")
+    for line in whole:
         try:
-            yield json.loads(line)
+            entry = shallow(json_of(line))
         except ValueError:
-            raise RedTeamError(f"{place}: not an examination: {line[:40]!r}") from None
+            entry = None
+        if not isinstance(entry, dict):
+            raise RedTeamError(f"{place}: not an examination: {tamed(line, 40)!r}")
+        yield entry

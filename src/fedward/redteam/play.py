@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from math import isnan
 from statistics import fmean
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from ..attacks import Attack, View
 from ..core import Context, Rule, Skipped, State, Step, decision, neutral, step_or_skip
 from ..registry.notation import describe
 from ..sim.cohort import byzantine_ids
+from ..sim.forms import Form, FormError, read_number, read_rate
 from ..sim.record import mean_of_known
 from ..sim.running import Statistics, Vote, forged_statistics, mean_buffers, running_after
 from ..stack import Dense, Updates, materialise
@@ -23,6 +25,17 @@ from ..stack.layout import is_variance, variance_beside
 from .capture import Captured, Normalised
 
 _MOST = 1e300  # what is beyond is as bad, and JSON has no infinity
+
+
+def _read_harm(value: Any) -> float:
+    number = read_number(value)
+    if isnan(number):
+        raise FormError("must be a number, got NaN")
+    return min(max(number, -_MOST), _MOST)
+
+
+Harm = Annotated[float, Form(write=float, read=_read_harm)]
+Share = Annotated[float, Form(write=float, read=read_rate)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,13 +57,13 @@ class Finding:
     """
 
     attack: str
-    kappa: float
-    progress: float
-    byzantine_accepted: float
-    honest_accepted: float
+    kappa: Harm
+    progress: Harm
+    byzantine_accepted: Share
+    honest_accepted: Share
     refused: int = 0
-    accuracy: float | None = None
-    statistics: float | None = None
+    accuracy: Share | None = None
+    statistics: Harm | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,4 +188,6 @@ def _harm(output: Tensor, mean: Tensor, honest: Updates) -> tuple[float, float]:
     spread = max(float(honest.gram().diagonal().mean()) - square, 1e-300)
     kappa = float((output - mean).square().sum()) / spread
     progress = float(output @ mean) / max(square, 1e-300)
-    return (_MOST if isnan(kappa) else min(kappa, _MOST)), progress
+    return (_MOST if isnan(kappa) else min(kappa, _MOST)), (
+        -_MOST if isnan(progress) else min(max(progress, -_MOST), _MOST)
+    )

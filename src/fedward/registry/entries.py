@@ -18,7 +18,8 @@ from typing import Any, TypeVar
 
 from ..failures import missing_extra
 from .component import Component
-from .naming import article, spoken, unknown
+from .imports import ask_about
+from .naming import article, did_you_mean, spoken, unknown
 from .parameters import Parameter, check_parameters, check_value, parameters_of
 from .traits import Traits
 
@@ -295,7 +296,9 @@ def find(name: str, kind: str | None = None) -> Entry:
         return entry
     if "." in name:
         return _imported(name, kind)
-    raise ValueError(unknown(spoken(kind or "name"), name, [n for e in catalogue(kind) for n in (e.name, *e.aliases)]))
+    names = [n for e in catalogue(kind) for n in (e.name, *e.aliases)]
+    listed = "fedward list" if kind is None else f"fedward list {'data' if kind == 'data set' else kind + 's'}"
+    raise ValueError(unknown(spoken(kind or "name"), name, names, listed))
 
 
 class ByName(Mapping[str, Any]):
@@ -321,14 +324,21 @@ class ByName(Mapping[str, Any]):
 
 
 def _imported(path: str, kind: str | None) -> Entry:
+    ask_about(path)
     try:
         found = _attribute(path)
     except Exception as error:  # whatever is wrong with the module
         needed = missing_extra(error) if isinstance(error, ModuleNotFoundError) else ""
-        remedy = needed or f"{error}; write it like package.module.Class"
+        meant = _meant(error) if isinstance(error, AttributeError) else ""
+        remedy = needed or f"{error}{meant or '; write it like package.module.Class'}"
         raise ValueError(f"cannot import {path!r}: {remedy}") from error
     own_kind = _kind_of(found, kind, path)
     return Entry(name=path, kind=own_kind, cls=found, paper="-", complexity="", example=_example(found, None))
+
+
+def _meant(error: AttributeError) -> str:
+    """Which name of a module, or of a class, may be meant by one that it has not."""
+    return did_you_mean(error.name or "", (name for name in dir(error.obj) if not name.startswith("_")))
 
 
 def _attribute(path: str) -> Any:

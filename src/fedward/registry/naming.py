@@ -5,6 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+_LONGEST = 100
+"""Characters of a name that anybody could have meant, or wants to read again."""
+_MANY = 12
+"""Names that are all listed; of more, only the nearest are."""
+_NEAREST = 5
+_ALIKE = 0.5
+"""How like a name another one must be to be meant."""
+
 
 def article(kind: str) -> str:
     """A kind of the catalogue, with its article."""
@@ -16,20 +24,44 @@ def spoken(kind: str) -> str:
     return "client algorithm" if kind == "client" else kind
 
 
-def unknown(what: str, wrong: str, valid: Iterable[str]) -> str:
-    """An error message that hints at the nearest valid name and lists them all, the nearest first."""
+def unknown(what: str, wrong: str, valid: Iterable[str], listed: str = "") -> str:
+    """An error message that hints at the nearest valid name, and lists valid ones as `nearest_first` does.
+
+    Args:
+        what: kind of name.
+        wrong: the name that is not known.
+        valid: those that are.
+        listed: where to find them all, for those that are too many for a message.
+    """
     names = list(valid)
-    near = _near(wrong, names)
-    hint = f"; did you mean {near[0]!r}?" if near else "."
-    return f"unknown {what} {wrong!r}{hint} Valid names: {nearest_first(wrong, names)}"
+    elsewhere = f" ({listed})" if listed and len(names) > _MANY else ""
+    meant = did_you_mean(wrong, names) or "."
+    told = repr(wrong) if len(wrong) <= _LONGEST else f"{wrong[:_LONGEST]!r}..."
+    return f"unknown {what} {told}{meant} Valid names: {nearest_first(wrong, names)}{elsewhere}"
+
+
+def did_you_mean(wrong: str, valid: Iterable[str]) -> str:
+    """A question after the name that may be meant; nothing if none is near."""
+    near = _near(wrong, list(valid), 1, _ALIKE)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def nearest_first(wrong: str, valid: Iterable[str]) -> str:
-    """Valid names, those nearest to a wrong one first."""
+    """Valid names, those nearest to a wrong one first; of more than a reader goes through, these alone."""
     names = list(valid)
-    near = _near(wrong, names)
+    if len(names) > _MANY:
+        near = _near(wrong, names, _NEAREST, 0.0)
+        return f"{', '.join(near)} and {len(names) - len(near)} others"
+    near = _near(wrong, names, 3, _ALIKE)
     return ", ".join([*near, *(name for name in names if name not in near)]) or "none"
 
 
-def _near(wrong: str, names: list[str]) -> list[str]:
-    return get_close_matches(wrong.lower().replace("_", "-"), names, n=3, cutoff=0.5)
+def _near(wrong: str, names: list[str], most: int, alike: float) -> list[str]:
+    by_spelling = {_spelling(name): name for name in reversed(names)}  # the first of those that are spelt alike
+    # Of a long one the beginning: comparing takes the square of the length.
+    near = get_close_matches(_spelling(wrong[:_LONGEST]), by_spelling, n=most, cutoff=alike)
+    return [by_spelling[spelling] for spelling in near]
+
+
+def _spelling(name: str) -> str:
+    return name.lower().replace("_", "-")

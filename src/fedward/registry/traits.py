@@ -108,6 +108,7 @@ class Traits:
         selects: whether a rule drops clients, by giving them no weight, so that it can stand as a filter before another
             rule: ``sign-guard >> median``.
         recorded: names of a rule's scores that a run's records keep.
+        recalls: whether a rule has rows of clients that are absent, too, so that its f is about all clients.
         starts: the first round that a rule decides by what it is, counted from 0, where it is switched on late.
         hears_alarms: whether a rule's decisions hang on alarms that clients raise (`fedward.clients.Siren`).
         diagonal: whether a mixer's matrix M is diagonal and at least 0.
@@ -138,6 +139,7 @@ class Traits:
     server_rows: bool = field(default=False, metadata={"merge": any})
     selects: bool = field(default=False, metadata={"merge": all})
     recorded: tuple[str, ...] = field(default=(), metadata={"merge": _union})
+    recalls: bool = field(default=False, metadata={"merge": any})
     starts: int = field(default=0, metadata={"merge": max})
     hears_alarms: bool = field(default=False, metadata={"merge": any})
 

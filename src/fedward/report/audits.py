@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from ..disk import json_of, read_bounded
 from ..sim import Record
-from ..sim.record import share
+from ..sim.forms import FormError, brief, read_back
+from ..sim.record import RoundNumber, Seconds, share
 from .runs import ReportError, RunData, decided
 
 AUDIT = "audit.jsonl"
@@ -39,7 +40,9 @@ def load_audit(file: Path) -> RunData:
     rounds, broken = _entries(file)
     if not rounds:
         raise ReportError(f"{file}: no complete round of an audit; give the file that RobustFedAvg(audit=...) wrote")
-    nodes = sorted({node["node"] for entry in rounds.values() for node in entry["nodes"]}, key=lambda n: (len(n), n))
+    nodes = sorted({node.node for entry in rounds.values() for node in entry.nodes}, key=lambda n: (len(n), n))
+    if not nodes:
+        raise ReportError(f"{file}: no round of it has a node; give the file that RobustFedAvg(audit=...) wrote")
     numbers = {node: number for number, node in enumerate(nodes)}
     records = tuple(_record(rounds[number], numbers) for number in sorted(rounds))
     notes = ["Who is byzantine is not known to a federation's server; reasons say whom the rule dropped, and why."]
@@ -49,7 +52,7 @@ def load_audit(file: Path) -> RunData:
     last = rounds[max(rounds)]
     return RunData(
         name=file.stem,
-        config={"rule": str(last.get("rule", "")), "attack": "unknown", "nodes": nodes},
+        config={"rule": last.rule, "attack": "unknown", "nodes": nodes},
         byzantine_ids=(),
         records=records,
         versions={},
@@ -59,53 +62,71 @@ def load_audit(file: Path) -> RunData:
     )
 
 
-def _entries(file: Path) -> tuple[dict[int, Mapping[str, Any]], int]:
-    """The rounds of an audit by number, as they are written, and how many lines are none."""
+@dataclass(frozen=True, kw_only=True)
+class _Node:
+    """What became of a node in a round."""
+
+    node: str
+    accepted: bool
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Round:
+    """What is read of a line."""
+
+    round: RoundNumber
+    nodes: tuple[_Node, ...]
+    rule: str = ""
+    skipped: str | None = None
+    seconds: Seconds = 0.0
+    note: str | None = None
+
+
+def _entries(file: Path) -> tuple[dict[int, _Round], int]:
+    """The rounds of an audit by number, and how many lines are none."""
     try:
-        lines = [line for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+        lines = [line for line in read_bounded(file).split(b"\n") if line.strip()]
     except OSError as error:
         raise ReportError(f"{file}: cannot be read ({error.strerror}); check its type and permissions") from error
-    rounds: dict[int, Mapping[str, Any]] = {}
+    rounds: dict[int, _Round] = {}
     broken = 0
     for line in lines:
         try:
-            entry = json.loads(line)
-            number = int(entry["round"])
-            whole = all(
-                isinstance(node["node"], str) and {"accepted", "reason"} <= node.keys() for node in entry["nodes"]
-            )
-            made_as = entry.get("format", _FORMAT)
-        except (ValueError, TypeError, KeyError, AttributeError):
-            whole = False
-        if whole and made_as != _FORMAT:
-            raise ReportError(
-                f"{file}: round {number} is of format {made_as!r}, but this version of fedward reads format {_FORMAT}; "
-                "use the version of fedward that wrote it"
-            )
-        if whole:
-            rounds[number] = entry
-        else:
+            entry = json_of(line)
+            read = read_back(_Round, entry)
+            if len({node.node for node in read.nodes}) < len(read.nodes):
+                raise FormError("a node is there twice")
+        except ValueError:
             broken += 1
+            continue
+        made_as = entry.get("format", _FORMAT)
+        if made_as != _FORMAT:
+            raise ReportError(
+                f"{file}: round {read.round} is of format {brief(made_as)}, but this version of fedward reads format "
+                f"{_FORMAT}; use the version of fedward that wrote it"
+            )
+        rounds[read.round] = read
     return rounds, broken
 
 
-def _record(entry: Mapping[str, Any], numbers: Mapping[str, int]) -> Record:
+def _record(entry: _Round, numbers: Mapping[str, int]) -> Record:
     """A round of an audit; a node that did not answer took no part in it."""
     accepted: list[bool | None] = [None] * len(numbers)
     reasons: dict[int, str] = {}
-    for node in entry["nodes"]:
-        client = numbers[node["node"]]
-        if node["accepted"]:
+    for node in entry.nodes:
+        client = numbers[node.node]
+        if node.accepted:
             accepted[client] = True
-        elif node["reason"] not in _ABSENT:
+        elif node.reason not in _ABSENT:
             accepted[client] = False
-            reasons[client] = str(node["reason"])
+            reasons[client] = node.reason
     return Record(
-        round=int(entry["round"]),
+        round=entry.round,
         accepted=tuple(accepted),
         honest_accepted=share([verdict for verdict in accepted if verdict is not None]),
         reasons=reasons,
-        seconds={"aggregate": float(entry.get("seconds") or 0.0)},
-        skipped=entry.get("skipped") or None,
-        note=entry.get("note") or None,
+        seconds={"aggregate": entry.seconds},
+        skipped=entry.skipped or None,
+        note=entry.note or None,
     )

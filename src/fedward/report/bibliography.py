@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ..experiments.load import names_in_config
 from ..registry.entries import Entry, name_of, registered
 from ..registry.notation import parse
 from .sweep_table import SweepData
@@ -74,7 +75,8 @@ def used(configs: Sequence[Mapping[str, Any]]) -> list[Entry]:
     for key, kind in _KINDS.items():
         for text in dict.fromkeys(str(config[key]) for config in configs if config.get(key)):
             try:
-                made = parse(text, kind)
+                with names_in_config():  # a folder may be anybody's: nothing is imported because it is named there
+                    made = parse(text, kind)
             except ValueError:  # of somebody else's module, or of a version that named it otherwise
                 continue
             for name in _names(made):

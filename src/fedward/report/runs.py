@@ -111,7 +111,9 @@ def decided(records: Sequence[Record]) -> list[str]:
 
 def _diverged(records: Sequence[Record]) -> list[str]:
     """A note on rounds whose training loss is not finite, if there are any."""
-    rounds = [r.round for r in records if r.train_loss is not None and not math.isfinite(r.train_loss)]
+    # Files have null where it was not finite; of runs that know no training loss all rounds have.
+    known = any(r.train_loss is not None for r in records)
+    rounds = [r.round for r in records if known and (r.train_loss is None or not math.isfinite(r.train_loss))]
     if not rounds:
         return []
     more = f" and {len(rounds) - 1} more" if len(rounds) > 1 else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from ..published import Number, verdict
+from ..published import Number, verdict_on
 from .pieces import NONE, breakable
 from .style import shade
 from .sweep_table import NO_ATTACK, Grid, Line, Place, SweepData
@@ -77,7 +77,7 @@ def caption_of(data: SweepData, found: Sequence[Grid]) -> str:
 def verdicts_of(found: Sequence[Grid]) -> tuple[int, int]:
     """How many published accuracies are reproduced, and how many there are beside a figure of ours."""
     both = [(p.published, p.over.mean) for grid in found for p in grid.places]
-    told = [verdict(number, 100 * mean) for number, mean in both if number is not None and mean is not None]
+    told = [verdict_on(number, 100 * mean) for number, mean in both if number is not None and mean is not None]
     return told.count("reproduced"), len(told)
 
 
@@ -114,7 +114,7 @@ def _beside(number: Number | None, mean: float) -> str:
     if number is None:
         return ""
     ours = 100 * mean
-    kind = "same" if verdict(number, ours) == "reproduced" else "other"
+    kind = "same" if verdict_on(number, ours) == "reproduced" else "other"
     note = f"{number.row}, {number.column}. {number.note}".strip()
     off = round(ours - number.value, 2) + 0.0  # no -0.00
     return f'<small class="beside {kind}" title="{escape(note)}">{escape(number.text)} {_signed(off)}</small>'

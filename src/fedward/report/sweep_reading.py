@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..experiments.load import names_in_config
 from ..experiments.spec import SpecError, make_spec
 from ..sweeps import Row, Sweep
 from ..sweeps.measures import of_run, with_impacts
@@ -115,9 +116,13 @@ def _beside_cells(runs: Sequence[RunData], sweep: Sweep, notes: list[str]) -> Sw
 
 
 def _resolved(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A configuration as this version writes it; as it stands where this version does not know it."""
+    """A configuration as this version writes it; as it stands where this version does not know it.
+
+    A folder may be anybody's, so no module is imported because one names it.
+    """
     try:
-        return make_spec(config).resolved()
+        with names_in_config():
+            return make_spec(config).resolved()
     except SpecError:
         return config
 

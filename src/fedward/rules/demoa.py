@@ -59,6 +59,7 @@ class DeMoA(Wrapped[_Answered]):
         history=True,
         by_client=True,
         server_rows=True,
+        recalls=True,
         properties=frozenset({"permutation", "scale", "columns"}),
     )
 
@@ -74,6 +75,15 @@ class DeMoA(Wrapped[_Answered]):
 
     def check(self, n: int) -> None:
         Rule.check(self, n)  # how many rows the base rule will have, only the memory knows
+
+    def check_clients(self, clients: int) -> None:
+        try:
+            self.base.check(clients)
+        except BoundError as error:
+            raise BoundError(
+                f"de-moa has the rows of all {clients} clients at most, and would wait forever: {error}; give a "
+                "smaller f, or have more clients"
+            ) from None
 
     def check_classes(self, rows: Mapping[int | None, int]) -> None:
         self.check(sum(rows.values()))

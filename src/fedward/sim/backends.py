@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-import torch
 from torch import Tensor, nn
 
-from ..clients import Answer, Client, LocalModel, Task, carry_out
+from ..clients import Answer, Client, LocalModel, Setup, Task, carry_out
+from ..clients.model import USUAL
 from ..clients.tally import Tally
 from ..data.dataset import Split
 from ..stack import Layout
@@ -43,14 +43,8 @@ class Backend(Protocol):
 class Loop:
     """One client after another, on one copy of the model."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        device: torch.device | str = "cpu",
-        batch_norm: str = "mean",
-        precision: str = "float32",
-    ) -> None:
-        self.local = LocalModel(model, device, batch_norm, precision)
+    def __init__(self, model: nn.Module, setup: Setup = USUAL) -> None:
+        self.local = LocalModel(model, setup)
         self.layout = self.local.layout
         self.buffer_layout = self.local.buffer_layout
         self.description = " ".join(repr(model).split())

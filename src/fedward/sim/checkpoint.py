@@ -12,14 +12,15 @@ import torch
 from torch import Tensor
 
 from ..disk import open_regular, replacing
-from ..failures import MendableError
+from ..failures import MendableError, tamed
+from .forms import brief
 from .identity import LATER
 
 _FORMAT = 2
 _SHOWN = 80  # characters of a value in an error message
-_MOST_PARTS = (
-    1 << 24
-)  # values in a checkpoint, those in containers included: 4,000 records of 1,000 clients with scores
+_PLAIN = (bool, int, float, str, list, tuple, dict, type(None))
+_KEYS = 20  # of those in which configurations differ, told
+_SPREAD = 1 << 28  # bytes of tensors that have more entries than the file holds of them: all the same one, say
 # The whole of any plain value; containers in containers are in the file what somebody made up.
 _LEVELS = Repr()
 _LEVELS.maxlevel = 2
@@ -49,18 +50,19 @@ def load_checkpoint(path: Path, identity: Mapping[str, Any], keys: Iterable[str]
     """
     try:
         with open_regular(path) as file:
-            _check_archive(file, path.stat().st_size)
+            parts = _check_archive(file, path.stat().st_size)
             saved = torch.load(file, map_location="cpu", weights_only=True)
-        _check_content(saved)
+        _check_content(saved, parts)
     except Exception as error:  # torch.load raises whatever its unpickler stumbles over
         raise CheckpointError(
             f"{path} cannot be read as a checkpoint ({type(error).__name__}): it is damaged or something else; "
             "move it away, or give this run another place"
         ) from error
-    if not isinstance(saved, dict) or saved.get("format") != _FORMAT:
+    if not isinstance(saved, dict) or not _same(saved.get("format"), _FORMAT):
         found = saved.get("format") if isinstance(saved, dict) else type(saved).__name__
         raise CheckpointError(
-            f"{path} has format {found!r}, this version reads {_FORMAT}; move it away, or give this run another place"
+            f"{path} has format {brief(found)}, this version reads {_FORMAT}; move it away, or give this run "
+            "another place"
         )
     if lost := {"identity", *keys} - saved.keys():
         raise CheckpointError(
@@ -71,9 +73,10 @@ def load_checkpoint(path: Path, identity: Mapping[str, Any], keys: Iterable[str]
             f"{path} has no identity of a run: it is damaged; move it away, or give this run another place"
         )
     before = {**{k: value for k, value in LATER.items() if k in identity}, **saved["identity"]}
-    different = [k for k in {**before, **identity} if before.get(k) != identity.get(k)]
+    different = [k for k in {**before, **identity} if not _same(before.get(k), identity.get(k))]
     if different:
-        lines = "; ".join(_contrast(str(k), before.get(k), identity.get(k)) for k in sorted(different, key=str))
+        told_of = sorted(map(str, different))[:_KEYS]
+        lines = "; ".join(_contrast(k, before.get(k), identity.get(k)) for k in told_of)
         raise CheckpointError(
             f"{path} is of another configuration: {lines}. Resume with that configuration, or give this run "
             "another place"
@@ -81,8 +84,11 @@ def load_checkpoint(path: Path, identity: Mapping[str, Any], keys: Iterable[str]
     return saved
 
 
-def _check_archive(file: BinaryIO, size: int) -> None:
+def _check_archive(file: BinaryIO, size: int) -> int:
     """Look at what `torch.load` does not: checksums, and whether an archive holds more than it has bytes.
+
+    Returns:
+        How many values there can be in it: each takes a byte at least of what is not in tensors.
 
     Raises:
         zipfile.BadZipFile: it is damaged, or was made to fill the memory.
@@ -97,9 +103,10 @@ def _check_archive(file: BinaryIO, size: int) -> None:
     if damaged is not None:
         raise zipfile.BadZipFile(f"checksum of {damaged}")
     file.seek(0)
+    return sum(entry.file_size for entry in entries if entry.filename.endswith("data.pkl"))
 
 
-def _check_content(saved: object) -> None:
+def _check_content(saved: object, most: int) -> None:
     """Refuse what is small in the file and grows without end when it is used.
 
     Raises:
@@ -107,7 +114,8 @@ def _check_content(saved: object) -> None:
             more often than there are things in the file.
     """
     waiting = [saved]
-    left = _MOST_PARTS
+    left = most
+    room = _SPREAD
     while waiting:
         value = waiting.pop()
         left -= 1
@@ -116,13 +124,20 @@ def _check_content(saved: object) -> None:
         if isinstance(value, Tensor):
             if value.layout != torch.strided or value.is_meta:
                 raise ValueError(f"a tensor of {value.layout}")
-            if value.numel() * value.itemsize > value.untyped_storage().nbytes():
+            needs = value.numel() * value.itemsize
+            room -= needs if needs > value.untyped_storage().nbytes() else 0
+            if room < 0:
                 raise ValueError(f"a tensor of shape {tuple(value.shape)} on {value.untyped_storage().nbytes()} bytes")
         elif isinstance(value, Mapping):
             waiting.extend(value.keys())
             waiting.extend(value.values())
         elif isinstance(value, list | tuple | set | frozenset):
             waiting.extend(value)
+
+
+def _same(before: object, now: object) -> bool:
+    """Whether two plain values are equal; of what somebody made up, such as a tensor, that is False."""
+    return isinstance(before, _PLAIN) and bool(before == now)
 
 
 def _contrast(key: str, before: object, now: object) -> str:
@@ -133,7 +148,7 @@ def _contrast(key: str, before: object, now: object) -> str:
     if max(len(old), len(new)) > _SHOWN:
         differ = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), 0)
         start = max(differ - 10, 0)
-    return f"{key} was {_cut(old, start)}, now {_cut(new, start)}"
+    return f"{tamed(key, _SHOWN)} was {_cut(old, start)}, now {_cut(new, start)}"
 
 
 def _cut(text: str, start: int) -> str:

@@ -16,12 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from ..attacks import Attack, NoAttack
-from ..clients import Client, Gradient
+from ..clients import Client, Gradient, Setup
 from ..core import Context, Result, Rule, Skipped, Step
 from ..data.dataset import FederatedData
 from ..registry.parameters import check_value, parameters_of
 from .backends import Backend
-from .checkpoint import load_checkpoint, save_checkpoint
+from .checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from .cohort import Arrivals, Cohort, byzantine_ids
 from .enough import check_rows
 from .fitting import fitting_model
@@ -134,9 +134,8 @@ class Simulation:
             raise ValueError(f"dropout and late are shares, together below 1, got {dropout} and {late}")
         if late and self.clients.traits().by_class:
             raise ValueError(f"{self.clients!r} answers for the class of a round, so no answer can be late, got {late}")
-        self.backend: Backend = Parallel(
-            fitting_model(model, data.dataset, seed), self.device, batch_norm, threads, precision
-        )
+        setup = Setup(device=self.device, batch_norm=batch_norm, precision=precision)
+        self.backend: Backend = Parallel(fitting_model(model, data.dataset, seed), setup, _useful(threads, data.n))
         if forge == "statistics" and self.backend.buffer_layout is None:
             raise ValueError("forge='statistics' is for a model that has running statistics, and this one has none")
         self._cohort = Cohort(
@@ -226,7 +225,7 @@ class Simulation:
             raise ValueError(f"rounds >= 1 and evaluate_every >= 1 are needed, got {rounds} and {evaluate_every}")
         path = None if checkpoint is None else Path(checkpoint)
         if path is not None and path.exists():
-            self.progress = Progress.of_saved(load_checkpoint(path, self.identity, SAVED), self.device)
+            self.progress = self._resumed(path)
         saved = self.round if path is not None and path.exists() else -1
         try:
             while self.round < rounds:
@@ -347,8 +346,26 @@ class Simulation:
         names = inspect.signature(Simulation).parameters.keys() - UNCOUNTED - _TOLD_BY_OTHERS
         return identity_of({"model": self.backend, **{name: getattr(self, name) for name in sorted(names)}})
 
+    def _resumed(self, path: Path) -> Progress:
+        """Where the run stood that left a checkpoint."""
+        saved = load_checkpoint(path, self.identity, SAVED)
+        wrong = ""
+        try:
+            found = Progress.of_saved(saved, self.device)
+            wrong = found.unlike(self.progress)
+        except ValueError as error:
+            wrong = str(error)
+        if wrong:
+            raise CheckpointError(f"{path}: {wrong}; move it away, or give this run another place")
+        return found
+
     def _save(self, path: Path) -> None:
         save_checkpoint(path, self.identity, self.progress.to_saved())
+
+
+def _useful(threads: int | None, clients: int) -> int | None:
+    """No more threads than there are clients to work for."""
+    return threads if threads is None else min(threads, clients)
 
 
 class _Clock:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from ..core import BoundError, Rule
-from ..registry.component import components_within
-from ..rules import DeMoA
 from .cohort import Cohort
 
 
@@ -19,7 +17,7 @@ def check_rows(rule: Rule, cohort: Cohort) -> None:
     if many > classes:
         raise ValueError(f"{cohort.clients!r} asks for {many} classes a round, and the data have {classes}: take fewer")
     if many <= 1:
-        check_remembered(rule, cohort.data.n)
+        rule.check_clients(cohort.data.n)
     if not many:
         rule.check(cohort.fewest)
         return
@@ -35,20 +33,6 @@ def check_rows(rule: Rule, cohort: Cohort) -> None:
             named = ", ".join(_class_in_words(cohort, c, rows[c], senders[c]) for c in together)
             raise BoundError(
                 f"a round of {named}: {error}; give a smaller f, or have more clients hold each class"
-            ) from None
-
-
-def check_remembered(rule: Rule, clients: int) -> None:
-    """Raise `BoundError` if a rule within, which waits for rows of absent clients, needs more than all clients have."""
-    for part in components_within(rule):
-        if not isinstance(part, DeMoA):
-            continue
-        try:
-            part.base.check(clients)
-        except BoundError as error:
-            raise BoundError(
-                f"de-moa has the rows of all {clients} clients at most, and would wait forever: {error}; give a "
-                "smaller f, or have more clients"
             ) from None
 
 

@@ -9,10 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from functools import cache, partial
+from reprlib import repr as shortened
 from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from ..failures import tamed
+
 D = TypeVar("D")
+
+_DIGITS = 30  # of a whole number that is a name
+_DEEPEST = 20
+"""Levels of lists and objects in a value of any kind: what is deeper was made to exhaust whoever shows it."""
 
 
 class FormError(ValueError):
@@ -109,36 +116,86 @@ def _as_it_is(value: Any) -> Any:
     return value
 
 
+def shallow(value: Any) -> Any:
+    """A value of any kind, of no more levels than somebody has written on purpose.
+
+    Raises:
+        FormError: it has more.
+    """
+    level = [value]
+    for _ in range(_DEEPEST):
+        inner = [list(v.values()) if isinstance(v, dict) else v for v in level if isinstance(v, dict | list | tuple)]
+        level = [each for values in inner for each in values]
+        if not level:
+            return value
+    raise FormError(f"must have at most {_DEEPEST} levels of lists and objects")
+
+
+def brief(value: Any) -> str:
+    """A value as an error repeats it: whoever made the file chose it."""
+    return tamed(shortened(value), 100)
+
+
 def _truth(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise FormError(f"must be true or false, got {value!r}")
+        raise FormError(f"must be true or false, got {brief(value)}")
     return value
 
 
-def _whole_number(value: Any) -> int:
+def read_whole(value: Any) -> int:
+    """A whole number of JSON's.
+
+    Raises:
+        FormError: it is none.
+    """
     if type(value) is not int:
-        raise FormError(f"must be a whole number, got {value!r}")
+        raise FormError(f"must be a whole number, got {brief(value)}")
     return value
 
 
-def _number(value: Any) -> float:
+def read_number(value: Any) -> float:
+    """A number of JSON's, as a float.
+
+    Raises:
+        FormError: it is none.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise FormError(f"must be a number, got {value!r}")
-    return float(value)
+        raise FormError(f"must be a number, got {brief(value)}")
+    try:
+        return float(value)
+    except OverflowError:
+        raise FormError("must be a number that a float can hold") from None
 
 
-def _text(value: Any) -> str:
+def read_rate(value: Any) -> float:
+    """A share in [0, 1].
+
+    Raises:
+        FormError: it is none.
+    """
+    rate = read_number(value)
+    if not 0.0 <= rate <= 1.0:
+        raise FormError(f"must lie in 0..1, got {rate!r}")
+    return rate
+
+
+def read_text(value: Any) -> str:
+    """Text of JSON's.
+
+    Raises:
+        FormError: it is none.
+    """
     if not isinstance(value, str):
-        raise FormError(f"must be text, got {value!r}")
+        raise FormError(f"must be text, got {brief(value)}")
     return value
 
 
 _PLAIN: Mapping[Any, Form] = {
-    Any: Form(write=_as_it_is, read=_as_it_is),
+    Any: Form(write=_as_it_is, read=shallow),
     bool: Form(write=_as_it_is, read=_truth),
-    int: Form(write=_as_it_is, read=_whole_number),
-    float: Form(write=_as_it_is, read=_number),
-    str: Form(write=str, read=_text),
+    int: Form(write=_as_it_is, read=read_whole),
+    float: Form(write=_as_it_is, read=read_number),
+    str: Form(write=str, read=read_text),
 }
 
 
@@ -156,7 +213,7 @@ def _items(form: Form) -> Form:
     # Lists, as JSON has them, or tuples: checkpoints of earlier versions hold records as they were in memory.
     def read_items(value: Any) -> tuple[Any, ...]:
         if not isinstance(value, list | tuple):
-            raise FormError(f"must be a list, got {value!r}")
+            raise FormError(f"must be a list, got {brief(value)}")
         return tuple(map(form.read, value))
 
     return Form(write=lambda value: [form.write(item) for item in value], read=read_items)
@@ -165,7 +222,7 @@ def _items(form: Form) -> Form:
 def _places(forms: list[Form]) -> Form:
     def read_places(value: Any) -> tuple[Any, ...]:
         if not isinstance(value, list | tuple) or len(value) != len(forms):
-            raise FormError(f"must hold {len(forms)} values, got {value!r}")
+            raise FormError(f"must hold {len(forms)} values, got {brief(value)}")
         return tuple(form.read(item) for form, item in zip(forms, value, strict=True))
 
     def write_places(value: Any) -> list[Any]:
@@ -180,13 +237,13 @@ def _table(keys: Any, form: Form) -> Form:
     def read_key(text: str) -> Any:
         if keys is not int:
             return text
-        if not text.lstrip("-").isdecimal():
-            raise FormError(f"must have whole numbers for names, got {text!r}")
+        if not text.lstrip("-").isdecimal() or len(text) > _DIGITS:
+            raise FormError(f"must have whole numbers for names, got {brief(text)}")
         return int(text)
 
     def read_table(value: Any) -> dict[Any, Any]:
         if not isinstance(value, dict):
-            raise FormError(f"must be a JSON object, got {value!r}")
+            raise FormError(f"must be a JSON object, got {brief(value)}")
         return {read_key(key): form.read(item) for key, item in value.items()}
 
     return Form(write=lambda value: {str(key): form.write(item) for key, item in value.items()}, read=read_table)

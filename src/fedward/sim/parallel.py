@@ -16,9 +16,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..clients import Answer, Client, LocalModel, Samples, Shard, Task, carry_out
+from ..clients import Answer, Client, LocalModel, Samples, Setup, Shard, Task, carry_out
 from ..clients.base import introduced, take_together
-from ..clients.model import evaluation_parts
+from ..clients.model import USUAL, evaluation_parts
 from ..clients.tally import Tally
 from ..data.dataset import Split
 from .backends import Loop, fill
@@ -44,7 +44,7 @@ class Parallel(Loop):
     threads share, have one client work at a time.
 
     Args:
-        model, device, batch_norm, precision: as in `LocalModel`.
+        model, setup: as in `LocalModel`.
         threads: at most so many clients at once; as many as PyTorch has threads if None. One on other devices.
 
     Attributes:
@@ -59,12 +59,10 @@ class Parallel(Loop):
     def __init__(
         self,
         model: nn.Module,
-        device: torch.device | str = "cpu",
-        batch_norm: str = "mean",
+        setup: Setup = USUAL,
         threads: int | None = None,
-        precision: str = "float32",
     ) -> None:
-        super().__init__(model, device, batch_norm, precision)
+        super().__init__(model, setup)
         if threads is not None and threads < 1:
             raise ValueError(f"threads >= 1 is needed, got {threads}")
         on_cpu = self.local.device.type == "cpu"
@@ -76,7 +74,7 @@ class Parallel(Loop):
         self.samples_at_once = _SAMPLES[place]
         self._activations = _ACTIVATIONS[place]
         self._workers = [self.local]
-        self._workers += [LocalModel(model, device, batch_norm, precision) for _ in range(self.threads - 1)]
+        self._workers += [LocalModel(model, setup) for _ in range(self.threads - 1)]
         self._idle: SimpleQueue[LocalModel] = SimpleQueue()
         for worker in self._workers:
             worker.shares_generator = self._one_by_one

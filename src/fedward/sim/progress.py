@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from ..clients import Answer
 from ..core import State
+from .forms import FormError, brief
 from .record import Record
+
+K = TypeVar("K")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -43,6 +46,15 @@ class Progress:
             "clients": sum(map(_size, self.client_states.values())),
         }
 
+    def unlike(self, other: Progress) -> str:
+        """In which way the model is another one than of ``other``; nothing if it is not."""
+        for name in ("parameters", "buffers"):
+            own, due = getattr(self, name), getattr(other, name)
+            if (own is None) != (due is None) or (own is not None and (own.shape, own.dtype) != (due.shape, due.dtype)):
+                found, expected = (None if t is None else (tuple(t.shape), t.dtype) for t in (own, due))
+                return f"{name} are {found}, the model's are {expected}"
+        return ""
+
     def to_saved(self) -> dict[str, Any]:
         """As a checkpoint has it."""
         return {
@@ -61,25 +73,38 @@ class Progress:
 
     @classmethod
     def of_saved(cls, saved: Mapping[str, Any], device: torch.device) -> Progress:
-        """What `to_saved` was called on, its tensors on a device."""
+        """What `to_saved` was called on, its tensors on a device.
 
-        def here(value: Any) -> Any:
-            if isinstance(value, Mapping):
-                return {k: here(v) for k, v in value.items()}
-            return value.to(device) if isinstance(value, Tensor) else value
+        Raises:
+            ValueError: something in it is not what it should be; the message begins with its name.
+        """
 
+        def tensor(name: str) -> Tensor:
+            return _checked(name, saved[name], Tensor).to(device)
+
+        def state(name: str, held: Any) -> State:
+            _checked(name, held, dict)
+            return {_checked(name, k, str): _checked(name, v, Tensor).to(device) for k, v in held.items()}
+
+        def each(name: str) -> Iterator[tuple[int, Any]]:
+            for client, held in _checked(name, saved[name], dict).items():
+                yield _checked(name, client, int), held
+
+        records = tuple(Record.from_json(r) for r in _checked("records", saved["records"], list))
+        if type(saved["round"]) is not int or saved["round"] != len(records):
+            raise FormError(f"round must be {len(records)}, as there are records, got {brief(saved['round'])}")
         return cls(
             round=saved["round"],
-            parameters=here(saved["parameters"]),
-            velocity=here(saved["velocity"]),
-            server_state=here(saved.get("server_state", {})),
-            told=here(saved.get("told", {})),
-            buffers=here(saved["buffers"]),
-            rule_state=here(saved["rule_state"]),
-            attack_state=here(saved["attack_state"]),
-            client_states=here(saved["client_states"]),
-            late={client: Answer(**here(answer)) for client, answer in saved["late"].items()},
-            records=tuple(Record.from_json(r) for r in saved["records"]),
+            parameters=tensor("parameters"),
+            velocity=None if saved["velocity"] is None else tensor("velocity"),
+            server_state=state("server_state", saved.get("server_state", {})),
+            told=state("told", saved.get("told", {})),
+            buffers=None if saved["buffers"] is None else tensor("buffers"),
+            rule_state=state("rule_state", saved["rule_state"]),
+            attack_state=state("attack_state", saved["attack_state"]),
+            client_states={client: state("client_states", held) for client, held in each("client_states")},
+            late={client: _read_answer(held, device) for client, held in each("late")},
+            records=records,
         )
 
 
@@ -88,6 +113,32 @@ _LATER = frozenset({"server_state", "told"})
 
 SAVED = tuple(field.name for field in fields(Progress) if field.name not in _LATER)
 """What a checkpoint holds at least."""
+
+
+def _checked(name: str, value: Any, kind: type[K]) -> K:
+    if not isinstance(value, kind):
+        raise FormError(f"{name} must hold a {kind.__name__}, got {brief(type(value).__name__)}")
+    return value
+
+
+def _read_answer(held: Any, device: torch.device) -> Answer:
+    """What `_saved_answer` was called on."""
+    if _checked("late", held, dict).keys() != {"row", "loss", "messages", "buffers"}:
+        raise FormError(f"late must hold row, loss, messages and buffers, got {brief(list(held))}")
+    row, loss, buffers = held["row"], held["loss"], held["buffers"]
+    said = _checked("late", held["messages"], dict)
+    return Answer(
+        row=None if row is None else _checked("late", row, Tensor).to(device),
+        loss=loss.to(device) if isinstance(loss, Tensor) else _checked("late", loss, float),
+        messages={_checked("late", name, str): _here(value, device) for name, value in said.items()},
+        buffers=None if buffers is None else _checked("late", buffers, Tensor).to(device),
+    )
+
+
+def _here(value: Any, device: torch.device) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _here(v, device) for k, v in value.items()}
+    return value.to(device) if isinstance(value, Tensor) else value
 
 
 def _saved_answer(answer: Answer) -> dict[str, Any]:

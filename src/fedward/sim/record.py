@@ -5,32 +5,43 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isnan
+from math import inf, isnan
 from statistics import fmean
 from typing import Annotated, Any
 
 from torch import Tensor
 
 from ..core import BEYOND, Reason, Result
-from .forms import Form, FormError, read_back, written
+from .forms import Form, FormError, brief, read_back, read_number, read_rate, read_whole, written
 
+_LAST = 2**53
+"""The number that a round may have at most; a float tells it from the next."""
 _REASONS = 3
 """Of the reasons for which rounds were skipped, how many are told."""
 
-Shares = tuple[float, float, float]
+_SHARE = Form(write=float, read=read_rate)
+Shares = tuple[Annotated[float, _SHARE], Annotated[float, _SHARE], Annotated[float, _SHARE]]
 """Shares of positive, zero and negative signs."""
 
 
 def _read_rate(value: Any) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise FormError(f"must be a number, got {value!r}")
-    if isnan(value):
-        return None
-    if not 0.0 <= value <= 1.0:
-        raise FormError(f"must lie in 0..1, got {value!r}")
-    return float(value)
+    return None if isnan(read_number(value)) else read_rate(value)
+
+
+def _read_round(value: Any) -> int:
+    number = read_whole(value)
+    if not 1 <= number <= _LAST:
+        raise FormError(f"must lie in 1..{_LAST}, got {brief(value)}")
+    return number
+
+
+def _read_seconds(value: Any) -> float:
+    seconds = read_number(value)
+    if not 0 <= seconds < inf:
+        raise FormError(f"must be a number of seconds, got {seconds!r}")
+    return seconds
 
 
 def _marks(accepted: Sequence[bool | None]) -> str:
@@ -44,6 +55,8 @@ def _read_marks(value: Any) -> tuple[bool | None, ...]:
 
 
 def _read_reason(value: Any) -> str:
+    if not isinstance(value, str):
+        raise FormError(f"must be text, got {brief(value)}")
     try:
         return Reason(value)
     except ValueError:
@@ -51,9 +64,15 @@ def _read_reason(value: Any) -> str:
 
 
 _RATE = Form(write=lambda rate: rate, read=_read_rate)
+_ROUND = Form(write=int, read=_read_round)
+_SECONDS = Form(write=float, read=_read_seconds)
 _MARKS = Form(write=_marks, read=_read_marks)
 _REASON = Form(write=str, read=_read_reason)
 
+RoundNumber = Annotated[int, _ROUND]
+"""The number of a round, from 1."""
+Seconds = Annotated[float, _SECONDS]
+"""Seconds, at least 0."""
 Rate = Annotated[float | None, _RATE]
 """A share in [0, 1]; None where nothing was measured."""
 
@@ -91,7 +110,7 @@ class Record:
         scores: what the rule wants kept (`Traits.recorded`), by name and client; None for those that did not take part.
     """
 
-    round: int
+    round: RoundNumber
     accuracy: Rate = None
     balanced_accuracy: Rate = None
     f1: Rate = None
@@ -105,7 +124,7 @@ class Record:
     accepted: Annotated[tuple[bool | None, ...], _MARKS]
     reasons: Mapping[int, Annotated[str, _REASON]] = field(default_factory=dict)
     signs: Mapping[str, Shares | None] | None = None
-    seconds: Mapping[str, float] = field(default_factory=dict)
+    seconds: Mapping[str, Seconds] = field(default_factory=dict)
     memory: Mapping[str, int] = field(default_factory=dict)
     attack: str | None = None
     confidence: Rate = None
@@ -117,7 +136,9 @@ class Record:
         clients = len(self.accepted)
         for values in self.scores.values():
             if len(values) != clients:
-                raise ValueError(f"scores must have a number or null for each of {clients} clients, got {values!r}")
+                raise ValueError(
+                    f"scores must have a number or null for each of {clients} clients, got {brief(values)}"
+                )
 
     @property
     def worst_class(self) -> float | None:
@@ -148,7 +169,7 @@ def why_skipped(records: Iterable[Record]) -> str | None:
     counts = Counter(record.skipped for record in records if record.skipped is not None)
     if len(counts) <= 1:
         return next(iter(counts), None)
-    told = [f"{why} ({count} rounds)" for why, count in counts.most_common(_REASONS)]
+    told = [f"{why} ({count} round{'s' * (count > 1)})" for why, count in counts.most_common(_REASONS)]
     others = len(counts) - len(told)
     return "; ".join([*told, *([f"{others} other reasons"] if others else [])])
 

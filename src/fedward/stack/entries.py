@@ -69,7 +69,7 @@ def _sparse(tensor: Tensor) -> Tensor:
             # PyTorch checks none of this on its own, and reads whatever memory a wrong index points to.
             tensor = torch.sparse_compressed_tensor(
                 ends, places, tensor.values(), tensor.shape, layout=tensor.layout, check_invariants=True
-            ).to_sparse_coo()  # type: ignore[no-untyped-call]
+            ).to_sparse()
         if tensor.layout != torch.sparse_coo:
             return tensor.to_dense()
         return torch.sparse_coo_tensor(tensor._indices(), tensor._values(), tensor.shape, check_invariants=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
@@ -99,8 +100,10 @@ class TensorFile:
         text = file.read(size)
         if not text.startswith(b"{"):
             raise ValueError("no header")
-        header = json_of(text, pairs=_each_once)
-        tied = header.pop("__metadata__", None) or {}
+        header = json_of(text, pairs=_each_once, nan=False)
+        tied = header.pop("__metadata__", {})
+        if tied is None:
+            tied = {}
         found = {name: _entry(name, said) for name, said in header.items()}
         end = 0
         for first, last in sorted(place for _, *place in found.values()):
@@ -185,9 +188,13 @@ def open_all(paths: Iterable[str], most: int) -> list[TensorFile | UnfitError]:
                 raise
             most = 0
             found.append(TensorFile(path, keep=False))
-    last = max((file.time for file in found if isinstance(file, TensorFile)), default=0)
-    time.sleep(min(max(last + _SAME_TIME - time.time_ns(), 0), _SAME_TIME) / 1e9)
+    outlast(max((file.time for file in found if isinstance(file, TensorFile)), default=0))
     return found
+
+
+def outlast(last: int) -> None:
+    """Wait, a moment at most, until what is written to files has another time than one, in nanoseconds."""
+    time.sleep(min(max(last + _SAME_TIME - time.time_ns(), 0), _SAME_TIME) / 1e9)
 
 
 def _stamp(found: os.stat_result) -> Stamp:
@@ -212,16 +219,16 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object, of which no name may be there twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        counts = Counter(name for name, _ in pairs)
+        twice = next(name for name, count in counts.items() if count > 1)
         raise ValueError(f"{tamed(twice, 80)!r} is there twice")
     return found
 
 
 def _entry(name: str, said: Any) -> tuple[Tensor, int, int]:
     """A tensor without values, its first byte and the one after its last."""
-    if not isinstance(said, dict) or not {"dtype", "shape", "data_offsets"} <= said.keys():
-        raise ValueError(f"{tamed(name, 80)!r} has no type, shape and place")
+    if not isinstance(said, dict) or said.keys() != {"dtype", "shape", "data_offsets"}:
+        raise ValueError(f"{tamed(name, 80)!r} has not type, shape and place alone")
     kind, shape, place = said["dtype"], said["shape"], said["data_offsets"]
     if kind not in _DTYPES:
         raise ValueError(f"{tamed(name, 80)!r} is of type {tamed(kind, 40)}, which cannot be read")

@@ -31,8 +31,8 @@ def of_run(records: Sequence[Record], *, target: float = TARGET, last: int = LAS
     ``worst_class``, ``worst_client``, ``calibration_error``, ``confidence``: as in `Record`, of the last test.
     ``stability``: `stability`. ``rounds_to_target``: `rounds_to`. ``honest_accepted``, ``byzantine_accepted``: means
     over rounds, SignGuard's selected rates H and M. ``seconds_rule``, ``seconds_server``, ``seconds_attacker``: of a
-    round, in the mean; of the server for the decision and the step. ``memory_server``, ``memory_attacker``: megabytes that outlast a round
-    at most (`Record.memory`); of the server with the rows of the round.
+    round, in the mean; of the server for the decision and the step. ``memory_server``, ``memory_attacker``: megabytes
+    that outlast a round at most (`Record.memory`); of the server with the rows of the round.
     """
     tested = [record for record in records if record.accuracy is not None]
     end = tested[-1] if tested else None
