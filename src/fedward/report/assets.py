@@ -41,7 +41,10 @@ td small { font-size: 12px; display: block; line-height: 1.2; }
   overflow-wrap: break-word; text-align: left; padding-left: 0; vertical-align: middle; }
 .answer .setting { font-weight: 400; text-align: left; overflow-wrap: break-word; max-width: 190px;
   vertical-align: middle; }
-.answer .across { border-left: 6px solid #fff; }
+.heat.answer .across { border-left: 6px solid #fff; min-width: 96px; max-width: 190px; }
+.heat.answer .across small { white-space: normal; overflow-wrap: anywhere; }
+.heat.answer thead th { vertical-align: bottom; }
+.answer small.narrow { display: none; font-weight: 400; font-size: 11.5px; line-height: 1.25; }
 .spread { font-weight: 400; opacity: 0.85; font-size: 11px; }
 .overview main { padding-top: 20px; max-width: 1320px; }
 .overview .lead { max-width: none; }
@@ -104,6 +107,8 @@ button:hover { background: #f4f5f7; }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 @media (max-width: 860px) { main { padding: 24px 16px 56px; } .body { padding: 2px 10px 12px; }
   th, td { padding: 6px 8px; } .heat.answer .rule { min-width: 92px; } }
+@media (max-width: 620px) { .answer .setting { display: none; } .answer small.narrow { display: block; }
+  .heat.answer .rule { max-width: 128px; } }
 @media (max-width: 520px) { .modebar-container { display: none; } }  /* it would lie on the legend */
 @media print { button { display: none; } details.run { border: 0; } }
 """

@@ -20,7 +20,10 @@ _WORDS = {
     "late": "clients that answer late",
     "lr": "learning rate",
     "batch_size": "batch size",
+    "f": "f that rules are told, times the right one",
 }
+_TIMES = {"half": "0.5", "expected": "1", "twice": "2"}
+"""What rules are told, in units of the byzantine clients that are there."""
 _SHARES = ("byzantine", "participation", "dropout", "late")
 
 
@@ -93,6 +96,8 @@ def _along(grid: Grid, key: str) -> Iterator[Axis]:
         config = _config(line)
         if key == "byzantine":
             return str(how_many(config))  # which they are is on no axis
+        if key == "f":
+            return _TIMES.get(line.settings[key], line.settings[key])
         # A rule that is told nothing stands where it stands among those that are told something.
         return plain(config.get("rule", "")) if key == "rule" else line.settings[key]
 
@@ -113,7 +118,7 @@ def _along(grid: Grid, key: str) -> Iterator[Axis]:
                 name = _held(pattern, numbers, place) if key == "rule" else line.rule
                 steps.append(Step(x=x, line=line, name=name, others=_others(grid, lines, line, key, numbers, place)))
             full = f"{key}.{parameter}" if parameter else key
-            truth = _byzantine(lines) if full == "rule.f" else None
+            truth = {"rule.f": _byzantine(lines), "f": 1.0}.get(full)
             yield Axis(key=full, title=title, share=share, steps=tuple(steps), truth=truth)
 
 
@@ -245,5 +250,5 @@ def _seeds_in_words(place: Place) -> str:
 
 def panel_title(attack: str, others: Mapping[str, str]) -> str:
     """The attack, and what else is the same in a figure."""
-    more = [f"{key} {value}" for key, value in others.items() if " " not in key]
+    more = [f"{key} {value}" for key, value in others.items() if value and " " not in key]
     return " · ".join([attack, *more])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from io import BytesIO
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from ..registry.naming import unknown
@@ -24,6 +25,8 @@ _WIDTH = 7.0
 """Inches: that of a page with two columns."""
 _HEIGHT = 2.1
 _ACROSS = 3
+_TITLE = 36
+"""Letters of a title in a line: as many as fit above a panel."""
 
 Along = tuple[Axis, list[tuple[str, list[tuple[float, Place]]]]]
 Panels = list[tuple[str, "list[Curve] | Along"]]
@@ -125,7 +128,7 @@ def _drawn(drawing: Drawing, panels: Panels, rules: Sequence[str]) -> None:
             box.set_visible(False)
             continue
         title, content = panels[number]
-        box.set_title(title, fontsize=8, wrap=True)
+        box.set_title(fill(title, _TITLE), fontsize=8)
         box.grid(color="#e4e7eb", linewidth=0.6)
         if isinstance(content, list):
             _draw_curves(box, content, rules, handles)

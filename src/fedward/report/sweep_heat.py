@@ -31,14 +31,16 @@ def heat_table(grid: Grid, marks: Marks, titled: bool) -> str:
     means = [place.over.mean for place in grid.places if place.over.mean is not None]
     top = max(means, default=1.0)
     bottom = min([*means, top - 0.1])  # so that a spread of a point does not look like a collapse
-    head = ['<th class="rule">Rule</th>', *(f"<th>{escape(key)}</th>" for key in grid.keys)]
+    head = ['<th class="rule">Rule</th>', *(f'<th class="setting">{escape(key)}</th>' for key in grid.keys)]
     head += [f"<th{mark(marks, {'attack': attack})}>{breakable(attack)}</th>" for attack in grid.attacks]
     summed = sum(attack != NO_ATTACK for attack in grid.attacks) > 1
     if summed:
         head += ['<th class="across">worst</th>', '<th title="over all attacks">mean</th>']
     body = []
     for line in grid.lines:
-        cells = [f'<th class="rule">{breakable(line.rule)}</th>']
+        told = " · ".join(f"{key} {value}" for key, value in line.settings.items() if value)
+        small = f'<small class="narrow">{breakable(told)}</small>' if told else ""
+        cells = [f'<th class="rule">{breakable(line.rule)}{small}</th>']
         cells += [f'<th class="setting">{breakable(value)}</th>' for value in line.settings.values()]
         cells += [_cell(grid, line.places.get(attack), attack, bottom, top, marks) for attack in grid.attacks]
         if summed:

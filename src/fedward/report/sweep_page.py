@@ -160,7 +160,7 @@ def _axis(prefix: str, grid: Grid, axis: Axis, marks: Marks) -> str:
                 boxes.append(panel_box(figure(f"{prefix}-{len(boxes) + 1}", drawn, "", spoken), title, of))
     heading = " · ".join((f"By {axis.title}", *(title for title in (grid.title,) if len(marks["grid"]) > 1)))
     told = "Best test accuracy, mean over seeds; bars are one standard deviation."
-    truth = "" if axis.truth is None else f" The dotted line is the number of byzantine clients, {axis.truth:g}."
+    truth = "" if axis.truth is None else f" The dotted line is what would be right, {axis.truth:g}."
     return (
         f'<section data-is="{mark_text(marks, {"grid": grid.title})}"><h2>{escape(heading)}</h2>\n'
         + legend(axis.names, names, key)

@@ -61,7 +61,7 @@ def read_sweep_runs(paths: Sequence[Path], title: str, sweep: Sweep | None = Non
 
 
 def row_of(run: RunData, cell: str, group: str = "") -> Row:
-    """What came of a run."""
+    """What came of a run; a key that its version did not have yet has its default."""
     best, last = accuracies(run.records)
     done = run.rounds >= int(run.config.get("rounds", run.rounds))
     return Row(
@@ -69,7 +69,7 @@ def row_of(run: RunData, cell: str, group: str = "") -> Row:
         key="",
         group=group,
         status="done" if done else "running",
-        config=run.config,
+        config=_resolved(run.config),
         rounds_done=run.rounds,
         best=best,
         last=last,

@@ -83,7 +83,7 @@ class Place:
     @property
     def title(self) -> str:
         """Its rule, its attack, and what differs."""
-        more = "".join(f", {key} {value}" for key, value in self.settings.items())
+        more = "".join(f", {key} {value}" for key, value in self.settings.items() if value)
         return f"{self.rule} under {self.attack}{more}"
 
 
