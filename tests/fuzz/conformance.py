@@ -16,7 +16,7 @@ from tests.fuzz.mutations import attempt, in_time
 from tests.fuzz.table import Tried
 
 SURFACE = "rules on hostile stacks"
-WEIGHT = 1.0
+WEIGHT = 0.5
 _ROUNDS = 2
 _SECONDS = 120.0  # loops are compiled within the first ones
 

@@ -32,7 +32,7 @@ from tests.fuzz.run_folders import in_memory
 from tests.fuzz.table import Tried
 
 SURFACE = "files of data sets"
-WEIGHT = 4.0
+WEIGHT = 6.0
 
 GREY = np.arange(4 * 4 * 4, dtype=np.uint8).reshape(4, 4, 4)
 COLOUR = np.arange(2 * 3072, dtype=np.uint32).astype(np.uint8).reshape(2, 3072)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from ..disk import open_regular
 from ..registry.entries import register
 from .content import LARGEST, Files, FormatError, Member, Readable, raw
 from .dataset import Dataset
@@ -71,7 +72,7 @@ def _within(place: Readable, name: str) -> Iterator[Readable]:
         return
     assert isinstance(place, Path)
     try:
-        with zipfile.ZipFile(place) as archive:
+        with open_regular(place) as file, zipfile.ZipFile(file) as archive:
             for inside in sorted(archive.namelist()):
                 path = PurePosixPath(inside)
                 if path.parent.name == name and path.suffix == ".jpg":

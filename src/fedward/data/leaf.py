@@ -131,7 +131,7 @@ def _images(user: str, data: Mapping[str, Any], file: Readable) -> tuple[np.ndar
     try:
         images = np.asarray(data["x"], dtype=np.float32).reshape(len(data["x"]), 28, 28)
         return images, np.asarray(data["y"], dtype=np.int64)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise FormatError(f"expected images of 784 numbers and classes of user {user}, found {error}", file) from error
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 import tomllib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from ..disk import read_bounded
 from ..registry.strangers import names_in_file
 from .spec import RunSpec, SpecError, make_spec
 
@@ -55,7 +54,7 @@ def toml_table(path: Path) -> dict[str, Any]:
         SpecError: no such file, no regular one or too large, or not TOML.
     """
     try:
-        text = _text(path)
+        text = read_bounded(path, _LARGEST).decode()
         if any(part.count(".") > _DEEPEST for part in _PARTS.split(text)):  # tomllib takes its square in memory
             raise RecursionError
         return tomllib.loads(text)
@@ -64,15 +63,3 @@ def toml_table(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:  # not TOML, no text, a path with a null byte, nested a thousandfold
         why = "nested too deeply" if isinstance(error, RecursionError) else error
         raise SpecError(f"{path}: not a TOML file: {why}") from None
-
-
-def _text(path: Path) -> str:
-    """The text of a regular file; a pipe or a device, which may never end, is not even waited for."""
-    file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    with open(file, "rb") as opened:
-        status = os.fstat(file)
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError("it is a folder, a pipe or a device")
-        if status.st_size > _LARGEST:
-            raise ValueError(f"it has {status.st_size:,} bytes, and {_LARGEST:,} are the most")
-        return opened.read(_LARGEST).decode()
