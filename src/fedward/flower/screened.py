@@ -101,7 +101,7 @@ class Screened(Strategy):
 
     def _claimed(self, messages: Sequence[Message]) -> str | None:
         """The metric that the strategy weighs replies by, if most of them have it."""
-        key = next((s.weighted_by_key for s in within(self.strategy) if hasattr(s, "weighted_by_key")), None)
+        key = next((s.weighted_by_key for s in all_within(self.strategy) if hasattr(s, "weighted_by_key")), None)
         having = [m for m in messages if m.has_content() and any(key in r for r in m.content.metric_records.values())]
         return key if 2 * len(having) > sum(message.has_content() for message in messages) else None
 
@@ -144,7 +144,7 @@ def told(error: Exception) -> str:
     return f"{type(error).__name__}: {shown(str(error), _REASON)}"
 
 
-def within(strategy: Strategy) -> list[Strategy]:
+def all_within(strategy: Strategy) -> list[Strategy]:
     """A strategy and those that it is put around, the outermost first."""
     found = [strategy]
     for outer in found:
@@ -154,7 +154,7 @@ def within(strategy: Strategy) -> list[Strategy]:
 
 def remembered(strategy: Strategy) -> list[tuple[Strategy, dict[str, Any]]]:
     """The attributes of a strategy and of those within it, of which none are changed in place."""
-    return [(each, dict(vars(each))) for each in within(strategy)]
+    return [(each, dict(vars(each))) for each in all_within(strategy)]
 
 
 def take_back(before: Iterable[tuple[Strategy, Mapping[str, Any]]]) -> None:
