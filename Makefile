@@ -44,6 +44,7 @@ fuzz: install
 # HOW=--dry-run says what is to be done, HOW=--write writes what is finished, HOW=--keep: see scripts/results.py.
 results: install
 	$(BIN)/python scripts/results.py $(ONLY) $(if $(JOBS),--jobs $(JOBS)) $(HOW)
+	$(BIN)/python scripts/make_reproduction.py
 
 clean:
 	rm -rf $(VENV) .bench-venv demo runs .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -36,6 +36,9 @@ client is a verdict on that client, and the others go on; a bad base is an error
 |---|---|---|
 """
 
+MARK = Path(tempfile.gettempdir()) / f"fedward-was-here-{os.getpid()}"
+"""What is there once a pickle has been run."""
+
 Make = Callable[[Path], Path]
 
 
@@ -197,6 +200,15 @@ def flipped(make: Make) -> Make:
     return flip
 
 
+def spoilt_stream(folder: Path) -> Path:
+    path = zipped({"b.npy": NPY}, how=zipfile.ZIP_DEFLATED)(folder)
+    content = bytearray(path.read_bytes())
+    start = 30 + len("b.npy")  # past the header of the part
+    content[start : start + 40] = b"\xff" * 40
+    path.write_bytes(content)
+    return path
+
+
 def nested(depth: int) -> dict[str, object]:
     found: dict[str, object] = {}
     for _ in range(depth):
@@ -208,7 +220,7 @@ class Runs:
     """A pickle that would run a command."""
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.system, ("touch /tmp/fedward-was-here",)
+        return os.system, (f"touch {MARK}",)
 
 
 W, B = client(7)["w"], client(7)["b"]
@@ -294,6 +306,7 @@ CLIENTS: dict[str, tuple[str, Make]] = {
     "a bomb in an .npz": ("malformed", zipped({"b.npy": npy(np.zeros(10**7))}, how=zipfile.ZIP_DEFLATED)),
     "an .npz with another file": ("malformed", zipped({"b.npy": NPY, "evil.py": b"import os"})),
     "an .npz cut off": ("malformed", truncated(npz(w=W.numpy(), b=B.numpy()), 0.7)),
+    "an .npz of no compressed stream": ("malformed", spoilt_stream),
     "an .npz with a wrong checksum": ("malformed", flipped(zipped({"b.npy": NPY}, how=DEFLATED))),
     # shards
     "an index that is no JSON": ("malformed", index(b"{")),

@@ -149,13 +149,13 @@ class Compared:
         number: the published one.
         values: ours, by seed.
         short: whether these are of the short setting.
-        where: the folders of results that they are from.
+        where: the folders of results that they are from, each with a digest of the code that made them, if known.
     """
 
     number: published.Number
     values: tuple[float, ...] = ()
     short: bool = False
-    where: tuple[str, ...] = ()
+    where: tuple[tuple[str, str | None], ...] = ()
 
     @property
     def ours(self) -> float | None:
@@ -215,7 +215,7 @@ def _compared(
                 number=number,
                 values=tuple(known.values()),
                 short=profile is not None,
-                where=tuple(dict.fromkeys(one.where for one in known)),
+                where=tuple(dict.fromkeys((one.where, one.row.code) for one in known)),
             )
     return Compared(number=number)
 
@@ -291,8 +291,9 @@ def _section(
     if not rows:
         return "\n".join([*lines, *_runs_told(name, found), ""])
     lines += [*_matrix(rows), ""]
-    if folders := sorted({place for row in rows for place in row.where}):
-        lines += [f"Ours: {', '.join(f'results/{folder}' for folder in folders)}.", ""]
+    if places := sorted({place for row in rows for place in row.where}, key=str):
+        told = ", ".join(f"results/{folder} (code {code or 'unknown'})" for folder, code in places)
+        lines += [f"Ours: {told}; `python scripts/ages.py` says which are older than the code.", ""]
     return "\n".join([*lines, *_differing(name, rows, explained)])
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
-from .cli.terminal import leave_when_interrupted, write_anything
+from .cli.terminal import keep_folder_out, leave_when_interrupted, never_failing, write_anything
 
 
 def main() -> None:
     """Run the command line, or say what it needs."""
     leave_when_interrupted()
+    keep_folder_out()
     write_anything(sys.stdout)
     write_anything(sys.stderr)
+    sys.stderr = never_failing(sys.stderr)
     from .failures import missing_extra
 
     try:
@@ -21,7 +22,6 @@ def main() -> None:
         if needed := missing_extra(error):
             sys.exit(needed)
         raise
-    sys.path.append(os.getcwd())  # for rules of the user's own, by import path
     try:
         app()
     finally:

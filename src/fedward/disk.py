@@ -63,10 +63,15 @@ def read_bounded(path: str | os.PathLike[str], most: int = LARGEST) -> bytes:
         OSError: as `open_regular`, or it holds more than ``most`` bytes.
     """
     with open_regular(path) as file:
-        content = b"" if os.fstat(file.fileno()).st_size > most else file.read(most + 1)
-        if os.fstat(file.fileno()).st_size > most or len(content) > most:
+        size = os.fstat(file.fileno()).st_size
+        parts = []
+        while size <= most and (part := file.read(min(max(size, 1 << 16), most) + 1)):
+            parts.append(part)
+            # Some files say that they hold nothing, others grow.
+            size = max(size, sum(map(len, parts)))
+        if size > most:
             raise OSError(errno.EFBIG, f"holds more than {most:,} bytes", os.fspath(path))
-    return content
+    return b"".join(parts)
 
 
 def check_regular(name: str, found: os.stat_result) -> None:

@@ -29,8 +29,6 @@ def test_own_rows_are_sent_and_forged_ones_are_looked_at() -> None:
 def test_byzantine_clients_work_as_nobody_attacks() -> None:
     assert attacks.ALIE().traits().knows == "honest"  # so that they are spared it
     assert attacks.Virtual().traits().knows == "all"
-    batch = attacks.Batch(inputs=torch.zeros(2, 1), labels=torch.tensor([0, 1]), classes=2)
-    assert attacks.Virtual(inner=attacks.LabelFlip()).poison(batch, fw.Context()) is batch
 
 
 @pytest.mark.parametrize(
@@ -52,6 +50,22 @@ def test_what_is_around_shows_the_same_rows(around) -> None:
 def test_an_attack_that_remembers_what_it_sent_is_refused() -> None:
     with pytest.raises(ValueError, match="remembers rows that it sent"):
         attacks.Virtual(inner=attacks.Mimic())
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        attacks.LabelFlip(),
+        attacks.Backdoor(),
+        attacks.TargetedPoisoning(),
+        attacks.RandomSchedule([attacks.ALIE(), attacks.LabelFlip()]),
+        attacks.FalseAlarms(inner=attacks.ALIE()),
+        attacks.Sybils(inner=attacks.ALIE()),
+    ],
+)
+def test_an_attack_that_does_more_than_send_rows_is_refused(inner: attacks.Attack) -> None:
+    with pytest.raises(ValueError, match="does more than send rows, and nobody acts here"):
+        attacks.Virtual(inner=inner)
 
 
 # --- which attack is played -----------------------------------------------------------------------------------

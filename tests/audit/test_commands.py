@@ -192,3 +192,53 @@ def test_a_kill_leaves_no_output_under_the_final_name(updates: Path, tmp_path: P
     finally:
         process.kill()
     assert not Path("g.safetensors").exists()
+
+
+def test_what_cannot_be_done_is_said_before_anything_is_written(updates: Path) -> None:
+    good = [updates / f"client-{i}.safetensors" for i in (0, 1, 2)]
+    based = (*good, "--base", "base.safetensors")
+    before = good[0].read_bytes()
+    for arguments, says in [
+        (("--rule", "mean", "-o", good[0]), "is a client's"),
+        (("--rule", "mean", "-o", "no/such/folder.pt"), "make it first"),
+        (("--rule", "mean", "-o", "x.gguf"), "the output is one of"),
+        (("--rule", "krumm:f=1", "-o", "x.pt"), "krum"),
+        (("--rule", "fl-trust", "-o", "x.pt"), "data of the server's own"),
+    ]:
+        status, text = invoke("aggregate", *based, *arguments)
+        assert status == 2, text
+        assert says in " ".join(text.split())
+        assert "fault of fedward" not in text
+    assert good[0].read_bytes() == before
+    assert not Path("x.pt").exists()
+    status, text = invoke("audit", *good[:2], "--base", "base.safetensors", "--calibrate")
+    assert status == 2
+    assert "leave it out" in " ".join(text.split())
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_few_clients_are_audited_too(updates: Path, n: int) -> None:
+    good = [updates / f"client-{i}.safetensors" for i in range(n)]
+    status, text = invoke("audit", *good, "--base", "base.safetensors", "--json", "--report", "p.html")
+    assert status == 0, text
+    assert len(json.loads(text)["clients"]) == n
+
+
+def test_strict_is_about_nan_too(updates: Path) -> None:
+    files = [updates / f"client-{i}.safetensors" for i in (0, 1, 2, 5)]
+    status, text = invoke("audit", *files, "--base", "base.safetensors", "--strict")
+    assert status == 2
+    assert "client-5: NaN or Inf in fc.weight" in " ".join(text.split())
+
+
+def test_a_thousand_clients_do_not_need_a_thousand_open_files(updates: Path) -> None:
+    model = load_file(updates / "client-0.safetensors")
+    save_file({"w": model["fc.bias"] * 0}, "small.safetensors")
+    many = Path("many")
+    many.mkdir()
+    generator = torch.Generator().manual_seed(0)
+    for k in range(1100):
+        save_file({"w": torch.randn(128, generator=generator) + 1}, many / f"{k}.safetensors")
+    status, text = invoke("aggregate", many, "--base", "small.safetensors", "--rule", "median", "-o", "x.pt", "--json")
+    assert status == 0, text[-2000:]
+    assert len(json.loads(text)["ids"]) == 1100

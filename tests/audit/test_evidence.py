@@ -123,6 +123,9 @@ def test_fewer_than_half_cannot_hide_that_the_others_sent_weights() -> None:
     for forged in (1e6 * random.standard_normal((5, 200)), np.zeros((5, 200)), np.repeat(weights[:1], 5, 0)):
         G = torch.from_numpy(np.concatenate([weights[:6], forged]))
         assert nearness(Dense(G)) is not None
+    updates = random.standard_normal((11, 200))
+    updates[6:] = updates[0]  # nor that they sent updates
+    assert nearness(Dense(torch.from_numpy(updates))) is None
 
 
 def test_votes_are_counted_and_two_of_five_are_enough() -> None:
@@ -165,3 +168,12 @@ def test_calibration_is_what_the_panel_says_of_rows_that_were_forged() -> None:
         assert caught.together == float(together[9:].double().mean())
     with pytest.raises(ValueError, match="takes 1 to 1 forgers among 3 accepted rows, got 2"):
         calibrate(panel, Dense(G[:3]), Context(), forgers=2)
+
+
+def test_rows_that_were_mixed_are_trimmed_with_their_mixture() -> None:
+    G = torch.from_numpy(rows(9))
+    rule = fw.parse("bucketing:s=3 >> median", "rule")
+    M = rule.mixer.matrix(Dense(G), Context().fold("mixer"))
+    shares = oracle.trimmed_by_rank((M @ G).numpy(), 1)
+    found = verdict_of(rule, Dense(G), Context()).scores["trimmed"]
+    np.testing.assert_allclose(found, [shares[k] for k in M.argmax(0).tolist()], atol=1e-12)

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from fedward import attacks, rules
-from fedward.experiments.spec import RunSpec, SpecError, load_spec, make_spec
+from fedward.experiments.load import load_spec
+from fedward.experiments.spec import RunSpec, SpecError, make_spec
 from fedward.redteam import Captured, play
 
 QUICK: dict[str, Any] = {"data": "fashion-mnist-subset", "model": "linear", "clients": 6, "rule": "median", "rounds": 1}

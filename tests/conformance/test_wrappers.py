@@ -79,6 +79,7 @@ def test_all_that_take_components_are_found() -> None:
             "union-rejection",
         ),
         *("byz-mean", "sybils", "false-alarms", "silent-alarms", "schedule", "random-schedule", "groups", "maximise"),
+        "virtual",
         *("worker-momentum", "siren-client", "augment"),
     }
 

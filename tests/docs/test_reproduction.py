@@ -48,7 +48,7 @@ def compared(results: Path) -> dict[tuple[str, str, str], made.Compared]:
 
 def test_what_was_measured_is_found_by_its_settings(tmp_path: Path) -> None:
     write_run(tmp_path / "anything", LONG[CLEAN], 0.55)
-    write_run(tmp_path / "anything", SHORT[SIREN], 0.40)
+    write_run(tmp_path / "anything", SHORT[SIREN], 0.40, versions={"code": "abc"})
     write_sweep(tmp_path / "sweep", LONG[MEDIAN], {0: 0.30, 3: 0.50})
     write_sweep(tmp_path / "failed", LONG[SIREN], {0: 0.49}, status="failed")
     write_run(tmp_path / "unfinished", LONG[SIREN], 0.49, rounds=3)
@@ -61,7 +61,10 @@ def test_what_was_measured_is_found_by_its_settings(tmp_path: Path) -> None:
     assert found[CLEAN].told() == "55.00"
     assert found[MEDIAN].told() == "40.00 ± 14.14"
     assert found[SIREN].told() == "40.00 (short)"
-    assert found[SIREN].where == ("anything",)
+    assert found[SIREN].where == (("anything", "abc"),)
+    assert found[CLEAN].where == (("anything", None),)
+    text = made.page(tmp_path, [], [NAME])
+    assert "Ours: results/anything (code abc), results/anything (code unknown), results/sweep (code unknown)" in text
 
 
 def test_the_published_setting_counts_where_both_were_run(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tests.fuzz.run_folders import drawn, in_memory, unsound
 from tests.fuzz.table import Tried
 
 SURFACE = "audits"
-WEIGHT = 8.0
+WEIGHT = 5.0
 _DRAWN = 400  # of so many files one is made a page of
 
 

@@ -20,7 +20,7 @@ from tests.fuzz.run_folders import ROUNDS, in_memory
 from tests.fuzz.table import Tried
 
 SURFACE = "checkpoints"
-WEIGHT = 1.0
+WEIGHT = 0.5
 IDENTITY = {"rule": "Mean()", "seed": 0, "threads": [1, 2], "model": "x" * 200}
 
 

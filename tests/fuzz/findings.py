@@ -19,7 +19,7 @@ from tests.fuzz.run_folders import in_memory
 from tests.fuzz.table import Tried
 
 SURFACE = "findings of the red team"
-WEIGHT = 8.0
+WEIGHT = 6.0
 _DRAWN = 400
 
 SETTINGS = {

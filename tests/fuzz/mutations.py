@@ -162,7 +162,13 @@ def in_time(seconds: float = SECONDS) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def attempt(tried: Tried, what: str, work: Callable[[], str | None], refusals: tuple[type[Exception], ...]) -> bool:
+def attempt(
+    tried: Tried,
+    what: str,
+    work: Callable[[], str | None],
+    refusals: tuple[type[Exception], ...],
+    seconds: float = SECONDS,
+) -> bool:
     """One input: what reads it refuses it in a sentence, or says of what it took whether that is sound.
 
     Args:
@@ -170,6 +176,7 @@ def attempt(tried: Tried, what: str, work: Callable[[], str | None], refusals: t
         what: how to get this input again.
         work: reads the input; returns what is wrong with what was taken for sound, None if nothing is.
         refusals: errors that are sentences.
+        seconds: after which it hangs.
 
     Returns:
         Whether it was taken.
@@ -193,7 +200,7 @@ def attempt(tried: Tried, what: str, work: Callable[[], str | None], refusals: t
         if wrong:
             tried.silent.append(f"{what}: {wrong}")
         taken = True
-    if time.monotonic() - start > SECONDS:
+    if time.monotonic() - start > seconds:
         tried.hangs.append(what)
     return taken
 

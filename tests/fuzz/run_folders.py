@@ -18,7 +18,7 @@ from tests.fuzz.mutations import as_line, attempt, damaged, hostile_lines, in_ti
 from tests.fuzz.table import Tried
 
 SURFACE = "run folders"
-WEIGHT = 6.0
+WEIGHT = 5.0
 _DRAWN = 400  # of so many folders one is made a page of
 
 HEAD: dict[str, Any] = {

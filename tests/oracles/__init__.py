@@ -19,6 +19,7 @@ El Mhamdi et al. 2018: "The hidden vulnerability of distributed learning in Byza
 Fang et al. 2020: "Local model poisoning attacks to Byzantine-robust federated learning", USENIX Security.
 Farhadkhani et al. 2023: "Robust collaborative learning with linear gradient overhead", ICML.
 Fung et al. 2020: "The limitations of federated learning in Sybil settings", RAID.
+Guo et al. 2017: "On calibration of modern neural networks", ICML. (Guo, Pleiss, Sun & Weinberger.)
 Guo et al. 2021: "SIREN: Byzantine-robust federated learning via proactive alarming", SoCC.
 Gupta & Vaidya 2020: "Fault-tolerance in distributed optimization: the case of redundancy", PODC.
 Hsu et al. 2019: "Measuring the effects of non-identical data distribution for federated visual classification".

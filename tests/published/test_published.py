@@ -66,6 +66,7 @@ def sweep(name: str, profile: str | None) -> Sweep:
 
 def test_nothing_is_missing() -> None:
     assert set(published.names()) == set(CELLS)
+    assert published.names().index("siren-figure4") < published.names().index("siren-figure15")
     assert {file.stem for file in FOLDER.glob("*.csv")} == set(NUMBERS)
 
 

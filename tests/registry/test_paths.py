@@ -9,7 +9,8 @@ import pytest
 
 import fedward as fw
 from fedward import sim
-from fedward.experiments.spec import load_spec, make_spec
+from fedward.experiments.load import load_spec
+from fedward.experiments.spec import make_spec
 from fedward.registry.notation import dotted, parse
 
 OWN = """
@@ -127,5 +128,5 @@ def test_a_specification_has_one_spelling(tmp_path: Path) -> None:
     assert made[0].name() == made[1].name()
     file = tmp_path / "run.toml"
     file.write_text('data = "pathed.things:load"\nmodel = "pathed.things:Net"\nrule = "pathed.things:Short:f=1"\n')
-    assert load_spec(file, **values).data == "pathed.things.load"
+    assert load_spec(file, trust_imports=True, **values).data == "pathed.things.load"
     assert made[0].simulation().data.dataset.name == "pathed.things.load:count=40"

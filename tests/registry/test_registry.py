@@ -132,7 +132,7 @@ def test_unknown_arguments_list_the_valid_ones_with_the_nearest():
         ("krum", {"f": "two"}, "got 'two'"),
         ("sign-guard", {"lower": 4.0}, "lower=4.0 and upper=3.0"),
         ("sign-guard", {"lower": "a"}, "lower is a number of at least 0, got 'a'"),
-        ("dnc", {"f": 1, "iterations": 0}, "iterations is a whole number of at least 1, got 0"),
+        ("dnc", {"f": 1, "iterations": 0}, "iterations is a whole number from 1 to 10000, got 0"),
         ("min-max", {"direction": "up"}, "direction is one of std, unit, sign, got 'up'"),
         ("clip-norm", {"radius": 0}, "radius is a number above 0 or 'median', got 0"),
         ("clip-norm", {"radius": "mean"}, "got 'mean'"),

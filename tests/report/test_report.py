@@ -500,6 +500,13 @@ def test_the_lines_hold_the_rates_and_the_sign_shares(tmp_path):
     assert shares[1::2] == [("byzantine", 0.3), ("byzantine", 0.1), ("byzantine", 0.6)]
 
 
+def test_virtual_rows_have_a_dotted_line_of_their_own(tmp_path):
+    signs = {"honest": [0.5, 0.1, 0.4], "byzantine": None, "virtual": [0.2, 0.1, 0.7]}
+    run = load_run(write_run(tmp_path / "a", [record(1, signs=signs)]))
+    lines = [(line["name"], line["y"][0], line["line"]["dash"]) for line in rates.signs(run)["data"]]
+    assert lines[:2] == [("honest", 0.5, "solid"), ("virtual", 0.2, "dot")]
+
+
 def test_a_run_of_1200_rounds_adds_little_to_the_page(tmp_path):
     run = long_run(tmp_path, 1200, 50, byzantine=range(10))
     assert len(render([run, run])) - len(render([run])) < 400_000

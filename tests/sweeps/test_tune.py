@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fedward.experiments.spec import SpecError
-from fedward.sweeps import Row, Sweep, make_sweep, tune
+from fedward.sweeps import Row, Sweep, make_sweep
+from fedward.sweeps.choices import choose, read_choices, write_choices
+from fedward.sweeps.trials import TrialRun, trials
+from fedward.sweeps.tune import carried_out, trial_sweep, tuned
 
 TABLE: dict[str, Any] = {
     "data": "fashion-mnist-subset",
@@ -26,13 +30,13 @@ def sweep(**changes: Any) -> Sweep:
     return make_sweep({**TABLE, **changes}, name="one")
 
 
-def row(trial: tune.TrialRun, accuracy: float | None, status: str = "done") -> Row:
+def row(trial: TrialRun, accuracy: float | None, status: str = "done") -> Row:
     figures: dict[str, Any] = {"best": accuracy, "rounds_done": 10, "seconds": 2.0}
     return Row(cell=trial.cell.name, key="", group="", status=status, config={}, **figures)
 
 
 def test_every_candidate_of_every_rule_is_tried_under_every_attack() -> None:
-    tried = tune.trials(sweep())
+    tried = trials(sweep())
     # Mean has no f: two candidates; trimmed mean has four; three attacks each, one seed.
     assert len(tried) == (2 + 4) * 3
     assert len({trial.cell.name for trial in tried}) == len(tried)
@@ -47,7 +51,7 @@ def test_every_candidate_of_every_rule_is_tried_under_every_attack() -> None:
 
 
 def test_candidates_are_tried_without_attack_in_a_sweep_that_has_attacks_alone() -> None:
-    tried = tune.trials(sweep(attack="alie"))
+    tried = trials(sweep(attack="alie"))
     assert {trial.attack for trial in tried} == {"no-attack", "alie"}
     assert {trial.cell.spec.attack for trial in tried} == {"no-attack", "alie"}
 
@@ -61,14 +65,14 @@ SCORES = {
 }
 
 
-def scored(tried: list[tune.TrialRun]) -> list[Row]:
+def scored(tried: list[TrialRun]) -> list[Row]:
     places = {"no-attack": 0, "alie": 1, "sign-flip": 2}
     return [row(t, SCORES[t.values["lr"], t.values.get("rule.f", 2)][places[t.attack]]) for t in tried]
 
 
 def test_one_is_best_without_attack_and_one_under_its_worst() -> None:
-    tried = tune.trials(sweep())
-    found = {(c.contest.partition(",")[0], c.purpose): c for c in tune.choose(tried, scored(tried))}
+    tried = trials(sweep())
+    found = {(c.contest.partition(",")[0], c.purpose): c for c in choose(tried, scored(tried))}
     clean, worst = found["trimmed-mean", "clean"], found["trimmed-mean", "worst"]
     assert (dict(clean.values), clean.score, clean.attack) == ({"lr": 0.1, "rule.f": 2}, 0.90, "no-attack")
     # Worst attacks leave 0.50, 0.55, 0.58 and 0.58: of equals the first.
@@ -79,22 +83,22 @@ def test_one_is_best_without_attack_and_one_under_its_worst() -> None:
 
 
 def test_a_candidate_that_did_not_finish_cannot_win() -> None:
-    tried = tune.trials(sweep())
+    tried = trials(sweep())
     rows = {one.cell: one for one in scored(tried)}
     for trial in tried:
         if trial.values == {"lr": 0.1, "rule.f": 2} and trial.attack == "alie":
             rows[trial.cell.name] = row(trial, 0.99, "failed")
-    found = {c.purpose: c for c in tune.choose(tried, rows.values()) if c.contest.startswith("trimmed-mean")}
+    found = {c.purpose: c for c in choose(tried, rows.values()) if c.contest.startswith("trimmed-mean")}
     assert found["clean"].values == {"lr": 0.1, "rule.f": 4}
     assert found["clean"].candidates == 3
     with pytest.raises(SpecError, match="no candidate finished all of its trials"):
-        tune.choose(tried, [])
+        choose(tried, [])
 
 
 def test_the_sweep_is_run_with_both_on_the_test_set() -> None:
     whole = sweep()
-    tried = tune.trials(whole)
-    found = tune.tuned(whole, tune.choose(tried, scored(tried)))
+    tried = trials(whole)
+    found = tuned(whole, choose(tried, scored(tried)))
     mean = [cell for cell in found.cells if cell.settings["rule"] == "mean"]
     assert len(found.cells) == 2 * len(whole.cells)
     assert {cell.spec.lr for cell in mean if cell.group == "tuned-clean"} == {0.1}
@@ -106,8 +110,8 @@ def test_the_sweep_is_run_with_both_on_the_test_set() -> None:
 
 def test_one_that_wins_both_is_run_once() -> None:
     whole = sweep(tune={"lr": [0.1]})
-    tried = tune.trials(whole)
-    found = tune.tuned(whole, tune.choose(tried, [row(trial, 0.5) for trial in tried]))
+    tried = trials(whole)
+    found = tuned(whole, choose(tried, [row(trial, 0.5) for trial in tried]))
     assert len(found.cells) == len(whole.cells)
     assert {cell.group for cell in found.cells} == {"tuned"}
 
@@ -115,18 +119,44 @@ def test_one_that_wins_both_is_run_once() -> None:
 def test_groups_and_axes_are_contests_of_their_own() -> None:
     groups = [{"group": "a"}, {"group": "b", "clients": 30}]
     whole = sweep(partition=["iid", "s-fraction:s=0.5"], runs=groups, tune={"lr": [0.1, 0.2]})
-    tried = tune.trials(whole)
+    tried = trials(whole)
     assert len({trial.contest for trial in tried}) == 2 * 2 * 2  # groups, partitions, rules
     rows = [row(trial, 0.6 if trial.values["lr"] == 0.2 and "a/" in trial.contest else 0.5) for trial in tried]
-    found = tune.tuned(whole, tune.choose(tried, rows))
+    found = tuned(whole, choose(tried, rows))
     assert {(cell.group, cell.spec.lr) for cell in found.cells} == {("a/tuned", 0.2), ("b/tuned", 0.1)}
 
 
 def test_trials_are_a_sweep_of_their_own() -> None:
     whole = sweep()
-    tried = tune.trials(whole)
-    found = tune.trial_sweep(whole, tried)
+    tried = trials(whole)
+    found = trial_sweep(whole, tried)
     assert (found.name, len(found.cells), found.tune) == ("one-trials", len(tried), {})
+
+
+def test_all_of_it_is_one_call_and_choices_are_kept(tmp_path: Path) -> None:
+    asked: list[Sweep] = []
+
+    def run(given: Sweep) -> list[Row]:
+        asked.append(given)
+        return scored(trials(whole))
+
+    whole = sweep()
+    found, choices = carried_out(whole, run)
+    assert [one.name for one in asked] == ["one-trials"]
+    assert {cell.group for cell in found.cells} == {"tuned-clean", "tuned-worst"}
+    write_choices(choices, tmp_path / "choices.json")
+    again = read_choices(tmp_path / "choices.json")
+    assert again == choices
+    assert tuned(whole, again).cells == found.cells
+
+
+@pytest.mark.parametrize("content", [None, "[{}]", "{", "3", '[{"purpose": "best"}]'])
+def test_what_are_no_choices_is_said(tmp_path: Path, content: str | None) -> None:
+    file = tmp_path / "choices.json"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(SpecError, match="not the choices of a tuned sweep"):
+        read_choices(file)
 
 
 @pytest.mark.parametrize(
@@ -147,5 +177,5 @@ def test_trials_are_a_sweep_of_their_own() -> None:
 )
 def test_what_cannot_be_tried_is_said_before_anything_is_run(table: dict[str, Any], said: str) -> None:
     with pytest.raises(SpecError) as caught:
-        tune.trials(sweep(tune=table))
+        trials(sweep(tune=table))
     assert said in str(caught.value)

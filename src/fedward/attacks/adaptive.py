@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..core import WHOLE, BoundError, Plan
-from ..registry.bounds import AtLeast, Natural
+from ..registry.bounds import AtLeast, AtMost
 from ..registry.entries import register
 from ..registry.parameters import parameters_of
 from ..stack import Updates, parts
@@ -119,8 +119,8 @@ class Maximise(Around):
     over: str
     bounds: tuple[float, float] = (0.0, 10.0)
     objective: Literal["accepted", "distance", "regress"] = "distance"
-    candidates: Annotated[int, AtLeast(2)] = 20
-    zooms: Natural = 2
+    candidates: Annotated[int, AtLeast(2), AtMost(10_000)] = 20
+    zooms: Annotated[int, AtLeast(0), AtMost(100)] = 2
     declared = replace(WHOLE, knows="honest")
 
     def __post_init__(self) -> None:

@@ -8,11 +8,16 @@ import torch
 from torch import Tensor
 
 from ..core import Context
+from ..failures import MendableError
 from ..registry.bounds import Count, Natural, Share
 from ..registry.entries import register
 from ..stack import Updates
 from .base import Attack, Batch, View
 from .simple import Factor, Scaling
+
+
+class LabelError(MendableError, ValueError):
+    """A label that the data do not have."""
 
 
 class _DataAttack(Attack):
@@ -62,7 +67,7 @@ def _check_pair(**labels: int) -> None:
 def _check_labels(batch: Batch, *labels: int) -> None:
     for label in labels:
         if label >= batch.classes:
-            raise ValueError(f"label {label} is not one of the {batch.classes} classes, 0 to {batch.classes - 1}")
+            raise LabelError(f"label {label} is not one of the {batch.classes} classes, 0 to {batch.classes - 1}")
 
 
 def _relabelled(labels: Tensor, source: int, target: int) -> Tensor:

@@ -283,7 +283,7 @@ class Virtual(Around):
         inner: whose rows are looked at.
 
     Raises:
-        ValueError: it remembers what it sent, and nothing is sent.
+        ValueError: it remembers what it sent, poisons data, speaks or stays away: nothing is sent, and nobody acts.
     """
 
     inner: Attack = field(default_factory=ALIE)
@@ -293,6 +293,8 @@ class Virtual(Around):
         super().__post_init__()
         if self.inner.traits().history:
             raise ValueError(f"{self.inner!r} remembers rows that it sent, and virtual rows are not sent: take another")
+        if self.inner.traits().protocol or _acts(self.inner):
+            raise ValueError(f"{self.inner!r} does more than send rows, and nobody acts here: take one of rows alone")
 
     def forge(self, view: View) -> Updates:
         return view.own
@@ -300,14 +302,9 @@ class Virtual(Around):
     def unsent(self, view: View) -> Updates | None:
         return self.inner.forged(view)
 
-    def poison(self, batch: Batch, context: Context) -> Batch:
-        return batch
 
-    def say(self, messages: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
-        return messages
-
-    def present(self, context: Context) -> bool:
-        return True
-
-    def aim(self, inputs: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor] | None:
-        return None
+def _acts(attack: Attack) -> bool:
+    """Whether an attack, or one that it is made of, poisons data or is after some samples."""
+    if isinstance(attack, CompoundAttack):
+        return any(map(_acts, attack.parts))
+    return type(attack).poison is not Attack.poison or type(attack).aim is not Attack.aim

@@ -12,6 +12,7 @@ from ..attacks import Attack, View
 from ..core import Context
 from ..registry.notation import parse
 from ..stack import Updates
+from .clients import AuditError
 from .panel import PanelMember, ask, tally, votes_needed
 
 PLAYED = (
@@ -89,11 +90,12 @@ def calibrate(
         attacks: as text.
 
     Raises:
-        ValueError: too few rows for an attacker and those that he hides among.
+        AuditError: too few rows for an attacker and those that he hides among.
     """
     if not 1 <= forgers < accepted.n - 1:
-        raise ValueError(
-            f"calibration takes 1 to {accepted.n - 2} forgers among {accepted.n} accepted rows, got {forgers}"
+        raise AuditError(
+            f"calibration takes 1 to {accepted.n - 2} forgers among {accepted.n} accepted rows, got {forgers}; "
+            "leave it out"
         )
     order = torch.randperm(accepted.n, generator=context.generator("forgers"))
     honest = accepted.take(order[forgers:].sort().values)

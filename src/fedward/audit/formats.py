@@ -47,6 +47,11 @@ class Contents:
         changed = [Path(file.path) for file in self.files if file.changed()]
         return next(iter([*changed, *(path for path, stamp in self.stamps.items() if _stamp(path) != stamp)]), None)
 
+    @property
+    def time(self) -> int:
+        """When the last of the files was written, in nanoseconds."""
+        return max([*(file.time for file in self.files), *(stamp[-1] for stamp in self.stamps.values())], default=0)
+
     def where(self, tensor: Tensor) -> tuple[TensorFile, Lying] | None:
         """Where one of `tensors` lies in a file; None if its values are at hand."""
         if not tensor.is_meta:
@@ -66,18 +71,27 @@ class Contents:
         return held
 
 
-def read_contents(place: Place, key: str | None = None) -> Contents:
+@dataclass(frozen=True, kw_only=True)
+class _How:
+    """How files are read, see `read_contents`."""
+
+    key: str | None
+    keep: bool
+
+
+def read_contents(place: Place, key: str | None = None, *, keep: bool = True) -> Contents:
     """What a client's files hold; of tensors no more than their places is read where the format has it so.
 
     Args:
         place: the file or folder.
         key: where a pickled file has the model, ``model.state``; it is searched for if not given.
+        keep: leave files open; a process may have about a thousand.
 
     Raises:
         UnfitError: it cannot be read; with the reason.
     """
     try:
-        return _read(place, key)
+        return _read(place, _How(key=key, keep=keep))
     except UnfitError:
         raise
     except OSError as error:
@@ -88,27 +102,27 @@ def read_contents(place: Place, key: str | None = None) -> Contents:
         raise UnfitError(ValueError, "claims more than there is memory for") from None
 
 
-def _read(place: Place, key: str | None) -> Contents:
+def _read(place: Place, how: _How) -> Contents:
     path = place.path
     if not path.is_dir():
-        return _read_index(place, path, key) if path.name.endswith(INDEX) else _read_file(place, path, key)
+        return _read_index(place, path, how) if path.name.endswith(INDEX) else _read_file(place, path, how)
     if (path / ADAPTER_CONFIG).exists():
-        return _read_adapter(place, path, key)
+        return _read_adapter(place, path, how)
     if is_client(path):
         indices = indices_in(path)
         if len(indices) > 1:
             raise UnfitError(ValueError, f"has {len(indices)} indices of shards; one is due")
-        return _read_index(place, indices[0], key)
+        return _read_index(place, indices[0], how)
     models = models_in(path)
     if len(models) != 1:
         names = ", ".join(tamed(model.name) for model in models[:5])
         raise UnfitError(
             ValueError, f"holds {len(models) or 'no'} models where one is due" + (f": {names}" if names else "")
         )
-    return _read_file(place, models[0], key)
+    return _read_file(place, models[0], how)
 
 
-def _read_file(place: Place, path: Path, key: str | None) -> Contents:
+def _read_file(place: Place, path: Path, how: _How) -> Contents:
     if place.outside(path):
         raise UnfitError(ValueError, "is a link that leads out of its folder")
     reader = _READERS.get(path.suffix)
@@ -117,23 +131,23 @@ def _read_file(place: Place, path: Path, key: str | None) -> Contents:
         raise UnfitError(ValueError, f"has the suffix {tamed(path.suffix)!r}, which is none of {known}")
     with open_regular(path) as file:
         stamp = _stamp_of(os.fstat(file.fileno()))
-    return replace(reader(path, key), stamps={path: stamp})
+    return replace(reader(path, how), stamps={path: stamp})
 
 
-def _safetensors(path: Path, key: str | None) -> Contents:
-    file = TensorFile(str(path), keep=True)
+def _safetensors(path: Path, how: _How) -> Contents:
+    file = TensorFile(str(path), keep=how.keep)
     return Contents(tensors=file.tensors, files=(file,), metadata=file.metadata)
 
 
-def _torch(path: Path, key: str | None) -> Contents:
-    return Contents(tensors=read_torch(path, key))
+def _torch(path: Path, how: _How) -> Contents:
+    return Contents(tensors=read_torch(path, how.key))
 
 
-def _npz(path: Path, key: str | None) -> Contents:
+def _npz(path: Path, how: _How) -> Contents:
     return Contents(tensors=read_archive(path))
 
 
-_READERS: Mapping[str, Callable[[Path, str | None], Contents]] = {
+_READERS: Mapping[str, Callable[[Path, _How], Contents]] = {
     ".safetensors": _safetensors,
     ".pt": _torch,
     ".pth": _torch,
@@ -142,7 +156,7 @@ _READERS: Mapping[str, Callable[[Path, str | None], Contents]] = {
 }
 
 
-def _read_index(place: Place, path: Path, key: str | None) -> Contents:
+def _read_index(place: Place, path: Path, how: _How) -> Contents:
     """A model in several files, and an index that says which tensor is where."""
     if place.outside(path):
         raise UnfitError(ValueError, "is a link that leads out of its folder")
@@ -158,7 +172,7 @@ def _read_index(place: Place, path: Path, key: str | None) -> Contents:
         if not _plain_name(shard):
             raise UnfitError(ValueError, f"names a shard {tamed(shard)!r}, which is no name of a file beside it")
         file_place = replace(place, within=place.within or path.parent)
-        part = _read_file(file_place, path.parent / shard, key)
+        part = _read_file(file_place, path.parent / shard, how)
         due = {name for name, file_name in where.items() if file_name == shard}
         lacks, adds = sorted(due - part.tensors.keys()), sorted(part.tensors.keys() - due)
         if lacks or adds:
@@ -171,7 +185,7 @@ def _read_index(place: Place, path: Path, key: str | None) -> Contents:
     return Contents(tensors=tensors, files=files, metadata=metadata, stamps=stamps)
 
 
-def _read_adapter(place: Place, folder: Path, key: str | None) -> Contents:
+def _read_adapter(place: Place, folder: Path, how: _How) -> Contents:
     config = folder / ADAPTER_CONFIG
     if place.outside(config):
         raise UnfitError(ValueError, "is a link that leads out of its folder")
@@ -181,7 +195,7 @@ def _read_adapter(place: Place, folder: Path, key: str | None) -> Contents:
     with open_regular(config) as file:
         stamp = _stamp_of(os.fstat(file.fileno()))
     settings = _json(config)
-    contents = _read_file(place, there[0], key)
+    contents = _read_file(place, there[0], how)
     held = {name: contents.values(tensor) for name, tensor in contents.tensors.items()}
     return replace(
         contents, tensors=held, adapter=adapter_of(settings, held), stamps={**contents.stamps, config: stamp}

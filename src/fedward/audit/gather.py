@@ -16,12 +16,15 @@ from ..stack.based import FromBase, origin_of
 from ..stack.entries import UnfitError
 from ..stack.intake import Expected, agree_on_layout
 from ..stack.reference import STATE_DICT, Sent, read_entries
+from ..stack.tensorfile import outlast
 from .adapters import Adapter
 from .checkpoints import Checkpoints
 from .clients import AuditError, Clients, Place, find_clients
 from .formats import Contents, read_contents
 from .lowrank import LowRank
 
+_OPEN = 400
+"""Files that are kept open, of the 1,024 that a process may have."""
 ALIKE = 0.2
 """Rows that are nearer to most others than this share of their length are weights: updates that alike are not."""
 
@@ -90,13 +93,16 @@ def gather(
     held = None if path is None else _base(path, key)
     contents: dict[Hashable, Contents] = {}
     faults: dict[Hashable, UnfitError] = {}
+    opened = 0
     for place in found.places:
         try:
             if leave_out and place.name in leave_out:
                 raise UnfitError(ValueError, leave_out[place.name])
-            contents[place.name] = read_contents(place, key)
+            contents[place.name] = read_contents(place, key, keep=opened < _OPEN)
+            opened += len(contents[place.name].files)
         except UnfitError as error:
             faults[place.name] = error
+    outlast(max((held.time for held in contents.values()), default=0))
     try:
         stack = _stack(found.places, contents, faults, held, base)
     except (TypeError, ValueError) as error:

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..core import Context, Reason, Result, Rule, step
 from ..failures import tamed
 from ..registry.notation import describe
-from ..stack import RowsLostError, lost_clients
+from ..stack import RowsLostError, SqNorms, lost_clients
 from ..stack.written import WRITTEN, save_tensors
 from .clients import AuditError
 from .formats import CHANGED, Contents
@@ -59,14 +59,20 @@ class Aggregated:
         """Write the model: a file in the format of its suffix, or an adapter's folder.
 
         Raises:
-            AuditError, ValueError: it cannot be written so.
+            AuditError: it cannot be written so.
             OSError: it cannot be written.
         """
+        taken = [os.path.realpath(place.path) for place in self.gathered.found.places]
+        if os.path.realpath(output) in taken:
+            raise AuditError(f"{tamed(output)} is a client's: name another file to write")
         if self.adapter is not None:
             write_adapter(output, self.adapter)
             return
         base: Contents | None = self.gathered.base
-        save_tensors(output, self.result.state_dict(), {} if base is None else base.metadata)
+        try:
+            save_tensors(output, self.result.state_dict(), {} if base is None else base.metadata)
+        except ValueError as error:
+            raise AuditError(str(error)) from None
 
 
 def run_audit(
@@ -175,8 +181,8 @@ def _while_unchanged(source: ModelSource, work: Callable[[ClientModels], T]) -> 
     left_out: dict[str, str] = {}
     for _ in range(_TIMES):
         gathered = gather(source.clients, base=source.base, raw=source.raw, key=source.key, leave_out=left_out)
-        _check_strict(source, gathered)
         try:
+            _check_strict(source, gathered)
             done = work(gathered)
             changed = [*gathered.changed(), *map(str, lost_clients(gathered.stack))]
         except RowsLostError as error:
@@ -192,6 +198,10 @@ def _check_strict(source: ModelSource, gathered: ClientModels) -> None:
         return
     for name, why in gathered.malformed.items():
         raise AuditError(f"client {tamed(name)}: {why} (--strict)")
+    finite = gathered.stack.compute(SqNorms())[0].isfinite().tolist()
+    for name, sound in zip(gathered.stack.ids, finite, strict=True):
+        if not sound:
+            raise AuditError(f"client {tamed(name)}: {describe_nonfinite(gathered, name)} (--strict)")
 
 
 def _told(result: Result[Tensor], gathered: ClientModels) -> Result[Tensor]:

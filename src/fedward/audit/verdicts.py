@@ -22,6 +22,8 @@ from .gather import ClientModels
 from .lowrank import LowRank
 from .panel import Opinion, PanelMember, ask, tally, votes_needed
 
+_MOST_PAIRS = 1000
+"""Clients up to which JSON has the cosine of each pair."""
 _SHARE = 5
 """One in so many of the accepted rows is forged in a calibration, where nobody was dropped."""
 
@@ -123,7 +125,7 @@ def audit_of(
         weights: of an aggregate that clients are held against, by client, (n,); the mean of the accepted if None.
 
     Raises:
-        ValueError: a calibration of too few accepted rows.
+        AuditError: a calibration of too few accepted rows.
     """
     stack = gathered.stack
     context = Context(seed=seed)
@@ -244,5 +246,7 @@ def _opinion_json(opinion: Opinion) -> dict[str, Any]:
 
 
 def _cosines_json(evidence: Evidence) -> dict[str, Any]:
+    if len(evidence.ids) > _MOST_PAIRS:
+        return {}
     ids = [str(name) for name in evidence.ids]
     return {"ids": ids, "values": [[round(value, 6) for value in row] for row in evidence.cosines.tolist()]}

@@ -32,6 +32,8 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Arguments and options by name. Of an option that takes one value, no second one may replace the first."""
+        if any("\0" in arg for arg in args):  # only a program can say that, and no file is called so
+            raise typer.BadParameter("there is a null character in what was given; leave it out.", ctx)
         if not ctx.resilient_parsing:
             _, _, order = self.make_parser(ctx).parse_args(args=list(args))
             for param, times in Counter(order).items():
@@ -70,6 +72,17 @@ class Merging(StrEnum):
     AVERAGE = "average"
 
 
+class OwnCommand(Command):
+    """One whose user may name modules of the working folder; the others never load any from there."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Carry the command out."""
+        from .imports import own_modules
+
+        with own_modules(ctx.params.values(), trust=ctx.params.get("trust_imports", False)):
+            return super().invoke(ctx)
+
+
 class Listing(StrEnum):
     """What can be listed."""
 
@@ -86,6 +99,9 @@ class Listing(StrEnum):
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs on standard output.")]
+TrustImports = Annotated[
+    bool, typer.Option("--trust-imports", help="Run the modules that import paths in --config name: the file is yours.")
+]
 Out = Annotated[Path | None, typer.Option(help="Folder for the run; for several runs, their parent.")]
 
 
@@ -102,9 +118,10 @@ def _main(
     """Keeps federated training on course when some of the clients lie."""
 
 
-@app.command(cls=Command)
+@app.command(cls=OwnCommand)
 def run(
     config: Annotated[Path | None, typer.Option(help="TOML file; options given here count instead.")] = None,
+    trust_imports: TrustImports = False,
     data: Annotated[str | None, typer.Option(help="Data set: see `fedward list data`, or an import path.")] = None,
     data_path: Annotated[str | None, typer.Option(help="Folder with the data files.")] = None,
     model: Annotated[str | None, typer.Option(help="Model: see `fedward list models`, or an import path.")] = None,
@@ -179,13 +196,14 @@ def demo(
     commands.demo(out, fresh, as_json_)
 
 
-@app.command(cls=Command)
+@app.command(cls=OwnCommand)
 def redteam(
     rule: Annotated[
         list[str], typer.Option(help="Rule, or import path of one, such as my.rules.Mine:f=10; all for every rule.")
     ],
     attack: Annotated[list[str] | None, typer.Option(help="Attack to play; everything if none is named.")] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file; options given here count instead.")] = None,
+    trust_imports: TrustImports = False,
     data: Annotated[str | None, typer.Option(help="Data set; the one that comes with the package.")] = None,
     data_path: Annotated[str | None, typer.Option(help="Folder with the data files.")] = None,
     model: Annotated[str | None, typer.Option(help="Model: see `fedward list models`, or an import path.")] = None,
@@ -203,7 +221,7 @@ def redteam(
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...")] = None,
     worst: Annotated[int, typer.Option(min=0, help="Kinds of attack to train under, the worst first.")] = 3,
     warmup: Annotated[int, typer.Option(min=0, help="Honest rounds before updates are captured.")] = 20,
-    captured: Annotated[int, typer.Option(min=1, help="Rounds of updates captured.")] = 3,
+    captured: Annotated[int, typer.Option(min=1, max=1000, help="Rounds of updates captured.")] = 3,
     out: Annotated[Path, typer.Option(help="Folder for findings and page.")] = Path("redteam"),
     fresh: Annotated[bool, typer.Option(help="Start anew, and delete findings that the folder holds.")] = False,
     as_json_: Json = False,
@@ -334,13 +352,13 @@ def list_data(
     data.list_data(data_path, as_json_)
 
 
-@data_app.command("show", cls=Command)
+@data_app.command("show", cls=OwnCommand)
 def show_data(
     name: Annotated[str, typer.Argument(help="Data set: see `fedward data list`, or an import path, my.module:load.")],
     data_path: Annotated[str | None, typer.Option(help="Folder with the data files.")] = None,
     partition: Annotated[str, typer.Option(help="Who holds what: see `fedward list partitions`.")] = "iid",
     clients: Annotated[int, typer.Option(min=1, help="Clients in all.")] = 50,
-    seed: Annotated[int, typer.Option(help="Of the partition.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**64 - 1, help="Of the partition.")] = 0,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write a page with pictures, too.")] = None,
     as_json_: Json = False,
 ) -> None:

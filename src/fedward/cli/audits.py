@@ -88,8 +88,13 @@ def audit(
 
 
 def _rule(text: str) -> Rule:
-    rule = parse(text, "rule")
+    try:
+        rule = parse(text, "rule")
+    except ValueError as error:
+        raise AuditError(f"rule: {error}") from None
     assert isinstance(rule, Rule)
+    if rule.traits().root_data:
+        raise AuditError(f"{text} judges clients by data of the server's own, which folders of files have not")
     return rule
 
 

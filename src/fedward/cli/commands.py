@@ -16,14 +16,16 @@ import typer
 from .. import catalogue, published
 from ..core import reads
 from ..data.named import KNOWN
+from ..experiments.load import load_spec
 from ..experiments.pool import Failed, cores
 from ..experiments.run import Summary, execute, in_folders, run_grid
-from ..experiments.spec import RunSpec, SpecError, each_rule, file_name, load_spec, make_spec
-from ..redteam import Examination, attacks_on, examination_steps, examine, examine_all
+from ..experiments.spec import RunSpec, SpecError, each_rule, file_name, make_spec
+from ..redteam import Examination, attacks_on, check_attacked, examination_steps, examine, examine_all
 from ..registry.entries import Entry
 from ..registry.notation import parse, short_for
 from ..report import write_examinations, write_report
 from . import display
+from .imports import is_own
 from .terminal import say_error
 
 DEMO: Mapping[str, Any] = {
@@ -74,7 +76,8 @@ def run(
     options = _spec_keys(given)
     rules = options.pop("rule", [])
     attacks = options.pop("attack", [])
-    specs = [_spec(config, {**options, **choice}) for choice in _choices(rules, attacks)]
+    trust = _trusted(config, given)
+    specs = [_spec(config, {**options, **choice}, trust) for choice in _choices(rules, attacks)]
     for warning in dict.fromkeys(spec.warning for spec in specs if spec.warning):
         display.say(warning, display.err)
     if len(specs) > 1:
@@ -114,7 +117,8 @@ def redteam(
     """Examine rules, and write the page about them."""
     options = {key: value for key, value in _spec_keys(given).items() if key not in ("rule", "attack")}
     chosen: dict[str, Any] = {"attacks": [_checked(text) for text in attacks]} if attacks else {}
-    jobs, refused = _examined(rules, config, options if config else {**RED_TEAM, **options}, out)
+    base = options if config else {**RED_TEAM, **options}
+    jobs, refused = _examined(rules, config, base, out, _trusted(config, given))
     if fresh:
         for file in jobs:
             file.unlink(missing_ok=True)
@@ -207,12 +211,15 @@ def _checked(attack: str) -> str:
 
 
 def _examined(
-    rules: list[str], config: Path | None, base: Mapping[str, Any], out: Path
+    rules: list[str], config: Path | None, base: Mapping[str, Any], out: Path, trust: bool
 ) -> tuple[dict[Path, RunSpec], dict[str, str]]:
     """Specifications by file, and which of all rules cannot be examined in this setting, and why."""
-    plain = _spec(config, {**base, "rule": "mean"})
+    plain = _spec(config, {**base, "rule": "mean"}, trust)
+    check_attacked(plain)
     f = None if plain.f == "unknown" else plain.answers.byzantine
-    specs, refused = each_rule(rules, lambda rule: _spec(config, {**base, "rule": rule, "attack": "no-attack"}), f)
+    specs, refused = each_rule(
+        rules, lambda rule: _spec(config, {**base, "rule": rule, "attack": "no-attack"}, trust), f
+    )
     jobs = {out / f"{file_name(spec.resolved()['rule'])}.jsonl": spec for spec in specs.values()}
     return jobs, refused
 
@@ -251,21 +258,31 @@ def _choices(rules: list[str], attacks: list[str]) -> Iterator[dict[str, str]]:
         yield {**attack, **rule}
 
 
-def _spec(config: Path | None, values: Mapping[str, Any]) -> RunSpec:
-    return make_spec(values) if config is None else load_spec(config, **values)
+def _trusted(config: Path | None, given: Mapping[str, Any]) -> bool:
+    """Whether import paths in the configuration are followed as if they had been typed."""
+    return config is not None and (bool(given["trust_imports"]) or is_own(config))
+
+
+def _spec(config: Path | None, values: Mapping[str, Any], trust: bool) -> RunSpec:
+    return make_spec(values) if config is None else load_spec(config, trust_imports=trust, **values)
 
 
 def _single(spec: RunSpec, path: Path, fresh: bool, threads: int | None) -> Summary:
     torch.set_num_threads(1)  # in each of the threads that clients are spread over
     with display.RunProgress(spec) as progress:
-        return execute(spec, path, on_record=progress, threads=threads or cores(), fresh=fresh)
+        return execute(spec, path, on_record=progress, threads=_cores(threads), fresh=fresh)
 
 
 def _grid(jobs: Mapping[Path, RunSpec], fresh: bool, workers: int | None = None) -> Mapping[Path, Summary | Failed]:
     configs = {path: spec.resolved() for path, spec in jobs.items()}
     titles = {path: (f"{c['rule']} under {c['attack']}", c["rounds"]) for path, c in configs.items()}
     with display.JobsProgress(titles) as progress:
-        return run_grid(jobs, workers=workers, fresh=fresh, on_progress=progress)
+        return run_grid(jobs, workers=_cores(workers), fresh=fresh, on_progress=progress)
+
+
+def _cores(wanted: int | None) -> int:
+    """How many of the cores to use: more than there are would only stand in each other's way."""
+    return min(wanted or cores(), cores())
 
 
 def _show(outcomes: Mapping[Path, Summary | Failed], as_json: bool, page: Path | None = None) -> None:

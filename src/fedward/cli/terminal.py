@@ -1,10 +1,12 @@
-"""The process as the terminal sees it: Ctrl-C before and after the work, and encodings that lack a letter."""
+"""The process as the terminal sees it: Ctrl-C before and after the work, encodings that lack a letter, the folder."""
 
 from __future__ import annotations
 
 import codecs
 import os
 import signal
+import sys
+from contextlib import suppress
 from io import TextIOWrapper
 from unicodedata import combining, normalize
 
@@ -14,6 +16,24 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
+
+
+_OF_NUMBA = ("NUMBA_CACHE_DIR", "NUMBA_CACHE_LOCATOR_CLASSES", "NUMBA_CUDA_MEMORY_MANAGER", "NUMBA_CUDA_DRIVER")
+"""What numba would otherwise take from a file in the folder, and load compiled loops or modules from there."""
+
+
+def keep_folder_out() -> None:
+    """Load no module of the folder that the command is given in, which may be a stranger's; workers load none either.
+
+    ``python -m fedward`` puts it first on the path, and so does each process that a grid starts.
+    """
+    folder = os.getcwd() if os.path.isdir(os.curdir) else ""
+    home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    if sys.path[0] in ("", folder) and os.path.dirname(home) != folder and not sys.flags.safe_path:
+        del sys.path[0]
+    os.environ["PYTHONSAFEPATH"] = "1"
+    for name in _OF_NUMBA:
+        os.environ.setdefault(name, "")
 
 
 def leave_when_interrupted() -> None:
@@ -36,10 +56,16 @@ def _leave(number: int, frame: FrameType | None) -> None:
     os._exit(INTERRUPTED)
 
 
+_LONGEST = 8_000
+"""Characters of an error: one that has more repeats what somebody gave, a megabyte perhaps."""
+
+
 def say_error(text: str) -> None:
     """Write it on standard error."""
     import typer  # not before something went wrong: this module is loaded first of all
 
+    if len(text) > _LONGEST:
+        text = f"{text[:_LONGEST]}... ({len(text):,} characters)"
     typer.echo(f"{typer.style('Error', fg='red', bold=True)} {text}", err=True)
 
 
@@ -48,6 +74,26 @@ def write_anything(stream: object) -> None:
     codecs.register_error("fedward-plain", _plain)
     if isinstance(stream, TextIOWrapper):
         stream.reconfigure(errors="fedward-plain")
+
+
+class _Unfailing(TextIOWrapper):
+    """A stream that nothing hangs on: what cannot be written, as on a full disk, is lost, and the work goes on."""
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            super().flush()
+
+
+def never_failing(stream: object) -> object:
+    """The stream, for progress and errors, of which none may end the work that it is about."""
+    if not isinstance(stream, TextIOWrapper):
+        return stream
+    return _Unfailing(stream.buffer, encoding=stream.encoding, errors=stream.errors, line_buffering=True)
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from .content import Files, FormatError, Readable, content_of
+from .content import LARGEST, Files, FormatError, Readable, content_of
 from .stored import Stored, joined
 from .unpickle import unpickled
 
@@ -57,13 +57,19 @@ def _python(file: Readable, key: str) -> Stored:
     if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != _PIXELS:
         found = f"{data.dtype} {data.shape}" if isinstance(data, np.ndarray) else type(data).__name__
         raise FormatError(f"expected data of N x {_PIXELS} bytes, found {found}", file)
+    if data.nbytes > LARGEST:
+        raise FormatError(f"expected at most {LARGEST:,} bytes of data, found {data.nbytes:,}", file)
     return Stored(samples=data.reshape(-1, 3, 32, 32), labels=_labels(named[key], file), files=(file, file))
 
 
 def _labels(values: object, file: Readable) -> np.ndarray:
+    # Lists in lists are not made arrays of: a few may hold one another so often that they fill any memory.
+    flat = isinstance(values, list | tuple) and all(type(value) is int for value in values)
+    if not (flat or isinstance(values, np.ndarray)):
+        raise FormatError(f"expected a list of labels, found {type(values).__name__}", file)
     try:
         return np.asarray(values).reshape(-1)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise FormatError(f"expected a list of labels, found {error}", file) from error
 
 

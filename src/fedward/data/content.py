@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Protocol, TypeAlias
 
-from ..disk import read_bounded
+from ..disk import open_regular, read_bounded
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -75,16 +75,25 @@ def digest(content: bytes | bytearray, like: str = "") -> str:
 
 def read(file: Readable, limit: int = LARGEST) -> tuple[bytearray, str]:
     """The content, decompressed as far as possible, and what stopped that, if anything."""
-    return unzipped(read_bounded(file, limit) if isinstance(file, Path) else file.read_bytes(), limit)
+    return unzipped(raw(file), limit)  # what is compressed may hold less than it takes itself
 
 
-def unzipped(raw: bytes, limit: int = LARGEST) -> tuple[bytearray, str]:
+def raw(file: Readable, limit: int = LARGEST) -> bytes:
+    """What a file holds, as it lies there.
+
+    Raises:
+        OSError: it is no regular file, or holds too much.
+    """
+    return read_bounded(file, limit) if isinstance(file, Path) else file.read_bytes()
+
+
+def unzipped(held: bytes, limit: int = LARGEST) -> tuple[bytearray, str]:
     """As `read`, of what a file holds."""
     # By the first bytes, not by the name: some browsers unpack a file and leave the name.
-    if not raw.startswith(b"\x1f\x8b"):
-        return bytearray(raw), ""
+    if not held.startswith(b"\x1f\x8b"):
+        return bytearray(held), ""
     content = bytearray()
-    stream = gzip.GzipFile(fileobj=io.BytesIO(raw))
+    stream = gzip.GzipFile(fileobj=io.BytesIO(held))
     try:
         # read1, because read of a truncated file is an error that loses what came before.
         while chunk := stream.read1(CHUNK):
@@ -92,7 +101,7 @@ def unzipped(raw: bytes, limit: int = LARGEST) -> tuple[bytearray, str]:
             if len(content) > limit:
                 return content, f" (and more: a file may hold {limit:,} bytes)"
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        return content, f" (damaged gzip file of {len(raw):,} bytes: {error})"
+        return content, f" (damaged gzip file of {len(held):,} bytes: {error})"
     return content, ""
 
 
@@ -125,6 +134,10 @@ def members(archive: Location, wanted: Collection[str], limit: int = LARGEST) ->
             if max(size, len(content)) > limit:
                 raise FormatError(f"{name} in it holds more than {limit:,} bytes, which no such file does", archive)
             found[plain] = Member(archive=archive, name=name, content=content)
+    except OSError as error:
+        if error.filename is not None:  # it cannot be read at all
+            raise
+        raise FormatError(f"expected an archive, found a damaged one: {error}", archive) from error
     except _ARCHIVE_ERRORS as error:
         raise FormatError(f"expected an archive, found a damaged one or none: {error}", archive) from error
     return found
@@ -132,17 +145,17 @@ def members(archive: Location, wanted: Collection[str], limit: int = LARGEST) ->
 
 def _entries(archive: Location) -> Iterator[tuple[str, int, Callable[[], IO[bytes] | None]]]:
     """Name, size and content of each regular file, in the archive's order."""
-    with archive.open("rb") as raw:
-        if raw.read(4) == b"PK\x03\x04":
-            raw.seek(0)
-            with zipfile.ZipFile(raw) as zipped:
+    with open_regular(archive) if isinstance(archive, Path) else archive.open("rb") as file:
+        if file.read(4) == b"PK\x03\x04":
+            file.seek(0)
+            with zipfile.ZipFile(file) as zipped:
                 for info in zipped.infolist():
                     if not info.is_dir():
                         yield info.filename, info.file_size, partial(zipped.open, info)
             return
-        raw.seek(0)
+        file.seek(0)
         # As a stream: going back in a compressed archive means decompressing it once more.
-        with tarfile.open(fileobj=raw, mode="r|*") as tar:
+        with tarfile.open(fileobj=file, mode="r|*") as tar:
             for entry in tar:
                 if entry.isreg():
                     yield entry.name, entry.size, partial(tar.extractfile, entry)

@@ -39,6 +39,10 @@ def federate(
     dataset = own_dataset(dataset)
     everything = set(holding_all)
     partition = as_partition(IID() if partition is None else partition)
+    if clients - len(everything) > len(dataset.train):  # before anything is made for each of them
+        raise ValueError(
+            f"{clients} clients cannot share {len(dataset.train)} samples: use at most {len(dataset.train)} clients"
+        )
     if not everything < set(range(clients)):
         raise ValueError(f"holding_all names some of the clients 0 to {clients - 1}, not all, got {sorted(everything)}")
     count = clients - len(everything)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from ..registry.bounds import Count, Share
 from ..registry.entries import register
-from .content import FormatError, Readable
+from .content import FormatError, Readable, raw
 from .dataset import Dataset, Split
 from .images import decoded, size_of_image
 from .lazy import Lazy
@@ -57,7 +58,7 @@ def image_folder(
     """
     if path is None:
         raise OwnDataError("image-folder needs a folder: path= (--data-path), in it train/CLASS/... and test/CLASS/...")
-    folder = Path(path).expanduser()
+    folder = Path(os.path.expanduser(path))
     if not folder.is_dir():
         raise OwnDataError(f"image-folder: path={str(path)!r} is not a folder")
     reads = partial(_picture, size=size, mode="L" if mode == "grey" else "RGB")
@@ -147,6 +148,6 @@ def _check_sizes(pictures: list[Picture]) -> None:
 
 def _picture(picture: Picture, size: int | None, mode: str) -> Tensor:
     """One image as (C, H, W) from 0 to 1."""
-    pixels = torch.from_numpy(np.array(decoded(picture.file.read_bytes(), picture.file, mode, size)))
+    pixels = torch.from_numpy(np.array(decoded(raw(picture.file), picture.file, mode, size)))
     image = pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)
     return image.to(torch.float32).div_(255).contiguous()

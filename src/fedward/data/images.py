@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..disk import open_regular
 from .content import FormatError, Readable
 
 MOST_PIXELS = 1 << 26
@@ -41,8 +42,8 @@ def size_of_image(file: Readable) -> tuple[int, int]:
     Raises:
         FormatError: as `decoded`.
     """
-    source = file if isinstance(file, Path) else io.BytesIO(file.read_bytes())
-    with _opened(source, file) as image:
+    opened = open_regular(file) if isinstance(file, Path) else io.BytesIO(file.read_bytes())
+    with opened as source, _opened(source, file) as image:
         return int(image.width), int(image.height)
 
 

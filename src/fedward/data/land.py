@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from ..disk import open_regular
 from ..registry.entries import register
-from .content import LARGEST, Files, FormatError, Member, Readable
+from .content import LARGEST, Files, FormatError, Member, Readable, raw
 from .dataset import Dataset
 from .images import decoded
 from .known import load_source
@@ -46,7 +47,7 @@ def _unsplit(files: Files) -> tuple[Stored, Stored]:
     images, labels = [], []
     for label, name in enumerate(CLASSES):
         for file in _within(files[name], name):
-            images.append(decoded(file.read_bytes(), file, "RGB"))
+            images.append(decoded(raw(file), file, "RGB"))
             labels.append(label)
             if images[-1].shape != images[0].shape:
                 expected, found = (f"{image.shape[1]} x {image.shape[0]}" for image in (images[0], images[-1]))
@@ -71,7 +72,7 @@ def _within(place: Readable, name: str) -> Iterator[Readable]:
         return
     assert isinstance(place, Path)
     try:
-        with zipfile.ZipFile(place) as archive:
+        with open_regular(place) as file, zipfile.ZipFile(file) as archive:
             for inside in sorted(archive.namelist()):
                 path = PurePosixPath(inside)
                 if path.parent.name == name and path.suffix == ".jpg":

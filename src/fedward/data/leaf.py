@@ -131,15 +131,15 @@ def _images(user: str, data: Mapping[str, Any], file: Readable) -> tuple[np.ndar
     try:
         images = np.asarray(data["x"], dtype=np.float32).reshape(len(data["x"]), 28, 28)
         return images, np.asarray(data["y"], dtype=np.int64)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise FormatError(f"expected images of 784 numbers and classes of user {user}, found {error}", file) from error
 
 
 def _lines(user: str, data: Mapping[str, Any], file: Readable) -> tuple[np.ndarray, np.ndarray]:
     texts = [*data["x"], *data["y"]]
-    if wrong := next((text for text in texts if not isinstance(text, str) or set(text) - set(LETTERS)), None):
+    if wrong := [text for text in texts if not isinstance(text, str) or set(text) - set(LETTERS)][:1]:
         raise FormatError(
-            f"expected lines of the {len(LETTERS)} characters of LEAF's, user {user} has {wrong!r:.80}", file
+            f"expected lines of the {len(LETTERS)} characters of LEAF's, user {user} has {wrong[0]!r:.80}", file
         )
     places = {letter: i for i, letter in enumerate(LETTERS)}
     if len({len(line) for line in data["x"]}) != 1 or any(len(next_) != 1 for next_ in data["y"]):

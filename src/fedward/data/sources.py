@@ -277,7 +277,7 @@ def _found(source: Source, place: Location, told: str, needed: bool = True, shar
 def _locate(source: Source, path: str | PathLike[str] | None, download: bool) -> Found:
     """All files that are needed, and how they lie."""
     if path is not None:
-        folder = Path(path).expanduser()
+        folder = Path(os.path.expanduser(path))
         told = f"path={str(path)!r}"
         if not folder.is_dir():
             raise source.error(f"{source.name}: {told} is not a folder")
@@ -286,7 +286,7 @@ def _locate(source: Source, path: str | PathLike[str] | None, download: bool) ->
         return _sure(_found(source, resources.files("fedward.data") / "datasets" / source.name, "fedward"))
     looked = []
     if root := os.environ.get("FEDWARD_DATA"):
-        folder = Path(root).expanduser()
+        folder = Path(os.path.expanduser(root))
         # Neither a mistyped nor an incomplete folder may quietly give other data than the user's own.
         if not folder.is_dir():
             raise DataError(f"{source.name}: FEDWARD_DATA={root!r} is not a folder. Correct it or unset it.")

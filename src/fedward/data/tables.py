@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .content import Files, FormatError, Readable, content_of
+from .content import LARGEST, Files, FormatError, Readable, content_of
 from .images import decoded
 from .stored import Stored, joined
 
@@ -83,10 +83,23 @@ def arrays_of(file: Readable) -> dict[str, np.ndarray]:
         FormatError: it is damaged, or has arrays of Python objects.
     """
     try:
-        with np.load(io.BytesIO(content_of(file)), allow_pickle=False) as opened:
+        content = io.BytesIO(content_of(file))
+        _check_size(content)
+        with np.load(content, allow_pickle=False) as opened:
             return {name: opened[name] for name in opened.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
+    except FormatError:
+        raise
+    except Exception as error:  # damaged ones raise whatever their bytes happen to mean
         raise FormatError(f"expected an .npz file of plain arrays, found something else: {error}", file) from error
+
+
+def _check_size(content: io.BytesIO) -> None:
+    """Refuse an archive that unpacks to more than any data set has."""
+    with zipfile.ZipFile(content) as archive:
+        size = sum(entry.file_size for entry in archive.infolist())
+    if size > LARGEST:
+        raise ValueError(f"{size:,} bytes of arrays, of which {LARGEST:,} are read")
+    content.seek(0)
 
 
 def _of_arrays(arrays: Mapping[str, np.ndarray], file: Readable) -> Stored:

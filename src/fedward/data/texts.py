@@ -15,7 +15,7 @@ import torch
 from ..disk import read_bounded, replacing
 from ..registry.bounds import Count
 from ..registry.entries import register
-from .content import Files, FormatError, Readable
+from .content import Files, FormatError, Readable, raw
 from .dataset import Dataset, Split
 from .sources import Filing, Reader, Source, located
 from .stored import Stored, check_several, checked_labels
@@ -170,7 +170,7 @@ def _key(files: Files, source: Source, words: int, length: int) -> str:
     digest = hashlib.sha256(f"{_VERSION} {source.classes} {words} {length}".encode())
     for name, file in files.items():
         digest.update(f"\n{name}\n".encode())
-        digest.update(file.read_bytes())
+        digest.update(raw(file))
     return digest.hexdigest()[:16]
 
 

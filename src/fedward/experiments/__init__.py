@@ -1,7 +1,8 @@
 """Runs from a specification: validated, stored, resumable, reported."""
 
+from .load import load_spec
 from .run import execute, run_grid
-from .spec import RunSpec, load_spec
+from .spec import RunSpec
 from .store import RunFolder
 
 __all__ = ["RunFolder", "RunSpec", "execute", "load_spec", "run_grid"]

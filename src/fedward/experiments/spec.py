@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 from zlib import crc32
 
@@ -29,6 +27,7 @@ from .expected import Answers, Told, check_answers, clients_counted, clients_wri
 from .servers import SERVER_KEYS, in_keys, server_of
 
 _LONGEST = 160  # bytes of a file name; file systems take 255
+_DIGITS = 9
 _SAME_RUN = ("rounds", "evaluate_every", "data_path", "f", "confidence")
 """Keys that do not change what happens in a round. (Other data in another place are told apart by their checksum.)"""
 _ONE_VALUE = "one value here; several make a grid, which `fedward run` and `fedward sweep` take"
@@ -63,7 +62,7 @@ class RunSpec(BaseModel):
     data: str = "fashion-mnist"
     data_path: str | None = None
     model: str = "signguard-cnn"
-    clients: int = Field(50, ge=1)
+    clients: int = Field(50, ge=1, le=1_000_000)
     byzantine: int | tuple[int, ...] = 10
     participation: float = Field(1.0, gt=0, le=1)
     dropout: float = Field(0.0, ge=0, lt=1)
@@ -87,7 +86,7 @@ class RunSpec(BaseModel):
     root_apart: bool = False
     validation: float = Field(0.0, ge=0, lt=1)
     evaluate_every: int = Field(20, ge=1)
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**64)
     device: str = "cpu"
     precision: Literal["float32", "bfloat16"] = "float32"
 
@@ -99,6 +98,14 @@ class RunSpec(BaseModel):
                 raise ValueError(unknown("key", key, cls.model_fields, "fedward run --help"))
         return values
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_flag_for_a_number(cls, value: Any, info: Any) -> Any:
+        """True is no 1, and a flag no text."""
+        if isinstance(value, bool) and cls.model_fields[info.field_name].annotation is not bool:
+            raise ValueError("it is no flag: give a value")
+        return value
+
     @field_validator("byzantine", mode="before")
     @classmethod
     def _clients_named(cls, value: Any) -> Any:
@@ -108,6 +115,8 @@ class RunSpec(BaseModel):
         names = [name.strip() for name in value.strip().removesuffix(",").split(",")]
         if not all(name.isdecimal() for name in names):
             raise ValueError("byzantine clients are a number, the first so many, or named, such as 3,4")
+        if any(len(name) > _DIGITS for name in names):
+            raise ValueError(f"there are no clients of more than {_DIGITS} digits")
         return tuple(map(int, names)) if "," in value else int(value)
 
     @field_validator("data", "model", "partition", mode="before")
@@ -368,30 +377,3 @@ def make_spec(values: Mapping[str, Any]) -> RunSpec:
             text = _ONE_VALUE if listed else problem["msg"].removeprefix("Value error, ")
             lines.append(f"{where}: {text}, got {problem['input']!r}" if where else text)
         raise SpecError("\n".join(lines)) from None
-
-
-def load_spec(path: Path, **overrides: Any) -> RunSpec:
-    """A specification from a TOML file, some keys overridden.
-
-    Raises:
-        SpecError: no such file, not TOML, or as `make_spec`.
-    """
-    values = toml_table(path)
-    try:
-        return make_spec({**values, **overrides})
-    except SpecError as error:
-        raise SpecError(f"{path}: {error}") from None
-
-
-def toml_table(path: Path) -> dict[str, Any]:
-    """What a TOML file holds.
-
-    Raises:
-        SpecError: no such file, or not TOML.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SpecError(f"{path}: {error.strerror}; give the path of a TOML file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path}: not a TOML file: {error}") from None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import Annotated, Any
 
 from torch import Tensor, nn
 
 from ..failures import MendableError
-from ..registry.bounds import Count, Positive, Share
+from ..registry.bounds import Count, NameOf, Positive, Share
 from ..registry.entries import register
 from .named import build_model
 from .shapes import Shape, image
@@ -18,6 +18,9 @@ __all__ = ["MissingPackageError"]
 
 class MissingPackageError(MendableError, ImportError):
     """A package that a model is made with is not installed."""
+
+
+ModelText = Annotated[str, NameOf("model")]
 
 
 def _needed(package: str, model: str, extra: str) -> Any:
@@ -104,20 +107,21 @@ def hugging_face(name: str, pretrained: bool = True, classes: Count = 4, vocabul
     """
     transformers = _needed("transformers", "hugging-face", "peft")
     makers = transformers.AutoModelForSequenceClassification
-    config = transformers.AutoConfig.from_pretrained(name, num_labels=classes)
+    plain: dict[str, Any] = {"trust_remote_code": False}  # a folder may bring code of its own
+    config = transformers.AutoConfig.from_pretrained(name, num_labels=classes, **plain)
     if vocabulary is not None and vocabulary > config.vocab_size:
         raise ValueError(
             f"hugging-face: {name} knows {config.vocab_size} tokens, and the data have {vocabulary}: make them with "
             "its own tokenizer, or with fewer words (data ag-news:words=1000)"
         )
     if pretrained:
-        return _Sequences(makers.from_pretrained(name, config=config, ignore_mismatched_sizes=True))
-    return _Sequences(makers.from_config(config))
+        return _Sequences(makers.from_pretrained(name, config=config, **plain, ignore_mismatched_sizes=True))
+    return _Sequences(makers.from_config(config, **plain))
 
 
 @register("lora", kind="model", example={"base": "text-transformer"})
 def lora(
-    base: str,
+    base: ModelText,
     rank: Count = 8,
     scale: Positive = 16.0,
     dropout: Share = 0.0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -88,8 +89,9 @@ class Published:
 
 
 def names() -> list[str]:
-    """What is there."""
-    return sorted(file.stem for file in FOLDER.glob("*.toml"))
+    """What is there, figure 4 before figure 15."""
+    found = [file.stem for file in FOLDER.glob("*.toml")]
+    return sorted(found, key=lambda name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)])
 
 
 def read(name: str, *, profile: str | None = None, only: Sequence[str] = (), seeds: int | None = None) -> Sweep:

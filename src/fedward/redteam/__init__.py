@@ -6,7 +6,7 @@ rule itself; what the rule makes of it is compared with the honest mean. Then th
 
 from .arsenal import ADAPTIVE, ALARMS, ARSENAL, EVERYTHING, attacks_on, family, label
 from .capture import Captured, as_examined, capture
-from .examine import examination_steps, examine, examine_all
+from .examine import check_attacked, examination_steps, examine, examine_all
 from .findings import Examination, RedTeamError, load_examination
 from .play import Finding, play
 
@@ -22,6 +22,7 @@ __all__ = [
     "as_examined",
     "attacks_on",
     "capture",
+    "check_attacked",
     "examination_steps",
     "examine",
     "examine_all",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from ..attacks import Maximise
+import re
+
+from ..attacks import Attack, Maximise
 from ..attacks.optimised import Deviation
 from ..core import Rule
 from ..registry.entries import name_of
 from ..registry.notation import parse
+from ..registry.strangers import names_in_file
 
 ARSENAL: tuple[str, ...] = (
     "no-attack",
@@ -65,21 +68,40 @@ ALARMS: tuple[str, ...] = (
 """Attacks that lie in what they say, for rules that hear it: alarms without a cause, and silence where there is one."""
 
 
+_SEARCH = re.compile(r"maximise:(?:.*,)?attack=\(?([\w.]+)")
+
+
 def attacks_on(rule: Rule) -> tuple[str, ...]:
     """All that is played against a rule."""
     return (*EVERYTHING, *ALARMS) if rule.traits().hears_alarms else EVERYTHING
 
 
 def family(text: str) -> str:
-    """The kind of an attack, whatever its strength: ``alie``; ``adaptive std`` for a search over that deviation."""
-    attack = parse(text, "attack")
+    """The kind of an attack, whatever its strength: ``alie``; ``adaptive std`` for a search over that deviation.
+
+    The text may stand in a file, so no import path in it is followed: whatever its user's own attack is, it is called
+    by that.
+    """
+    attack = _registered(text)
     if isinstance(attack, Maximise):
         inner = attack.inner
         return f"adaptive {inner.direction if isinstance(inner, Deviation) else name_of(inner)}"
-    return name_of(attack) or text.partition(":")[0]
+    if attack is None and (search := _SEARCH.match(text)):
+        return f"adaptive {search[1]}"
+    return (None if attack is None else name_of(attack)) or text.partition(":")[0]
 
 
 def label(text: str) -> str:
     """An attack as tables have it: a search has its kind and objective for a name."""
-    attack = parse(text, "attack")
+    attack = _registered(text)
     return f"{family(text)}: {attack.objective}" if isinstance(attack, Maximise) else text
+
+
+def _registered(text: str) -> Attack | None:
+    """The attack, if all that its text names is registered."""
+    try:
+        with names_in_file(remedy="it is only called by its text"):
+            attack: Attack = parse(text, "attack")
+    except ValueError:
+        return None
+    return attack

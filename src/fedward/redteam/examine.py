@@ -15,7 +15,7 @@ from ..experiments.versions import versions
 from ..registry.notation import describe, parse
 from .arsenal import attacks_on, family
 from .capture import as_examined, capture
-from .findings import NONE, Examination, FindingsFile, results_in
+from .findings import NONE, Examination, FindingsFile, RedTeamError, results_in
 from .play import play
 
 
@@ -45,10 +45,11 @@ def examine(
         on_progress: told what is being done, how much is done, and how much there is in all.
 
     Raises:
-        RedTeamError: the file holds an examination with other settings; it is left as it is.
+        RedTeamError: the file holds an examination with other settings; it is left as it is. Or nobody is byzantine.
         DataError: data files are missing or damaged.
     """
     spec = as_examined(spec)
+    check_attacked(spec)
     rule = spec.make_rule()
     wanted = attacks_on(rule) if attacks is None else attacks
     attacks = [describe(parse(text, "attack")) for text in wanted]
@@ -81,6 +82,12 @@ def examine(
         found.add_forged(astray.attack, _accuracy(spec.model_copy(update={"forge": "statistics"}), astray.attack))
     tell("done")
     return found.examination()
+
+
+def check_attacked(spec: RunSpec) -> None:
+    """Raise RedTeamError where nobody is byzantine, so that there is nothing to examine."""
+    if not spec.answers.byzantine:
+        raise RedTeamError("byzantine = 0: where nobody attacks there is nothing to examine; take 1 at least")
 
 
 def examination_steps(attacks: Sequence[str], worst: int) -> int:

@@ -145,6 +145,9 @@ class FindingsFile:
         if lines[0].get("format") != FORMAT or _whole(lines[0].get("settings", {})) != self._settings:
             raise self._refusal(lines)
         self._results = _Results(lines, str(file))
+        for attack in self._results.findings:
+            if attack not in settings.get("attacks", (attack,)):
+                raise RedTeamError(f"{file}: a finding of {attack[:80]!r}, which is not played here; delete its line")
         file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file, "".join(map(_text, lines)))
 

@@ -1,7 +1,7 @@
 """Bounds of a number, written beside its type: ``size: Annotated[int, AtLeast(1)]``.
 
-Those that recur have a name: `Count`, `Natural`, `Share`, `Positive`, `NotNegative`, `Byzantine`, `Decay`. `Words`
-stands beside a choice of words in the same way.
+Those that recur have a name: `Count`, `Natural`, `Iterations`, `Share`, `Positive`, `NotNegative`, `Rate`, `Byzantine`,
+`Decay`. `Words` stands beside a choice of words in the same way, `NameOf` beside text that names something.
 """
 
 from __future__ import annotations
@@ -79,6 +79,13 @@ class Words:
     hint: str
 
 
+@dataclass(frozen=True)
+class NameOf:
+    """Beside text that something is made of later: of what kind. So a wrong name is refused at once."""
+
+    kind: str
+
+
 def in_words(limits: Sequence[Limit]) -> str:
     """Bounds, as they follow "a number" in a sentence."""
     match limits:
@@ -95,6 +102,12 @@ Share = Annotated[float, AtLeast(0), AtMost(1)]
 """From 0 to 1, both included."""
 Positive = Annotated[float, Above(0)]
 """Above 0."""
+LARGEST = 3e38
+"""What a factor of float32 numbers is at most: a larger one is none of them."""
+Rate = Annotated[float, Above(0), AtMost(LARGEST)]
+"""Above 0, and a factor of float32 numbers, such as a learning rate."""
+Iterations = Annotated[int, AtLeast(1), AtMost(10_000, "each is a pass over rows or their products")]
+"""How often one aggregation repeats a step: 1, 2, 3, ..., and no more than it ends with in a moment."""
 NotNegative = Annotated[float, AtLeast(0)]
 """0 or more."""
 Byzantine = Annotated[

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from ..failures import missing_extra
 from .component import Component
+from .imports import ask_about
 from .naming import article, did_you_mean, spoken, unknown
 from .parameters import Parameter, check_parameters, check_value, parameters_of
 from .traits import Traits
@@ -323,6 +324,7 @@ class ByName(Mapping[str, Any]):
 
 
 def _imported(path: str, kind: str | None) -> Entry:
+    ask_about(path)
     try:
         found = _attribute(path)
     except Exception as error:  # whatever is wrong with the module

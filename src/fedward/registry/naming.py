@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+_LONGEST = 100
+"""Characters of a name that anybody could have meant, or wants to read again."""
 _MANY = 12
 """Names that are all listed; of more, only the nearest are."""
 _NEAREST = 5
@@ -34,7 +36,8 @@ def unknown(what: str, wrong: str, valid: Iterable[str], listed: str = "") -> st
     names = list(valid)
     elsewhere = f" ({listed})" if listed and len(names) > _MANY else ""
     meant = did_you_mean(wrong, names) or "."
-    return f"unknown {what} {wrong!r}{meant} Valid names: {nearest_first(wrong, names)}{elsewhere}"
+    told = repr(wrong) if len(wrong) <= _LONGEST else f"{wrong[:_LONGEST]!r}..."
+    return f"unknown {what} {told}{meant} Valid names: {nearest_first(wrong, names)}{elsewhere}"
 
 
 def did_you_mean(wrong: str, valid: Iterable[str]) -> str:
@@ -55,7 +58,8 @@ def nearest_first(wrong: str, valid: Iterable[str]) -> str:
 
 def _near(wrong: str, names: list[str], most: int, alike: float) -> list[str]:
     by_spelling = {_spelling(name): name for name in reversed(names)}  # the first of those that are spelt alike
-    near = get_close_matches(_spelling(wrong), by_spelling, n=most, cutoff=alike)
+    # Of a long one the beginning: comparing takes the square of the length.
+    near = get_close_matches(_spelling(wrong[:_LONGEST]), by_spelling, n=most, cutoff=alike)
     return [by_spelling[spelling] for spelling in near]
 
 

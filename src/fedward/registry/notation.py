@@ -19,7 +19,7 @@ from typing import Any
 from .component import Component
 from .entries import KINDS, Entry, catalogue, find, name_of, registered
 from .naming import article, nearest_first
-from .parameters import Parameter
+from .parameters import Parameter, parameters_of
 
 Spec = str | Mapping[str, Any]
 
@@ -27,6 +27,8 @@ _PATH = re.compile(r"\s*([A-Za-z_][\w.]*):([A-Za-z_][\w.]*)\s*(?::(.*))?", re.DO
 """A module, what is in it, and its arguments if it has any."""
 _NUMBERED = re.compile(r"\s*(\d+)\s*:\s*(.*)", re.DOTALL)
 _QUOTED = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*\"""", re.DOTALL)
+_LONGEST = 20_000  # characters
+_DEEPEST = 50
 _ALONE = set(KINDS) - {"rule", "mixer"}
 """Kinds that ``>>`` does not link."""
 _BEFORE_QUOTES = "=(|,:[{"
@@ -56,10 +58,13 @@ def recipe(spec: Spec, kind: str, **known: Any) -> Recipe:
     Raises:
         ValueError: not of this form, of another kind, or a wrong name or argument.
     """
+    check_size(spec)
     found = _from_table(spec, kind, known) if isinstance(spec, Mapping) else _from_text(spec, kind, known)
     if found.entry.kind != kind:
         raise ValueError(_another(found.entry.name, found.entry.kind, kind))
-    found.entry.checked(found.arguments, _text)
+    for name, value in found.entry.checked(found.arguments, _text).items():
+        if isinstance(value, str) and (named := found.entry.parameters[name].names):
+            recipe(value, named, **known)
     return found
 
 
@@ -76,6 +81,7 @@ def parse(spec: Spec, kind: str | None = None, **known: Any) -> Any:
     """
     if kind in _ALONE:
         return recipe(spec, kind, **known).make()
+    check_size(spec)
     made = _parse(spec, kind, known)
     if kind is not None and isinstance(made, Component) and made.kind != kind:
         raise ValueError(_another(describe(made), made.kind, kind))
@@ -121,8 +127,8 @@ def describe(component: Component) -> str:
         return repr(component)
     shown = [
         f"{key}={_text(getattr(component, key))}"
-        for key, default in find(name).arguments.items()
-        if getattr(component, key) != default
+        for key, parameter in parameters_of(type(component)).items()
+        if getattr(component, key) != parameter.default
     ]
     return name + (":" + ",".join(shown) if shown else "")
 
@@ -130,6 +136,44 @@ def describe(component: Component) -> str:
 def short_for(entry: Entry) -> dict[str, str]:
     """The aliases in a line of the catalogue, each with the text that it is short for."""
     return {alias: describe(find(alias).build()) for alias in entry.aliases}
+
+
+def check_size(spec: Any, depth: int = 0) -> None:
+    """Whether text, or a table, is short and flat enough to be read in a moment: it may come from anybody.
+
+    Raises:
+        ValueError: it is longer or deeper than anything of use.
+    """
+    if isinstance(spec, Mapping | list | tuple):
+        if depth >= _DEEPEST:
+            raise ValueError(f"a table is nested more than {_DEEPEST} deep: write fewer things inside each other")
+        for item in spec.values() if isinstance(spec, Mapping) else spec:
+            check_size(item, depth + 1)
+    elif isinstance(spec, str):
+        if len(spec) > _LONGEST:
+            raise ValueError(f"a text of {len(spec):,} characters; {_LONGEST:,} are the most that is read")
+        if _nesting(spec) > _DEEPEST:
+            raise ValueError(
+                f"{spec[:60]!r}... is nested more than {_DEEPEST} deep: write fewer things inside each other"
+            )
+
+
+def _nesting(text: str) -> int:
+    """How many things stand inside each other at most, in parentheses, after an equals sign or after ``>>``."""
+    level = deepest = 0
+    outer: list[int] = []
+    for c in text:
+        if c == "(":
+            outer.append(level)
+            level += 1
+        elif c in "=>":
+            level += 1
+        elif c in ",|":
+            level = outer[-1] + 1 if outer else 0
+        elif c == ")" and outer:
+            level = outer.pop()
+        deepest = max(deepest, level)
+    return deepest
 
 
 # --- reading ------------------------------------------------------------------------------------------------
@@ -235,7 +279,7 @@ def _literal(text: str, parameter: Parameter | None = None) -> Any:
         with warnings.catch_warnings(action="ignore"):  # Python is not asked for its opinion of "1or 2"
             tree = ast.parse(text.strip(), mode="eval")
             return ast.literal_eval(_Named().visit(tree) if text.startswith(("(", "[", "{")) else tree)
-    except (ValueError, SyntaxError, TypeError, RecursionError):
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):  # the last of a deeply nested one
         return text
 
 

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import numpy as np
 
-from .bounds import AtLeast, Byzantine, Limit, Words, in_words
+from .bounds import AtLeast, Byzantine, Limit, NameOf, Words, in_words
 from .naming import article
 
 Variant = Literal["paper", "official"]
@@ -75,6 +75,12 @@ class Parameter:
         """The words that it takes."""
         literals = (choice for choice in self._choices if get_origin(choice) is Literal)
         return tuple(word for literal in literals for word in get_args(literal) if isinstance(word, str))
+
+    @property
+    def names(self) -> str:
+        """The kind of what its text names, which is made later; empty for other text."""
+        notes = get_args(self.takes)[1:] if get_origin(self.takes) is Annotated else ()
+        return next((note.kind for note in notes if isinstance(note, NameOf)), "")
 
     @property
     def _choices(self) -> tuple[Any, ...]:

@@ -12,6 +12,8 @@ from .series import Figure, as_floats, drawn_as, for_json, step_of, trailing_mea
 from .style import BYZANTINE, HONEST, base_axis, base_layout, margins, note
 
 _SIDES = (("honest", HONEST), ("byzantine", BYZANTINE))
+_WITH_SIGNS = (*_SIDES, ("virtual", BYZANTINE))
+_DASHES = {"byzantine": "dash", "virtual": "dot"}
 
 
 def success(run: RunData) -> Figure | None:
@@ -55,10 +57,10 @@ def with_signs(run: RunData) -> RunData:
 
 
 def signs(run: RunData) -> Figure | None:
-    """Shares of positive, zero and negative signs of honest and byzantine gradients, a panel a sign."""
+    """Shares of positive, zero and negative signs of honest, byzantine and virtual gradients, a panel a sign."""
     run = with_signs(run)
-    shares = {side: [_shares_of(r, side) for r in run.records] for side, _ in _SIDES}
-    sides = [(side, colour) for side, colour in _SIDES if _any_known(shares[side])]
+    shares = {side: [_shares_of(r, side) for r in run.records] for side, _ in _WITH_SIGNS}
+    sides = [(side, colour) for side, colour in _WITH_SIGNS if _any_known(shares[side])]
     if not sides:
         return None
     # Shares of the figure's width.
@@ -109,7 +111,7 @@ def _any_known(values: Sequence[object]) -> bool:
 def _line(
     run: RunData, values: Sequence[float | None], name: str, colour: str, *, axis: str = "", **more: Any
 ) -> dict[str, Any]:
-    """A line of trailing means, dashed if it is about byzantine clients."""
+    """A line of trailing means, dashed if it is about byzantine clients, dotted about rows that nobody sent."""
     step = step_of(run.rounds)
     smooth = trailing_mean(as_floats(values), window_of(run.rounds))
     line = {
@@ -120,7 +122,7 @@ def _line(
         "y": for_json(smooth[::step]),
         "xaxis": f"x{axis}",
         "yaxis": f"y{axis}",
-        "line": {"color": colour, "width": 2, "dash": "dash" if name == "byzantine" else "solid"},
+        "line": {"color": colour, "width": 2, "dash": _DASHES.get(name, "solid")},
         "hovertemplate": "%{y:.1%}",
     }
     return line | more

@@ -15,7 +15,7 @@ from ..failures import tamed
 from .pieces import NONE, count, document, figure, per_cent, table
 from .style import ABSENT, ACCEPTED, BETWEEN, DROPPED, base_axis, base_layout, margins, safe_text
 
-TITLE = "ClientAudit of clients"
+TITLE = "Audit of clients"
 _MOST_LAYERS = 300
 _MOST_CLIENTS = 400
 _REACH = 3.0
@@ -301,7 +301,7 @@ def _drawn(trace: Mapping[str, Any], rows: Sequence[str], below: int) -> dict[st
     """A map of named rows and columns: positions have numbers, so that two that are called alike stay two."""
     across, down = trace["names"]
     layout = base_layout(min(110 + below + 22 * len(rows), 1200), margin=margins(16, below), plot_bgcolor=ABSENT)
-    layout["xaxis"] = base_axis(tickvals=list(range(len(across))), ticktext=across, showgrid=False)
+    layout["xaxis"] = base_axis(tickvals=list(range(len(across))), ticktext=across, showgrid=False, tickangle=-45)
     layout["yaxis"] = base_axis(tickvals=list(range(len(down))), ticktext=down, autorange="reversed", showgrid=False)
     if len(across) > 40:
         layout["xaxis"] |= {"tickmode": "auto", "nticks": 2, "showticklabels": False}

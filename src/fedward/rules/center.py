@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..core import Context, Plan, Rule, State, Traits, finite_copy
-from ..registry.bounds import Count, NotNegative, Positive
+from ..registry.bounds import Count, Iterations, NotNegative, Positive
 from ..registry.entries import register
 from ..stack import Dots, Gram, Statistic, Updates, cosines
 from .distance import FromGram
@@ -40,7 +40,7 @@ class GeometricMedian(FromGram):
             the unit vectors then add up to at most n times that.
     """
 
-    iterations: Count = 1000
+    iterations: Iterations = 1000
     tolerance: NotNegative = 1e-9
     declared = Traits(
         properties=frozenset(
@@ -73,7 +73,7 @@ class RFA(FromGram):
     """
 
     nu: Positive = 0.1
-    iterations: Count = 3
+    iterations: Iterations = 3
     declared = Traits(properties=frozenset({"permutation", "columns", "rotation", "unanimity", "box"}))
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
@@ -100,7 +100,7 @@ class Huber(FromGram):
 
     threshold: Positive
     tolerance: NotNegative = 1e-3
-    iterations: Count = 100
+    iterations: Iterations = 100
     declared = Traits(properties=frozenset({"permutation", "columns", "rotation", "unanimity", "box"}))
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
@@ -143,7 +143,7 @@ class CenteredClipping(_FromPrevious):
     """
 
     radius: Positive
-    iterations: Count = 1
+    iterations: Iterations = 1
     declared = Traits(history=True, server_rows=True, properties=frozenset({"permutation", "columns", "rotation"}))
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..core import Bound, Context, Plan, Reason, Rule, State, Traits, average_of, smallest
-from ..registry.bounds import AtLeast, Below, Byzantine, Count
+from ..registry.bounds import AtLeast, Below, Byzantine, Count, Iterations
 from ..registry.entries import register
 from ..stack import Gram, Sample, Statistic, Updates, evened
 
@@ -34,7 +34,7 @@ class DnC(Rule):
     """
 
     f: Byzantine
-    iterations: Count = 1
+    iterations: Iterations = 1
     subsample: Count = 10_000
     filter: Annotated[float, AtLeast(0), Below(inf)] = 1.0
     declared = Traits(

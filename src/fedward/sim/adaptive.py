@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..core import State
-from ..registry.bounds import Decay, Positive
+from ..registry.bounds import Decay, Positive, Rate
 from ..registry.entries import register
 from ..training.schedules import LearningRates, rate
 from .server import Moved, Server, ServerSGD
@@ -24,7 +24,7 @@ class FedAvgM(ServerSGD):
     2019. With clients that send deltas, lr 1 is FedAvg with momentum.
     """
 
-    lr: Positive = 1.0
+    lr: Rate = 1.0
     momentum: Decay = 0.9
 
 
@@ -45,7 +45,7 @@ class _Adaptive(Server):
         ValueError: parameters out of bounds.
     """
 
-    lr: Positive = 0.1
+    lr: Rate = 0.1
     beta1: Decay = 0.9
     tau: Positive = 1e-3
     schedule: LearningRates | None = None

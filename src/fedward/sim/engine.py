@@ -135,7 +135,7 @@ class Simulation:
         if late and self.clients.traits().by_class:
             raise ValueError(f"{self.clients!r} answers for the class of a round, so no answer can be late, got {late}")
         setup = Setup(device=self.device, batch_norm=batch_norm, precision=precision)
-        self.backend: Backend = Parallel(fitting_model(model, data.dataset, seed), setup, threads)
+        self.backend: Backend = Parallel(fitting_model(model, data.dataset, seed), setup, _useful(threads, data.n))
         if forge == "statistics" and self.backend.buffer_layout is None:
             raise ValueError("forge='statistics' is for a model that has running statistics, and this one has none")
         self._cohort = Cohort(
@@ -361,6 +361,11 @@ class Simulation:
 
     def _save(self, path: Path) -> None:
         save_checkpoint(path, self.identity, self.progress.to_saved())
+
+
+def _useful(threads: int | None, clients: int) -> int | None:
+    """No more threads than there are clients to work for."""
+    return threads if threads is None else min(threads, clients)
 
 
 class _Clock:

@@ -19,7 +19,8 @@ _LAST = 2**53
 _REASONS = 3
 """Of the reasons for which rounds were skipped, how many are told."""
 
-Shares = tuple[float, float, float]
+_SHARE = Form(write=float, read=read_rate)
+Shares = tuple[Annotated[float, _SHARE], Annotated[float, _SHARE], Annotated[float, _SHARE]]
 """Shares of positive, zero and negative signs."""
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from torch import Tensor
 
 from ..core import State
-from ..registry.bounds import Decay, NotNegative, Positive
+from ..registry.bounds import LARGEST, AtLeast, AtMost, Decay, Rate
 from ..registry.component import Component
 from ..registry.entries import register
 from ..training.schedules import LearningRates, rate
@@ -68,12 +68,12 @@ class ServerSGD(Server):
         schedule: of the learning rate; it stays if None.
 
     Raises:
-        ValueError: lr not positive, momentum outside [0, 1), or negative weight decay.
+        ValueError: lr not positive or beyond float32, momentum outside [0, 1), or negative weight decay.
     """
 
-    lr: Positive = 0.1
+    lr: Rate = 0.1
     momentum: Decay = 0.0
-    weight_decay: NotNegative = 0.0
+    weight_decay: Annotated[float, AtLeast(0), AtMost(LARGEST)] = 0.0
     schedule: LearningRates | None = None
 
     def rate(self, round: int) -> float:

@@ -34,7 +34,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from ..experiments.spec import RunSpec, SpecError, make_spec, toml_table
+from ..experiments.load import names_in_config, toml_table
+from ..experiments.spec import RunSpec, SpecError, make_spec
 from ..registry.naming import unknown
 from .grammar import TOP, check_key, check_table, text_of
 from .pattern import Pattern, as_text, listed, value_of
@@ -114,6 +115,7 @@ def read_sweep(
     only: Sequence[str] = (),
     seeds: int | None = None,
     beside: Collection[str] = (),
+    trust_imports: bool = False,
 ) -> Sweep:
     """The sweep of a TOML file.
 
@@ -124,13 +126,16 @@ def read_sweep(
         only: ``key=value``: of the cells those that have one of the values of every key.
         seeds: so many, 0, 1, ..., in place of those of the file.
         beside: tables of the file that somebody else reads.
+        trust_imports: whether import paths in it may be followed, which runs the modules that they name.
 
     Raises:
         SpecError: no such file, not TOML, or as `make_sweep`.
     """
     table = {key: value for key, value in toml_table(file).items() if key not in beside}
     try:
-        return make_sweep(table, name=name or table.get("name") or file.stem, profile=profile, only=only, seeds=seeds)
+        with names_in_config(typed=only, trust_imports=trust_imports):
+            called = name or table.get("name") or file.stem
+            return make_sweep(table, name=called, profile=profile, only=only, seeds=seeds)
     except SpecError as error:
         raise SpecError(f"{file}: {error}") from None
 

@@ -1,334 +1,16 @@
-"""Tuning: hyper-parameters of every rule, chosen on a validation split, without attack and against the worst attack.
-
-``[tune]`` of a sweep says what is tried::
-
-    [tune]
-    lr = [0.05, 0.1, 0.2]               # keys of a run
-    rule.iterations = [1, 3]            # a parameter of the rules that have it
-    validation = 0.1                    # share of the training data to test on, 0.1 if nothing is said
-    rounds = 300                        # of a trial; those of its cell if nothing is said
-
-Every combination is a candidate of every rule, as far as the rule itself (not one inside it) has the parameters. A
-trial is a run of a candidate under one attack of the sweep, with its first seed, that is tested on the validation
-split: nothing is chosen by the test set. Two candidates win for each rule and setting: the one that is best without
-attack, and the one whose worst attack leaves most. Then the sweep is run with both, on all training data and the test
-set.
-"""
+"""A sweep with hyper-parameters that are chosen first: its trials, and what is run when they are done."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import product
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
-from ..experiments.spec import RunSpec, SpecError, make_spec
-from ..registry.naming import unknown
-from ..registry.notation import describe
-from ..registry.parameters import parameters_of
+from ..experiments.spec import SpecError
+from .choices import PURPOSES, Choice, choose
 from .grid import Cell, Sweep
-from .measures import best
 from .rows import Row
-
-VALIDATION = 0.1
-"""The share of the training data that is held out where nothing is said."""
-
-_CLEAN = "no-attack"
-_FIXED = frozenset({"seed", "rule", "attack", "validation", "rounds", "data", "data_path", "device"})
-"""Keys of a run that are no hyper-parameters."""
-
-Purpose = Literal["clean", "worst"]
-"""What a candidate is the best for: no attack, or the attack that harms it most."""
-
-PURPOSES: tuple[Purpose, ...] = ("clean", "worst")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tuning:
-    """What is tried.
-
-    Attributes:
-        keys: of a run, each with its values.
-        parameters: of rules, by name, each with its values.
-        validation: share of the training data to test on.
-        rounds: of a trial; None for those of its cell.
-    """
-
-    keys: Mapping[str, tuple[Any, ...]]
-    parameters: Mapping[str, tuple[Any, ...]]
-    validation: float = VALIDATION
-    rounds: int | None = None
-
-    @classmethod
-    def of(cls, table: Mapping[str, Any]) -> Tuning:
-        """Of the table ``[tune]``.
-
-        Raises:
-            SpecError: an unknown key, one that is no hyper-parameter, or no list of values.
-        """
-        settings = dict(table)
-        validation = settings.pop("validation", VALIDATION)
-        rounds = settings.pop("rounds", None)
-        parameters = settings.pop("rule", {})
-        if isinstance(validation, bool) or not isinstance(validation, int | float) or not 0 < validation < 1:
-            raise SpecError(f"tune: validation is a share above 0 and below 1, got {validation!r}")
-        if rounds is not None and (type(rounds) is not int or rounds < 1):
-            raise SpecError(f"tune: rounds are a number of at least 1, got {rounds!r}")
-        if not isinstance(parameters, Mapping):
-            raise SpecError(f"tune: write parameters of rules as rule.f = [5, 10], got rule = {parameters!r}")
-        for key in settings:
-            if key not in RunSpec.model_fields:
-                raise SpecError(f"tune: {unknown('key', key, RunSpec.model_fields)}")
-            if key in _FIXED:
-                raise SpecError(f"tune: {key} is no hyper-parameter; make it an axis of the sweep")
-        if not settings and not parameters:
-            raise SpecError("tune: nothing to choose from; give a key or rule.PARAMETER with a list of values")
-        return cls(
-            keys={key: _values(key, value) for key, value in settings.items()},
-            parameters={key: _values(f"rule.{key}", value) for key, value in parameters.items()},
-            validation=float(validation),
-            rounds=rounds,
-        )
-
-
-def _values(key: str, value: Any) -> tuple[Any, ...]:
-    if not isinstance(value, list) or not value:
-        raise SpecError(f"tune: {key} takes a list of values to choose from, got {value!r}")
-    return tuple(value)
-
-
-# --- trials ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrialRun:
-    """A cell with a candidate's values, as it is tried.
-
-    Attributes:
-        cell: what is run.
-        of: the name of the cell of the sweep that it is a trial of.
-        contest: which candidates it is compared with: those of the same group, rule and setting.
-        values: the candidate's, by key; of the rule's parameters ``rule.NAME``.
-        attack: that it is tried under.
-    """
-
-    cell: Cell
-    of: str
-    contest: str
-    values: Mapping[str, Any]
-    attack: str
-
-
-def trials(sweep: Sweep) -> list[TrialRun]:
-    """All trials of a sweep with its first seed; each candidate without attack, too, where the sweep has attacks alone.
-
-    Raises:
-        SpecError: as `Tuning.of`; a parameter that no rule has; a candidate that cannot be run.
-    """
-    tuning = Tuning.of(sweep.tune)
-    first = min(cell.spec.seed for cell in sweep.cells)
-    cells = [cell for cell in sweep.cells if cell.spec.seed == first]
-    contests: dict[str, list[Cell]] = {}
-    for cell in cells:
-        contests.setdefault(_contest(cell), []).append(cell)
-    _check_parameters(tuning, cells)
-    found = []
-    for contest, members in contests.items():
-        for values in _candidates(tuning, members[0].spec):
-            found += [_trial(cell, contest, values, tuning) for cell in _with_clean(members)]
-    return found
-
-
-def _contest(cell: Cell) -> str:
-    """The group, the rule and whatever else a cell has besides its attack and seed, in words."""
-    others = [f"{key}={value}" for key, value in cell.settings.items() if key not in ("rule", "attack", "seed")]
-    rule = str(cell.settings["rule"])
-    return ", ".join([f"{cell.group}/{rule}" if cell.group else rule, *others])
-
-
-def _with_clean(cells: Sequence[Cell]) -> list[Cell]:
-    """The cells, and one without attack if none is."""
-    if any(cell.spec.attack == _CLEAN for cell in cells):
-        return list(cells)
-    clean = replace(
-        cells[0],
-        name=f"{_contest(cells[0])} under {_CLEAN}",
-        spec=cells[0].spec.model_copy(update={"attack": _CLEAN}),
-        settings={**cells[0].settings, "attack": _CLEAN},
-    )
-    return [clean, *cells]
-
-
-def _check_parameters(tuning: Tuning, cells: Iterable[Cell]) -> None:
-    """That every parameter is one of some rule."""
-    there = {name for cell in cells for name in parameters_of(type(cell.spec.make_rule()))}
-    for name in tuning.parameters:
-        if name not in there:
-            known = ", ".join(sorted(there))
-            raise SpecError(f"tune: no rule of the sweep has a parameter {name!r}; they have {known}")
-
-
-def _candidates(tuning: Tuning, spec: RunSpec) -> list[dict[str, Any]]:
-    """All combinations of values that a cell can have, by key."""
-    own = parameters_of(type(spec.make_rule()))
-    axes = {**tuning.keys, **{f"rule.{key}": values for key, values in tuning.parameters.items() if key in own}}
-    return [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
-
-
-def _trial(cell: Cell, contest: str, values: Mapping[str, Any], tuning: Tuning) -> TrialRun:
-    rounds = tuning.rounds or cell.spec.rounds
-    tried = _told(values)
-    name = f"{cell.name}, {tried}" if tried else cell.name
-    trial = replace(
-        cell,
-        name=name,
-        spec=with_values(cell.spec, {**values, "validation": tuning.validation, "rounds": rounds}, name),
-        settings={**cell.settings, **values},
-    )
-    return TrialRun(cell=trial, of=cell.name, contest=contest, values=values, attack=str(cell.settings["attack"]))
-
-
-def with_values(spec: RunSpec, values: Mapping[str, Any], name: str) -> RunSpec:
-    """The run with a candidate's values.
-
-    Raises:
-        SpecError: it cannot be run; the message begins with the name.
-    """
-    keys = {key: value for key, value in values.items() if not key.startswith("rule.")}
-    own = {key.removeprefix("rule."): value for key, value in values.items() if key.startswith("rule.")}
-    try:
-        if own:
-            keys["rule"] = describe(replace(spec.make_rule(), **own))
-        return make_spec({**spec.model_dump(), **keys})
-    except (SpecError, ValueError, TypeError) as error:
-        raise SpecError(f"tune: {name}: {error}") from None
-
-
-def _told(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key}={value}" for key, value in values.items())
-
-
-# --- choices --------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class Choice:
-    """The candidate that won, and what it took to find it.
-
-    Attributes:
-        contest: of which rule and setting.
-        purpose: what it is the best for.
-        values: the candidate's, by key.
-        score: its accuracy on the validation split; for "worst" that under the attack that harms it most.
-        attack: under which.
-        candidates: that were compared; those of which a trial failed are not among them.
-        trials, rounds: that were run for all choices of this contest.
-        seconds: that these took; None where nobody knows.
-    """
-
-    contest: str
-    purpose: Purpose
-    values: Mapping[str, Any]
-    score: float
-    attack: str
-    candidates: int
-    trials: int
-    rounds: int
-    seconds: float | None = None
-
-    def told(self) -> str:
-        """In a sentence, with the budget, for a report."""
-        chosen = _told(self.values) or "the only candidate"
-        took = "" if self.seconds is None else f", {self.seconds:.0f} s"
-        under = "without attack" if self.purpose == "clean" else f"under {self.attack}, its worst attack"
-        return (
-            f"{self.contest}: {chosen}, with {100 * self.score:.2f} % of the validation split {under}; best of "
-            f"{self.candidates} candidates after {self.trials} trials, {self.rounds} rounds in all{took}."
-        )
-
-
-def choose(
-    tried: Sequence[TrialRun], rows: Iterable[Row], figure: Callable[[Row], float | None] = best
-) -> list[Choice]:
-    """The winners of all contests: the first of equals.
-
-    Args:
-        tried: all trials.
-        rows: what came of them, by the names of their cells.
-        figure: of a row, that counts.
-
-    Raises:
-        SpecError: a contest of which no candidate finished all of its trials.
-    """
-    by_name = {row.cell: row for row in rows}
-    contests: dict[str, list[TrialRun]] = {}
-    for trial in tried:
-        contests.setdefault(trial.contest, []).append(trial)
-    return [choice for contest, members in contests.items() for choice in _winners(contest, members, by_name, figure)]
-
-
-def _winners(
-    contest: str, members: Sequence[TrialRun], rows: Mapping[str, Row], figure: Callable[[Row], float | None]
-) -> list[Choice]:
-    candidates: dict[str, list[TrialRun]] = {}
-    for trial in members:
-        candidates.setdefault(_told(trial.values), []).append(trial)
-    scored = [reached for one in candidates.values() if (reached := _scores(one, rows, figure)) is not None]
-    if not scored:
-        raise SpecError(f"tune: {contest}: no candidate finished all of its trials; run the sweep again to resume them")
-    run = [rows[trial.cell.name] for trial in members if trial.cell.name in rows]
-    seconds = [row.seconds for row in run if row.seconds is not None]
-    choices = []
-    for purpose in PURPOSES:
-        scores = [one.of(purpose) for one in scored]
-        attack, score = max(scores, key=lambda of_one: of_one[1])
-        best_one = scored[scores.index((attack, score))]
-        choices.append(
-            Choice(
-                contest=contest,
-                purpose=purpose,
-                values=best_one.values,
-                score=score,
-                attack=attack,
-                candidates=len(scored),
-                trials=len(run),
-                rounds=sum(row.rounds_done for row in run),
-                seconds=sum(seconds) if seconds else None,
-            )
-        )
-    return choices
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Scored:
-    """A candidate's accuracies by attack."""
-
-    values: Mapping[str, Any]
-    by_attack: Mapping[str, float]
-
-    def of(self, purpose: Purpose) -> tuple[str, float]:
-        """The attack that counts, and the accuracy under it; without any attack in the sweep that without."""
-        attacks = {attack: score for attack, score in self.by_attack.items() if attack != _CLEAN}
-        if purpose == "clean" or not attacks:
-            return _CLEAN, self.by_attack[_CLEAN]
-        return min(attacks.items(), key=lambda item: item[1])
-
-
-def _scores(
-    candidate: Sequence[TrialRun], rows: Mapping[str, Row], figure: Callable[[Row], float | None]
-) -> _Scored | None:
-    """None where a trial is not done: the mean of the others would favour what fails."""
-    by_attack = {}
-    for trial in candidate:
-        row = rows.get(trial.cell.name)
-        score = figure(row) if row is not None and row.status == "done" else None
-        if score is None:
-            return None
-        by_attack[trial.attack] = score
-    return _Scored(values=candidate[0].values, by_attack=by_attack)
-
-
-# --- the tuned sweep ------------------------------------------------------------------------------------------
+from .trials import TrialRun, contest_of, trials, with_values
 
 
 def tuned(sweep: Sweep, choices: Iterable[Choice]) -> Sweep:
@@ -346,9 +28,9 @@ def tuned(sweep: Sweep, choices: Iterable[Choice]) -> Sweep:
     cells: dict[str, Cell] = {}
     for purpose in PURPOSES:
         for cell in sweep.cells:
-            won = chosen.get(_contest(cell))
+            won = chosen.get(contest_of(cell))
             if won is None:
-                raise SpecError(f"tune: nothing was chosen for {_contest(cell)}; run its trials first")
+                raise SpecError(f"tune: nothing was chosen for {contest_of(cell)}; run its trials first")
             same = won["clean"].values == won["worst"].values
             made = _chosen_cell(cell, won[purpose].values, "tuned" if same else f"tuned-{purpose}")
             cells[made.name] = made
@@ -377,3 +59,18 @@ def trial_sweep(sweep: Sweep, tried: Sequence[TrialRun]) -> Sweep:
         published=None,
         tune={},
     )
+
+
+def carried_out(sweep: Sweep, run: Callable[[Sweep], Iterable[Row]]) -> tuple[Sweep, list[Choice]]:
+    """Try, choose, and say what is to be run then.
+
+    Args:
+        sweep: one that has something to choose.
+        run: carries a sweep out, or resumes it, and returns the rows of its cells.
+
+    Raises:
+        SpecError: as `trials` and `choose`.
+    """
+    tried = trials(sweep)
+    choices = choose(tried, run(trial_sweep(sweep, tried)))
+    return tuned(sweep, choices), choices

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...disk import open_to_append
 from . import columns, rows
 
 LoopCode = Callable[..., None]
@@ -92,7 +93,7 @@ def _alone(compiled: Any) -> Iterator[None]:
         import fcntl
 
         Path(place).mkdir(parents=True, exist_ok=True)
-        lock = open(Path(place) / "fedward.lock", "a")  # noqa: SIM115
+        lock = open_to_append(Path(place) / "fedward.lock")
     except (ImportError, OSError, TypeError):
         yield
         return
