@@ -244,3 +244,38 @@ def test_base_in_the_folder_of_clients_is_none_of_them(updates: Path) -> None:
     os.rename("base.safetensors", updates / "base.safetensors")
     done = CliRunner().invoke(app, ["audit", str(updates), "--base", str(updates / "base.safetensors"), "--json"])
     assert len(json.loads(done.output)["clients"]) == 12
+
+
+@pytest.mark.parametrize(
+    ("rule", "when"),
+    [
+        *(("median", when) for when in (1, 2, 3)),
+        *((rule, when) for rule in ("sign-guard", "multi-krum:f=1") for when in (1, 2)),
+    ],
+)
+def test_an_aggregate_leaves_out_who_changes_in_any_pass(
+    rule: str, when: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_file(base_model(), tmp_path / "base.safetensors")
+    (tmp_path / "c").mkdir()
+    for k in range(6):
+        save_file(client(k), tmp_path / "c" / f"{k}.safetensors")
+    read = checkpoints.Checkpoints.read
+    reads: list[int] = []
+
+    def change(self: object, *arguments: object) -> Tensor:
+        reads.append(1)
+        if len(reads) == when:
+            os.truncate(tmp_path / "c" / "5.safetensors", 2000)
+        return read(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(checkpoints.Checkpoints, "read", change)
+    source = ModelSource(clients=[tmp_path / "c"], base=tmp_path / "base.safetensors")
+    found = run_aggregate(source, parse(rule, "rule")).result
+    verdicts = dict(zip(found.ids, map(str, found.reasons), strict=True))
+    assert len(reads) > when  # the last of them after the change
+    assert verdicts["5"] == "malformed"
+    monkeypatch.undo()
+    others = ModelSource(clients=[str(tmp_path / "c" / "[0-4].safetensors")], base=tmp_path / "base.safetensors")
+    expected = run_aggregate(others, parse(rule, "rule")).result
+    torch.testing.assert_close(found.output, expected.output)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -245,6 +246,26 @@ def test_names_that_differ_are_cut(places: list[Path]) -> None:
     with pytest.raises(ValueError, match="client-5") as error:
         Files(places)
     assert len(str(error.value)) < 1000
+
+
+def test_more_files_than_a_process_may_open_are_no_fault_of_clients(places: list[Path]) -> None:
+    expected = fw.Aggregator(rules.Median())(Files(places)).output
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    here = max(map(int, os.listdir("/proc/self/fd")))
+    held = [os.open("/dev/null", os.O_RDONLY)]
+    while held[-1] < here:  # none is free below
+        held.append(os.open("/dev/null", os.O_RDONLY))
+    here = max(held[-1], here)
+    for spare in (3, 5, 2 * N):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (here + spare, before[1]))
+        try:
+            found = fw.Aggregator(rules.Median())(Files(places))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        assert found.accepted.all()
+        assert torch.equal(found.output, expected)
+    for handle in held:
+        os.close(handle)
 
 
 # --- as the package of the format reads them --------------------------------------------------------------------

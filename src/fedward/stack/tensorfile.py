@@ -38,6 +38,8 @@ _DTYPES: Mapping[str, torch.dtype] = {
 }
 _HEADER = 1 << 24
 """Bytes that a header may have: that of a model of 100,000 tensors is as long."""
+_OURS = frozenset({errno.EMFILE, errno.ENFILE})
+"""What goes wrong with this process or machine, and is no client's fault."""
 _SAME_TIME = 20_000_000
 """Nanoseconds within which the clock of file systems may not have moved."""
 
@@ -79,6 +81,8 @@ class TensorFile:
         except FileNotFoundError:
             raise UnfitError(FileNotFoundError, f"there is no file {path}") from None
         except OSError as error:
+            if error.errno in _OURS:
+                raise
             raise UnfitError(ValueError, f"{path} cannot be read: it {error.strerror}") from None
         with file:
             self._stamp = _stamp(os.fstat(file.fileno()))
@@ -89,7 +93,7 @@ class TensorFile:
                 raise UnfitError(ValueError, text) from None
             if keep:
                 self._handle = os.dup(file.fileno())
-                finalize(self, os.close, self._handle)
+                self._closing = finalize(self, os.close, self._handle)
 
     def _read_header(self, start: bytes, file: Any) -> None:
         size = int.from_bytes(start, "little")
@@ -157,8 +161,16 @@ class TensorFile:
                 if _stamp(os.fstat(file.fileno())) != self._stamp:
                     return False
                 return _filled(file.fileno(), out, start)
-        except OSError:
+        except OSError as error:
+            if error.errno in _OURS:
+                raise
             return False
+
+    def release(self) -> None:
+        """Open it for every piece from now on."""
+        if self._handle is not None:
+            self._closing()
+            self._handle = None
 
     def values(self, tensor: Tensor) -> Tensor | None:
         """One of `tensors` with its values; None where they cannot be read any more."""
@@ -184,9 +196,13 @@ def open_all(paths: Iterable[str], most: int) -> list[TensorFile | UnfitError]:
         except UnfitError as error:
             found.append(error)
         except OSError as error:
-            if error.errno != errno.EMFILE:
+            if error.errno not in _OURS:
                 raise
+            # The process may open fewer than that.
             most = 0
+            for file in found:
+                if isinstance(file, TensorFile):
+                    file.release()
             found.append(TensorFile(path, keep=False))
     outlast(max((file.time for file in found if isinstance(file, TensorFile)), default=0))
     return found
