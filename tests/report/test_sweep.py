@@ -20,7 +20,7 @@ from fedward.report.sweep_axes import axes_of
 from fedward.report.sweep_cells import command
 from fedward.report.sweep_exports import in_latex, latex, markdown
 from fedward.report.sweep_page import render_sweep
-from fedward.report.sweep_table import grids, written
+from fedward.report.sweep_table import as_written, grids
 from fedward.sweeps import read_sweep
 from tests.report.sweeps import LONG, made_up
 from tests.report.test_report import write_run
@@ -128,13 +128,13 @@ def test_settings_that_differ_are_columns_and_names_are_whole():
 def test_an_f_that_repeats_the_number_of_byzantine_clients_is_no_name():
     data = made_up({"rule": RULES, "attack": "alie"})
     bare = data.__class__(title="", rows=data.rows)
-    assert [written(bare, row, "rule") for row in bare.rows] == RULES
+    assert [as_written(bare, row, "rule") for row in bare.rows] == RULES
 
     def told(rule, byzantine=10):
         row = data.rows[0].__class__(
             cell="", key="", group="", status="done", config={"rule": rule, "byzantine": byzantine}
         )
-        return written(bare, row, "rule")
+        return as_written(bare, row, "rule")
 
     assert told("krum:f=100") == "krum:f=100"
     assert told("multi-krum:f=10,m=4") == "multi-krum:m=4"
@@ -280,7 +280,7 @@ def test_other_endings_and_figures_are_refused_with_what_there_is(tmp_path):
     with pytest.raises(ReportError, match="byzantine, curves"):
         write_sweep_as(data, tmp_path / "it.svg", "bizantine-share")
     with pytest.raises(ReportError, match=r"is no figure; name a file that ends in \.svg or \.pdf"):
-        write_sweep_as(data, tmp_path / "it.md", "curves")
+        write_sweep_as(data, tmp_path / "it.tex", "curves")
     empty = made_up({"rule": "mean", "attack": "alie"}, lambda cell: None)
     with pytest.raises(ReportError, match="nothing to draw yet"):
         write_sweep_as(empty, tmp_path / "it.svg")

@@ -11,7 +11,7 @@ from .curves import line_style
 from .grid import plain, unique
 from .series import Figure
 from .style import base_axis, base_layout, margins, safe_text
-from .sweep_table import Grid, Line, Place
+from .sweep_table import Crossing, Grid, Line
 
 _NUMBER = re.compile(r"(?<![\w.-])-?\d+(?:\.\d+)?(?:e-?\d+)?(?![\w.])")
 _WORDS = {
@@ -28,7 +28,7 @@ _SHARES = ("byzantine", "participation", "dropout", "late")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class OnAxis:
     """A line of a grid on an axis: where it stands, and what it has in common with its neighbours."""
 
     x: float
@@ -52,7 +52,7 @@ class Axis:
     key: str
     title: str
     share: bool
-    steps: tuple[Step, ...]
+    steps: tuple[OnAxis, ...]
     truth: float | None = None
 
     @property
@@ -67,7 +67,7 @@ class Axis:
 
     def series(
         self, attack: str, others: tuple[tuple[str, str], ...]
-    ) -> Iterator[tuple[str, list[tuple[float, Place]]]]:
+    ) -> Iterator[tuple[str, list[tuple[float, Crossing]]]]:
         """The lines of a figure by name: places with a figure, in the order of the axis."""
         for name in self.names:
             points = [
@@ -95,7 +95,7 @@ def _along(grid: Grid, key: str) -> Iterator[Axis]:
     def text(line: Line) -> str:
         config = _config(line)
         if key == "byzantine":
-            return str(how_many(config))  # which they are is on no axis
+            return str(byzantine_of(config))  # which they are is on no axis
         if key == "f":
             return _TIMES.get(line.settings[key], line.settings[key])
         # A rule that is told nothing stands where it stands among those that are told something.
@@ -116,7 +116,7 @@ def _along(grid: Grid, key: str) -> Iterator[Axis]:
                 numbers = rows[line]
                 x = _byzantine_share(line) if key == "byzantine" else numbers[place]
                 name = _held(pattern, numbers, place) if key == "rule" else line.rule
-                steps.append(Step(x=x, line=line, name=name, others=_others(grid, lines, line, key, numbers, place)))
+                steps.append(OnAxis(x=x, line=line, name=name, others=_others(grid, lines, line, key, numbers, place)))
             full = f"{key}.{parameter}" if parameter else key
             truth = {"rule.f": _byzantine(lines), "f": 1.0}.get(full)
             yield Axis(key=full, title=title, share=share, steps=tuple(steps), truth=truth)
@@ -149,13 +149,13 @@ def _title(key: str, pattern: str, parameter: str) -> tuple[str, bool]:
 
 def _byzantine(lines: Sequence[Line]) -> float | None:
     """How many clients are byzantine, where that is the same everywhere."""
-    found = {how_many(place.over.row.config) for line in lines for place in line.places.values()}
+    found = {byzantine_of(place.over.row.config) for line in lines for place in line.places.values()}
     return found.pop() if len(found) == 1 else None
 
 
 def _byzantine_share(line: Line) -> float:
     config = _config(line)
-    return how_many(config) / int(config.get("clients", 1))
+    return byzantine_of(config) / int(config.get("clients", 1))
 
 
 def _config(line: Line) -> Mapping[str, Any]:
@@ -163,7 +163,7 @@ def _config(line: Line) -> Mapping[str, Any]:
     return next(iter(line.places.values())).over.row.config
 
 
-def how_many(config: Mapping[str, Any]) -> int:
+def byzantine_of(config: Mapping[str, Any]) -> int:
     """How many clients of a run are byzantine: a number, or which they are."""
     byzantine = config.get("byzantine", 0)
     if isinstance(byzantine, list | tuple):
@@ -220,7 +220,7 @@ def axis_figure(
     return {"data": data, "layout": layout}
 
 
-def _trace(axis: Axis, name: str, points: Sequence[tuple[float, Place]]) -> dict[str, Any]:
+def _trace(axis: Axis, name: str, points: Sequence[tuple[float, Crossing]]) -> dict[str, Any]:
     spreads = [place.over.std for _, place in points]
     trace: dict[str, Any] = {
         "type": "scatter",
@@ -243,7 +243,7 @@ def _trace(axis: Axis, name: str, points: Sequence[tuple[float, Place]]) -> dict
     return trace
 
 
-def _seeds_in_words(place: Place) -> str:
+def _seeds_in_words(place: Crossing) -> str:
     spread = "" if place.over.std is None else f" ± {place.over.std:.2%}"
     return f"{spread}, {len(place.over.values)} of {len(place.over.rows)} seeds"
 

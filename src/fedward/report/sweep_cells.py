@@ -13,7 +13,7 @@ from .curves import Curve, Panel, panels_section
 from .grid import plain
 from .pieces import NONE, breakable, count, per_cent, table
 from .sweep_heat import Marks, mark
-from .sweep_table import Place, SweepData
+from .sweep_table import Crossing, SweepData
 
 _MEASURES = {
     "attack_impact": ("attack impact", "%"),
@@ -56,12 +56,12 @@ def _argument(key: str, value: Any) -> str:
     return plain(value)
 
 
-def cell_sections(data: SweepData, places: Sequence[Place], marks: Marks, grid: str) -> str:
+def cell_sections(data: SweepData, places: Sequence[Crossing], marks: Marks, grid: str) -> str:
     """Every place of a grid, folded up."""
     return "".join(_section(data, place, marks, grid) for place in places)
 
 
-def _section(data: SweepData, place: Place, marks: Marks, grid: str) -> str:
+def _section(data: SweepData, place: Crossing, marks: Marks, grid: str) -> str:
     over = place.over
     done = sum(row.status == "done" for row in over.rows)
     facts = [f"{done} of {count(len(over.rows), 'seed')} done"]
@@ -121,7 +121,7 @@ def _failure(data: SweepData, row: Row) -> str:
     )
 
 
-def _curves(data: SweepData, place: Place) -> str:
+def _curves(data: SweepData, place: Crossing) -> str:
     """The tests of every seed by itself, and what the rule made of the clients."""
     seeds = []
     for row in place.over.rows:

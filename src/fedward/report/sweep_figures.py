@@ -12,7 +12,7 @@ from .curves import Curve, line_style
 from .grid import unique
 from .runs import ReportError
 from .sweep_axes import Axis, axes_of, panel_title
-from .sweep_table import Grid, Place, SweepData, grids
+from .sweep_table import Crossing, Grid, SweepData, grids
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +28,7 @@ _ACROSS = 3
 _TITLE = 36
 """Letters of a title in a line: as many as fit above a panel."""
 
-Along = tuple[Axis, list[tuple[str, list[tuple[float, Place]]]]]
+Along = tuple[Axis, list[tuple[str, list[tuple[float, Crossing]]]]]
 Panels = list[tuple[str, "list[Curve] | Along"]]
 
 
@@ -78,7 +78,7 @@ def _curve_panels(data: SweepData) -> Panels:
     several = len(grids(data)) > 1
     for grid in grids(data):
         for attack in grid.attacks:
-            together: dict[tuple[tuple[str, str], ...], list[Place]] = {}
+            together: dict[tuple[tuple[str, str], ...], list[Crossing]] = {}
             for line in grid.lines:
                 if attack in line.places:
                     together.setdefault(tuple(line.settings.items()), []).append(line.places[attack])
@@ -165,7 +165,11 @@ def _draw_curves(box: Axes, curves: Sequence[Curve], rules: Sequence[str], handl
 
 
 def _draw_axis(
-    box: Axes, axis: Axis, series: Sequence[tuple[str, list[tuple[float, Place]]]], rules: Sequence[str], handles: Any
+    box: Axes,
+    axis: Axis,
+    series: Sequence[tuple[str, list[tuple[float, Crossing]]]],
+    rules: Sequence[str],
+    handles: Any,
 ) -> None:
     ticks: set[float] = set()
     for name, points in series:

@@ -8,7 +8,7 @@ from html import escape
 from ..published import Number, verdict_on
 from .pieces import NONE, breakable
 from .style import shade
-from .sweep_table import NO_ATTACK, Grid, Line, Place, SweepData
+from .sweep_table import NO_ATTACK, Crossing, Grid, Line, SweepData
 
 Marks = Mapping[str, Sequence[str]]
 """Of each filter, its values: a value goes by its number."""
@@ -83,7 +83,7 @@ def verdicts_of(found: Sequence[Grid]) -> tuple[int, int]:
     return told.count("reproduced"), len(told)
 
 
-def _cell(grid: Grid, place: Place | None, attack: str, bottom: float, top: float, marks: Marks) -> str:
+def _cell(grid: Grid, place: Crossing | None, attack: str, bottom: float, top: float, marks: Marks) -> str:
     of = mark(marks, {"attack": attack})
     if place is None:
         return f'<td{of} class="none">{NONE}</td>'

@@ -13,7 +13,7 @@ from .pieces import count, document, figure
 from .sweep_axes import Axis, axes_of, axis_figure, panel_title
 from .sweep_cells import cell_sections
 from .sweep_heat import Marks, caption_of, heat_table, mark_text, verdicts_of
-from .sweep_table import Grid, Place, SweepData, grids, shown
+from .sweep_table import Crossing, Grid, SweepData, as_shown, grids
 
 _FILTER_NAMES = {"grid": "table", "f": "f"}
 
@@ -75,7 +75,7 @@ def _lead(data: SweepData, found: Sequence[Grid]) -> str:
     if states.keys() != {"done"}:
         facts.append(", ".join(f"{number} {status}" for status, number in states.items()))
     for key, words in (("data", "{}"), ("model", "{}"), ("clients", "{} clients"), ("rounds", "{} rounds")):
-        values = {shown(row.config, key) for row in data.rows}
+        values = {as_shown(row.config, key) for row in data.rows}
         if len(values) == 1:
             [value] = values
             if value:
@@ -120,7 +120,7 @@ def _panels(data: SweepData, grid: Grid, marks: Marks, titled: bool) -> list[Pan
     """A panel an attack and setting, in which rules are compared."""
     found = []
     for attack in grid.attacks:
-        together: dict[tuple[tuple[str, str], ...], list[Place]] = {}
+        together: dict[tuple[tuple[str, str], ...], list[Crossing]] = {}
         for line in grid.lines:
             if attack in line.places:
                 together.setdefault(tuple(line.settings.items()), []).append(line.places[attack])
@@ -133,7 +133,7 @@ def _panels(data: SweepData, grid: Grid, marks: Marks, titled: bool) -> list[Pan
     return found
 
 
-def _records(data: SweepData, place: Place) -> tuple[Sequence[Record], ...]:
+def _records(data: SweepData, place: Crossing) -> tuple[Sequence[Record], ...]:
     return tuple(data.records[row.cell] for row in place.over.rows if row.cell in data.records)
 
 

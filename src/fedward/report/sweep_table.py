@@ -62,7 +62,7 @@ def of_sweep(sweep: Sweep, rows: Sequence[Row], records: Mapping[str, Sequence[R
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Place:
+class Crossing:
     """Cells that differ in their seed alone.
 
     Attributes:
@@ -99,7 +99,7 @@ class Line:
 
     rule: str
     settings: Mapping[str, str]
-    places: Mapping[str, Place]
+    places: Mapping[str, Crossing]
 
     @property
     def across(self) -> OverAttacks:
@@ -127,11 +127,11 @@ class Grid:
     lines: tuple[Line, ...]
 
     @property
-    def places(self) -> list[Place]:
+    def places(self) -> list[Crossing]:
         """All of them, line by line."""
         return [line.places[attack] for line in self.lines for attack in self.attacks if attack in line.places]
 
-    def is_best(self, place: Place) -> bool:
+    def is_best(self, place: Crossing) -> bool:
         """Whether no other rule has a better mean under the same attack, in the digits that are printed.
 
         Rules are compared in the same setting; where each has its own, all are.
@@ -168,14 +168,14 @@ def grids(data: SweepData) -> list[Grid]:
 
 def _grid(data: SweepData, title: str, cells: Sequence[OverSeeds], first: int) -> Grid:
     keys = _differing([over.row.config for over in cells])
-    lines: dict[tuple[str, ...], dict[str, Place]] = {}
+    lines: dict[tuple[str, ...], dict[str, Crossing]] = {}
     for number, over in enumerate(cells, first):
-        rule, attack = written(data, over.row, "rule"), written(data, over.row, "attack")
-        settings = {key: shown(over.row.config, key) for key in keys}
+        rule, attack = as_written(data, over.row, "rule"), as_written(data, over.row, "attack")
+        settings = {key: as_shown(over.row.config, key) for key in keys}
         if attack in lines.get((rule, *settings.values()), {}):  # told apart by what is not written
             rule = plain(over.row.config["rule"])
         numbers = data.numbers.get(over.row.cell, ())
-        place = Place(
+        place = Crossing(
             number=number,
             over=over,
             rule=rule,
@@ -207,17 +207,17 @@ def _differing(configs: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
 
 def _beside_others(config: Mapping[str, Any], key: str) -> str:
     """A value as text, without what another key says of it already."""
-    text = shown(config, key)
+    text = as_shown(config, key)
     return text.replace(f"batch_size={config.get('batch_size')}", "batch_size") if key == "algorithm" else text
 
 
-def shown(config: Mapping[str, Any], key: str) -> str:
+def as_shown(config: Mapping[str, Any], key: str) -> str:
     """A value of a configuration as text; nothing where it has none."""
     value = config.get(key)
     return "" if value is None else plain(value)
 
 
-def written(data: SweepData, row: Row, key: str) -> str:
+def as_written(data: SweepData, row: Row, key: str) -> str:
     """The rule or the attack of a cell as it was written; without an f that only repeats how many are byzantine."""
     value = data.settings.get(row.cell, {}).get(key)
     if isinstance(value, str):
