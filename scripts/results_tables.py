@@ -32,6 +32,7 @@ PAGES: Mapping[str, tuple[str, Mapping[str, Block]]] = {
     "results/fedseca/README.md": ("fedseca", fedseca.FEDSECA),
     "results/fedseca-cifar10/README.md": ("fedseca-cifar10", fedseca.CIFAR),
     "results/flower/README.md": ("flower", others.FLOWER),
+    "results/lora/README.md": ("lora", workloads.LORA),
     "results/memory/README.md": ("memory", others.MEMORY),
     "results/redteam/README.md": ("redteam", others.REDTEAM),
     "results/signguard/README.md": ("signguard", runs.SIGNGUARD),

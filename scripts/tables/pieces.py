@@ -42,6 +42,7 @@ ATTACKS = {
     "min-sum": "MinSum",
     "byz-mean": "ByzMean",
     "sign-flip": "SignFlip",
+    "sign-flip:scale=4": "SignFlip, four times as long",
     "scaling": "Scaling",
     "scaling:factor=10": "Scaling, factor 10",
     "ipm": "IPM",

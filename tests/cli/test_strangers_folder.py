@@ -19,6 +19,7 @@ from fedward.redteam.arsenal import family, label
 from fedward.redteam.findings import FindingsFile, RedTeamError, load_examination
 from fedward.registry.notation import parse
 from fedward.registry.strangers import import_paths
+from fedward.sweeps import read_sweep
 from tests.cli.test_cli import QUICK, failure
 
 TRAP = "from pathlib import Path\nPath(__file__).with_name('sprung').touch()\n"
@@ -197,6 +198,18 @@ def test_python_reads_a_file_with_trust_or_without() -> None:
         assert load_spec(Path("run.toml"), rule="own_read.Mine").rule == "own_read.Mine"
     with own_modules([]), pytest.raises(ValueError, match="cannot import"):
         parse("trap_nowhere.Mine", "rule")
+
+
+@pytest.mark.parametrize("text", ['rule = ["mean", "trap_swept.Mine"]', '[tune]\nserver = ["trap_swept.Mine"]'])
+def test_sweeps_name_what_is_registered(text: str) -> None:
+    sprung = trap("trap_swept")
+    file = Path("sweep.toml")
+    file.write_text(f'data = "fashion-mnist-subset"\nrounds = 1\nseed = [0, 1]\n{text}\n')
+    with own_modules(["trap_swept.Mine"]), pytest.raises(SpecError, match="stands in a file"):
+        read_sweep(file)
+    assert not sprung.exists()
+    if "tune" in text:
+        assert read_sweep(file, trust_imports=True).cells
 
 
 def test_what_is_ones_own_project(tmp_path: Path) -> None:

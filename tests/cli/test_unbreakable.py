@@ -82,7 +82,7 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "markup for a rule": (run(rule="[/x]"), "unknown rule '[/x]'"),
     "markup for data": (run(data="[/x]"), "unknown data set '[/x]'"),
     "markup for a file": (["report", "[/x]"], "[/x]: no such run folder"),
-    "a device for a file": (["run", "--config", "/dev/zero"], "not a TOML file"),
+    "a device for a file": (["run", "--config", "/dev/zero"], "not a regular file"),
 }
 
 

@@ -95,3 +95,15 @@ def test_a_model_for_text_is_not_asked_for_a_vocabulary_of_images() -> None:
     assert build_model(f"{here}:vocabulary=7", (5,), 3).words.weight.shape == (7, 4)
     with pytest.raises(ValueError, match="unknown argument"):  # what is wrong besides is said as ever
         build_model(f"{here}:depth=7", (1, 4, 4), 3)
+
+
+@pytest.mark.parametrize(
+    ("test", "remedy"),
+    [(["a film", "zzz"], "leave them out"), (["zzz", "!!!"], "known are the words")],
+)
+def test_texts_without_words_are_left_out_unless_that_are_all(test: list[str], remedy: str) -> None:
+    def load() -> object:
+        return (["a good film", "a bad film"] * 4, [0, 1] * 4), (test, [0, 1])
+
+    with pytest.raises(sim.DataError, match=f"have no known word, .*: {remedy}"):
+        sim.federate(load(), clients=2)

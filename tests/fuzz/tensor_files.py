@@ -35,7 +35,7 @@ SOUND = {
 CONTENT = safetensors.torch.save(SOUND, metadata={"tied": "w"})
 _START = 8 + int.from_bytes(CONTENT[:8], "little")
 _HEADER = json.loads(CONTENT[8:_START])
-_STRICTER = ("is there twice", "half a character", "nested too deeply", "which cannot be read", "alone")
+_STRICTER = ("no header", "is there twice", "half a character", "nested too deeply", "which cannot be read", "alone")
 """What is refused here though the package may read it."""
 
 

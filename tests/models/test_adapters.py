@@ -193,5 +193,7 @@ def test_hugging_face_s_models_train(tmp_path: Any) -> None:
         model = LocalModel(build_model(f"hugging-face:name='{tmp_path}'{kind}", (6,), 5))
         gradient, _ = model.gradient(torch.randint(1, 30, (4, 6)), torch.arange(4))
         assert gradient.isfinite().all()
-    adapted = build_model(f"lora:base=\"hugging-face:name='{tmp_path}'\"", (6,), 5)
+    with pytest.raises(ValueError, match="knows 30 tokens, and the data have 31: "):
+        build_model(f"hugging-face:name='{tmp_path}'", (6,), 5, 31)
+    adapted = build_model(f"lora:base=\"hugging-face:name='{tmp_path}'\"", (6,), 5, 30)
     assert adapted(torch.randint(1, 30, (4, 6))).shape == (4, 5)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fedward.report import ReportError, clientmap, load_run, rates, render, write_report
-from fedward.report.accuracy import accuracy
+from fedward.report.curves import Curve, line_style
 from fedward.report.grid import best_by_cell, is_grid, place
 from fedward.report.series import trailing_mean
 
@@ -243,7 +243,7 @@ def test_every_figure_is_valid_and_every_link_leads_somewhere(tmp_path):
         for attack in ("a", "b", "c", "d")
     ]
     parsed = Page(page_of(*runs))
-    assert len(parsed.figures) == 1 + 3 * 8
+    assert len(parsed.figures) == 4 + 3 * 8
     for name, figure in parsed.figures.items():
         assert ("div", name) in [(tag, attributes.get("id")) for tag, attributes in parsed.tags]
         Figure(data=figure["data"], layout=figure["layout"])  # raises for a property plotly does not know
@@ -289,10 +289,11 @@ def test_strings_of_a_run_never_become_markup(tmp_path):
     page = page_of(folder, title=HOSTILE)
     parsed = Page(page)
     assert HOSTILE not in page
-    # a short rule or attack comes in a span that keeps it on one line
-    assert [tag for tag, _ in parsed.tags if tag != "span"] == [tag for tag, _ in tame.tags if tag != "span"]
+    # a short rule or attack comes in a span that keeps it on one line, a long one may be broken
+    kept = ("span", "wbr")
+    assert [tag for tag, _ in parsed.tags if tag not in kept] == [tag for tag, _ in tame.tags if tag not in kept]
     assert parsed.text.count(HOSTILE) >= 10
-    curve = parsed.figures["accuracy"]["data"][0]
+    curve = parsed.figures["accuracy-1"]["data"][0]
     assert "<script" not in curve["name"] + curve["hovertemplate"]
     assert curve["hovertemplate"].count("%{y") == 1
     assert "<" not in "".join(parsed.figures["run-1-clients"]["cells"]["reasons"])
@@ -338,7 +339,7 @@ def test_a_run_with_something_missing_still_renders(tmp_path, records, head, con
 def test_a_run_that_was_never_evaluated_is_named_beside_the_others(tmp_path):
     parsed = Page(page_of(write_run(tmp_path / "a"), write_run(tmp_path / "silent", [record(1)])))
     assert "Never evaluated, so not shown: silent." in parsed.text
-    assert len(parsed.figures["accuracy"]["data"]) == 1
+    assert len(parsed.figures["accuracy-1"]["data"]) == 1
 
 
 # ------------------------------------------------------------------------------------------------ the grid
@@ -402,17 +403,37 @@ def test_equal_names_are_told_apart(tmp_path):
 
 def test_panels_are_attacks_and_colours_are_rules(tmp_path):
     runs = placed(tmp_path, *({"rule": r, "attack": a} for r in ("mean", "krum") for a in ("x", "y", "z")))
-    figure = accuracy(runs)
-    colours, panels = {}, {}
-    for entry, curve in zip(runs, figure["data"], strict=True):
-        assert curve["name"] == entry.row
-        colours.setdefault(entry.row, set()).add((curve["line"]["color"], curve["line"]["dash"]))
-        panels.setdefault(entry.column, set()).add(curve["yaxis"])
-    assert [len(values) for values in (*colours.values(), *panels.values())] == [1] * 5
-    assert len({style for styles in colours.values() for style in styles}) == 2
-    assert [note["text"] for note in figure["layout"]["annotations"]] == ["<b>x</b>", "<b>y</b>", "<b>z</b>"]
-    assert sum(curve["showlegend"] for curve in figure["data"]) == 2
-    assert [figure["layout"][axis]["matches"] for axis in ("yaxis2", "yaxis3")] == ["y", "y"]
+    page = Page(render([entry.run for entry in runs]))
+    panels = [page.figures[f"accuracy-{number}"] for number in (1, 2, 3)]
+    assert [[curve["name"] for curve in panel["data"]] for panel in panels] == [["mean", "krum"]] * 3
+    for number, rule in enumerate(("mean", "krum")):
+        styles = [(panel["data"][number]["line"]["color"], panel["data"][number]["line"]["dash"]) for panel in panels]
+        assert set(styles) == {tuple(line_style(number).values())}, rule
+    assert len({line_style(number)["color"] + line_style(number)["dash"] for number in range(28)}) == 28
+    assert len({(*panel["layout"]["yaxis"]["range"], *panel["layout"]["xaxis"]["range"]) for panel in panels}) == 1
+
+
+def test_titles_of_panels_are_whole_however_long(tmp_path):
+    long = "random-schedule:attacks=(no-attack | random | noise | alie | min-max),every={}"
+    runs = placed(tmp_path, *({"rule": r, "attack": long.format(n)} for r in ("mean", "krum") for n in (20, 30)))
+    page = render([entry.run for entry in runs])
+    titles = [re.sub("<.*?>", "", title) for title in re.findall('<section class="panel"><h3>(.*?)</h3>', page)]
+    assert titles == [long.format(20), long.format(30)]
+
+
+def test_seeds_are_one_line_with_a_band(tmp_path):
+    runs = []
+    for seed, accuracies in enumerate(((0.5, 0.6), (0.7, 0.6))):
+        entries = [record(number, accuracy=value) for number, value in enumerate(accuracies, 1)]
+        runs.append(load_run(write_run(tmp_path / str(seed), entries, seed=seed)))
+    band, line = Page(render(runs)).figures["accuracy-1"]["data"]
+    assert line["y"] == [0.6, 0.6]
+    assert line["customdata"][0][0] == " ± 14.14%, 2 runs"  # sqrt(0.1^2 + 0.1^2), n - 1 = 1
+    assert band["x"] == [1, 2, 2, 1]
+    assert band["y"] == [0.7414, 0.6, 0.6, 0.4586]
+    assert band["meta"] == line["meta"]
+    points = Curve(name="", label="", runs=(runs[0].records, runs[1].records[:1])).points
+    assert [(point.mean, point.spread is None) for point in points] == [(0.6, False), (0.6, True)]
 
 
 # ------------------------------------------------------------------------------------------------ the figures

@@ -84,6 +84,9 @@ def run(
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...")] = None,
     precision: Annotated[str | None, typer.Option(help="Trained in: float32, or bfloat16 on a GPU.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Cores to use; all if not given.")] = None,
+    log: Annotated[
+        list[str] | None, typer.Option(help="Follow it elsewhere, too: tensorboard, or wandb (offline).")
+    ] = None,
     out: Out = None,
     fresh: Annotated[bool, typer.Option(help="Start anew, and delete an earlier run that the folder holds.")] = False,
     as_json_: Json = False,
@@ -96,7 +99,7 @@ def run(
     given = {**locals()}  # all options, as long as nothing else has a name here
     from . import commands
 
-    commands.run(given, config=config, out=out, fresh=fresh, threads=threads, as_json=as_json_)
+    commands.run(given, config=config, out=out, fresh=fresh, threads=threads, as_json=as_json_, log=log or [])
 
 
 @app.command(cls=Command)
@@ -200,14 +203,29 @@ def redteam(
 
 @app.command(cls=Command)
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of runs, or audits of Flower federations.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The page to write.")] = Path("report.html"),
-    title: Annotated[str, typer.Option(help="Its heading.")] = "fedward report",
+    runs: Annotated[
+        list[Path], typer.Argument(help="Folders of runs, folders of such folders, or audits of Flower federations.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="What to write: .html, or of a sweep .csv, .md, .tex, .svg, .pdf, .bib.")
+    ] = Path("report.html"),
+    title: Annotated[str | None, typer.Option(help="Its heading.")] = None,
+    spec: Annotated[
+        str | None, typer.Option("--sweep", help="What the runs are of: a TOML file, or see `fedward list published`.")
+    ] = None,
+    profile: Annotated[str | None, typer.Option(help="Of the sweep, such as short.")] = None,
+    figure: Annotated[
+        str | None, typer.Option(help="For .svg and .pdf: curves, or an axis such as byzantine or partition.s.")
+    ] = None,
 ) -> None:
-    """Write one self-contained HTML page about runs: accuracy, who was accepted, signs, verdicts by client."""
+    """Write about runs: a self-contained HTML page, or tables, figures and BibTeX for a paper.
+
+    Of single runs the page shows accuracy, who was accepted, signs, verdicts by client. Of a folder of runs, a sweep,
+    it compares: rules by attacks over all seeds beside published numbers, curves, axes, and every cell.
+    """
     from . import commands
 
-    commands.report(runs, out, title)
+    commands.report(runs, out, title, spec=spec, profile=profile, figure=figure)
 
 
 Clients = Annotated[list[str], typer.Argument(help="Files, folders or globs that hold models, one a client.")]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,18 @@ import typer
 from .. import catalogue, published
 from ..core import reads
 from ..data.named import KNOWN
-from ..experiments.load import load_spec
+from ..experiments.load import load_spec, names_in_config
+from ..experiments.loggers import make_logger
 from ..experiments.pool import Failed, cores
 from ..experiments.run import Summary, execute, in_folders, run_grid
 from ..experiments.spec import RunSpec, SpecError, each_rule, file_name, make_spec
 from ..redteam import Examination, attacks_on, check_attacked, examination_steps, examine, examine_all
 from ..registry.entries import Entry
+from ..registry.naming import unknown
 from ..registry.notation import parse, short_for
-from ..report import write_examinations, write_report
+from ..report import is_of_several, read_sweep_runs, write_examinations, write_report, write_sweep_as
+from ..sim import Record
+from ..sweeps import Sweep, read_sweep
 from . import display
 from .imports import is_own
 from .terminal import say_error
@@ -71,6 +76,7 @@ def run(
     fresh: bool,
     threads: int | None,
     as_json: bool,
+    log: list[str],
 ) -> None:
     """One run, or a grid of them."""
     options = _spec_keys(given)
@@ -81,10 +87,12 @@ def run(
     for warning in dict.fromkeys(spec.warning for spec in specs if spec.warning):
         display.say(warning, display.err)
     if len(specs) > 1:
+        if log:
+            raise SpecError(f"--log {log[0]} follows one run, and these are {len(specs)}; leave it out")
         outcomes = _grid(in_folders(specs, out or Path("runs")), fresh, threads)
     else:
         path = out or Path("runs") / specs[0].name()
-        outcomes = {path: _single(specs[0], path, fresh, threads)}
+        outcomes = {path: _single(specs[0], path, fresh, threads, log)}
     _show(outcomes, as_json)
 
 
@@ -140,9 +148,30 @@ def redteam(
     _complain(failed)
 
 
-def report(runs: list[Path], out: Path, title: str) -> None:
-    """Write the page about runs."""
-    display.say(f"Report: {write_report(runs, out, title=title)}")
+def report(
+    runs: list[Path], out: Path, title: str | None, *, spec: str | None, profile: str | None, figure: str | None
+) -> None:
+    """Write the page about runs or a sweep, or a sweep in the format that a file's ending names."""
+    alone = out.suffix.lower() == ".html" and spec is None and figure is None
+    if alone and not any(map(is_of_several, runs)):
+        display.say(f"Report: {write_report(runs, out, title=title or 'fedward report')}")
+        return
+    if profile is not None and spec is None:
+        raise SpecError(f"--profile {profile}: of which sweep? give --sweep, too")
+    sweep = None if spec is None else _sweep(spec, profile)
+    heading = title or (sweep.title if sweep else ", ".join(run.resolve().name for run in runs))
+    data = read_sweep_runs(runs, heading, sweep)
+    display.say(f"Report: {write_sweep_as(replace(data, title=heading), out, figure)}")
+
+
+def _sweep(spec: str, profile: str | None) -> Sweep:
+    """The sweep of a file, or a published one."""
+    if spec in published.names():
+        return published.read(spec, profile=profile)
+    if not Path(spec).exists():
+        raise SpecError(f"{unknown('published sweep, and no file,', spec, published.names())}")
+    with names_in_config(trust_imports=is_own(Path(spec))):
+        return read_sweep(Path(spec), profile=profile)
 
 
 def list_(what: str, as_json: bool) -> None:
@@ -267,10 +296,18 @@ def _spec(config: Path | None, values: Mapping[str, Any], trust: bool) -> RunSpe
     return make_spec(values) if config is None else load_spec(config, trust_imports=trust, **values)
 
 
-def _single(spec: RunSpec, path: Path, fresh: bool, threads: int | None) -> Summary:
+def _single(spec: RunSpec, path: Path, fresh: bool, threads: int | None, log: Sequence[str]) -> Summary:
     torch.set_num_threads(1)  # in each of the threads that clients are spread over
-    with display.RunProgress(spec) as progress:
-        return execute(spec, path, on_record=progress, threads=_cores(threads), fresh=fresh)
+    with ExitStack() as stack:
+        config = spec.resolved()
+        followers = [stack.enter_context(make_logger(what, path, path.name, config)) for what in dict.fromkeys(log)]
+        followers.append(stack.enter_context(display.RunProgress(spec)))
+
+        def follow(record: Record) -> None:
+            for follower in followers:
+                follower(record)
+
+        return execute(spec, path, on_record=follow, threads=_cores(threads), fresh=fresh)
 
 
 def _grid(jobs: Mapping[Path, RunSpec], fresh: bool, workers: int | None = None) -> Mapping[Path, Summary | Failed]:

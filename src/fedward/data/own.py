@@ -192,9 +192,12 @@ def _tokens(train: Any, test: Any, words: int = 10_000, length: int = 32) -> tup
     tokens = [tokenizer(texts) for texts in (train, test)]
     for which, texts, made in zip(("train", "test"), (train, test), tokens, strict=True):
         if bare := wordless(made):
+            remedy = "leave them out"
+            if len(bare) == len(texts):
+                remedy = "known are the words of the training set, of letters and digits; are these texts like its own?"
             raise ValueError(
                 f"{len(bare)} of {len(texts)} texts of {which} have no known word, the first number {bare[0] + 1}, "
-                f"{texts[bare[0]]!r:.80}: leave them out"
+                f"{texts[bare[0]]!r:.80}: {remedy}"
             )
     return list(tokens), tokenizer.vocabulary
 

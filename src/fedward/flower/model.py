@@ -74,6 +74,18 @@ class SentModel:
                 settled[name] = Array(np.ascontiguousarray(value).reshape(self.types[name][1]))
         return ArrayRecord(settled)
 
+    def misfit(self, arrays: ArrayRecord) -> str | None:
+        """Why arrays that a strategy made cannot be the next model; None if they can."""
+        try:
+            made = {name: array.numpy() for name, array in arrays.items()}
+        except Exception as error:  # arrays may be in any form
+            return f"the strategy made a model that cannot be read: {error}"
+        if {name: value.shape for name, value in made.items()} != {name: t[1] for name, t in self.types.items()}:
+            return "the strategy made a model of other arrays"
+        if not all(bool(np.isfinite(value).all()) for value in made.values() if value.dtype.kind == "f"):
+            return "the strategy made a model that is not finite"
+        return None
+
 
 def fixed(buffers: Buffers) -> str | list[str] | None:
     """Running statistics as text or names, to hold a checkpoint against: a generator of names is used up only once."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from io import BytesIO
-from math import isfinite, prod
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,10 @@ from torch import Tensor
 from ..stack import Layers
 from .model import SentModel
 
+MOST_EXAMPLES = 1 << 53
+"""Examples that a node may claim: the sum over all nodes stays a number."""
+_STYPE = "numpy.ndarray"
+"""How Flower serialises arrays; of no other way its strategies can make numbers."""
 _SHOWN = 200  # characters of a client's text in a log
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
@@ -157,8 +161,8 @@ def _examined(message: Message, model: SentModel | None, examples: str | None) -
 
 def _check_examples(metrics: MetricRecord, key: str) -> None:
     value = metrics.get(key)
-    if not isinstance(value, int | float) or not isfinite(value) or value <= 0:
-        raise _ReplyError(Fault.WRONG_EXAMPLES, f"{key} is {shown(value)} where a positive number is due")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MOST_EXAMPLES:
+        raise _ReplyError(Fault.WRONG_EXAMPLES, f"{key} is {shown(value)} where a number above 0 and up to 2^53 is due")
 
 
 def _read(record: ArrayRecord, model: SentModel) -> tuple[list[Tensor], list[Tensor]]:
@@ -175,6 +179,7 @@ def _array(name: str, array: Array, dtype: np.dtype[Any], shape: tuple[int, ...]
     """The array, on the bytes that came.
 
     What its header says is held against the model before anything is allocated: a few bytes can claim to be a terabyte.
+    What stands beside the bytes must say the same, for strategies go by either.
     """
     try:
         buffer = BytesIO(array.data)
@@ -186,6 +191,12 @@ def _array(name: str, array: Array, dtype: np.dtype[Any], shape: tuple[int, ...]
         raise _ReplyError(Fault.WRONG_SHAPE, f"{name} has shape {shown(found)} where {shape} is due")
     if kind != dtype:
         raise _ReplyError(Fault.WRONG_DTYPE, f"{name} is {shown(kind)} where {dtype} is due")
+    if array.stype != _STYPE:
+        raise _ReplyError(Fault.UNREADABLE, f"{name} is serialised as {shown(array.stype)} where {_STYPE} is due")
+    if tuple(array.shape) != shape:
+        raise _ReplyError(Fault.WRONG_SHAPE, f"{name} is said to have shape {shown(array.shape)} where {shape} is due")
+    if array.dtype != str(dtype):
+        raise _ReplyError(Fault.WRONG_DTYPE, f"{name} is said to be {shown(array.dtype)} where {dtype} is due")
     size = prod(shape)
     if len(array.data) - start != size * dtype.itemsize:
         raise _ReplyError(
@@ -202,6 +213,13 @@ def _array(name: str, array: Array, dtype: np.dtype[Any], shape: tuple[int, ...]
 def nonfinite(reply: Reply) -> Drop:
     """What is wrong with a reply that is sound but for NaN or Inf."""
     return Drop(node=reply.node, fault=Fault.NONFINITE, detail="NaN or Inf")
+
+
+def unused(sound: Sequence[Reply]) -> list[Drop]:
+    """The nodes of a round in which the rule did not decide."""
+    return [
+        Drop(node=reply.node, fault=Fault.UNUSED, detail="") if reply.finite() else nonfinite(reply) for reply in sound
+    ]
 
 
 def shown(value: object, limit: int = _SHOWN) -> str:

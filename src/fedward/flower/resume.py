@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,12 @@ from flwr.serverapp.strategy import FedAvg
 from torch import Tensor
 
 from ..core import Aggregator
-from ..sim.checkpoint import load_checkpoint, save_checkpoint
+from ..failures import tamed
+from ..sim.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 
 _BY_NAME = ("m_t", "v_t")  # what FedAdam, FedYogi and FedAdagrad remember
+_UNKNOWN = (torch.bfloat16,)  # to NumPy
+_REMEDY = "move it away, or give this federation another place"
 _BY_PLACE = "momentum_vector"  # and FedAvgM
 
 
@@ -38,6 +42,7 @@ def save(
     arrays: ArrayRecord,
     aggregator: Aggregator,
     strategy: FedAvg,
+    settings: Mapping[str, Any],
 ) -> None:
     """Write all that the next round depends on; a kill leaves the old file or the new one."""
     content = {
@@ -45,17 +50,32 @@ def save(
         "arrays": {name: torch.from_numpy(array.numpy()) for name, array in arrays.items()},
         "aggregator": aggregator.state_dict(),
         "optimiser": _optimiser(strategy),
+        "settings": dict(settings),
     }
     save_checkpoint(path, identity, content)
 
 
-def load_saved(path: Path, identity: Mapping[str, Any]) -> Saved:
+def load_saved(path: Path, identity: Mapping[str, Any], settings: Mapping[str, Any]) -> Saved:
     """Read what `save` wrote.
 
     Raises:
-        CheckpointError: the file is damaged, or of another rule, seed or strategy.
+        CheckpointError: the file is damaged, or of another rule, seed, strategy or setting.
     """
     saved = load_checkpoint(path, identity, ("round", "arrays", "aggregator", "optimiser"))
+    before = saved.get("settings", settings)  # files of earlier versions do not say
+    if not (
+        isinstance(saved["round"], int)
+        and saved["round"] >= 0
+        and _are_tensors(saved["arrays"])
+        and isinstance(saved["aggregator"], Mapping)
+        and isinstance(saved["optimiser"], Mapping)
+        and isinstance(before, Mapping)
+    ):
+        raise CheckpointError(f"{path} holds no round of a federation: it is damaged; {_REMEDY}")
+    other = sorted(str(key) for key in {**before, **settings} if before.get(key) != settings.get(key))
+    if other:
+        told = "; ".join(f"{key} was {tamed(before.get(key))}, now {tamed(settings.get(key))}" for key in other)
+        raise CheckpointError(f"{path} is of another configuration: {told}. Resume with that one, or {_REMEDY}")
     arrays = ArrayRecord({name: Array(tensor.numpy()) for name, tensor in saved["arrays"].items()})
     return Saved(
         round=saved["round"],
@@ -65,13 +85,61 @@ def load_saved(path: Path, identity: Mapping[str, Any]) -> Saved:
     )
 
 
-def restore(strategy: FedAvg, optimiser: Mapping[str, Any]) -> None:
-    """Give a strategy what its optimiser remembered."""
-    for name, value in optimiser.items():
-        if isinstance(value, Mapping):
+def restore(strategy: FedAvg, saved: Saved, path: Path) -> None:
+    """Give a strategy what its optimiser remembered: what it has a name for, of the model's shapes, and nothing else.
+
+    Raises:
+        CheckpointError: the file names anything else.
+    """
+    shapes = {name: tuple(array.shape) for name, array in saved.arrays.items()}
+    for name, value in saved.optimiser.items():
+        known = name in (*_BY_NAME, _BY_PLACE) and hasattr(strategy, name)
+        if known and name != _BY_PLACE and _are_tensors(value) and _shapes(value) == shapes:
             setattr(strategy, name, {key: _array(tensor) for key, tensor in value.items()})
-        else:
+        elif known and name == _BY_PLACE and isinstance(value, list) and _placed(value) == list(shapes.values()):
             setattr(strategy, name, [_array(tensor) for tensor in value])
+        else:
+            raise CheckpointError(
+                f"{path}: {tamed(name)} is nothing that {type(strategy).__name__} remembers of this model; {_REMEDY}"
+            )
+
+
+def check_same(kept: ArrayRecord, given: ArrayRecord) -> None:
+    """Raise ValueError if a model is another one than that of the last round, by names, shapes or dtypes."""
+    before, now = _types(kept), _types(given)
+    other = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    if other:
+        name = other[0]
+        raise ValueError(
+            f"the model has other arrays than the one that this strategy's last round or checkpoint left: "
+            f"{tamed(name)} was {before.get(name, 'not there')}, now {now.get(name, 'not there')}"
+            + (f", and {len(other) - 1} more" if len(other) > 1 else "")
+            + "; give the checkpoint another place for another model"
+        )
+
+
+def check_place(path: Path) -> None:
+    """Try whether a checkpoint can be written there, before a round is spent on it.
+
+    Raises:
+        CheckpointError: it cannot.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=path.parent) as trial:
+            trial.write(b"0")
+            trial.flush()
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be written: {error.strerror}; {_REMEDY}") from error
+
+
+def optimiser_settings(strategy: FedAvg) -> dict[str, Any]:
+    """The numbers, words and flags that a strategy was made with, without how many nodes it asks for."""
+    return {
+        f"{type(strategy).__name__}.{name}": value
+        for name, value in sorted(vars(strategy).items())
+        if isinstance(value, int | float | str) and not name.startswith(("fraction_", "min_", "_"))
+    }
 
 
 def finite_memory(strategy: FedAvg) -> bool:
@@ -92,6 +160,26 @@ def _optimiser(strategy: FedAvg) -> dict[str, Any]:
     if value := getattr(strategy, _BY_PLACE, None):
         state[_BY_PLACE] = [_tensor(array) for array in value]
     return state
+
+
+def _are_tensors(value: object) -> bool:
+    """Whether this is a table of tensors that NumPy knows, by name."""
+    return isinstance(value, Mapping) and all(
+        isinstance(name, str) and isinstance(tensor, Tensor) and tensor.dtype not in _UNKNOWN
+        for name, tensor in value.items()
+    )
+
+
+def _shapes(value: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in value.items()}
+
+
+def _placed(value: list[Any]) -> list[tuple[int, ...]]:
+    return [tuple(tensor.shape) if isinstance(tensor, Tensor) else () for tensor in value]
+
+
+def _types(arrays: ArrayRecord) -> dict[str, tuple[str, tuple[int, ...]]]:
+    return {name: (array.dtype, tuple(array.shape)) for name, array in arrays.items()}
 
 
 def _tensor(array: np.ndarray) -> Tensor:

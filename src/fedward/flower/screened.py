@@ -18,6 +18,8 @@ from .model import SentModel
 from .replies import Drop, Fault, Reply, nonfinite, screen, shown
 
 logger = getLogger("flwr")
+_LARGEST = 1e30
+"""Beyond it, a metric is as good as none: its powers and sums are no numbers."""
 _REASON = 500  # characters of an error in an audit
 
 
@@ -26,8 +28,10 @@ class Screened(Strategy):
 
     Flower's own strategies raise, and end the run, when one node sends an array of the wrong shape or one record too
     many. Here every reply is held against the model that was sent out and dropped with a reason if it does not fit;
-    the strategy continues with the others. If it raises all the same, the round is as if it had not been. Values are
-    not judged: that is what `Robust` is for.
+    the strategy continues with the others: those whose records and metrics have the names and kinds that most have
+    (numbers, lists of so many), with a number of examples that can be summed. If it raises all the same, or makes a
+    model that is not finite or of other arrays, the round is as if it had not been. Values are not judged: that is what
+    `Robust` is for.
 
     Put it around differential privacy, which looks into replies before any rule does:
     ``Screened(DifferentialPrivacyServerSideFixedClipping(RobustFedAvg(rule=...), ...))``.
@@ -68,21 +72,23 @@ class Screened(Strategy):
         start = perf_counter()
         model = self._sent_model()
         messages = list(replies)
-        sound, drops = screen(messages, self._asked, model)
+        sound, drops = screen(messages, self._asked, model, self._claimed(messages))
         sound = _alike(_finite(_ordered(sound, drops, model), drops), drops)
         passed = {reply.node for reply in sound}
         found = (*verdicts(drops), *(Verdict(node=node, accepted=True, reason=Reason.ACCEPTED) for node in passed))
         arrays: ArrayRecord | None = None
         metrics: MetricRecord | None = None
         skipped: str | None = "no node sent a sound reply"
-        before = dict(vars(self.strategy))
+        before = remembered(self.strategy)
         try:
             if passed:
                 arrays, metrics = self.strategy.aggregate_train(server_round, _of(messages, passed))
-                skipped = None
+                skipped = None if arrays is None else model.misfit(arrays)
         except Exception as error:  # what one of Flower's makes of what nodes sent must not end the run
             skipped = told(error)
-            take_back(self.strategy, before)
+        if skipped is not None:
+            arrays = metrics = None
+            take_back(before)
         audit = Audit(
             round=server_round, rule="screened", verdicts=found, skipped=skipped, seconds=perf_counter() - start
         )
@@ -92,6 +98,12 @@ class Screened(Strategy):
         for reason in dict.fromkeys(v.reason for v in audit.dropped):
             metrics[f"{PREFIX}screened-{reason}"] = [v.node for v in audit.dropped if v.reason == reason]
         return arrays, metrics
+
+    def _claimed(self, messages: Sequence[Message]) -> str | None:
+        """The metric that the strategy weighs replies by, if most of them have it."""
+        key = next((s.weighted_by_key for s in all_within(self.strategy) if hasattr(s, "weighted_by_key")), None)
+        having = [m for m in messages if m.has_content() and any(key in r for r in m.content.metric_records.values())]
+        return key if 2 * len(having) > sum(message.has_content() for message in messages) else None
 
     def _model_of(self, arrays: ArrayRecord) -> SentModel:
         """All floating-point arrays alike: the strategy inside sees to what it aggregates."""
@@ -115,7 +127,7 @@ class Screened(Strategy):
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
         """Hand the strategy the replies with the metrics that most of them have."""
         messages = list(replies)
-        sound, drops = screen(messages, self._asked_to_evaluate, None)
+        sound, drops = screen(messages, self._asked_to_evaluate, None, self._claimed(messages))
         sound = _alike(sound, drops)
         log_left_out(drops)
         passed = {reply.node for reply in sound}
@@ -132,10 +144,24 @@ def told(error: Exception) -> str:
     return f"{type(error).__name__}: {shown(str(error), _REASON)}"
 
 
-def take_back(strategy: Strategy, before: Mapping[str, Any]) -> None:
-    """Give a strategy the attributes that it had, of which it keeps none that are changed in place."""
-    vars(strategy).clear()
-    vars(strategy).update(before)
+def all_within(strategy: Strategy) -> list[Strategy]:
+    """A strategy and those that it is put around, the outermost first."""
+    found = [strategy]
+    for outer in found:
+        found += [inner for inner in vars(outer).values() if isinstance(inner, Strategy) and inner not in found]
+    return found
+
+
+def remembered(strategy: Strategy) -> list[tuple[Strategy, dict[str, Any]]]:
+    """The attributes of a strategy and of those within it, of which none are changed in place."""
+    return [(each, dict(vars(each))) for each in all_within(strategy)]
+
+
+def take_back(before: Iterable[tuple[Strategy, Mapping[str, Any]]]) -> None:
+    """Give strategies the attributes that they had."""
+    for strategy, attributes in before:
+        vars(strategy).clear()
+        vars(strategy).update(attributes)
 
 
 def log_audit(audit: Audit) -> None:
@@ -183,8 +209,8 @@ def _finite(sound: list[Reply], drops: list[Drop]) -> list[Reply]:
 
 
 def _alike(sound: list[Reply], drops: list[Drop]) -> list[Reply]:
-    """Those whose records and metrics have the commonest names: Flower's strategies take no others."""
-    forms = {reply.node: (tuple(reply.content), tuple(sorted(reply.metrics))) for reply in sound}
+    """Those whose records and metrics have the commonest names and kinds: Flower's strategies take no others."""
+    forms = {reply.node: _form(reply) for reply in sound}
     if not forms:
         return []
     usual = Counter(forms.values()).most_common(1)[0][0]
@@ -193,3 +219,17 @@ def _alike(sound: list[Reply], drops: list[Drop]) -> list[Reply]:
             detail = f"its records and metrics are {shown(form)}, most others' {shown(usual)}"
             drops.append(Drop(node=node, fault=Fault.WRONG_KEYS, detail=detail))
     return [reply for reply in sound if forms[reply.node] == usual]
+
+
+def _form(reply: Reply) -> tuple[Any, ...]:
+    """What a reply holds, without values: records by name and kind, metrics by name and kind."""
+    records = tuple((name, type(record).__name__) for name, record in reply.content.items())
+    return records, tuple(sorted((name, _kind(value)) for name, value in reply.metrics.items()))
+
+
+def _kind(value: object) -> str:
+    """Of a metric: a number or a list of so many, and whether a mean of them would be a number."""
+    values = value if isinstance(value, list) else [value]
+    usual = all(isinstance(v, int | float) and -_LARGEST < v < _LARGEST for v in values)
+    kind = f"list of {len(values)}" if isinstance(value, list) else "number"
+    return kind if usual else f"{kind}, not finite"

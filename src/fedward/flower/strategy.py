@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
-from flwr.serverapp.strategy import FedAvg, FedAvgM, Result
+from flwr.serverapp.strategy import FedAvg, FedAvgM, Result, Strategy
 from flwr.serverapp.strategy.strategy_utils import aggregate_metricrecords
 from torch import Tensor
 
@@ -28,10 +28,10 @@ from .audit import Audit, AuditFile, Verdict, verdicts
 from .checks import check_fits, check_strategy, uses_examples
 from .metrics import summarise
 from .model import SentModel, finite, fixed
-from .replies import Deltas, Drop, Fault, Reply, nonfinite, screen
-from .resume import finite_memory, load_saved, restore, save
+from .replies import Deltas, Drop, Reply, screen, unused
+from .resume import check_place, check_same, finite_memory, load_saved, optimiser_settings, restore, save
 from .running import Policy, Running
-from .screened import Screened, log_audit, log_left_out, logger, take_back, told
+from .screened import Screened, log_audit, log_left_out, logger, remembered, take_back, told
 
 MetricsFunction = Callable[[list[RecordDict], str], MetricRecord]
 
@@ -46,7 +46,7 @@ class _Remembered:
 
     round: int
     state: State
-    optimiser: Mapping[str, Any]
+    optimiser: list[tuple[Strategy, dict[str, Any]]]
 
 
 class Robust(Screened):
@@ -129,6 +129,8 @@ class Robust(Screened):
         self._integers: Integers = check_value(type(self).__name__, "integers", integers, Integers)
         self._running = Running(policy=check_value(type(self).__name__, "batch_norm", batch_norm, Policy), rule=made)
         self._rule = describe(made)
+        settings = {"integers": self._integers, "classes": classes, "trust_examples": trust_examples}
+        self._settings = {**settings, **optimiser_settings(own)}
         self.audits: list[Audit] = []
         self._file = None if audit is None else AuditFile(audit)
         self._checkpoint = None if checkpoint is None else Path(checkpoint)
@@ -136,6 +138,8 @@ class Robust(Screened):
         self.arrays: ArrayRecord | None = None
         if self._checkpoint is not None and self._checkpoint.exists():
             self._restore(self._checkpoint)
+        elif self._checkpoint is not None:
+            check_place(self._checkpoint)
         self._before = self.round
 
     def summary(self) -> None:
@@ -163,6 +167,9 @@ class Robust(Screened):
         """Run until ``num_rounds`` rounds are done in all, as every strategy of Flower's.
 
         With a checkpoint, from its model instead of ``initial_arrays``, and with its rounds counted in.
+
+        Raises:
+            ValueError: the checkpoint is of a model with other arrays than ``initial_arrays``.
         """
         if self._checkpoint is None:
             self.round = 0  # as Flower's: another start is another run
@@ -170,6 +177,8 @@ class Robust(Screened):
         done = self.round
         self._before = done
         evaluate = None if evaluate_fn is None else lambda number, arrays: evaluate_fn(number + done, arrays)
+        if self.arrays is not None:
+            check_same(self.arrays, initial_arrays)
         first = initial_arrays if self.arrays is None else self.arrays
         left = max(num_rounds - done, 0)
         seen = len(self.audits)
@@ -201,11 +210,8 @@ class Robust(Screened):
         Raises:
             ValueError: the checkpoint's model has other arrays than this one.
         """
-        if self.arrays is not None and not _same_arrays(self.arrays, arrays):
-            raise ValueError(
-                "the model has other arrays than the one that this strategy's last round or checkpoint left; "
-                "give the checkpoint another place for another model"
-            )
+        if self.arrays is not None:
+            check_same(self.arrays, arrays)
         if isinstance(self._optimiser, FedAvgM):
             self._optimiser.current_arrays = None  # or it would use its own, without what `SentModel.settled` mended
         number = self._before + server_round
@@ -234,7 +240,7 @@ class Robust(Screened):
             if not isinstance(error, Exception):
                 raise
             skipped = str(error) if isinstance(error, _KeptError | BoundError) else told(error)
-            found, note = verdicts([*drops, *_unused(sound)]), ""
+            found, note = verdicts([*drops, *unused(sound)]), ""
         seconds = perf_counter() - start
         audit = Audit(round=number, rule=self._rule, verdicts=found, skipped=skipped, seconds=seconds, note=note)
         metrics = self._summary(self._train_metrics, [r for r in sound if r.node in set(audit.kept)])
@@ -310,14 +316,14 @@ class Robust(Screened):
         return _Remembered(
             round=self.aggregator.round,
             state=self.aggregator.state,
-            optimiser=dict(vars(self._optimiser)),
+            optimiser=remembered(self._optimiser),
         )
 
     def _go_back(self, before: _Remembered) -> None:
         """As if the round had not been: the next one draws what this one would have drawn."""
         self.aggregator.round = before.round
         self.aggregator.state = before.state
-        take_back(self._optimiser, before.optimiser)
+        take_back(before.optimiser)
 
     def _keep(self, audit: Audit, arrays: ArrayRecord | None, model: SentModel) -> None:
         """The round is done: log it, write it down."""
@@ -325,9 +331,7 @@ class Robust(Screened):
         self.arrays = arrays if arrays is not None else model.arrays
         self.audits.append(audit)
         log_audit(audit)
-        if self._file is not None:
-            self._file.append(audit)
-        if self._checkpoint is not None:
+        if self._checkpoint is not None:  # before the audit: a full disk must not cost the round
             save(
                 self._checkpoint,
                 identity=self._identity(),
@@ -335,7 +339,13 @@ class Robust(Screened):
                 arrays=self.arrays,
                 aggregator=self.aggregator,
                 strategy=self._optimiser,
+                settings=self._settings,
             )
+        if self._file is not None:
+            try:
+                self._file.append(audit)
+            except OSError as error:
+                logger.log(WARNING, "the audit of round %d is not in %s: %s", audit.round, self._file.path, error)
 
     # --- evaluation -----------------------------------------------------------------------------------------
 
@@ -375,11 +385,11 @@ class Robust(Screened):
         }
 
     def _restore(self, path: Path) -> None:
-        saved = load_saved(path, self._identity())
+        saved = load_saved(path, self._identity(), self._settings)
         self.round = saved.round
         self.arrays = saved.arrays
         self.aggregator.load_state_dict(saved.aggregator)
-        restore(self._optimiser, saved.optimiser)
+        restore(self._optimiser, saved, path)
 
 
 def _taken(strategy: Any, name: str) -> MetricsFunction | None:
@@ -387,14 +397,3 @@ def _taken(strategy: Any, name: str) -> MetricsFunction | None:
     function = cast(MetricsFunction, getattr(strategy, name))
     setattr(strategy, name, aggregate_metricrecords)
     return None if function is aggregate_metricrecords else function
-
-
-def _same_arrays(one: ArrayRecord, other: ArrayRecord) -> bool:
-    return {k: tuple(a.shape) for k, a in one.items()} == {k: tuple(a.shape) for k, a in other.items()}
-
-
-def _unused(sound: Sequence[Reply]) -> list[Drop]:
-    """The nodes of a round in which the rule did not decide."""
-    return [
-        Drop(node=reply.node, fault=Fault.UNUSED, detail="") if reply.finite() else nonfinite(reply) for reply in sound
-    ]

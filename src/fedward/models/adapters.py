@@ -88,26 +88,35 @@ class _Sequences(nn.Module):
 
 
 @register("hugging-face", kind="model", example={"name": "prajjwal1/bert-tiny"})
-def hugging_face(name: str, pretrained: bool = True, classes: Count = 4) -> nn.Module:
+def hugging_face(name: str, pretrained: bool = True, classes: Count = 4, vocabulary: Count | None = None) -> nn.Module:
     """A sequence classifier of Hugging Face's transformers, of a name on the hub or of a folder.
 
     Tokens must be those of the model's own tokenizer.
 
     Args:
         name: on the hub, or a folder with ``config.json`` and weights.
-        pretrained: take the weights, all but those of the last layer if it has other classes.
+        pretrained: take the weights, all but those of the last layer if it has other classes; if not, ``config.json``
+            is enough, and weights are drawn.
         classes: how many.
+        vocabulary: how many tokens the data have.
 
     Raises:
         MissingPackageError: transformers is not installed.
         OSError: there is no such model, and it cannot be downloaded.
+        ValueError: the data have more tokens than the model knows.
     """
     transformers = _needed("transformers", "hugging-face", "peft")
     makers = transformers.AutoModelForSequenceClassification
-    plain: dict[str, Any] = {"num_labels": classes, "trust_remote_code": False}  # a folder may bring code of its own
+    plain: dict[str, Any] = {"trust_remote_code": False}  # a folder may bring code of its own
+    config = transformers.AutoConfig.from_pretrained(name, num_labels=classes, **plain)
+    if vocabulary is not None and vocabulary > config.vocab_size:
+        raise ValueError(
+            f"hugging-face: {name} knows {config.vocab_size} tokens, and the data have {vocabulary}: make them with "
+            "its own tokenizer, or with fewer words (data ag-news:words=1000)"
+        )
     if pretrained:
-        return _Sequences(makers.from_pretrained(name, **plain, ignore_mismatched_sizes=True))
-    return _Sequences(makers.from_config(transformers.AutoConfig.from_pretrained(name, **plain)))
+        return _Sequences(makers.from_pretrained(name, config=config, **plain, ignore_mismatched_sizes=True))
+    return _Sequences(makers.from_config(config, **plain))
 
 
 @register("lora", kind="model", example={"base": "text-transformer"})

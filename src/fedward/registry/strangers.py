@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from .entries import registered
-from .imports import asking
+from .imports import ask_about, asking
 
 _DOTTED = re.compile(r"(?<![\w.])[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 _WITH_COLON = re.compile(r"(?<![\w.])([A-Za-z_][\w.]*):([A-Za-z_][\w.]*)(?![\w.]*\s*=)")
@@ -24,6 +24,16 @@ def import_paths(value: object) -> set[str]:
     if isinstance(value, list | tuple):
         return set().union(*map(import_paths, value))
     return set()
+
+
+def ask_about_all(value: object) -> None:
+    """Ask now about import paths that are followed later, when nobody knows any longer that a file had them.
+
+    Raises:
+        ValueError: one must not be followed.
+    """
+    for path in sorted(import_paths(value)):
+        ask_about(path)
 
 
 @contextmanager

@@ -30,6 +30,40 @@ td small { font-size: 12px; display: block; line-height: 1.2; }
 .heat td { text-align: center; min-width: 104px; padding: 9px 12px; }
 .heat td small { color: inherit; opacity: 0.85; }
 .heat .none { background: #f4f5f7; color: var(--soft); }
+.heat a { color: inherit; text-decoration: none; display: block; }
+.heat a:hover { text-decoration: underline; }
+.answer { font-size: 13.5px; }
+.heat.answer td { min-width: 78px; padding: 4px 6px; line-height: 1.35; }
+.answer td > a { white-space: nowrap; }
+.heat.answer th { padding: 4px 6px; line-height: 1.25; }
+.answer thead th { max-width: 170px; overflow-wrap: break-word; }
+.heat.answer .rule { position: sticky; left: 0; background: #fff; z-index: 1; max-width: 250px; min-width: 136px;
+  overflow-wrap: break-word; text-align: left; padding-left: 0; vertical-align: middle; }
+.answer .setting { font-weight: 400; text-align: left; overflow-wrap: break-word; max-width: 190px;
+  vertical-align: middle; }
+.heat.answer .across { border-left: 6px solid #fff; min-width: 96px; max-width: 190px; }
+.heat.answer .across small { white-space: normal; overflow-wrap: anywhere; }
+.heat.answer thead th { vertical-align: bottom; }
+.answer small.narrow { display: none; font-weight: 400; font-size: 11.5px; line-height: 1.25; }
+.spread { font-weight: 400; opacity: 0.85; font-size: 11px; }
+.overview main { padding-top: 20px; max-width: 1320px; }
+.overview .lead { max-width: none; }
+.best small { font-weight: 400; }
+.overview h1 { font-size: 25px; margin-bottom: 2px; }
+.overview .lead { font-size: 14.5px; }
+.overview section > h3 { margin-top: 10px; }
+.answer td small { line-height: 1.25; }
+.beside { display: inline-block; border-radius: 3px; padding: 0 4px; font-weight: 500; white-space: nowrap; }
+td small.beside { display: table; margin: 1px auto 0; opacity: 1; }
+.beside.same, td small.beside.same { background: #d9f2e3; color: #0b4d2c; }
+.beside.other, td small.beside.other { background: #fbdccb; color: #7c2a05; }
+.filters { display: flex; flex-wrap: wrap; gap: 6px 14px; margin: 8px 0; font-size: 13.5px; }
+.filters label { color: var(--soft); max-width: 100%; }
+select { font: inherit; max-width: min(260px, 100%); border: 1px solid #b4bdc7; border-radius: 6px; padding: 2px 6px;
+  background: #fff; color: var(--ink); }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 12.5px; background: #f7f8fa; padding: 8px 12px;
+  border-radius: 6px; margin: 4px 0; font-family: ui-monospace, "SF Mono", Menlo, Consolas, monospace; }
+pre.command { user-select: all; }
 .best { font-weight: 700; }
 figure { margin: 10px 0 22px; }
 figcaption, .caption { font-size: 13.5px; max-width: 68em; margin-top: 4px; }
@@ -38,6 +72,18 @@ figcaption, .caption { font-size: 13.5px; max-width: 68em; margin-top: 4px; }
 .swatch { display: inline-block; width: 14px; height: 14px; margin-right: 6px; vertical-align: -2px;
   border-radius: 2px; }
 .blend { width: 46px; }
+.panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 330px), 1fr)); gap: 4px 22px;
+  margin: 12px 0; }
+.panels.alone { display: block; }
+.panel { min-width: 0; display: flex; flex-direction: column; }
+.panel h3 { font-size: 14px; line-height: 1.3; margin: 10px 0 2px; overflow-wrap: anywhere; }
+.panel figure { margin: auto 0 6px; }
+.legend { display: flex; flex-wrap: wrap; gap: 2px 4px; margin: 10px 0 0 -6px; }
+button.line { border-color: transparent; padding: 1px 6px; margin: 0; display: inline-flex; gap: 7px; text-align: left;
+  align-items: center; overflow-wrap: anywhere; }
+button.line svg { flex: none; }
+button.line[aria-pressed="false"] { opacity: 0.4; text-decoration: line-through; }
+[hidden] { display: none !important; }
 details.run { border: 1px solid var(--rule); border-radius: 8px; margin: 10px 0; }
 details.run > summary { padding: 11px 16px; cursor: pointer; display: flex; flex-wrap: wrap; gap: 2px 16px;
   align-items: baseline; }
@@ -60,7 +106,9 @@ button { font: inherit; font-size: 13.5px; color: var(--ink); background: #fff; 
 button:hover { background: #f4f5f7; }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 @media (max-width: 860px) { main { padding: 24px 16px 56px; } .body { padding: 2px 10px 12px; }
-  th, td { padding: 6px 8px; } }
+  th, td { padding: 6px 8px; } .heat.answer .rule { min-width: 92px; } }
+@media (max-width: 620px) { .answer .setting { display: none; } .answer small.narrow { display: block; }
+  .heat.answer .rule { max-width: 128px; } }
 @media (max-width: 520px) { .modebar-container { display: none; } }  /* it would lie on the legend */
 @media print { button { display: none; } details.run { border: 0; } }
 """
@@ -89,11 +137,24 @@ SCRIPT = """
     trace.text = trace.z.map((line, row) => line.map((_, column) => describe(row, column)));
   };
 
+  // What is seen: of each filter the value that was chosen, less the lines that were clicked away in a legend.
+  const chosen = new Map(), away = new Set();
+  const meant = (is) => !is || is.split(" ").every((mark) => {
+    const [key, value] = mark.split("=");
+    return !chosen.has(key) || chosen.get(key) === value;
+  });
+  const seen = (trace) => meant(trace.meta) && !away.has(trace.meta);
+  const refresh = (element) => {  // one that is hidden has no size, and is drawn again when it is back
+    if (!element.dataset.drawn || !element.offsetParent || !element.data.some((trace) => trace.meta)) return;
+    Plotly.restyle(element, { visible: element.data.map(seen) });
+  };
+
   const draw = (element) => {
     if (element.dataset.drawn) return;
     element.dataset.drawn = "1";
     const figure = JSON.parse(document.getElementById(element.id + "-data").textContent);
     if (figure.cells) unpack(figure);
+    figure.data.forEach((trace) => { if (trace.meta) trace.visible = seen(trace); });
     Plotly.newPlot(element, figure.data, figure.layout, {
       displaylogo: false, responsive: true, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
       showSendToCloud: false, plotlyServerURL: "",  // plotly.js offers to upload charts unless told not to
@@ -106,6 +167,34 @@ SCRIPT = """
     if (entry.isIntersecting) { watch.unobserve(entry.target); draw(entry.target); }
   }), { rootMargin: "400px" });
   plots.forEach((element) => watch.observe(element));
+
+  const apply = () => {
+    const parts = document.querySelectorAll("[data-is]");
+    parts.forEach((element) => { element.hidden = !meant(element.dataset.is); });
+    plots.forEach(refresh);
+  };
+  document.querySelectorAll("select[data-key]").forEach((select) => select.addEventListener("change", () => {
+    if (select.value) chosen.set(select.dataset.key, select.value); else chosen.delete(select.dataset.key);
+    apply();
+  }));
+  const lines = document.querySelectorAll("button[data-line]");
+  const show = (mark, on) => {
+    if (on) away.delete(mark); else away.add(mark);
+    lines.forEach((line) => { if (line.dataset.line === mark) line.setAttribute("aria-pressed", String(on)); });
+  };
+  lines.forEach((line) => {
+    line.addEventListener("click", () => {
+      show(line.dataset.line, away.has(line.dataset.line));
+      plots.forEach(refresh);
+    });
+    line.addEventListener("dblclick", () => {  // alone, or all if it is alone already
+      const others = [...new Set([...lines].map((other) => other.dataset.line))].filter((o) => o !== line.dataset.line);
+      const alone = others.every((other) => away.has(other));
+      others.forEach((other) => show(other, alone));
+      show(line.dataset.line, true);
+      plots.forEach(refresh);
+    });
+  });
 
   const runs = document.querySelectorAll("details.run");
   document.querySelectorAll("button[data-open]").forEach((button) => button.addEventListener("click", () =>

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 from statistics import fmean
 
 from ..disk import write_whole
 from ..sim.record import mean_of_known
-from .accuracy import accuracy
 from .audits import find_audit, load_audit
+from .curves import Curve, Panel, panels_section
 from .grid import Placed, best_by_cell, is_grid, place, setting, unique
-from .pieces import NONE, count, cut, document, figure, per_cent, table, whole
+from .pieces import NONE, count, cut, document, per_cent, table, whole
 from .runs import ReportError, RunData, load_run
 from .section import clients_in_words, rounds_in_words, run_section
+from .style import shade
 
 TITLE = "Byzantine-robust training: report"
 
@@ -132,9 +133,9 @@ def _heat_table(placed: Sequence[Placed]) -> str:
         value = means[row, column]
         values = cells[row, column]
         best = ' class="best"' if value == best_of[column] else ""
-        shade = _shade((value - bottom) / (top - bottom))
+        blue = shade((value - bottom) / (top - bottom))
         several = f"<small>{len(values)} runs, {min(values):.1%} to {max(values):.1%}</small>"
-        return f'<td{best} style="{shade}">{value:.2%}{several if len(values) > 1 else ""}</td>'
+        return f'<td{best} style="{blue}">{value:.2%}{several if len(values) > 1 else ""}</td>'
 
     def line(row: str) -> str:
         return f"<tr><th>{escape(row)}</th>{''.join(cell(row, column) for column in columns)}</tr>\n"
@@ -152,29 +153,40 @@ def _heat_table(placed: Sequence[Placed]) -> str:
     )
 
 
-def _shade(level: float) -> str:
-    """Background from pale to deep blue for a level in [0, 1], with a text colour that stays readable."""
-    pale = (239, 246, 252)
-    deep = (8, 81, 140)
-    colour = "".join(f"{round(a + (b - a) * level):02x}" for a, b in zip(pale, deep, strict=True))
-    return f"background:#{colour};color:{'#ffffff' if level > 0.55 else '#1f2933'}"
-
-
 def _accuracy(placed: Sequence[Placed]) -> str:
     head = "<h2>Test accuracy</h2>\n"
+    rows = unique([entry.row for entry in placed])
+    panels = [
+        Panel(title=column, curves=tuple(_curves([entry for entry in placed if entry.column == column])))
+        for column in unique([entry.column for entry in placed])
+    ]
+    drawn = panels_section("accuracy", panels, rows)
+    if not drawn:
+        return f"{head}<p>No run was evaluated on test data.</p>\n"
     silent = [entry.label for entry in placed if not entry.run.evaluated]
     missing = f"Never evaluated, so not shown: {escape(', '.join(silent))}." if silent else ""
-    drawn = accuracy(placed)
-    if drawn is None:
-        return f"{head}<p>No run was evaluated on test data.</p>\n"
     several = len({entry.column for entry in placed if entry.run.evaluated}) > 1
+    seeds = any(len(curve.runs) > 1 for panel in panels for curve in panel.curves)
     caption = (
         "Test accuracy over rounds"
         + (", one panel for each attack, all on the same scale" if several else "")
         + ". Each rule keeps its colour. A curve that climbs and stays up withstands the attack; one that "
-        "falls or stays low does not. Click a rule in the legend to hide it, double-click to see it alone. " + missing
+        "falls or stays low does not. "
+        + "Where several runs differ in their seed alone, the line is their mean and the band one standard "
+        "deviation to both sides. "
+        * seeds
+        + "Click a rule in the legend to hide it, double-click to see it alone. "
+        + missing
     )
-    return head + figure("accuracy", drawn, caption, "Test accuracy over rounds")
+    return f'{head}{drawn}<p class="caption">{caption}</p>\n'
+
+
+def _curves(placed: Sequence[Placed]) -> Iterator[Curve]:
+    """A curve a row; runs of several seeds are one."""
+    for row in unique([entry.row for entry in placed]):
+        there = [entry for entry in placed if entry.row == row]
+        label = there[0].label if len(there) == 1 else row
+        yield Curve(name=row, label=label, runs=tuple(entry.run.records for entry in there))
 
 
 # ------------------------------------------------------------------------------ run by run

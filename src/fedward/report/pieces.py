@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -12,15 +13,17 @@ from .series import Figure
 
 NONE = '<span title="not recorded">&ndash;</span>'
 
+_PARTS = re.compile(r"[^:,(|/=]+[:,(|/=]*|[:,(|/=]+")
 
-def document(title: str, lead: str, body: str) -> str:
+
+def document(title: str, lead: str, body: str, kind: str = "") -> str:
     """A self-contained page, which needs no network to open: a heading, a line of ready HTML below it, and the body."""
     return "".join(
         (
             '<!DOCTYPE html>\n<html lang="en-GB">\n<head>\n<meta charset="utf-8">\n',
             f'<meta http-equiv="Content-Security-Policy" content="{assets.POLICY}">\n',
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n',
-            f"<title>{escape(title)}</title>\n<style>{assets.STYLE}</style>\n</head>\n<body>\n<main>\n",
+            f'<title>{escape(title)}</title>\n<style>{assets.STYLE}</style>\n</head>\n<body class="{kind}">\n<main>\n',
             f'<h1>{escape(title)}</h1>\n<p class="lead">{lead}</p>\n',
             "<noscript><p>The charts need JavaScript; the tables do not.</p></noscript>\n",
             body,
@@ -60,6 +63,11 @@ def cut(text: str, most: int = 40) -> str:
     return f'<span title="{escape(text)}">{escape(text[: most - 1 - end])}&hellip;{escape(text[-end:])}</span>'
 
 
+def breakable(text: str) -> str:
+    """Text in full, which a narrow place may break behind the signs that part it."""
+    return "<wbr>".join(map(escape, _PARTS.findall(text)))
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: int, kind: str = "") -> str:
     """A table of ready HTML cells; the columns from ``numbers`` on are right-aligned."""
 
@@ -82,5 +90,6 @@ def figure(name: str, figure: Figure, caption: str, spoken: str) -> str:
         f'<figure><div class="plot" id="{name}" style="min-height:{figure["layout"]["height"]}px" role="img" '
         f'aria-label="{escape(spoken)}"></div>\n'
         f'<script type="application/json" id="{name}-data">{data}</script>\n'
-        f"<figcaption>{caption}</figcaption></figure>\n"
+        + (f"<figcaption>{caption}</figcaption>" if caption else "")
+        + "</figure>\n"
     )

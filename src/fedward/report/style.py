@@ -73,3 +73,11 @@ def note(text: str, x: float, y: float, **more: Any) -> dict[str, Any]:
     """An annotation without an arrow, placed in shares of the figure."""
     place = {"x": x, "y": y, "xref": "paper", "yref": "paper", "showarrow": False}
     return {"text": text, "font": {"size": 13}} | place | more
+
+
+def shade(level: float) -> str:
+    """Background from pale to deep blue for a level in [0, 1], with a text colour that stays readable."""
+    pale = (239, 246, 252)
+    deep = (8, 81, 140)
+    colour = "".join(f"{round(a + (b - a) * level):02x}" for a, b in zip(pale, deep, strict=True))
+    return f"background:#{colour};color:{'#ffffff' if level > 0.55 else '#1f2933'}"

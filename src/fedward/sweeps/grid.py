@@ -37,6 +37,7 @@ from typing import Any
 from ..experiments.load import names_in_config, toml_table
 from ..experiments.spec import RunSpec, SpecError, make_spec
 from ..registry.naming import unknown
+from ..registry.strangers import ask_about_all
 from .grammar import TOP, check_key, check_table, text_of
 from .pattern import Pattern, as_text, listed, value_of
 
@@ -154,6 +155,10 @@ def make_sweep(
         SpecError: an unknown key, a list where one value is needed, no cell at all, two cells of the same name, or a
             cell that cannot be run.
     """
+    try:
+        ask_about_all(table.get("tune", {}))
+    except ValueError as error:
+        raise SpecError(f"tune: {error}") from None
     chosen = drafts(table, profile=profile, seeds=seeds)
     if only:
         chosen = _only(chosen, only)

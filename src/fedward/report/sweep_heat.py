@@ -1,0 +1,142 @@
+"""The answer of a sweep as one table: rules by attacks, mean and deviation over seeds, the paper's number beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from ..published import Number, verdict_on
+from .pieces import NONE, breakable
+from .style import shade
+from .sweep_table import NO_ATTACK, Crossing, Grid, Line, SweepData
+
+Marks = Mapping[str, Sequence[str]]
+"""Of each filter, its values: a value goes by its number."""
+
+
+def mark(marks: Marks, values: Mapping[str, str]) -> str:
+    """What something is of, as the filters of the page read it: ``data-is="rule=0 attack=3"``."""
+    text = mark_text(marks, values)
+    return f' data-is="{text}"' if text else ""
+
+
+def mark_text(marks: Marks, values: Mapping[str, str]) -> str:
+    """The same without the name of the attribute; keys that no filter is about are left out."""
+    found = {key: value for key, value in values.items() if len(marks.get(key, ())) > 1 and value in marks[key]}
+    return " ".join(f"{key}={marks[key].index(value)}" for key, value in found.items())
+
+
+def heat_table(grid: Grid, marks: Marks, titled: bool) -> str:
+    """A grid as HTML, with its title where it is one of several."""
+    means = [place.over.mean for place in grid.places if place.over.mean is not None]
+    top = max(means, default=1.0)
+    bottom = min([*means, top - 0.1])  # so that a spread of a point does not look like a collapse
+    head = ['<th class="rule">Rule</th>', *(f'<th class="setting">{escape(key)}</th>' for key in grid.keys)]
+    head += [f"<th{mark(marks, {'attack': attack})}>{breakable(attack)}</th>" for attack in grid.attacks]
+    summed = sum(attack != NO_ATTACK for attack in grid.attacks) > 1
+    if summed:
+        head += ['<th class="across">worst</th>', '<th title="over all attacks">mean</th>']
+    body = []
+    for line in grid.lines:
+        told = " · ".join(f"{key} {value}" for key, value in line.settings.items() if value)
+        small = f'<small class="narrow">{breakable(told)}</small>' if told else ""
+        cells = [f'<th class="rule">{breakable(line.rule)}{small}</th>']
+        cells += [f'<th class="setting">{breakable(value)}</th>' for value in line.settings.values()]
+        cells += [_cell(grid, line.places.get(attack), attack, bottom, top, marks) for attack in grid.attacks]
+        if summed:
+            cells += _across(line, bottom, top)
+        is_of = mark(marks, {"rule": line.rule, **line.settings})
+        body.append(f"<tr{is_of}>{''.join(cells)}</tr>\n")
+    of = mark(marks, {"grid": grid.title})
+    title = f"<h3>{escape(grid.title)}</h3>\n" if titled else ""
+    return (
+        f'<section{of}>{title}<div class="scroll"><table class="heat answer"><thead><tr>{"".join(head)}</tr></thead>'
+        f"<tbody>{''.join(body)}</tbody></table></div></section>\n"
+    )
+
+
+def caption_of(data: SweepData, found: Sequence[Grid]) -> str:
+    """What the table shows, in sentences."""
+    told = [
+        "Best test accuracy in per cent, mean ± standard deviation over seeds; the darker, the better; bold, the best "
+        "of a column in the same setting. Worst is the least of a line under any attack, with the attack; mean is that "
+        "over all attacks. A cell leads to its runs."
+    ]
+    if any(place.published for grid in found for place in grid.places) and data.source is not None:
+        told.append(
+            f"Below: the published number ({escape(data.source.paper)}, {escape(data.source.place)}) and how far ours "
+            'is from it, <span class="beside same">within 1.5 points, or a collapse for a collapse</span> or '
+            '<span class="beside other">not</span>.'
+        )
+        if data.profile is not None:
+            told.append(
+                f"<b>These runs have the settings of the profile {escape(data.profile)}, not those of the paper</b>, "
+                "so that the differences say what is to be expected of it, and nothing of the paper."
+            )
+    return " ".join(told)
+
+
+def verdicts_of(found: Sequence[Grid]) -> tuple[int, int]:
+    """How many published accuracies are reproduced, and how many there are beside a figure of ours."""
+    both = [(p.published, p.over.mean) for grid in found for p in grid.places]
+    told = [verdict_on(number, 100 * mean) for number, mean in both if number is not None and mean is not None]
+    return told.count("reproduced"), len(told)
+
+
+def _cell(grid: Grid, place: Crossing | None, attack: str, bottom: float, top: float, marks: Marks) -> str:
+    of = mark(marks, {"attack": attack})
+    if place is None:
+        return f'<td{of} class="none">{NONE}</td>'
+    over = place.over
+    seeds = [f"seed {row.config.get('seed', 0)}: {_said(row.status, row.best)}" for row in over.rows]
+    title = escape(f"{place.title}\n" + "\n".join(seeds))
+    link = f'href="#run-{place.number}" title="{title}"'
+    if over.mean is None:
+        state = "failed" if any(row.status == "failed" for row in over.rows) else over.row.status
+        return f'<td{of} class="none"><a {link}>{escape(state)}</a></td>'
+    best = ' class="best"' if grid.is_best(place) else ""
+    spread = "" if over.std is None else f' <span class="spread">±{100 * over.std:.2f}</span>'
+    few = ""
+    if len(over.values) < len(over.rows):
+        few = f"<small>{len(over.values)} of {len(over.rows)} seeds</small>"
+    elif any(row.status != "done" for row in over.rows):
+        few = "<small>not finished</small>"
+    return (
+        f'<td{of}{best} style="{shade((over.mean - bottom) / (top - bottom))}"><a {link}>{100 * over.mean:.2f}{spread}'
+        f"</a>{few}{_beside(place.published, over.mean)}</td>"
+    )
+
+
+def _said(status: str, best: float | None) -> str:
+    return status if best is None else f"{best:.2%}" + (f" ({status})" if status != "done" else "")
+
+
+def _beside(number: Number | None, mean: float) -> str:
+    """The published number, and how far ours is from it."""
+    if number is None:
+        return ""
+    ours = 100 * mean
+    kind = "same" if verdict_on(number, ours) == "reproduced" else "other"
+    note = f"{number.row}, {number.column}. {number.note}".strip()
+    off = round(ours - number.value, 2) + 0.0  # no -0.00
+    return f'<small class="beside {kind}" title="{escape(note)}">{escape(number.text)} {_signed(off)}</small>'
+
+
+def _signed(points: float) -> str:
+    return f"{points:+.2f}".replace("-", "&minus;")
+
+
+def _across(line: Line, bottom: float, top: float) -> list[str]:
+    across = line.across
+    if across.worst is None:
+        return [f'<td class="none">{NONE}</td>'] * 2
+    missing = f"<small>{len(across.missing)} missing</small>" if across.missing else ""
+    least = "&le; " if across.missing else ""
+    worst = (
+        f'<td class="across" style="{shade((across.worst - bottom) / (top - bottom))}">{least}{100 * across.worst:.2f}'
+        f"<small>{breakable(across.worst_attack or '')}</small>{missing}</td>"
+    )
+    if across.mean is None:
+        return [worst, f'<td class="none">{NONE}{missing}</td>']
+    mean = f'<td style="{shade((across.mean - bottom) / (top - bottom))}">{100 * across.mean:.2f}</td>'
+    return [worst, mean]

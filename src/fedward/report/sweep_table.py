@@ -1,0 +1,232 @@
+"""A sweep as pages and tables show it: grids of rules and attacks, a place a setting, seeds taken together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..published import Number, Published, look_up
+from ..sim import Record
+from ..sweeps import Row, Sweep
+from ..sweeps.measures import OverAttacks, OverSeeds, over_seeds
+from .grid import plain, unique
+
+NO_ATTACK = "no-attack"
+_NEVER_SHOWN = ("rule", "attack", "seed", "data_path", "device", "confidence", "evaluate_every")
+"""Keys that make no column: what the grid is about, and what changes no figure."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepData:
+    """All that a page about a sweep is made of.
+
+    Attributes:
+        title: a heading.
+        rows: one a cell and seed.
+        records: of the cells that have any, by name.
+        settings: of cells, what the grid has several values of as it was written, by name; where there is nothing,
+            what is resolved counts.
+        numbers: published ones, by name of the cell that they are about.
+        source: where these are from.
+        profile: of the settings that were run; None for those of the paper.
+        notes: what a reader of the figures should know.
+        failures: tracebacks of cells that failed, by name.
+    """
+
+    title: str
+    rows: tuple[Row, ...]
+    records: Mapping[str, Sequence[Record]] = field(default_factory=dict)
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    numbers: Mapping[str, tuple[Number, ...]] = field(default_factory=dict)
+    source: Published | None = None
+    profile: str | None = None
+    notes: tuple[str, ...] = ()
+    failures: Mapping[str, str] = field(default_factory=dict)
+
+
+def of_sweep(sweep: Sweep, rows: Sequence[Row], records: Mapping[str, Sequence[Record]], **more: Any) -> SweepData:
+    """Rows and records of a sweep, with what is published of it."""
+    source = None if sweep.published is None else look_up(sweep.published)
+    return SweepData(
+        title=sweep.title,
+        rows=tuple(rows),
+        records=records,
+        settings={cell.name: cell.settings for cell in sweep.cells},
+        numbers={} if source is None else {cell.name: source.numbers_of(cell) for cell in sweep.cells},
+        source=source,
+        profile=sweep.profile,
+        **more,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Crossing:
+    """Cells that differ in their seed alone.
+
+    Attributes:
+        number: of all places, from 1.
+        over: the cells, with their best accuracies.
+        rule, attack: as they are written.
+        settings: that differ in its grid, as text.
+        published: the accuracy that a paper has for it.
+    """
+
+    number: int
+    over: OverSeeds
+    rule: str
+    attack: str
+    settings: Mapping[str, str]
+    published: Number | None = None
+
+    @property
+    def title(self) -> str:
+        """Its rule, its attack, and what differs."""
+        more = "".join(f", {key} {value}" for key, value in self.settings.items() if value)
+        return f"{self.rule} under {self.attack}{more}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Line:
+    """A rule in one setting, under all attacks.
+
+    Attributes:
+        rule: as it is written.
+        settings: that differ in its grid, as text.
+        places: by attack.
+    """
+
+    rule: str
+    settings: Mapping[str, str]
+    places: Mapping[str, Crossing]
+
+    @property
+    def across(self) -> OverAttacks:
+        """Its means under all attacks."""
+        means = {attack: place.over.mean for attack, place in self.places.items()}
+        clean = means.pop(NO_ATTACK, None)
+        group = next(iter(self.places.values())).over.row.group
+        return OverAttacks(rule=self.rule, group=group, setting=(), by_attack=means, clean=clean)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """Rules by attacks, on one data set and of one group.
+
+    Attributes:
+        title: the group and the data set, where there are several.
+        attacks: its columns.
+        keys: settings that differ.
+        lines: a rule each, or one in several settings.
+    """
+
+    title: str
+    attacks: tuple[str, ...]
+    keys: tuple[str, ...]
+    lines: tuple[Line, ...]
+
+    @property
+    def places(self) -> list[Crossing]:
+        """All of them, line by line."""
+        return [line.places[attack] for line in self.lines for attack in self.attacks if attack in line.places]
+
+    def is_best(self, place: Crossing) -> bool:
+        """Whether no other rule has a better mean under the same attack, in the digits that are printed.
+
+        Rules are compared in the same setting; where each has its own, all are.
+        """
+        mean = place.over.mean
+        if mean is None:
+            return False
+        alike = len({line.rule for line in self.lines}) < len(self.lines)
+        rivals = [line for line in self.lines if line.settings == place.settings] if alike else self.lines
+        there = [line.places[place.attack].over.mean for line in rivals if place.attack in line.places]
+        return printed(mean) == max(printed(one) for one in there if one is not None)
+
+
+def printed(accuracy: float) -> float:
+    """In per cent with two decimals."""
+    return round(100 * accuracy, 2)
+
+
+def grids(data: SweepData) -> list[Grid]:
+    """The grids of a sweep in the order of its cells, one a group and data set."""
+    apart: dict[tuple[str, str], list[OverSeeds]] = {}
+    for over in over_seeds(data.rows):
+        apart.setdefault((over.row.group, plain(over.row.config.get("data", ""))), []).append(over)
+    named = len({name for _, name in apart}) > 1
+    found: list[Grid] = []
+    number = 1
+    for (group, name), cells in apart.items():
+        title = " · ".join(dict.fromkeys(filter(None, (group, name if named or not group else ""))))
+        grid = _grid(data, title, cells, number)
+        found.append(grid)
+        number += len(cells)
+    return found
+
+
+def _grid(data: SweepData, title: str, cells: Sequence[OverSeeds], first: int) -> Grid:
+    keys = _differing([over.row.config for over in cells])
+    lines: dict[tuple[str, ...], dict[str, Crossing]] = {}
+    for number, over in enumerate(cells, first):
+        rule, attack = as_written(data, over.row, "rule"), as_written(data, over.row, "attack")
+        settings = {key: as_shown(over.row.config, key) for key in keys}
+        if attack in lines.get((rule, *settings.values()), {}):  # told apart by what is not written
+            rule = plain(over.row.config["rule"])
+        numbers = data.numbers.get(over.row.cell, ())
+        place = Crossing(
+            number=number,
+            over=over,
+            rule=rule,
+            attack=attack,
+            settings=settings,
+            published=next((one for one in numbers if one.figure == "best" and one.relation == "="), None),
+        )
+        lines.setdefault((rule, *settings.values()), {})[attack] = place
+    return Grid(
+        title=title,
+        attacks=tuple(_without_first(place.attack for line in lines.values() for place in line.values())),
+        keys=keys,
+        lines=tuple(
+            Line(rule=rule, settings=dict(zip(keys, values, strict=True)), places=places)
+            for (rule, *values), places in lines.items()
+        ),
+    )
+
+
+def _without_first(attacks: Iterable[str]) -> list[str]:
+    """The attacks in their order, none before all others."""
+    return sorted(unique(list(attacks)), key=lambda attack: attack != NO_ATTACK)
+
+
+def _differing(configs: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    keys = dict.fromkeys(key for config in configs for key in config if key not in _NEVER_SHOWN)
+    return tuple(key for key in keys if len({_beside_others(config, key) for config in configs}) > 1)
+
+
+def _beside_others(config: Mapping[str, Any], key: str) -> str:
+    """A value as text, without what another key says of it already."""
+    text = as_shown(config, key)
+    return text.replace(f"batch_size={config.get('batch_size')}", "batch_size") if key == "algorithm" else text
+
+
+def as_shown(config: Mapping[str, Any], key: str) -> str:
+    """A value of a configuration as text; nothing where it has none."""
+    value = config.get(key)
+    return "" if value is None else plain(value)
+
+
+def as_written(data: SweepData, row: Row, key: str) -> str:
+    """The rule or the attack of a cell as it was written; without an f that only repeats how many are byzantine."""
+    value = data.settings.get(row.cell, {}).get(key)
+    if isinstance(value, str):
+        return value
+    text = plain(row.config.get(key) or (NO_ATTACK if key == "attack" else "unknown rule"))
+    return _told_nothing(text, row.config.get("byzantine")) if key == "rule" else text
+
+
+def _told_nothing(rule: str, byzantine: Any) -> str:
+    said = f"f={re.escape(str(byzantine))}"
+    among_others = re.sub(rf"(?<=:){said},", "", rule)
+    return re.sub(rf"[:,]{said}(?=[,)\s]|$)", "", among_others)
