@@ -20,7 +20,7 @@ from ..registry.naming import unknown
 from ..sweeps import Local, Row, Sweep, SweepFolder, plan, read_sweep, run_sweep
 from ..sweeps.choices import Choice, write_choices
 from ..sweeps.measures import OverSeeds, over_seeds
-from ..sweeps.slurm import Task, job_script
+from ..sweeps.slurm import Share, job_script
 from ..sweeps.store import state_of
 from ..sweeps.tune import carried_out
 from ..sweeps.work import Engine, Outcome, Planned
@@ -60,7 +60,7 @@ def sweep(
         _show_plan(plan(whole, path, only=names), _count(workers), as_json)
         return
     engine = _engine(workers, ray)
-    mine = Task.of(task) if task else None
+    mine = Share.of(task) if task else None
 
     if not whole.tune:
         rows = _carry_out(plan(whole, path, only=names), engine, mine, _count(workers))
@@ -110,14 +110,14 @@ def _again(
     return words + (["--trust-imports"] if trust_imports else [])
 
 
-def _carry_out(planned: Planned, engine: Engine, task: Task | None, workers: int) -> list[Row]:
+def _carry_out(planned: Planned, engine: Engine, task: Share | None, workers: int) -> list[Row]:
     with SweepProgress(planned, workers) as progress:
         return run_sweep(
             planned,
             engine,
             on_progress=progress,
             on_done=progress.done,
-            share=task.share if task is not None else None,
+            share=task.of_cells if task is not None else None,
         )
 
 

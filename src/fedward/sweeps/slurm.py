@@ -34,7 +34,7 @@ _MOST = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
+class Share:
     """One of several equal shares of a sweep.
 
     Attributes:
@@ -46,7 +46,7 @@ class Task:
     of_all: int
 
     @classmethod
-    def of(cls, text: str) -> Task:
+    def of(cls, text: str) -> Share:
         """Of ``NUMBER/COUNT``, such as 3/16.
 
         Raises:
@@ -57,7 +57,7 @@ class Task:
             raise SpecError(f"--task takes NUMBER/COUNT, 0/16 to 15/16, got {text!r}")
         return cls(number=int(found[1]), of_all=int(found[2]))
 
-    def share(self, places: Sequence[Path]) -> Sequence[Path]:
+    def of_cells(self, places: Sequence[Path]) -> Sequence[Path]:
         """Its own of the cells; every cell is in one share, whatever is done already."""
         return [place for place in places if _place_in(place, self.of_all) == self.number]
 
