@@ -41,9 +41,10 @@ td small { font-size: 12px; display: block; line-height: 1.2; }
   overflow-wrap: break-word; text-align: left; padding-left: 0; vertical-align: middle; }
 .answer .setting { font-weight: 400; text-align: left; overflow-wrap: break-word; max-width: 190px;
   vertical-align: middle; }
-.heat.answer .across { border-left: 6px solid #fff; min-width: 96px; max-width: 190px; }
+.heat.answer .across { border-left: 6px solid #fff; min-width: 78px; max-width: 190px; }
 .heat.answer .across small { white-space: normal; overflow-wrap: anywhere; }
-.heat.answer thead th { vertical-align: bottom; }
+.heat.answer thead th, .heat.answer thead .rule { vertical-align: bottom; }
+.answer thead .setting { font-weight: 600; }
 .answer small.narrow { display: none; font-weight: 400; font-size: 11.5px; line-height: 1.25; }
 .spread { font-weight: 400; opacity: 0.85; font-size: 11px; }
 .overview main { padding-top: 20px; max-width: 1320px; }

@@ -25,7 +25,7 @@ _WIDTH = 7.0
 """Inches: that of a page with two columns."""
 _HEIGHT = 2.1
 _ACROSS = 3
-_TITLE = 36
+_TITLE = 33
 """Letters of a title in a line: as many as fit above a panel."""
 
 Along = tuple[Axis, list[tuple[str, list[tuple[float, Crossing]]]]]
