@@ -29,7 +29,7 @@ UNKNOWN = frozenset(
 )
 
 # Specified, and not run yet. A folder that has figures goes off this list.
-NOT_RUN = frozenset({"desgd-cnn", "fedseca-cifar10", "workloads"})
+NOT_RUN = frozenset({"desgd-cnn"})
 
 TINY = """
 [all]
