@@ -61,7 +61,7 @@ def test_every_command_refuses_and_several_rules_are_several() -> None:
     assert {name for name, _ in SINGLE} == set(COMMANDS)
     several = {(name, p.name) for name, c in COMMANDS.items() for p in c.params if getattr(p, "multiple", False)}
     of_rules = {("run", "rule"), ("redteam", "rule"), ("audit", "rule")}
-    assert several == {*of_rules, ("run", "attack"), ("redteam", "attack")}
+    assert several == {*of_rules, ("run", "attack"), ("redteam", "attack"), ("run", "log"), ("sweep", "only")}
 
 
 @pytest.mark.parametrize("text", ["krum:f=1,f=2", "nnm:f=1, f=1 >> mean", "robust-tailor:rules=(krum:f=1,f=1 | mean)"])

@@ -144,15 +144,10 @@ def test_a_model_that_is_made_already() -> None:
 # --- specifications -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("key", ["rule", "attack"])
-def test_several_rules_in_a_file(key: str) -> None:
-    with pytest.raises(SpecError, match=rf"^{key}: one in a file.*--{key} mean --{key} median"):
+@pytest.mark.parametrize("key", ["rule", "attack", "seed", "lr"])
+def test_several_values_where_one_is_needed(key: str) -> None:
+    with pytest.raises(SpecError, match=rf"^{key}: one value here; several make a grid.*fedward sweep"):
         make_spec({key: ["mean", "median"]})
-
-
-def test_several_seeds_in_a_file() -> None:
-    with pytest.raises(SpecError, match=r"^seed: .*one run for each.*--seed 0"):
-        make_spec({"seed": [0, 1]})
 
 
 def load_pairs() -> Any:

@@ -1,18 +1,14 @@
-"""The command line: run, demo, redteam, report, list. What these do is in `commands`, loaded when one is given."""
+"""The command line: which commands there are, and their options. What they do is loaded when one is given."""
 
 from __future__ import annotations
 
-from collections import Counter
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperCommand
 
 from .. import __version__
-from ..failures import sentence
-from .terminal import INTERRUPTED, interrupts_raise, say_error
+from .options import Command, Json, Judgement, Listing, Merging, Out, OwnCommand, TrustImports
 
 app = typer.Typer(
     name="fedward",
@@ -22,87 +18,6 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-class Command(TyperCommand):
-    """A command that refuses an option given twice, and says in a sentence what went wrong."""
-
-    failed = 1
-    """Exit status after an error."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Arguments and options by name. Of an option that takes one value, no second one may replace the first."""
-        if any("\0" in arg for arg in args):  # only a program can say that, and no file is called so
-            raise typer.BadParameter("there is a null character in what was given; leave it out.", ctx)
-        if not ctx.resilient_parsing:
-            _, _, order = self.make_parser(ctx).parse_args(args=list(args))
-            for param, times in Counter(order).items():
-                several = param.multiple or param.is_eager or param.param_type_name == "argument"
-                if times > 1 and not several:
-                    raise typer.BadParameter(f"given {times} times, but it takes one value; give it once.", ctx, param)
-        return super().parse_args(ctx, args)
-
-    def invoke(self, ctx: Any) -> Any:
-        """Carry the command out."""
-        try:
-            from . import commands  # noqa: F401  # all that takes long to load
-
-            interrupts_raise()
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            typer.echo("Stopped; what was done is saved. The same command resumes.", err=True)
-            raise typer.Exit(INTERRUPTED) from None
-        except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
-            raise
-        except Exception as error:
-            say_error(sentence(error))
-            raise typer.Exit(self.failed) from None
-
-
-class Judgement(Command):
-    """A command whose status 3 says that somebody was dropped; 2 is any error, as it is for wrong options."""
-
-    failed = 2
-
-
-class Merging(StrEnum):
-    """How adapters become one."""
-
-    SVD = "svd"
-    AVERAGE = "average"
-
-
-class OwnCommand(Command):
-    """One whose user may name modules of the working folder; the others never load any from there."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Carry the command out."""
-        from .imports import own_modules
-
-        with own_modules(ctx.params.values(), trust=ctx.params.get("trust_imports", False)):
-            return super().invoke(ctx)
-
-
-class Listing(StrEnum):
-    """What can be listed."""
-
-    RULES = "rules"
-    MIXERS = "mixers"
-    ATTACKS = "attacks"
-    CLIENTS = "clients"
-    DATA = "data"
-    PARTITIONS = "partitions"
-    MODELS = "models"
-    SERVERS = "servers"
-    SCHEDULES = "schedules"
-    PUBLISHED = "published"
-
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs on standard output.")]
-TrustImports = Annotated[
-    bool, typer.Option("--trust-imports", help="Run the modules that import paths in --config name: the file is yours.")
-]
-Out = Annotated[Path | None, typer.Option(help="Folder for the run; for several runs, their parent.")]
 
 
 def _version(wanted: bool) -> None:
@@ -197,6 +112,43 @@ def demo(
     from . import commands
 
     commands.demo(out, fresh, as_json_)
+
+
+@app.command(cls=OwnCommand)
+def sweep(
+    what: Annotated[str, typer.Argument(help="TOML file, or a published table: see `fedward list published`.")],
+    profile: Annotated[str | None, typer.Option(help="Of [profiles] in it, such as short.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Cells with key=value, attack=alie; may be repeated.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="So many, 0, 1, ..., in place of those named.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Cells at once; all cores if not given.")] = None,
+    ray: Annotated[str | None, typer.Option(help="Work on a Ray cluster: its address, or local.")] = None,
+    array: Annotated[bool, typer.Option("--array", help="Print a job script for SLURM, and do nothing.")] = False,
+    task: Annotated[str | None, typer.Option(help="Do one share of the cells, NUMBER/COUNT, from 0/COUNT.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is to be done, and how long it takes.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder of the sweep; sweeps/NAME if not given.")] = None,
+    trust_imports: TrustImports = False,
+    as_json_: Json = False,
+) -> None:
+    """Carry out a table of settings: every combination a run, finished ones skipped, all of them one table.
+
+    Ctrl-C is safe, and so is kill: the same command resumes. Several such commands may work at one folder.
+    """
+    from . import sweeping
+
+    sweeping.sweep(
+        what,
+        profile=profile,
+        only=only or (),
+        seeds=seeds,
+        workers=workers,
+        ray=ray,
+        array=array,
+        task=task,
+        dry_run=dry_run,
+        out=out,
+        trust_imports=trust_imports,
+        as_json=as_json_,
+    )
 
 
 @app.command(cls=OwnCommand)

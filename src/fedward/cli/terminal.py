@@ -12,10 +12,15 @@ from unicodedata import combining, normalize
 
 TYPE_CHECKING = False  # true for type checkers; this is loaded before Ctrl-C is seen to, so it loads little
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
+    Handler = Callable[[int, FrameType | None], None]
+
 INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells have it."""
+"""Exit status after Ctrl-C, as shells have it; and after what is treated like it."""
+_ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
+"""Ctrl-C, what `kill`, batch systems and containers send, and a terminal that is closed."""
 
 
 _OF_NUMBA = ("NUMBA_CACHE_DIR", "NUMBA_CACHE_LOCATOR_CLASSES", "NUMBA_CUDA_MEMORY_MANAGER", "NUMBA_CUDA_DRIVER")
@@ -41,14 +46,24 @@ def leave_when_interrupted() -> None:
 
     KeyboardInterrupt would be lost in modules that are just being loaded. Where Ctrl-C is ignored, it remains so.
     """
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _leave)
+    _answer(_leave, (signal.default_int_handler, signal.SIG_DFL, _interrupt))
 
 
 def interrupts_raise() -> None:
     """From now on Ctrl-C raises KeyboardInterrupt, so that what was done can be saved."""
-    if signal.getsignal(signal.SIGINT) is _leave:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    _answer(_interrupt, (_leave,))
+
+
+def _answer(handler: Handler, instead_of: tuple[object, ...]) -> None:
+    """Give signals that ask to end another handler, where they have one of these."""
+    for name in _ENDING:
+        number = getattr(signal, name, None)  # not every system has them all
+        if number is not None and signal.getsignal(number) in instead_of:
+            signal.signal(number, handler)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

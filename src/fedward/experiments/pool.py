@@ -1,6 +1,7 @@
 """Many pieces of work at once: one process a core, one thread each, and Ctrl-C that loses nothing.
 
-A piece of work that fails costs nobody else anything: its outcome is a `Failed` that says why.
+A piece of work that fails costs nobody else anything: its outcome is a `Failed` that says why. One whose process is
+killed is begun once more in a new process, and nobody else notices.
 """
 
 from __future__ import annotations
@@ -8,15 +9,16 @@ from __future__ import annotations
 import multiprocessing
 import multiprocessing.connection
 import os
+import pickle
 import signal
+import traceback
+from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing.synchronize import Event
+from multiprocessing.connection import Connection
 from threading import Thread
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 
@@ -25,6 +27,11 @@ from ..failures import sentence
 K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
 
+ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Signals that ask a program to end: Ctrl-C, `kill`, and a terminal that is closed."""
+_TRIES = 2
+"""How often a piece of work is begun whose process is killed."""
+
 
 class StoppedError(Exception):
     """A piece of work ended because the whole did; what it had saved is there."""
@@ -32,9 +39,15 @@ class StoppedError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Failed:
-    """The outcome of a piece of work that failed."""
+    """The outcome of a piece of work that failed.
+
+    Attributes:
+        why: in a sentence.
+        trace: the traceback, as text; empty where there is none.
+    """
 
     why: str
+    trace: str = ""
 
 
 def run_jobs(
@@ -56,59 +69,144 @@ def run_jobs(
         on_progress: called twice a second with the progress of all jobs, by key.
         on_done: called with each key and what came of it, as soon as it is there.
     """
-    context = multiprocessing.get_context("spawn")
-    count = min(workers or cores(), len(jobs))
+    crew = _Crew(work, jobs, workers or cores())
     done: dict[K, R | Failed] = {}
-    stop = context.Event()
-    with ProcessPoolExecutor(count, mp_context=context, initializer=_set_up, initargs=(stop,)) as pool:
-        with _uninterrupted():  # workers inherit it: not one of them answers Ctrl-C, even while it is starting
-            futures: dict[Future[R | Failed], K] = {
-                pool.submit(_attempted, work, arguments): key for key, arguments in jobs.items()
-            }
-        waiting = set(futures)
-        try:
-            while waiting:
-                finished, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    key = futures[future]
-                    done[key] = _outcome(future)
-                    if on_done is not None:
-                        on_done(key, done[key])
-                if progress is not None and on_progress is not None:
-                    on_progress({key: progress(key) for key in jobs})
-        except BaseException:
-            stop.set()
-            pool.shutdown(cancel_futures=True)
-            raise
+    try:
+        while len(done) < len(jobs):
+            crew.put_to_work()
+            for key, outcome in crew.finished(timeout=0.5):
+                done[key] = outcome
+                if on_done is not None:
+                    on_done(key, outcome)
+            if progress is not None and on_progress is not None:
+                on_progress({key: progress(key) for key in jobs})
+    except BaseException:
+        crew.stop()
+        raise
+    crew.leave()
     return {key: done[key] for key in jobs}
 
 
-def _attempted(work: Callable[..., R], arguments: tuple[Any, ...]) -> R | Failed:
+@dataclass(kw_only=True)
+class _Worker(Generic[K]):
+    """A process, the way to it, and what it is at; None if at nothing."""
+
+    process: multiprocessing.process.BaseProcess
+    connection: Connection
+    key: K | None
+
+
+class _Crew(Generic[K, R]):
+    """Processes, and what is left to do."""
+
+    def __init__(self, work: Callable[..., R], jobs: Mapping[K, tuple[Any, ...]], most: int) -> None:
+        self._context = multiprocessing.get_context("spawn")
+        self._work = work
+        self._jobs = jobs
+        self._most = most
+        self._waiting = deque(jobs)
+        self._tries: Counter[K] = Counter()
+        self._workers: list[_Worker[K]] = []
+
+    def put_to_work(self) -> None:
+        """Give work to whoever has none, and to new workers as long as there may be more."""
+        for worker in self._workers:
+            if worker.key is None and self._waiting:
+                self._give(worker, self._waiting.popleft())
+        while self._waiting and len(self._workers) < self._most:
+            self._give(self._hired(), self._waiting.popleft())
+
+    def finished(self, timeout: float) -> Iterator[tuple[K, R | Failed]]:
+        """What is done by now, or by the end of some seconds."""
+        at_work = {worker.connection: worker for worker in self._workers if worker.key is not None}
+        for ready in multiprocessing.connection.wait(list(at_work), timeout):
+            assert isinstance(ready, Connection)
+            worker = at_work[ready]
+            key = worker.key
+            assert key is not None
+            try:
+                outcome: R | Failed = pickle.loads(worker.connection.recv_bytes())
+            except (EOFError, OSError):
+                self._workers.remove(worker)
+                worker.connection.close()
+                worker.process.join()
+                if self._tries[key] < _TRIES:
+                    self._waiting.appendleft(key)
+                    continue
+                outcome = Failed(
+                    why="its process was ended from outside, perhaps because memory ran out; what it had saved is there"
+                )
+            else:
+                worker.key = None
+            yield key, outcome
+
+    def stop(self) -> None:
+        """End all as soon as they can be left; another Ctrl-C ends them at once."""
+        try:
+            self.leave()
+        except BaseException:
+            for worker in self._workers:
+                worker.process.kill()
+            raise
+
+    def leave(self) -> None:
+        """There is no more to do, which a closed connection says: wait until all have left."""
+        for worker in self._workers:
+            worker.connection.close()
+        for worker in self._workers:
+            worker.process.join()
+
+    def _hired(self) -> _Worker[K]:
+        with _uninterrupted():  # the worker inherits it: it answers no Ctrl-C, even while it is starting
+            ours, theirs = self._context.Pipe()
+            process = self._context.Process(target=_serve, args=(theirs, self._work))
+            process.start()
+            theirs.close()  # so that it is seen when the worker is gone
+            worker: _Worker[K] = _Worker(process=process, connection=ours, key=None)
+            self._workers.append(worker)
+        return worker
+
+    def _give(self, worker: _Worker[K], key: K) -> None:
+        worker.key = key
+        self._tries[key] += 1
+        with suppress(BrokenPipeError, ConnectionResetError):  # it is gone, which is seen when it is waited for
+            worker.connection.send(self._jobs[key])
+
+
+def _serve(connection: Connection, work: Callable[..., Any]) -> None:
+    """In a worker: do what is sent, until nothing more comes."""
+    _set_up(connection)
+    while True:
+        try:
+            connection.send_bytes(_packed(_attempted(work, connection.recv_bytes())))
+        except (EOFError, OSError, StoppedError):
+            return
+
+
+def _packed(outcome: object) -> bytes:
+    try:
+        return pickle.dumps(outcome)
+    except Exception as error:
+        return pickle.dumps(Failed(why=sentence(error), trace=traceback.format_exc()))
+
+
+def _attempted(work: Callable[..., R], arguments: bytes) -> R | Failed:
     """In a worker. An error becomes text there, for not every exception survives the way to another process."""
     try:
-        return work(*arguments)
+        return work(*pickle.loads(arguments))
     except StoppedError:
         raise
     except Exception as error:
-        return Failed(why=sentence(error))
-
-
-def _outcome(future: Future[R | Failed]) -> R | Failed:
-    try:
-        return future.result()
-    except BrokenProcessPool:
-        return Failed(
-            why="its process was ended from outside, perhaps because memory ran out; what it had saved is there"
-        )
+        return Failed(why=sentence(error), trace=traceback.format_exc())
 
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Ctrl-C waits until this is over, where the system can make it wait."""
+    """Signals that ask to end wait until this is over, where the system can make them wait."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, set(ENDING))
     try:
         yield
     finally:
@@ -116,19 +214,24 @@ def _uninterrupted() -> Iterator[None]:
 
 
 def stop_if_asked() -> None:
-    """Raise StoppedError if this is a worker process that is to end; nothing elsewhere."""
-    if _stop is not None and _stop.is_set():
+    """Raise StoppedError if this is a worker process that is to end; nothing elsewhere.
+
+    As long as a worker works nothing is sent to it: what can be read then is that the connection has been closed. (A
+    lock that is shared among processes would be lost with a worker that is killed while it holds it.)
+    """
+    if _parent is not None and _parent.poll():
         raise StoppedError
 
 
-_stop: Event | None = None  # of a worker process
+_parent: Connection | None = None  # of a worker process, the way to the one that has the work
 
 
-def _set_up(stop: Event) -> None:
-    """Make a worker: one thread, and only the parent answers Ctrl-C, which reaches every process of a terminal."""
-    global _stop
-    _stop = stop
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _set_up(connection: Connection) -> None:
+    """Make a worker: one thread, and only the parent is asked to end; Ctrl-C reaches every process of a terminal."""
+    global _parent
+    _parent = connection
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)
     Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
     torch.set_num_threads(1)
 

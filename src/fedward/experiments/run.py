@@ -12,6 +12,7 @@ from statistics import fmean
 from ..disk import open_to_append
 from ..sim import CheckpointError, Record
 from ..sim.record import beyond_theorem, mean_of_known, nobody_accepted, why_skipped
+from .lock import one_writer
 from .pool import Failed, run_jobs, stop_if_asked
 from .spec import RunSpec
 from .store import RunFolder
@@ -78,10 +79,24 @@ def execute(
         fresh: delete an earlier run in the folder, once it is certain that this one can begin.
 
     Raises:
+        LockedError: somebody else writes in the folder.
         SpecError: the specification does not fit its data.
         CheckpointError: the folder holds a run of another specification; it is left as it is.
         DataError: data files are missing or damaged.
     """
+    with one_writer(path):
+        return execute_unlocked(spec, path, on_record=on_record, threads=threads, fresh=fresh)
+
+
+def execute_unlocked(
+    spec: RunSpec,
+    path: Path,
+    *,
+    on_record: Callable[[Record], None] | None = None,
+    threads: int = 1,
+    fresh: bool = False,
+) -> Summary:
+    """As `execute`, for whoever holds the lock of the folder."""
     folder = RunFolder(path)
     simulation = spec.simulation(threads=threads)
     if fresh:

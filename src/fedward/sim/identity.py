@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..data.dataset import FederatedData, Split
+from ..data.dataset import Dataset, FederatedData, Split
 from ..data.lazy import Lazy
 from ..registry.component import Component
 from .backends import Loop
@@ -68,9 +68,8 @@ def _(value: Split) -> str:
 @identified.register
 def _(value: FederatedData) -> dict[str, str]:
     train, test = value.dataset.train, value.dataset.test
-    checksum = _checksum(_telling(train), train.labels, _telling(test), test.labels)
     return {
-        "data": f"{value.dataset.name}, {len(train)} + {len(test)} samples, {checksum}",
+        "data": f"{value.dataset.name}, {len(train)} + {len(test)} samples, {checksum_of(value.dataset)}",
         "shards": f"{value.n} clients, {_checksum(*value.shards)}",
     }
 
@@ -80,6 +79,12 @@ def _(value: Loop) -> dict[str, str]:
     # Frozen parameters are in no row, and yet everything depends on them.
     frozen = [p.detach() for p in value.local.module.parameters() if not p.requires_grad]
     return {"model": value.description, "initial parameters": _checksum(value.initial(), *frozen)}
+
+
+def checksum_of(dataset: Dataset) -> str:
+    """What tells data from others: all samples that are in memory, and all labels."""
+    train, test = dataset.train, dataset.test
+    return _checksum(_telling(train), train.labels, _telling(test), test.labels)
 
 
 def _telling(split: Split) -> Tensor:

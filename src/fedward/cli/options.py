@@ -1,0 +1,95 @@
+"""What commands are made of: how they are carried out, and options that several of them have."""
+
+from __future__ import annotations
+
+from collections import Counter
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from ..failures import sentence
+from .terminal import INTERRUPTED, interrupts_raise, say_error
+
+
+class Command(TyperCommand):
+    """A command that refuses an option given twice, and says in a sentence what went wrong."""
+
+    failed = 1
+    """Exit status after an error."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Arguments and options by name. Of an option that takes one value, no second one may replace the first."""
+        if any("\0" in arg for arg in args):  # only a program can say that, and no file is called so
+            raise typer.BadParameter("there is a null character in what was given; leave it out.", ctx)
+        if not ctx.resilient_parsing:
+            _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+            for param, times in Counter(order).items():
+                several = param.multiple or param.is_eager or param.param_type_name == "argument"
+                if times > 1 and not several:
+                    raise typer.BadParameter(f"given {times} times, but it takes one value; give it once.", ctx, param)
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Carry the command out."""
+        try:
+            from . import commands  # noqa: F401  # all that takes long to load
+
+            interrupts_raise()
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo("Stopped; what was done is saved. The same command resumes.", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+        except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
+            raise
+        except Exception as error:
+            say_error(sentence(error))
+            raise typer.Exit(self.failed) from None
+
+
+class Judgement(Command):
+    """A command whose status 3 says that somebody was dropped; 2 is any error, as it is for wrong options."""
+
+    failed = 2
+
+
+class Merging(StrEnum):
+    """How adapters become one."""
+
+    SVD = "svd"
+    AVERAGE = "average"
+
+
+class OwnCommand(Command):
+    """One whose user may name modules of the working folder; the others never load any from there."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Carry the command out."""
+        from .imports import own_modules
+
+        with own_modules(ctx.params.values(), trust=ctx.params.get("trust_imports", False)):
+            return super().invoke(ctx)
+
+
+class Listing(StrEnum):
+    """What can be listed."""
+
+    RULES = "rules"
+    MIXERS = "mixers"
+    ATTACKS = "attacks"
+    CLIENTS = "clients"
+    DATA = "data"
+    PARTITIONS = "partitions"
+    MODELS = "models"
+    SERVERS = "servers"
+    SCHEDULES = "schedules"
+    PUBLISHED = "published"
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs on standard output.")]
+TrustImports = Annotated[
+    bool, typer.Option("--trust-imports", help="Run the modules that import paths in --config name: the file is yours.")
+]
+Out = Annotated[Path | None, typer.Option(help="Folder for the run; for several runs, their parent.")]

@@ -1,0 +1,291 @@
+"""What the command `sweep` does: read a table of settings, carry its cells out, show what came of them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from .. import published
+from ..experiments.pool import Failed, cores
+from ..experiments.spec import SpecError
+from ..registry.naming import unknown
+from ..sweeps import Local, Row, Sweep, SweepFolder, plan, read_sweep, run_sweep
+from ..sweeps.choices import Choice, write_choices
+from ..sweeps.measures import OverSeeds, over_seeds
+from ..sweeps.slurm import Share, job_script
+from ..sweeps.store import state_of
+from ..sweeps.tune import carried_out
+from ..sweeps.work import Engine, Outcome, Planned
+from . import display
+from .imports import is_own
+from .terminal import say_error
+
+_SHOWN = 40
+"""Rows of a table that people still look at."""
+
+
+def sweep(
+    what: str,
+    *,
+    profile: str | None,
+    only: Sequence[str],
+    seeds: int | None,
+    workers: int | None,
+    ray: str | None,
+    array: bool,
+    task: str | None,
+    dry_run: bool,
+    out: Path | None,
+    trust_imports: bool,
+    as_json: bool,
+) -> None:
+    """One sweep: planned, carried out or resumed, and shown."""
+    options: dict[str, Any] = {"profile": profile, "seeds": seeds, "trust_imports": trust_imports}
+    whole = _read(what, **options)
+    chosen = _read(what, only=only, **options) if only else whole
+    names = [cell.name for cell in chosen.cells]
+    path = out or Path("sweeps") / "-".join(filter(None, (whole.name, profile)))
+    if array:
+        typer.echo(job_script(_again(what, profile, only, seeds, path, trust_imports), chosen))
+        return
+    if dry_run:
+        _show_plan(plan(whole, path, only=names), _count(workers), as_json)
+        return
+    engine = _engine(workers, ray)
+    mine = Share.of(task) if task else None
+
+    if not whole.tune:
+        rows = _carry_out(plan(whole, path, only=names), engine, mine, _count(workers))
+        _show(chosen, path, rows, (), as_json)
+        return
+
+    def tried(trials: Sweep) -> list[Row]:
+        return _carry_out(plan(trials, path / "trials"), engine, None, _count(workers))
+
+    tuned, choices = carried_out(chosen, tried)
+    path.mkdir(parents=True, exist_ok=True)
+    write_choices(choices, path / "choices.json")
+    _show(tuned, path, _carry_out(plan(tuned, path), engine, mine, _count(workers)), choices, as_json)
+
+
+def _read(what: str, *, trust_imports: bool, **options: Any) -> Sweep:
+    """The sweep of a file, or of what is published under a name."""
+    file = Path(what)
+    if file.suffix == ".toml" or file.exists():
+        return read_sweep(file, trust_imports=trust_imports or (file.exists() and is_own(file)), **options)
+    if what not in published.names():
+        near = unknown("published table", what, published.names())
+        raise SpecError(f"{near}; a table of your own is a file that ends in .toml")
+    return published.read(what, **options)
+
+
+def _engine(workers: int | None, address: str | None) -> Engine:
+    if address is None:
+        return Local(workers=_count(workers))
+    from ..sweeps.ray import Ray
+
+    return Ray(address=address, workers=workers)
+
+
+def _count(workers: int | None) -> int:
+    return min(workers or cores(), cores())
+
+
+def _again(
+    what: str, profile: str | None, only: Sequence[str], seeds: int | None, path: Path, trust_imports: bool
+) -> list[str]:
+    """The command that carries out a share of the same sweep."""
+    words = ["fedward", "sweep", what, "--out", str(path), "--workers", "1"]
+    words += ["--profile", profile] if profile else []
+    words += [word for choice in only for word in ("--only", choice)]
+    words += ["--seeds", str(seeds)] if seeds is not None else []
+    return words + (["--trust-imports"] if trust_imports else [])
+
+
+def _carry_out(planned: Planned, engine: Engine, task: Share | None, workers: int) -> list[Row]:
+    with SweepProgress(planned, workers) as progress:
+        return run_sweep(
+            planned,
+            engine,
+            on_progress=progress,
+            on_done=progress.done,
+            share=task.of_cells if task is not None else None,
+        )
+
+
+# --- what is shown ------------------------------------------------------------------------------------------
+
+
+def _show_plan(planned: Planned, workers: int, as_json: bool) -> None:
+    """What there is to do, and about how long it takes."""
+    jobs = planned.jobs()
+    seconds = [_expected(planned, place) for place in jobs]
+    known = sum(each for each in seconds if each is not None)
+    lost = sum(each is None for each in seconds)
+    cells: list[dict[str, Any]] = [
+        {
+            "cell": head.name,
+            "key": head.key,
+            "status": state_of(planned.folder.place(head), head.key).status,
+            "rounds": cell.spec.rounds,
+            "why": planned.no_data.get(head.name, ""),
+        }
+        for cell, head in planned.cells
+        if head.name in planned.chosen
+    ]
+    if as_json:
+        told = {"cells": cells, "to_do": len(jobs), "core_seconds": known, "of_unknown_length": lost}
+        typer.echo(json.dumps(told, indent=1))
+        return
+    for cell in cells:
+        display.say(f"{cell['status']}: {cell['cell']}, {cell['rounds']} rounds{_because(str(cell['why']))}")
+    unknown_ones = f", and {lost} of unknown length" if lost else ""
+    display.say(
+        f"{len(jobs)} of {len(cells)} cells to do: about {_duration(known)} of a core, "
+        f"{_duration(known / workers)} on {workers}{unknown_ones}"
+    )
+
+
+def _because(why: str) -> str:
+    return f" ({why})" if why else ""
+
+
+def _expected(planned: Planned, place: Path) -> float | None:
+    """Seconds of a core that the rest of a cell is expected to take."""
+    for cell, head in planned.cells:
+        if planned.folder.place(head) == place and cell.cost is not None:
+            return cell.cost * cell.spec.rounds
+    return None
+
+
+def _show(sweep: Sweep, path: Path, rows: Sequence[Row], choices: Sequence[Choice], as_json: bool) -> None:
+    """The table, where it is, and what failed, with the exit status that goes with it."""
+    failed = {row.cell: row.error for row in rows if row.status == "failed"}
+    left = [str(place) for place in SweepFolder(path).left_over()]
+    if as_json:
+        cells = [row.flat() for row in rows]
+        told = {"sweep": sweep.name, "folder": str(path), "cells": cells, "failed": failed, "left_over": left}
+        typer.echo(json.dumps(told, indent=1, default=str))
+    else:
+        for choice in choices:
+            display.say(choice.told())
+        display.out.print(_table(sweep, rows))
+        waiting = sum(row.status in ("waiting", "running") for row in rows)
+        if waiting:
+            display.say(f"{waiting} of {len(rows)} cells are not done; the same command resumes.")
+        if left:
+            display.say(f"{len(left)} cells of an earlier table or of other code are kept: {path / 'cells'}")
+        display.say(f"Table: {path / 'sweep.csv'}")
+    for cell, why in failed.items():
+        say_error(f"{cell}: {why}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _table(sweep: Sweep, rows: Sequence[Row]) -> Table:
+    """Best and last accuracy of each setting, over its seeds."""
+    keys = [key for key in sweep.axes if key != "seed"] or ["rule", "attack"]
+    best, last = over_seeds(rows), over_seeds(rows, lambda row: row.last)
+    grouped = any(row.group for row in rows)
+    heads = [*(["group"] if grouped else []), *keys]
+    table = Table(box=SIMPLE_HEAD, show_edge=False)
+    for head in heads:
+        table.add_column(head, overflow="fold")
+    for head in ("seeds", "best", "last", "impact"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for one, end in list(zip(best, last, strict=True))[:_SHOWN]:
+        names = [one.row.group] if grouped else []
+        names += [str(one.row.config.get(key, "")) for key in keys]
+        impact = one.row.measures.get("attack_impact")
+        hit = display.percent(impact if isinstance(impact, float) else None)
+        table.add_row(*names, f"{len(one.values)} of {len(one.rows)}", _mean(one), _mean(end), hit)
+    if len(best) > _SHOWN:
+        table.caption = f"and {len(best) - _SHOWN} more"
+    return table
+
+
+def _mean(over: OverSeeds) -> str:
+    """Mean and standard deviation over seeds, in per cent."""
+    if over.mean is None:
+        return "-"
+    spread = "" if over.std is None else f" ± {100 * over.std:.1f}"
+    return f"{100 * over.mean:.1f}{spread} %"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+class SweepProgress:
+    """How far a sweep has come and how long the rest takes: bars on a terminal, elsewhere a line a cell.
+
+    Args:
+        planned: the sweep.
+        workers: how many cells are worked at at once.
+    """
+
+    def __init__(self, planned: Planned, workers: int) -> None:
+        self._folder = planned.folder
+        jobs = planned.jobs()
+        self._names = {planned.folder.place(head): head.name for _, head in planned.cells}
+        self._rounds = {place: spec.rounds for place, (spec, _, _) in jobs.items()}
+        self._done_before = len(planned.chosen) - len(jobs) - len(planned.no_data)
+        self._workers = workers
+        self._made = 0
+        self._seen: Mapping[Path, int] = {}
+        self._start: Mapping[Path, int] = {}
+        self._since = time.monotonic()
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=display.err,
+            disable=not display.err.is_terminal,
+        )
+        self._task = self._bar.add_task("rounds", total=sum(self._rounds.values()))
+
+    def __enter__(self) -> SweepProgress:
+        self._bar.start()
+        if not display.err.is_terminal and self._rounds:
+            found = f", {self._done_before} are done" if self._done_before else ""
+            display.say(f"{len(self._rounds)} cells to do on {self._workers} processes{found}", display.err)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.stop()
+
+    def __call__(self, rounds: Mapping[Path, int]) -> None:
+        """Show how far all have come."""
+        self._start = self._start or rounds
+        self._seen = rounds
+        self._bar.update(self._task, completed=sum(rounds.values()))
+
+    def done(self, place: Path, outcome: Outcome) -> None:
+        """Say what came of a cell."""
+        self._made += 1
+        failed = isinstance(outcome, Failed) or getattr(outcome, "status", "") == "failed"
+        said = "failed" if failed else "done"
+        line = f"{self._made}/{len(self._rounds)} {said}: {self._names[place]}{self._left()}"
+        if display.err.is_terminal:
+            self._bar.console.print(line, markup=False, highlight=False)
+        else:
+            display.say(line, display.err)
+
+    def _left(self) -> str:
+        """How long the rest takes, at the pace so far."""
+        made = sum(self._seen.values()) - sum(self._start.values())
+        to_do = sum(self._rounds.values()) - sum(self._seen.values())
+        if made <= 0 or to_do <= 0:
+            return ""
+        return f" (about {_duration((time.monotonic() - self._since) * to_do / made)} left)"

@@ -1,0 +1,271 @@
+"""Where a sweep lives: ``sweep.json`` says what it is, each cell has a run folder in ``cells/``, and there is a table.
+
+A cell's folder is named for people and for its key, so that a cell that becomes another one gets another folder, and
+what was made before stays. Beside what a run writes it holds ``cell.json``: how it went.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ..disk import json_of, read_bounded, write_whole
+from ..experiments.lock import is_locked
+from ..experiments.spec import file_name
+from ..experiments.store import FolderError, RunFolder
+from ..failures import tamed
+from ..sim import Record
+from ..sim.forms import FormError, brief, read_back, written
+from .grid import Cell, Sweep
+from .measures import of_run, with_impacts
+from .rows import Row, accuracies, write_rows
+
+FORMAT = 1
+"""Of the folders of sweeps that this code writes and reads."""
+
+D = TypeVar("D")
+_KEY = 8  # digits of the key in the name of a folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellHead:
+    """What ``sweep.json`` says of a cell.
+
+    Attributes:
+        name, group, settings: as `Cell` has them.
+        key: what it is; empty where its data were not there.
+        folder: its name in ``cells``.
+        config: the run, resolved.
+        cost: seconds of a quiet core that a round is expected to take.
+    """
+
+    name: str
+    key: str
+    folder: str
+    group: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any]
+    cost: float | None = None
+
+    @classmethod
+    def of(cls, cell: Cell, key: str) -> CellHead:
+        """Of a cell and its key."""
+        return cls(
+            name=cell.name,
+            key=key,
+            folder=f"{file_name(cell.name)}-{key[:_KEY] or 'no-data'}",
+            group=cell.group,
+            settings=dict(cell.settings),
+            config=cell.spec.resolved(),
+            cost=cell.cost,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepHead:
+    """What ``sweep.json`` says.
+
+    Attributes:
+        format: of the folder.
+        name, title, profile, published, table: as `Sweep` has them.
+        cells: those that belong to it now.
+    """
+
+    format: int = FORMAT
+    name: str
+    title: str
+    profile: str | None = None
+    published: str | None = None
+    table: Mapping[str, Any] = field(default_factory=dict)
+    cells: tuple[CellHead, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellState:
+    """How a cell went: what ``cell.json`` says.
+
+    Attributes:
+        key: of the cell.
+        status: of the last attempt: running, done or failed; waiting before the first, and where one was left.
+        attempts: how often it was begun or resumed.
+        seconds: that all attempts took; of one that was killed nothing is known.
+        memory: the most that its process held, in megabytes; None where the system does not tell.
+        error: why the last attempt failed, in a sentence.
+        trace: where, as a traceback.
+    """
+
+    format: int = FORMAT
+    key: str
+    status: str = "waiting"
+    attempts: int = 0
+    seconds: float = 0.0
+    memory: float | None = None
+    error: str = ""
+    trace: str = ""
+
+
+class SweepFolder:
+    """The folder of a sweep, and the one place that writes and reads it.
+
+    Args:
+        path: the folder, which need not be there yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def head(self) -> Path:
+        """What the sweep is, as JSON."""
+        return self.path / "sweep.json"
+
+    @property
+    def cells(self) -> Path:
+        """Where the cells lie."""
+        return self.path / "cells"
+
+    def place(self, cell: CellHead) -> Path:
+        """The folder of a cell."""
+        return self.cells / cell.folder
+
+    # --- writing --------------------------------------------------------------------------------------------
+
+    def describe(self, sweep: Sweep, cells: Sequence[CellHead]) -> None:
+        """Write down what the sweep is. Cells of before that are no part of it any more stay where they are.
+
+        Raises:
+            FolderError: the folder holds a sweep of another format, or something else under that name.
+        """
+        if self.head.exists():
+            self.read_head()  # refused if it is of another format
+        head = SweepHead(
+            name=sweep.name,
+            title=sweep.title,
+            profile=sweep.profile,
+            published=sweep.published,
+            table=dict(sweep.table),
+            cells=tuple(cells),
+        )
+        self.cells.mkdir(parents=True, exist_ok=True)
+        write_whole(self.head, json.dumps(written(head), indent=1) + "\n")
+
+    def write_table(self) -> tuple[Path, ...]:
+        """Write ``sweep.csv``, and Parquet where pyarrow is installed, of all cells as they are now."""
+        return write_rows(self.rows(), self.path)
+
+    # --- reading --------------------------------------------------------------------------------------------
+
+    def read_head(self) -> SweepHead:
+        """What the sweep is.
+
+        Raises:
+            FolderError: the file is missing, unreadable or of another format.
+        """
+        return _read(SweepHead, self.head, "a sweep")
+
+    def rows(self) -> list[Row]:
+        """A row a cell, in the order of the sweep.
+
+        Raises:
+            FolderError: as `read_head`.
+        """
+        return with_impacts([self._row(cell) for cell in self.read_head().cells])
+
+    def records(self, cell: CellHead) -> tuple[Record, ...]:
+        """The rounds of a cell so far; none where there are none."""
+        try:
+            return RunFolder(self.place(cell)).read_records().records
+        except FolderError:
+            return ()
+
+    def left_over(self) -> list[Path]:
+        """Folders of cells that are no part of the sweep any more, since its table or the code is another one."""
+        mine = {cell.folder for cell in self.read_head().cells}
+        return sorted(path for path in self._folders() if path.name not in mine)
+
+    def _folders(self) -> Iterator[Path]:
+        with suppress(FileNotFoundError):
+            yield from (path for path in self.cells.iterdir() if path.is_dir())
+
+    def _row(self, cell: CellHead) -> Row:
+        place = self.place(cell)
+        state = state_of(place, cell.key)
+        records = self.records(cell)
+        best, last = accuracies(records)
+        versions = _versions(place)
+        return Row(
+            cell=cell.name,
+            key=cell.key,
+            group=cell.group,
+            status=_status(state, place),
+            config=cell.config,
+            rounds_done=len(records),
+            best=best,
+            last=last,
+            seconds=state.seconds or None,
+            memory=state.memory,
+            attempts=state.attempts,
+            code=versions.get("code"),
+            torch=versions.get("torch"),
+            error=state.error,
+            measures=of_run(records),
+        )
+
+
+def state_of(place: Path, key: str) -> CellState:
+    """How a cell went so far; waiting where nothing is known of it.
+
+    A file that cannot be read counts as none: the cell is resumed from what its run has saved.
+    """
+    try:
+        state = _read(CellState, place / "cell.json", "a cell")
+    except FolderError:
+        return CellState(key=key)
+    return state if state.key == key else CellState(key=key)
+
+
+def write_state(place: Path, state: CellState) -> None:
+    """Write down how a cell went."""
+    place.mkdir(parents=True, exist_ok=True)
+    write_whole(place / "cell.json", json.dumps(written(state), indent=1) + "\n")
+
+
+def _status(state: CellState, place: Path) -> str:
+    """Of now: what was running when its process was killed waits to be resumed."""
+    return "waiting" if state.status == "running" and not is_locked(place) else state.status
+
+
+def _versions(place: Path) -> Mapping[str, str | None]:
+    try:
+        return RunFolder(place).read_head().versions
+    except FolderError:
+        return {}
+
+
+def _read(cls: type[D], file: Path, what: str) -> D:
+    """A dataclass with a format number, from a file."""
+    try:
+        entry = json_of(read_bounded(file))
+    except FileNotFoundError:
+        raise FolderError(f"{file}: no such file; {what} of fedward has one") from None
+    except OSError as error:
+        raise FolderError(f"{file}: cannot be read ({error.strerror}); check its type and permissions") from error
+    except ValueError as error:
+        raise FolderError(f"{file}: not valid JSON ({tamed(error)}); restore it, or take another folder") from error
+    if not isinstance(entry, dict) or "format" not in entry:
+        raise FolderError(f"{file}: no format number, so not {what} of fedward; take another folder")
+    if entry["format"] != FORMAT:
+        raise FolderError(
+            f"{file}: format {brief(entry['format'])}, but this version of fedward reads format {FORMAT}; use the "
+            "version that wrote it, or take another folder"
+        )
+    try:
+        return read_back(cls, entry)
+    except FormError as error:
+        raise FolderError(
+            f"{file}: {', '.join(error.fields)} missing or of the wrong type; restore it, or take another folder"
+        ) from error

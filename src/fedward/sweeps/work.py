@@ -1,0 +1,256 @@
+"""Carrying a sweep out: finished cells are skipped, interrupted ones resumed, and one that fails stops no other."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from ..data.sources import DataError
+from ..experiments.lock import LockedError, is_locked, one_writer
+from ..experiments.pool import Failed, StoppedError, run_jobs, stop_if_asked
+from ..experiments.run import execute_unlocked
+from ..experiments.spec import RunSpec
+from ..experiments.store import RunFolder
+from ..failures import sentence
+from ..sim import Record
+from .grid import Cell, Sweep
+from .key import key_of
+from .memory import peak, reset_peak
+from .rows import Row
+from .store import CellHead, CellState, SweepFolder, state_of, write_state
+
+_LOOK = 1.0
+"""Seconds between looks at a cell that somebody else works at."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Elsewhere:
+    """What came of a cell that another process works at: nothing yet."""
+
+
+Outcome = CellState | Elsewhere | Failed
+"""What came of a cell; `Failed` where its process was killed again and again."""
+
+Jobs = Mapping[Path, tuple[RunSpec, Path, str]]
+"""By the folder of a cell, the arguments of `work_on`."""
+
+
+class Engine(Protocol):
+    """Where cells are worked at."""
+
+    def work(
+        self,
+        jobs: Jobs,
+        *,
+        on_progress: Callable[[Mapping[Path, int]], None] | None,
+        on_done: Callable[[Path, Outcome], None],
+    ) -> None:
+        """Do `work_on` for every job, and tell what came of each as soon as it is there."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Local:
+    """Processes of this machine, one thread each.
+
+    Args:
+        workers: how many; all cores if None.
+    """
+
+    workers: int | None = None
+
+    def work(
+        self,
+        jobs: Jobs,
+        *,
+        on_progress: Callable[[Mapping[Path, int]], None] | None,
+        on_done: Callable[[Path, Outcome], None],
+    ) -> None:
+        """See `Engine`."""
+        run_jobs(work_on, jobs, workers=self.workers, progress=rounds_in, on_progress=on_progress, on_done=on_done)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """A sweep, and where its cells will lie.
+
+    Attributes:
+        sweep: the whole of it.
+        folder: where.
+        cells: what is written down of each.
+        chosen: names of the cells that are to be done now.
+        no_data: of cells whose data are not there, why; these are not run.
+    """
+
+    sweep: Sweep
+    folder: SweepFolder
+    cells: tuple[tuple[Cell, CellHead], ...]
+    chosen: frozenset[str]
+    no_data: Mapping[str, str]
+
+    def jobs(self) -> dict[Path, tuple[RunSpec, Path, str]]:
+        """What is left to do."""
+        found = {}
+        for cell, head in self.cells:
+            place = self.folder.place(head)
+            if head.name in self.chosen and head.key and state_of(place, head.key).status != "done":
+                found[place] = (cell.spec, place, head.key)
+        return found
+
+
+def plan(sweep: Sweep, path: Path, *, only: Collection[str] | None = None) -> Planned:
+    """What a sweep is in a folder. Nothing is written.
+
+    Args:
+        sweep: the whole of it.
+        path: the folder.
+        only: names of the cells that are to be done now; all if None. Of the others what the folder says stays, and
+            their data are not looked for.
+    """
+    folder = SweepFolder(path)
+    chosen = frozenset(cell.name for cell in sweep.cells) if only is None else frozenset(only)
+    before = {head.name: head for head in folder.read_head().cells} if folder.head.exists() else {}
+    cells = []
+    no_data: dict[str, str] = {}
+    for cell in sweep.cells:
+        key = ""
+        if cell.name in chosen:
+            try:
+                key = key_of(cell.spec)
+            except DataError as error:
+                no_data[cell.name] = sentence(error)
+        head = CellHead.of(cell, key)
+        known = before.get(cell.name)
+        if cell.name not in chosen and known is not None and known.config == head.config:
+            head = known
+        cells.append((cell, head))
+    return Planned(sweep=sweep, folder=folder, cells=tuple(cells), chosen=chosen, no_data=no_data)
+
+
+def run_sweep(
+    planned: Planned,
+    engine: Engine,
+    *,
+    on_progress: Callable[[Mapping[Path, int]], None] | None = None,
+    on_done: Callable[[Path, Outcome], None] | None = None,
+    share: Callable[[Sequence[Path]], Sequence[Path]] | None = None,
+) -> list[Row]:
+    """Carry a sweep out, or resume it.
+
+    Cells that another process works at are left to it, and taken over if it is gone before they are done. The table is
+    written anew whenever a cell is done.
+
+    Args:
+        planned: the sweep.
+        engine: where cells are worked at.
+        on_progress: called twice a second with the rounds completed in each folder.
+        on_done: called with the folder of each cell and what came of it.
+        share: of the folders those that are this call's to do; all if None.
+
+    Returns:
+        A row for each of the cells that were to be done, in the order of the sweep.
+
+    Raises:
+        FolderError: the folder holds something else under the name of a sweep.
+    """
+    folder = planned.folder
+    folder.describe(planned.sweep, [head for _, head in planned.cells])
+    elsewhere: set[Path] = set()
+
+    def told(place: Path, outcome: Outcome) -> None:
+        elsewhere.discard(place)
+        if isinstance(outcome, Elsewhere):
+            elsewhere.add(place)
+            return
+        if isinstance(outcome, Failed):
+            _note_failure(place, planned, outcome)
+        folder.write_table()
+        if on_done is not None:
+            on_done(place, outcome)
+
+    jobs = planned.jobs()
+    if share is not None:
+        mine = set(share(list(jobs)))
+        jobs = {place: job for place, job in jobs.items() if place in mine}
+    try:
+        while jobs:
+            engine.work(jobs, on_progress=on_progress, on_done=told)
+            _wait_for_one(elsewhere)
+            jobs = {place: job for place, job in jobs.items() if place in elsewhere}
+    finally:
+        folder.write_table()
+    return [_with_no_data(row, planned.no_data) for row in folder.rows() if row.cell in planned.chosen]
+
+
+def work_on(spec: RunSpec, place: Path, key: str) -> CellState | Elsewhere:
+    """Run a cell, or resume it, or find that it is done: in a worker.
+
+    Raises:
+        StoppedError: the whole is to end; what was done is saved.
+    """
+    try:
+        with one_writer(place):
+            return _attempt(spec, place, state_of(place, key))
+    except LockedError:
+        return Elsewhere()
+
+
+def _attempt(spec: RunSpec, place: Path, before: CellState) -> CellState:
+    if before.status == "done":
+        return before
+    started = time.monotonic()
+    begun = replace(before, status="running", attempts=before.attempts + 1, error="", trace="")
+    reset_peak()
+
+    def ended(status: str, error: str = "", trace: str = "") -> CellState:
+        seconds = before.seconds + time.monotonic() - started
+        held = max(filter(None, (before.memory, peak())), default=None)
+        return replace(begun, status=status, seconds=seconds, memory=held, error=error, trace=trace)
+
+    try:
+        write_state(place, begun)
+        execute_unlocked(spec, place, on_record=_watched)
+        done = ended("done")
+        write_state(place, done)
+        return done
+    except StoppedError:
+        write_state(place, ended("waiting"))
+        raise
+    except Exception as error:
+        failed = ended("failed", sentence(error), traceback.format_exc())
+        with suppress(OSError):  # a full disk: what was saved before is there, and the outcome is told
+            write_state(place, failed)
+        return failed
+
+
+def _watched(record: Record) -> None:
+    stop_if_asked()
+
+
+def rounds_in(place: Path) -> int:
+    """How far a cell has come."""
+    return RunFolder(place).rounds
+
+
+def _note_failure(place: Path, planned: Planned, failed: Failed) -> None:
+    """Write down that the process of a cell was killed, which it could not do itself."""
+    key = next(head.key for _, head in planned.cells if planned.folder.place(head) == place)
+    state = replace(state_of(place, key), status="failed", error=failed.why, trace=failed.trace)
+    with suppress(LockedError, OSError), one_writer(place):
+        write_state(place, state)
+
+
+def _wait_for_one(places: set[Path]) -> None:
+    """Until one of the cells that others work at is left by them."""
+    while places and all(map(is_locked, places)):
+        time.sleep(_LOOK)
+
+
+def _with_no_data(row: Row, no_data: Mapping[str, str]) -> Row:
+    why = no_data.get(row.cell)
+    return row if why is None else replace(row, status="failed", error=why)

@@ -1,0 +1,96 @@
+"""Pieces of work in processes: failures, kills, and ends."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from fedward.experiments.pool import Failed, StoppedError, run_jobs, stop_if_asked
+
+PARENT = """
+import sys
+from pathlib import Path
+from fedward.experiments.pool import run_jobs
+from tests.experiments.test_pool import wait_for_ever
+if __name__ == "__main__":
+    run_jobs(wait_for_ever, {number: (Path(sys.argv[1]) / str(number),) for number in range(2)}, workers=2)
+"""
+
+
+def piece(folder: Path, number: int) -> int:
+    """A piece of work that fails, is killed once, is killed always, or is done."""
+    tries = folder / str(number)
+    tries.write_bytes(tries.read_bytes() + b"." if tries.exists() else b".")
+    if number == 0:
+        raise ValueError("no")
+    if number == 1 and len(tries.read_bytes()) == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if number == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def wait_for_ever(file: Path) -> None:
+    try:
+        while True:
+            file.write_text(f"{os.getpid()} ")
+            stop_if_asked()
+            time.sleep(0.05)
+    except StoppedError:
+        file.write_text("saved")
+        raise
+
+
+def test_neither_failures_nor_kills_cost_others_anything(tmp_path: Path) -> None:
+    told: dict[int, int | Failed] = {}
+    done = run_jobs(
+        piece, {n: (tmp_path, n) for n in range(5)}, workers=2, on_done=lambda key, outcome: told.update({key: outcome})
+    )
+    failed, once, always, *others = done.values()
+    assert isinstance(failed, Failed)
+    assert failed.why.startswith("ValueError: no")
+    assert 'raise ValueError("no")' in failed.trace
+    assert once == 1
+    assert isinstance(always, Failed)
+    assert "ended from outside" in always.why
+    assert others == [3, 4]
+    assert told == done
+    assert [len((tmp_path / str(n)).read_bytes()) for n in range(5)] == [1, 2, 2, 1, 1]
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_workers_end_with_their_parent(number: signal.Signals, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(PARENT)
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(root / "src")])}
+    parent = subprocess.Popen([sys.executable, str(program), str(tmp_path)], env=environment)
+    files = [tmp_path / "0", tmp_path / "1"]
+    until(lambda: all(file.exists() and file.read_text().strip() for file in files))
+    workers = [int(file.read_text()) for file in files]
+    parent.send_signal(number)
+    parent.wait()
+    until(lambda: not any(map(alive, workers)))
+
+
+def until(condition: object, seconds: float = 60.0) -> None:
+    assert callable(condition)
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.05)
+
+
+def alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().split()[2] != "Z"
+    except FileNotFoundError:
+        return False
