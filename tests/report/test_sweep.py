@@ -421,3 +421,17 @@ def test_the_command_line_writes_what_the_ending_says(folder, monkeypatch, optio
     assert (done.exit_code == 0) == told.startswith("Report")
     if "--sweep" in options and done.exit_code == 0:
         assert "Two rules" in (folder / "page.html").read_text()
+
+
+@pytest.mark.parametrize("value", [{"a": [1]}, "x y", None, 1e308, -1, [], "9" * 400, "#1\0=2", True])
+def test_a_folder_may_say_anything_of_its_settings(folder, value):
+    """Whatever stands where a key belongs, the page is made and shows it as text."""
+    head = folder / "runs" / "deep" / "a" / "run.json"
+    whole = json.loads(head.read_text())
+    for key in ("rule", "attack", "byzantine", "clients", "rounds", "seed", "lr", "data", "partition", "f"):
+        head.write_text(json.dumps({**whole, "config": {**whole["config"], key: value}}))
+        data = read_sweep_runs([folder / "runs" / "deep"], "Runs")
+        assert len(data.rows) == 4
+        assert "Cell by cell" in render_sweep(data)
+        assert bibliography.bibtex(data)
+        assert latex(data)

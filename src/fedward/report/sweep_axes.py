@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from .curves import line_style
@@ -14,6 +15,8 @@ from .style import base_axis, base_layout, margins, safe_text
 from .sweep_table import Crossing, Grid, Line
 
 _NUMBER = re.compile(r"(?<![\w.-])-?\d+(?:\.\d+)?(?:e-?\d+)?(?![\w.])")
+_GAP = "\0"
+"""Stands for a number in the pattern of a text."""
 _WORDS = {
     "participation": "participation",
     "dropout": "clients that never answer",
@@ -95,17 +98,21 @@ def _along(grid: Grid, key: str) -> Iterator[Axis]:
     def text(line: Line) -> str:
         config = _config(line)
         if key == "byzantine":
-            return str(byzantine_of(config))  # which they are is on no axis
+            # Which they are is on no axis.
+            return str(byzantine_of(config)) if _byzantine_share(line) is not None else "unknown"
         if key == "f":
             return _TIMES.get(line.settings[key], line.settings[key])
         # A rule that is told nothing stands where it stands among those that are told something.
-        return plain(config.get("rule", "")) if key == "rule" else line.settings[key]
+        told = plain(config.get("rule", "")) if key == "rule" else line.settings[key]
+        return told.replace(_GAP, " ")
 
     patterns: dict[str, list[Line]] = {}
     for line in grid.lines:
-        patterns.setdefault(_NUMBER.sub("#", text(line)), []).append(line)
+        patterns.setdefault(_NUMBER.sub(_GAP, text(line)), []).append(line)
     for pattern, lines in patterns.items():
         rows = {line: [float(number) for number in _NUMBER.findall(text(line))] for line in lines}
+        if not all(isfinite(number) for numbers in rows.values() for number in numbers):
+            continue
         places = range(min(map(len, rows.values())))
         differing = [place for place in places if len({numbers[place] for numbers in rows.values()}) > 1]
         for place in differing:
@@ -114,7 +121,7 @@ def _along(grid: Grid, key: str) -> Iterator[Axis]:
             steps = []
             for line in lines:
                 numbers = rows[line]
-                x = _byzantine_share(line) if key == "byzantine" else numbers[place]
+                x = (_byzantine_share(line) or 0.0) if key == "byzantine" else numbers[place]
                 name = _held(pattern, numbers, place) if key == "rule" else line.rule
                 steps.append(OnAxis(x=x, line=line, name=name, others=_others(grid, lines, line, key, numbers, place)))
             full = f"{key}.{parameter}" if parameter else key
@@ -123,8 +130,8 @@ def _along(grid: Grid, key: str) -> Iterator[Axis]:
 
 
 def _parameter(pattern: str, place: int) -> str:
-    """The name before a number: ``s`` in ``s-fraction:s=#``."""
-    before = pattern.split("#")[place]
+    """The name before a number: ``s`` in ``s-fraction:s=0.3``."""
+    before = pattern.split(_GAP)[place]
     found = re.search(r"(\w+)=\W*$", before)
     return found[1] if found else ""
 
@@ -133,7 +140,7 @@ def _held(pattern: str, numbers: Sequence[float], place: int) -> str:
     """The text of a rule with all its numbers but one: that is ``...``."""
     told = [f"{number:g}" for number in numbers]
     told[place] = "..."
-    parts = pattern.split("#")
+    parts = pattern.split(_GAP)
     return "".join(part + number for part, number in zip(parts, [*told, ""], strict=True))
 
 
@@ -153,9 +160,11 @@ def _byzantine(lines: Sequence[Line]) -> float | None:
     return found.pop() if len(found) == 1 else None
 
 
-def _byzantine_share(line: Line) -> float:
+def _byzantine_share(line: Line) -> float | None:
+    """The share of its clients that are byzantine; None of a configuration that does not tell."""
     config = _config(line)
-    return byzantine_of(config) / int(config.get("clients", 1))
+    many, clients = byzantine_of(config), config.get("clients")
+    return None if many is None or not isinstance(clients, int) or clients < max(1, many) else many / clients
 
 
 def _config(line: Line) -> Mapping[str, Any]:
@@ -163,13 +172,15 @@ def _config(line: Line) -> Mapping[str, Any]:
     return next(iter(line.places.values())).over.row.config
 
 
-def byzantine_of(config: Mapping[str, Any]) -> int:
-    """How many clients of a run are byzantine: a number, or which they are."""
-    byzantine = config.get("byzantine", 0)
+def byzantine_of(config: Mapping[str, Any]) -> int | None:
+    """How many clients of a run are byzantine: a number, or which they are; None where neither stands there."""
+    byzantine = config.get("byzantine")
     if isinstance(byzantine, list | tuple):
         return len(byzantine)
-    text = str(byzantine)
-    return len(text.strip(",").split(",")) if "," in text else int(text)
+    names = str(byzantine).removesuffix(",").split(",")
+    if not all(name.strip().isdecimal() and len(name) < 10 for name in names):
+        return None
+    return len(names) if "," in str(byzantine) else int(names[0])
 
 
 def _others(

@@ -63,7 +63,8 @@ def read_sweep_runs(paths: Sequence[Path], title: str, sweep: Sweep | None = Non
 def row_of(run: RunData, cell: str, group: str = "") -> Row:
     """What came of a run; a key that its version did not have yet has its default."""
     best, last = accuracies(run.records)
-    done = run.rounds >= int(run.config.get("rounds", run.rounds))
+    planned = run.config.get("rounds")
+    done = not isinstance(planned, int) or run.rounds >= planned
     return Row(
         cell=cell,
         key="",
