@@ -216,3 +216,14 @@ def test_a_page_of_a_folder(tmp_path: Path) -> None:
     assert "2 cells of an earlier table" in text
     table = write_sweep_as(data, tmp_path / "table.csv").read_text(encoding="utf-8")
     assert table.count("\n") == 3
+
+
+def test_a_run_is_found_whatever_it_is_called(tmp_path: Path) -> None:
+    first, made = swept(tmp_path, runs=[{"group": "a", "rule": "mean"}, {"group": "b", "rule": "mean"}])
+    assert len(made) == 1
+    assert [row.best for row in first] == [first[0].best] * 2
+    again, made = swept(tmp_path, runs=[{"group": "c", "rule": ["mean", "median"]}])
+    assert len(made) == 1
+    assert [row.cell for row in again] == ["c/mean under no-attack", "c/median under no-attack"]
+    assert again[0].best == first[0].best
+    assert SweepFolder(tmp_path).left_over() == []

@@ -52,12 +52,12 @@ class CellHead:
     cost: float | None = None
 
     @classmethod
-    def of(cls, cell: Cell, key: str) -> CellHead:
-        """Of a cell and its key."""
+    def of(cls, cell: Cell, key: str, folder: str | None = None) -> CellHead:
+        """Of a cell and its key, in a folder of its own, or in one that holds the same run under another name."""
         return cls(
             name=cell.name,
             key=key,
-            folder=f"{file_name(cell.name)}-{key[:_KEY] or 'no-data'}",
+            folder=folder or f"{file_name(cell.name)}-{key[:_KEY] or 'no-data'}",
             group=cell.group,
             settings=dict(cell.settings),
             config=cell.spec.resolved(),
@@ -131,6 +131,14 @@ class SweepFolder:
     def place(self, cell: CellHead) -> Path:
         """The folder of a cell."""
         return self.cells / cell.folder
+
+    def folders(self) -> dict[str, str]:
+        """The name of each cell's folder that there is, by the cell's key."""
+        found: dict[str, str] = {}
+        for place in self._folders():
+            with suppress(FolderError):
+                found[_read(CellState, place / "cell.json", "a cell").key] = place.name
+        return found
 
     # --- writing --------------------------------------------------------------------------------------------
 

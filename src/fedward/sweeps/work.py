@@ -115,6 +115,7 @@ def plan(sweep: Sweep, path: Path, *, only: Collection[str] | None = None) -> Pl
     folder = SweepFolder(path)
     chosen = frozenset(cell.name for cell in sweep.cells) if only is None else frozenset(only)
     before = {head.name: head for head in folder.read_head().cells} if folder.head.exists() else {}
+    places = folder.folders()  # a cell that goes by another name now is still the same
     cells = []
     no_data: dict[str, str] = {}
     for cell in sweep.cells:
@@ -124,7 +125,9 @@ def plan(sweep: Sweep, path: Path, *, only: Collection[str] | None = None) -> Pl
                 key = key_of(cell.spec)
             except DataError as error:
                 no_data[cell.name] = sentence(error)
-        head = CellHead.of(cell, key)
+        head = CellHead.of(cell, key, places.get(key))
+        if key:
+            places[key] = head.folder  # for another cell that is the same run
         known = before.get(cell.name)
         if cell.name not in chosen and known is not None and known.config == head.config:
             head = known
