@@ -12,7 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from fedward.cli import app as cli
-from fedward.experiments.spec import SpecError, make_spec
+from fedward.experiments.spec import RunSpec, SpecError, make_spec
 from fedward.registry.notation import parse
 from tests.cli.test_cli import QUICK, failure
 
@@ -60,8 +60,10 @@ def test_every_command_refuses_and_several_rules_are_several() -> None:
     assert len(SINGLE) > 40
     assert {name for name, _ in SINGLE} == set(COMMANDS)
     several = {(name, p.name) for name, c in COMMANDS.items() for p in c.params if getattr(p, "multiple", False)}
-    of_rules = {("run", "rule"), ("redteam", "rule"), ("audit", "rule")}
-    assert several == {*of_rules, ("run", "attack"), ("redteam", "attack"), ("run", "log"), ("sweep", "only")}
+    others = {name for name in several if name[0] != "run"}
+    assert others == {("redteam", "rule"), ("audit", "rule"), ("redteam", "attack"), ("sweep", "only")}
+    once = {"data_path", "device", "root_apart"}
+    assert {key for name, key in several if name == "run"} == {*RunSpec.model_fields, "log"} - once
 
 
 @pytest.mark.parametrize("text", ["krum:f=1,f=2", "nnm:f=1, f=1 >> mean", "robust-tailor:rules=(krum:f=1,f=1 | mean)"])

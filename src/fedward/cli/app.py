@@ -37,52 +37,56 @@ def _main(
 def run(
     config: Annotated[Path | None, typer.Option(help="TOML file; options given here count instead.")] = None,
     trust_imports: TrustImports = False,
-    data: Annotated[str | None, typer.Option(help="Data set: see `fedward list data`, or an import path.")] = None,
+    data: Annotated[list[str] | None, typer.Option(help="Data set (`fedward list data`), or an import path.")] = None,
     data_path: Annotated[str | None, typer.Option(help="Folder with the data files.")] = None,
-    model: Annotated[str | None, typer.Option(help="Model: see `fedward list models`, or an import path.")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="Model (`fedward list models`), or an import path.")] = None,
     rule: Annotated[list[str] | None, typer.Option(help="Defence, such as multi-krum:f=10; may be repeated.")] = None,
     attack: Annotated[list[str] | None, typer.Option(help="Attack, such as alie:z=1; may be repeated.")] = None,
-    clients: Annotated[int | None, typer.Option(help="Clients in all.")] = None,
-    byzantine: Annotated[str | None, typer.Option(help="How many of them are byzantine, or which: 3,4.")] = None,
-    rounds: Annotated[int | None, typer.Option(help="Rounds in all.")] = None,
+    clients: Annotated[list[int] | None, typer.Option(help="Clients in all.")] = None,
+    byzantine: Annotated[list[str] | None, typer.Option(help="How many of them are byzantine, or which: 3,4.")] = None,
+    rounds: Annotated[list[int] | None, typer.Option(help="Rounds in all.")] = None,
     algorithm: Annotated[
-        str | None, typer.Option(help="What clients compute, such as local-sgd:epochs=1,optimizer=adamw,lr=0.001.")
+        list[str] | None,
+        typer.Option(help="What clients compute, local-sgd:epochs=1,optimizer=adamw,lr=0.001."),
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Samples in a client's batch.")] = None,
+    batch_size: Annotated[list[int] | None, typer.Option(help="Samples in a client's batch.")] = None,
     server: Annotated[
-        str | None, typer.Option(help="Its optimiser, such as fed-adam:lr=0.01: see `fedward list servers`.")
+        list[str] | None, typer.Option(help="Its optimiser, such as fed-adam:lr=0.01: see `fedward list servers`.")
     ] = None,
-    lr: Annotated[float | None, typer.Option(help="The server's learning rate; 1 adds deltas as they are.")] = None,
-    momentum: Annotated[float | None, typer.Option(help="The server's momentum.")] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="The server's weight decay.")] = None,
+    lr: Annotated[list[float] | None, typer.Option(help="Of the server's steps; 1 adds deltas as they are.")] = None,
+    momentum: Annotated[list[float] | None, typer.Option(help="The server's momentum.")] = None,
+    weight_decay: Annotated[list[float] | None, typer.Option(help="The server's weight decay.")] = None,
     partition: Annotated[
-        str | None, typer.Option(help="Who holds what, s-fraction:s=0.5: see `fedward list partitions`.")
+        list[str] | None, typer.Option(help="Who holds what, s-fraction:s=0.5: see `fedward list partitions`.")
     ] = None,
-    byzantine_data: Annotated[str | None, typer.Option(help="What byzantine clients hold: own shard, or all.")] = None,
+    byzantine_data: Annotated[list[str] | None, typer.Option(help="What byzantine clients hold: own, or all.")] = None,
     participation: Annotated[
-        float | None, typer.Option(help="Share of the clients in a round; below 1 an f that is not given is smaller.")
+        list[float] | None,
+        typer.Option(help="Share of clients in a round; below 1 an f that is not given is smaller."),
     ] = None,
-    dropout: Annotated[float | None, typer.Option(help="Share of these that never answer.")] = None,
+    dropout: Annotated[list[float] | None, typer.Option(help="Share of these that never answer.")] = None,
     f: Annotated[
-        str | None, typer.Option("--f", help="What rules are told: expected in a round, half, twice, or unknown.")
+        list[str] | None, typer.Option("--f", help="What rules are told: expected in a round, half, twice, or unknown.")
     ] = None,
     confidence: Annotated[
-        float | None, typer.Option(help="Share of rounds with no more byzantine answers than an f that is not given.")
+        list[float] | None,
+        typer.Option(help="Share of rounds that an f that is not given is enough for."),
     ] = None,
-    late: Annotated[float | None, typer.Option(help="Share of these whose answer comes a round late.")] = None,
+    late: Annotated[list[float] | None, typer.Option(help="Share of these whose answer comes a round late.")] = None,
     batch_norm: Annotated[
-        str | None, typer.Option(help="Running statistics: mean of the accepted, robust (medians), or frozen.")
+        list[str] | None, typer.Option(help="Running statistics: mean of the accepted, robust (medians), or frozen.")
     ] = None,
     forge: Annotated[
-        str | None, typer.Option(help="What byzantine clients forge: rows, both (running statistics too), statistics.")
+        list[str] | None,
+        typer.Option(help="What they forge: rows, both (running statistics too), or statistics."),
     ] = None,
-    root: Annotated[int | None, typer.Option(help="Samples of the server's own, for rules that use them.")] = None,
+    root: Annotated[list[int] | None, typer.Option(help="Samples of the server's own, for rules with data.")] = None,
     root_apart: Annotated[bool | None, typer.Option(help="Whether no client trains on the server's samples.")] = None,
-    validation: Annotated[float | None, typer.Option(help="Share of the training data to test on instead.")] = None,
-    evaluate_every: Annotated[int | None, typer.Option(help="Rounds between tests and checkpoints.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
+    validation: Annotated[list[float] | None, typer.Option(help="Share of training data to test on instead.")] = None,
+    evaluate_every: Annotated[list[int] | None, typer.Option(help="Rounds between tests and checkpoints.")] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="Of everything random.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...")] = None,
-    precision: Annotated[str | None, typer.Option(help="Trained in: float32, or bfloat16 on a GPU.")] = None,
+    precision: Annotated[list[str] | None, typer.Option(help="Trained in: float32, or bfloat16 on a GPU.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Cores to use; all if not given.")] = None,
     log: Annotated[
         list[str] | None, typer.Option(help="Follow it elsewhere, too: tensorboard, or wandb (offline).")
@@ -94,7 +98,8 @@ def run(
     """Train a model across clients, some of them byzantine.
 
     Defaults are the SignGuard paper's setting: Fashion-MNIST, 50 clients, 10 of them byzantine, 1200 rounds.
-    Ctrl-C is safe: the same command resumes. Several rules or attacks make a grid, run on all cores.
+    Ctrl-C is safe: the same command resumes. Most options may be repeated, --seed 0 --seed 1: every combination is a
+    run, on all cores. `fedward sweep` takes such a grid from a file, and keeps it as one table.
     """
     given = {**locals()}  # all options, as long as nothing else has a name here
     from . import commands

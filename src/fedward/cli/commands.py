@@ -87,21 +87,19 @@ def run(
     log: list[str],
 ) -> None:
     """One run, or a grid of them."""
-    options = _spec_keys(given)
-    rules = options.pop("rule", [])
-    attacks = options.pop("attack", [])
+    choices = list(_choices(_spec_keys(given)))
     trust = _trusted(config, given)
-    specs = [_spec(config, {**options, **choice}, trust) for choice in _choices(rules, attacks)]
+    specs = [_spec(config, choice, trust) for choice in choices]
     for warning in dict.fromkeys(spec.warning for spec in specs if spec.warning):
         display.say(warning, display.err)
     if len(specs) > 1:
         if log:
             raise SpecError(f"--log {log[0]} follows one run, and these are {len(specs)}; leave it out")
-        outcomes = _grid(in_folders(specs, out or Path("runs")), fresh, threads)
-    else:
-        path = out or Path("runs") / specs[0].name()
-        outcomes = {path: _single(specs[0], path, fresh, threads, log)}
-    _show(outcomes, as_json)
+        jobs = in_folders(specs, out or Path("runs"))
+        _show(_grid(jobs, fresh, threads), as_json, differing=_differing(choices, specs, jobs))
+        return
+    path = out or Path("runs") / specs[0].name()
+    _show({path: _single(specs[0], path, fresh, threads, log)}, as_json)
 
 
 def demo(out: Path, fresh: bool, as_json: bool) -> None:
@@ -291,12 +289,16 @@ def _entry_json(entry: Entry) -> dict[str, Any]:
     return {**first, "statistics": read, **last, "arguments": arguments, "aliases": short_for(entry)}
 
 
-def _choices(rules: list[str], attacks: list[str]) -> Iterator[dict[str, str]]:
-    """Every attack with every rule; keys that were not given are left to the file and the defaults."""
-    by_attack = [{"attack": a} for a in attacks] or [{}]
-    by_rule = [{"rule": r} for r in rules] or [{}]
-    for attack, rule in product(by_attack, by_rule):
-        yield {**attack, **rule}
+def _choices(options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """All combinations of what was given: one seed whole before the next, attacks, and rules innermost.
+
+    Keys that were not given are left to the file and the defaults. A value that is given twice is one.
+    """
+    last = ("attack", "rule")
+    keys = sorted(options, key=lambda key: (last.index(key) + 1 if key in last else 0, key != "seed"))
+    values = [list(dict.fromkeys(given if isinstance(given := options[key], list) else [given])) for key in keys]
+    for choice in product(*values):
+        yield dict(zip(keys, choice, strict=True))
 
 
 def _trusted(config: Path | None, given: Mapping[str, Any]) -> bool:
@@ -334,7 +336,22 @@ def _cores(wanted: int | None) -> int:
     return min(wanted or cores(), cores())
 
 
-def _show(outcomes: Mapping[Path, Summary | Failed], as_json: bool, page: Path | None = None) -> None:
+def _differing(
+    choices: Sequence[Mapping[str, Any]], specs: Sequence[RunSpec], jobs: Mapping[Path, RunSpec]
+) -> dict[str, dict[str, str]]:
+    """By folder, the keys besides rule and attack that several values were given for, each with its value."""
+    several = [key for key in choices[0] if len({repr(choice[key]) for choice in choices}) > 1]
+    keys = [key for key in several if key not in ("rule", "attack")]
+    told = {id(spec): {key: str(choice[key]) for key in keys} for spec, choice in zip(specs, choices, strict=True)}
+    return {str(path): told[id(spec)] for path, spec in jobs.items()}
+
+
+def _show(
+    outcomes: Mapping[Path, Summary | Failed],
+    as_json: bool,
+    page: Path | None = None,
+    differing: Mapping[str, Mapping[str, str]] | None = None,
+) -> None:
     """The table of what was done, then what failed, with the exit status that goes with it."""
     summaries = [outcome for outcome in outcomes.values() if isinstance(outcome, Summary)]
     failed = {str(path): outcome.why for path, outcome in outcomes.items() if isinstance(outcome, Failed)}
@@ -343,7 +360,7 @@ def _show(outcomes: Mapping[Path, Summary | Failed], as_json: bool, page: Path |
         runs = [asdict(s) for s in summaries]
         typer.echo(json.dumps({"runs": runs, "failed": failed, "report": page and str(page)}, indent=1))
     elif summaries:
-        display.out.print(display.summary_table(summaries))
+        display.out.print(display.summary_table(summaries, differing or {}))
         for note in display.notes(summaries):
             display.say(note)
         folders = " ".join(shlex.quote(s.folder) for s in summaries)

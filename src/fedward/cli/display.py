@@ -34,16 +34,23 @@ def percent(share: float | None, digits: int = 1) -> str:
     return "-" if share is None else f"{100 * share:.{digits}f} %"
 
 
-def summary_table(summaries: Sequence[Summary]) -> Table:
-    """Attack x rule: accuracies and accepted rates."""
-    table = _columns(["attack", "rule"], ["best\naccuracy", "final\naccuracy", *_ACCEPTED])
+def summary_table(summaries: Sequence[Summary], differing: Mapping[str, Mapping[str, str]]) -> Table:
+    """Attack x rule: accuracies and accepted rates.
+
+    Args:
+        summaries: of the runs.
+        differing: by folder, what runs differ in besides.
+    """
+    more = list(differing.get(summaries[0].folder, ()))
+    table = _columns(["attack", "rule", *more], ["best\naccuracy", "final\naccuracy", *_ACCEPTED])
     before = summaries[0].attack
     for s in summaries:
         if s.attack != before:
             table.add_section()
         before = s.attack
         rates = (percent(s.byzantine_accepted), percent(s.honest_accepted))
-        table.add_row(s.attack, s.rule, percent(s.best_accuracy), percent(s.final_accuracy), *rates)
+        others = [differing.get(s.folder, {}).get(key, "") for key in more]
+        table.add_row(s.attack, s.rule, *others, percent(s.best_accuracy), percent(s.final_accuracy), *rates)
     return table
 
 
