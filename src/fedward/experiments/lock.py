@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ..disk import json_of, read_bounded
 from ..failures import MendableError
 
 _FILE = ".lock"
@@ -114,10 +115,9 @@ def _say_who(descriptor: int) -> None:
 def _holder(folder: Path) -> str:
     """Who holds the lock, in words."""
     try:
-        with (folder / _FILE).open("rb") as file:
-            said = json.loads(file.read(_LONGEST))
+        said = json_of(read_bounded(folder / _FILE, _LONGEST))
         return f"process {int(said['process'])} on {str(said['host'])[:80]} (since {str(said['since'])[:20]})"
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError):
         return "another process"
 
 
