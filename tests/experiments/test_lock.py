@@ -121,3 +121,27 @@ def test_a_run_is_the_one_writer_of_its_folder(tmp_path: Path) -> None:
         assert [file.name for file in (tmp_path / "run").iterdir()] == [".lock"]
     execute(spec, tmp_path / "run")
     assert not is_locked(tmp_path / "run")
+
+
+def test_looking_at_a_lock_keeps_nobody_out_and_touches_nothing(tmp_path: Path) -> None:
+    (tmp_path / ".lock").touch()
+    (tmp_path / "file").touch()
+    assert not is_locked(tmp_path)
+    assert (tmp_path / ".lock").exists()
+    done: list[bool] = []
+
+    def look() -> None:
+        while not done:
+            is_locked(tmp_path)
+
+    lookers = [Thread(target=look) for _ in range(2)]
+    for thread in lookers:
+        thread.start()
+    try:
+        for _ in range(200):
+            with one_writer(tmp_path):
+                pass
+    finally:
+        done.append(True)
+        for thread in lookers:
+            thread.join()

@@ -197,3 +197,22 @@ def test_cells_in_processes(tmp_path: Path) -> None:
     assert len(told) == 2
     here, _ = swept(tmp_path / "b", rule=["mean", "median"])
     assert [(row.key, row.best, row.last) for row in rows] == [(row.key, row.best, row.last) for row in here]
+
+
+def test_a_page_of_a_folder(tmp_path: Path) -> None:
+    from fedward.report import is_sweep, read_stored, write_sweep_as
+
+    swept(tmp_path / "s", rule=["mean", "median"], seed=[0, 1], title="Two rules")
+    swept(tmp_path / "s", rule=["mean"], seed=[0, 1], title="One rule")
+    assert is_sweep(tmp_path / "s")
+    data = read_stored(tmp_path / "s")
+    assert data.title == "One rule"
+    assert [row.status for row in data.rows] == ["done", "done"]
+    assert len(data.records) == 2
+    assert "2 cells of an earlier table" in data.notes[0]
+    page = write_sweep_as(data, tmp_path / "page.html")
+    text = page.read_text(encoding="utf-8")
+    assert "One rule" in text
+    assert "2 cells of an earlier table" in text
+    table = write_sweep_as(data, tmp_path / "table.csv").read_text(encoding="utf-8")
+    assert table.count("\n") == 3

@@ -26,7 +26,15 @@ from ..redteam import Examination, attacks_on, check_attacked, examination_steps
 from ..registry.entries import Entry
 from ..registry.naming import unknown
 from ..registry.notation import parse, short_for
-from ..report import is_of_several, read_sweep_runs, write_examinations, write_report, write_sweep_as
+from ..report import (
+    is_of_several,
+    is_sweep,
+    read_stored,
+    read_sweep_runs,
+    write_examinations,
+    write_report,
+    write_sweep_as,
+)
 from ..sim import Record
 from ..sweeps import Sweep, read_sweep
 from . import display
@@ -159,6 +167,10 @@ def report(
     if profile is not None and spec is None:
         raise SpecError(f"--profile {profile}: of which sweep? give --sweep, too")
     sweep = None if spec is None else _sweep(spec, profile)
+    if len(runs) == 1 and sweep is None and is_sweep(runs[0]):
+        stored = read_stored(runs[0])
+        display.say(f"Report: {write_sweep_as(replace(stored, title=title or stored.title), out, figure)}")
+        return
     heading = title or (sweep.title if sweep else ", ".join(run.resolve().name for run in runs))
     data = read_sweep_runs(runs, heading, sweep)
     display.say(f"Report: {write_sweep_as(replace(data, title=heading), out, figure)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -183,7 +184,7 @@ def _show(sweep: Sweep, path: Path, rows: Sequence[Row], choices: Sequence[Choic
             display.say(f"{waiting} of {len(rows)} cells are not done; the same command resumes.")
         if left:
             display.say(f"{len(left)} cells of an earlier table or of other code are kept: {path / 'cells'}")
-        display.say(f"Table: {path / 'sweep.csv'}")
+        display.say(f"Table: {path / 'sweep.csv'}. Page: fedward report {shlex.quote(str(path))}")
     for cell, why in failed.items():
         say_error(f"{cell}: {why}")
     if failed:

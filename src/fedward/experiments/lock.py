@@ -21,6 +21,7 @@ from ..disk import json_of, read_bounded
 from ..failures import MendableError
 
 _FILE = ".lock"
+_GLANCE = 0.5  # seconds: `is_locked` takes far less
 _LONGEST = 1000  # bytes that are read of what a holder says of itself
 
 
@@ -29,12 +30,13 @@ class LockedError(MendableError, RuntimeError):
 
 
 @contextmanager
-def one_writer(folder: Path, *, wait: float = 0.0) -> Iterator[None]:
+def one_writer(folder: Path, *, wait: float = _GLANCE) -> Iterator[None]:
     """Be the only one who writes in a folder, which is made if it is not there, and goes again if it stays empty.
 
     Args:
         folder: its path.
-        wait: seconds that another writer may take before this one is refused.
+        wait: seconds that another writer may take before this one is refused. Whoever only looks whether the folder is
+            locked holds the lock for a moment, too.
 
     Raises:
         LockedError: another process, or another part of this one, writes there.
@@ -43,7 +45,7 @@ def one_writer(folder: Path, *, wait: float = 0.0) -> Iterator[None]:
     end = time.monotonic() + wait
     held = _taken(folder)
     while held is None and time.monotonic() < end:
-        time.sleep(0.05)
+        time.sleep(0.01)
         held = _taken(folder)
     if held is None:
         raise LockedError(f"{_holder(folder)} writes in {folder}: wait until it ends, or take another folder")
@@ -58,13 +60,17 @@ def one_writer(folder: Path, *, wait: float = 0.0) -> Iterator[None]:
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether somebody writes in a folder at this moment."""
-    if not (folder / _FILE).exists():
+    """Whether somebody writes in a folder at this moment. Looking changes nothing there."""
+    try:
+        descriptor = os.open(folder / _FILE, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    except OSError:  # none, or none that we may read: then we could not write there either
         return False
-    held = _taken(folder)
-    if held is None:
+    try:
+        _lock(descriptor, folder / _FILE, shared=True)
+    except BlockingIOError:
         return True
-    _release(folder, held)
+    finally:
+        os.close(descriptor)
     return False
 
 
@@ -124,7 +130,7 @@ def _holder(folder: Path) -> str:
 if sys.platform == "win32":
     import msvcrt
 
-    def _lock(descriptor: int, file: Path) -> None:
+    def _lock(descriptor: int, file: Path, shared: bool = False) -> None:
         try:
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         except OSError as error:
@@ -133,14 +139,14 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _lock(descriptor: int, file: Path) -> None:
-        """Lock an open file.
+    def _lock(descriptor: int, file: Path, shared: bool = False) -> None:
+        """Lock an open file; shared, so that others may share it.
 
         Raises:
             BlockingIOError: somebody has locked it.
         """
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             raise
         except OSError as error:

@@ -13,6 +13,7 @@ from typing import Literal, cast
 from ..experiments.spec import SpecError
 from ..registry.naming import unknown
 from ..sweeps import Cell, Sweep, read_sweep
+from ..sweeps.store import CellHead
 
 FOLDER = Path(__file__).parent
 SOURCE = "source"
@@ -55,7 +56,7 @@ class Number:
         """As a number."""
         return float(self.text)
 
-    def of(self, cell: Cell) -> bool:
+    def of(self, cell: Cell | CellHead) -> bool:
         """Whether it is about this cell, whatever its seed."""
         settings = cell.settings
         return (self.group, self.rule, self.attack) == (cell.group, settings.get("rule"), settings.get("attack"))
@@ -83,7 +84,7 @@ class Published:
     note: str = ""
     numbers: tuple[Number, ...] = ()
 
-    def numbers_of(self, cell: Cell) -> tuple[Number, ...]:
+    def numbers_of(self, cell: Cell | CellHead) -> tuple[Number, ...]:
         """Those that are about a cell."""
         return tuple(number for number in self.numbers if number.of(cell))
 

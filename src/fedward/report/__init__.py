@@ -11,6 +11,7 @@ from .redteam import write_examinations
 from .runs import ReportError, RunData, load_run
 from .sweep_exports import write_sweep_as
 from .sweep_reading import is_of_several, read_sweep_runs
+from .sweep_store import is_sweep, read_stored
 from .sweep_table import SweepData, of_sweep
 from .verdicts import write_audit, write_result
 
@@ -20,8 +21,10 @@ __all__ = [
     "RunData",
     "SweepData",
     "is_of_several",
+    "is_sweep",
     "load_run",
     "of_sweep",
+    "read_stored",
     "read_sweep_runs",
     "render",
     "write_audit",
