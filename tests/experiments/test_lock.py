@@ -87,6 +87,15 @@ def test_nobody_waits_for_what_a_fifo_says(tmp_path: Path) -> None:
     assert told[0].startswith("another process writes in")
 
 
+def test_nobody_waits_to_look_at_a_fifo(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / ".lock")
+    told: list[bool] = []
+    look = Thread(target=lambda: told.append(is_locked(tmp_path)), daemon=True)
+    look.start()
+    look.join(timeout=10)
+    assert told == [False]
+
+
 def test_a_lock_is_no_way_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "theirs").write_text("precious")
     (tmp_path / "run").mkdir()

@@ -22,6 +22,7 @@ from ..failures import MendableError
 
 _FILE = ".lock"
 _GLANCE = 0.5  # seconds: `is_locked` takes far less
+_LOOKING = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # a FIFO of that name makes nobody wait
 _LONGEST = 1000  # bytes that are read of what a holder says of itself
 
 
@@ -62,7 +63,7 @@ def one_writer(folder: Path, *, wait: float = _GLANCE) -> Iterator[None]:
 def is_locked(folder: Path) -> bool:
     """Whether somebody writes in a folder at this moment. Looking changes nothing there."""
     try:
-        descriptor = os.open(folder / _FILE, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        descriptor = os.open(folder / _FILE, os.O_RDONLY | _LOOKING)
     except OSError:  # none, or none that we may read: then we could not write there either
         return False
     try:
