@@ -70,6 +70,32 @@ def test_whatever_the_file_of_a_lock_holds(left: bytes, tmp_path: Path) -> None:
             raise AssertionError
 
 
+def test_nobody_waits_for_what_a_fifo_says(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / ".lock")
+    told: list[str] = []
+
+    def refused() -> None:
+        with pytest.raises(LockedError) as error, one_writer(tmp_path):
+            raise AssertionError
+        told.append(str(error.value))
+
+    with one_writer(tmp_path):
+        second = Thread(target=refused, daemon=True)
+        second.start()
+        second.join(timeout=10)
+    assert told
+    assert told[0].startswith("another process writes in")
+
+
+def test_nobody_waits_to_look_at_a_fifo(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / ".lock")
+    told: list[bool] = []
+    look = Thread(target=lambda: told.append(is_locked(tmp_path)), daemon=True)
+    look.start()
+    look.join(timeout=10)
+    assert told == [False]
+
+
 def test_a_lock_is_no_way_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "theirs").write_text("precious")
     (tmp_path / "run").mkdir()

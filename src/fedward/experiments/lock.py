@@ -17,10 +17,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ..disk import json_of, read_bounded
 from ..failures import MendableError
 
 _FILE = ".lock"
 _GLANCE = 0.5  # seconds: `is_locked` takes far less
+_LOOKING = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # a FIFO of that name makes nobody wait
 _LONGEST = 1000  # bytes that are read of what a holder says of itself
 
 
@@ -61,7 +63,7 @@ def one_writer(folder: Path, *, wait: float = _GLANCE) -> Iterator[None]:
 def is_locked(folder: Path) -> bool:
     """Whether somebody writes in a folder at this moment. Looking changes nothing there."""
     try:
-        descriptor = os.open(folder / _FILE, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        descriptor = os.open(folder / _FILE, os.O_RDONLY | _LOOKING)
     except OSError:  # none, or none that we may read: then we could not write there either
         return False
     try:
@@ -120,10 +122,9 @@ def _say_who(descriptor: int) -> None:
 def _holder(folder: Path) -> str:
     """Who holds the lock, in words."""
     try:
-        with (folder / _FILE).open("rb") as file:
-            said = json.loads(file.read(_LONGEST))
+        said = json_of(read_bounded(folder / _FILE, _LONGEST))
         return f"process {int(said['process'])} on {str(said['host'])[:80]} (since {str(said['since'])[:20]})"
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError):
         return "another process"
 
 

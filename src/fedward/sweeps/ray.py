@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ..experiments.pool import Failed
-from ..experiments.spec import RunSpec
+from ..experiments.spec import RunSpec, SpecError
 from ..failures import sentence
 from .store import CellState
 from .work import Elsewhere, Jobs, Outcome, rounds_in, work_on
@@ -41,9 +41,12 @@ class Ray:
         """See `fedward.sweeps.work.Engine`.
 
         Raises:
-            ModuleNotFoundError: Ray is not installed.
+            SpecError: Ray is not installed.
         """
-        import ray
+        try:
+            import ray
+        except ModuleNotFoundError as error:
+            raise SpecError("Ray is not installed; install it with: pip install 'fedward[ray]'") from error
 
         started = not ray.is_initialized()
         if started:

@@ -222,7 +222,8 @@ def _attempt(spec: RunSpec, place: Path, before: CellState) -> CellState:
         write_state(place, done)
         return done
     except StoppedError:
-        write_state(place, ended("waiting"))
+        with suppress(OSError):  # on a full disk it counts as killed, and is resumed as well
+            write_state(place, ended("waiting"))
         raise
     except Exception as error:
         failed = ended("failed", sentence(error), traceback.format_exc())
