@@ -106,8 +106,8 @@ class _Unfailing(TextIOWrapper):
 
 def never_failing(stream: object) -> object:
     """The stream, for progress and errors, of which none may end the work that it is about."""
-    if not isinstance(stream, TextIOWrapper):
-        return stream
+    if isinstance(stream, _Unfailing) or not isinstance(stream, TextIOWrapper):
+        return stream  # a second one around the same bytes would close them for the first
     return _Unfailing(stream.buffer, encoding=stream.encoding, errors=stream.errors, line_buffering=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from io import TextIOWrapper
@@ -133,7 +134,7 @@ class RunFolder:
             done: rounds that were there already, made by the code that the folder names.
         """
         head = RunHead(
-            name=self.path.name,
+            name=os.fsencode(self.path.name).decode(errors="replace"),  # names of files may be no text
             config=spec.resolved(),
             byzantine_ids=tuple(sorted(simulation.byzantine)),
         )
