@@ -137,7 +137,7 @@ def _show_plan(planned: Planned, workers: int, as_json: bool) -> None:
         {
             "cell": head.name,
             "key": head.key,
-            "status": state_of(planned.folder.place(head), head.key).status,
+            "status": state_of(planned.folder.place(head), head.key, cell.spec.rounds).status,
             "rounds": cell.spec.rounds,
             "why": planned.no_data.get(head.name, ""),
         }
@@ -168,7 +168,8 @@ def _because(why: str) -> str:
 
 def _seconds_a_round(planned: Planned) -> float | None:
     """Median over the cells that are done, their start included; None before the first."""
-    states = [(cell, state_of(planned.folder.place(head), head.key)) for cell, head in planned.cells if head.key]
+    places = [(cell, planned.folder.place(head), head.key) for cell, head in planned.cells if head.key]
+    states = [(cell, state_of(place, key, cell.spec.rounds)) for cell, place, key in places]
     done = [state.seconds / cell.spec.rounds for cell, state in states if state.status == "done"]
     return median(done) if done else None
 

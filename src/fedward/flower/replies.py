@@ -20,6 +20,8 @@ from .model import SentModel
 
 MOST_EXAMPLES = 1 << 53
 """Examples that a node may claim: the sum over all nodes stays a number."""
+FEWEST_EXAMPLES = 2.0**-53
+"""The least: beside the most it still counts, so that a mean of what a rule has kept can be divided by it."""
 _STYPE = "numpy.ndarray"
 """How Flower serialises arrays; of no other way its strategies can make numbers."""
 _SHOWN = 200  # characters of a client's text in a log
@@ -161,8 +163,8 @@ def _examined(message: Message, model: SentModel | None, examples: str | None) -
 
 def _check_examples(metrics: MetricRecord, key: str) -> None:
     value = metrics.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MOST_EXAMPLES:
-        raise _ReplyError(Fault.WRONG_EXAMPLES, f"{key} is {shown(value)} where a number above 0 and up to 2^53 is due")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not FEWEST_EXAMPLES <= value <= MOST_EXAMPLES:
+        raise _ReplyError(Fault.WRONG_EXAMPLES, f"{key} is {shown(value)} where a number from 2^-53 to 2^53 is due")
 
 
 def _read(record: ArrayRecord, model: SentModel) -> tuple[list[Tensor], list[Tensor]]:

@@ -28,7 +28,7 @@ def read_stored(path: Path) -> SweepData:
     source = look_up(head.published) if head.published in published_names() else None
     left = folder.left_over()
     notes = [f"{count(len(left), 'cell')} of an earlier table or of other code: kept in {folder.cells}, not shown."]
-    states = {cell.name: state_of(folder.place(cell), cell.key) for cell in head.cells}
+    states = {cell.name: state_of(folder.place(cell), cell.key, 0) for cell in head.cells}
     return SweepData(
         title=head.title,
         rows=tuple(folder.rows()),

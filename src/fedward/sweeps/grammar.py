@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date, time
 from typing import Any
 
 from ..experiments.spec import RunSpec, SpecError
@@ -16,6 +17,7 @@ TOP = ("name", "title", "published", "tune", "profiles", "cell", "runs")
 
 def check_table(table: Mapping[str, Any]) -> None:
     """That every key is known where it stands, and holds what it must."""
+    _check_no_dates(table, "")
     settings = (*RunSpec.model_fields, *OWN)
     for key in table:
         check_key(key, "", (*settings, *TOP))
@@ -53,6 +55,18 @@ def _check_form(table: Mapping[str, Any], where: str) -> None:
         raise SpecError(f"{where}zip: {', '.join(twice)} is named twice; name each key once")
     if not isinstance(table.get("exclude", []), list):
         raise SpecError(f'{where}exclude: a list of tables, such as [{{ rule = "mean" }}], got {table["exclude"]!r}')
+
+
+def _check_no_dates(value: Any, where: str) -> None:
+    """That nothing is a date or a time, which TOML has, and neither a run nor JSON."""
+    if isinstance(value, date | time):
+        raise SpecError(f"{where}: a date or a time is no value of a setting, got {value}; write text in quotes")
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            _check_no_dates(inner, f"{where}.{key}".removeprefix("."))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _check_no_dates(inner, where)
 
 
 def _is_bundle(keys: Any) -> bool:

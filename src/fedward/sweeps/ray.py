@@ -49,12 +49,12 @@ class Ray:
             raise SpecError("Ray is not installed; install it with: pip install 'fedward[ray]'") from error
 
         started = not ray.is_initialized()
-        if started:
-            own: dict[str, Any] = {}
-            if self.address == "local":
-                own = {"num_cpus": self.workers, "include_dashboard": False}
-            ray.init(address=self.address, log_to_driver=False, **own)
+        own: dict[str, Any] = {}
+        if self.address == "local":
+            own = {"num_cpus": self.workers, "include_dashboard": False}
         try:
+            if started:
+                ray.init(address=self.address, log_to_driver=False, **own)
             _work(ray, jobs, on_progress, on_done)
         finally:
             if started:
@@ -79,7 +79,8 @@ def _work(
     except BaseException:
         for reference in running:
             ray.cancel(reference)  # as Ctrl-C is: the last round is saved
-        ray.wait(list(running), num_returns=len(running), timeout=60)
+        if running:
+            ray.wait(list(running), num_returns=len(running), timeout=60)
         raise
 
 

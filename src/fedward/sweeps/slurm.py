@@ -6,10 +6,10 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from ..experiments.spec import SpecError
 from .grid import Sweep
+from .work import Jobs
 
 _SCRIPT = """\
 #!/bin/sh
@@ -57,14 +57,9 @@ class Share:
             raise SpecError(f"--task takes NUMBER/COUNT, 0/16 to 15/16, got {text!r}")
         return cls(number=int(found[1]), of_all=int(found[2]))
 
-    def of_cells(self, places: Sequence[Path]) -> Sequence[Path]:
-        """Its own of the cells; every cell is in one share, whatever is done already."""
-        return [place for place in places if _place_in(place, self.of_all) == self.number]
-
-
-def _place_in(place: Path, count: int) -> int:
-    """By the digits of the key in a folder's name: it does not change when other cells are done."""
-    return int(place.name.rpartition("-")[2], 16) % count
+    def of_cells(self, jobs: Jobs) -> Jobs:
+        """Its own of the cells, by their keys: every cell is in one share, whatever is done already."""
+        return {place: job for place, job in jobs.items() if int(job[2], 16) % self.of_all == self.number}
 
 
 def job_script(command: Sequence[str], sweep: Sweep) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -135,7 +135,9 @@ class SweepFolder:
     def folders(self) -> dict[str, str]:
         """The name of each cell's folder that there is, by the cell's key."""
         found: dict[str, str] = {}
-        for place in self._folders():
+        # Of copies of a folder always the same one counts, which is that without more behind its name: two who work at
+        # a sweep at once must look for a cell in one place.
+        for place in sorted(self._folders(), reverse=True):
             with suppress(FolderError):
                 found[_read(CellState, place / "cell.json", "a cell").key] = place.name
         return found
@@ -201,7 +203,8 @@ class SweepFolder:
 
     def _row(self, cell: CellHead) -> Row:
         place = self.place(cell)
-        state = state_of(place, cell.key)
+        rounds = cell.config.get("rounds")
+        state = state_of(place, cell.key, rounds if isinstance(rounds, int) else 0)
         records = self.records(cell)
         best, last = accuracies(records)
         versions = _versions(place)
@@ -224,16 +227,25 @@ class SweepFolder:
         )
 
 
-def state_of(place: Path, key: str) -> CellState:
+def state_of(place: Path, key: str, rounds: int) -> CellState:
     """How a cell went so far; waiting where nothing is known of it.
 
-    A file that cannot be read counts as none: the cell is resumed from what its run has saved.
+    A file that cannot be read counts as none: the cell is resumed from what its run has saved. So is one that is done,
+    but of whose rounds some are no longer on record.
+
+    Args:
+        place: its folder.
+        key: what it is.
+        rounds: that it has.
     """
     try:
         state = _read(CellState, place / "cell.json", "a cell")
     except FolderError:
         return CellState(key=key)
-    return state if state.key == key else CellState(key=key)
+    if state.key != key:
+        return CellState(key=key)
+    lost = state.status == "done" and RunFolder(place).rounds < rounds
+    return replace(state, status="waiting") if lost else state
 
 
 def write_state(place: Path, state: CellState) -> None:

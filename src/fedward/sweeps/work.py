@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -98,7 +98,9 @@ class Planned:
         found = {}
         for cell, head in self.cells:
             place = self.folder.place(head)
-            if head.name in self.chosen and head.key and state_of(place, head.key).status != "done":
+            if head.name not in self.chosen or not head.key:
+                continue
+            if state_of(place, head.key, cell.spec.rounds).status != "done":
                 found[place] = (cell.spec, place, head.key)
         return found
 
@@ -141,7 +143,7 @@ def run_sweep(
     *,
     on_progress: Callable[[Mapping[Path, int]], None] | None = None,
     on_done: Callable[[Path, Outcome], None] | None = None,
-    share: Callable[[Sequence[Path]], Sequence[Path]] | None = None,
+    share: Callable[[Jobs], Jobs] | None = None,
 ) -> list[Row]:
     """Carry a sweep out, or resume it.
 
@@ -153,7 +155,7 @@ def run_sweep(
         engine: where cells are worked at.
         on_progress: called twice a second with the rounds completed in each folder.
         on_done: called with the folder of each cell and what came of it.
-        share: of the folders those that are this call's to do; all if None.
+        share: of the cells those that are this call's to do; all if None.
 
     Returns:
         A row for each of the cells that were to be done, in the order of the sweep.
@@ -178,8 +180,7 @@ def run_sweep(
 
     jobs = planned.jobs()
     if share is not None:
-        mine = set(share(list(jobs)))
-        jobs = {place: job for place, job in jobs.items() if place in mine}
+        jobs = dict(share(jobs))
     try:
         while jobs:
             engine.work(jobs, on_progress=on_progress, on_done=told)
@@ -198,7 +199,7 @@ def work_on(spec: RunSpec, place: Path, key: str) -> CellState | Elsewhere:
     """
     try:
         with one_writer(place):
-            return _attempt(spec, place, state_of(place, key))
+            return _attempt(spec, place, state_of(place, key, spec.rounds))
     except LockedError:
         return Elsewhere()
 
@@ -243,10 +244,12 @@ def rounds_in(place: Path) -> int:
 
 def _note_failure(place: Path, planned: Planned, failed: Failed) -> None:
     """Write down that the process of a cell was killed, which it could not do itself."""
-    key = next(head.key for _, head in planned.cells if planned.folder.place(head) == place)
-    state = replace(state_of(place, key), status="failed", error=failed.why, trace=failed.trace)
+    cells = ((cell.spec.rounds, head.key) for cell, head in planned.cells if planned.folder.place(head) == place)
+    rounds, key = next(cells)
     with suppress(LockedError, OSError), one_writer(place):
-        write_state(place, state)
+        state = state_of(place, key, rounds)
+        if state.status != "done":  # else somebody has taken the cell over meanwhile, and finished it
+            write_state(place, replace(state, status="failed", error=failed.why, trace=failed.trace))
 
 
 def _wait_for_one(places: set[Path]) -> None:
