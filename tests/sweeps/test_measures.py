@@ -56,7 +56,7 @@ def test_what_records_tell_is_read_from_where_it_stands() -> None:
         "worst_class": 0.25,
         "worst_client": 0.125,
         "calibration_error": 0.0625,
-        "confidence": 0.5,
+        "attack_confidence": 0.5,
         "stability": None,
         "rounds_to_target": None,
         "honest_accepted": 0.75,

@@ -106,6 +106,10 @@ def _leave(all_accepted: bool) -> None:
 def _tell(found: ClientAudit | None, written: Path | None) -> None:
     if found is not None and found.calibration is not None:
         display.out.print(_calibration_table(found))
+        display.say(
+            "Shares of forged changes that the panel and each of its rules suspect; wrongly: of others, by the panel. "
+            "Nobody forges under no-attack: what is caught there is caught wrongly."
+        )
     if written is not None:
         display.say(f"Report: {tamed(written)}")
 
@@ -147,6 +151,8 @@ def _calibration_table(found: ClientAudit) -> Table:
     assert found.calibration is not None
     ideas = [opinion.member.idea for opinion in found.opinions]
     table = _table(["attack played here"], ["caught", "wrongly", *ideas])
+    # Eighty columns are enough for the five ideas of the panel, with one space between them instead of three.
+    table.padding = 0
     for caught in found.calibration.attacks:
         shares = [display.percent(share, 0) for share in caught.by_rule]
         together = display.percent(caught.together, 0), display.percent(caught.wrongly_together, 0)

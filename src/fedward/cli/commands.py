@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -363,8 +362,7 @@ def _show(
         display.out.print(display.summary_table(summaries, differing or {}))
         for note in display.notes(summaries):
             display.say(note)
-        folders = " ".join(shlex.quote(s.folder) for s in summaries)
-        display.say(f"Report: {page}" if page else f"Pictures: fedward report {folders}")
+        display.say(f"Report: {page}" if page else f"Pictures: fedward report {display.folders(summaries)}")
     _complain(failed)
 
 

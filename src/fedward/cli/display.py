@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -52,6 +53,15 @@ def summary_table(summaries: Sequence[Summary], differing: Mapping[str, Mapping[
         others = [differing.get(s.folder, {}).get(key, "") for key in more]
         table.add_row(s.attack, s.rule, *others, percent(s.best_accuracy), percent(s.final_accuracy), *rates)
     return table
+
+
+def folders(summaries: Sequence[Summary]) -> str:
+    """Run folders as arguments; the folder that they lie in where there are several and it has no other."""
+    places = {Path(s.folder) for s in summaries}
+    parent = next(iter(places)).parent
+    if len(places) > 1 and {place for place in parent.iterdir() if place.is_dir()} == places:
+        return shlex.quote(str(parent))
+    return " ".join(shlex.quote(s.folder) for s in summaries)
 
 
 def notes(summaries: Sequence[Summary]) -> Iterator[str]:

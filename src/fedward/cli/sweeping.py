@@ -7,6 +7,7 @@ import shlex
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import typer
@@ -128,7 +129,8 @@ def _carry_out(planned: Planned, engine: Engine, task: Share | None, workers: in
 def _show_plan(planned: Planned, workers: int, as_json: bool) -> None:
     """What there is to do, and about how long it takes."""
     jobs = planned.jobs()
-    seconds = [_expected(planned, place) for place in jobs]
+    measured = _seconds_a_round(planned)
+    seconds = [_expected(planned, place, measured) for place in jobs]
     known = sum(each for each in seconds if each is not None)
     lost = sum(each is None for each in seconds)
     cells: list[dict[str, Any]] = [
@@ -148,22 +150,35 @@ def _show_plan(planned: Planned, workers: int, as_json: bool) -> None:
         return
     for cell in cells:
         display.say(f"{cell['status']}: {cell['cell']}, {cell['rounds']} rounds{_because(str(cell['why']))}")
+    display.say(f"{len(jobs)} of {len(cells)} cells to do{_how_long(known, lost, len(jobs), workers)}")
+
+
+def _how_long(known: float, lost: int, jobs: int, workers: int) -> str:
+    if jobs == 0:
+        return ""
+    if lost == jobs:
+        return "; how long that takes is not known before the first of them is done"
     unknown_ones = f", and {lost} of unknown length" if lost else ""
-    display.say(
-        f"{len(jobs)} of {len(cells)} cells to do: about {_duration(known)} of a core, "
-        f"{_duration(known / workers)} on {workers}{unknown_ones}"
-    )
+    return f": about {_duration(known)} of a core, {_duration(known / workers)} on {workers}{unknown_ones}"
 
 
 def _because(why: str) -> str:
     return f" ({why})" if why else ""
 
 
-def _expected(planned: Planned, place: Path) -> float | None:
-    """Seconds of a core that the rest of a cell is expected to take."""
+def _seconds_a_round(planned: Planned) -> float | None:
+    """Median over the cells that are done, their start included; None before the first."""
+    states = [(cell, state_of(planned.folder.place(head), head.key)) for cell, head in planned.cells if head.key]
+    done = [state.seconds / cell.spec.rounds for cell, state in states if state.status == "done"]
+    return median(done) if done else None
+
+
+def _expected(planned: Planned, place: Path, measured: float | None) -> float | None:
+    """Seconds of a core that a cell is expected to take: as the table says, else as those that are done took."""
     for cell, head in planned.cells:
-        if planned.folder.place(head) == place and cell.cost is not None:
-            return cell.cost * cell.spec.rounds
+        if planned.folder.place(head) == place:
+            cost = measured if cell.cost is None else cell.cost
+            return None if cost is None else cost * cell.spec.rounds
     return None
 
 

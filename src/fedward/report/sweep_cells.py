@@ -20,7 +20,7 @@ _MEASURES = {
     "worst_class": ("worst class", "%"),
     "worst_client": ("worst client", "%"),
     "calibration_error": ("calibration error", "%"),
-    "confidence": ("success of the attack", "%"),
+    "attack_confidence": ("success of the attack", "%"),
     "stability": ("spread of the last tests", "%"),
     "rounds_to_target": ("rounds to 85%", ""),
     "honest_accepted": ("honest accepted", "%"),

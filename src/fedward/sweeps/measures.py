@@ -28,11 +28,12 @@ _TOLD_ALONE = frozenset({"rule", "attack", "seed", "f", "confidence", "forge", "
 def of_run(records: Sequence[Record], *, target: float = TARGET, last: int = LAST_TESTS) -> dict[str, float | None]:
     """All that the records of a run tell, by name; None of what they do not.
 
-    ``worst_class``, ``worst_client``, ``calibration_error``, ``confidence``: as in `Record`, of the last test.
-    ``stability``: `stability`. ``rounds_to_target``: `rounds_to`. ``honest_accepted``, ``byzantine_accepted``: means
-    over rounds, SignGuard's selected rates H and M. ``seconds_rule``, ``seconds_server``, ``seconds_attacker``: of a
-    round, in the mean; of the server for the decision and the step. ``memory_server``, ``memory_attacker``: megabytes
-    that outlast a round at most (`Record.memory`); of the server with the rows of the round.
+    ``worst_class``, ``worst_client``, ``calibration_error``: as in `Record`, of the last test. ``attack_confidence``:
+    the ``confidence`` of that record, by a name that no setting of a run has. ``stability``: `stability`.
+    ``rounds_to_target``: `rounds_to`. ``honest_accepted``, ``byzantine_accepted``: means over rounds, SignGuard's
+    selected rates H and M. ``seconds_rule``, ``seconds_server``, ``seconds_attacker``: of a round, in the mean; of the
+    server for the decision and the step. ``memory_server``, ``memory_attacker``: megabytes that outlast a round at most
+    (`Record.memory`); of the server with the rows of the round.
     """
     tested = [record for record in records if record.accuracy is not None]
     end = tested[-1] if tested else None
@@ -40,7 +41,7 @@ def of_run(records: Sequence[Record], *, target: float = TARGET, last: int = LAS
         "worst_class": end.worst_class if end else None,
         "worst_client": end.worst_client if end else None,
         "calibration_error": end.calibration_error if end else None,
-        "confidence": end.confidence if end else None,
+        "attack_confidence": end.confidence if end else None,
         "stability": stability(records, last=last),
         "rounds_to_target": rounds_to(records, target),
         "honest_accepted": mean_of_known(record.honest_accepted for record in records),
