@@ -137,11 +137,11 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: attacks.Maximise(attacks.Scaling, over="factor", bounds=(-1, 1)), "at least 0"),
     (
         lambda: attacks.Maximise(attacks.Deviation, candidates=1, **GAMMA),
-        "whole number of at least 2, got 1",
+        "whole number from 2 to 10000, got 1",
     ),
     (
         lambda: attacks.Maximise(attacks.Deviation, candidates=2.5, **GAMMA),
-        "whole number of at least 2, got 2.5",
+        "whole number from 2 to 10000, got 2.5",
     ),
 ]
 

@@ -142,7 +142,7 @@ def test_whole_numbers_do_where_a_number_is_due() -> None:
         (lambda: attacks.Maximise(rules.Krum, over="f"), "attack is an attack or the class of an attack, got <class"),
         (lambda: attacks.Maximise(attacks.IPM, over="epsilon", bounds=(False, 2)), r"\(a number, a number\), got"),
         (lambda: clients.WorkerMomentum(inner=attacks.ALIE()), "WorkerMomentum: inner is a client algorithm, got ALIE"),
-        (lambda: fw.ServerSGD(lr="0.1"), "ServerSGD: lr is a number above 0, got '0.1'"),
+        (lambda: fw.ServerSGD(lr="0.1"), r"ServerSGD: lr is a number above 0 and of at most 3e\+38, got '0.1'"),
         (lambda: PARTITIONS["k-classes"](k=2.0), "KClasses: k is a whole number of at least 1, got 2.0"),
     ],
 )

@@ -19,6 +19,10 @@ ELSEWHERE: Mapping[str, str] = {
     "data/images.py": "what is in memory",
     "experiments/versions.py": "the package's own source",
     "published/reading.py": "the package's own tables",
+    "report/bibliography.py": "the package's own table",
+    "experiments/lock.py": "the lock itself, which follows no link and waits for nobody",
+    "sweeps/key.py": "source, of the package and of modules that were imported already",
+    "sweeps/memory.py": "what the system says of this process",
     "stack/written.py": "a member of an archive that is being written",
 }
 """Modules that open something all the same, and what."""

@@ -328,7 +328,7 @@ def test_anchors_of_another_precision_are_not_summed_in_half(dtype):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda u: u.mix(torch.eye(3)), r"must be \(m, 4\) with m >= 1, got \(3, 3\)"),
+        (lambda u: u.mix(torch.eye(3)), r"takes a matrix \(m, 4\) with m >= 1, got \(3, 3\)"),
         (lambda u: u.mix(torch.ones(4)), r"got \(4,\)"),
         (lambda u: u.mix(torch.ones(0, 4)), r"got \(0, 4\)"),
         (lambda u: u.scale(torch.ones(3)), "4 finite factors"),
