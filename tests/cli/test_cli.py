@@ -198,7 +198,10 @@ rounds = 2
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--rule", "sign-gard"], ["unknown rule 'sign-gard'", "did you mean 'sign-guard'?", " others (fedward list rules)"]),
+        (
+            ["--rule", "sign-gard"],
+            ["unknown rule 'sign-gard'", "did you mean 'sign-guard'?", " others (fedward list rules)"],
+        ),
         (["--rule", "alie"], ["alie is an attack", "a rule is needed"]),
         (["--rule", "krum:g=2"], ["unknown argument of krum 'g'", "Valid names: f"]),
         (["--rule", "krum", "--clients", "20", "--byzantine", "9"], ["Krum(f=9, ", "n >= 2f + 3 = 21", "got 20"]),

@@ -93,6 +93,7 @@ def test_show_in_words() -> None:
     text = run("show", "shown_data:load", "--clients", "3").stdout
     assert "shown_data.load: 40 + 40 samples of 3 x 4 x 4, 4 classes" in text
     assert "iid, 3 clients: 13 to 14 samples each, 4 classes" in text
+    assert "iid, 4 clients: 10 samples each, 4 classes" in run("show", "shown_data:load", "--clients", "4").stdout
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,9 @@ def test_no_command_but_those_that_run_things_looks_into_the_folder(monkeypatch:
     sprung = trap("trap_listed")
     for command in (["report", "trap_listed.Mine"], ["list", "rules"], ["data", "list"]):
         seen: list[bool] = []
-        monkeypatch.setattr("fedward.cli.options.interrupts_raise", lambda seen=seen: seen.append(os.getcwd() in sys.path))
+        monkeypatch.setattr(
+            "fedward.cli.options.interrupts_raise", lambda seen=seen: seen.append(os.getcwd() in sys.path)
+        )
         CliRunner().invoke(cli.app, command)
         assert seen == [False]
     assert not sprung.exists()

@@ -127,6 +127,7 @@ def _read_file(place: Place, path: Path, how: _How) -> Contents:
         raise UnfitError(ValueError, "is a link that leads out of its folder")
     reader = _READERS.get(path.suffix)
     if reader is None:
+        path.lstat()  # what is not there has no format that could be wrong
         known = ", ".join(SUFFIXES)
         raise UnfitError(ValueError, f"has the suffix {tamed(path.suffix)!r}, which is none of {known}")
     with open_regular(path) as file:

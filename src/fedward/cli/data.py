@@ -59,7 +59,7 @@ def show_data(
     display.say(
         f"{facts['name']}: {facts['train']:,} + {facts['test']:,} samples of {shape}, {facts['classes']} classes"
     )
-    display.say(f"{partition}, {clients} clients: {min(sizes):,} to {max(sizes):,} samples each, {_span(held)} classes")
+    display.say(f"{partition}, {clients} clients: {_span(sizes)} samples each, {_span(held)} classes")
     if facts["published"] not in (None, [facts["train"], facts["test"]]):
         whole = " + ".join(f"{count:,}" for count in facts["published"])
         display.say(f"These files are not the whole of {facts['name']}, which has {whole} samples.")
@@ -69,7 +69,7 @@ def show_data(
 
 def _span(numbers: list[int]) -> str:
     low, high = min(numbers), max(numbers)
-    return str(low) if low == high else f"{low} to {high}"
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def _facts(data: FederatedData) -> dict[str, Any]:

@@ -90,6 +90,6 @@ class Listing(StrEnum):
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs on standard output.")]
 TrustImports = Annotated[
-    bool, typer.Option("--trust-imports", help="Run the modules that import paths in --config name: the file is yours.")
+    bool, typer.Option("--trust-imports", help="Run the modules that import paths in the TOML file name: it is yours.")
 ]
 Out = Annotated[Path | None, typer.Option(help="Folder for the run; for several runs, their parent.")]

@@ -7,7 +7,7 @@ import shlex
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 import typer
@@ -220,8 +220,9 @@ def _table(sweep: Sweep, rows: Sequence[Row]) -> Table:
     for one, end in list(zip(best, last, strict=True))[:_SHOWN]:
         names = [one.row.group] if grouped else []
         names += [str(one.row.config.get(key, "")) for key in keys]
-        impact = one.row.measures.get("attack_impact")
-        hit = display.percent(impact if isinstance(impact, float) else None)
+        impacts = [row.measures.get("attack_impact") for row in one.rows]
+        known = [impact for impact in impacts if isinstance(impact, float)]
+        hit = display.percent(fmean(known) if known else None)
         table.add_row(*names, f"{len(one.values)} of {len(one.rows)}", _mean(one), _mean(end), hit)
     if len(best) > _SHOWN:
         table.caption = f"and {len(best) - _SHOWN} more"

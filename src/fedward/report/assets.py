@@ -15,7 +15,12 @@ p { margin: 6px 0; max-width: 52em; }
 .lead, figcaption, .caption, small, .note { color: var(--soft); }
 .lead { font-size: 16px; }
 a { color: var(--accent); text-decoration-thickness: 1px; text-underline-offset: 2px; }
-.scroll { overflow-x: auto; margin: 12px 0 8px; }
+/* A shadow at the side to which a table goes on; the two white ones move with the table and hide it at its ends. */
+.scroll { overflow-x: auto; margin: 12px 0 8px; background:
+  linear-gradient(to right, #fff 40%, transparent) local left / 40px 100% no-repeat,
+  linear-gradient(to left, #fff 40%, transparent) local right / 40px 100% no-repeat,
+  linear-gradient(to right, #c3cbd3, transparent) scroll left / 12px 100% no-repeat,
+  linear-gradient(to left, #c3cbd3, transparent) scroll right / 12px 100% no-repeat; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 14px; }
 th, td { padding: 7px 12px; text-align: left; vertical-align: baseline;
   border-bottom: 1px solid var(--rule); }
