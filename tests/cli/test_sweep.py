@@ -51,11 +51,11 @@ def test_some_cells_then_all(here: Path) -> None:
     status, said, told = asked("mine.toml", "--only", "rule=mean", "--json", "--workers", "1")
     assert status == 0, told
     assert [cell["cell"] for cell in json.loads(said)["cells"]] == ["mean under no-attack", "mean under alie"]
-    assert "2 cells to do on 1 processes" in told
+    assert "2 cells to do on one process" in told
     assert "2/2 done: mean under alie" in told
     status, said, told = asked("mine.toml", "--workers", "1")
     assert status == 0
-    assert "2 cells to do on 1 processes, 2 are done" in told
+    assert "2 cells to do on one process, 2 are done" in told
     for word in ("mean", "median", "no-attack", "1 of 1", "sweep.csv"):
         assert word in said
     status, said, _ = asked("mine.toml", "--json")

@@ -244,6 +244,10 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
+def _processes(count: int) -> str:
+    return "one process" if count == 1 else f"{count} processes"
+
+
 class SweepProgress:
     """How far a sweep has come and how long the rest takes: bars on a terminal, elsewhere a line a cell.
 
@@ -277,7 +281,7 @@ class SweepProgress:
         self._bar.start()
         if not display.err.is_terminal and self._rounds:
             found = f", {self._done_before} are done" if self._done_before else ""
-            display.say(f"{len(self._rounds)} cells to do on {self._workers} processes{found}", display.err)
+            display.say(f"{len(self._rounds)} cells to do on {_processes(self._workers)}{found}", display.err)
         return self
 
     def __exit__(self, *exception: object) -> None:
