@@ -58,7 +58,7 @@ def test_a_misspelt_key_is_no_equal_weights(trusting: dict[str, Any], caplog: py
     np.testing.assert_array_equal(vector(result.arrays), vector(floats()))
     assert [audit.skipped for audit in strategy.audits] == ["no node sent a sound reply"] * 2
     assert {v.reason for v in strategy.audits[0].verdicts} == {"wrong-examples"}
-    assert strategy.audits[0].verdicts[0].detail == "num-exmples is None where a number above 0 and up to 2^53 is due"
+    assert strategy.audits[0].verdicts[0].detail == "num-exmples is None where a number from 2^-53 to 2^53 is due"
     assert "2 of 2 rounds left the model as it was" in caplog.text
 
 
