@@ -227,3 +227,15 @@ def test_a_run_is_found_whatever_it_is_called(tmp_path: Path) -> None:
     assert [row.cell for row in again] == ["c/mean under no-attack", "c/median under no-attack"]
     assert again[0].best == first[0].best
     assert SweepFolder(tmp_path).left_over() == []
+
+
+def test_a_cell_that_is_done_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table is written whenever a cell is done: of all others nothing is parsed again."""
+    swept(tmp_path, rule=["mean", "median"])
+    folder = SweepFolder(tmp_path)
+    rows = folder.rows()
+    monkeypatch.setattr(SweepFolder, "records", None)
+    assert folder.rows() == rows
+    (folder.place(folder.read_head().cells[0]) / "cell.json").unlink()
+    with pytest.raises(TypeError):
+        folder.rows()

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..disk import json_line, json_of, open_regular, read_bounded, remove_leftovers
 from ..disk import write_whole as write_whole
@@ -20,6 +20,8 @@ from .versions import versions
 
 FORMAT = 1
 """Of the folders that this code writes and reads. A record that gains a field with a default stays of this format."""
+
+D = TypeVar("D")
 
 Versions = Mapping[str, str | None]
 """What made figures, as `versions` has it."""
@@ -166,25 +168,7 @@ class RunFolder:
         Raises:
             FolderError: the file is missing, unreadable or of another format.
         """
-        file = self.head
-        content = _bytes_of(file)
-        try:
-            entry = json_of(content)
-        except ValueError as error:
-            raise FolderError(f"{file}: not valid JSON ({tamed(error)}); restore the file or run again") from error
-        if not isinstance(entry, dict) or "format" not in entry:
-            raise FolderError(f"{file}: no format number, so not a run of fedward; give a folder that fedward wrote")
-        if entry["format"] != FORMAT:
-            raise FolderError(
-                f"{file}: format {brief(entry['format'])}, but this version of fedward reads format {FORMAT}; "
-                "use the version of fedward that wrote the run (see its versions entry)"
-            )
-        try:
-            return read_back(RunHead, entry)
-        except FormError as error:
-            raise FolderError(
-                f"{file}: {', '.join(error.fields)} missing or of the wrong type; restore the file or run again"
-            ) from error
+        return read_formatted(RunHead, self.head, "a run", format=FORMAT)
 
     def read_records(self) -> Recorded:
         """The rounds.
@@ -214,6 +198,38 @@ class RunFolder:
             return self.read_head()
         except FolderError:
             return None
+
+
+def read_formatted(cls: type[D], file: Path, what: str, *, format: int) -> D:
+    """A dataclass that was written with the number of its format.
+
+    Args:
+        cls: of the dataclass.
+        file: its path.
+        what: is in it, in words.
+        format: that is read.
+
+    Raises:
+        FolderError: the file is missing, unreadable or of another format.
+    """
+    content = _bytes_of(file)
+    try:
+        entry = json_of(content)
+    except ValueError as error:
+        raise FolderError(f"{file}: not valid JSON ({tamed(error)}); restore the file or run again") from error
+    if not isinstance(entry, dict) or "format" not in entry:
+        raise FolderError(f"{file}: no format number, so not {what} of fedward; give a folder that fedward wrote")
+    if entry["format"] != format:
+        raise FolderError(
+            f"{file}: format {brief(entry['format'])}, but this version of fedward reads format {format}; "
+            "use the version of fedward that wrote it (a run's versions entry says which), or take another folder"
+        )
+    try:
+        return read_back(cls, entry)
+    except FormError as error:
+        raise FolderError(
+            f"{file}: {', '.join(error.fields)} missing or of the wrong type; restore the file or run again"
+        ) from error
 
 
 def earlier_code(head: RunHead | None, done: int) -> tuple[Earlier, ...]:

@@ -11,15 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from ..disk import json_of, read_bounded, write_whole
+from ..disk import write_whole
 from ..experiments.lock import is_locked
 from ..experiments.spec import file_name
-from ..experiments.store import FolderError, RunFolder
-from ..failures import tamed
+from ..experiments.store import FolderError, RunFolder, read_formatted
 from ..sim import Record
-from ..sim.forms import FormError, brief, read_back, written
+from ..sim.forms import written
 from .grid import Cell, Sweep
 from .measures import of_run, with_impacts
 from .rows import Row, accuracies, write_rows
@@ -27,7 +26,6 @@ from .rows import Row, accuracies, write_rows
 FORMAT = 1
 """Of the folders of sweeps that this code writes and reads."""
 
-D = TypeVar("D")
 _KEY = 8  # digits of the key in the name of a folder
 
 
@@ -117,6 +115,7 @@ class SweepFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._done: dict[str, tuple[CellHead, CellState, Row]] = {}  # by name: records of a done cell are read once
 
     @property
     def head(self) -> Path:
@@ -139,7 +138,7 @@ class SweepFolder:
         # a sweep at once must look for a cell in one place.
         for place in sorted(self._folders(), reverse=True):
             with suppress(FolderError):
-                found[_read(CellState, place / "cell.json", "a cell").key] = place.name
+                found[read_formatted(CellState, place / "cell.json", "a cell", format=FORMAT).key] = place.name
         return found
 
     # --- writing --------------------------------------------------------------------------------------------
@@ -175,7 +174,9 @@ class SweepFolder:
         Raises:
             FolderError: the file is missing, unreadable or of another format.
         """
-        return _read(SweepHead, self.head, "a sweep")
+        if not self.head.exists():
+            raise FolderError(f"{self.head}: no such file; give a folder that fedward sweep has written")
+        return read_formatted(SweepHead, self.head, "a sweep", format=FORMAT)
 
     def rows(self) -> list[Row]:
         """A row a cell, in the order of the sweep.
@@ -205,10 +206,13 @@ class SweepFolder:
         place = self.place(cell)
         rounds = cell.config.get("rounds")
         state = state_of(place, cell.key, rounds if isinstance(rounds, int) else 0)
+        known = self._done.get(cell.name)
+        if known is not None and known[:2] == (cell, state):
+            return known[2]
         records = self.records(cell)
         best, last = accuracies(records)
         versions = _versions(place)
-        return Row(
+        row = Row(
             cell=cell.name,
             key=cell.key,
             group=cell.group,
@@ -225,6 +229,9 @@ class SweepFolder:
             error=state.error,
             measures=of_run(records),
         )
+        if state.status == "done":
+            self._done[cell.name] = cell, state, row
+        return row
 
 
 def state_of(place: Path, key: str, rounds: int) -> CellState:
@@ -239,7 +246,7 @@ def state_of(place: Path, key: str, rounds: int) -> CellState:
         rounds: that it has.
     """
     try:
-        state = _read(CellState, place / "cell.json", "a cell")
+        state = read_formatted(CellState, place / "cell.json", "a cell", format=FORMAT)
     except FolderError:
         return CellState(key=key)
     if state.key != key:
@@ -264,28 +271,3 @@ def _versions(place: Path) -> Mapping[str, str | None]:
         return RunFolder(place).read_head().versions
     except FolderError:
         return {}
-
-
-def _read(cls: type[D], file: Path, what: str) -> D:
-    """A dataclass with a format number, from a file."""
-    try:
-        entry = json_of(read_bounded(file))
-    except FileNotFoundError:
-        raise FolderError(f"{file}: no such file; {what} of fedward has one") from None
-    except OSError as error:
-        raise FolderError(f"{file}: cannot be read ({error.strerror}); check its type and permissions") from error
-    except ValueError as error:
-        raise FolderError(f"{file}: not valid JSON ({tamed(error)}); restore it, or take another folder") from error
-    if not isinstance(entry, dict) or "format" not in entry:
-        raise FolderError(f"{file}: no format number, so not {what} of fedward; take another folder")
-    if entry["format"] != FORMAT:
-        raise FolderError(
-            f"{file}: format {brief(entry['format'])}, but this version of fedward reads format {FORMAT}; use the "
-            "version that wrote it, or take another folder"
-        )
-    try:
-        return read_back(cls, entry)
-    except FormError as error:
-        raise FolderError(
-            f"{file}: {', '.join(error.fields)} missing or of the wrong type; restore it, or take another folder"
-        ) from error
