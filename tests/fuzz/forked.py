@@ -54,17 +54,22 @@ def forked(work: Callable[[], object], folder: Path, *, seconds: float, memory: 
     child = os.fork()
     if not child:
         _become(work, folder, file, before + memory)
-    status, late, used = None, False, 0
-    while status is None:
-        done, code, usage = os.wait4(child, os.WNOHANG)
-        if done:
-            status = os.waitstatus_to_exitcode(code)
-            used = max(0, usage.ru_maxrss * 1024 - _resident())
-        elif time.monotonic() - start > seconds and not late:
-            late = True
-            os.killpg(child, signal.SIGKILL)
-        else:
-            time.sleep(0.002)
+    status, late, used, pause = None, False, 0, 0.001
+    try:
+        while status is None:
+            done, code, usage = os.wait4(child, os.WNOHANG)
+            if done:
+                status = os.waitstatus_to_exitcode(code)
+                used = max(0, usage.ru_maxrss * 1024 - _resident())
+            elif time.monotonic() - start > seconds and not late:
+                late = True
+                os.killpg(child, signal.SIGKILL)
+            else:
+                time.sleep(pause)
+                pause = min(2 * pause, 0.05)
+    except BaseException:  # Ctrl-C reaches this process alone
+        os.killpg(child, signal.SIGKILL)
+        raise
     said = file.read_text(encoding="utf-8", errors="replace")
     file.unlink()
     took = time.monotonic() - start

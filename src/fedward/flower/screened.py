@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from logging import INFO, WARNING, getLogger
 from time import perf_counter
 from typing import Any
 
+import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
-from flwr.serverapp.strategy import Strategy
+from flwr.serverapp.strategy import QFedAvg, Strategy
 
 from ..core import Reason
 from .audit import PREFIX, Audit, Verdict, verdicts
@@ -73,7 +74,7 @@ class Screened(Strategy):
         model = self._sent_model()
         messages = list(replies)
         sound, drops = screen(messages, self._asked, model, self._claimed(messages))
-        sound = _alike(_finite(_ordered(sound, drops, model), drops), drops)
+        sound = _alike(_finite(_ordered(sound, drops, model), drops), drops, self._losses())
         passed = {reply.node for reply in sound}
         found = (*verdicts(drops), *(Verdict(node=node, accepted=True, reason=Reason.ACCEPTED) for node in passed))
         arrays: ArrayRecord | None = None
@@ -105,8 +106,18 @@ class Screened(Strategy):
         having = [m for m in messages if m.has_content() and any(key in r for r in m.content.metric_records.values())]
         return key if 2 * len(having) > sum(message.has_content() for message in messages) else None
 
+    def _losses(self) -> set[str]:
+        """The metrics of which QFedAvg takes a power, which one below 0 has not: it would cost all others the round."""
+        return {each.train_loss_key for each in all_within(self.strategy) if isinstance(each, QFedAvg)}
+
     def _model_of(self, arrays: ArrayRecord) -> SentModel:
         """All floating-point arrays alike: the strategy inside sees to what it aggregates."""
+        whole = next((name for name, array in arrays.items() if np.dtype(array.dtype).kind != "f"), None)
+        if whole is not None and self._losses():
+            raise ValueError(
+                f"QFedAvg multiplies every array by fractions, and {shown(whole)} is {arrays[whole].dtype}; send it "
+                "none but floating-point arrays, or take another strategy"
+            )
         return SentModel(arrays, buffers=None, integers="counters")
 
     def _sent_model(self) -> SentModel:
@@ -208,9 +219,9 @@ def _finite(sound: list[Reply], drops: list[Drop]) -> list[Reply]:
     return finite
 
 
-def _alike(sound: list[Reply], drops: list[Drop]) -> list[Reply]:
+def _alike(sound: list[Reply], drops: list[Drop], losses: Collection[str] = ()) -> list[Reply]:
     """Those whose records and metrics have the commonest names and kinds: Flower's strategies take no others."""
-    forms = {reply.node: _form(reply) for reply in sound}
+    forms = {reply.node: _form(reply, losses) for reply in sound}
     if not forms:
         return []
     usual = Counter(forms.values()).most_common(1)[0][0]
@@ -221,10 +232,16 @@ def _alike(sound: list[Reply], drops: list[Drop]) -> list[Reply]:
     return [reply for reply in sound if forms[reply.node] == usual]
 
 
-def _form(reply: Reply) -> tuple[Any, ...]:
+def _form(reply: Reply, losses: Collection[str]) -> tuple[Any, ...]:
     """What a reply holds, without values: records by name and kind, metrics by name and kind."""
     records = tuple((name, type(record).__name__) for name, record in reply.content.items())
-    return records, tuple(sorted((name, _kind(value)) for name, value in reply.metrics.items()))
+    kinds = {name: _kind(value) for name, value in reply.metrics.items()}
+    below = {name: f"{kinds[name]} below 0" for name in losses if _is_below(reply.metrics.get(name))}
+    return records, tuple(sorted({**kinds, **below}.items()))
+
+
+def _is_below(value: object) -> bool:
+    return isinstance(value, int | float) and value < 0
 
 
 def _kind(value: object) -> str:
