@@ -1,4 +1,4 @@
-"""Flower's QFedAvg behind `Screened`: a model that it cannot take is refused, and one node's loss costs nobody a round."""
+"""Flower's QFedAvg behind `Screened`: a model that it cannot take is refused, one node's loss costs nobody a round."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def reply(request: Message, arrays: ArrayRecord, loss: float) -> Message:
 
 
 def test_whole_numbers_are_refused_before_any_node_is_asked() -> None:
-    with pytest.raises(ValueError, match="QFedAvg .*a.num_batches_tracked is int64"):
+    with pytest.raises(ValueError, match=r"QFedAvg .*a\.num_batches_tracked is int64"):
         screened().configure_train(1, model(), ConfigRecord(), InProcess(None))
 
 

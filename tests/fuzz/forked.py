@@ -51,16 +51,19 @@ def forked(work: Callable[[], object], folder: Path, *, seconds: float, memory: 
     file = folder / ".said"
     before = _mapped()
     start = time.monotonic()
+    begun, told = os.pipe()
     child = os.fork()
     if not child:
+        os.write(told, b"%d" % _resident())  # fewer than here: what is mapped comes when it is touched
         _become(work, folder, file, before + memory)
+    os.close(told)
     status, late, used, pause = None, False, 0, 0.001
     try:
         while status is None:
             done, code, usage = os.wait4(child, os.WNOHANG)
             if done:
                 status = os.waitstatus_to_exitcode(code)
-                used = max(0, usage.ru_maxrss * 1024 - _resident())
+                used = max(0, usage.ru_maxrss * 1024 - int(os.read(begun, 20) or 0))
             elif time.monotonic() - start > seconds and not late:
                 late = True
                 os.killpg(child, signal.SIGKILL)
@@ -70,6 +73,8 @@ def forked(work: Callable[[], object], folder: Path, *, seconds: float, memory: 
     except BaseException:  # Ctrl-C reaches this process alone
         os.killpg(child, signal.SIGKILL)
         raise
+    finally:
+        os.close(begun)
     said = file.read_text(encoding="utf-8", errors="replace")
     file.unlink()
     took = time.monotonic() - start

@@ -2,8 +2,8 @@
 
 ``python -m tests.fuzz.table --hypothesis-profile nightly --only "command lines"``
 
-Inputs are tried in parts, each in a process of its own: one that a native reader kills (safetensors, PyTorch's archives,
-NumPy, SciPy, Arrow, Pillow, zlib) is a crash of that part, and the others go on. A part whose memory grows beyond
+Inputs are tried in parts, each in a process of its own: one that a native reader kills (safetensors, NumPy, SciPy,
+Arrow, Pillow, zlib, PyTorch's archives) is a crash of that part, and the others go on. A part whose memory grows beyond
 `MEMORY` is a hang.
 """
 
@@ -31,7 +31,7 @@ assert conftest  # it registers the profiles
 PART = 5_000
 """Inputs that one process tries."""
 MEMORY = 1 << 30
-"""Bytes that a part may take beyond what it begins with: what is tried holds kilobytes, so the rest is libraries'. A surface may say otherwise."""
+"""Bytes that a part may take beyond what it begins with, if its surface does not say otherwise: inputs are small."""
 _LONGEST = 3600.0  # seconds; a part takes some, or a minute
 
 
