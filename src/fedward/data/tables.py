@@ -163,8 +163,8 @@ def columns_of(file: Readable) -> dict[str, list[Any]]:
         with parquet.ParquetFile(io.BytesIO(content), pre_buffer=False) as opened:
             largest = check_pages(content, opened.metadata)
             left, cells = room(len(content)), _CELLS
-            # No more rows at a time than may be as large as all of a page, which a row of one byte may refer to.
-            for batch in opened.iter_batches(max(1, min(1024, left // largest)), use_threads=False):
+            # Few rows at a time: a page may hold one value, and each row of a few bits refer to all of it.
+            for batch in opened.iter_batches(max(1, min(1024, left // (4 * largest))), use_threads=False):
                 left -= batch.nbytes
                 cells -= batch.num_rows * batch.num_columns
                 if min(left, cells) < 0:
