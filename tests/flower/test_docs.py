@@ -89,7 +89,7 @@ def test_the_example_withstands_what_federated_averaging_does_not(
     exec(plain_server(), scope)
     assert accuracies(scope["app"], tmp_path, byzantine=0)[-1] > 0.7
     assert accuracies(scope["app"], tmp_path)[-1] < 0.4
-    run = load_audit(audit)
+    run = load_audit(audit).run
     assert [record.marks[:2] for record in run.records] == ["00"] * 4
 
 
