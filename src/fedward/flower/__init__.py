@@ -11,7 +11,7 @@ except ModuleNotFoundError as error:
 from .algorithms import siren_mod, train_with
 from .audit import Audit, Verdict
 from .fedavg import RobustFedAvg
-from .mods import momentum_mod
+from .mods import momentum_mod, name_mod
 from .replies import Fault
 from .screened import Screened
 from .strategy import Robust
@@ -24,6 +24,7 @@ __all__ = [
     "Screened",
     "Verdict",
     "momentum_mod",
+    "name_mod",
     "siren_mod",
     "train_with",
 ]

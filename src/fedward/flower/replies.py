@@ -41,6 +41,8 @@ class Fault(StrEnum):
     WRONG_DTYPE = "wrong-dtype"
     UNREADABLE = "unreadable"
     WRONG_EXAMPLES = "wrong-examples"
+    WRONG_NAME = "wrong-name"
+    NAME_TAKEN = "name-taken"
     NONFINITE = "nonfinite"
     UNUSED = "round-skipped"
 
@@ -73,6 +75,7 @@ class Reply:
         metrics: the entries of its one MetricRecord.
         tensors: what the rule weighs, in the order of the model's layout, read where it lies; none in evaluation.
         buffers: its running statistics, in the order of the layout's buffers.
+        name: what it is called; empty if it has no name.
     """
 
     node: int
@@ -80,6 +83,12 @@ class Reply:
     metrics: Mapping[str, Any]
     tensors: Sequence[Tensor] = ()
     buffers: Sequence[Tensor] = ()
+    name: str = ""
+
+    @property
+    def client(self) -> int | str:
+        """Whom a rule knows and remembers: by name, else by node id."""
+        return self.name or self.node
 
     def examples(self, key: str) -> float:
         """How many examples the node says that it has."""
@@ -94,9 +103,9 @@ class Deltas(Layers):
     """Replies minus the model, subtracted block by block as they are read: no copy of any reply is made."""
 
     def __init__(self, replies: Sequence[Reply], model: SentModel) -> None:
-        self.nodes = [reply.node for reply in replies]
+        clients = [reply.client for reply in replies]
         columns = replace(model.layout, buffers=(), counters=())  # the rest of a reply is the model's own business
-        super().__init__([list(reply.tensors) for reply in replies], layout=columns, ids=self.nodes)
+        super().__init__([list(reply.tensors) for reply in replies], layout=columns, ids=clients)
         self._model = Layers([model.row])
 
     def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
