@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..core import Result
 from ..disk import json_line, open_to_append
-from .replies import Drop, Fault
+from .answers import Drop, Fault
 
 FORMAT = 1
 """Of the lines of an audit file; `fedward.report.audits` reads them."""
