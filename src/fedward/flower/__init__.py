@@ -9,10 +9,10 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError("fedward.flower needs Flower: pip install 'fedward[flower]'", name="flwr") from error
 
 from .algorithms import siren_mod, train_with
+from .answers import Fault
 from .audit import Audit, Verdict
 from .fedavg import RobustFedAvg
 from .mods import momentum_mod, name_mod
-from .replies import Fault
 from .screened import Screened
 from .strategy import Robust
 

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from ..core import Result
 from ..disk import json_line, json_of, open_regular, open_to_append, set_aside
-from .names import Names
-from .replies import Drop, Fault, Reply, shown
+from .answers import Drop, Fault, Reply, shown
+from .names import NodeNames
 
 FORMAT = 1
 """Of the lines of an audit file; `fedward.report.audits` reads them."""
@@ -37,7 +37,7 @@ class Verdict:
 
     Attributes:
         node: its id.
-        name: what it is called (`Names`); empty if it has no name.
+        name: what it is called (`NodeNames`); empty if it has no name.
         accepted: whether its update took part in the aggregate.
         reason: a `fedward.Reason` where the rule judged it, else a `Fault`.
         detail: what exactly was wrong with a reply, where the reason does not say it.
@@ -146,7 +146,7 @@ def verdicts(
     drops: Sequence[Drop],
     result: Result[Tensor] | Sequence[Drop] = (),
     sound: Sequence[Reply] = (),
-    names: Names | None = None,
+    names: NodeNames | None = None,
 ) -> tuple[Verdict, ...]:
     """Verdicts on the nodes that were dropped and on those that a rule judged, in the order of ids.
 
@@ -159,7 +159,7 @@ def verdicts(
     dropped = [*drops] if isinstance(result, Result) else [*drops, *result]
     replies = {reply.client: reply for reply in sound}
     said = {reply.node: told_numbers(reply.metrics) for reply in sound}
-    called = names or Names("ids")
+    called = names or NodeNames("ids")
     found = [
         Verdict(
             node=drop.node,
@@ -246,7 +246,7 @@ class AuditFile:
         by: Literal["server", "clients"],
         metrics: Mapping[str, Any],
         replies: Sequence[Reply] = (),
-        names: Names | None = None,
+        names: NodeNames | None = None,
     ) -> None:
         """Add what the model after a round was found to be, 0 before the first: by the server, or by clients together.
 
@@ -263,7 +263,7 @@ class AuditFile:
             if number <= self._evaluated:
                 return  # a run that resumes evaluates once more what it had at the end
             self._evaluated = number
-        called = names or Names("ids")
+        called = names or NodeNames("ids")
         nodes = [
             {
                 "node": str(reply.node),

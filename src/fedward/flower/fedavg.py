@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..core import Evaluator, Rule
 from ..stack.layout import Buffers, Integers
+from .names import Naming
 from .running import Policy
 from .strategy import Robust
 
@@ -21,7 +22,8 @@ class RobustFedAvg(Robust):
     ``RobustFedAvg(rule=rules.SignGuardSim(), fraction_train=0.5)``: `Robust` around Flower's FedAvg.
 
     Args:
-        rule, seed, audit, checkpoint, evaluator, classes, trust_examples, buffers, integers, batch_norm: see `Robust`.
+        rule, seed, audit, checkpoint, evaluator, classes, trust_examples, buffers, integers, batch_norm,
+            names: see `Robust`.
         fedavg: all arguments of ``flwr.serverapp.strategy.FedAvg``, by name.
     """
 
@@ -38,6 +40,7 @@ class RobustFedAvg(Robust):
         buffers: Buffers = "auto",
         integers: Integers = "refuse",
         batch_norm: Policy = "mean",
+        names: Naming = "claimed",
         **fedavg: Any,
     ) -> None:
         super().__init__(
@@ -52,4 +55,5 @@ class RobustFedAvg(Robust):
             buffers=buffers,
             integers=integers,
             batch_norm=batch_norm,
+            names=names,
         )

@@ -15,7 +15,8 @@ from flwr.clientapp.typing import ClientAppCallable, Mod
 
 from ..stack.layout import Buffers
 from .model import SentModel
-from .names import PARTITION, RECORD
+from .names import PARTITION
+from .replies import RECORD
 
 _MOMENTUM = "fedward-momentum"
 Update = dict[str, np.ndarray]

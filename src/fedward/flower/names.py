@@ -9,15 +9,11 @@ from logging import WARNING, getLogger
 from typing import Literal
 from unicodedata import normalize
 
-from flwr.serverapp import Grid
-
-from .replies import Drop, Fault, Reply, shown
+from .answers import Drop, Fault, Reply, ReplyError, shown
 
 Naming = Literal["claimed", "registered", "ids"]
-"""Where names come from: see `Names`."""
+"""Where names come from: see `NodeNames`."""
 
-RECORD = "fedward-name"
-"""The ConfigRecord of a reply that says who sends it, under "name"."""
 PARTITION = "partition-id"
 """What simulations number their nodes by: in a node's configuration, and in the metrics of many apps."""
 
@@ -26,16 +22,7 @@ _LARGEST_PARTITION = 1 << 31
 _logger = getLogger("flwr")
 
 
-class _NameError(Exception):
-    """A reply to drop for the name that it claims. It never leaves this module."""
-
-    def __init__(self, fault: Fault, detail: str) -> None:
-        super().__init__(detail)
-        self.fault = fault
-        self.detail = detail
-
-
-class Names:
+class NodeNames:
     """The names of a run's nodes, each bound to the node that it was first seen of.
 
     A node has at most one name, that of its first sound reply, and keeps it: one that says another later is dropped as
@@ -59,18 +46,13 @@ class Names:
         self._disputed: set[str] = set()
         self._online: set[int] = set()
 
-    def look_up(self, grid: Grid) -> None:
-        """Ask the SuperLink which nodes are online, and which names it has registered them by."""
-        if self.naming == "ids":
-            return
-        if not hasattr(grid, "get_nodes"):  # which not every version of Flower has
-            self._online = set(grid.get_node_ids())
-            return
-        found = {int(info.node_id): _printable(getattr(info, "name", "")) for info in grid.get_nodes()}
-        self._online = set(found)
-        times = Counter(found.values())
-        for node, name in found.items():
-            if name and times[name] == 1 and node not in self._called:
+    def look_up(self, online: Mapping[int, str]) -> None:
+        """Take note of who is online, and of the names that the server has registered them by, empty for none."""
+        self._online = set(online)
+        registered = {node: name for node, text in online.items() if (name := _printable(text))}
+        times = Counter(registered.values())
+        for node, name in registered.items():
+            if times[name] == 1 and node not in self._called:
                 self._register(node, name)
 
     def _register(self, node: int, name: str) -> None:
@@ -100,7 +82,7 @@ class Names:
         for reply in sound:
             try:
                 claims[reply.node] = self._claim(reply)
-            except _NameError as error:
+            except ReplyError as error:
                 refused[reply.node] = Drop(node=reply.node, fault=error.fault, detail=error.detail)
         self._bind_new({node: name for node, name in claims.items() if node not in self._called})
         kept = [replace(reply, name=self._called[reply.node]) for reply in sound if reply.node not in refused]
@@ -111,7 +93,7 @@ class Names:
         """What a node may be called; empty if it says nothing, or nothing that could be told to be its own.
 
         Raises:
-            _NameError: the name is another node's, or not what it said before, or none at all.
+            ReplyError: the name is another node's, or not what it said before, or none at all.
         """
         known = self._called.get(reply.node)
         if reply.node in self._registered:
@@ -120,10 +102,10 @@ class Names:
         holder = self._bound.get(said, reply.node)
         if holder != reply.node:
             if holder in self._online:
-                raise _NameError(Fault.NAME_TAKEN, f"{shown(said)} is node {holder} in this run")
+                raise ReplyError(Fault.NAME_TAKEN, f"{shown(said)} is node {holder} in this run")
             return known or ""
         if known and said and said != known:
-            raise _NameError(Fault.WRONG_NAME, f"calls itself {shown(said)}, and was {shown(known)} before")
+            raise ReplyError(Fault.WRONG_NAME, f"calls itself {shown(said)}, and was {shown(known)} before")
         return said if known is None else known
 
     def _bind_new(self, claims: Mapping[int, str]) -> None:
@@ -145,15 +127,13 @@ def _said(reply: Reply) -> str:
     """The name that a reply claims; empty if it claims none.
 
     Raises:
-        _NameError: a record for names that holds none.
+        ReplyError: a record for names that holds none.
     """
-    record = reply.content.config_records.get(RECORD)
-    if record is not None:
-        told = record.get("name")
+    if (told := reply.claim) is not None:
         name = _printable(told) if isinstance(told, str) else ""
         if not 0 < len(name) <= _LONGEST or name.isdecimal():
             due = f"1 to {_LONGEST} characters are due, not digits alone"
-            raise _NameError(Fault.WRONG_NAME, f"its name is {shown(told)} where {due}")
+            raise ReplyError(Fault.WRONG_NAME, f"its name is {shown(told)} where {due}")
         return name
     partition = reply.metrics.get(PARTITION)
     known = type(partition) is int and 0 <= partition < _LARGEST_PARTITION

@@ -13,14 +13,15 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from ..core import Reason
+from .answers import Drop, Fault, Reply, nonfinite, shown
 from .audit import PREFIX, Audit, Verdict, verdicts
 from .model import SentModel
-from .replies import Drop, Fault, Reply, nonfinite, screen, shown
+from .replies import screen
+from .rounds import text_of
 
 logger = getLogger("flwr")
 _LARGEST = 1e30
 """Beyond it, a metric is as good as none: its powers and sums are no numbers."""
-_REASON = 500  # characters of an error in an audit
 
 
 class Screened(Strategy):
@@ -85,7 +86,8 @@ class Screened(Strategy):
                 arrays, metrics = self.strategy.aggregate_train(server_round, _of(messages, passed))
                 skipped = None if arrays is None else model.misfit(arrays)
         except Exception as error:  # what one of Flower's makes of what nodes sent must not end the run
-            skipped = told(error)
+            log_error(error)
+            skipped = text_of(error)
         if skipped is not None:
             arrays = metrics = None
             take_back(before)
@@ -138,10 +140,9 @@ class Screened(Strategy):
             return None
 
 
-def told(error: Exception) -> str:
-    """What was raised, for the audit; the log gets all of it."""
+def log_error(error: Exception) -> None:
+    """Write all of an error to Flower's log, of which an audit has the sentence."""
     logger.log(WARNING, "aggregate_train: what decides about the round raised an error", exc_info=error)
-    return f"{type(error).__name__}: {shown(str(error), _REASON)}"
 
 
 def all_within(strategy: Strategy) -> list[Strategy]:
