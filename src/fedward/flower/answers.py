@@ -64,6 +64,9 @@ class Reply:
         metrics: the entries of its one MetricRecord.
         tensors: what the rule weighs, in the order of the model's layout, read where it lies; none in evaluation.
         buffers: its running statistics, in the order of the layout's buffers.
+        record: the name of the record that its arrays were in.
+        casts: types that were converted, each with the type that was due.
+        local: arrays that stay as the server has them in this round, for most nodes keep theirs to themselves.
     """
 
     node: int
@@ -71,6 +74,9 @@ class Reply:
     metrics: Mapping[str, Any]
     tensors: Sequence[Tensor] = ()
     buffers: Sequence[Tensor] = ()
+    record: str = ""
+    casts: frozenset[tuple[str, str]] = frozenset()
+    local: frozenset[str] = frozenset()
 
     def examples(self, key: str) -> float:
         """How many examples the node says that it has."""
