@@ -106,7 +106,7 @@ def test_a_report_of_an_audit(tmp_path: Path) -> None:
     assert found.run.records[2].reasons == {1: "norm-too-large", 2: "unreadable"}
     assert found.who == tuple(str(node) for node in NODES)
     assert "Lines that cannot be read, and were left out: 1." in found.notes
-    RobustFedAvg(rule="krum:f=4", audit=audit, fraction_evaluate=0.0).start(grid, model(), num_rounds=1)
+    RobustFedAvg(rule="krum:f=4", audit=audit, fraction_evaluate=0.0, on_skip="warn").start(grid, model(), num_rounds=1)
     (note,) = load_audit(audit).notes
     needed = "Krum(f=4, bound='theorem') needs n >= 2f + 3 = 11 clients (n >= f + 3 = 7 with bound='definition'), got 8"
     assert needed in note

@@ -26,7 +26,7 @@ def test_a_round_beyond_the_theorem_says_so(tmp_path: Path) -> None:
 
 
 def test_a_skipped_round_has_no_note() -> None:
-    strategy = RobustFedAvg(rule="krum:f=3,bound=definition", fraction_evaluate=0.0)
+    strategy = RobustFedAvg(rule="krum:f=3,bound=definition", fraction_evaluate=0.0, on_skip="warn")
     grid = InProcess(Quadratic().app, lost=lambda node, round: node in NODES[:5])
     strategy.start(grid, model(), num_rounds=1)
     (audit,) = strategy.audits

@@ -14,6 +14,7 @@ from .audit import Audit, Verdict
 from .fedavg import RobustFedAvg
 from .mods import momentum_mod, name_mod
 from .screened import Screened
+from .skips import SkippedError
 from .strategy import Robust
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Robust",
     "RobustFedAvg",
     "Screened",
+    "SkippedError",
     "Verdict",
     "momentum_mod",
     "name_mod",

@@ -66,6 +66,9 @@ class Reply:
         metrics: the entries of its one MetricRecord.
         tensors: what the rule weighs, in the order of the model's layout, read where it lies; none in evaluation.
         buffers: its running statistics, in the order of the layout's buffers.
+        record: the name of the record that its arrays were in.
+        casts: types that were converted, each with the type that was due.
+        local: arrays that stay as the server has them in this round, for most nodes keep theirs to themselves.
         claim: the name that it sent beside its records, whatever it is; None if it sent none.
         name: what it is called (`NodeNames`); empty if it has no name.
     """
@@ -75,6 +78,9 @@ class Reply:
     metrics: Mapping[str, Any]
     tensors: Sequence[Tensor] = ()
     buffers: Sequence[Tensor] = ()
+    record: str = ""
+    casts: frozenset[tuple[str, str]] = frozenset()
+    local: frozenset[str] = frozenset()
     claim: object = None
     name: str = ""
 
@@ -96,6 +102,7 @@ class Deltas(Layers):
     """Replies minus the model, subtracted block by block as they are read: no copy of any reply is made."""
 
     def __init__(self, replies: Sequence[Reply], model: ServerModel) -> None:
+        self.nodes = [reply.node for reply in replies]
         clients = [reply.client for reply in replies]
         columns = replace(model.layout, buffers=(), counters=())  # the rest of a reply is the model's own business
         super().__init__([list(reply.tensors) for reply in replies], layout=columns, ids=clients)

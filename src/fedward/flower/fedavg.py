@@ -13,6 +13,7 @@ from ..core import Evaluator, Rule
 from ..stack.layout import Buffers, Integers
 from .names import Naming
 from .running import Policy
+from .skips import OnSkip
 from .strategy import Robust
 
 
@@ -22,8 +23,8 @@ class RobustFedAvg(Robust):
     ``RobustFedAvg(rule=rules.SignGuardSim(), fraction_train=0.5)``: `Robust` around Flower's FedAvg.
 
     Args:
-        rule, seed, audit, checkpoint, evaluator, classes, trust_examples, buffers, integers, batch_norm,
-            names: see `Robust`.
+        rule, seed, audit, checkpoint, evaluator, classes, trust_examples, max_share, buffers, integers, batch_norm,
+            on_skip, max_skipped, metricrecord_key, fresh, names: see `Robust`.
         fedavg: all arguments of ``flwr.serverapp.strategy.FedAvg``, by name.
     """
 
@@ -37,9 +38,14 @@ class RobustFedAvg(Robust):
         evaluator: Callable[[Mapping[str, Tensor]], Evaluator] | None = None,
         classes: int | None = None,
         trust_examples: bool = False,
+        max_share: float | None = None,
         buffers: Buffers = "auto",
         integers: Integers = "refuse",
         batch_norm: Policy = "mean",
+        on_skip: OnSkip = "raise",
+        max_skipped: int = 3,
+        metricrecord_key: str = "metrics",
+        fresh: bool = False,
         names: Naming = "claimed",
         **fedavg: Any,
     ) -> None:
@@ -52,8 +58,13 @@ class RobustFedAvg(Robust):
             evaluator=evaluator,
             classes=classes,
             trust_examples=trust_examples,
+            max_share=max_share,
             buffers=buffers,
             integers=integers,
             batch_norm=batch_norm,
+            on_skip=on_skip,
+            max_skipped=max_skipped,
+            metricrecord_key=metricrecord_key,
+            fresh=fresh,
             names=names,
         )

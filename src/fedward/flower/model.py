@@ -46,7 +46,7 @@ def record_of(arrays: Mapping[str, np.ndarray]) -> ArrayRecord:
     return ArrayRecord({name: Array(value) for name, value in arrays.items()})
 
 
-def arrays_of(record: ArrayRecord) -> dict[str, np.ndarray]:
+def arrays_in(record: ArrayRecord) -> dict[str, np.ndarray]:
     """The arrays of a record."""
     return {name: array.numpy() for name, array in record.items()}
 

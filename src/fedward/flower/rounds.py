@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from .checks import check_fits, uses_examples
 from .names import Naming, NodeNames
 from .running import Policy, Running
 from .server_model import ServerModel, finite
+from .shares import capped, check_share
 
 Step = Callable[[Mapping[str, Tensor]], Mapping[str, np.ndarray]]
 """What the server's optimiser makes of model + aggregate; it may raise a `KeptError`."""
@@ -65,6 +66,7 @@ class Rounds:
         rule, seed, evaluator, classes, trust_examples, batch_norm, names: see `Robust`.
         trimmed: whether verdicts say how much of each update a rule that trims columns left out; see `Aggregator`.
         weighted_by_key: the metric that says how many examples a node has.
+        max_share: see `Robust`.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Rounds:
         trust_examples: bool,
         weighted_by_key: str,
         batch_norm: Policy,
+        max_share: float | None = None,
         names: Naming = "claimed",
         trimmed: bool = False,
     ) -> None:
@@ -89,7 +92,10 @@ class Rounds:
         self.classes = classes
         self.trust_examples = trust_examples
         self.weighted_by_key = weighted_by_key
-        self.by_examples = trust_examples or uses_examples(rule)
+        self._by_rule = uses_examples(rule)
+        check_share(max_share, by_rule=self._by_rule, trusted=trust_examples)
+        self.max_share = max_share
+        self.by_examples = trust_examples or self._by_rule
         self.names = NodeNames(names)
         self.running = Running(policy=batch_norm, rule=rule)
 
@@ -131,7 +137,7 @@ class Rounds:
             expected = isinstance(error, KeptError | BoundError)
             return Judged(
                 verdicts=verdicts([*drops, *unused(sound)], (), sound, self.names),
-                skipped=str(error) if expected else text_of(error),
+                skipped=str(error) if expected else as_told(error),
                 error=None if expected else error,
             )
 
@@ -140,36 +146,72 @@ class Rounds:
             raise KeptError("no node sent a sound reply")
         deltas = Deltas(sound, model)
         evaluator = None if self.evaluator is None else self.evaluator(model.tensors)
-        said: dict[Hashable, Any] = {reply.client: self._heard(reply) for reply in sound}
-        result = self.aggregator(deltas, messages=said, evaluator=evaluator, group=self.group(number))
-        target = model.moved(self._trusted(result, sound, deltas) if self.trust_examples else result.output)
+        result, claims = self._aggregated(number, deltas=deltas, sound=sound, evaluator=evaluator)
+        target = model.moved(self._trusted(result, claims, deltas) if self.trust_examples else result.output)
         if target is None:
             raise KeptError("the aggregate is not finite")
         made = step(target)
-        running = self.running.of(model, sound, result.accepted.tolist(), self._weight)
-        settled = model.settled(made, running)
+        running = self.running.of(model, sound, result.accepted.tolist(), lambda reply: claims[reply.node])
+        settled = model.settled(made, running, sound[0].local)
         if not finite(settled):
             raise KeptError("the model after the step is not finite")
         return Judged(verdicts=verdicts(drops, result, sound, self.names), arrays=settled, note=result.note)
 
-    def _weight(self, reply: Reply) -> float:
-        return reply.examples(self.weighted_by_key) if self.by_examples else 1.0
+    def claimed(self, replies: Sequence[Reply], among: Collection[int] | None = None) -> dict[int, float]:
+        """The weight that examples give to nodes, 1 to each where they do not count.
 
-    def _heard(self, reply: Reply) -> dict[str, Any]:
+        Args:
+            replies: of the nodes.
+            among: of whose sum a share is bounded by ``max_share``; all of them if None.
+        """
+        if not self.by_examples:
+            return {reply.node: 1.0 for reply in replies}
+        counts = torch.tensor([reply.examples(self.weighted_by_key) for reply in replies], dtype=torch.float64)
+        if self.max_share is not None and self.max_share < 1:
+            counted = torch.tensor([among is None or reply.node in among for reply in replies])
+            counts[counted] = capped(counts[counted], self.max_share)
+        return dict(zip([reply.node for reply in replies], counts.tolist(), strict=True))
+
+    def _aggregated(
+        self, number: int, *, deltas: Deltas, sound: Sequence[Reply], evaluator: Evaluator | None
+    ) -> tuple[Result[Tensor], dict[int, float]]:
+        """What the rule makes of the rows, and the weight of examples, bounded among those that it accepts.
+
+        Whoever is thrown out must not have made room for others by a claim: then the rule goes over it once more.
+        """
+        before = self.memory()
+        among = {reply.node for reply in sound}
+        while True:
+            claims = self.claimed(sound, among)
+            said: dict[Hashable, Any] = {reply.client: self._heard(reply, claims) for reply in sound}
+            result = self.aggregator(deltas, messages=said, evaluator=evaluator, group=self.group(number))
+            counts = result.accepted if result.weights is None else result.accepted & (result.weights > 0)
+            kept = {reply.node for reply, ok in zip(sound, counts.tolist(), strict=True) if ok}
+            if self.max_share in (None, 1) or not kept < among:
+                return result, claims
+            among = kept
+            if not self._by_rule:
+                return result, self.claimed(sound, among)
+            self.go_back(before)
+
+    def _heard(self, reply: Reply, claims: Mapping[int, float]) -> dict[str, Any]:
         """What a rule is told of a node: all that it says, and its examples by the name that rules know."""
         said = dict(reply.metrics)
-        return {**said, EXAMPLES: said[self.weighted_by_key]} if self.weighted_by_key in said else said
+        if self.weighted_by_key not in said:
+            return said
+        bounded = self.max_share is not None and self.max_share < 1
+        return {**said, EXAMPLES: claims[reply.node] if bounded else said[self.weighted_by_key]}
 
-    def _trusted(self, result: Result[Tensor], sound: Sequence[Reply], deltas: Deltas) -> Tensor:
+    def _trusted(self, result: Result[Tensor], claims: Mapping[int, float], deltas: Deltas) -> Tensor:
         """The rule's weights times the number of examples, with the sum that they had."""
         if result.weights is None:
             raise KeptError(f"{self.aggregator.rule!r} looks at columns and weighs no rows: trust_examples=False")
-        examples = torch.tensor([reply.examples(self.weighted_by_key) for reply in sound], dtype=torch.float64)
+        examples = torch.tensor([claims[node] for node in deltas.nodes], dtype=torch.float64)
         weights = result.weights * (examples / examples.max())
         total = weights.sum()
         return deltas.combine(weights * (result.weights.sum() / total)) if total > 0 else result.output
 
 
-def text_of(error: Exception) -> str:
+def as_told(error: Exception) -> str:
     """What was raised, as an audit says it."""
     return f"{type(error).__name__}: {shown(str(error), _REASON)}"

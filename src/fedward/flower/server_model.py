@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,9 @@ class ServerModel:
         moved = {name: t + steps[name] if name in steps else t for name, t in self.tensors.items()}
         return moved if all(bool(moved[name].isfinite().all()) for name in steps) else None
 
-    def settled(self, made: Mapping[str, np.ndarray], running: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    def settled(
+        self, made: Mapping[str, np.ndarray], running: Mapping[str, Tensor], local: Collection[str] = ()
+    ) -> dict[str, np.ndarray]:
         """Arrays that an optimiser made, as a model that clients can load.
 
         In the dtypes that the model had; counters, and running statistics that are not given, are the server's own.
@@ -58,10 +60,13 @@ class ServerModel:
         Args:
             made: what the optimiser made of the model.
             running: statistics after the round, by name, which no optimiser adapts.
+            local: arrays that nodes keep to themselves: the server's own.
         """
         settled = {}
         for name, own in self.tensors.items():
-            if name in running:
+            if name in local:
+                settled[name] = own.numpy()
+            elif name in running:
                 settled[name] = running[name].numpy()
             elif name in self.layout.buffers or not own.is_floating_point():
                 settled[name] = own.numpy()

@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
-from flwr.serverapp.strategy import FedAvg, FedAvgM, Result
+from flwr.serverapp.strategy import FedAvg, FedAvgM
 from flwr.serverapp.strategy.strategy_utils import aggregate_metricrecords
 from torch import Tensor
 
@@ -25,14 +25,25 @@ from .answers import Reply
 from .audit import Audit, AuditFile
 from .checks import check_strategy
 from .metrics import summarise
-from .model import SentModel, arrays_of, record_of
+from .model import SentModel, arrays_in, record_of
 from .names import Naming, NodeNames
 from .replies import online, screen
-from .resume import check_place, check_same, finite_memory, load_saved, optimiser_settings, restore, save
-from .rounds import KeptError, Rounds
+from .resume import (
+    check_goes_on,
+    check_not_there,
+    check_place,
+    check_same,
+    finite_memory,
+    load_saved,
+    optimiser_settings,
+    restore,
+    save,
+)
+from .rounds import KeptError, Memory, Rounds
 from .running import Policy
 from .screened import Screened, log_audit, log_error, log_left_out, logger, remembered, take_back
 from .server_model import finite, fixed
+from .skips import OnSkip, too_few
 
 MetricsFunction = Callable[[list[RecordDict], str], MetricRecord]
 
@@ -59,6 +70,7 @@ class Robust(Screened):
         seed: of the rule's random choices.
         audit: file for one line of JSON a round, which ``fedward report`` reads; none is written if None.
         checkpoint: file to write model, rule and optimiser to after every round, and to resume from if it is there.
+        fresh: whether to begin anew where there is a checkpoint, which is replaced after the first round.
         evaluator: for rules with root data: from the model's tensors by name to an `Evaluator` at that model.
         classes: for rules that go class by class (`rules.ClassWise`): round r, counted from 0, is about class r modulo
             this many; nodes are told in the configuration, as ``fedward-class``. One class if None.
@@ -71,6 +83,8 @@ class Robust(Screened):
             quantised weights would never move; or take them for "counters", which stay as the server has them.
         batch_norm: what becomes of running statistics: "mean" of accepted nodes', which a liar among them moves where
             it likes; "robust", bounded medians (`Running`); "frozen", they stay as the server has them.
+        on_skip, max_skipped, metricrecord_key: see `Screened`. With "raise" a rule that cannot decide on as many nodes
+            as the first round asks is refused before any of them trains.
         names: what nodes are called, in the audit and in the rule's memory, instead of by ids that Flower draws anew:
             "claimed", by names registered at the SuperLink, else what they say; "registered", by those alone; "ids".
 
@@ -95,9 +109,14 @@ class Robust(Screened):
         evaluator: Callable[[Mapping[str, Tensor]], Evaluator] | None = None,
         classes: int | None = None,
         trust_examples: bool = False,
+        max_share: float | None = None,
         buffers: Buffers = "auto",
         integers: Integers = "refuse",
         batch_norm: Policy = "mean",
+        on_skip: OnSkip = "raise",
+        max_skipped: int = 3,
+        metricrecord_key: str = "metrics",
+        fresh: bool = False,
         names: Naming = "claimed",
     ) -> None:
         check_strategy(strategy)
@@ -110,28 +129,36 @@ class Robust(Screened):
             trust_examples=trust_examples,
             weighted_by_key=strategy.weighted_by_key,
             batch_norm=check_value(type(self).__name__, "batch_norm", batch_norm, Policy),
+            max_share=max_share,
             names=check_value(type(self).__name__, "names", names, Naming),
             trimmed=audit is not None,
         )
         own = copy.copy(strategy)  # its metric functions are called here, so not once more in there
-        super().__init__(own)
+        super().__init__(own, on_skip=on_skip, max_skipped=max_skipped, metricrecord_key=metricrecord_key)
         self._optimiser = own
         self._train_metrics = _taken(own, "train_metrics_aggr_fn")
         self._evaluate_metrics = _taken(own, "evaluate_metrics_aggr_fn")
         self._buffers = fixed(buffers)
         self._integers: Integers = check_value(type(self).__name__, "integers", integers, Integers)
-        settings = {"integers": self._integers, "classes": classes, "trust_examples": trust_examples}
+        settings = {
+            "integers": self._integers,
+            "classes": classes,
+            "trust_examples": trust_examples,
+            "max_share": max_share,
+        }
         self._settings = {**settings, **optimiser_settings(own)}
         self.audits: list[Audit] = []
         self._file = None if audit is None else AuditFile(audit)
         self._checkpoint = None if checkpoint is None else Path(checkpoint)
+        self._fresh = fresh
         self.round = 0
         self.arrays: ArrayRecord | None = None
-        if self._checkpoint is not None and self._checkpoint.exists():
+        if self._checkpoint is not None and self._checkpoint.exists() and not fresh:
             self._restore(self._checkpoint)
         elif self._checkpoint is not None:
             check_place(self._checkpoint)
         self._before = self.round
+        self._configured = self._settled = self.round
 
     @property
     def aggregator(self) -> Aggregator:
@@ -149,60 +176,24 @@ class Robust(Screened):
         claimed = self._rounds.claims()
         return "node, whatever examples they claim" if claimed is None else f"claimed '{claimed}'"
 
-    # --- a run ----------------------------------------------------------------------------------------------
-
-    def start(
-        self,
-        grid: Grid,
-        initial_arrays: ArrayRecord,
-        num_rounds: int = 3,
-        timeout: float = 3600,
-        train_config: ConfigRecord | None = None,
-        evaluate_config: ConfigRecord | None = None,
-        evaluate_fn: Callable[[int, ArrayRecord], MetricRecord | None] | None = None,
-    ) -> Result:
-        """Run until ``num_rounds`` rounds are done in all, as every strategy of Flower's.
-
-        With a checkpoint, from its model instead of ``initial_arrays``, and with its rounds counted in.
-
-        Raises:
-            ValueError: the checkpoint is of a model with other arrays than ``initial_arrays``.
-        """
+    def begin(self) -> None:
+        """Another start is another run; with a checkpoint it goes on from there."""
+        super().begin()
         if self._checkpoint is None:
-            self.round = 0  # as Flower's: another start is another run
+            self.round = 0
             self.arrays = None
-        done = self.round
-        self._before = done
-        self._begin_audit()
+        self._before = self._configured = self._settled = self.round
+        self._rounds.names = NodeNames(self._rounds.names.naming)
+        self._note(self.round, lambda file: file.begin(self.round))
 
-        def evaluate(number: int, arrays: ArrayRecord) -> MetricRecord | None:
-            assert evaluate_fn is not None
-            found = evaluate_fn(number + done, arrays)
-            self.evaluated(number + done, found)
-            return found
+    def resumed(self) -> tuple[int, ArrayRecord | None]:
+        return self.round, self.arrays
 
-        if self.arrays is not None:
-            check_same(self.arrays, initial_arrays)
-        first = initial_arrays if self.arrays is None else self.arrays
-        left = max(num_rounds - done, 0)
-        seen = len(self.audits)
-        result = super().start(
-            grid,
-            first,
-            num_rounds=left,
-            timeout=timeout,
-            train_config=train_config,
-            evaluate_config=evaluate_config,
-            evaluate_fn=None if evaluate_fn is None else evaluate,
-        )
-        if kept := [audit for audit in self.audits[seen:] if audit.skipped is not None]:
-            text = "%d of %d rounds left the model as it was, the last because: %s"
-            logger.log(WARNING, text, len(kept), left, kept[-1].skipped)
-        if not result.arrays:
-            result.arrays = first  # no round changed it
-        for name in ("train_metrics_clientapp", "evaluate_metrics_clientapp", "evaluate_metrics_serverapp"):
-            setattr(result, name, {number + done: record for number, record in getattr(result, name).items()})
-        return result
+    def memory(self) -> Memory:
+        return self._rounds.memory()
+
+    def go_back(self, before: Memory) -> None:
+        self._rounds.go_back(before)
 
     # --- training -------------------------------------------------------------------------------------------
 
@@ -212,18 +203,35 @@ class Robust(Screened):
         """See `Screened`; rounds count on after a restart.
 
         Raises:
-            ValueError: the checkpoint's model has other arrays than this one.
+            ValueError: the checkpoint's model has other arrays than this one; or it is another model, which would
+                replace the checkpoint's; or the rule cannot decide on as many nodes.
+            CheckpointError: there is a checkpoint by now that this strategy does not go on from.
         """
+        number = self._before + server_round
+        self._settle(number - 1, arrays)
+        if not self._leads and number <= self._configured:  # what is around starts once more
+            self.begin()
+            number = self._before + server_round
         if self.arrays is not None:
             check_same(self.arrays, arrays)
+        first = self._configured == self._before
+        if first and self._checkpoint is not None and not self._leads:
+            check_goes_on(self._checkpoint, self.arrays, arrays)
+        if first and self._checkpoint is not None and not (self.round or self._fresh):
+            check_not_there(self._checkpoint)
         if isinstance(self._optimiser, FedAvgM):
             self._optimiser.current_arrays = None  # or it would use its own, without what `SentModel.settled` mended
-        number = self._before + server_round
         if (group := self._rounds.group(number)) is not None:
             config = ConfigRecord({**config, CLASS: group})
         if self._rounds.names.naming != "ids":
             self._rounds.names.look_up(online(grid))
-        return super().configure_train(number, arrays, config, grid)
+        messages = super().configure_train(number, arrays, config, grid)
+        if first and self._asked and (text := too_few(self.aggregator.rule, len(self._asked))):
+            if self._skips.on_skip == "raise":
+                raise ValueError(text)
+            logger.log(WARNING, "%s", text)
+        self._configured = number
+        return messages
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
@@ -234,7 +242,8 @@ class Robust(Screened):
         messages = list(replies)
         if not messages and not self._asked:
             return None, None  # fraction_train is 0
-        sound, drops = screen(messages, self._asked, model, self._rounds.claims())
+        sound, drops = screen(messages, self._asked, model, self._rounds.claims(), self._names)
+        self._help(sound)
         number = self._before + server_round
         before = remembered(self._optimiser)
 
@@ -277,7 +286,7 @@ class Robust(Screened):
         with np.errstate(over="ignore", invalid="ignore"):  # what comes of that is looked at
             arrays, _ = self._optimiser.aggregate_train(number, [reply])
         assert arrays is not None  # of one reply
-        made = arrays_of(arrays)
+        made = arrays_in(arrays)
         weighed = {name: made[name] for name in self._sent_model().layout.names}
         if not (finite(weighed) and finite_memory(self._optimiser)):
             raise KeptError(f"{type(self._optimiser).__name__}'s step or memory is not finite")
@@ -289,7 +298,21 @@ class Robust(Screened):
         self.arrays = arrays if arrays is not None else model.arrays
         self.audits.append(audit)
         log_audit(audit)
-        if self._checkpoint is not None:  # before the audit: a full disk must not cost the round
+        if self._leads:  # before the audit: a full disk must not cost the round
+            self._save()
+        self._note(audit.round, lambda file: file.append(audit))
+        self._skips.count(audit)
+
+    def _settle(self, number: int, arrays: ArrayRecord) -> None:
+        """A round is over, and this became of the model: what is around this strategy may have changed it since."""
+        if self._leads or number != self._configured or number <= self._settled:
+            return
+        self._settled = self.round = number
+        self.arrays = arrays
+        self._save()
+
+    def _save(self) -> None:
+        if self._checkpoint is not None and self.arrays is not None:
             save(
                 self._checkpoint,
                 identity=self._identity(),
@@ -299,12 +322,6 @@ class Robust(Screened):
                 strategy=self._optimiser,
                 settings=self._settings,
             )
-        self._note(audit.round, lambda file: file.append(audit))
-
-    def _begin_audit(self) -> None:
-        """A run begins: nodes are named anew, and its audit is nobody else's."""
-        self._rounds.names = NodeNames(self._rounds.names.naming)
-        self._note(self._before, lambda file: file.begin(self._before))
 
     def _note(self, number: int, write: Callable[[AuditFile], None]) -> None:
         """Write to the audit's file, if there is one; a full disk must not cost the run."""
@@ -321,12 +338,13 @@ class Robust(Screened):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """See `Screened`; rounds count on after a restart."""
+        self._settle(self._before + server_round, arrays)
         return super().configure_evaluate(self._before + server_round, arrays, config, grid)
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
         """Metrics of the nodes whose replies are sound."""
         trusted = self._rounds.weighted_by_key if self._rounds.trust_examples else None
-        sound, drops = screen(replies, self._asked_to_evaluate, None, trusted)
+        sound, drops = screen(replies, self._asked_to_evaluate, None, trusted, self._names)
         log_left_out(drops)
         if not sound:
             return None
@@ -343,7 +361,7 @@ class Robust(Screened):
     def _summary(self, function: MetricsFunction | None, replies: Sequence[Reply]) -> MetricRecord:
         key = self._rounds.weighted_by_key
         if function is None or not replies:
-            weights = [reply.examples(key) for reply in replies] if self._rounds.trust_examples else None
+            weights = [*self._rounds.claimed(replies).values()] if self._rounds.trust_examples else None
             return summarise([reply.metrics for reply in replies], key, weights)
         try:
             return MetricRecord(dict(function([reply.content for reply in replies], key)))
