@@ -3,7 +3,7 @@
     python scripts/flower_versions.py                        # all three, all of tests/flower
     python scripts/flower_versions.py newest -- -k silence   # one of them, or a version such as 1.40.0; pytest's own
 
-Each gets a throw-away environment that borrows every other package from the one that runs this script, and installs that
+Each gets a throw-away environment that borrows all other packages from the one that runs this script, and installs that
 Flower with what it needs besides. Exit status: 0 if all of them pass.
 """
 
@@ -29,7 +29,8 @@ def requirement(name: str) -> str:
     if name == "oldest":
         return f"flwr~={oldest}.0" if oldest.count(".") == 1 else f"flwr=={oldest}"
     if name == "pinned":
-        return f"flwr=={_found(r'^flwr==([\d.]+)$', ROOT / 'constraints.txt')}"
+        pinned = _found(r"^flwr==([\d.]+)$", ROOT / "constraints.txt")
+        return f"flwr=={pinned}"
     return f"flwr>={oldest}" if name == "newest" else f"flwr=={name}"
 
 
