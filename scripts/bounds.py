@@ -28,10 +28,14 @@ MEMORY = 1 << 30
 HEAD = f"""# Memory and time of hostile files and command lines
 
 What each case took in a process of its own, beyond what a process takes that has fedward loaded: seconds of a core, and
-the most memory. None may take more than {SECONDS:.0f} s and {MEMORY >> 20:,} MiB. Files of clients are the only bad one
-among five good, so reading and judging those is in it. Of a small file of a data set that would fill the memory, 256 MiB
-are unpacked at most before it is refused, or a hundred times the file if that is more. Command lines that are done train a
-round. Written by `python scripts/bounds.py`, which says so if a case is not refused or takes more.
+the most memory. None may take more than {SECONDS:.0f} s and {MEMORY >> 20:,} MiB.
+
+- A client's file is the only bad one among five good, so reading and judging those is in it.
+- Of a small file of a data set that would fill the memory, 256 MiB are unpacked at most before it is refused, or a
+  hundred times the file if that is more.
+- Command lines that are done train a round.
+
+Written by `python scripts/bounds.py`, which says so if a case is not refused or takes more.
 
 | case | came to | s | MiB |
 |---|---|---:|---:|

@@ -9,7 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = runpy.run_path(str(ROOT / "scripts" / "bounds.py"))
-ROWS = [line.strip("| ").split(" | ") for line in SCRIPT["PAGE"].read_text(encoding="utf-8").splitlines()[10:]]
+LINES = SCRIPT["PAGE"].read_text(encoding="utf-8").split("|---|---|---:|---:|\n")[1].splitlines()
+ROWS = [line.strip("| ").split(" | ") for line in LINES]
 TABLE = {name: (found, float(seconds), float(mib)) for name, found, seconds, mib in ROWS}
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
@@ -9,6 +12,14 @@ from flwr.serverapp.strategy import QFedAvg
 
 from fedward.flower import Screened
 from tests.flower.federation import InProcess, floats, model
+
+
+@pytest.fixture(autouse=True)
+def _little_to_collect() -> Iterator[None]:
+    """QFedAvg collects garbage for every reply, in all that has been loaded."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def screened() -> Screened:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -24,8 +25,11 @@ if TYPE_CHECKING:
 CHUNK = 1 << 20  # bytes read at a time
 LARGEST = 1 << 31
 """Bytes that a file may hold, decompressed. No file of a data set that is known here has half as many."""
-ARCHIVE_ERRORS = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, gzip.BadGzipFile, NotImplementedError)
-"""What damaged archives raise."""
+ARCHIVE_ERRORS = (
+    *(tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, struct.error, EOFError),
+    *(NotImplementedError, RuntimeError, ValueError, IndexError, OverflowError),
+)
+"""What damaged archives raise, and encrypted ones, those with an empty name, and those with one of no letters."""
 _ROOM, _TIMES = 1 << 28, 100
 
 
@@ -146,6 +150,8 @@ def members(archive: Location, wanted: Collection[str], limit: int = LARGEST) ->
             if max(size, len(content)) > limit:
                 raise FormatError(f"{name} in it holds more than {limit:,} bytes, which no such file does", archive)
             found[plain] = Member(archive=archive, name=name, content=content)
+    except FormatError:
+        raise
     except OSError as error:
         if error.filename is not None:  # it cannot be read at all
             raise

@@ -78,6 +78,8 @@ def _within(place: Readable, name: str) -> Iterator[Readable]:
                 path = PurePosixPath(entry.filename)
                 if path.parent.name == name and path.suffix == ".jpg":
                     yield Member(archive=place, name=entry.filename, content=archive.read(entry))
+    except FormatError:
+        raise
     except ARCHIVE_ERRORS as error:
         raise FormatError(f"expected an archive, found a damaged one or none: {error}", place) from error
 

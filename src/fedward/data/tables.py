@@ -160,8 +160,8 @@ def columns_of(file: Readable) -> dict[str, list[Any]]:
     content = content_of(file)
     columns: dict[str, list[Any]] = {}
     try:
+        largest = check_pages(content)
         with parquet.ParquetFile(io.BytesIO(content), pre_buffer=False) as opened:
-            largest = check_pages(content, opened.metadata)
             left, cells = room(len(content)), _CELLS
             # Few rows at a time: a page may hold one value, and each row of a few bits refer to all of it.
             for batch in opened.iter_batches(max(1, min(1024, left // (4 * largest))), use_threads=False):
