@@ -1,6 +1,7 @@
 """The lazy stack of client updates: the only code that touches data."""
 
 from .based import CENTRES, FromBase
+from .beside import Unread, output_beside_norms
 from .blocks import Block
 from .buffers import lower_median, mean_of_running, median_of_running
 from .carried import carried
@@ -56,6 +57,7 @@ __all__ = [
     "SqNorms",
     "Stack",
     "Statistic",
+    "Unread",
     "Updates",
     "View",
     "as_updates",
@@ -74,6 +76,7 @@ __all__ = [
     "mean_of_running",
     "median_of_running",
     "one_mix",
+    "output_beside_norms",
     "parts",
     "power_above",
     "row_copies",
