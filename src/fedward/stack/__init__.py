@@ -19,12 +19,15 @@ from .reference import Ids
 from .sample import Sample
 from .sources import Dense, Layers, RowsLostError, RowSource, lost_clients
 from .stats import Dots, Gram, SignConcordance, SignCounts, SqNorms, Statistic
+from .tiers import Aggregates, Apart, Group
 from .updates import Kernel, Updates, View
 from .views import Extended, Gathered, Joined, Offset, Rooted
 
 __all__ = [
     "CENTRES",
     "SAME_ROW",
+    "Aggregates",
+    "Apart",
     "Base",
     "Block",
     "Buffers",
@@ -37,6 +40,7 @@ __all__ = [
     "FromBase",
     "Gathered",
     "Gram",
+    "Group",
     "Ids",
     "Integers",
     "Joined",
