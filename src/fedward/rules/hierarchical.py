@@ -158,7 +158,7 @@ class Hierarchical(Compound):
         plan = partial(
             Plan[Any],
             stack,
-            scores=_scores(tiers[0], updates.n),
+            scores=_scores(tiers),
             reasons=_reasons(tiers),
             judged=updates,
             note=self._told(updates.n),
@@ -204,11 +204,24 @@ def _reasons(tiers: Sequence[Sequence[_Decided]]) -> list[Reason]:
     return above
 
 
-def _scores(tier: Sequence[_Decided], n: int) -> dict[str, Tensor]:
-    """Scores that every group of clients has, of all clients."""
-    names = [name for name in tier[0].scores if all(name in each.scores for each in tier)]
-    found = {name: torch.full((n,), torch.nan, dtype=torch.float64) for name in names}
-    for each in tier:
-        for name, score in found.items():
-            score[each.group.rows] = each.scores[name]
+def _scores(tiers: Sequence[Sequence[_Decided]]) -> dict[str, Tensor]:
+    """Scores of each client: those of the lowest level that has one of that name, where a group's are its clients'."""
+    found: dict[str, Tensor] = {}
+    row_of = torch.arange(sum(len(each.reasons) for each in tiers[0]))  # the row of a level that a client is in
+    for tier in tiers:
+        group_of = torch.empty(sum(len(each.reasons) for each in tier), dtype=torch.int64)
+        for k, each in enumerate(tier):
+            group_of[each.group.rows] = k
+        for name in tier[0].scores:
+            if name not in found and all(name in each.scores for each in tier):
+                found[name] = _joined(tier, name, len(group_of))[row_of]
+        row_of = group_of[row_of]
     return found
+
+
+def _joined(tier: Sequence[_Decided], name: str, n: int) -> Tensor:
+    """A score of each row of a level."""
+    score = torch.empty(n, dtype=torch.float64)
+    for each in tier:
+        score[each.group.rows] = each.scores[name]
+    return score
