@@ -125,7 +125,7 @@ def test_two_runners_in_one_folder_do_every_cell_once(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "fedward", "sweep", "two.toml", "--out", "s", "--workers", "1"]
     both = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in "ab"]
     for process in both:
-        _, said = process.communicate(timeout=120)
+        _, said = process.communicate(timeout=600)
         assert process.returncode == 0, said
     rows = SweepFolder(tmp_path / "s").rows()
     assert [(row.status, row.attempts, row.rounds_done) for row in rows] == [("done", 1, 2)] * 4

@@ -188,9 +188,12 @@ def drafts(table: Mapping[str, Any], *, profile: str | None = None, seeds: int |
         replaced = {**replaced, "seed": list(range(seeds))}
     whole = {**table, **replaced}
     common = {key: value for key, value in whole.items() if key not in TOP}
+    groups = whole.get("runs") or [{}]
+    if not any(key in RunSpec.model_fields for part in (common, *groups) for key in part):
+        raise SpecError('no setting at all: say what is to be run, such as rule = ["mean", "median"]')
     excluded = common.pop("exclude", [])
     found: list[Draft] = []
-    for group in whole.get("runs") or [{}]:
+    for group in groups:
         # A profile and the number of seeds take the place of what groups say, too.
         own = {key: value for key, value in group.items() if key not in replaced}
         found += _excluded(_grid({**common, **own}), own.get("exclude", []), strict)

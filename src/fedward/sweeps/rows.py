@@ -15,7 +15,7 @@ from ..sim import Record
 
 _FIRST = ("cell", "group", "status")
 _FIGURES = ("rounds_done", "best", "last")
-_LAST = ("seconds", "memory", "attempts", "code", "torch", "key", "error")
+_LAST = ("seconds", "memory", "attempts", "code", "torch", "numba", "key", "error")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +35,7 @@ class Row:
         attempts: how often it was begun or resumed.
         code: a digest of the code that made it.
         torch: the version of PyTorch that made it.
+        numba: that of numba; None where it was not installed.
         error: why it failed, in a sentence.
         measures: further figures by name (`fedward.sweeps.measures`).
     """
@@ -52,6 +53,7 @@ class Row:
     attempts: int = 0
     code: str | None = None
     torch: str | None = None
+    numba: str | None = None
     error: str = ""
     measures: Mapping[str, float | str | None] = field(default_factory=dict)
 
