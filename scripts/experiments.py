@@ -86,6 +86,11 @@ class Experiment:
         return tuple(self.script.get("decided_by", ()))
 
     @property
+    def table(self) -> Path:
+        """Where its rows are, if it is a sweep that was kept."""
+        return self.folder / "sweep.csv"
+
+    @property
     def alone(self) -> bool:
         """Whether it measures time or memory, so that nothing else may run."""
         return bool(self.script.get("alone", False))
@@ -108,6 +113,8 @@ def read(name: str, results: Path = RESULTS) -> Experiment:
         SpecError: no such folder, or a sweep that cannot be run, as `fedward.sweeps.make_sweep` says.
     """
     file = results / name / "experiment.toml"
+    if file.with_name("sweep.csv").exists() and not file.exists():
+        return Experiment(folder=file.parent)  # a sweep that scripts/keep_sweep.py has kept: there is nothing to run
     if not file.exists():
         raise SpecError(f"no results are called {name!r}; there are {', '.join(names(results))}")
     table, others = _tables(file)

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from .. import published
 from ..experiments.pool import Failed, cores
-from ..experiments.spec import SpecError
+from ..experiments.spec import SpecError, file_name
 from ..experiments.versions import versions
 from ..registry.naming import unknown
 from ..sweeps import Cell, Local, Row, Sweep, plan, read_sweep, run_sweep
@@ -37,6 +37,8 @@ from .terminal import say_error
 
 _SHOWN = 40
 """Rows of a table that people still look at."""
+_TOLD = 3
+"""Names of cells that failed for the same reason."""
 
 
 def sweep(
@@ -60,7 +62,8 @@ def sweep(
     whole = _read(what, **options)
     chosen = _read(what, only=only, **options) if only else whole
     names = [cell.name for cell in chosen.cells]
-    path = out or Path("sweeps") / "-".join(filter(None, (whole.name, profile)))
+    path = out or Path("sweeps") / file_name("-".join(filter(None, (whole.name, profile))))
+    _check_together(array=array, ray=ray, task=task, workers=workers)
     if array:
         typer.echo(job_script(_again(what, profile, only, seeds, path, trust_imports, redo), chosen))
         return
@@ -98,11 +101,24 @@ def _read(what: str, *, trust_imports: bool, **options: Any) -> Sweep:
     """The sweep of a file, or of what is published under a name."""
     file = Path(what)
     if file.suffix == ".toml" or file.exists():
-        return read_sweep(file, trust_imports=trust_imports or (file.exists() and is_own(file)), **options)
+        found = read_sweep(file, trust_imports=trust_imports or (file.exists() and is_own(file)), **options)
+        if found.published is not None and found.published not in published.names():
+            raise SpecError(f"{file}: published: {unknown('published table', found.published, published.names())}")
+        return found
     if what not in published.names():
         near = unknown("published table", what, published.names())
         raise SpecError(f"{near}; a table of your own is a file that ends in .toml")
     return published.read(what, **options)
+
+
+def _check_together(*, array: bool, ray: str | None, task: str | None, workers: int | None) -> None:
+    """That no option is given that another one makes idle."""
+    if array and (ray is not None or task is not None):
+        raise SpecError(
+            f"--array prints a script for SLURM, which has no {'--ray' if ray else '--task'}; leave one out"
+        )
+    if workers is not None and ray not in (None, "local"):
+        raise SpecError(f"--workers is for this machine; of {ray} all cores are used: leave --workers out")
 
 
 def _engine(workers: int | None, address: str | None) -> Engine:
@@ -178,11 +194,11 @@ def _show_plan(planned: Planned, workers: int, as_json: bool, then: Sequence[Cel
         typer.echo(json.dumps(told | ({"cells_after_trials": len(then)} if then else {}), indent=1))
         return
     for cell in cells:
-        display.say(f"{_status_told(cell)}: {cell['cell']}, {cell['rounds']} rounds{_because(str(cell['why']))}")
+        display.say(f"{'no data' if cell['why'] else cell['status']}: {cell['cell']}, {cell['rounds']} rounds")
     what = "trials" if then else "cells"
     display.say(f"{len(jobs)} of {len(cells)} {what} to do{_how_long(list(seconds.values()), workers)}")
-    if planned.no_data:
-        display.say(f"{len(planned.no_data)} cannot be run before their data are there")
+    for why, count in Counter(planned.no_data.values()).items():
+        display.say(f"{_cells(count)} cannot be run before the data are there: {why}")
     if then:
         rounds = sum(cell.spec.rounds for cell in then)
         display.say(
@@ -191,10 +207,6 @@ def _show_plan(planned: Planned, workers: int, as_json: bool, then: Sequence[Cel
         )
     for line in others:
         display.say(line)
-
-
-def _status_told(cell: Mapping[str, Any]) -> str:
-    return "no data" if cell["why"] else str(cell["status"])
 
 
 def _how_long(seconds: Sequence[float | None], workers: int) -> str:
@@ -208,10 +220,6 @@ def _how_long(seconds: Sequence[float | None], workers: int) -> str:
     unknown_ones = f", and {lost} of unknown length" if lost else ""
     longest = max(sum(known) / workers, *known)
     return f": about {_duration(sum(known))} of a core, {_duration(longest)} on {workers}{unknown_ones}"
-
-
-def _because(why: str) -> str:
-    return f" ({why})" if why else ""
 
 
 def _cells(count: int) -> str:
@@ -250,8 +258,12 @@ def _show(sweep: Sweep, planned: Planned, rows: Sequence[Row], choices: Sequence
         for line in others:
             display.say(line)
         display.say(f"Table: {path / 'sweep.csv'}. Page: fedward report {shlex.quote(str(path))}")
+    by_reason: dict[str, list[str]] = {}
     for cell, why in failed.items():
-        say_error(f"{cell}: {why}")
+        by_reason.setdefault(why, []).append(cell)
+    for why, cells_of in by_reason.items():
+        more = f" and {len(cells_of) - _TOLD} more" if len(cells_of) > _TOLD else ""
+        say_error(f"{', '.join(cells_of[:_TOLD])}{more}: {why}")
     if failed:
         raise typer.Exit(1)
 

@@ -135,7 +135,7 @@ def read_sweep(
     table = {key: value for key, value in toml_table(file).items() if key not in beside}
     try:
         with names_in_config(typed=only, trust_imports=trust_imports):
-            called = name or table.get("name") or file.stem
+            called = name or text_of(table, "name") or file.stem
             return make_sweep(table, name=called, profile=profile, only=only, seeds=seeds)
     except SpecError as error:
         raise SpecError(f"{file}: {error}") from None

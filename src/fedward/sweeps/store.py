@@ -259,6 +259,7 @@ class SweepFolder:
             memory=state.memory,
             attempts=state.attempts,
             code=versions.get("code"),
+            commit=versions.get("commit"),
             torch=versions.get("torch"),
             numba=versions.get("numba"),
             error=state.error,

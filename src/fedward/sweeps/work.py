@@ -115,13 +115,16 @@ def plan(sweep: Sweep, path: Path, *, only: Collection[str] | None = None) -> Pl
     places = folder.folders()  # a cell that goes by another name now is still the same
     cells = []
     no_data: dict[str, str] = {}
+    missing: dict[tuple[str, str | None], str] = {}  # looked for once: a download may be tried, and take its time
     for cell in sweep.cells:
-        key = ""
-        if cell.name in chosen:
+        key, data = "", (cell.spec.data, cell.spec.data_path)
+        if cell.name in chosen and data not in missing:
             try:
                 key = key_of(cell.spec)
             except DataError as error:
-                no_data[cell.name] = sentence(error)
+                missing[data] = sentence(error)
+        if cell.name in chosen and data in missing:
+            no_data[cell.name] = missing[data]
         head = CellHead.of(cell, key, places.get(key))
         if key:
             places[key] = head.folder  # for another cell that is the same run
