@@ -26,7 +26,8 @@ from typing import Any
 import torch
 
 from fedward.experiments.store import RunFolder
-from fedward.sweeps import SweepFolder
+from fedward.sweeps import SweepFolder, plan, read_sweep, run_sweep
+from fedward.sweeps.work import Jobs, OnDone, OnProgress, work_on
 
 TABLE = """
 data = "fashion-mnist-subset"
@@ -76,6 +77,20 @@ def kill(sweep: subprocess.Popen[bytes], how: str) -> None:
             os.kill(there[-1], signal.SIGKILL)
         return
     sweep.wait()
+
+
+class Here:
+    """Cells in this process, one after another, on one thread as anywhere."""
+
+    def work(self, jobs: Jobs, *, on_progress: OnProgress | None, on_done: OnDone) -> None:
+        torch.set_num_threads(1)
+        for place, job in jobs.items():
+            on_done(place, work_on(*job))
+
+
+def finished(table: Path, out: Path) -> None:
+    """Carry out what is left of a sweep, and nobody disturbs it."""
+    run_sweep(plan(read_sweep(table), out), Here())
 
 
 def disturbed(table: Path, out: Path, workers: int, kills: int, numbers: random.Random) -> dict[str, int]:
@@ -140,9 +155,9 @@ def tried(folder: Path, *, kills: int, cells: int, workers: int, seed: int, roun
     """One sweep undisturbed and one with kills, and whether they are the same."""
     table = folder / "kill.toml"
     table.write_text(TABLE.format(rounds=rounds, seeds=list(range((cells + 1) // 2))), encoding="utf-8")
-    subprocess.run(command(table, folder / "quiet", workers), check=True, capture_output=True)
     done = disturbed(table, folder / "killed", workers, kills, random.Random(seed))
-    subprocess.run(command(table, folder / "killed", workers), check=True, capture_output=True)
+    finished(table, folder / "killed")
+    finished(table, folder / "quiet")
     quiet, killed = SweepFolder(folder / "quiet"), SweepFolder(folder / "killed")
     rows = killed.rows()
     return {

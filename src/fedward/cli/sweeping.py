@@ -22,7 +22,7 @@ from ..experiments.spec import SpecError, file_name
 from ..experiments.versions import versions
 from ..registry.naming import unknown
 from ..sweeps import Cell, Local, Row, Sweep, plan, read_sweep, run_sweep
-from ..sweeps.choices import Choice, write_choices
+from ..sweeps.choices import CHOICES, Choice, write_choices
 from ..sweeps.measures import OverSeeds, over_seeds
 from ..sweeps.origin import LIBRARIES, forget_others, made_by_others
 from ..sweeps.pace import expected
@@ -91,7 +91,7 @@ def sweep(
 
     tuned, choices = carried_out(chosen, lambda trials: carried(plan(trials, path / "trials"), None))
     path.mkdir(parents=True, exist_ok=True)
-    write_choices(choices, path / "choices.json")
+    write_choices(choices, path / CHOICES)
     planned = plan(tuned, path)
     rows = carried(planned, mine)
     _show(tuned, planned, rows, choices, as_json)
