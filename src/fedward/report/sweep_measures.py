@@ -107,7 +107,7 @@ MEASURES = (
 )
 
 
-def known(found: Sequence[Grid]) -> list[Measure]:
+def known_measures(found: Sequence[Grid]) -> list[Measure]:
     """The measures that some cell has."""
     places = [place for grid in found for place in grid.places]
     return [measure for measure in MEASURES if any(measure.over(place) for place in places)]
@@ -125,7 +125,7 @@ def measure_table(grid: Grid, measure: Measure, marks: Marks, titled: bool) -> s
     return framed(grid, marks, titled, [list(cells(dict(line.places))) for line in grid.lines])
 
 
-def caption_of(measure: Measure) -> str:
+def measure_caption(measure: Measure) -> str:
     """What the table shows, in sentences."""
     better = "more" if measure.higher else "less"
     return escape(f"{measure.told}: mean ± standard deviation over seeds; the darker, the {better}, which is better.")

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 
-from ..sim import Record
 from ..sweeps.choices import Choice
 from ..sweeps.trials import values_told
-from . import sweep_measures
-from .curves import Curve, Panel, legend, panel_box, panel_grid, panels_section
+from .curves import Panel, legend, panel_box, panel_grid, panels_section
 from .grid import unique
 from .pieces import breakable, count, document, figure, table
 from .sweep_axes import Axis, axes_of, axis_figure, panel_title
 from .sweep_cells import cell_sections
 from .sweep_heat import Marks, caption_of, heat_table, mark_text, verdicts_of
-from .sweep_measures import Measure, measure_table
-from .sweep_table import Crossing, Grid, SweepData, as_shown, grids
+from .sweep_measures import Measure, known_measures, measure_caption, measure_table
+from .sweep_panels import trainings
+from .sweep_table import Grid, SweepData, as_shown, grids
 
 _FILTER_NAMES = {"grid": "table", "f": "f"}
 
@@ -30,7 +29,7 @@ def render_sweep(data: SweepData) -> str:
     """
     found = grids(data)
     marks = _marks(found)
-    others = sweep_measures.known(found)
+    others = known_measures(found)
     body = (
         _filters(marks, others),
         _answer(data, found, marks, others),
@@ -65,7 +64,7 @@ def _answer(data: SweepData, found: Sequence[Grid], marks: Marks, others: Sequen
     parts = [f'<div data-measure="best">{accuracies}<p class="caption">{caption_of(data, found)}</p>\n</div>']
     for measure in others:
         tables = "".join(measure_table(grid, measure, marks, several) for grid in found)
-        told = f'<p class="caption">{sweep_measures.caption_of(measure)}</p>\n'
+        told = f'<p class="caption">{measure_caption(measure)}</p>\n'
         parts.append(f'<div data-measure="{measure.key}" hidden>{tables}{told}</div>')
     return "".join(parts)
 
@@ -137,25 +136,11 @@ def _curves(data: SweepData, found: Sequence[Grid], marks: Marks) -> str:
     return f'<h2>Training</h2>\n{drawn}<p class="caption">{caption}</p>\n'
 
 
-def _panels(data: SweepData, grid: Grid, marks: Marks, titled: bool) -> list[Panel]:
+def _panels(data: SweepData, grid: Grid, marks: Marks, titled: bool) -> Iterator[Panel]:
     """A panel an attack and setting, in which rules are compared."""
-    found = []
-    for attack in grid.attacks:
-        together: dict[tuple[tuple[str, str], ...], list[Crossing]] = {}
-        for line in grid.lines:
-            if attack in line.places:
-                together.setdefault(tuple(line.settings.items()), []).append(line.places[attack])
-        for settings, places in together.items():
-            title = panel_title(attack, dict(settings))
-            title = f"{grid.title} · {title}" if titled else title
-            curves = tuple(Curve(name=p.rule, label=p.title, runs=_records(data, p)) for p in places)
-            of = mark_text(marks, {"grid": grid.title, "attack": attack, **dict(settings)})
-            found.append(Panel(title=title, curves=curves, marks=of))
-    return found
-
-
-def _records(data: SweepData, place: Crossing) -> tuple[Sequence[Record], ...]:
-    return tuple(data.records[row.cell] for row in place.over.rows if row.cell in data.records)
+    for training in trainings(data, grid, titled):
+        of = mark_text(marks, {"grid": grid.title, "attack": training.attack, **training.settings})
+        yield Panel(title=training.title, curves=training.curves, marks=of)
 
 
 # --- along an axis --------------------------------------------------------------------------------------------
