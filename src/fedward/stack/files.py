@@ -172,8 +172,8 @@ class Files(RowSource):
             self._lose(failed)
         return block if self._origin is None else self._origin.left_out(block, start)
 
-    def placed(self, output: Tensor) -> Tensor:
-        return output if self._origin is None else self._origin.added(output)
+    def placed(self, output: Tensor, first: int = 0) -> Tensor:
+        return output if self._origin is None else self._origin.added(output, first)
 
     def _read_row(self, row: int, start: int, stop: int, out: np.ndarray) -> bool:
         """Fill ``out`` with columns of a row; False where the file has changed."""
