@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def in_place(rank: int) -> dict[str, Any]:
     tensors = gradients(rank)
     strided = tensors[0].T.contiguous().T  # the tensor of the caller's, wherever its entries lie
     tensors[0] = strided
-    result = robust_all_reduce(tensors, rules.MultiKrum(f=1))
+    result = robust_all_reduce(tensors, rules.CGE(f=1))
     return {
         "written": torch.cat([tensor.reshape(-1) for tensor in tensors]),
         "output": result.output,
@@ -181,10 +182,14 @@ def hostile(rank: int) -> dict[str, str]:
         assert tensor.tolist() == [1.5] * 5
 
     attempt("shapes", lambda: robust_all_reduce(gradients(rank)[: 3 if odd else 4], rules.Mean()))
-    attempt("dtypes", lambda: robust_all_reduce(torch.ones(9).to(torch.float64 if odd else torch.float32), rules.Mean()))
+    attempt(
+        "dtypes", lambda: robust_all_reduce(torch.ones(9).to(torch.float64 if odd else torch.float32), rules.Mean())
+    )
     attempt("rules", lambda: robust_all_reduce(torch.ones(9), rules.Median() if odd else rules.Mean()))
     attempt("seeds", lambda: robust_all_reduce(torch.ones(9), fw.Aggregator(rules.DnC(f=1), seed=int(odd))))
-    attempt("integers", lambda: robust_all_reduce(torch.ones(9).to(torch.int64 if odd else torch.float32), rules.Mean()))
+    attempt(
+        "integers", lambda: robust_all_reduce(torch.ones(9).to(torch.int64 if odd else torch.float32), rules.Mean())
+    )
     attempt("nothing", lambda: robust_all_reduce([], rules.Mean()))
     attempt("too few", lambda: robust_all_reduce(torch.ones(9), rules.Krum(f=2)))
     attempt("too narrow", lambda: robust_all_reduce(torch.ones(3), rules.Mean()))
@@ -193,24 +198,21 @@ def hostile(rank: int) -> dict[str, str]:
     attempt("same id", lambda: Sharded.of_rows(torch.ones(9), ids=["a"]))
     stack = Sharded.of_rows(torch.randn(9) + rank)
     attempt("statistics", lambda: stack.norms() if odd else stack.gram())
-    attempt("weights", lambda: rules.Delayed(base=rules.Median(), start=0)(stack) if odd else rules.Mean()(stack))
-    messages = {rank: {"num-examples": 10 + (rank == 2) * 5 * odd} for rank in range(4)}
-    attempt("messages", lambda: rules.Mean(weighted=True)(stack, messages=messages) if hasattr(rules.Mean, "weighted") else None)
-    attempt("own rule", lambda: Stumbling(who=2 if odd else -1)(stack))
+    attempt("weights", lambda: rules.CGE(f=int(odd))(stack))
+    attempt("own rule", lambda: Stumbling(fails=odd)(stack))
     return told
 
 
-class Stumbling(rules.Mean):
+@dataclass(frozen=True, kw_only=True)
+class Stumbling(fw.Rule):
     """Fails on one process."""
 
-    def __init__(self, who: int) -> None:
-        super().__init__()
-        object.__setattr__(self, "who", who)
+    fails: bool
 
-    def decide(self, updates: Any, state: Any, context: Any) -> Any:
-        if self.who >= 0:
+    def decide(self, updates: fw.Updates, state: fw.State, context: fw.Context) -> fw.Plan:
+        if self.fails:
             raise OSError("the disk is full")
-        return super().decide(updates, state, context)
+        return fw.average_of(updates, fw.smallest(updates.norms(), 1))
 
 
 def from_files(rank: int, folder: str) -> dict[str, Any]:
@@ -230,7 +232,7 @@ def one_dies(rank: int) -> tuple[str, float]:
     if rank == 1:
         os._exit(0)
     began = time.monotonic()
-    return raised(lambda: rules.Krum(f=0)(stack)), time.monotonic() - began
+    return raised(lambda: rules.CGE(f=0)(stack)), time.monotonic() - began
 
 
 def one_sleeps(rank: int) -> tuple[str, float]:
@@ -239,7 +241,7 @@ def one_sleeps(rank: int) -> tuple[str, float]:
     if rank == 1:
         time.sleep(25)
     began = time.monotonic()
-    return raised(lambda: rules.Krum(f=0)(stack)), time.monotonic() - began
+    return raised(lambda: rules.CGE(f=0)(stack)), time.monotonic() - began
 
 
 def no_group() -> str:
