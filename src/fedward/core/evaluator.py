@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from ..stack import Layout, Share, Updates, rows_of, whole
+from ..stack import ColumnShare, Layout, Updates, rows_of, whole_rows
 
 _BATCH = 1000
 
@@ -110,7 +110,7 @@ class Once:
     columns of its share.
     """
 
-    def __init__(self, evaluator: Evaluator, share: Share) -> None:
+    def __init__(self, evaluator: Evaluator, share: ColumnShare) -> None:
         self._evaluator = evaluator
         self._share = share
         self._update: Tensor | None = None
@@ -123,8 +123,8 @@ class Once:
 
     def losses(self, steps: Updates) -> Tensor:
         """See `Evaluator.losses`."""
-        return self._evaluator.losses(whole(steps))
+        return self._evaluator.losses(whole_rows(steps))
 
     def error_rates(self, steps: Updates) -> Tensor:
         """See `Evaluator.error_rates`."""
-        return self._evaluator.error_rates(whole(steps))
+        return self._evaluator.error_rates(whole_rows(steps))

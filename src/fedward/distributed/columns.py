@@ -8,14 +8,14 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor
 
-from ..stack import Share
+from ..stack import ColumnShare
 from .peers import PeerError, Peers
 
 # How far weights may be apart, in parts of the largest: processors of different kinds round differently.
 _APART = 1e-9
 
 
-class Columns(Share):
+class Columns(ColumnShare):
     """Some of d columns, and by the same token those of the other processes, in the order of their places.
 
     Args:

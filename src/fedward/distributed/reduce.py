@@ -15,7 +15,7 @@ from torch.distributed.tensor import DTensor, Shard
 from ..core import Aggregator, Evaluator, Result, Rule
 from ..stack import Layout
 from .peers import Peers
-from .sharded import Sharded, check_alike
+from .sharded import Sharded, check_agreed
 
 
 @torch.no_grad()
@@ -59,7 +59,7 @@ def robust_all_reduce(
         across = _mesh_groups(given)
         local = [tensor.to_local() if isinstance(tensor, DTensor) else tensor for tensor in given]
         row = _row_of(local)
-        check_alike(
+        check_agreed(
             peers,
             {
                 "tensors": [f"{tuple(tensor.shape)} {tensor.dtype}" for tensor in local],

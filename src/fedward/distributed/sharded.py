@@ -11,14 +11,14 @@ from torch import Tensor
 from torch.distributed import ProcessGroup
 
 from ..core import Result
-from ..stack import Dense, Ids, Layout, RowSource, Shard
+from ..stack import ColumnShard, Dense, Ids, Layout, RowSource
 from .columns import Columns
 from .peers import PeerError, Peers
 
 R = TypeVar("R", Tensor, Result[Tensor])
 
 
-class Sharded(Shard):
+class Sharded(ColumnShard):
     """A stack that several processes hold together: each has some columns of all rows, and decides as all others do.
 
     Rules, mixers and `fedward.Aggregator` take it as any other stack, called by every process alike. Small sums
@@ -53,7 +53,7 @@ class Sharded(Shard):
         peers = Peers(group)
         with peers.together():
             rows = Dense(G, ids=ids)
-            check_alike(peers, {"rows": rows.n, "dtype": str(rows.dtype), "ids": [repr(name) for name in rows.ids]})
+            check_agreed(peers, {"rows": rows.n, "dtype": str(rows.dtype), "ids": [repr(name) for name in rows.ids]})
             return cls(rows, Columns(peers, peers.numbers(rows.d)))
 
     @classmethod
@@ -84,7 +84,7 @@ class Sharded(Shard):
             held = rows.detach().reshape(-1, rows.shape[-1])
             if not held.is_floating_point():
                 raise TypeError(f"updates must be floating point, got {held.dtype}; convert them with .float()")
-            check_alike(peers, {"dtype": str(held.dtype)})
+            check_agreed(peers, {"dtype": str(held.dtype)})
             along = peers.said({"rows": len(held), "columns": held.shape[1], "ids": ids and list(ids)}, in_group=True)
             d = held.shape[1]
             others = {said["columns"] for said in along}
@@ -108,9 +108,9 @@ class Sharded(Shard):
         peers = Peers(group)
         with peers.together():
             names = [repr(name) for name in stack.ids]
-            check_alike(peers, {"shape": [stack.n, stack.d], "dtype": str(stack.dtype), "ids": names})
+            check_agreed(peers, {"shape": [stack.n, stack.d], "dtype": str(stack.dtype), "ids": names})
             share = Columns(peers, even_widths(stack.d, peers.size))
-            return cls(Part(stack, share.first, share.width), share)
+            return cls(ColumnRange(stack, share.first, share.width), share)
 
     def gather(self, output: R) -> R:
         """The whole output on every process, of which each has its columns: (width,) in, (d,) out; or such a result."""
@@ -127,7 +127,7 @@ class Sharded(Shard):
             return torch.cat(self.peers.gathered(output, in_group=True))
 
 
-class Part(RowSource):
+class ColumnRange(RowSource):
     """Some columns of a stack that is all there: ``width`` of them from ``first`` on."""
 
     def __init__(self, whole: RowSource, first: int, width: int) -> None:
@@ -167,7 +167,7 @@ def even_widths(d: int, processes: int) -> list[int]:
     return [len(part) for part in torch.arange(d).tensor_split(processes)]
 
 
-def check_alike(peers: Peers, own: Mapping[str, Any]) -> None:
+def check_agreed(peers: Peers, own: Mapping[str, Any]) -> None:
     """Raise where processes say different things, by the name of what differs.
 
     Raises:

@@ -16,8 +16,8 @@ from .parts import one_mix, parts
 from .ranks import MagnitudeCounts, magnitude_of_rank
 from .reference import Ids
 from .sample import Sample
-from .shards import Shard, held_like, whole
-from .shares import Share
+from .shards import ColumnShard, held_like, whole_rows
+from .shares import ColumnShare
 from .sources import Dense, Layers, RowsLostError, RowSource, lost_clients
 from .stats import Dots, Gram, SignConcordance, SignCounts, SqNorms, Statistic
 from .updates import Kernel, Updates, View
@@ -29,6 +29,8 @@ __all__ = [
     "Base",
     "Block",
     "Buffers",
+    "ColumnShard",
+    "ColumnShare",
     "Dense",
     "Dots",
     "ElectedMean",
@@ -53,8 +55,6 @@ __all__ = [
     "RowSource",
     "RowsLostError",
     "Sample",
-    "Shard",
-    "Share",
     "SignConcordance",
     "SignCounts",
     "SqNorms",
@@ -84,5 +84,5 @@ __all__ = [
     "row_copies",
     "rows_of",
     "squared_distances",
-    "whole",
+    "whole_rows",
 ]

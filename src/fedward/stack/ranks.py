@@ -18,7 +18,7 @@ from torch import Tensor
 from .blocks import Block
 from .loops import FlatRows, Pair, run
 from .loops import rows as over_rows
-from .shares import Share
+from .shares import ColumnShare
 from .stats import Partial, Statistic
 from .updates import Updates
 
@@ -136,7 +136,7 @@ def _read(updates: Updates, prefix: Tensor, shift: int, *, ranks: Tensor, below:
     return _floats(torch.from_numpy(values), _width(updates)), below + torch.tensor(at_most)
 
 
-def _brought_together(entries: list[Tensor], share: Share) -> list[Tensor]:
+def _brought_together(entries: list[Tensor], share: ColumnShare) -> list[Tensor]:
     """The entries of each row that all processes have found, from those of one."""
     counts = share.joined(torch.tensor([[len(found)] for found in entries]))  # (rows, processes)
     pieces = torch.split(share.joined(torch.cat(entries)), counts.T.flatten().tolist())

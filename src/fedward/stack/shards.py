@@ -1,4 +1,4 @@
-"""`Shard`: a stack of which this process holds some columns; and what all processes make of theirs together."""
+"""`ColumnShard`: a stack of which this process holds some columns; and what all processes make of theirs together."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Hashable, Mapping
 import torch
 from torch import Tensor
 
-from .shares import Share
+from .shares import ColumnShare
 from .sources import RowsLostError, RowSource
 from .stats import Statistic
 from .updates import Parts, Updates, View
 
 
-class Shard(RowSource):
+class ColumnShard(RowSource):
     """Rows of which this process holds some columns, as other rows whose columns are these.
 
     Args:
@@ -21,7 +21,7 @@ class Shard(RowSource):
         share: which they are.
     """
 
-    def __init__(self, rows: RowSource, share: Share) -> None:
+    def __init__(self, rows: RowSource, share: ColumnShare) -> None:
         if rows.d != share.width:
             raise ValueError(f"a share of {share.width} columns takes rows that have as many, got {rows.d}")
         super().__init__(
@@ -66,7 +66,7 @@ def _together(error: RowsLostError) -> RuntimeError:
     return RuntimeError(str(error))
 
 
-def _everywhere(share: Share, here: bool) -> bool:
+def _everywhere(share: ColumnShare, here: bool) -> bool:
     """Whether something holds on all processes."""
     (elsewhere_not,) = share.total(torch.tensor(float(not here), dtype=torch.float64))
     return not bool(elsewhere_not)
@@ -74,16 +74,16 @@ def _everywhere(share: Share, here: bool) -> bool:
 
 def held_like(updates: Updates, rows: RowSource) -> RowSource:
     """Rows made from a stack's columns (outputs, remembered rows), which has these columns and maybe not all."""
-    return rows if updates.share.alone else Shard(rows, updates.share)
+    return rows if updates.share.alone else ColumnShard(rows, updates.share)
 
 
-class Whole(View):
+class WholeRows(View):
     """A stack with all columns on every process: each block is brought together as it is read."""
 
     def __init__(self, base: Updates) -> None:
         super().__init__(base, base.n)
         self.ids = base.ids
-        self.share = Share(base.d)
+        self.share = ColumnShare(base.d)
 
     def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
         held = self.base.share
@@ -101,6 +101,6 @@ class Whole(View):
         return self.own_parts()
 
 
-def whole(updates: Updates) -> Updates:
+def whole_rows(updates: Updates) -> Updates:
     """The stack with all columns, for those who look at rows as a whole."""
-    return updates if updates.share.alone else Whole(updates)
+    return updates if updates.share.alone else WholeRows(updates)

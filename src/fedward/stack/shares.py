@@ -1,4 +1,4 @@
-"""`Share`: which columns of the rows a process holds, where several processes hold the rows together."""
+"""`ColumnShare`: which columns of the rows a process holds, where several processes hold the rows together."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from torch import Tensor
 
 
-class Share:
+class ColumnShare:
     """The columns that this process holds: all d, unless a subclass says what other processes hold.
 
     Columns of a stack, of its outputs and of rows that a rule remembers count from the first one that is held here:

@@ -18,7 +18,7 @@ from .blocks import Block
 from .loops import FlatRows, LoopCode, Pair, run
 from .loops import rows as over_rows
 from .sample import Sample
-from .shares import Share
+from .shares import ColumnShare
 
 # Rows up to which inner products are sums over columns; a product of matrices is made for more.
 _MOST_FOR_GRAM = 256
@@ -75,7 +75,7 @@ class Statistic(ABC):
         """This statistic of M @ G, from `before` of G."""
         raise TypeError(f"{self.name} does not follow from statistics of the stack beneath")
 
-    def anchored(self, compute: Compute, anchors: Tensor, share: Share) -> Tensor | None:
+    def anchored(self, compute: Compute, anchors: Tensor, share: ColumnShare) -> Tensor | None:
         """This statistic of G with the given (k, d) rows below, from statistics of G; None where it must be read.
 
         Of the rows, as of G, the columns of the share are here.
@@ -104,7 +104,7 @@ class SqNorms(Statistic):
     def mixed(self, value: Tensor, M: Tensor) -> Tensor:
         return ((M @ value) * M).sum(1)
 
-    def anchored(self, compute: Compute, anchors: Tensor, share: Share) -> Tensor:
+    def anchored(self, compute: Compute, anchors: Tensor, share: ColumnShare) -> Tensor:
         return torch.cat([compute(self)[0], Gram.of(anchors, share).diagonal()])
 
 
@@ -143,14 +143,14 @@ class Gram(Statistic):
         mixed = M @ value @ M.T
         return mixed / 2 + mixed.T / 2
 
-    def anchored(self, compute: Compute, anchors: Tensor, share: Share) -> Tensor | None:
+    def anchored(self, compute: Compute, anchors: Tensor, share: ColumnShare) -> Tensor | None:
         if self.sample is not None:
             return None
         gram, cross = compute(self, Dots(rows=anchors))
         return torch.cat([torch.cat([gram, cross], 1), torch.cat([cross.T, Gram.of(anchors, share)], 1)])
 
     @staticmethod
-    def of(rows: Tensor, share: Share) -> Tensor:
+    def of(rows: Tensor, share: ColumnShare) -> Tensor:
         """Inner products of rows that are in memory, (k, d) or (d,), or of which a share is: (k, k) float64."""
         rows = rows.reshape(-1, rows.shape[-1]).double()
         return share.total((rows @ rows.T).cpu())[0]

@@ -20,7 +20,7 @@ from .loops import BLOCKS, available, in_loops, side_by_side
 from .reference import Agreed
 from .rowmaps import lengthened, through
 from .sample import Sample
-from .shares import Share
+from .shares import ColumnShare
 from .stats import Gram, SignConcordance, SignCounts, SqNorms, Statistic
 
 R = TypeVar("R")
@@ -45,7 +45,7 @@ class Updates(ABC):
 
     n: int
     d: int
-    share: Share  # which of the d columns are held here, where several processes hold the stack
+    share: ColumnShare  # which of the d columns are held here, where several processes hold the stack
     dtype: torch.dtype
     device: torch.device
     ids: tuple[Hashable, ...]
