@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from enum import StrEnum
 from math import floor
 from typing import Any, Generic, cast
@@ -101,6 +101,18 @@ class Plan(Generic[M]):
         for block in self.updates.blocks():
             counted += counts(block.rows).sum(1).cpu()
         return 1 - self.updates.share.total(counted)[0] / self.updates.d
+
+    def with_trimmed(self) -> Plan[M]:
+        """The plan with `trimmed` as a score, of that name, of the rows that it judges; itself where there is none."""
+        trimmed = self.trimmed()
+        if trimmed is None:
+            return self
+        judged = self.judged or self.updates
+        row, owner = judged.owner(), self.updates.owner()
+        known = (row >= 0) & (owner >= 0)
+        score = torch.full((judged.n,), torch.nan, dtype=torch.float64)
+        score[row[known]] = trimmed[owner[known]]
+        return replace(self, scores={**self.scores, "trimmed": score})
 
     def execute(self) -> Tensor:
         """The second pass: the (d,) output, or the columns of it that are held here."""

@@ -182,8 +182,10 @@ class Decided:
 
 
 @neutral()
-def apply(rule: Rule, updates: Updates, state: State, context: Context) -> Outcome:
+def apply(rule: Rule, updates: Updates, state: State, context: Context, *, trimmed: bool = False) -> Outcome:
     """Statistics, finite guard, decision, output: at most ``rule.traits().passes`` passes over the data.
+
+    ``trimmed`` takes one more of a rule that trims columns, and has it say how much of each row (`Plan.with_trimmed`).
 
     Raises:
         BoundError: too few rows, or too few without NaN or Inf.
@@ -193,7 +195,7 @@ def apply(rule: Rule, updates: Updates, state: State, context: Context) -> Outco
 
     def carried_out(lost: Tensor) -> Outcome:
         decided = _decided(rule, updates, state, ready, lost)
-        plan = decided.plan
+        plan = decided.plan.with_trimmed() if trimmed else decided.plan
         output = plan.execute()
         return Outcome(
             plan=plan,
