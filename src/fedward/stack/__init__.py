@@ -17,6 +17,8 @@ from .parts import one_mix, parts
 from .ranks import MagnitudeCounts, magnitude_of_rank
 from .reference import Ids
 from .sample import Sample
+from .shards import ColumnShard, held_like, whole_rows
+from .shares import ColumnShare
 from .sources import Dense, Layers, RowsLostError, RowSource, lost_clients
 from .stats import Dots, Gram, SignConcordance, SignCounts, SqNorms, Statistic
 from .tiers import Aggregates, Apart, Group
@@ -31,6 +33,8 @@ __all__ = [
     "Base",
     "Block",
     "Buffers",
+    "ColumnShard",
+    "ColumnShare",
     "Dense",
     "Dots",
     "ElectedMean",
@@ -69,6 +73,7 @@ __all__ = [
     "cosines",
     "cosines_to",
     "evened",
+    "held_like",
     "layer_bounds",
     "layer_features",
     "loops_from",
@@ -86,4 +91,5 @@ __all__ = [
     "row_copies",
     "rows_of",
     "squared_distances",
+    "whole_rows",
 ]
