@@ -222,6 +222,21 @@ def open_to_append(path: str | os.PathLike[str]) -> BufferedRandom:
         raise
 
 
+def set_aside(path: str | os.PathLike[str]) -> Path:
+    """Give a file the next free name beside it, name-1.suffix, name-2.suffix, ...; return that. Its one writer's.
+
+    Raises:
+        OSError: it cannot be moved, or it is no regular file; with its name.
+    """
+    place = Path(path)
+    check_regular(str(place), os.lstat(place))
+    number = 1
+    while os.path.lexists(aside := place.with_name(f"{place.stem}-{number}{place.suffix}")):
+        number += 1
+    os.rename(place, aside)
+    return aside
+
+
 def remove_leftovers(path: str | os.PathLike[str]) -> None:
     """Remove what writers of this file that were killed have left beside it. Only its one writer may call this."""
     place = Path(path)

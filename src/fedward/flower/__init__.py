@@ -12,7 +12,7 @@ from .algorithms import siren_mod, train_with
 from .answers import Fault
 from .audit import Audit, Verdict
 from .fedavg import RobustFedAvg
-from .mods import momentum_mod
+from .mods import momentum_mod, name_mod
 from .screened import Screened
 from .skips import SkippedError
 from .strategy import Robust
@@ -26,6 +26,7 @@ __all__ = [
     "SkippedError",
     "Verdict",
     "momentum_mod",
+    "name_mod",
     "siren_mod",
     "train_with",
 ]

@@ -32,6 +32,8 @@ class Fault(StrEnum):
     WRONG_DTYPE = "wrong-dtype"
     UNREADABLE = "unreadable"
     WRONG_EXAMPLES = "wrong-examples"
+    WRONG_NAME = "wrong-name"
+    NAME_TAKEN = "name-taken"
     NONFINITE = "nonfinite"
     UNUSED = "round-skipped"
 
@@ -67,6 +69,8 @@ class Reply:
         record: the name of the record that its arrays were in.
         casts: types that were converted, each with the type that was due.
         local: arrays that stay as the server has them in this round, for most nodes keep theirs to themselves.
+        claim: the name that it sent beside its records, whatever it is; None if it sent none.
+        name: what it is called (`NodeNames`); empty if it has no name.
     """
 
     node: int
@@ -77,6 +81,13 @@ class Reply:
     record: str = ""
     casts: frozenset[tuple[str, str]] = frozenset()
     local: frozenset[str] = frozenset()
+    claim: object = None
+    name: str = ""
+
+    @property
+    def client(self) -> int | str:
+        """Whom a rule knows and remembers: by name, else by node id."""
+        return self.name or self.node
 
     def examples(self, key: str) -> float:
         """How many examples the node says that it has."""
@@ -92,8 +103,9 @@ class Deltas(Layers):
 
     def __init__(self, replies: Sequence[Reply], model: ServerModel) -> None:
         self.nodes = [reply.node for reply in replies]
+        clients = [reply.client for reply in replies]
         columns = replace(model.layout, buffers=(), counters=())  # the rest of a reply is the model's own business
-        super().__init__([list(reply.tensors) for reply in replies], layout=columns, ids=self.nodes)
+        super().__init__([list(reply.tensors) for reply in replies], layout=columns, ids=clients)
         self._model = Layers([model.row])
 
     def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:

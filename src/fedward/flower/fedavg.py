@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..core import Evaluator, Rule
 from ..stack.layout import Buffers, Integers
+from .names import Naming
 from .running import Policy
 from .skips import OnSkip
 from .strategy import Robust
@@ -23,7 +24,7 @@ class RobustFedAvg(Robust):
 
     Args:
         rule, seed, audit, checkpoint, evaluator, classes, trust_examples, max_share, buffers, integers, batch_norm,
-            on_skip, max_skipped, metricrecord_key, fresh: see `Robust`.
+            on_skip, max_skipped, metricrecord_key, fresh, names: see `Robust`.
         fedavg: all arguments of ``flwr.serverapp.strategy.FedAvg``, by name.
     """
 
@@ -45,6 +46,7 @@ class RobustFedAvg(Robust):
         max_skipped: int = 3,
         metricrecord_key: str = "metrics",
         fresh: bool = False,
+        names: Naming = "claimed",
         **fedavg: Any,
     ) -> None:
         super().__init__(
@@ -64,4 +66,5 @@ class RobustFedAvg(Robust):
             max_skipped=max_skipped,
             metricrecord_key=metricrecord_key,
             fresh=fresh,
+            names=names,
         )

@@ -13,12 +13,15 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
+from flwr.serverapp import Grid
 from torch import Tensor
 
 from ..stack.layout import is_counter
 from .answers import Drop, Fault, Reply, ReplyError, check_examples, shown
 from .model import SentModel
 
+RECORD = "fedward-name"
+"""The ConfigRecord of a reply that says who sends it, under "name"."""
 _STYPE = "numpy.ndarray"
 """How Flower serialises arrays; of no other way its strategies can make numbers."""
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -106,6 +109,7 @@ class _Records:
     name: str
     arrays: ArrayRecord
     metrics: MetricRecord
+    claim: object
 
 
 def _records(message: Message, model: SentModel | None, examples: str | None, names: Names) -> _Records:
@@ -118,7 +122,16 @@ def _records(message: Message, model: SentModel | None, examples: str | None, na
     _, metrics = _one("MetricRecord", content.metric_records, names.metrics, "metricrecord_key")
     if examples is not None:
         check_examples(metrics, examples)
-    return _Records(content=content, name=name, arrays=arrays, metrics=metrics)
+    named = content.config_records.get(RECORD)
+    claim = None if named is None else named.get("name", "")
+    return _Records(content=content, name=name, arrays=arrays, metrics=metrics, claim=claim)
+
+
+def online(grid: Grid) -> dict[int, str]:
+    """The nodes that are online, with the names that the SuperLink has registered them by, empty for none."""
+    if not hasattr(grid, "get_nodes"):  # which not every version of Flower has
+        return dict.fromkeys(grid.get_node_ids(), "")
+    return {int(info.node_id): str(getattr(info, "name", "") or "") for info in grid.get_nodes()}
 
 
 def _one(kind: str, records: Mapping[str, _Record], name: str, key: str) -> tuple[str, _Record]:
@@ -164,6 +177,7 @@ def _read(node: int, parts: _Records, model: SentModel | None, local: frozenset[
         record=parts.name,
         casts=frozenset(casts),
         local=local,
+        claim=parts.claim,
     )
 
 

@@ -15,6 +15,7 @@ from ..registry.notation import describe
 from .answers import Deltas, Drop, Reply, shown, unused
 from .audit import Verdict, verdicts
 from .checks import check_fits, uses_examples
+from .names import Naming, NodeNames
 from .running import Policy, Running
 from .server_model import ServerModel, finite
 from .shares import capped, check_share
@@ -62,7 +63,8 @@ class Rounds:
     cannot be judged keeps the model, and the rule remembers nothing of it.
 
     Args:
-        rule, seed, evaluator, classes, trust_examples, batch_norm: see `Robust`.
+        rule, seed, evaluator, classes, trust_examples, batch_norm, names: see `Robust`.
+        trimmed: whether verdicts say how much of each update a rule that trims columns left out; see `Aggregator`.
         weighted_by_key: the metric that says how many examples a node has.
         max_share: see `Robust`.
     """
@@ -78,10 +80,12 @@ class Rounds:
         weighted_by_key: str,
         batch_norm: Policy,
         max_share: float | None = None,
+        names: Naming = "claimed",
+        trimmed: bool = False,
     ) -> None:
         if classes is not None and (not isinstance(classes, int) or classes < 1):
             raise ValueError(f"classes, a whole number of at least 1, is needed, or None, got {classes!r}")
-        self.aggregator = Aggregator(rule, seed=seed)
+        self.aggregator = Aggregator(rule, seed=seed, trimmed=trimmed)
         check_fits(rule, evaluator, trust_examples)
         self.rule = describe(rule)
         self.evaluator = evaluator
@@ -92,6 +96,7 @@ class Rounds:
         check_share(max_share, by_rule=self._by_rule, trusted=trust_examples)
         self.max_share = max_share
         self.by_examples = trust_examples or self._by_rule
+        self.names = NodeNames(names)
         self.running = Running(policy=batch_norm, rule=rule)
 
     def claims(self) -> str | None:
@@ -116,11 +121,12 @@ class Rounds:
 
         Args:
             number: of the round, counted from 1.
-            sound: replies that fit the model.
+            sound: replies that fit the model; those that lie about their names are dropped here.
             drops: nodes whose replies do not count.
             model: as it was sent out.
             step: of the server's optimiser.
         """
+        sound, drops = self.names.named(sound, drops)
         before = self.memory()
         try:
             return self._judged(number, sound=sound, drops=drops, model=model, step=step)
@@ -130,7 +136,7 @@ class Rounds:
                 raise
             expected = isinstance(error, KeptError | BoundError)
             return Judged(
-                verdicts=verdicts([*drops, *unused(sound)]),
+                verdicts=verdicts([*drops, *unused(sound)], (), sound, self.names),
                 skipped=str(error) if expected else as_told(error),
                 error=None if expected else error,
             )
@@ -149,7 +155,7 @@ class Rounds:
         settled = model.settled(made, running, sound[0].local)
         if not finite(settled):
             raise KeptError("the model after the step is not finite")
-        return Judged(verdicts=verdicts(drops, result), arrays=settled, note=result.note)
+        return Judged(verdicts=verdicts(drops, result, sound, self.names), arrays=settled, note=result.note)
 
     def claimed(self, replies: Sequence[Reply], among: Collection[int] | None = None) -> dict[int, float]:
         """The weight that examples give to nodes, 1 to each where they do not count.
@@ -177,7 +183,7 @@ class Rounds:
         among = {reply.node for reply in sound}
         while True:
             claims = self.claimed(sound, among)
-            said: dict[Hashable, Any] = {reply.node: self._heard(reply, claims) for reply in sound}
+            said: dict[Hashable, Any] = {reply.client: self._heard(reply, claims) for reply in sound}
             result = self.aggregator(deltas, messages=said, evaluator=evaluator, group=self.group(number))
             counts = result.accepted if result.weights is None else result.accepted & (result.weights > 0)
             kept = {reply.node for reply, ok in zip(sound, counts.tolist(), strict=True) if ok}

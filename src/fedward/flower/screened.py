@@ -112,7 +112,13 @@ class Screened(Strategy):
         left = max(num_rounds - done, 0)
         if done and not left:
             logger.log(WARNING, "nothing is left to do of %d rounds: the checkpoint is of round %d", num_rounds, done)
-        evaluate = None if evaluate_fn is None else lambda number, arrays: evaluate_fn(number + done, arrays)
+
+        def evaluate(number: int, arrays: ArrayRecord) -> MetricRecord | None:
+            found = None if evaluate_fn is None else evaluate_fn(number + done, arrays)
+            for strategy in within:
+                strategy.evaluated(number + done, found)
+            return found
+
         self._leads = True
         try:
             with _counting_on(done):
@@ -123,7 +129,7 @@ class Screened(Strategy):
                     timeout=timeout,
                     train_config=train_config,
                     evaluate_config=evaluate_config,
-                    evaluate_fn=evaluate,
+                    evaluate_fn=None if evaluate_fn is None else evaluate,
                 )
         finally:
             self._leads = False
@@ -141,6 +147,9 @@ class Screened(Strategy):
     def begin(self) -> None:
         """Another start is another run."""
         self._skips.begin()
+
+    def evaluated(self, number: int, found: MetricRecord | None) -> None:
+        """The server evaluated the model after a round, 0 before the first."""
 
     def resumed(self) -> tuple[int, ArrayRecord | None]:
         """Rounds that are done, and the model after the last of them; None if there is none to go on from."""

@@ -26,7 +26,8 @@ from .audit import Audit, AuditFile
 from .checks import check_strategy
 from .metrics import summarise
 from .model import SentModel, arrays_in, record_of
-from .replies import screen
+from .names import Naming, NodeNames
+from .replies import online, screen
 from .resume import (
     check_goes_on,
     check_not_there,
@@ -84,6 +85,8 @@ class Robust(Screened):
             it likes; "robust", bounded medians (`Running`); "frozen", they stay as the server has them.
         on_skip, max_skipped, metricrecord_key: see `Screened`. With "raise" a rule that cannot decide on as many nodes
             as the first round asks is refused before any of them trains.
+        names: what nodes are called, in the audit and in the rule's memory, instead of by ids that Flower draws anew:
+            "claimed", by names registered at the SuperLink, else what they say; "registered", by those alone; "ids".
 
     Attributes:
         round: rounds completed, those before a restart included.
@@ -114,6 +117,7 @@ class Robust(Screened):
         max_skipped: int = 3,
         metricrecord_key: str = "metrics",
         fresh: bool = False,
+        names: Naming = "claimed",
     ) -> None:
         check_strategy(strategy)
         made = cast(Rule, parse(rule, "rule")) if isinstance(rule, str) else rule
@@ -126,6 +130,8 @@ class Robust(Screened):
             weighted_by_key=strategy.weighted_by_key,
             batch_norm=check_value(type(self).__name__, "batch_norm", batch_norm, Policy),
             max_share=max_share,
+            names=check_value(type(self).__name__, "names", names, Naming),
+            trimmed=audit is not None,
         )
         own = copy.copy(strategy)  # its metric functions are called here, so not once more in there
         super().__init__(own, on_skip=on_skip, max_skipped=max_skipped, metricrecord_key=metricrecord_key)
@@ -177,6 +183,8 @@ class Robust(Screened):
             self.round = 0
             self.arrays = None
         self._before = self._configured = self._settled = self.round
+        self._rounds.names = NodeNames(self._rounds.names.naming)
+        self._note(self.round, lambda file: file.begin(self.round))
 
     def resumed(self) -> tuple[int, ArrayRecord | None]:
         return self.round, self.arrays
@@ -215,6 +223,8 @@ class Robust(Screened):
             self._optimiser.current_arrays = None  # or it would use its own, without what `SentModel.settled` mended
         if (group := self._rounds.group(number)) is not None:
             config = ConfigRecord({**config, CLASS: group})
+        if self._rounds.names.naming != "ids":
+            self._rounds.names.look_up(online(grid))
         messages = super().configure_train(number, arrays, config, grid)
         if first and self._asked and (text := too_few(self.aggregator.rule, len(self._asked))):
             if self._skips.on_skip == "raise":
@@ -290,12 +300,7 @@ class Robust(Screened):
         log_audit(audit)
         if self._leads:  # before the audit: a full disk must not cost the round
             self._save()
-        if self._file is not None:
-            try:
-                self._file.append(audit)
-            except OSError as error:
-                logger.log(WARNING, "the audit of round %d is not in %s: %s", audit.round, self._file.path, error)
-
+        self._note(audit.round, lambda file: file.append(audit))
         self._skips.count(audit)
 
     def _settle(self, number: int, arrays: ArrayRecord) -> None:
@@ -318,6 +323,15 @@ class Robust(Screened):
                 settings=self._settings,
             )
 
+    def _note(self, number: int, write: Callable[[AuditFile], None]) -> None:
+        """Write to the audit's file, if there is one; a full disk must not cost the run."""
+        if self._file is None:
+            return
+        try:
+            write(self._file)
+        except OSError as error:
+            logger.log(WARNING, "the audit of round %d is not in %s: %s", number, self._file.path, error)
+
     # --- evaluation -----------------------------------------------------------------------------------------
 
     def configure_evaluate(
@@ -332,7 +346,17 @@ class Robust(Screened):
         trusted = self._rounds.weighted_by_key if self._rounds.trust_examples else None
         sound, drops = screen(replies, self._asked_to_evaluate, None, trusted, self._names)
         log_left_out(drops)
-        return self._summary(self._evaluate_metrics, sound) if sound else None
+        if not sound:
+            return None
+        metrics = self._summary(self._evaluate_metrics, sound)
+        number = self._before + server_round
+        self._note(number, lambda f: f.append_evaluation(number, "clients", metrics, sound, self._rounds.names))
+        return metrics
+
+    def evaluated(self, number: int, found: MetricRecord | None) -> None:
+        """The server evaluated the model after a round."""
+        if found is not None:
+            self._note(number, lambda file: file.append_evaluation(number, "server", found))
 
     def _summary(self, function: MetricsFunction | None, replies: Sequence[Reply]) -> MetricRecord:
         key = self._rounds.weighted_by_key
