@@ -23,10 +23,10 @@ from ..stack.layout import Buffers, Integers
 from .algorithms import CLASS
 from .answers import Reply
 from .audit import Audit, AuditFile
-from .checks import check_strategy
 from .metrics import summarise
 from .model import SentModel, arrays_in, record_of
 from .names import Naming, NodeNames
+from .optimisers import check_strategy
 from .replies import online, screen
 from .resume import (
     check_goes_on,
