@@ -109,8 +109,8 @@ def too_few(rule: Rule, asked: int) -> str | None:
     try:
         rule.check(asked)
     except BoundError as error:
-        enough = next((n for n in range(asked + 1, MOST) if enough(rule, n)), None)
-        wait = "" if enough is None else f", or wait until a round has enough nodes: min_train_nodes={enough}"
+        least = next((n for n in range(asked + 1, MOST) if enough(rule, n)), None)
+        wait = "" if least is None else f", or wait until a round has enough nodes: min_train_nodes={least}"
         return (
             f"{error}: {asked} nodes are asked in this round, so that it would leave the model as it is. "
             f"Take a smaller f{wait}; on_skip='warn' tries all the same"
