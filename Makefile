@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # One thread a process: work is spread over processes, and more threads than cores stand in each other's way.
 export OMP_NUM_THREADS = 1
 
-.PHONY: demo test install lint types check bench fuzz results clean
+.PHONY: demo test install lint types check flower-versions bench fuzz results clean
 .DEFAULT_GOAL := test
 
 demo: install
@@ -31,6 +31,10 @@ types: install
 
 check: install
 	$(BIN)/pytest --numprocesses auto
+
+# The tests of fedward.flower with the oldest, the pinned and the newest Flower; FLOWER=newest for one of them.
+flower-versions: install
+	$(BIN)/python scripts/flower_versions.py $(FLOWER)
 
 # BENCH=--quick for a small one; the peers get an environment of their own, .bench-venv.
 bench: install

@@ -15,7 +15,8 @@ import re
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +68,10 @@ def anonymous() -> int:
     return 1024 * int(found[1])
 
 
-def aggregate(paths: Sequence[Path], name: str) -> dict[str, float]:
-    """Seconds and the most memory that one rule takes, the output included."""
-    forget(paths)
-    before, most, done = anonymous(), [0], threading.Event()
+@contextmanager
+def peak() -> Iterator[list[int]]:
+    """The most bytes of this process that are no file's, in the only place of a list, at the end."""
+    most, done = [anonymous()], threading.Event()
 
     def watch() -> None:
         while not done.wait(0.02):
@@ -78,11 +79,21 @@ def aggregate(paths: Sequence[Path], name: str) -> dict[str, float]:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    start = time.perf_counter()
-    Aggregator(RULES[name])(Files(paths))
-    seconds = time.perf_counter() - start
-    done.set()
-    watcher.join()
+    try:
+        yield most
+    finally:
+        done.set()
+        watcher.join()
+
+
+def aggregate(paths: Sequence[Path], name: str) -> dict[str, float]:
+    """Seconds and the most memory that one rule takes, the output included."""
+    forget(paths)
+    before = anonymous()
+    with peak() as most:
+        start = time.perf_counter()
+        Aggregator(RULES[name])(Files(paths))
+        seconds = time.perf_counter() - start
     return {"seconds": seconds, "extra_bytes": max(most[0] - before, 0)}
 
 

@@ -25,6 +25,7 @@ LARGEST = 1 << 30
 # What Windows has no word for.
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_DIRECT = getattr(os, "O_DIRECT", 0)
 _PLAIN = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 _KINDS = {
@@ -39,15 +40,19 @@ _NAME = 40  # characters of a file's name that the file beside it has in its own
 # --- reading ------------------------------------------------------------------------------------------------
 
 
-def open_regular(path: str | os.PathLike[str]) -> BufferedReader:
+def open_regular(path: str | os.PathLike[str], *, direct: bool = False) -> BufferedReader:
     """A regular file, for reading. Nothing else is ever opened: a FIFO would wait for its writer, a device never ends.
 
+    Args:
+        path: the file.
+        direct: past the system's cache, where it can be: whole pages alone are read then, into whole pages of memory.
+
     Raises:
-        OSError: it is not there, no regular file, or not to be read; with the name and the reason.
+        OSError: it is not there, no regular file, or not to be read, or not directly; with the name and the reason.
     """
     name = os.fspath(path)
     check_regular(name, os.stat(name))
-    handle = os.open(name, os.O_RDONLY | _NONBLOCK | _PLAIN)
+    handle = os.open(name, os.O_RDONLY | _NONBLOCK | _PLAIN | (_DIRECT if direct else 0))
     try:
         check_regular(name, os.fstat(handle))  # it may have been exchanged since
         return os.fdopen(handle, "rb")
@@ -215,6 +220,21 @@ def open_to_append(path: str | os.PathLike[str]) -> BufferedRandom:
     except BaseException:
         os.close(handle)
         raise
+
+
+def set_aside(path: str | os.PathLike[str]) -> Path:
+    """Give a file the next free name beside it, name-1.suffix, name-2.suffix, ...; return that. Its one writer's.
+
+    Raises:
+        OSError: it cannot be moved, or it is no regular file; with its name.
+    """
+    place = Path(path)
+    check_regular(str(place), os.lstat(place))
+    number = 1
+    while os.path.lexists(aside := place.with_name(f"{place.stem}-{number}{place.suffix}")):
+        number += 1
+    os.rename(place, aside)
+    return aside
 
 
 def remove_leftovers(path: str | os.PathLike[str]) -> None:

@@ -16,7 +16,8 @@ from torch import nn
 import fedward as fw
 from fedward import attacks, clients, rules
 from fedward.flower import Robust, RobustFedAvg, Screened, hostile, momentum_mod, train_with
-from fedward.flower.model import SentModel, fixed
+from fedward.flower.model import SentModel
+from fedward.flower.server_model import fixed
 from fedward.sim import CheckpointError
 
 from .federation import NODES, InProcess, Quadratic, arrays_of, floats, liars, model, running, vector, weights

@@ -44,16 +44,18 @@ def flowers(key: str = "num-examples", *mods: Any) -> np.ndarray:
 @pytest.mark.parametrize("key", ["num-examples", "num_examples", "samples", "images"])
 @pytest.mark.parametrize("rule", ["mean:weighted=true", "clip-norm:radius=1e9 >> mean:weighted=true"])
 def test_a_rule_that_goes_by_examples_gives_what_flowers_mean_gives(rule: str, key: str) -> None:
-    strategy = quiet(rule, weighted_by_key=key)
+    strategy = quiet(rule, weighted_by_key=key, max_share=1.0)
     result = strategy.start(InProcess(Quadratic([renamed(key)]).app), floats(), num_rounds=2)
     np.testing.assert_allclose(vector(result.arrays), flowers(key, renamed(key)), rtol=1e-6)
     unweighted = quiet("mean").start(InProcess(Quadratic().app), floats(), num_rounds=2)
     assert np.abs(vector(result.arrays) - vector(unweighted.arrays)).max() > 0.01
 
 
-@pytest.mark.parametrize("trusting", [{"rule": "mean:weighted=true"}, {"rule": "mean", "trust_examples": True}])
+@pytest.mark.parametrize(
+    "trusting", [{"rule": "mean:weighted=true", "max_share": 1.0}, {"rule": "mean", "trust_examples": True}]
+)
 def test_a_misspelt_key_is_no_equal_weights(trusting: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
-    strategy = RobustFedAvg(fraction_evaluate=0.0, weighted_by_key="num-exmples", **trusting)
+    strategy = RobustFedAvg(fraction_evaluate=0.0, weighted_by_key="num-exmples", on_skip="warn", **trusting)
     result = strategy.start(InProcess(Quadratic().app), floats(), num_rounds=2)
     np.testing.assert_array_equal(vector(result.arrays), vector(floats()))
     assert [audit.skipped for audit in strategy.audits] == ["no node sent a sound reply"] * 2
@@ -63,7 +65,7 @@ def test_a_misspelt_key_is_no_equal_weights(trusting: dict[str, Any], caplog: py
 
 
 def test_a_node_that_claims_nothing_sensible_is_dropped_where_claims_count() -> None:
-    strategy = quiet("mean:weighted=true")
+    strategy = quiet("mean:weighted=true", max_share=1.0)
     result = strategy.start(InProcess(Quadratic([renamed(None, 3)]).app), floats(), num_rounds=1)
     (dropped,) = strategy.audits[0].dropped
     assert (dropped.node, dropped.reason) == (NODES[3], "wrong-examples")
@@ -79,7 +81,7 @@ def test_another_number_of_samples_does_not_count_beside_the_strategys() -> None
             reply.content["metrics"].update({"samples": 10**12, "num_examples": 10**12})
         return reply
 
-    strategy = quiet("mean:weighted=true")
+    strategy = quiet("mean:weighted=true", max_share=1.0)
     result = strategy.start(InProcess(Quadratic([boast]).app), floats(), num_rounds=2)
     np.testing.assert_allclose(vector(result.arrays), flowers(), rtol=1e-6)
 
@@ -109,10 +111,10 @@ class Wrapped(fw.Rule):
 )
 def test_examples_do_not_count_twice(rule: fw.Rule, caplog: pytest.LogCaptureFixture) -> None:
     assert uses_examples(rule)
-    arguments = {"evaluator": lambda tensors: None} if rule.traits().root_data else {}
+    arguments: dict[str, Any] = {"evaluator": lambda tensors: None} if rule.traits().root_data else {}
     with pytest.raises(ValueError, match="trust_examples=False"):
         quiet(rule, trust_examples=True, **arguments)
-    quiet(rule, **arguments).summary()
+    quiet(rule, max_share=1.0, **arguments).summary()
     assert "(rows by claimed 'num-examples')" in caplog.text
     assert not uses_examples(Wrapped(inner=(rules.Median(), rules.Mean())))
 

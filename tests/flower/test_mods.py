@@ -93,7 +93,7 @@ def test_mods_leave_an_app_that_answers_otherwise_an_error_not_a_wrong_update() 
         reply.content["more"] = reply.content["arrays"]
         return reply
 
-    strategy = RobustFedAvg(rule="mean", fraction_evaluate=0.0)
+    strategy = RobustFedAvg(rule="mean", fraction_evaluate=0.0, on_skip="warn")
     strategy.start(InProcess(Quadratic([momentum_mod(), two]).app), model(), num_rounds=1)
     assert {v.reason for v in strategy.audits[0].verdicts} == {"error"}
     assert "take messages with one ArrayRecord, got 2" in strategy.audits[0].verdicts[0].detail

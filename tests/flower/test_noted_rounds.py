@@ -20,13 +20,13 @@ def test_a_round_beyond_the_theorem_says_so(tmp_path: Path) -> None:
     assert [audit.note for audit in strategy.audits] == ["", BEYOND, ""]
     assert [BEYOND in audit.lines()[0] for audit in strategy.audits] == [False, True, False]
     assert ["note" in audit.to_json() for audit in strategy.audits] == [False, True, False]
-    run = load_audit(file)
-    assert [record.note for record in run.records] == [None, BEYOND, None]
-    assert f"Rounds that were decided {BEYOND}: 1 of 3. Nothing is promised there." in run.notes
+    audit = load_audit(file)
+    assert [record.note for record in audit.run.records] == [None, BEYOND, None]
+    assert f"Rounds that were decided {BEYOND}: 1 of 3. Nothing is promised there." in audit.notes
 
 
 def test_a_skipped_round_has_no_note() -> None:
-    strategy = RobustFedAvg(rule="krum:f=3,bound=definition", fraction_evaluate=0.0)
+    strategy = RobustFedAvg(rule="krum:f=3,bound=definition", fraction_evaluate=0.0, on_skip="warn")
     grid = InProcess(Quadratic().app, lost=lambda node, round: node in NODES[:5])
     strategy.start(grid, model(), num_rounds=1)
     (audit,) = strategy.audits

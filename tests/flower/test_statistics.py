@@ -13,8 +13,8 @@ from flwr.app import ArrayRecord, ConfigRecord, Message
 from fedward import attacks, rules
 from fedward.clients.model import BATCH_NORM
 from fedward.flower import RobustFedAvg, hostile
+from fedward.flower.answers import Reply
 from fedward.flower.model import SentModel
-from fedward.flower.replies import Reply
 from fedward.flower.running import Policy, Running
 from fedward.sim import CheckpointError
 

@@ -85,7 +85,7 @@ def test_the_screen_drops_what_would_cost_the_others_their_round(how: str, inner
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1, 10**400, 1e300, [10]])
 def test_a_rule_by_examples_drops_them_too(value: Any) -> None:
-    strategy = RobustFedAvg(rule="mean:weighted=true", **SETTING)
+    strategy = RobustFedAvg(rule="mean:weighted=true", max_share=0.5, **SETTING)
     arrays, _ = judged(strategy, metric("num-examples", value))
     assert arrays is not None
     assert {v.node: v.reason for v in strategy.audits[-1].dropped} == {LIAR: Fault.WRONG_EXAMPLES}

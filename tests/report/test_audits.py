@@ -25,26 +25,24 @@ def test_an_audit_becomes_the_records_that_a_simulation_has(tmp_path: Path) -> N
     # The first line is of before lines had a format.
     first = {"round": 1, "skipped": None, "nodes": [node(7), node(30, "far"), node(5, "missing")]}
     second = {"format": 1, "round": 2, "skipped": "too few", "nodes": [node(7, "malformed"), node(30)]}
-    run = load_audit(audit_of(tmp_path, first, second))
-    assert run.config["nodes"] == ["5", "7", "30"]
-    assert run.records == (
+    audit = load_audit(audit_of(tmp_path, first, second))
+    assert audit.who == ("5", "7", "30")
+    assert audit.run.records == (
         Record(
             round=1,
             accepted=(None, True, False),
-            honest_accepted=0.5,
             reasons={2: "far"},
             seconds={"aggregate": 0.5},
         ),
         Record(
             round=2,
             accepted=(None, False, True),
-            honest_accepted=0.5,
             reasons={1: "malformed"},
             seconds={"aggregate": 0.5},
             skipped="too few",
         ),
     )
-    assert run.notes[-1] == "Rounds that left the model as it was: 1, the first round 2 (too few)."
+    assert audit.notes[-1] == "Rounds that left the model as it was: 1, the first round 2 (too few)."
 
 
 def test_an_audit_of_another_format_is_refused(tmp_path: Path) -> None:

@@ -492,7 +492,8 @@ def test_the_packed_cells_are_the_client_map(tmp_path):
     reason = np.frombuffer(base64.b64decode(packed["reason"]), dtype=np.uint8).reshape(shape)
     assert np.array_equal(share, cells.share)
     assert np.array_equal(reason, cells.reason)
-    assert (packed["clients"], packed["honest"]) == ([1, 2, 4, 0, 3], 3)
+    told = [f"<b>client {client}</b>, honest" for client in (1, 2, 4)]
+    assert packed["called"] == [*told, *(f"<b>client {client}</b>, byzantine" for client in (0, 3))]
 
 
 def test_the_caption_states_bins_and_window(tmp_path):

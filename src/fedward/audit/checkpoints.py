@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..stack import Layout, RowsLostError
+from ..stack.ahead import ReadAhead
 from ..stack.entries import Flat
+from ..stack.filerows import FileRow, Stretch, nothing
 from ..stack.reference import Agreed
 from ..stack.sources import RowSource, Types
-from ..stack.tensorfile import Lying, TensorFile
 from .formats import CHANGED, Contents
 
 # Entries of a tensor that are looked at together.
 _AT_A_TIME = 1 << 20
-
-
-@dataclass(frozen=True, kw_only=True)
-class _InFile:
-    """A tensor as a row in a file, of which a range of entries can be had while the file is what it was."""
-
-    file: TensorFile
-    lying: Lying
-
-    def part(self, start: int, stop: int) -> Tensor | None:
-        size = self.lying.dtype.itemsize
-        held = bytearray((stop - start) * size)
-        if not held:
-            return torch.empty(0, dtype=self.lying.dtype)
-        if not self.file.read_into(held, self.lying.start + start * size):
-            return None
-        return torch.frombuffer(held, dtype=self.lying.dtype)
 
 
 class Checkpoints(RowSource):
@@ -63,10 +47,12 @@ class Checkpoints(RowSource):
         )
         self._read_as = types.read_as
         held = [contents[name] for name in agreed.clients]
+        read_as = types.read_as
         self._rows = [
-            [_piece(c, tensors[name]) for name in layout.names] for c, tensors in zip(held, agreed.tensors, strict=True)
+            FileRow([_stretch(c, tensors[name], columns) for name, columns in layout.slices()], read_as)
+            for c, tensors in zip(held, agreed.tensors, strict=True)
         ]
-        self._edges = [0, *(columns.stop for _, columns in layout.slices())]
+        self._ahead = ReadAhead(self._rows, layout.d)
         self._lost: set[int] = set()
         self.layout = layout
         # What has no columns is little, and is held.
@@ -87,26 +73,21 @@ class Checkpoints(RowSource):
         wanted = list(range(self.n)) if rows is None else rows.tolist()
         self._entries_read += (stop - start) * len(wanted)
         block = torch.empty(len(wanted), stop - start, dtype=self._read_as)
-        lost = [row for out, row in zip(block, wanted, strict=True) if not self._fill(out, row, start, stop)]
-        if new := [row for row in lost if row not in self._lost]:
-            self._lost.update(new)
-            names = ", ".join(str(self.ids[row]) for row in new[:5])
-            raise RowsLostError(f"{names}: {CHANGED}; leave these clients out", self, new)
+        held = block.numpy()
+        failed = self._ahead.block(start, stop, wanted, held)
+        if failed is None:
+            failed = [k for k, row in enumerate(wanted) if not self._rows[row].fill(held[k], start, stop)]
+        if failed:
+            self._lose([wanted[k] for k in failed])
         return block
 
-    def _fill(self, out: Tensor, row: int, start: int, stop: int) -> bool:
-        """Columns of one row; NaN, and False, if it is lost."""
-        if row in self._lost:
-            out.fill_(torch.nan)
-            return False
-        for piece, (a, b) in zip(self._rows[row], pairwise(self._edges), strict=True):
-            if a >= stop or b <= start:
-                continue
-            part = piece.part(max(start - a, 0), min(stop, b) - a)
-            if part is None:
-                return False
-            out[max(a - start, 0) : min(b, stop) - start] = part
-        return True
+    def _lose(self, rows: Sequence[int]) -> None:
+        """Give up rows, and tell it."""
+        for row in rows:
+            self._lost.add(row)
+            self._rows[row] = nothing(self.d, self._read_as)
+        names = ", ".join(str(self.ids[row]) for row in rows[:5])
+        raise RowsLostError(f"{names}: {CHANGED}; leave these clients out", self, rows)
 
     def sent_finite(self, row: int) -> bool:
         return row not in self._lost and not self.nonfinite(row)
@@ -114,17 +95,21 @@ class Checkpoints(RowSource):
     def nonfinite(self, row: int) -> list[str]:
         """Names of a client's tensors with NaN or Inf, or that cannot be read any more."""
         assert self.layout is not None
-        return [
-            name
-            for name, piece, (a, b) in zip(self.layout.names, self._rows[row], pairwise(self._edges), strict=True)
-            if not all(_is_finite(piece.part(at, min(at + _AT_A_TIME, b - a))) for at in range(0, b - a, _AT_A_TIME))
-        ]
+        return [name for name, columns in self.layout.slices() if not self._finite_in(row, columns)]
+
+    def _finite_in(self, row: int, columns: slice) -> bool:
+        wide = self._rows[row].wide()  # as it was sent: what float32 has no number for is finite
+        out = np.empty(min(_AT_A_TIME, columns.stop - columns.start))
+        for start in range(columns.start, columns.stop, _AT_A_TIME):
+            part = out[: min(start + _AT_A_TIME, columns.stop) - start]
+            if not wide.fill(part, start, start + len(part)) or not bool(np.isfinite(part).all()):
+                return False
+        return True
 
 
-def _piece(contents: Contents, tensor: Tensor) -> _InFile | Flat:
+def _stretch(contents: Contents, tensor: Tensor, columns: slice) -> Stretch:
     place = contents.where(tensor)
-    return Flat(tensor) if place is None else _InFile(file=place[0], lying=place[1])
-
-
-def _is_finite(part: Tensor | None) -> bool:
-    return part is not None and bool(part.float().isfinite().all() if part.itemsize < 4 else part.isfinite().all())
+    if place is None:
+        return Stretch(start=columns.start, stop=columns.stop, dtype=tensor.dtype, source=Flat(tensor))
+    file, lying = place
+    return Stretch(start=columns.start, stop=columns.stop, dtype=lying.dtype, source=file, place=lying.start)

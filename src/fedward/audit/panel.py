@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import ceil
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from ..core import BoundError, Context, Plan, Reason, Result, Rule, State, decide_on, judge
+from ..core import BoundError, Context, Reason, Result, Rule, State, decide_on, judge
 from ..core.rule import Outcome
 from ..registry.notation import describe, parse
 from ..stack import Updates
@@ -124,21 +124,8 @@ def verdict_of(rule: Rule, updates: Updates, context: Context, state: State | No
         ValueError: the rule needs what there is not.
     """
     decided = decide_on(rule, updates, state or {}, context)
-    plan = decided.plan
-    trimmed = plan.trimmed()
-    if trimmed is not None:
-        plan = replace(plan, scores={**plan.scores, "trimmed": _of_judged(plan, trimmed)})
+    plan = decided.plan.with_trimmed()
     return judge(updates, Outcome(plan=plan, output=torch.empty(0), finite=decided.finite, state={}))
-
-
-def _of_judged(plan: Plan, values: Tensor) -> Tensor:
-    """Values of the rows that a plan refers to, as scores of the rows that it judges."""
-    judged = plan.judged or plan.updates
-    row, owner = judged.owner(), plan.updates.owner()
-    known = (row >= 0) & (owner >= 0)
-    scores = torch.full((judged.n,), torch.nan, dtype=torch.float64)
-    scores[row[known]] = values[owner[known]]
-    return scores
 
 
 def stand_apart(scores: Tensor, side: Side, least: float) -> Tensor:

@@ -26,9 +26,15 @@ class Aggregator:
     ``Aggregator(mixers.ClipNorm(radius="median") >> rules.Mean(), seed=0)``. The round counter and the rule's state
     are in `state_dict`; resuming from it gives bitwise the same outputs. A call that raises changes neither. Calls
     from several threads are rounds one after the other.
+
+    Args:
+        rule: what decides.
+        seed: of its random choices.
+        trimmed: whether verdicts of a rule that trims columns (Median, TrimmedMean, ...) have the share of the columns
+            in which a row has no part in the output, as the score "trimmed"; that takes one more pass.
     """
 
-    def __init__(self, rule: Rule, *, seed: int = 0) -> None:
+    def __init__(self, rule: Rule, *, seed: int = 0, trimmed: bool = False) -> None:
         if not isinstance(rule, Rule):
             raise TypeError(f"an Aggregator needs a rule, such as rules.Median(), got {rule!r}")
         # The text of any other class is an address, so that no saved state could be told from another rule's.
@@ -40,6 +46,7 @@ class Aggregator:
         check_parameters(rule)  # once more for classes whose own __post_init__ leaves it out
         self.rule = rule
         self.seed: int = check_value("Aggregator", "seed", seed, int)
+        self.trimmed: bool = check_value("Aggregator", "trimmed", trimmed, bool)
         self.round = 0
         self.state: State = {}
         self._lock = RLock()
@@ -48,7 +55,7 @@ class Aggregator:
         return {name: value for name, value in vars(self).items() if name != "_lock"}
 
     def __setstate__(self, saved: Mapping[str, Any]) -> None:
-        vars(self).update(saved, _lock=RLock())
+        vars(self).update({"trimmed": False, **saved}, _lock=RLock())
 
     def __repr__(self) -> str:
         return f"Aggregator({self.rule!r}, seed={self.seed})"
@@ -132,7 +139,7 @@ class Aggregator:
                 evaluator=evaluator,
                 group=group,
             )
-            done = step(self.rule, updates, self.state, context)
+            done = step(self.rule, updates, self.state, context, trimmed=self.trimmed)
             self.state = done.state
             self.round += 1
         return to_numpy(done.result) if isinstance(G, np.ndarray) else done.result

@@ -182,28 +182,31 @@ class Decided:
 
 
 @neutral()
-def apply(rule: Rule, updates: Updates, state: State, context: Context) -> Outcome:
+def apply(rule: Rule, updates: Updates, state: State, context: Context, *, trimmed: bool = False) -> Outcome:
     """Statistics, finite guard, decision, output: at most ``rule.traits().passes`` passes over the data.
+
+    ``trimmed`` takes one more of a rule that trims columns, and has it say how much of each row (`Plan.with_trimmed`).
 
     Raises:
         BoundError: too few rows, or too few without NaN or Inf.
         ValueError: the rule needs root data and the context has no evaluator.
         ContractError: the rule decided on something that is no plan.
     """
-    context = _ready(rule, updates, context)
 
     def carried_out(lost: Tensor) -> Outcome:
-        decided = _decided(rule, updates, state, context, lost)
-        plan = decided.plan
+        decided = _decided(rule, updates, state, ready, lost)
+        plan = decided.plan.with_trimmed() if trimmed else decided.plan
         output = plan.execute()
         return Outcome(
             plan=plan,
             output=output,
             finite=decided.finite,
-            state=rule.advance(state, plan, output, context),
+            state=rule.advance(state, plan, output, ready),
         )
 
-    return _without_lost(updates, carried_out)
+    with updates.share.together():
+        ready = _ready(rule, updates, context)
+        return _without_lost(updates, carried_out)
 
 
 @neutral()
@@ -213,8 +216,9 @@ def decide_on(rule: Rule, updates: Updates, state: State, context: Context) -> D
     Raises:
         BoundError, ValueError, ContractError: as `apply`.
     """
-    context = _ready(rule, updates, context)
-    return _without_lost(updates, lambda lost: _decided(rule, updates, state, context, lost))
+    with updates.share.together():
+        ready = _ready(rule, updates, context)
+        return _without_lost(updates, lambda lost: _decided(rule, updates, state, ready, lost))
 
 
 def _ready(rule: Rule, updates: Updates, context: Context) -> Context:
@@ -226,7 +230,7 @@ def _ready(rule: Rule, updates: Updates, context: Context) -> Context:
             "aggregator, or root=... to a Simulation"
         )
     if context.evaluator is not None:
-        context = replace(context, evaluator=Once(context.evaluator))
+        context = replace(context, evaluator=Once(context.evaluator, updates.share))
     return context
 
 
@@ -255,6 +259,7 @@ def _decided(rule: Rule, updates: Updates, state: State, context: Context, lost:
             f"the rule {rule!r} decided on {type(plan).__name__}; it must return fedward.Plan(updates, weights), or "
             "fedward.average_of(updates, rows)"
         )
+    updates.share.agree(plan.counted())
     return Decided(plan=plan, finite=finite)
 
 

@@ -34,8 +34,8 @@ class Skipped:
 
 
 @neutral()
-def step(rule: Rule, updates: Updates, state: State, context: Context) -> Step:
-    """One round of a rule; pure.
+def step(rule: Rule, updates: Updates, state: State, context: Context, *, trimmed: bool = False) -> Step:
+    """One round of a rule; pure. ``trimmed``: as `apply`.
 
     Raises:
         BoundError: too few (finite, well-formed) rows; the message says who was lost.
@@ -44,7 +44,7 @@ def step(rule: Rule, updates: Updates, state: State, context: Context) -> Step:
         Exception: whatever the rule raises.
     """
     try:
-        outcome = apply(rule, updates, state, context)
+        outcome = apply(rule, updates, state, context, trimmed=trimmed)
     except BoundError as error:
         if updates.agreed and updates.agreed.malformed:
             raise BoundError(f"{error} ({_malformed(updates.n, updates.agreed)})") from None

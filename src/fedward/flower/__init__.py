@@ -9,11 +9,12 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError("fedward.flower needs Flower: pip install 'fedward[flower]'", name="flwr") from error
 
 from .algorithms import siren_mod, train_with
+from .answers import Fault
 from .audit import Audit, Verdict
 from .fedavg import RobustFedAvg
-from .mods import momentum_mod
-from .replies import Fault
+from .mods import momentum_mod, name_mod
 from .screened import Screened
+from .skips import SkippedError
 from .strategy import Robust
 
 __all__ = [
@@ -22,8 +23,10 @@ __all__ = [
     "Robust",
     "RobustFedAvg",
     "Screened",
+    "SkippedError",
     "Verdict",
     "momentum_mod",
+    "name_mod",
     "siren_mod",
     "train_with",
 ]

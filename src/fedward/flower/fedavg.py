@@ -11,7 +11,9 @@ from torch import Tensor
 
 from ..core import Evaluator, Rule
 from ..stack.layout import Buffers, Integers
+from .names import Naming
 from .running import Policy
+from .skips import OnSkip
 from .strategy import Robust
 
 
@@ -21,7 +23,8 @@ class RobustFedAvg(Robust):
     ``RobustFedAvg(rule=rules.SignGuardSim(), fraction_train=0.5)``: `Robust` around Flower's FedAvg.
 
     Args:
-        rule, seed, audit, checkpoint, evaluator, classes, trust_examples, buffers, integers, batch_norm: see `Robust`.
+        rule, seed, audit, checkpoint, evaluator, classes, trust_examples, max_share, buffers, integers, batch_norm,
+            on_skip, max_skipped, metricrecord_key, fresh, names: see `Robust`.
         fedavg: all arguments of ``flwr.serverapp.strategy.FedAvg``, by name.
     """
 
@@ -35,9 +38,15 @@ class RobustFedAvg(Robust):
         evaluator: Callable[[Mapping[str, Tensor]], Evaluator] | None = None,
         classes: int | None = None,
         trust_examples: bool = False,
+        max_share: float | None = None,
         buffers: Buffers = "auto",
         integers: Integers = "refuse",
         batch_norm: Policy = "mean",
+        on_skip: OnSkip = "raise",
+        max_skipped: int = 3,
+        metricrecord_key: str = "metrics",
+        fresh: bool = False,
+        names: Naming = "claimed",
         **fedavg: Any,
     ) -> None:
         super().__init__(
@@ -49,7 +58,13 @@ class RobustFedAvg(Robust):
             evaluator=evaluator,
             classes=classes,
             trust_examples=trust_examples,
+            max_share=max_share,
             buffers=buffers,
             integers=integers,
             batch_norm=batch_norm,
+            on_skip=on_skip,
+            max_skipped=max_skipped,
+            metricrecord_key=metricrecord_key,
+            fresh=fresh,
+            names=names,
         )

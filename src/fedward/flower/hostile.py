@@ -177,7 +177,7 @@ def _crash(reply: Message) -> None:
 
 WAYS: Mapping[str, Callable[[Message], None]] = {
     "wrong-shape": _each(lambda a: np.zeros((*a.shape, 2), a.dtype)),
-    "wrong-dtype": _each(lambda a: a.astype(np.float16)),
+    "wrong-dtype": _each(lambda a: a.astype(np.int32)),
     "wrong-keys": _rename,
     "nan": _each(lambda a: np.full_like(a, np.nan)),
     "huge": _each(lambda a: np.full_like(a, 1e30)),

@@ -1,78 +1,32 @@
-"""The server's model as it was sent out, and how it moves."""
+"""The server's model as Flower sends it out."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
 from flwr.app import Array, ArrayRecord
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..stack import Layout
-from ..stack.layout import Buffers, Integers, is_variance
+from ..stack.layout import Buffers, Integers
+from .server_model import ServerModel
 
 
-class SentModel:
-    """The server's model as it was sent out, which every reply is held against.
+class SentModel(ServerModel):
+    """The server's model, from Flower's record of it.
 
     Args:
         arrays: the model.
-        buffers, integers: see `Layout.of`; integer arrays stay as the server has them.
-
-    Attributes:
-        tensors: all arrays, by name.
-        layout: which of them a rule weighs, which are running statistics and which count something.
-        types: dtype and shape of every array.
+        buffers, integers: see `ServerModel`, which lists what it raises as well.
 
     Raises:
-        TypeError: an integer array that may be a quantised weight, or one whose entries PyTorch has no type for.
-        ValueError: there is nothing that a rule could weigh, or ``buffers`` names arrays that are not there.
+        TypeError: an array whose entries PyTorch has no type for.
     """
 
     def __init__(self, arrays: ArrayRecord, buffers: Buffers = "auto", integers: Integers = "refuse") -> None:
         self.arrays = arrays
-        self.tensors = {name: _tensor(name, array) for name, array in arrays.items()}
-        self.layout = Layout.of(self.tensors, buffers=buffers, integers=integers)
-        self.types = {name: (_numpy_dtype(t), tuple(t.shape)) for name, t in self.tensors.items()}
-        if not self.layout.d:
-            raise ValueError(
-                f"the model has nothing that a rule could weigh: {len(self.layout.buffers)} running statistics, "
-                f"{len(self.layout.counters)} integer arrays, no floating-point entries besides"
-            )
-
-    @property
-    def row(self) -> list[Tensor]:
-        """The tensors that a rule weighs, in the order of the layout."""
-        return [self.tensors[name] for name in self.layout.names]
-
-    def moved(self, output: Tensor) -> dict[str, Tensor] | None:
-        """The model plus an aggregate of updates, (d,); None where that is not finite. All else stays as it is."""
-        steps = self.layout.unflatten(output)
-        moved = {name: t + steps[name] if name in steps else t for name, t in self.tensors.items()}
-        return moved if all(bool(moved[name].isfinite().all()) for name in steps) else None
-
-    def settled(self, arrays: ArrayRecord, running: Mapping[str, Tensor]) -> ArrayRecord:
-        """Arrays that an optimiser made, as a model that clients can load.
-
-        In the dtypes that the model had; counters, and running statistics that are not given, are the server's own.
-
-        Args:
-            arrays: what the optimiser made of the model.
-            running: statistics after the round, by name, which no optimiser adapts.
-        """
-        settled = {}
-        for name, own in self.tensors.items():
-            if name in running:
-                settled[name] = Array(running[name].numpy())
-            elif name in self.layout.buffers or not own.is_floating_point():
-                settled[name] = self.arrays[name]
-            else:
-                value = arrays[name].numpy().astype(self.types[name][0], copy=False)
-                value = np.maximum(value, 0) if is_variance(name) else value
-                settled[name] = Array(np.ascontiguousarray(value).reshape(self.types[name][1]))
-        return ArrayRecord(settled)
+        super().__init__({name: _tensor(name, array) for name, array in arrays.items()}, buffers, integers)
 
     def misfit(self, arrays: ArrayRecord) -> str | None:
         """Why arrays that a strategy made cannot be the next model; None if they can."""
@@ -87,17 +41,14 @@ class SentModel:
         return None
 
 
-def fixed(buffers: Buffers) -> str | list[str] | None:
-    """Running statistics as text or names, to hold a checkpoint against: a generator of names is used up only once."""
-    if buffers is None or isinstance(buffers, str):
-        return buffers
-    return sorted(name for name, _ in buffers.named_buffers()) if isinstance(buffers, nn.Module) else sorted(buffers)
+def record_of(arrays: Mapping[str, np.ndarray]) -> ArrayRecord:
+    """Arrays as Flower sends them."""
+    return ArrayRecord({name: Array(value) for name, value in arrays.items()})
 
 
-def finite(arrays: ArrayRecord) -> bool:
-    """Whether all floating-point entries are."""
-    values = (array.numpy() for array in arrays.values())
-    return all(bool(np.isfinite(v).all()) for v in values if v.dtype.kind == "f")
+def arrays_in(record: ArrayRecord) -> dict[str, np.ndarray]:
+    """The arrays of a record."""
+    return {name: array.numpy() for name, array in record.items()}
 
 
 def _tensor(name: str, array: Array) -> Tensor:
@@ -106,7 +57,3 @@ def _tensor(name: str, array: Array) -> Tensor:
         return torch.from_numpy(values)
     except (TypeError, ValueError):  # of big-endian entries, text, extended precision, ...
         raise TypeError(f"the model's {name} is an array of {values.dtype}: send one of float32 instead") from None
-
-
-def _numpy_dtype(tensor: Tensor) -> np.dtype[Any]:
-    return np.dtype(str(tensor.dtype).removeprefix("torch."))

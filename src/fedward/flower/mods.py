@@ -1,7 +1,7 @@
 """Mods for a ClientApp: what a defence needs the client to do.
 
-``ClientApp(mods=[momentum_mod(beta=0.9)])``. They change training replies alone, and keep what they remember in
-``context.state``, which is empty again after a node was restarted.
+``ClientApp(mods=[name_mod(), momentum_mod(beta=0.9)])``. What they change is training replies alone, and what they
+remember is in ``context.state``, which is empty again after a node was restarted.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, Context, Message
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message
 from flwr.clientapp.typing import ClientAppCallable, Mod
 
 from ..stack.layout import Buffers
 from .model import SentModel
+from .names import PARTITION
+from .replies import RECORD
 
 _MOMENTUM = "fedward-momentum"
 Update = dict[str, np.ndarray]
@@ -49,6 +51,31 @@ def momentum_mod(beta: float = 0.9, *, buffers: Buffers = "auto") -> Mod:
             return new
 
         return changed_update(message, context, call_next, averaged, buffers=buffers)
+
+    return mod
+
+
+def name_mod(name: str | Callable[[Context], str] | None = None) -> Mod:
+    """A mod that has a node say who it is: ``ClientApp(mods=[name_mod()])``.
+
+    Node ids are drawn anew in every simulation, and whenever a node registers; audits and rules that remember clients
+    go by the name instead. It travels in a ConfigRecord of its own beside the reply's records.
+
+    Args:
+        name: the name; a function of the node's context; or None for what the node's configuration says: its ``name``
+            (``flower-supernode --node-config 'name="clinic-a"'``), else its ``partition-id``, as "partition-3". A node
+            that has neither says nothing, and is called by its id.
+    """
+
+    def mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+        reply = call_next(message, context)
+        if not training(message) or reply.has_error():
+            return reply
+        own = name(context) if callable(name) else name
+        told = _configured(context.node_config) if own is None else own
+        if told is not None:
+            reply.content[RECORD] = ConfigRecord({"name": told})
+        return reply
 
     return mod
 
@@ -97,6 +124,13 @@ def only_arrays(message: Message) -> ArrayRecord:
     if len(records) != 1:
         raise ValueError(f"fedward's mods take messages with one ArrayRecord, got {len(records)}")
     return records[0]
+
+
+def _configured(config: Mapping[str, Any]) -> str | None:
+    """The name that a node's configuration has."""
+    if "name" in config:
+        return str(config["name"])
+    return f"partition-{config[PARTITION]}" if PARTITION in config else None
 
 
 def _recall(context: Context, like: Mapping[str, np.ndarray]) -> dict[str, np.ndarray] | None:

@@ -1,106 +1,39 @@
-"""What nodes sent, examined one reply at a time: whatever is wrong with one, it is dropped and the others count."""
+"""Flower's messages, examined one at a time: whatever is wrong with one, it is dropped and the others count."""
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import dataclass
 from io import BytesIO
 from math import prod
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
+from flwr.serverapp import Grid
 from torch import Tensor
 
-from ..stack import Layers
+from ..stack.layout import is_counter
+from .answers import Drop, Fault, Reply, ReplyError, check_examples, shown
 from .model import SentModel
 
-MOST_EXAMPLES = 1 << 53
-"""Examples that a node may claim: the sum over all nodes stays a number."""
-FEWEST_EXAMPLES = 2.0**-53
-"""The least: beside the most it still counts, so that a mean of what a rule has kept can be divided by it."""
+RECORD = "fedward-name"
+"""The ConfigRecord of a reply that says who sends it, under "name"."""
 _STYPE = "numpy.ndarray"
 """How Flower serialises arrays; of no other way its strategies can make numbers."""
-_SHOWN = 200  # characters of a client's text in a log
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-
-
-class Fault(StrEnum):
-    """Why a reply never reached the rule."""
-
-    ERROR = "error"
-    MISSING = "missing"
-    NOT_ASKED = "not-asked"
-    SECOND_REPLY = "second-reply"
-    WRONG_RECORDS = "wrong-records"
-    WRONG_KEYS = "wrong-keys"
-    WRONG_SHAPE = "wrong-shape"
-    WRONG_DTYPE = "wrong-dtype"
-    UNREADABLE = "unreadable"
-    WRONG_EXAMPLES = "wrong-examples"
-    NONFINITE = "nonfinite"
-    UNUSED = "round-skipped"
-
-
-class _ReplyError(Exception):
-    """A reply to drop. It never leaves this module."""
-
-    def __init__(self, fault: Fault, detail: str) -> None:
-        super().__init__(detail)
-        self.fault = fault
-        self.detail = detail
+_Record = TypeVar("_Record", ArrayRecord, MetricRecord)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drop:
-    """A node whose reply does not count, and why."""
+class Names:
+    """Which records of a reply count, where it has several; of one alone the name does not matter."""
 
-    node: int
-    fault: Fault
-    detail: str
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Reply:
-    """A reply that is sound.
-
-    Attributes:
-        node: who sent it.
-        content: what it holds, as it came.
-        metrics: the entries of its one MetricRecord.
-        tensors: what the rule weighs, in the order of the model's layout, read where it lies; none in evaluation.
-        buffers: its running statistics, in the order of the layout's buffers.
-    """
-
-    node: int
-    content: RecordDict
-    metrics: Mapping[str, Any]
-    tensors: Sequence[Tensor] = ()
-    buffers: Sequence[Tensor] = ()
-
-    def examples(self, key: str) -> float:
-        """How many examples the node says that it has."""
-        return float(self.metrics[key])
-
-    def finite(self) -> bool:
-        """Whether what a rule would weigh is."""
-        return all(bool(tensor.isfinite().all()) for tensor in self.tensors)
-
-
-class Deltas(Layers):
-    """Replies minus the model, subtracted block by block as they are read: no copy of any reply is made."""
-
-    def __init__(self, replies: Sequence[Reply], model: SentModel) -> None:
-        self.nodes = [reply.node for reply in replies]
-        columns = replace(model.layout, buffers=(), counters=())  # the rest of a reply is the model's own business
-        super().__init__([list(reply.tensors) for reply in replies], layout=columns, ids=self.nodes)
-        self._model = Layers([model.row])
-
-    def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
-        return super().read(start, stop, rows).sub_(self._model.read(start, stop))
+    arrays: str = "arrays"
+    metrics: str = "metrics"
 
 
 def screen(
@@ -108,17 +41,23 @@ def screen(
     asked: Sequence[int],
     model: SentModel | None,
     examples: str | None = None,
+    names: Names | None = None,
 ) -> tuple[list[Reply], list[Drop]]:
     """Sort sound replies from the others, both in the order of node ids.
+
+    Arrays that more than half of the replies leave out stay local in this round: everybody counts as if the server's
+    own had come.
 
     Args:
         replies: what came back.
         asked: ids of the nodes that were sent a message; those that nothing came from are missing.
         model: what arrays are held against; None in evaluation, where replies have none.
         examples: the metric that must be a positive number, where it is trusted.
+        names: of the records that count.
     """
     expected = set(asked)
-    sound: dict[int, Reply] = {}
+    names = Names() if names is None else names
+    found: dict[int, _Records] = {}
     drops: dict[int, Drop] = {}
     for message in replies:
         node = message.metadata.src_node_id
@@ -128,104 +67,166 @@ def screen(
                 drops[node] = Drop(node=node, fault=Fault.NOT_ASKED, detail="sent a reply without having been asked")
             continue
         try:
-            if node in sound or node in drops:
+            if node in found or node in drops:
                 # Which of two replies is the node's own cannot be told.
-                raise _ReplyError(Fault.SECOND_REPLY, "sent more than one reply")
-            sound[node] = _examined(message, model, examples)
-        except _ReplyError as error:
-            sound.pop(node, None)
+                raise ReplyError(Fault.SECOND_REPLY, "sent more than one reply")
+            found[node] = _records(message, model, examples, names)
+        except ReplyError as error:
+            found.pop(node, None)
+            drops[node] = Drop(node=node, fault=error.fault, detail=error.detail)
+    local = frozenset[str]() if model is None else _left_out([parts.arrays for parts in found.values()], model)
+    sound: dict[int, Reply] = {}
+    for node, parts in found.items():
+        try:
+            sound[node] = _read(node, parts, model, local)
+        except ReplyError as error:
             drops[node] = Drop(node=node, fault=error.fault, detail=error.detail)
     for node in expected - sound.keys() - drops.keys():
         drops[node] = Drop(node=node, fault=Fault.MISSING, detail="no reply")
     return [sound[node] for node in sorted(sound)], [drops[node] for node in sorted(drops)]
 
 
-def _examined(message: Message, model: SentModel | None, examples: str | None) -> Reply:
+def fitted(message: Message, reply: Reply, model: SentModel) -> Message:
+    """The message with arrays of the model's types, and the server's own where they stay local: for other strategies.
+
+    The very message, if that is how it came.
+    """
+    if not (reply.casts or reply.local):
+        return message
+    names = (*model.layout.names, *model.layout.buffers)
+    tensors = dict(zip(names, (*reply.tensors, *reply.buffers), strict=True))
+    whole = {name: Array(tensors.get(name, own).numpy()) for name, own in model.tensors.items()}
+    other = copy.copy(message)
+    other.content = RecordDict({**message.content, reply.record: ArrayRecord(whole)})
+    return other
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Records:
+    """What counts of one reply, its arrays not looked at yet."""
+
+    content: RecordDict
+    name: str
+    arrays: ArrayRecord
+    metrics: MetricRecord
+    claim: object
+
+
+def _records(message: Message, model: SentModel | None, examples: str | None, names: Names) -> _Records:
     if message.has_error():
-        raise _ReplyError(Fault.ERROR, f"code {message.error.code}: {shown(message.error.reason)}")
+        raise ReplyError(Fault.ERROR, f"code {message.error.code}: {shown(message.error.reason)}")
     content = message.content
-    arrays = list(content.array_records.values())
-    metrics = list(content.metric_records.values())
-    if model is not None and len(arrays) != 1:
-        raise _ReplyError(Fault.WRONG_RECORDS, f"{len(arrays)} ArrayRecords where 1 is due")
-    if len(metrics) != 1:
-        raise _ReplyError(Fault.WRONG_RECORDS, f"{len(metrics)} MetricRecords where 1 is due")
-    if examples is not None:
-        _check_examples(metrics[0], examples)
-    tensors: list[Tensor] = []
-    buffers: list[Tensor] = []
+    name, arrays = "", ArrayRecord()
     if model is not None:
-        tensors, buffers = _read(arrays[0], model)
+        name, arrays = _one("ArrayRecord", content.array_records, names.arrays, "arrayrecord_key")
+    _, metrics = _one("MetricRecord", content.metric_records, names.metrics, "metricrecord_key")
+    if examples is not None:
+        check_examples(metrics, examples)
+    named = content.config_records.get(RECORD)
+    claim = None if named is None else named.get("name", "")
+    return _Records(content=content, name=name, arrays=arrays, metrics=metrics, claim=claim)
+
+
+def online(grid: Grid) -> dict[int, str]:
+    """The nodes that are online, with the names that the SuperLink has registered them by, empty for none."""
+    if not hasattr(grid, "get_nodes"):  # which not every version of Flower has
+        return dict.fromkeys(grid.get_node_ids(), "")
+    return {int(info.node_id): str(getattr(info, "name", "") or "") for info in grid.get_nodes()}
+
+
+def _one(kind: str, records: Mapping[str, _Record], name: str, key: str) -> tuple[str, _Record]:
+    """The one record of this kind, or of several the one of this name."""
+    if len(records) == 1:
+        return next(iter(records.items()))
+    if name in records:
+        return name, records[name]
+    which = f", of which none is called {name!r} ({key})" if records else ""
+    raise ReplyError(Fault.WRONG_RECORDS, f"{len(records)} {kind}s where 1 is due{which}")
+
+
+def _left_out(records: Sequence[ArrayRecord], model: SentModel) -> frozenset[str]:
+    """Arrays that more than half leave out, as long as there is something left that a rule could weigh."""
+    known = [record for record in records if not record.keys() - model.types.keys()]
+    local = frozenset(name for name in model.types if 2 * sum(name not in record for record in known) > len(known))
+    return local if set(model.layout.names) - local else frozenset()
+
+
+def _read(node: int, parts: _Records, model: SentModel | None, local: frozenset[str]) -> Reply:
+    """What a rule weighs in a reply, and its running statistics; counters must be there and fit, no more."""
+    if model is None:
+        return Reply(node=node, content=parts.content, metrics=dict(parts.metrics))
+    lacking = model.types.keys() - parts.arrays.keys() - local
+    extra = parts.arrays.keys() - model.types.keys()
+    if lacking or extra:
+        raise ReplyError(Fault.WRONG_KEYS, f"lacks {shown(sorted(lacking))} and adds {shown(sorted(extra))}")
+    found: dict[str, Tensor] = {}
+    casts: set[tuple[str, str]] = set()
+    for name, own in model.tensors.items():
+        if name in local:
+            found[name] = own
+            continue
+        found[name], sent = _array(name, parts.arrays[name], own, *model.types[name])
+        if sent is not None:
+            casts.add((sent, str(model.types[name][0])))
     return Reply(
-        node=message.metadata.src_node_id, content=content, metrics=dict(metrics[0]), tensors=tensors, buffers=buffers
+        node=node,
+        content=parts.content,
+        metrics=dict(parts.metrics),
+        tensors=[found[name] for name in model.layout.names],
+        buffers=[found[name] for name in model.layout.buffers],
+        record=parts.name,
+        casts=frozenset(casts),
+        local=local,
+        claim=parts.claim,
     )
 
 
-def _check_examples(metrics: MetricRecord, key: str) -> None:
-    value = metrics.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not FEWEST_EXAMPLES <= value <= MOST_EXAMPLES:
-        raise _ReplyError(Fault.WRONG_EXAMPLES, f"{key} is {shown(value)} where a number from 2^-53 to 2^53 is due")
-
-
-def _read(record: ArrayRecord, model: SentModel) -> tuple[list[Tensor], list[Tensor]]:
-    """What a rule weighs in a reply, and its running statistics; counters must be there and fit, no more."""
-    lacking = model.types.keys() - record.keys()
-    extra = record.keys() - model.types.keys()
-    if lacking or extra:
-        raise _ReplyError(Fault.WRONG_KEYS, f"lacks {shown(sorted(lacking))} and adds {shown(sorted(extra))}")
-    found = {name: _array(name, record[name], *model.types[name]) for name in model.types}
-    return [found[name] for name in model.layout.names], [found[name] for name in model.layout.buffers]
-
-
-def _array(name: str, array: Array, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Tensor:
-    """The array, on the bytes that came.
+def _array(
+    name: str, array: Array, own: Tensor, dtype: np.dtype[Any], shape: tuple[int, ...]
+) -> tuple[Tensor, str | None]:
+    """The array, on the bytes that came; converted, with the type that it had, where another real type came.
 
     What its header says is held against the model before anything is allocated: a few bytes can claim to be a terabyte.
-    What stands beside the bytes must say the same, for strategies go by either.
+    What stands beside the bytes must say the same, for strategies go by either. Of a counter, which stays as the server
+    has it, any real type will do.
     """
     try:
         buffer = BytesIO(array.data)
         found, fortran, kind = _HEADERS[np.lib.format.read_magic(buffer)](buffer)
         start = buffer.tell()
     except Exception as error:  # whatever a header that is none makes its parser stumble over
-        raise _ReplyError(Fault.UNREADABLE, f"{name} is not a NumPy array ({type(error).__name__})") from None
+        raise ReplyError(Fault.UNREADABLE, f"{name} is not a NumPy array ({type(error).__name__})") from None
     if tuple(found) != shape:
-        raise _ReplyError(Fault.WRONG_SHAPE, f"{name} has shape {shown(found)} where {shape} is due")
-    if kind != dtype:
-        raise _ReplyError(Fault.WRONG_DTYPE, f"{name} is {shown(kind)} where {dtype} is due")
+        raise ReplyError(Fault.WRONG_SHAPE, f"{name} has shape {shown(found)} where {shape} is due")
+    counts = not own.is_floating_point() and is_counter(name, own)
+    if kind != dtype and kind.kind not in ("biuf" if counts else "f" if dtype.kind == "f" else ""):
+        raise ReplyError(Fault.WRONG_DTYPE, f"{name} is {shown(kind)} where {dtype} is due")
     if array.stype != _STYPE:
-        raise _ReplyError(Fault.UNREADABLE, f"{name} is serialised as {shown(array.stype)} where {_STYPE} is due")
+        raise ReplyError(Fault.UNREADABLE, f"{name} is serialised as {shown(array.stype)} where {_STYPE} is due")
     if tuple(array.shape) != shape:
-        raise _ReplyError(Fault.WRONG_SHAPE, f"{name} is said to have shape {shown(array.shape)} where {shape} is due")
-    if array.dtype != str(dtype):
-        raise _ReplyError(Fault.WRONG_DTYPE, f"{name} is said to be {shown(array.dtype)} where {dtype} is due")
+        raise ReplyError(Fault.WRONG_SHAPE, f"{name} is said to have shape {shown(array.shape)} where {shape} is due")
+    if array.dtype != str(kind):
+        raise ReplyError(Fault.WRONG_DTYPE, f"{name} is said to be {shown(array.dtype)} where {kind} is sent")
     size = prod(shape)
-    if len(array.data) - start != size * dtype.itemsize:
-        raise _ReplyError(
-            Fault.UNREADABLE, f"{name} has {len(array.data) - start} bytes where {size * dtype.itemsize} are due"
+    if len(array.data) - start != size * kind.itemsize:
+        raise ReplyError(
+            Fault.UNREADABLE, f"{name} has {len(array.data) - start} bytes where {size * kind.itemsize} are due"
         )
-    values = np.frombuffer(array.data, dtype, size, start) if size else np.empty(0, dtype)
-    if not values.flags.aligned:
+    values = np.frombuffer(array.data, kind, size, start) if size else np.empty(0, kind)
+    if kind != dtype:
+        values = own.numpy().reshape(-1) if counts else _cast(name, values, dtype)
+    elif not values.flags.aligned:
         values = values.copy()
     with warnings.catch_warnings():  # read-only is fine: replies are never written to
         warnings.filterwarnings("ignore", message=".*not writable.*", category=UserWarning)
-        return torch.from_numpy(values.reshape(shape, order="F" if fortran else "C"))
+        tensor = torch.from_numpy(values.reshape(shape, order="F" if fortran else "C"))
+    return tensor, None if kind == dtype else str(kind)
 
 
-def nonfinite(reply: Reply) -> Drop:
-    """What is wrong with a reply that is sound but for NaN or Inf."""
-    return Drop(node=reply.node, fault=Fault.NONFINITE, detail="NaN or Inf")
-
-
-def unused(sound: Sequence[Reply]) -> list[Drop]:
-    """The nodes of a round in which the rule did not decide."""
-    return [
-        Drop(node=reply.node, fault=Fault.UNUSED, detail="") if reply.finite() else nonfinite(reply) for reply in sound
-    ]
-
-
-def shown(value: object, limit: int = _SHOWN) -> str:
-    """What a client sent, as text that cannot break a log: one line, not too long."""
-    text = value if isinstance(value, str) else repr(value)
-    text = "".join(c if c.isprintable() else "?" for c in text)
-    return text if len(text) <= limit else text[:limit] + "..."
+def _cast(name: str, values: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    """Floating-point entries in another type, all of them or none."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        cast = values.astype(dtype)
+    if np.isfinite(values).all() and not np.isfinite(cast).all():
+        raise ReplyError(Fault.NONFINITE, f"{name} has entries of {values.dtype} that are beyond {dtype}")
+    return cast

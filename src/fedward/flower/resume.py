@@ -118,6 +118,25 @@ def check_same(kept: ArrayRecord, given: ArrayRecord) -> None:
         )
 
 
+def check_goes_on(path: Path, kept: ArrayRecord | None, given: ArrayRecord) -> None:
+    """Raise ValueError if a run starts from another model than the checkpoint's, which it would replace."""
+    if kept is not None and any(kept[name].data != array.data for name, array in given.items()):
+        raise ValueError(
+            f"{path} has another model than the one that this run starts from, and would be replaced: put "
+            "Screened(...) around all strategies, whose start goes on from there; or start from strategy.arrays; "
+            "or say fresh=True"
+        )
+
+
+def check_not_there(path: Path) -> None:
+    """Raise CheckpointError if there is a checkpoint that a run in its first round would replace."""
+    if path.exists():
+        raise CheckpointError(
+            f"{path} is there by now, and was not when this strategy was made: make the strategy anew to go on from "
+            "it, say fresh=True to replace it, or give this federation another place"
+        )
+
+
 def check_place(path: Path) -> None:
     """Try whether a checkpoint can be written there, before a round is spent on it.
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from ..core import Rule
 from ..stack import mean_of_running, median_of_running
 from ..stack.layout import variance_beside
-from .model import SentModel
-from .replies import Reply
+from .answers import Reply
+from .server_model import ServerModel
 
 Policy = Literal["mean", "robust", "frozen"]
 """See `Robust`."""
@@ -31,7 +31,7 @@ class Running:
     rule: Rule
 
     def of(
-        self, model: SentModel, sound: Sequence[Reply], accepted: Sequence[bool], weight: Callable[[Reply], float]
+        self, model: ServerModel, sound: Sequence[Reply], accepted: Sequence[bool], weight: Callable[[Reply], float]
     ) -> dict[str, Tensor]:
         """The statistics after a round, by name, of those that nodes could change.
 
@@ -60,7 +60,7 @@ class Running:
         return {name: value for name, value in taken.items() if value is not None}
 
 
-def _each(model: SentModel, replies: Sequence[Reply]) -> list[tuple[str, Tensor, list[Tensor]]]:
+def _each(model: ServerModel, replies: Sequence[Reply]) -> list[tuple[str, Tensor, list[Tensor]]]:
     """Each statistic with what the server has and what nodes sent."""
     return [
         (name, model.tensors[name], [reply.buffers[k] for reply in replies])

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from logging import INFO, WARNING, getLogger
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from logging import INFO, WARNING, Filter, LogRecord, getLogger
 from time import perf_counter
 from typing import Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
-from flwr.serverapp.strategy import Strategy
+from flwr.serverapp.strategy import Result, Strategy
 
 from ..core import Reason
+from .answers import Drop, Fault, Reply, nonfinite, shown
 from .audit import PREFIX, Audit, Verdict, verdicts
 from .model import SentModel
-from .replies import Drop, Fault, Reply, nonfinite, screen, shown
+from .replies import Names, fitted, screen
+from .resume import check_same
+from .rounds import as_told
+from .skips import OnSkip, SkippedError, Skips
 
 logger = getLogger("flwr")
 _LARGEST = 1e30
 """Beyond it, a metric is as good as none: its powers and sums are no numbers."""
-_REASON = 500  # characters of an error in an audit
 
 
 class Screened(Strategy):
@@ -36,11 +40,30 @@ class Screened(Strategy):
     Put it around differential privacy, which looks into replies before any rule does:
     ``Screened(DifferentialPrivacyServerSideFixedClipping(RobustFedAvg(rule=...), ...))``.
 
+    Put it around a strategy with a checkpoint, and a restart goes on from the model that was really sent out, noise and
+    all.
+
     Args:
         strategy: what to protect.
+        on_skip: what to do when ``max_skipped`` rounds in a row, or all rounds of a run, left the model as it was:
+            "raise" a `SkippedError` that says why, or "warn" in the log. A single node cannot make a round be skipped
+            as long as there are more than the rule's bound needs.
+        max_skipped: how many rounds in a row.
+        metricrecord_key: which MetricRecord of a reply counts, where it has several; of several ArrayRecords it is the
+            strategy's ``arrayrecord_key``.
+
+    Raises:
+        TypeError, ValueError: something else than these.
     """
 
-    def __init__(self, strategy: Strategy) -> None:
+    def __init__(
+        self,
+        strategy: Strategy,
+        *,
+        on_skip: OnSkip = "raise",
+        max_skipped: int = 3,
+        metricrecord_key: str = "metrics",
+    ) -> None:
         super().__init__()
         if not isinstance(strategy, Strategy):
             raise TypeError(f"a strategy of flwr.serverapp.strategy is needed, got {strategy!r}")
@@ -48,10 +71,114 @@ class Screened(Strategy):
         self._model: SentModel | None = None
         self._asked: list[int] = []
         self._asked_to_evaluate: list[int] = []
+        self._skips = Skips(on_skip, max_skipped)
+        arrays = next((s.arrayrecord_key for s in all_within(strategy) if hasattr(s, "arrayrecord_key")), "arrays")
+        self._names = Names(arrays=arrays, metrics=metricrecord_key)
+        self._helped: set[str] = set()
+        self._leads = False
 
     def summary(self) -> None:
         """Log the strategy's settings."""
         self.strategy.summary()
+
+    # --- a run ----------------------------------------------------------------------------------------------
+
+    def start(
+        self,
+        grid: Grid,
+        initial_arrays: ArrayRecord,
+        num_rounds: int = 3,
+        timeout: float = 3600,
+        train_config: ConfigRecord | None = None,
+        evaluate_config: ConfigRecord | None = None,
+        evaluate_fn: Callable[[int, ArrayRecord], MetricRecord | None] | None = None,
+    ) -> Result:
+        """Run until ``num_rounds`` rounds are done in all, as every strategy of Flower's.
+
+        If a strategy within has a checkpoint, from its model instead of ``initial_arrays``, and with its rounds counted
+        in.
+
+        Raises:
+            SkippedError: see ``on_skip``.
+            ValueError: the checkpoint is of a model with other arrays than ``initial_arrays``.
+        """
+        within = [strategy for strategy in all_within(self) if isinstance(strategy, Screened)]
+        for strategy in within:
+            strategy.begin()
+        done, kept = next((found for s in within if (found := s.resumed())[1] is not None), (0, None))
+        if kept is not None:
+            check_same(kept, initial_arrays)
+        first = initial_arrays if kept is None else kept
+        left = max(num_rounds - done, 0)
+        if done and not left:
+            logger.log(WARNING, "nothing is left to do of %d rounds: the checkpoint is of round %d", num_rounds, done)
+
+        def evaluate(number: int, arrays: ArrayRecord) -> MetricRecord | None:
+            found = None if evaluate_fn is None else evaluate_fn(number + done, arrays)
+            for strategy in within:
+                strategy.evaluated(number + done, found)
+            return found
+
+        self._leads = True
+        try:
+            with _counting_on(done):
+                result = super().start(
+                    grid,
+                    first,
+                    num_rounds=left,
+                    timeout=timeout,
+                    train_config=train_config,
+                    evaluate_config=evaluate_config,
+                    evaluate_fn=None if evaluate_fn is None else evaluate,
+                )
+        finally:
+            self._leads = False
+        if self._skips.skipped:
+            text = "%d of %d rounds left the model as it was, the last because: %s"
+            logger.log(WARNING, text, self._skips.skipped, left, self._skips.last)
+        if not done:
+            self._skips.end()
+        if not result.arrays:
+            result.arrays = first  # no round changed it
+        for name in ("train_metrics_clientapp", "evaluate_metrics_clientapp", "evaluate_metrics_serverapp"):
+            setattr(result, name, {number + done: record for number, record in getattr(result, name).items()})
+        return result
+
+    def begin(self) -> None:
+        """Another start is another run."""
+        self._skips.begin()
+
+    def evaluated(self, number: int, found: MetricRecord | None) -> None:
+        """The server evaluated the model after a round, 0 before the first."""
+
+    def resumed(self) -> tuple[int, ArrayRecord | None]:
+        """Rounds that are done, and the model after the last of them; None if there is none to go on from."""
+        return 0, None
+
+    def memory(self) -> Any:
+        """What a round changes in place, as it is now."""
+
+    def go_back(self, before: Any) -> None:
+        """Take back what has changed since."""
+
+    def _help(self, sound: Sequence[Reply]) -> None:
+        """Say once how replies were made to fit."""
+        said = [
+            f"nodes send {sent} where the model is {due}: converted" for r in sound for sent, due in sorted(r.casts)
+        ]
+        if sound and sound[0].local:
+            names = shown(sorted(sound[0].local))
+            said.append(f"most nodes keep {names} to themselves: these arrays stay as the server has them")
+        several = Counter(name for r in sound for name in r.content.array_records if name != r.record)
+        said += [
+            f"the ArrayRecord {shown(name)!r} of most nodes is not aggregated, only {self._names.arrays!r} is"
+            for name, count in several.items()
+            if sound[0].record and 2 * count > len(sound)
+        ]
+        for text in said:
+            if text not in self._helped:
+                self._helped.add(text)
+                logger.log(WARNING, "aggregate_train: %s", text)
 
     # --- training -------------------------------------------------------------------------------------------
 
@@ -72,9 +199,10 @@ class Screened(Strategy):
         start = perf_counter()
         model = self._sent_model()
         messages = list(replies)
-        sound, drops = screen(messages, self._asked, model, self._claimed(messages))
+        sound, drops = screen(messages, self._asked, model, self._claimed(messages), self._names)
+        self._help(sound)
         sound = _alike(_finite(_ordered(sound, drops, model), drops), drops)
-        passed = {reply.node for reply in sound}
+        passed = {reply.node: reply for reply in sound}
         found = (*verdicts(drops), *(Verdict(node=node, accepted=True, reason=Reason.ACCEPTED) for node in passed))
         arrays: ArrayRecord | None = None
         metrics: MetricRecord | None = None
@@ -82,10 +210,15 @@ class Screened(Strategy):
         before = remembered(self.strategy)
         try:
             if passed:
-                arrays, metrics = self.strategy.aggregate_train(server_round, _of(messages, passed))
+                arrays, metrics = self.strategy.aggregate_train(
+                    server_round, [fitted(m, passed[m.metadata.src_node_id], model) for m in _of(messages, passed)]
+                )
                 skipped = None if arrays is None else model.misfit(arrays)
+        except SkippedError:  # of the rule within
+            raise
         except Exception as error:  # what one of Flower's makes of what nodes sent must not end the run
-            skipped = told(error)
+            log_error(error)
+            skipped = as_told(error)
         if skipped is not None:
             arrays = metrics = None
             take_back(before)
@@ -93,6 +226,7 @@ class Screened(Strategy):
             round=server_round, rule="screened", verdicts=found, skipped=skipped, seconds=perf_counter() - start
         )
         log_audit(audit)
+        self._skips.count(audit)
         metrics = MetricRecord() if metrics is None else metrics
         metrics[f"{PREFIX}screened-skipped"] = int(skipped is not None)
         for reason in dict.fromkeys(v.reason for v in audit.dropped):
@@ -127,7 +261,7 @@ class Screened(Strategy):
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
         """Hand the strategy the replies with the metrics that most of them have."""
         messages = list(replies)
-        sound, drops = screen(messages, self._asked_to_evaluate, None, self._claimed(messages))
+        sound, drops = screen(messages, self._asked_to_evaluate, None, self._claimed(messages), self._names)
         sound = _alike(sound, drops)
         log_left_out(drops)
         passed = {reply.node for reply in sound}
@@ -138,10 +272,9 @@ class Screened(Strategy):
             return None
 
 
-def told(error: Exception) -> str:
-    """What was raised, for the audit; the log gets all of it."""
+def log_error(error: Exception) -> None:
+    """Write all of an error to Flower's log, of which an audit has the sentence."""
     logger.log(WARNING, "aggregate_train: what decides about the round raised an error", exc_info=error)
-    return f"{type(error).__name__}: {shown(str(error), _REASON)}"
 
 
 def all_within(strategy: Strategy) -> list[Strategy]:
@@ -152,16 +285,47 @@ def all_within(strategy: Strategy) -> list[Strategy]:
     return found
 
 
-def remembered(strategy: Strategy) -> list[tuple[Strategy, dict[str, Any]]]:
-    """The attributes of a strategy and of those within it, of which none are changed in place."""
-    return [(each, dict(vars(each))) for each in all_within(strategy)]
+Remembered = list[tuple[Strategy, dict[str, Any], Any]]
 
 
-def take_back(before: Iterable[tuple[Strategy, Mapping[str, Any]]]) -> None:
+def remembered(strategy: Strategy) -> Remembered:
+    """The attributes of a strategy and of those within it, and what is changed in place of fedward's own."""
+    return [
+        (each, dict(vars(each)), each.memory() if isinstance(each, Screened) else None) for each in all_within(strategy)
+    ]
+
+
+def take_back(before: Remembered) -> None:
     """Give strategies the attributes that they had."""
-    for strategy, attributes in before:
+    for strategy, attributes, memory in before:
         vars(strategy).clear()
         vars(strategy).update(attributes)
+        if isinstance(strategy, Screened):
+            strategy.go_back(memory)
+
+
+class _CountingOn(Filter):
+    """Flower counts the rounds of one start; after a restart these are not the federation's."""
+
+    def __init__(self, done: int) -> None:
+        super().__init__()
+        self.done = done
+
+    def filter(self, record: LogRecord) -> bool:
+        counts = record.msg == "[ROUND %s/%s]" or str(record.msg).endswith("Number of rounds: %d")
+        if counts and isinstance(record.args, tuple) and all(isinstance(n, int) for n in record.args):
+            record.args = tuple(int(str(n)) + self.done for n in record.args)
+        return True
+
+
+@contextmanager
+def _counting_on(done: int) -> Iterator[None]:
+    counting = _CountingOn(done)
+    logger.addFilter(counting)
+    try:
+        yield
+    finally:
+        logger.removeFilter(counting)
 
 
 def log_audit(audit: Audit) -> None:
@@ -177,7 +341,7 @@ def log_left_out(drops: Iterable[Drop]) -> None:
         logger.log(INFO, "\t> left out the evaluation of node %s: %s: %s", drop.node, drop.fault, drop.detail)
 
 
-def _of(messages: Sequence[Message], nodes: set[int]) -> list[Message]:
+def _of(messages: Sequence[Message], nodes: Collection[int]) -> list[Message]:
     return sorted(
         (m for m in messages if m.metadata.src_node_id in nodes), key=lambda message: message.metadata.src_node_id
     )
@@ -187,8 +351,8 @@ def _ordered(sound: list[Reply], drops: list[Drop], model: SentModel) -> list[Re
     """Those whose arrays are in the order of the model's: Flower's wrappers pair them by place, not by name."""
     ordered = []
     for reply in sound:
-        (record,) = reply.content.array_records.values()
-        if list(record) == list(model.types):
+        sent = list(reply.content.array_records[reply.record])
+        if sent == [name for name in model.types if name in sent]:
             ordered.append(reply)
         else:
             drops.append(

@@ -3,50 +3,49 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from logging import INFO, WARNING
 from pathlib import Path
 from time import perf_counter
 from typing import Any, cast
 
 import numpy as np
-import torch
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
-from flwr.serverapp.strategy import FedAvg, FedAvgM, Result, Strategy
+from flwr.serverapp.strategy import FedAvg, FedAvgM
 from flwr.serverapp.strategy.strategy_utils import aggregate_metricrecords
 from torch import Tensor
 
-from ..core import EXAMPLES, Aggregator, BoundError, Evaluator, Rule, State
-from ..core import Result as Judgement
-from ..registry.notation import describe, parse
+from ..core import Aggregator, Evaluator, Rule
+from ..registry.notation import parse
 from ..registry.parameters import check_value
 from ..stack.layout import Buffers, Integers
 from .algorithms import CLASS
-from .audit import Audit, AuditFile, Verdict, verdicts
-from .checks import check_fits, check_strategy, uses_examples
+from .answers import Reply
+from .audit import Audit, AuditFile
+from .checks import check_strategy
 from .metrics import summarise
-from .model import SentModel, finite, fixed
-from .replies import Deltas, Drop, Reply, screen, unused
-from .resume import check_place, check_same, finite_memory, load_saved, optimiser_settings, restore, save
-from .running import Policy, Running
-from .screened import Screened, log_audit, log_left_out, logger, remembered, take_back, told
+from .model import SentModel, arrays_in, record_of
+from .names import Naming, NodeNames
+from .replies import online, screen
+from .resume import (
+    check_goes_on,
+    check_not_there,
+    check_place,
+    check_same,
+    finite_memory,
+    load_saved,
+    optimiser_settings,
+    restore,
+    save,
+)
+from .rounds import KeptError, Memory, Rounds
+from .running import Policy
+from .screened import Screened, log_audit, log_error, log_left_out, logger, remembered, take_back
+from .server_model import finite, fixed
+from .skips import OnSkip, too_few
 
 MetricsFunction = Callable[[list[RecordDict], str], MetricRecord]
-
-
-class _KeptError(Exception):
-    """The model stays as it was, for a reason to tell. It never leaves this module."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Remembered:
-    """What a round changes, as it was before."""
-
-    round: int
-    state: State
-    optimiser: list[tuple[Strategy, dict[str, Any]]]
 
 
 class Robust(Screened):
@@ -71,6 +70,7 @@ class Robust(Screened):
         seed: of the rule's random choices.
         audit: file for one line of JSON a round, which ``fedward report`` reads; none is written if None.
         checkpoint: file to write model, rule and optimiser to after every round, and to resume from if it is there.
+        fresh: whether to begin anew where there is a checkpoint, which is replaced after the first round.
         evaluator: for rules with root data: from the model's tensors by name to an `Evaluator` at that model.
         classes: for rules that go class by class (`rules.ClassWise`): round r, counted from 0, is about class r modulo
             this many; nodes are told in the configuration, as ``fedward-class``. One class if None.
@@ -83,6 +83,10 @@ class Robust(Screened):
             quantised weights would never move; or take them for "counters", which stay as the server has them.
         batch_norm: what becomes of running statistics: "mean" of accepted nodes', which a liar among them moves where
             it likes; "robust", bounded medians (`Running`); "frozen", they stay as the server has them.
+        on_skip, max_skipped, metricrecord_key: see `Screened`. With "raise" a rule that cannot decide on as many nodes
+            as the first round asks is refused before any of them trains.
+        names: what nodes are called, in the audit and in the rule's memory, instead of by ids that Flower draws anew:
+            "claimed", by names registered at the SuperLink, else what they say; "registered", by those alone; "ids".
 
     Attributes:
         round: rounds completed, those before a restart included.
@@ -105,100 +109,91 @@ class Robust(Screened):
         evaluator: Callable[[Mapping[str, Tensor]], Evaluator] | None = None,
         classes: int | None = None,
         trust_examples: bool = False,
+        max_share: float | None = None,
         buffers: Buffers = "auto",
         integers: Integers = "refuse",
         batch_norm: Policy = "mean",
+        on_skip: OnSkip = "raise",
+        max_skipped: int = 3,
+        metricrecord_key: str = "metrics",
+        fresh: bool = False,
+        names: Naming = "claimed",
     ) -> None:
         check_strategy(strategy)
-        if classes is not None and (not isinstance(classes, int) or classes < 1):
-            raise ValueError(f"classes, a whole number of at least 1, is needed, or None, got {classes!r}")
         made = cast(Rule, parse(rule, "rule")) if isinstance(rule, str) else rule
-        self.aggregator = Aggregator(made, seed=seed)
-        check_fits(made, evaluator, trust_examples)
+        self._rounds = Rounds(
+            made,
+            seed=seed,
+            evaluator=evaluator,
+            classes=classes,
+            trust_examples=trust_examples,
+            weighted_by_key=strategy.weighted_by_key,
+            batch_norm=check_value(type(self).__name__, "batch_norm", batch_norm, Policy),
+            max_share=max_share,
+            names=check_value(type(self).__name__, "names", names, Naming),
+            trimmed=audit is not None,
+        )
         own = copy.copy(strategy)  # its metric functions are called here, so not once more in there
-        super().__init__(own)
+        super().__init__(own, on_skip=on_skip, max_skipped=max_skipped, metricrecord_key=metricrecord_key)
         self._optimiser = own
         self._train_metrics = _taken(own, "train_metrics_aggr_fn")
         self._evaluate_metrics = _taken(own, "evaluate_metrics_aggr_fn")
-        self.weighted_by_key: str = strategy.weighted_by_key
-        self.trust_examples = trust_examples
-        self.evaluator = evaluator
-        self.classes = classes
-        self._by_examples = trust_examples or uses_examples(made)
         self._buffers = fixed(buffers)
         self._integers: Integers = check_value(type(self).__name__, "integers", integers, Integers)
-        self._running = Running(policy=check_value(type(self).__name__, "batch_norm", batch_norm, Policy), rule=made)
-        self._rule = describe(made)
-        settings = {"integers": self._integers, "classes": classes, "trust_examples": trust_examples}
+        settings = {
+            "integers": self._integers,
+            "classes": classes,
+            "trust_examples": trust_examples,
+            "max_share": max_share,
+        }
         self._settings = {**settings, **optimiser_settings(own)}
         self.audits: list[Audit] = []
         self._file = None if audit is None else AuditFile(audit)
         self._checkpoint = None if checkpoint is None else Path(checkpoint)
+        self._fresh = fresh
         self.round = 0
         self.arrays: ArrayRecord | None = None
-        if self._checkpoint is not None and self._checkpoint.exists():
+        if self._checkpoint is not None and self._checkpoint.exists() and not fresh:
             self._restore(self._checkpoint)
         elif self._checkpoint is not None:
             check_place(self._checkpoint)
         self._before = self.round
+        self._configured = self._settled = self.round
+
+    @property
+    def aggregator(self) -> Aggregator:
+        """The rule with its memory."""
+        return self._rounds.aggregator
 
     def summary(self) -> None:
         """Log the rule and the strategy's settings."""
-        logger.log(INFO, "\t├──> Rule: %s (rows by %s)", self._rule, self._weighting())
+        logger.log(INFO, "\t├──> Rule: %s (rows by %s)", self._rounds.rule, self._weighting())
         if self.round:
             logger.log(INFO, "\t├──> Resuming after round %d", self.round)
         super().summary()
 
     def _weighting(self) -> str:
-        return f"claimed '{self.weighted_by_key}'" if self._by_examples else "node, whatever examples they claim"
+        claimed = self._rounds.claims()
+        return "node, whatever examples they claim" if claimed is None else f"claimed '{claimed}'"
 
-    # --- a run ----------------------------------------------------------------------------------------------
-
-    def start(
-        self,
-        grid: Grid,
-        initial_arrays: ArrayRecord,
-        num_rounds: int = 3,
-        timeout: float = 3600,
-        train_config: ConfigRecord | None = None,
-        evaluate_config: ConfigRecord | None = None,
-        evaluate_fn: Callable[[int, ArrayRecord], MetricRecord | None] | None = None,
-    ) -> Result:
-        """Run until ``num_rounds`` rounds are done in all, as every strategy of Flower's.
-
-        With a checkpoint, from its model instead of ``initial_arrays``, and with its rounds counted in.
-
-        Raises:
-            ValueError: the checkpoint is of a model with other arrays than ``initial_arrays``.
-        """
+    def begin(self) -> None:
+        """Another start is another run; with a checkpoint it goes on from there."""
+        super().begin()
         if self._checkpoint is None:
-            self.round = 0  # as Flower's: another start is another run
+            self.round = 0
             self.arrays = None
-        done = self.round
-        self._before = done
-        evaluate = None if evaluate_fn is None else lambda number, arrays: evaluate_fn(number + done, arrays)
-        if self.arrays is not None:
-            check_same(self.arrays, initial_arrays)
-        first = initial_arrays if self.arrays is None else self.arrays
-        left = max(num_rounds - done, 0)
-        seen = len(self.audits)
-        result = super().start(
-            grid,
-            first,
-            num_rounds=left,
-            timeout=timeout,
-            train_config=train_config,
-            evaluate_config=evaluate_config,
-            evaluate_fn=evaluate,
-        )
-        if kept := [audit for audit in self.audits[seen:] if audit.skipped is not None]:
-            text = "%d of %d rounds left the model as it was, the last because: %s"
-            logger.log(WARNING, text, len(kept), left, kept[-1].skipped)
-        if not result.arrays:
-            result.arrays = first  # no round changed it
-        for name in ("train_metrics_clientapp", "evaluate_metrics_clientapp", "evaluate_metrics_serverapp"):
-            setattr(result, name, {number + done: record for number, record in getattr(result, name).items()})
-        return result
+        self._before = self._configured = self._settled = self.round
+        self._rounds.names = NodeNames(self._rounds.names.naming)
+        self._note(self.round, lambda file: file.begin(self.round))
+
+    def resumed(self) -> tuple[int, ArrayRecord | None]:
+        return self.round, self.arrays
+
+    def memory(self) -> Memory:
+        return self._rounds.memory()
+
+    def go_back(self, before: Memory) -> None:
+        self._rounds.go_back(before)
 
     # --- training -------------------------------------------------------------------------------------------
 
@@ -208,16 +203,35 @@ class Robust(Screened):
         """See `Screened`; rounds count on after a restart.
 
         Raises:
-            ValueError: the checkpoint's model has other arrays than this one.
+            ValueError: the checkpoint's model has other arrays than this one; or it is another model, which would
+                replace the checkpoint's; or the rule cannot decide on as many nodes.
+            CheckpointError: there is a checkpoint by now that this strategy does not go on from.
         """
+        number = self._before + server_round
+        self._settle(number - 1, arrays)
+        if not self._leads and number <= self._configured:  # what is around starts once more
+            self.begin()
+            number = self._before + server_round
         if self.arrays is not None:
             check_same(self.arrays, arrays)
+        first = self._configured == self._before
+        if first and self._checkpoint is not None and not self._leads:
+            check_goes_on(self._checkpoint, self.arrays, arrays)
+        if first and self._checkpoint is not None and not (self.round or self._fresh):
+            check_not_there(self._checkpoint)
         if isinstance(self._optimiser, FedAvgM):
             self._optimiser.current_arrays = None  # or it would use its own, without what `SentModel.settled` mended
-        number = self._before + server_round
-        if (group := self._class(number)) is not None:
+        if (group := self._rounds.group(number)) is not None:
             config = ConfigRecord({**config, CLASS: group})
-        return super().configure_train(number, arrays, config, grid)
+        if self._rounds.names.naming != "ids":
+            self._rounds.names.look_up(online(grid))
+        messages = super().configure_train(number, arrays, config, grid)
+        if first and self._asked and (text := too_few(self.aggregator.rule, len(self._asked))):
+            if self._skips.on_skip == "raise":
+                raise ValueError(text)
+            logger.log(WARNING, "%s", text)
+        self._configured = number
+        return messages
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
@@ -228,102 +242,55 @@ class Robust(Screened):
         messages = list(replies)
         if not messages and not self._asked:
             return None, None  # fraction_train is 0
-        sound, drops = screen(messages, self._asked, model, self._claims())
+        sound, drops = screen(messages, self._asked, model, self._rounds.claims(), self._names)
+        self._help(sound)
         number = self._before + server_round
-        before = self._remembered()
-        arrays: ArrayRecord | None = None
-        skipped: str | None = None
+        before = remembered(self._optimiser)
+
+        def step(target: Mapping[str, Tensor]) -> Mapping[str, np.ndarray]:
+            return self._step(number, target, next(m for m in messages if m.has_content()))
+
         try:
-            found, arrays, note = self._judge(number, sound=sound, drops=drops, messages=messages, model=model)
-        except BaseException as error:
-            self._go_back(before)
-            if not isinstance(error, Exception):
-                raise
-            skipped = str(error) if isinstance(error, _KeptError | BoundError) else told(error)
-            found, note = verdicts([*drops, *unused(sound)]), ""
-        seconds = perf_counter() - start
-        audit = Audit(round=number, rule=self._rule, verdicts=found, skipped=skipped, seconds=seconds, note=note)
+            judged = self._rounds.judge(number, sound=sound, drops=drops, model=model, step=step)
+        except BaseException:
+            take_back(before)
+            raise
+        if judged.arrays is None:
+            take_back(before)
+        if judged.error is not None:
+            log_error(judged.error)
+        audit = Audit(
+            round=number,
+            rule=self._rounds.rule,
+            verdicts=judged.verdicts,
+            skipped=judged.skipped,
+            seconds=perf_counter() - start,
+            note=judged.note,
+        )
         metrics = self._summary(self._train_metrics, [r for r in sound if r.node in set(audit.kept)])
+        arrays = None if judged.arrays is None else record_of(judged.arrays)
         self._keep(audit, arrays, model)
         return arrays, MetricRecord({**metrics, **audit.metrics()})
 
     def _model_of(self, arrays: ArrayRecord) -> SentModel:
         return SentModel(arrays, self._buffers, self._integers)
 
-    def _claims(self) -> str | None:
-        """The metric that every reply must have, where rows count by it."""
-        return self.weighted_by_key if self._by_examples else None
-
-    def _class(self, number: int) -> int | None:
-        """The class that a round, counted from 1, is about."""
-        return None if self.classes is None else (number - 1) % self.classes
-
-    def _judge(
-        self, number: int, *, sound: list[Reply], drops: list[Drop], messages: Sequence[Message], model: SentModel
-    ) -> tuple[tuple[Verdict, ...], ArrayRecord, str]:
-        """What became of each node, the model after this round, and what the rule notes of it.
-
-        Raises:
-            _KeptError, BoundError: the model stays as it was, for a reason that is no fault of the rule's.
-            Exception: whatever the rule, the evaluator and the strategy's step raise.
-        """
-        if not sound:
-            raise _KeptError("no node sent a sound reply")
-        deltas = Deltas(sound, model)
-        evaluator = None if self.evaluator is None else self.evaluator(model.tensors)
-        said: dict[Hashable, Any] = {reply.node: self._heard(reply) for reply in sound}
-        result = self.aggregator(deltas, messages=said, evaluator=evaluator, group=self._class(number))
-        target = model.moved(self._trusted(result, sound, deltas) if self.trust_examples else result.output)
-        if target is None:
-            raise _KeptError("the aggregate is not finite")
-        arrays = self._step(number, target, next(m for m in messages if m.has_content()))
-        running = self._running.of(model, sound, result.accepted.tolist(), self._weight)
-        settled = model.settled(arrays, running)
-        if not (finite(settled) and finite_memory(self._optimiser)):
-            raise _KeptError(f"{type(self._optimiser).__name__}'s step or memory is not finite")
-        return verdicts(drops, result), settled, result.note
-
-    def _weight(self, reply: Reply) -> float:
-        return reply.examples(self.weighted_by_key) if self._by_examples else 1.0
-
-    def _heard(self, reply: Reply) -> dict[str, Any]:
-        """What a rule is told of a node: all that it says, and its examples by the name that rules know."""
-        said = dict(reply.metrics)
-        return {**said, EXAMPLES: said[self.weighted_by_key]} if self.weighted_by_key in said else said
-
-    def _trusted(self, result: Judgement[Tensor], sound: list[Reply], deltas: Deltas) -> Tensor:
-        """The rule's weights times the number of examples, with the sum that they had."""
-        if result.weights is None:
-            raise _KeptError(f"{self.aggregator.rule!r} looks at columns and weighs no rows: trust_examples=False")
-        examples = torch.tensor([reply.examples(self.weighted_by_key) for reply in sound], dtype=torch.float64)
-        weights = result.weights * (examples / examples.max())
-        total = weights.sum()
-        return deltas.combine(weights * (result.weights.sum() / total)) if total > 0 else result.output
-
-    def _step(self, number: int, target: Mapping[str, Tensor], message: Message) -> ArrayRecord:
+    def _step(self, number: int, target: Mapping[str, Tensor], message: Message) -> Mapping[str, np.ndarray]:
         """What the strategy makes of model + aggregate, the one reply that it gets; FedAvg takes that as it is."""
-        moved = ArrayRecord({name: Array(tensor.numpy()) for name, tensor in target.items()})
+        moved = {name: tensor.numpy() for name, tensor in target.items()}
         if type(self._optimiser).aggregate_train is FedAvg.aggregate_train:
             return moved
         reply = copy.copy(message)
-        reply.content = RecordDict({"arrays": moved, "metrics": MetricRecord({self.weighted_by_key: 1.0})})
+        key = self._optimiser.weighted_by_key
+        reply.content = RecordDict({"arrays": record_of(moved), "metrics": MetricRecord({key: 1.0})})
         with np.errstate(over="ignore", invalid="ignore"):  # what comes of that is looked at
             arrays, _ = self._optimiser.aggregate_train(number, [reply])
         assert arrays is not None  # of one reply
-        return arrays
-
-    def _remembered(self) -> _Remembered:
-        return _Remembered(
-            round=self.aggregator.round,
-            state=self.aggregator.state,
-            optimiser=remembered(self._optimiser),
-        )
-
-    def _go_back(self, before: _Remembered) -> None:
-        """As if the round had not been: the next one draws what this one would have drawn."""
-        self.aggregator.round = before.round
-        self.aggregator.state = before.state
-        take_back(before.optimiser)
+        made = arrays_in(arrays)
+        weighed = {name: made[name] for name in self._sent_model().layout.names}
+        if not (finite(weighed) and finite_memory(self._optimiser)):
+            raise KeptError(f"{type(self._optimiser).__name__}'s step or memory is not finite")
+        return made
 
     def _keep(self, audit: Audit, arrays: ArrayRecord | None, model: SentModel) -> None:
         """The round is done: log it, write it down."""
@@ -331,7 +298,21 @@ class Robust(Screened):
         self.arrays = arrays if arrays is not None else model.arrays
         self.audits.append(audit)
         log_audit(audit)
-        if self._checkpoint is not None:  # before the audit: a full disk must not cost the round
+        if self._leads:  # before the audit: a full disk must not cost the round
+            self._save()
+        self._note(audit.round, lambda file: file.append(audit))
+        self._skips.count(audit)
+
+    def _settle(self, number: int, arrays: ArrayRecord) -> None:
+        """A round is over, and this became of the model: what is around this strategy may have changed it since."""
+        if self._leads or number != self._configured or number <= self._settled:
+            return
+        self._settled = self.round = number
+        self.arrays = arrays
+        self._save()
+
+    def _save(self) -> None:
+        if self._checkpoint is not None and self.arrays is not None:
             save(
                 self._checkpoint,
                 identity=self._identity(),
@@ -341,11 +322,15 @@ class Robust(Screened):
                 strategy=self._optimiser,
                 settings=self._settings,
             )
-        if self._file is not None:
-            try:
-                self._file.append(audit)
-            except OSError as error:
-                logger.log(WARNING, "the audit of round %d is not in %s: %s", audit.round, self._file.path, error)
+
+    def _note(self, number: int, write: Callable[[AuditFile], None]) -> None:
+        """Write to the audit's file, if there is one; a full disk must not cost the run."""
+        if self._file is None:
+            return
+        try:
+            write(self._file)
+        except OSError as error:
+            logger.log(WARNING, "the audit of round %d is not in %s: %s", number, self._file.path, error)
 
     # --- evaluation -----------------------------------------------------------------------------------------
 
@@ -353,22 +338,33 @@ class Robust(Screened):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """See `Screened`; rounds count on after a restart."""
+        self._settle(self._before + server_round, arrays)
         return super().configure_evaluate(self._before + server_round, arrays, config, grid)
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
         """Metrics of the nodes whose replies are sound."""
-        trusted = self.weighted_by_key if self.trust_examples else None
-        sound, drops = screen(replies, self._asked_to_evaluate, None, trusted)
+        trusted = self._rounds.weighted_by_key if self._rounds.trust_examples else None
+        sound, drops = screen(replies, self._asked_to_evaluate, None, trusted, self._names)
         log_left_out(drops)
-        return self._summary(self._evaluate_metrics, sound) if sound else None
+        if not sound:
+            return None
+        metrics = self._summary(self._evaluate_metrics, sound)
+        number = self._before + server_round
+        self._note(number, lambda f: f.append_evaluation(number, "clients", metrics, sound, self._rounds.names))
+        return metrics
+
+    def evaluated(self, number: int, found: MetricRecord | None) -> None:
+        """The server evaluated the model after a round."""
+        if found is not None:
+            self._note(number, lambda file: file.append_evaluation(number, "server", found))
 
     def _summary(self, function: MetricsFunction | None, replies: Sequence[Reply]) -> MetricRecord:
+        key = self._rounds.weighted_by_key
         if function is None or not replies:
-            key = self.weighted_by_key
-            weights = [reply.examples(key) for reply in replies] if self.trust_examples else None
+            weights = [*self._rounds.claimed(replies).values()] if self._rounds.trust_examples else None
             return summarise([reply.metrics for reply in replies], key, weights)
         try:
-            return MetricRecord(dict(function([reply.content for reply in replies], self.weighted_by_key)))
+            return MetricRecord(dict(function([reply.content for reply in replies], key)))
         except Exception as error:  # the user's function met what a node made up, or gave back no metrics
             logger.log(WARNING, "no metrics in this round: %s raised %r", function, error)
             return MetricRecord()
@@ -381,7 +377,7 @@ class Robust(Screened):
             "seed": self.aggregator.seed,
             "buffers": self._buffers,
             "strategy": type(self._optimiser).__name__,
-            "batch norm": self._running.policy,
+            "batch norm": self._rounds.running.policy,
         }
 
     def _restore(self, path: Path) -> None:

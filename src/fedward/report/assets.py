@@ -131,14 +131,14 @@ SCRIPT = """
     const describe = (row, column) => {
       const at = row * cells.columns + column, value = share[at], why = cells.reasons[reason[at]];
       const first = edges[column] + 0.5, last = edges[column + 1] - 0.5;
-      const who = `<b>client ${cells.clients[row]}</b>, ${row < cells.honest ? "honest" : "byzantine"}<br>`;
+      const who = cells.called[row] + "<br>";
       const when = first === last ? `round ${first}<br>` : `rounds ${first} to ${last}<br>`;
       if (value < 0) return who + when + "did not take part";
       if (first === last) return who + when + (value ? "accepted" : "dropped" + (why ? ": " + why : ""));
       return who + when + `accepted in ${value}% of the rounds it took part in` +
         (why ? `<br>dropped most often for: ${why}` : "");
     };
-    trace.z = cells.clients.map((_, row) =>
+    trace.z = cells.called.map((_, row) =>
       Array.from(share.subarray(row * cells.columns, (row + 1) * cells.columns)));
     trace.text = trace.z.map((line, row) => line.map((_, column) => describe(row, column)));
   };
@@ -182,6 +182,10 @@ SCRIPT = """
   document.querySelectorAll("select[data-key]").forEach((select) => select.addEventListener("change", () => {
     if (select.value) chosen.set(select.dataset.key, select.value); else chosen.delete(select.dataset.key);
     apply();
+  }));
+  const measure = document.getElementById("measure");
+  if (measure) measure.addEventListener("change", () => document.querySelectorAll("[data-measure]").forEach((part) => {
+    part.hidden = part.dataset.measure !== measure.value;
   }));
   const lines = document.querySelectorAll("button[data-line]");
   const show = (mark, on) => {

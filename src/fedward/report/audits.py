@@ -1,24 +1,53 @@
-"""Reading the audit of a Flower federation: JSON lines, one a round, as `fedward.flower` writes them."""
+"""Reading the audit of a Flower federation: JSON lines, as `fedward.flower` writes them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..disk import json_of, read_bounded
+from ..disk import read_bounded
 from ..sim import Record
-from ..sim.forms import FormError, brief, read_back
-from ..sim.record import RoundNumber, Seconds, share
+from .audit_lines import EvaluationEntry, NodeEntry, OtherFormatError, RoundEntry, absent, read_line
 from .runs import ReportError, RunData, decided
 
 AUDIT = "audit.jsonl"
 """The name under which an audit is looked for in a folder."""
 
-_FORMAT = 1
-"""Of the lines that are read here; those of before there was a number are of this format too."""
 
-_ABSENT = ("missing",)
+@dataclass(frozen=True, kw_only=True)
+class AuditData:
+    """An audit that was read.
+
+    Attributes:
+        name: of the file, without its ending.
+        rounds: in order.
+        evaluations: what the model was found to be, in the order of rounds.
+        who: nodes by name, or by id where they have none; those with the shortest first, as numbers are ordered.
+        ids: the node ids of each, several where the server was restarted.
+        run: who was accepted, as a run of which nobody knows who is byzantine, clients in the order of ``who``.
+        notes: what a reader should know.
+    """
+
+    name: str
+    rounds: tuple[RoundEntry, ...]
+    evaluations: tuple[EvaluationEntry, ...]
+    who: tuple[str, ...]
+    ids: Mapping[str, tuple[str, ...]]
+    run: RunData
+    notes: tuple[str, ...]
+
+    @property
+    def rule(self) -> str:
+        """The rule of the last round."""
+        return self.rounds[-1].rule
+
+    def entries(self) -> Iterator[tuple[RoundEntry, str, NodeEntry]]:
+        """Every verdict, with its round and whom it is about."""
+        called = {node: name for name, nodes in self.ids.items() for node in nodes}
+        for entry in self.rounds:
+            for node in entry.nodes:
+                yield entry, called[node.node], node
 
 
 def find_audit(path: Path) -> Path | None:
@@ -28,103 +57,119 @@ def find_audit(path: Path) -> Path | None:
     return path / AUDIT if (path / AUDIT).is_file() and not (path / "run.json").exists() else None
 
 
-def load_audit(file: Path) -> RunData:
-    """Read an audit as a run of which nobody knows who is byzantine.
+def load_audit(file: Path) -> AuditData:
+    """Read an audit.
 
-    Clients are the nodes in the order of their ids; the configuration lists them. A line that a kill cut short is left
-    out and noted; a round that is on record twice counts once, with the later line.
+    A line that a kill cut short is left out and noted; of a round that is on record twice the later line counts.
 
     Raises:
         ReportError: the file cannot be read, is of another format, or has no complete round.
     """
-    rounds, broken = _entries(file)
-    if not rounds:
+    found = _Lines()
+    try:
+        content = read_bounded(file)
+    except OSError as error:
+        raise ReportError(f"{file}: cannot be read ({error.strerror}); check its type and permissions") from error
+    for line in content.split(b"\n"):
+        if line.strip():
+            try:
+                found.take(line)
+            except OtherFormatError as error:
+                raise ReportError(f"{file}: {error}") from error
+    if not found.rounds:
         raise ReportError(f"{file}: no complete round of an audit; give the file that RobustFedAvg(audit=...) wrote")
-    nodes = sorted({node.node for entry in rounds.values() for node in entry.nodes}, key=lambda n: (len(n), n))
-    if not nodes:
+    rounds = tuple(found.rounds[number] for number in sorted(found.rounds))
+    ids = who_is_who(rounds)
+    if not ids:
         raise ReportError(f"{file}: no round of it has a node; give the file that RobustFedAvg(audit=...) wrote")
-    numbers = {node: number for number, node in enumerate(nodes)}
-    records = tuple(_record(rounds[number], numbers) for number in sorted(rounds))
-    notes = ["Who is byzantine is not known to a federation's server; reasons say whom the rule dropped, and why."]
-    if broken:
-        notes.append(f"Lines that cannot be read, and were left out: {broken}.")
-    notes += decided(records)
-    last = rounds[max(rounds)]
-    return RunData(
+    who = tuple(sorted(ids, key=lambda name: (len(name), name)))
+    places = {name: place for place, name in enumerate(who)}
+    numbers = {node: places[name] for name, nodes in ids.items() for node in nodes}
+    records = tuple(_record(entry, numbers, len(who)) for entry in rounds)
+    run = RunData(
         name=file.stem,
-        config={"rule": last.rule, "attack": "unknown", "nodes": nodes},
+        config={"rule": rounds[-1].rule, "nodes": list(who)},
         byzantine_ids=(),
         records=records,
         versions={},
         folder=file.resolve().parent.name,
-        notes=tuple(notes),
-        byzantine_known=False,
+    )
+    return AuditData(
+        name=file.stem,
+        rounds=rounds,
+        evaluations=tuple(found.evaluations[key] for key in sorted(found.evaluations)),
+        who=who,
+        ids=ids,
+        run=run,
+        notes=(*found.notes(), *decided(records)),
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Node:
-    """What became of a node in a round."""
+class _Lines:
+    """The lines of an audit, by round."""
 
-    node: str
-    accepted: bool
-    reason: str
+    def __init__(self) -> None:
+        self.rounds: dict[int, RoundEntry] = {}
+        self.evaluations: dict[tuple[int, str], EvaluationEntry] = {}
+        self.broken = 0
+        self.twice = 0
 
+    def take(self, line: bytes) -> None:
+        """Add a line, or count it.
 
-@dataclass(frozen=True, kw_only=True)
-class _Round:
-    """What is read of a line."""
-
-    round: RoundNumber
-    nodes: tuple[_Node, ...]
-    rule: str = ""
-    skipped: str | None = None
-    seconds: Seconds = 0.0
-    note: str | None = None
-
-
-def _entries(file: Path) -> tuple[dict[int, _Round], int]:
-    """The rounds of an audit by number, and how many lines are none."""
-    try:
-        lines = [line for line in read_bounded(file).split(b"\n") if line.strip()]
-    except OSError as error:
-        raise ReportError(f"{file}: cannot be read ({error.strerror}); check its type and permissions") from error
-    rounds: dict[int, _Round] = {}
-    broken = 0
-    for line in lines:
+        Raises:
+            OtherFormatError: of a later format.
+        """
         try:
-            entry = json_of(line)
-            read = read_back(_Round, entry)
-            if len({node.node for node in read.nodes}) < len(read.nodes):
-                raise FormError("a node is there twice")
+            entry = read_line(line)
+        except OtherFormatError:
+            raise
         except ValueError:
-            broken += 1
-            continue
-        made_as = entry.get("format", _FORMAT)
-        if made_as != _FORMAT:
-            raise ReportError(
-                f"{file}: round {read.round} is of format {brief(made_as)}, but this version of fedward reads format "
-                f"{_FORMAT}; use the version of fedward that wrote it"
-            )
-        rounds[read.round] = read
-    return rounds, broken
+            self.broken += 1
+            return
+        if isinstance(entry, EvaluationEntry):
+            self.evaluations[entry.round, entry.evaluated] = entry
+        else:
+            self.twice += entry.round in self.rounds
+            self.rounds[entry.round] = entry
+
+    def notes(self) -> list[str]:
+        """What is the matter with the file."""
+        notes = []
+        if self.broken:
+            notes.append(f"Lines that cannot be read, and were left out: {self.broken}.")
+        if self.twice:
+            notes.append(f"Rounds on record twice, as if of two runs, of which the later line counts: {self.twice}.")
+        return notes
 
 
-def _record(entry: _Round, numbers: Mapping[str, int]) -> Record:
-    """A round of an audit; a node that did not answer took no part in it."""
-    accepted: list[bool | None] = [None] * len(numbers)
+def who_is_who(rounds: tuple[RoundEntry, ...]) -> dict[str, tuple[str, ...]]:
+    """Node ids by name; a node without one goes by its id."""
+    names: dict[str, str] = {}
+    for entry in rounds:
+        for node in entry.nodes:
+            if node.name or node.node not in names:
+                names[node.node] = node.name or node.node
+    ids: dict[str, tuple[str, ...]] = {}
+    for node_id, name in names.items():
+        ids[name] = (*ids.get(name, ()), node_id)
+    return ids
+
+
+def _record(entry: RoundEntry, numbers: Mapping[str, int], clients: int) -> Record:
+    """A round of an audit; a node that did not answer took no part in it, nor did one that nobody decided about."""
+    accepted: list[bool | None] = [None] * clients
     reasons: dict[int, str] = {}
     for node in entry.nodes:
         client = numbers[node.node]
         if node.accepted:
             accepted[client] = True
-        elif node.reason not in _ABSENT:
+        elif not absent(node):
             accepted[client] = False
             reasons[client] = node.reason
     return Record(
         round=entry.round,
         accepted=tuple(accepted),
-        honest_accepted=share([verdict for verdict in accepted if verdict is not None]),
         reasons=reasons,
         seconds={"aggregate": entry.seconds},
         skipped=entry.skipped or None,

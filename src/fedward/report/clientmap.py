@@ -103,12 +103,27 @@ def _main_reasons(
 
 
 def clients_by_round(run: RunData) -> Figure:
-    """The client map as a heat map.
-
-    The cells travel as bytes in base64 (``cells``), a fraction of their size as JSON; the page's script
-    unpacks them and writes the text that shows on hovering.
-    """
+    """The client map as a heat map, honest clients above the byzantine ones."""
     cells = client_map(run)
+    honest = len(cells.clients) - len(run.byzantine_ids)
+    sides = ["honest"] * honest + ["byzantine"] * len(run.byzantine_ids)
+    called = [f"<b>client {client}</b>, {side}" for client, side in zip(cells.clients, sides, strict=True)]
+    return _heat_map(cells, called) | {"layout": map_layout(cells.clients, cells.edges, honest)}
+
+
+def nodes_by_round(run: RunData, names: Sequence[str]) -> Figure:
+    """The client map of a federation, of which nobody knows who is byzantine: a row a node, by name."""
+    cells = client_map(run)
+    shown = [safe_text(names[client]) for client in cells.clients]
+    layout = _plain_layout([name if len(name) <= 22 else f"{name[:14]}...{name[-5:]}" for name in shown], cells.edges)
+    return _heat_map(cells, [f"<b>{name}</b>" for name in shown]) | {"layout": layout}
+
+
+def _heat_map(cells: ClientMap, called: Sequence[str]) -> Figure:
+    """The cells travel as bytes in base64 (``cells``), a fraction of their size as JSON.
+
+    The page's script unpacks them and writes the text that shows on hovering.
+    """
     absent = (-0.5 - _LOW) / (100 - _LOW)
     middle = (50 - _LOW) / (100 - _LOW)
     trace = {
@@ -120,41 +135,22 @@ def clients_by_round(run: RunData) -> Figure:
         "colorscale": [[0, ABSENT], [absent, ABSENT], [absent, DROPPED], [middle, BETWEEN], [1, ACCEPTED]],
         "hovertemplate": "%{text}<extra></extra>",
     }
-    honest = len(cells.clients) - len(run.byzantine_ids)
     packed = {
         "width": cells.width,
         "columns": len(cells.edges) - 1,
         "share": base64.b64encode(cells.share.tobytes()).decode(),
         "reason": base64.b64encode(cells.reason.tobytes()).decode(),
         "reasons": [safe_text(reason) for reason in cells.reasons],
-        "clients": cells.clients,
-        "honest": honest,
+        "called": list(called),
     }
-    return {"data": [trace], "layout": map_layout(cells.clients, cells.edges, honest), "cells": packed}
+    return {"data": [trace], "cells": packed}
 
 
 def map_layout(clients: Sequence[int], edges: Sequence[float], honest: int) -> dict[str, Any]:
     """Axes of a map of clients by rounds, and beside them which rows are honest and which are byzantine."""
     rows = len(clients)
     byzantine = rows - honest
-    inner = min(620, max(150, rows * 11))  # pixels
-    ticks = _ticks(rows, honest, inner)
-    layout = base_layout(
-        inner + 86,
-        hovermode="closest",
-        margin=margins(34, 52, right=104),
-        xaxis=base_axis("round", range=[edges[0], edges[-1]], showgrid=False),
-        yaxis=base_axis(
-            "client",
-            range=[rows - 0.5, -0.5],
-            tickvals=ticks,
-            ticktext=[str(clients[tick]) for tick in ticks],
-            tickfont={"size": 10},
-            showgrid=False,
-        ),
-        annotations=[],
-        shapes=[],
-    )
+    layout = _plain_layout([str(client) for client in clients], edges, honest, title="client", right=104)
     if honest:
         _bracket(layout, "honest", HONEST, first=0, count=honest)
     if byzantine:
@@ -163,6 +159,36 @@ def map_layout(clients: Sequence[int], edges: Sequence[float], honest: int) -> d
         edge = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": honest - 0.5, "y1": honest - 0.5}
         layout["shapes"].append(edge | {"line": {"color": INK, "width": 1.5}})
     return layout
+
+
+def _plain_layout(
+    names: Sequence[str],
+    edges: Sequence[float],
+    honest: int | None = None,
+    *,
+    title: str | None = None,
+    right: int = 16,
+) -> dict[str, Any]:
+    """Axes of a map of clients by rounds."""
+    rows = len(names)
+    inner = min(620, max(150, rows * 11))  # pixels
+    ticks = _ticks(rows, rows if honest is None else honest, inner)
+    return base_layout(
+        inner + 86,
+        hovermode="closest",
+        margin=margins(34, 52, right=right),
+        xaxis=base_axis("round", range=[edges[0], edges[-1]], showgrid=False),
+        yaxis=base_axis(
+            title,
+            range=[rows - 0.5, -0.5],
+            tickvals=ticks,
+            ticktext=[names[tick] for tick in ticks],
+            tickfont={"size": 10},
+            showgrid=False,
+        ),
+        annotations=[],
+        shapes=[],
+    )
 
 
 def _ticks(rows: int, honest: int, inner: int) -> Sequence[int]:

@@ -9,7 +9,8 @@ from statistics import fmean
 
 from ..disk import write_whole
 from ..sim.record import mean_of_known
-from .audits import find_audit, load_audit
+from .audit_page import audit_lead, audit_sections
+from .audits import AuditData, find_audit, load_audit
 from .curves import Curve, Panel, panels_section
 from .grid import Placed, best_by_cell, is_grid, place, setting, unique
 from .pieces import NONE, count, cut, document, per_cent, table, whole
@@ -33,27 +34,38 @@ def write_report(runs: Sequence[str | Path], output: str | Path, title: str = TI
     output = Path(output)
     if output.is_dir():
         raise ReportError(f"{output}: is a folder; name a file to write, such as {output / 'report.html'}")
-    page = render([_load(Path(run)) for run in runs], title)
+    found = [(Path(run), find_audit(Path(run))) for run in runs]
+    audits = [load_audit(audit) for _, audit in found if audit is not None]
+    others = [load_run(path) for path, audit in found if audit is None]
+    page = render(others, title) if not audits else _with_audits(others, audits, title)
     output.parent.mkdir(parents=True, exist_ok=True)
     write_whole(output, page.encode(errors="replace"))  # names of files may hold what is no letter
     return output
 
 
-def _load(path: Path) -> RunData:
-    audit = find_audit(path)
-    return load_run(path) if audit is None else load_audit(audit)
+def _with_audits(runs: Sequence[RunData], audits: Sequence[AuditData], title: str) -> str:
+    """Federations, of which nobody knows who is byzantine, and below them runs, of which that is known."""
+    body = audit_sections(audits)
+    if not runs:
+        return document(title, audit_lead(audits), body)
+    placed = place(runs)
+    return document(title, f"{audit_lead(audits)} &middot; {_lead(placed)}", body + _body(placed))
 
 
 def render(runs: Sequence[RunData], title: str = TITLE) -> str:
     """Return the page for the loaded runs."""
     placed = place(runs)
-    body = (
+    return document(title, _lead(placed), _body(placed))
+
+
+def _body(placed: Sequence[Placed]) -> str:
+    parts = (
         _summary(placed),
         _heat_table(placed) if is_grid(placed) else "",
         _accuracy(placed),
         _run_sections(placed),
     )
-    return document(title, _lead(placed), "".join(body))
+    return "".join(parts)
 
 
 def _lead(placed: Sequence[Placed]) -> str:

@@ -32,8 +32,6 @@ class RunData:
     """Name of the folder, without its path."""
     notes: tuple[str, ...] = ()
     """What a reader of the numbers should know, such as a last line cut short."""
-    byzantine_known: bool = True
-    """Whether it is known who was byzantine: in a simulation, but not in a federation."""
 
     @property
     def clients(self) -> int:

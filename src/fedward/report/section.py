@@ -17,9 +17,8 @@ from .series import step_of, window_of
 
 
 def clients_in_words(run: RunData) -> str:
-    """How many clients a run has, and how many of them are byzantine, where that is known."""
-    byzantine = f", {len(run.byzantine_ids) or 'none'} byzantine" if run.byzantine_known else ""
-    return f"{count(run.clients, 'client')}{byzantine}"
+    """How many clients a run has, and how many of them are byzantine."""
+    return f"{count(run.clients, 'client')}, {len(run.byzantine_ids) or 'none'} byzantine"
 
 
 def rounds_in_words(run: RunData) -> str:
@@ -91,10 +90,8 @@ def _acceptance(run: RunData, name: str) -> str:
             "Share of the honest and of the byzantine clients that the rule accepted. Best is honest (solid) at "
             "100% and byzantine (dashed) at 0%; where the two lines meet, the rule cannot tell them apart. "
         )
-    elif run.byzantine_known:
-        caption = "Share of the clients that the rule accepted; there are no byzantine clients in this run. "
     else:
-        caption = "Share of the clients that the rule accepted. "
+        caption = "Share of the clients that the rule accepted; there are no byzantine clients in this run. "
     return head + figure(f"{name}-accepted", drawn, caption + _smoothing(run), "Accepted rates over rounds")
 
 
@@ -192,8 +189,7 @@ def _configuration(run: RunData) -> str:
         rows = "".join(f"<tr><th>{escape(k)}</th><td>{escape(plain(v))}</td></tr>\n" for k, v in entries.items())
         return f'<h3>{title}</h3>\n<table class="config">{rows}</table>\n' if rows else ""
 
-    nobody = "none" if run.byzantine_known else "unknown"
-    who = {"byzantine clients": _ranges(run.byzantine_ids) or nobody, "folder": run.folder}
+    who = {"byzantine clients": _ranges(run.byzantine_ids) or "none", "folder": run.folder}
     return (
         '<details class="config"><summary>Configuration</summary>\n'
         + block("Settings", {**run.config, **who})

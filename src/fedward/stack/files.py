@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import cast
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from .ahead import ReadAhead
 from .based import CENTRES, Origin
 from .entries import UnfitError
+from .filerows import FileRow, Stretch, nothing
 from .intake import Base, Expected, Model, OnBad, agree_on_layout
 from .layout import Buffers, Integers, Layout
 from .reference import STATE_DICT, Agreed, Ids, Sent, client_names
@@ -24,21 +24,6 @@ from .tensorfile import TensorFile, open_all
 _OPEN = 400
 """Files that a stack keeps open, of the 1,024 that a process may have. Others are opened for each piece of them."""
 _LOST = "its file changed while it was read"
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Stretch:
-    """Columns of a row that lie side by side in its file, ``start`` to ``stop``."""
-
-    start: int
-    stop: int
-    dtype: torch.dtype
-    place: int
-
-    @property
-    def end(self) -> int:
-        """One past its last byte."""
-        return self.place + (self.stop - self.start) * self.dtype.itemsize
 
 
 class Files(RowSource):
@@ -107,7 +92,9 @@ class Files(RowSource):
             block=block,
         )
         self._read_as = types.read_as
-        self._rows = [_stretches(f, t, layout) for f, t in zip(self._files, agreed.tensors, strict=True)]
+        read_as = types.read_as
+        self._rows = [_row(f, t, layout, read_as) for f, t in zip(self._files, agreed.tensors, strict=True)]
+        self._ahead = ReadAhead(self._rows, layout.d)
         self._lost: dict[int, str] = {}
         self.layout = layout
         self.agreed = self._with_aside(agreed, layout)
@@ -136,7 +123,7 @@ class Files(RowSource):
             for name in (*layout.buffers, *layout.counters):
                 read = file.values(tensors[name])
                 if read is None:
-                    self._lost[row] = _LOST
+                    self._give_up([row])
                 values[name] = torch.zeros_like(tensors[name], device="cpu") if read is None else read
             held.append(values)
         return replace(agreed, tensors=held)
@@ -150,53 +137,32 @@ class Files(RowSource):
         if changed:
             self._lose(changed)
 
+    def _give_up(self, rows: Iterable[int]) -> None:
+        for row in rows:
+            self._lost[row] = _LOST
+            self._rows[row] = nothing(self.d, self._read_as)
+
     def _lose(self, rows: Sequence[int]) -> None:
         """Give up rows, and tell it."""
-        self._lost.update(dict.fromkeys(rows, _LOST))
+        self._give_up(rows)
         names = ", ".join(self._files[row].path for row in rows[:5])
         more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
         raise RowsLostError(f"{names}{more}: changed while the rows were read; leave these clients out", self, rows)
 
     def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
-        wanted = range(self.n) if rows is None else rows.tolist()
+        wanted = list(range(self.n)) if rows is None else rows.tolist()
         self._entries_read += (stop - start) * len(wanted)
         block = torch.empty(len(wanted), stop - start, dtype=self._read_as)
         held = block.numpy()
-        failed = []
-        for place, row in enumerate(wanted):
-            if row in self._lost:
-                held[place] = torch.nan
-            elif not self._read_row(row, start, stop, held[place]):
-                failed.append(row)
+        failed = self._ahead.block(start, stop, wanted, held)
+        if failed is None:
+            failed = [k for k, row in enumerate(wanted) if not self._rows[row].fill(held[k], start, stop)]
         if failed:
-            self._lose(failed)
+            self._lose([wanted[k] for k in failed])
         return block if self._origin is None else self._origin.left_out(block, start)
 
-    def placed(self, output: Tensor) -> Tensor:
-        return output if self._origin is None else self._origin.added(output)
-
-    def _read_row(self, row: int, start: int, stop: int, out: np.ndarray) -> bool:
-        """Fill ``out`` with columns of a row; False where the file has changed."""
-        file = self._files[row]
-        stretches = self._rows[row]
-        # Most rows lie in their files in one piece.
-        k = bisect_right(stretches, start, key=_first_column) - 1
-        while k < len(stretches) and stretches[k].start < stop:
-            piece = stretches[k]
-            a = max(start, piece.start)
-            b = min(stop, piece.stop)
-            place = piece.place + (a - piece.start) * piece.dtype.itemsize
-            part = out[a - start : b - start]
-            if piece.dtype == self._read_as:
-                if not file.read_into(part, place):
-                    return False
-            else:
-                held = bytearray((b - a) * piece.dtype.itemsize)
-                if not file.read_into(held, place):
-                    return False
-                part[:] = torch.frombuffer(held, dtype=piece.dtype).to(self._read_as).numpy()
-            k += 1
-        return True
+    def placed(self, output: Tensor, first: int = 0) -> Tensor:
+        return output if self._origin is None else self._origin.added(output, first)
 
     def sent_finite(self, row: int) -> bool:
         try:
@@ -228,19 +194,12 @@ def _sent(file: TensorFile | UnfitError) -> Sent:
     return Sent(form=STATE_DICT, tensors=file.tensors, source=file.path)
 
 
-def _stretches(file: TensorFile, tensors: Mapping[Hashable, Tensor], layout: Layout) -> list[_Stretch]:
-    """A row in pieces, as few as there can be."""
-    found: list[_Stretch] = []
+def _row(file: TensorFile, tensors: Mapping[Hashable, Tensor], layout: Layout, read_as: torch.dtype) -> FileRow:
+    """A client's columns."""
+    stretches = []
     for name, columns in layout.slices():
-        entry = file.entry(tensors[name])
-        if columns.start == columns.stop:
-            continue
-        piece = _Stretch(start=columns.start, stop=columns.stop, dtype=entry.dtype, place=entry.start)
-        if found and found[-1].dtype == piece.dtype and found[-1].end == piece.place:
-            piece = replace(found.pop(), stop=piece.stop)
-        found.append(piece)
-    return found
-
-
-def _first_column(stretch: _Stretch) -> int:
-    return stretch.start
+        lying = file.entry(tensors[name])
+        stretches.append(
+            Stretch(start=columns.start, stop=columns.stop, dtype=lying.dtype, source=file, place=lying.start)
+        )
+    return FileRow(stretches, read_as)

@@ -166,6 +166,24 @@ class TensorFile:
                 raise
             return False
 
+    def read_directly(self, out: memoryview, start: int, count: int) -> bool:
+        """Fill whole pages of memory from a page of the file on, past the system's cache; True if that did it.
+
+        Args:
+            out: the pages.
+            start: the first byte, which begins a page.
+            count: bytes that are wanted; the file may end behind them.
+        """
+        try:
+            with open_regular(self.path, direct=True) as file:
+                return (
+                    _stamp(os.fstat(file.fileno())) == self._stamp and os.preadv(file.fileno(), [out], start) >= count
+                )
+        except OSError as error:
+            if error.errno in _OURS:
+                raise
+            return False  # a file system that cannot, or a file that is gone: `read_into` tells which
+
     def release(self) -> None:
         """Open it for every piece from now on."""
         if self._handle is not None:

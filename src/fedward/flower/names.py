@@ -1,0 +1,151 @@
+"""Who is who: names of nodes, which outlast the ids that Flower gives them anew in every run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from logging import WARNING, getLogger
+from typing import Literal
+from unicodedata import normalize
+
+from .answers import Drop, Fault, Reply, ReplyError, shown
+
+Naming = Literal["claimed", "registered", "ids"]
+"""Where names come from: see `NodeNames`."""
+
+PARTITION = "partition-id"
+"""What simulations number their nodes by: in a node's configuration, and in the metrics of many apps."""
+
+_LONGEST = 64
+_LARGEST_PARTITION = 1 << 31
+_logger = getLogger("flwr")
+
+
+class NodeNames:
+    """The names of a run's nodes, each bound to the node that it was first seen of.
+
+    A node has at most one name, that of its first sound reply, and keeps it: one that says another later is dropped as
+    `Fault.WRONG_NAME`, for it would shed what a rule remembers of it. A node that claims the name of another one
+    is dropped as `Fault.NAME_TAKEN`, alone: the one that was bound first keeps it. Where that one is no longer online,
+    the claimant goes by its id: it may be the same machine, registered anew, or it may not. Two that claim a name for
+    the first time in the same round cannot be told apart; neither gets it in this run, and both go by their ids.
+
+    Args:
+        naming: "claimed", the name that the SuperLink has registered (``flwr supernode register --name``), else what
+            the node says: in the record of `fedward.flower.name_mod`, or a metric ``partition-id``, which is a whole
+            number; "registered", the SuperLink's alone; "ids", none.
+    """
+
+    def __init__(self, naming: Naming = "claimed") -> None:
+        self.naming: Naming = naming
+        self._bound: dict[str, int] = {}
+        self._called: dict[int, str] = {}
+        """By node, also of those that have none, which is empty."""
+        self._registered: set[int] = set()
+        self._disputed: set[str] = set()
+        self._online: set[int] = set()
+
+    def look_up(self, online: Mapping[int, str]) -> None:
+        """Take note of who is online, and of the names that the server has registered them by, empty for none."""
+        self._online = set(online)
+        registered = {node: name for node, text in online.items() if (name := _printable(text))}
+        times = Counter(registered.values())
+        for node, name in registered.items():
+            if times[name] == 1 and node not in self._called:
+                self._register(node, name)
+
+    def _register(self, node: int, name: str) -> None:
+        """Give a node its name, which whoever merely claimed it loses."""
+        holder = self._bound.get(name)
+        if holder in self._registered:
+            return
+        if holder is not None:
+            self._called[holder] = ""
+        self._registered.add(node)
+        self._bind(node, name)
+
+    def of(self, node: int) -> str:
+        """What a node is called, other than by its id; empty if it has no name."""
+        return self._called.get(node, "")
+
+    def named(self, sound: Sequence[Reply], drops: Sequence[Drop]) -> tuple[list[Reply], list[Drop]]:
+        """The sound replies with names, and the drops with those that lie about theirs.
+
+        Rows are in the order of names, then of the ids of nodes without one: what a rule draws and adds up does not
+        hang on ids that Flower draws.
+        """
+        if self.naming == "ids":
+            return list(sound), list(drops)
+        claims: dict[int, str] = {}
+        refused: dict[int, Drop] = {}
+        for reply in sound:
+            try:
+                claims[reply.node] = self._claim(reply)
+            except ReplyError as error:
+                refused[reply.node] = Drop(node=reply.node, fault=error.fault, detail=error.detail)
+        self._bind_new({node: name for node, name in claims.items() if node not in self._called})
+        kept = [replace(reply, name=self._called[reply.node]) for reply in sound if reply.node not in refused]
+        every = [*drops, *refused.values()]
+        return sorted(kept, key=_order), sorted(every, key=lambda drop: drop.node)
+
+    def _claim(self, reply: Reply) -> str:
+        """What a node may be called; empty if it says nothing, or nothing that could be told to be its own.
+
+        Raises:
+            ReplyError: the name is another node's, or not what it said before, or none at all.
+        """
+        known = self._called.get(reply.node)
+        if reply.node in self._registered:
+            return known or ""
+        said = _said(reply) if self.naming == "claimed" else ""
+        holder = self._bound.get(said, reply.node)
+        if holder != reply.node:
+            if holder in self._online:
+                raise ReplyError(Fault.NAME_TAKEN, f"{shown(said)} is node {holder} in this run")
+            return known or ""
+        if known and said and said != known:
+            raise ReplyError(Fault.WRONG_NAME, f"calls itself {shown(said)}, and was {shown(known)} before")
+        return said if known is None else known
+
+    def _bind_new(self, claims: Mapping[int, str]) -> None:
+        times = Counter(claims.values())
+        for node, name in claims.items():
+            if name and times[name] > 1 and name not in self._disputed:
+                self._disputed.add(name)
+                nodes = ", ".join(str(other) for other, claimed in claims.items() if claimed == name)
+                _logger.log(WARNING, "%s is the name of several nodes, which go by their ids: %s", shown(name), nodes)
+            self._bind(node, "" if name in self._disputed else name)
+
+    def _bind(self, node: int, name: str) -> None:
+        self._called[node] = name
+        if name:
+            self._bound[name] = node
+
+
+def _said(reply: Reply) -> str:
+    """The name that a reply claims; empty if it claims none.
+
+    Raises:
+        ReplyError: a record for names that holds none.
+    """
+    if (told := reply.claim) is not None:
+        name = _printable(told) if isinstance(told, str) else ""
+        if not 0 < len(name) <= _LONGEST or name.isdecimal():
+            due = f"1 to {_LONGEST} characters are due, not digits alone"
+            raise ReplyError(Fault.WRONG_NAME, f"its name is {shown(told)} where {due}")
+        return name
+    partition = reply.metrics.get(PARTITION)
+    known = type(partition) is int and 0 <= partition < _LARGEST_PARTITION
+    return f"partition-{partition}" if known else ""
+
+
+def _printable(text: str) -> str:
+    """Text in its usual letters, without what cannot be seen: no two names look alike for that."""
+    usual = normalize("NFKC", text)
+    return " ".join("".join(c if c.isprintable() else " " for c in usual).split())
+
+
+def _order(reply: Reply) -> tuple[bool, int, str, int]:
+    # partition-2 comes before partition-10
+    return (not reply.name, len(reply.name), reply.name, reply.node)
