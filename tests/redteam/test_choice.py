@@ -25,6 +25,7 @@ from fedward.redteam import (
 from fedward.registry.notation import describe, parse
 from tests.redteam.test_redteam import spec
 
+
 def made(worst: float, dropped: float = 0.0, seconds: float = 0.1, rule: str = "mean") -> Standing:
     return Standing(
         rule=rule,
