@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from .options import Command, Json, Judgement, Listing, Merging, Out, OwnCommand, TrustImports
+from .options import Command, Json, Judgement, Listing, Merging, Out, OwnCommand, TrustImports, Watching
 
 app = typer.Typer(
     name="fedward",
@@ -231,6 +231,30 @@ def report(
     from . import commands
 
     commands.report(runs, out, title, spec=spec, profile=profile, figure=figure)
+
+
+@app.command(cls=Watching)
+def watch(
+    audit: Annotated[Path, typer.Argument(help="Audit of a Flower federation, or the folder that holds audit.jsonl.")],
+    serve: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=65535, metavar="[PORT]", help="Serve a page instead; at any free port if none is said."
+        ),
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Where to serve it; others than this machine may read it then.")
+    ] = "127.0.0.1",
+    once: Annotated[bool, typer.Option("--once", help="Tell what is there, and end.")] = False,
+    as_json_: Json = False,
+) -> None:
+    """Follow a federation while it runs: who is accepted, who is dropped and why, how the model does.
+
+    A table where there is a terminal, else a line a round. Ctrl-C ends it. The file may not be there yet.
+    """
+    from . import watching
+
+    watching.watch(audit, serve=serve, host=host, once=once, as_json=as_json_)
 
 
 Clients = Annotated[list[str], typer.Argument(help="Files, folders or globs that hold models, one a client.")]
