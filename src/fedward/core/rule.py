@@ -19,7 +19,17 @@ from torch import Tensor
 from ..failures import ContractError, MendableError
 from ..registry.component import Component
 from ..registry.traits import Traits
-from ..stack import RowsLostError, SqNorms, Stack, Statistic, Updates, as_updates
+from ..stack import (
+    RowsLostError,
+    RowSource,
+    SqNorms,
+    Stack,
+    Statistic,
+    Unread,
+    Updates,
+    as_updates,
+    output_beside_norms,
+)
 from .context import Context, Messages, heard
 from .evaluator import Evaluator, Once
 from .linking import linked
@@ -192,20 +202,22 @@ def apply(rule: Rule, updates: Updates, state: State, context: Context, *, trimm
         ValueError: the rule needs root data and the context has no evaluator.
         ContractError: the rule decided on something that is no plan.
     """
-    context = _ready(rule, updates, context)
 
     def carried_out(lost: Tensor) -> Outcome:
-        decided = _decided(rule, updates, state, context, lost)
+        foreseen = None if bool(lost.any()) else _foreseen(rule, updates, state, ready)
+        decided = _decided(rule, updates, state, ready, lost)
         plan = decided.plan.with_trimmed() if trimmed else decided.plan
-        output = plan.execute()
+        output = plan.execute() if foreseen is None or not bool(decided.finite.all()) else foreseen
         return Outcome(
             plan=plan,
             output=output,
             finite=decided.finite,
-            state=rule.advance(state, plan, output, context),
+            state=rule.advance(state, plan, output, ready),
         )
 
-    return _without_lost(updates, carried_out)
+    with updates.share.together():
+        ready = _ready(rule, updates, context)
+        return _without_lost(updates, carried_out)
 
 
 @neutral()
@@ -215,8 +227,9 @@ def decide_on(rule: Rule, updates: Updates, state: State, context: Context) -> D
     Raises:
         BoundError, ValueError, ContractError: as `apply`.
     """
-    context = _ready(rule, updates, context)
-    return _without_lost(updates, lambda lost: _decided(rule, updates, state, context, lost))
+    with updates.share.together():
+        ready = _ready(rule, updates, context)
+        return _without_lost(updates, lambda lost: _decided(rule, updates, state, ready, lost))
 
 
 def _ready(rule: Rule, updates: Updates, context: Context) -> Context:
@@ -228,7 +241,7 @@ def _ready(rule: Rule, updates: Updates, context: Context) -> Context:
             "aggregator, or root=... to a Simulation"
         )
     if context.evaluator is not None:
-        context = replace(context, evaluator=Once(context.evaluator))
+        context = replace(context, evaluator=Once(context.evaluator, updates.share))
     return context
 
 
@@ -244,6 +257,23 @@ def _without_lost(updates: Updates, work: Callable[[Tensor], T]) -> T:
             lost |= error.among(updates)
 
 
+def _foreseen(rule: Rule, updates: Updates, state: State, context: Context) -> Tensor | None:
+    """The output of a rule that decides the same whatever the rows are, if they are finite; None for any other rule.
+
+    It is made in the pass that looks for NaN and Inf, where passes are dear: rows on disk are read once.
+    """
+    if not isinstance(updates, RowSource) or not (updates.dear and updates.share.alone):
+        return None
+    if rule.statistics(state, context):
+        return None
+    unread = Unread(updates)
+    try:
+        plan = rule.decide(unread, state, context)
+    except Exception:  # it looks at the rows, or refuses what it will refuse once more
+        return None
+    return output_beside_norms(updates, plan.weights, plan.kernel) if plan.updates is unread else None
+
+
 def _decided(rule: Rule, updates: Updates, state: State, context: Context, lost: Tensor) -> Decided:
     """`decide_on` without those rows that are lost."""
     sq_norms, *_ = updates.compute(SqNorms(), *rule.statistics(state, context))
@@ -257,6 +287,7 @@ def _decided(rule: Rule, updates: Updates, state: State, context: Context, lost:
             f"the rule {rule!r} decided on {type(plan).__name__}; it must return fedward.Plan(updates, weights), or "
             "fedward.average_of(updates, rows)"
         )
+    updates.share.agree(plan.counted())
     return Decided(plan=plan, finite=finite)
 
 

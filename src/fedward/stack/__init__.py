@@ -1,6 +1,7 @@
 """The lazy stack of client updates: the only code that touches data."""
 
 from .based import CENTRES, FromBase
+from .beside import Unread, output_beside_norms
 from .blocks import Block
 from .buffers import lower_median, mean_of_running, median_of_running
 from .carried import carried
@@ -16,17 +17,24 @@ from .parts import one_mix, parts
 from .ranks import MagnitudeCounts, magnitude_of_rank
 from .reference import Ids
 from .sample import Sample
+from .shards import ColumnShard, held_like, whole_rows
+from .shares import ColumnShare
 from .sources import Dense, Layers, RowsLostError, RowSource, lost_clients
 from .stats import Dots, Gram, SignConcordance, SignCounts, SqNorms, Statistic
+from .tiers import Aggregates, Apart, Group
 from .updates import Kernel, Updates, View
 from .views import Extended, Gathered, Joined, Offset, Rooted
 
 __all__ = [
     "CENTRES",
     "SAME_ROW",
+    "Aggregates",
+    "Apart",
     "Base",
     "Block",
     "Buffers",
+    "ColumnShard",
+    "ColumnShare",
     "Dense",
     "Dots",
     "ElectedMean",
@@ -36,6 +44,7 @@ __all__ = [
     "FromBase",
     "Gathered",
     "Gram",
+    "Group",
     "Ids",
     "Integers",
     "Joined",
@@ -56,6 +65,7 @@ __all__ = [
     "SqNorms",
     "Stack",
     "Statistic",
+    "Unread",
     "Updates",
     "View",
     "as_updates",
@@ -63,6 +73,7 @@ __all__ = [
     "cosines",
     "cosines_to",
     "evened",
+    "held_like",
     "layer_bounds",
     "layer_features",
     "loops_from",
@@ -74,9 +85,11 @@ __all__ = [
     "mean_of_running",
     "median_of_running",
     "one_mix",
+    "output_beside_norms",
     "parts",
     "power_above",
     "row_copies",
     "rows_of",
     "squared_distances",
+    "whole_rows",
 ]

@@ -129,6 +129,10 @@ class Files(RowSource):
         return replace(agreed, tensors=held)
 
     @property
+    def dear(self) -> bool:
+        return self._ahead.worth(self.n)
+
+    @property
     def lost(self) -> Mapping[Hashable, str]:
         return {self.ids[row]: why for row, why in self._lost.items()}
 
@@ -161,8 +165,8 @@ class Files(RowSource):
             self._lose([wanted[k] for k in failed])
         return block if self._origin is None else self._origin.left_out(block, start)
 
-    def placed(self, output: Tensor) -> Tensor:
-        return output if self._origin is None else self._origin.added(output)
+    def placed(self, output: Tensor, first: int = 0) -> Tensor:
+        return output if self._origin is None else self._origin.added(output, first)
 
     def sent_finite(self, row: int) -> bool:
         try:
