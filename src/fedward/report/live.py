@@ -41,6 +41,7 @@ tr.now td { background: rgba(213, 94, 0, 0.08); }
 #state.lost { color: #b3430f; }
 #log p { font-size: 13.5px; margin: 3px 0; overflow-wrap: anywhere; max-width: none; }
 @media (max-width: 860px) { canvas.marks { width: 112px; } .tile b { font-size: 19px; } }
+@media (max-width: 520px) { #nodes small { display: none; } }
 """
 
 _PAGE = """<!DOCTYPE html>
