@@ -22,7 +22,7 @@ from fedward.cli.app import app
 from fedward.cli.serving import is_local, make_server
 from fedward.cli.watching import standing_shown
 from fedward.report import write_report
-from fedward.report.following import Standing, read_from
+from fedward.report.following import FederationStanding, read_from
 from tests.report.browser import PROGRAM, Browser
 from tests.report.test_audit_page import HOSTILE, node, rounds, write
 
@@ -83,7 +83,7 @@ def test_the_table_fits_its_terminal(tmp_path: Path, width: int) -> None:
     lines = [
         {"round": 1, "rule": "krum", "nodes": [node(k, f"n{k}", "far" if k > 90 else "accepted") for k in range(1, 99)]}
     ]
-    standing = Standing()
+    standing = FederationStanding()
     standing.take(read_from(write(tmp_path / "audit.jsonl", *lines)))
     console = Console(width=width, height=20, record=True, file=io.StringIO())
     console.print(standing_shown(standing, 20))

@@ -10,7 +10,7 @@ import pytest
 
 from fedward.report import following
 from fedward.report.audit_lines import EvaluationEntry, RoundEntry
-from fedward.report.following import Standing, line_told, read_from, round_in_words
+from fedward.report.following import FederationStanding, line_told, read_from, round_in_words
 from tests.report.test_audit_page import HOSTILE, node, rounds, write
 
 
@@ -61,7 +61,7 @@ def test_another_file_of_that_name_is_read_from_its_beginning(tmp_path: Path, ho
     after = read_from(file, before.offset, before.file)
     assert after.again
     assert len(after.lines) == len(read_from(file).lines)
-    standing = Standing()
+    standing = FederationStanding()
     standing.take(before)
     standing.take(after)
     assert standing.rounds == sum(isinstance(line, RoundEntry) for line in after.lines)
@@ -99,7 +99,7 @@ def test_what_a_file_says_cannot_reach_a_terminal(tmp_path: Path) -> None:
 
 def test_memory_is_bounded_by_nodes_and_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "_MOST_NODES", 20)
-    standing = Standing()
+    standing = FederationStanding()
     lines = [{"round": r, "nodes": [node(k, f"n{k}") for k in (1, *range(50 * r, 50 * r + 15))]} for r in range(1, 60)]
     standing.take(read_from(write(tmp_path / "audit.jsonl", *lines)))
     assert len(standing.nodes) == 20
@@ -108,7 +108,7 @@ def test_memory_is_bounded_by_nodes_and_rounds(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_node_that_names_itself_keeps_what_was_known_of_it(tmp_path: Path) -> None:
-    standing = Standing()
+    standing = FederationStanding()
     lines = [{"round": 1, "nodes": [node(7, reason="missing")]}, {"round": 2, "nodes": [node(7, "a")]}]
     standing.take(read_from(write(tmp_path / "audit.jsonl", *lines)))
     assert {name: (one.kept, one.silent) for name, one in standing.nodes.items()} == {"a": (1, 1)}

@@ -18,9 +18,9 @@ from ..failures import MendableError, tamed
 from ..report.audit_lines import EvaluationEntry, RoundEntry, natural
 from ..report.audits import AUDIT
 from ..report.following import (
+    FederationStanding,
     NodeStanding,
     Piece,
-    Standing,
     evaluation_in_words,
     line_told,
     read_from,
@@ -98,7 +98,7 @@ def _say(piece: Piece) -> None:
 
 
 def _watch_live(path: Path) -> None:
-    standing = Standing()
+    standing = FederationStanding()
     with Live(console=display.out, auto_refresh=False) as live:
 
         def show(piece: Piece) -> None:
@@ -110,7 +110,7 @@ def _watch_live(path: Path) -> None:
         _follow(path, False, show)
 
 
-def standing_shown(standing: Standing, height: int) -> Group:
+def standing_shown(standing: FederationStanding, height: int) -> Group:
     """Where a federation stands, as a terminal of so many lines has room for."""
     last = standing.last
     if last is None:
@@ -136,7 +136,7 @@ def standing_shown(standing: Standing, height: int) -> Group:
     return Group(*lines, table, *rest)
 
 
-def _head(standing: Standing, last: RoundEntry) -> Text:
+def _head(standing: FederationStanding, last: RoundEntry) -> Text:
     kept = sum(node.accepted for node in last.nodes)
     head = Text(f"{tamed(last.rule, 60)}, round {last.round:,}: ", style="bold")
     head.append(f"{kept} of {len(last.nodes)} nodes kept", style="bold")

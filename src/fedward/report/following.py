@@ -192,7 +192,7 @@ class NodeStanding:
         return self.kept / judged if judged else None
 
 
-class Standing:
+class FederationStanding:
     """Where a federation stands, of bounded size however long it runs."""
 
     def __init__(self) -> None:
