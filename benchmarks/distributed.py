@@ -24,7 +24,7 @@ import fedward as fw
 from fedward.distributed import Sharded
 from fedward.testing.rounds import next_round
 
-ROUNDS = 5
+ROUNDS = 4
 
 
 def rule_of(name: str, n: int) -> fw.Rule:
@@ -114,9 +114,12 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=29_611)
     asked = parser.parse_args()
     if asked.wire:
-        print("| rule | bytes |\n|---|---|")
+        alike: dict[int, list[str]] = {}
         for name, sent in spread(counted, 2, asked.port, asked):
-            print(f"| {name} | {sent:,} |")
+            alike.setdefault(sent, []).append(name)
+        print("| rules | bytes |\n|---|---|")
+        for sent, names in sorted(alike.items()):
+            print(f"| {', '.join(names)} | {sent:,} |")
         return
     print("| processes | rule | one process | columns | rows |\n|---|---|---|---|---|")
     for k, processes in enumerate(asked.processes):

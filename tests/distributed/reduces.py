@@ -194,6 +194,7 @@ def hostile(rank: int) -> dict[str, str]:
     attempt("too few", lambda: robust_all_reduce(torch.ones(9), rules.Krum(f=2)))
     attempt("too narrow", lambda: robust_all_reduce(torch.ones(3), rules.Mean()))
     attempt("no gradient", lambda: robust_all_reduce([None] if odd else [torch.ones(9)], rules.Mean()))
+    attempt("columns", lambda: Sharded.of_rows(torch.ones(9 + odd)))
     attempt("ids", lambda: Sharded.of_rows(torch.ones(9), ids=["a"] if odd else None))
     attempt("same id", lambda: Sharded.of_rows(torch.ones(9), ids=["a"]))
     stack = Sharded.of_rows(torch.randn(9) + rank)

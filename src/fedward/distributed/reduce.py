@@ -19,7 +19,7 @@ from .sharded import Sharded, check_agreed
 try:
     from torch.distributed.tensor import DTensor, Shard
 except ImportError:  # before PyTorch 2.5
-    from torch.distributed._tensor import DTensor, Shard
+    from torch.distributed._tensor import DTensor, Shard  # type: ignore[attr-defined]
 
 
 @torch.no_grad()
