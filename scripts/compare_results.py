@@ -38,7 +38,8 @@ def figures(read: Tree | Past, name: str) -> Figures:
         for run in json.loads(text)["runs"]:
             last = run["accuracies"][-5:]
             said = "ended" if run["error"] else number(100 * sum(last) / len(last))
-            found[f"{run['strategy']}: {run['attack']}"] = {"accuracy": said}
+            model = f" ({run['model']})" if "model" in run else ""
+            found[f"{run['strategy']}: {run['attack']}{model}"] = {"accuracy": said}
     return found
 
 
