@@ -14,7 +14,8 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from typing import Any
+from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.distributed as dist
@@ -40,7 +41,7 @@ def rows_of(n: int, d: int) -> torch.Tensor:
     return torch.randn(d, generator=generator) + 0.8 * torch.randn(n, d, generator=generator)
 
 
-def timed(rank: int, processes: int, port: int, asked: argparse.Namespace, found: Any) -> None:
+def timed(rank: int, processes: int, port: int, asked: argparse.Namespace) -> None:
     """Rounds of all rules by some processes, in turns with the first of them alone."""
     begin(rank, processes, port)
     G = rows_of(asked.n, asked.d)
@@ -50,13 +51,17 @@ def timed(rank: int, processes: int, port: int, asked: argparse.Namespace, found
         rule = rule_of(name, asked.n)
         times: dict[str, list[float]] = {"one": [], "columns": [], "rows": []}
         for _ in range(ROUNDS):
-            times["one"].append(clocked(lambda: rule(G)) if rank == 0 else 0.0)  # noqa: B023
-            times["columns"].append(clocked(lambda: rule(Sharded.of_columns(part))))  # noqa: B023
-            times["rows"].append(clocked(lambda: by_rows(rule, mine)))  # noqa: B023
+            times["one"].append(clocked(partial(rule, G) if rank == 0 else int))
+            times["columns"].append(clocked(partial(by_columns, rule, part)))
+            times["rows"].append(clocked(partial(by_rows, rule, mine)))
         if rank == 0:
             one, columns, rows = (min(times[way][1:]) for way in ("one", "columns", "rows"))
-            found.put((processes, name, one, columns / one, rows / one))
+            print(f"| {processes} | {name} | {one:.2f} s | {columns / one:.2f} | {rows / one:.2f} |", flush=True)
     dist.destroy_process_group()
+
+
+def by_columns(rule: fw.Rule, part: torch.Tensor) -> torch.Tensor:
+    return rule(Sharded.of_columns(part))
 
 
 def by_rows(rule: fw.Rule, mine: torch.Tensor) -> torch.Tensor:
@@ -64,17 +69,19 @@ def by_rows(rule: fw.Rule, mine: torch.Tensor) -> torch.Tensor:
     return stack.gather(rule(stack))
 
 
-def clocked(work: Any) -> float:
+def clocked(work: Callable[[], object]) -> float:
+    """Seconds from when all processes begin to when this one is done."""
     dist.barrier()
     begun = time.perf_counter()
     work()
     return time.perf_counter() - begun
 
 
-def counted(rank: int, processes: int, port: int, asked: argparse.Namespace, found: Any) -> None:
+def counted(rank: int, processes: int, port: int, asked: argparse.Namespace) -> None:
     """What each rule hands over in its second round, when those that remember something do."""
     begin(rank, processes, port)
     part = torch.tensor_split(rows_of(asked.n, asked.d), processes, 1)[rank].clone()
+    alike: dict[int, list[str]] = {}
     for entry in fw.catalogue("rule", packaged=True):
         rule = entry.build()
         if rule.traits().root_data and entry.name != "fltrust":
@@ -84,8 +91,10 @@ def counted(rank: int, processes: int, port: int, asked: argparse.Namespace, fou
             stack = Sharded.of_columns(part)
             before = stack.peers.bytes_sent
             next_round(aggregator, stack)
-        if rank == 0:
-            found.put((entry.name, stack.peers.bytes_sent - before))
+        alike.setdefault(stack.peers.bytes_sent - before, []).append(entry.name)
+    if rank == 0:
+        for sent, names in sorted(alike.items()):
+            print(f"| {', '.join(names)} | {sent:,} |")
     dist.destroy_process_group()
 
 
@@ -93,15 +102,6 @@ def begin(rank: int, processes: int, port: int) -> None:
     torch.set_num_threads(1)
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), GLOO_SOCKET_IFNAME="lo")
     dist.init_process_group("gloo", rank=rank, world_size=processes)
-
-
-def spread(work: Any, processes: int, port: int, asked: argparse.Namespace) -> list[Any]:
-    found = multiprocessing.get_context("spawn").SimpleQueue()
-    multiprocessing.spawn(work, (processes, port, asked, found), nprocs=processes)
-    rows = []
-    while not found.empty():
-        rows.append(found.get())
-    return rows
 
 
 def main() -> None:
@@ -114,17 +114,12 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=29_611)
     asked = parser.parse_args()
     if asked.wire:
-        alike: dict[int, list[str]] = {}
-        for name, sent in spread(counted, 2, asked.port, asked):
-            alike.setdefault(sent, []).append(name)
-        print("| rules | bytes |\n|---|---|")
-        for sent, names in sorted(alike.items()):
-            print(f"| {', '.join(names)} | {sent:,} |")
+        print("| rules | bytes |\n|---|---|", flush=True)
+        multiprocessing.spawn(counted, (2, asked.port, asked), nprocs=2)
         return
-    print("| processes | rule | one process | columns | rows |\n|---|---|---|---|---|")
+    print("| processes | rule | one process | columns | rows |\n|---|---|---|---|---|", flush=True)
     for k, processes in enumerate(asked.processes):
-        for _, name, one, columns, rows in spread(timed, processes, asked.port + k, asked):
-            print(f"| {processes} | {name} | {one:.2f} s | {columns:.2f} | {rows:.2f} |", flush=True)
+        multiprocessing.spawn(timed, (processes, asked.port + k, asked), nprocs=processes)
 
 
 if __name__ == "__main__":
