@@ -44,8 +44,10 @@ def until(done: Callable[[], bool], seconds: float, said: Callable[[], str]) -> 
 
 
 def rounds(audit: Path) -> list[dict[str, Any]]:
+    """Those that were judged, without what evaluation found."""
     text = audit.read_text() if audit.exists() else ""
-    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+    entries = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+    return [entry for entry in entries if "rule" in entry]
 
 
 class Simulation(deploy.Federation):  # type: ignore[name-defined,misc]
