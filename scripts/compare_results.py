@@ -57,8 +57,8 @@ def _of_examination(examination: Examination) -> Iterator[tuple[str, str]]:
         yield "worst", f"{label(worst.attack)}, {worst.kappa:.3g}"
     untouched = examination.untouched
     yield "without attack", number(None if untouched is None else 100 * untouched)
-    for lowest in examination.trained[:1]:
-        yield "lowest", f"{number(100 * (lowest.accuracy or 0.0))} ({label(lowest.attack)})"
+    for attack, lowest in examination.trained[:1]:
+        yield "lowest", f"{number(100 * lowest)} ({label(attack)})"
 
 
 class Tree:

@@ -38,8 +38,8 @@ def _rules(folder: Path) -> str:
                 f"{worst.progress:.2f}",
                 f"{worst.byzantine_accepted:.0%}".replace("%", " %"),
                 _per_cent(e.untouched),
-                _per_cent(trained[0].accuracy) if trained else "-",
-                label(trained[0].attack) if trained else "-",
+                _per_cent(trained[0][1]) if trained else "-",
+                label(trained[0][0]) if trained else "-",
             ]
         )
     return table([*head, "accuracy without", "lowest", "under"], rows)
