@@ -208,6 +208,58 @@ def redteam(
     )
 
 
+@app.command(cls=OwnCommand)
+def choose(
+    rule: Annotated[list[str] | None, typer.Option(help="Candidate; a short list if none is named, or all.")] = None,
+    attack: Annotated[list[str] | None, typer.Option(help="Attack to play; everything if none is named.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file; options given here count instead.")] = None,
+    trust_imports: TrustImports = False,
+    data: Annotated[str | None, typer.Option(help="Data set; the one that comes with the package.")] = None,
+    data_path: Annotated[str | None, typer.Option(help="Folder with the data files.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model: see `fedward list models`, or an import path.")] = None,
+    clients: Annotated[int | None, typer.Option(help="Clients in all.")] = None,
+    byzantine: Annotated[str | None, typer.Option(help="How many of them may be byzantine, or which: 3,4.")] = None,
+    partition: Annotated[
+        list[str] | None, typer.Option(help="Who holds what; may be repeated. IID and a Dirichlet if none is named.")
+    ] = None,
+    participation: Annotated[float | None, typer.Option(help="Share of clients in a round.")] = None,
+    algorithm: Annotated[
+        str | None, typer.Option(help="What clients compute, local-sgd:epochs=1,optimizer=adamw,lr=0.001.")
+    ] = None,
+    rounds: Annotated[int | None, typer.Option(help="Rounds of the short training runs.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Samples in a client's batch.")] = None,
+    lr: Annotated[float | None, typer.Option(help="The server's learning rate.")] = None,
+    f: Annotated[
+        str | None, typer.Option("--f", help="What rules are told: expected in a round, half, twice, or unknown.")
+    ] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="Of everything random; may be repeated.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...")] = None,
+    worst: Annotated[int, typer.Option(min=0, help="Kinds of attack to train under besides, the worst first.")] = 2,
+    threads: Annotated[int | None, typer.Option(min=1, help="Cores to use; all if not given.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for findings and page.")] = Path("choice"),
+    fresh: Annotated[bool, typer.Option(help="Start anew, and delete findings that the folder holds.")] = False,
+    as_json_: Json = False,
+) -> None:
+    """Rank rules for a federation like yours: trained under the usual attacks, and under the worst against each.
+
+    The line to paste comes last. Ctrl-C is safe: the same command resumes.
+    """
+    given = {**locals()}  # all options, as long as nothing else has a name here
+    from . import choosing
+
+    choosing.choose(
+        rule or [],
+        attack or [],
+        given,
+        config=config,
+        worst=worst,
+        workers=threads,
+        out=out,
+        fresh=fresh,
+        as_json=as_json_,
+    )
+
+
 @app.command(cls=Command)
 def report(
     runs: Annotated[

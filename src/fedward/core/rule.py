@@ -19,7 +19,17 @@ from torch import Tensor
 from ..failures import ContractError, MendableError
 from ..registry.component import Component
 from ..registry.traits import Traits
-from ..stack import RowsLostError, SqNorms, Stack, Statistic, Updates, as_updates
+from ..stack import (
+    RowsLostError,
+    RowSource,
+    SqNorms,
+    Stack,
+    Statistic,
+    Unread,
+    Updates,
+    as_updates,
+    output_beside_norms,
+)
 from .context import Context, Messages, heard
 from .evaluator import Evaluator, Once
 from .linking import linked
@@ -194,9 +204,10 @@ def apply(rule: Rule, updates: Updates, state: State, context: Context, *, trimm
     """
 
     def carried_out(lost: Tensor) -> Outcome:
+        foreseen = None if bool(lost.any()) else _foreseen(rule, updates, state, ready)
         decided = _decided(rule, updates, state, ready, lost)
         plan = decided.plan.with_trimmed() if trimmed else decided.plan
-        output = plan.execute()
+        output = plan.execute() if foreseen is None or not bool(decided.finite.all()) else foreseen
         return Outcome(
             plan=plan,
             output=output,
@@ -244,6 +255,23 @@ def _without_lost(updates: Updates, work: Callable[[Tensor], T]) -> T:
             return done
         except RowsLostError as error:
             lost |= error.among(updates)
+
+
+def _foreseen(rule: Rule, updates: Updates, state: State, context: Context) -> Tensor | None:
+    """The output of a rule that decides the same whatever the rows are, if they are finite; None for any other rule.
+
+    It is made in the pass that looks for NaN and Inf, where passes are dear: rows on disk are read once.
+    """
+    if not isinstance(updates, RowSource) or not (updates.dear and updates.share.alone):
+        return None
+    if rule.statistics(state, context):
+        return None
+    unread = Unread(updates)
+    try:
+        plan = rule.decide(unread, state, context)
+    except Exception:  # it looks at the rows, or refuses what it will refuse once more
+        return None
+    return output_beside_norms(updates, plan.weights, plan.kernel) if plan.updates is unread else None
 
 
 def _decided(rule: Rule, updates: Updates, state: State, context: Context, lost: Tensor) -> Decided:
