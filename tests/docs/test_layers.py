@@ -72,6 +72,7 @@ SAME_NAME: Mapping[str, str] = {
             "show_data",
             "aggregate",
             "audit",
+            "watch",
         ),
         "a command of the command line, and what it does",
     ),

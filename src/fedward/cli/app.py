@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from .options import Command, Json, Judgement, Listing, Merging, Out, OwnCommand, TrustImports
+from .data_app import data_app
+from .options import Command, Json, Judgement, Listing, Merging, Out, OwnCommand, TrustImports, Watching
 
 app = typer.Typer(
     name="fedward",
@@ -18,6 +19,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(data_app)
 
 
 def _version(wanted: bool) -> None:
@@ -287,6 +289,30 @@ def report(
     commands.report(runs, out, title, spec=spec, profile=profile, figure=figure)
 
 
+@app.command(cls=Watching)
+def watch(
+    audit: Annotated[Path, typer.Argument(help="Audit of a Flower federation, or the folder that holds audit.jsonl.")],
+    serve: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=65535, metavar="[PORT]", help="Serve a page instead; at any free port if none is said."
+        ),
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Where to serve it; others than this machine may read it then.")
+    ] = "127.0.0.1",
+    once: Annotated[bool, typer.Option("--once", help="Tell what is there, and end.")] = False,
+    as_json_: Json = False,
+) -> None:
+    """Follow a federation while it runs: who is accepted, who is dropped and why, how the model does.
+
+    A table where there is a terminal, else a line a round. Ctrl-C ends it. The file may not be there yet.
+    """
+    from . import watching
+
+    watching.watch(audit, serve=serve, host=host, once=once, as_json=as_json_)
+
+
 Clients = Annotated[list[str], typer.Argument(help="Files, folders or globs that hold models, one a client.")]
 Base = Annotated[
     str | None,
@@ -362,36 +388,3 @@ def list_(what: Annotated[Listing, typer.Argument(help="What to list.")], as_jso
     from . import commands
 
     commands.list_(what.value, as_json_)
-
-
-data_app = typer.Typer(
-    name="data", help="Data sets: which there are, and what clients would hold of one.", no_args_is_help=True
-)
-app.add_typer(data_app)
-
-
-@data_app.command("list", cls=Command)
-def list_data(
-    data_path: Annotated[Path | None, typer.Option(help="Folder to look in, in the place of the usual ones.")] = None,
-    as_json_: Json = False,
-) -> None:
-    """List data sets: what they are, and where on this machine they are found."""
-    from . import data
-
-    data.list_data(data_path, as_json_)
-
-
-@data_app.command("show", cls=OwnCommand)
-def show_data(
-    name: Annotated[str, typer.Argument(help="Data set: see `fedward data list`, or an import path, my.module:load.")],
-    data_path: Annotated[str | None, typer.Option(help="Folder with the data files.")] = None,
-    partition: Annotated[str, typer.Option(help="Who holds what: see `fedward list partitions`.")] = "iid",
-    clients: Annotated[int, typer.Option(min=1, help="Clients in all.")] = 50,
-    seed: Annotated[int, typer.Option(min=0, max=2**64 - 1, help="Of the partition.")] = 0,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write a page with pictures, too.")] = None,
-    as_json_: Json = False,
-) -> None:
-    """Show a data set and what each client would hold of it: sizes, shares of the classes, sample images."""
-    from . import data
-
-    data.show_data(name, data_path, partition, clients, seed, out, as_json_)
