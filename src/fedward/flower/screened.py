@@ -15,16 +15,16 @@ from flwr.serverapp.strategy import Result, Strategy
 from ..core import Reason
 from .answers import Drop, Fault, Reply, nonfinite, shown
 from .audit import PREFIX, Audit, Verdict, verdicts
+from .metrics import kind_of
 from .model import SentModel
 from .numbering import counting_on
+from .qfedavg import check_multiplied, losses_of
 from .replies import Names, fitted, screen
 from .resume import check_same
 from .rounds import as_told
 from .skips import OnSkip, SkippedError, Skips
 
 logger = getLogger("flwr")
-_LARGEST = 1e30
-"""Beyond it, a metric is as good as none: its powers and sums are no numbers."""
 
 
 class Screened(Strategy):
@@ -207,7 +207,7 @@ class Screened(Strategy):
         messages = list(replies)
         sound, drops = screen(messages, self._asked, model, self._claimed(messages), self._names)
         self._help(sound)
-        sound = _alike(_finite(_ordered(sound, drops, model), drops), drops)
+        sound = _alike(_finite(_ordered(sound, drops, model), drops), drops, losses_of(all_within(self.strategy)))
         passed = {reply.node: reply for reply in sound}
         found = (*verdicts(drops), *(Verdict(node=node, accepted=True, reason=Reason.ACCEPTED) for node in passed))
         arrays: ArrayRecord | None = None
@@ -247,6 +247,7 @@ class Screened(Strategy):
 
     def _model_of(self, arrays: ArrayRecord) -> SentModel:
         """All floating-point arrays alike: the strategy inside sees to what it aggregates."""
+        check_multiplied(arrays, losses_of(all_within(self.strategy)))
         return SentModel(arrays, buffers=None, integers="counters")
 
     def _sent_model(self) -> SentModel:
@@ -361,9 +362,9 @@ def _finite(sound: list[Reply], drops: list[Drop]) -> list[Reply]:
     return finite
 
 
-def _alike(sound: list[Reply], drops: list[Drop]) -> list[Reply]:
+def _alike(sound: list[Reply], drops: list[Drop], losses: Collection[str] = ()) -> list[Reply]:
     """Those whose records and metrics have the commonest names and kinds: Flower's strategies take no others."""
-    forms = {reply.node: _form(reply) for reply in sound}
+    forms = {reply.node: _form(reply, losses) for reply in sound}
     if not forms:
         return []
     usual = Counter(forms.values()).most_common(1)[0][0]
@@ -374,15 +375,8 @@ def _alike(sound: list[Reply], drops: list[Drop]) -> list[Reply]:
     return [reply for reply in sound if forms[reply.node] == usual]
 
 
-def _form(reply: Reply) -> tuple[Any, ...]:
+def _form(reply: Reply, losses: Collection[str]) -> tuple[Any, ...]:
     """What a reply holds, without values: records by name and kind, metrics by name and kind."""
     records = tuple((name, type(record).__name__) for name, record in reply.content.items())
-    return records, tuple(sorted((name, _kind(value)) for name, value in reply.metrics.items()))
-
-
-def _kind(value: object) -> str:
-    """Of a metric: a number or a list of so many, and whether a mean of them would be a number."""
-    values = value if isinstance(value, list) else [value]
-    usual = all(isinstance(v, int | float) and -_LARGEST < v < _LARGEST for v in values)
-    kind = f"list of {len(values)}" if isinstance(value, list) else "number"
-    return kind if usual else f"{kind}, not finite"
+    kinds = {name: kind_of(value, is_loss=name in losses) for name, value in reply.metrics.items()}
+    return records, tuple(sorted(kinds.items()))
