@@ -68,6 +68,9 @@ class FABA(FromGram):
     def most_accepted(self, n: int) -> int:
         return n - self.f_of(n)
 
+    def steps(self, n: int) -> float:
+        return float(n**2) * self.f_of(n)  # all rows are compared with the mean of the rest for each that is dropped
+
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         dists = updates.sq_dists()
         central = central_scores(dists)
