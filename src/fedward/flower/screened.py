@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from logging import INFO, WARNING, Filter, LogRecord, getLogger
+from collections.abc import Callable, Collection, Iterable, Sequence
+from logging import INFO, WARNING, getLogger
 from time import perf_counter
 from typing import Any
 
@@ -17,6 +16,7 @@ from ..core import Reason
 from .answers import Drop, Fault, Reply, nonfinite, shown
 from .audit import PREFIX, Audit, Verdict, verdicts
 from .model import SentModel
+from .numbering import counting_on
 from .replies import Names, fitted, screen
 from .resume import check_same
 from .rounds import as_told
@@ -113,6 +113,12 @@ class Screened(Strategy):
         if done and not left:
             logger.log(WARNING, "nothing is left to do of %d rounds: the checkpoint is of round %d", num_rounds, done)
 
+        if done and (around := _around(within)):
+            text = (
+                "%s: what they remember themselves, as epsilon that is spent, is not in the checkpoint and begins anew"
+            )
+            logger.log(WARNING, text, ", ".join(type(strategy).__name__ for strategy in around))
+
         def evaluate(number: int, arrays: ArrayRecord) -> MetricRecord | None:
             found = None if evaluate_fn is None else evaluate_fn(number + done, arrays)
             for strategy in within:
@@ -121,7 +127,7 @@ class Screened(Strategy):
 
         self._leads = True
         try:
-            with _counting_on(done):
+            with counting_on(logger, done):
                 result = super().start(
                     grid,
                     first,
@@ -288,6 +294,13 @@ def all_within(strategy: Strategy) -> list[Strategy]:
 Remembered = list[tuple[Strategy, dict[str, Any], Any]]
 
 
+def _around(screened: Sequence[Screened]) -> list[Strategy]:
+    """Strategies of others that these are put around, and that are put around one of these."""
+    inner = [strategy for outer in screened for strategy in all_within(outer) if not isinstance(strategy, Screened)]
+    around = [strategy for strategy in inner if any(isinstance(s, Screened) for s in all_within(strategy))]
+    return list(dict.fromkeys(around))
+
+
 def remembered(strategy: Strategy) -> Remembered:
     """The attributes of a strategy and of those within it, and what is changed in place of fedward's own."""
     return [
@@ -302,30 +315,6 @@ def take_back(before: Remembered) -> None:
         vars(strategy).update(attributes)
         if isinstance(strategy, Screened):
             strategy.go_back(memory)
-
-
-class _CountingOn(Filter):
-    """Flower counts the rounds of one start; after a restart these are not the federation's."""
-
-    def __init__(self, done: int) -> None:
-        super().__init__()
-        self.done = done
-
-    def filter(self, record: LogRecord) -> bool:
-        counts = record.msg == "[ROUND %s/%s]" or str(record.msg).endswith("Number of rounds: %d")
-        if counts and isinstance(record.args, tuple) and all(isinstance(n, int) for n in record.args):
-            record.args = tuple(int(str(n)) + self.done for n in record.args)
-        return True
-
-
-@contextmanager
-def _counting_on(done: int) -> Iterator[None]:
-    counting = _CountingOn(done)
-    logger.addFilter(counting)
-    try:
-        yield
-    finally:
-        logger.removeFilter(counting)
 
 
 def log_audit(audit: Audit) -> None:

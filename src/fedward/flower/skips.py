@@ -11,10 +11,10 @@ from ..failures import MendableError
 from ..registry.parameters import check_value
 from .answers import Fault
 from .audit import Audit
+from .checks import MOST, enough
 
 OnSkip = Literal["raise", "warn"]
 """See `Screened`."""
-_MOST = 1 << 12  # nodes that a rule is tried with
 _TOLD = 3  # reasons of drops, the commonest first
 _REMEDIES = {
     Fault.ERROR: "the nodes' app raises: try it in one process with fedward.flower.testing.InProcess",
@@ -41,7 +41,7 @@ class Skips:
     """
 
     def __init__(self, on_skip: OnSkip, most: int) -> None:
-        self.on_skip: OnSkip = check_value("on_skip", "on_skip", on_skip, OnSkip)
+        self.on_skip: OnSkip = check_value("Screened", "on_skip", on_skip, OnSkip)
         if isinstance(most, bool) or not isinstance(most, int) or most < 1:
             raise ValueError(f"max_skipped, a whole number of at least 1, is needed, got {most!r}")
         self.most = most
@@ -109,18 +109,10 @@ def too_few(rule: Rule, asked: int) -> str | None:
     try:
         rule.check(asked)
     except BoundError as error:
-        enough = next((n for n in range(asked + 1, _MOST) if _fits(rule, n)), None)
-        wait = "" if enough is None else f", or wait until a round has enough nodes: min_train_nodes={enough}"
+        least = next((n for n in range(asked + 1, MOST) if enough(rule, n)), None)
+        wait = "" if least is None else f", or wait until a round has enough nodes: min_train_nodes={least}"
         return (
             f"{error}: {asked} nodes are asked in this round, so that it would leave the model as it is. "
             f"Take a smaller f{wait}; on_skip='warn' tries all the same"
         )
     return None
-
-
-def _fits(rule: Rule, n: int) -> bool:
-    try:
-        rule.check(n)
-    except BoundError:
-        return False
-    return True

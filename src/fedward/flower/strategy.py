@@ -23,10 +23,10 @@ from ..stack.layout import Buffers, Integers
 from .algorithms import CLASS
 from .answers import Reply
 from .audit import Audit, AuditFile
-from .checks import check_strategy
 from .metrics import summarise
 from .model import SentModel, arrays_in, record_of
 from .names import Naming, NodeNames
+from .optimisers import check_strategy
 from .replies import online, screen
 from .resume import (
     check_goes_on,
@@ -223,9 +223,9 @@ class Robust(Screened):
             self._optimiser.current_arrays = None  # or it would use its own, without what `SentModel.settled` mended
         if (group := self._rounds.group(number)) is not None:
             config = ConfigRecord({**config, CLASS: group})
+        messages = super().configure_train(number, arrays, config, grid)
         if self._rounds.names.naming != "ids":
             self._rounds.names.look_up(online(grid))
-        messages = super().configure_train(number, arrays, config, grid)
         if first and self._asked and (text := too_few(self.aggregator.rule, len(self._asked))):
             if self._skips.on_skip == "raise":
                 raise ValueError(text)

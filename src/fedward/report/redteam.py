@@ -85,8 +85,8 @@ def _summary(examinations: Sequence[Examination]) -> str:
                 f"{worst.progress:.2f}",
                 per_cent(worst.byzantine_accepted, 0),
                 per_cent(e.untouched, 1),
-                per_cent(lowest.accuracy, 1) if lowest else NONE,
-                escape(label(lowest.attack)) if lowest else NONE,
+                per_cent(lowest[1], 1) if lowest else NONE,
+                escape(label(lowest[0])) if lowest else NONE,
             ]
         )
     caption = f"Each rule with its worst attack, by kappa. {_EXPLAINED} Accuracies are those of a short training run."
