@@ -49,7 +49,7 @@ def call(name: str, n: int, d: int, limit: int, told: Connection) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
     try:
         rule = build(name)
-        kept = {"evaluator": QuadraticEvaluator(torch.zeros(d))} if rule.traits().root_data else {}
+        kept = {"evaluator": QuadraticEvaluator(d)} if rule.traits().root_data else {}
         rows = torch.randn(n, d, generator=torch.Generator().manual_seed(0)) + 0.3
         aggregate = fw.Aggregator(rule)
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew

@@ -69,7 +69,7 @@ class FABA(FromGram):
         return n - self.f_of(n)
 
     def steps(self, n: int) -> float:
-        return float(n**2) * self.f_of(n)  # all rows are compared with the mean of the rest for each that is dropped
+        return 4.0 * n**2 * self.f_of(n)  # all rows are compared with the mean of the rest for each that is dropped
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         dists = updates.sq_dists()
