@@ -99,8 +99,8 @@ FILES = """
 
 Files are read ahead, about a megabyte of each at a time, by threads of their own, and past the system's cache where
 rows are more than a quarter of the memory. Rules that decide without looking at rows take one pass, in which the output
-is made while NaN is looked for: Mean, and for up to 1,024 clients Median, TrimmedMean, MeaMed and Phocas. All others need
-their weights first, and two. Apart from this run, on one of 2 cores that some 12 other processes wanted at the same time
+is made while NaN is looked for: Mean, and for up to 1,024 clients Median, TrimmedMean, MeaMed and Phocas. All others
+need their weights first, and two. Apart from this run, on one of 2 cores that some 12 other processes wanted as well
 (`python -m benchmarks.disk --size 7 --repeat 2 --rules mean median`, 50 files of 0.14 GB, the best of 2, all in turns):
 
 | what | seconds | passes | GB/s | of dd | memory |
