@@ -147,10 +147,10 @@ def _section(number: int, e: Examination, alone: bool) -> str:
         ]
         for kind, f in worst
     ]
-    _, most = worst[0]
+    most = f"worst: {escape(label(worst[0][1].attack))}, kappa {_number(worst[0][1].kappa)}" if worst else "no findings"
     return (
         f'<details class="run" id="run-{number}"{" open" * alone}><summary><span class="name">{escape(e.rule)}</span>'
-        f'<span class="facts">worst: {escape(label(most.attack))}, kappa {_number(most.kappa)}</span></summary>\n'
+        f'<span class="facts">{most}</span></summary>\n'
         f'<div class="body">\n{_dots(number, e)}{table(head, rows, 2, "wide")}<p class="caption">{_EXPLAINED} '
         "Accuracy is that after a short training run, where one was made; without attack it is "
         f"{per_cent(e.untouched, 1)}.{_statistics(e)} {_clients(e)}</p>\n</div></details>\n"

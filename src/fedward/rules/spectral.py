@@ -100,6 +100,9 @@ def top_eigenpair(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     from scipy.linalg.lapack import dpstrf
 
     lower, pivots, found, _ = dpstrf(matrix.numpy().T, lower=1)
+    if not found:  # rows that differ by nothing but rounding leave no column
+        values, vectors = torch.linalg.eigh(matrix)
+        return values[-1], vectors[:, -1]
     factor = np.zeros((len(matrix), found))
     factor[pivots - 1] = np.tril(lower[:, :found])
     L = torch.from_numpy(factor)
