@@ -46,9 +46,9 @@ class Screened(Strategy):
     Args:
         strategy: what to protect.
         on_skip: what to do when ``max_skipped`` rounds in a row, or all rounds of a run, left the model as it was:
-            "raise" a `SkippedError` that says why, or "warn" in the log. A single node cannot make a round be skipped
-            as long as there are more than the rule's bound needs.
-        max_skipped: how many rounds in a row.
+            "raise" a `SkippedError` that says why, or "warn" in the log.
+        max_skipped: how many rounds in a row, of those in which at least half of the replies were of no use or
+            something of the server's own raised an error: no minority of nodes ends a run.
         metricrecord_key: which MetricRecord of a reply counts, where it has several; of several ArrayRecords it is the
             strategy's ``arrayrecord_key``.
 
@@ -213,6 +213,7 @@ class Screened(Strategy):
         arrays: ArrayRecord | None = None
         metrics: MetricRecord | None = None
         skipped: str | None = "no node sent a sound reply"
+        raised = False
         before = remembered(self.strategy)
         try:
             if passed:
@@ -224,7 +225,7 @@ class Screened(Strategy):
             raise
         except Exception as error:  # what one of Flower's makes of what nodes sent must not end the run
             log_error(error)
-            skipped = as_told(error)
+            skipped, raised = as_told(error), True
         if skipped is not None:
             arrays = metrics = None
             take_back(before)
@@ -232,7 +233,7 @@ class Screened(Strategy):
             round=server_round, rule="screened", verdicts=found, skipped=skipped, seconds=perf_counter() - start
         )
         log_audit(audit)
-        self._skips.count(audit)
+        self._skips.count(audit, own=raised)
         metrics = MetricRecord() if metrics is None else metrics
         metrics[f"{PREFIX}screened-skipped"] = int(skipped is not None)
         for reason in dict.fromkeys(v.reason for v in audit.dropped):

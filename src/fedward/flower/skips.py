@@ -33,7 +33,11 @@ class SkippedError(MendableError, RuntimeError):
 
 
 class Skips:
-    """Counts rounds in a row that left the model as it was.
+    """Counts rounds in a row that left the model as it was, for a reason that no minority of nodes can bring about.
+
+    A round counts if at least half of the nodes' replies were of no use, or if something of the server's own raised an
+    error. One that has too few replies for the rule's bound though most nodes sent sound ones does not: nodes come and
+    go, and nobody who stays away is to end a run.
 
     Args:
         on_skip: "raise" a `SkippedError` when there are too many, or only "warn".
@@ -50,11 +54,16 @@ class Skips:
     def begin(self) -> None:
         """Another run: nothing is counted yet."""
         self.in_a_row: list[Audit] = []
+        self.final: list[Audit] = []
         self.rounds = self.skipped = 0
         self.last: str | None = None
 
-    def count(self, audit: Audit) -> None:
+    def count(self, audit: Audit, *, own: bool) -> None:
         """Count a round.
+
+        Args:
+            audit: of the round.
+            own: whether the reason is an error of the server's own.
 
         Raises:
             SkippedError: it is one too many.
@@ -65,9 +74,13 @@ class Skips:
             return
         self.skipped += 1
         self.last = audit.skipped
+        self.final = [*self.final, audit][-self.most :]
+        useless = sum(not v.accepted and v.reason != Fault.UNUSED for v in audit.verdicts)
+        if not own and 2 * useless < len(audit.verdicts):
+            return
         self.in_a_row = [*self.in_a_row, audit][-self.most :]
         if self.on_skip == "raise" and len(self.in_a_row) == self.most:
-            raise SkippedError(self._sentence(f"{self.most} rounds in a row"))
+            raise SkippedError(self._sentence(f"{self.most} rounds in a row", self.in_a_row))
 
     def end(self) -> None:
         """The run is over.
@@ -77,10 +90,10 @@ class Skips:
         """
         if self.on_skip == "raise" and self.rounds and self.skipped == self.rounds:
             whole = "the only round" if self.rounds == 1 else f"all {self.rounds} rounds"
-            raise SkippedError(self._sentence(whole))
+            raise SkippedError(self._sentence(whole, self.final))
 
-    def _sentence(self, which: str) -> str:
-        reason, remedies = shared(self.in_a_row)
+    def _sentence(self, which: str, audits: Sequence[Audit]) -> str:
+        reason, remedies = shared(audits)
         remedies = [*remedies, "on_skip='warn' goes on all the same"]
         return f"{which} left the model as it was: {reason}. What helps: {'; '.join(remedies)}."
 

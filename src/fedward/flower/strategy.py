@@ -270,6 +270,7 @@ class Robust(Screened):
         metrics = self._summary(self._train_metrics, [r for r in sound if r.node in set(audit.kept)])
         arrays = None if judged.arrays is None else record_of(judged.arrays)
         self._keep(audit, arrays, model)
+        self._skips.count(audit, own=judged.error is not None)
         return arrays, MetricRecord({**metrics, **audit.metrics()})
 
     def _model_of(self, arrays: ArrayRecord) -> SentModel:
@@ -301,7 +302,6 @@ class Robust(Screened):
         if self._leads:  # before the audit: a full disk must not cost the round
             self._save()
         self._note(audit.round, lambda file: file.append(audit))
-        self._skips.count(audit)
 
     def _settle(self, number: int, arrays: ArrayRecord) -> None:
         """A round is over, and this became of the model: what is around this strategy may have changed it since."""
