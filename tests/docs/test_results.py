@@ -23,7 +23,6 @@ SCRIPTS = ROOT / "scripts"
 # Made before runs recorded the code that made them. A folder that is made again goes off this list.
 UNKNOWN = frozenset(
     {
-        "desgd",
         "flower",
     }
 )
