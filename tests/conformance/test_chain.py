@@ -99,7 +99,7 @@ CHAINS = [
     mixers.NNM(f=1) >> mixers.ClipNorm(radius=2.0) >> rules.Median(),
     mixers.Bucketing(s=2) >> mixers.ARC(f=1) >> rules.SignMajority(),
 ]
-UNKNOWN = {"error-rate-rejection", "loss-rejection", "union-rejection"}  # one for each client, or more
+UNKNOWN = {"error-rate-rejection", "hierarchical", "loss-rejection", "union-rejection"}  # by the number of clients
 
 
 @pytest.mark.parametrize("rule", [*RULES, *CHAINS], ids=repr)
