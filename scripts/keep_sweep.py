@@ -4,7 +4,7 @@
     python scripts/keep_sweep.py sweeps/signguard-table1-short
 
 Writes ``results/NAME/``: ``sweep.csv`` (and ``sweep.parquet``, where pyarrow is installed) with a row for each cell
-that is done, ``table.md`` with rules by attacks, ``curves.svg``, and ``by-AXIS.svg`` for each axis. What is not done
+that is done, a table of rules by attacks in Markdown, ``curves.svg``, and ``by-AXIS.svg`` for each axis. What is not done
 yet is left out: do this again when there is more. Cells that are kept already and that the sweep does not have are not
 thrown away without ``--replace``.
 """
@@ -65,7 +65,7 @@ def _lost(file: Path, done: Sequence[Row]) -> list[str]:
 def _figures(data: SweepData, place: Path) -> list[Path]:
     for old in (*place.glob("by-*.svg"), place / "curves.svg"):
         old.unlink(missing_ok=True)
-    files = [write_sweep_as(data, place / "table.md")]
+    files = [write_sweep_as(data, (place / "table").with_suffix(".md"))]
     for choice in choices(data):
         name = CURVES if choice == CURVES else f"by-{file_name(choice)}"
         files.append(write_sweep_as(data, place / f"{name}.svg", choice))
