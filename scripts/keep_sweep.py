@@ -4,7 +4,7 @@
     python scripts/keep_sweep.py sweeps/signguard-table1-short
 
 Writes ``results/NAME/``: ``sweep.csv`` (and ``sweep.parquet``, where pyarrow is installed) with a row for each cell
-that is done, a table of rules by attacks in Markdown, ``curves.svg``, and ``by-AXIS.svg`` for each axis. What is not done
+that is done, a table of rules by attacks in Markdown, ``curves.svg``, and ``by-AXIS.svg`` an axis. What is not done
 yet is left out: do this again when there is more. Cells that are kept already and that the sweep does not have are not
 thrown away without ``--replace``.
 """

