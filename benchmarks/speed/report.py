@@ -97,21 +97,22 @@ spared their work: 40 gradients a round, not 50.
 FILES = """
 ## Rows in files
 
-Files are read ahead, about a megabyte of each at a time, by threads of their own, and past the system's cache where
-rows are more than a quarter of the memory. Rules that decide without looking at rows take one pass, in which the output
-is made while NaN is looked for: Mean, and for up to 1,024 clients Median, TrimmedMean, MeaMed and Phocas. All others
-need their weights first, and two. Apart from this run, on one of 2 cores that some 12 other processes wanted as well
-(`python -m benchmarks.disk --size 7 --repeat 2 --rules mean median`, 50 files of 0.14 GB, the best of 2, all in turns):
+Files are read ahead, some megabytes of each at a time, by threads of their own, and past the system's cache where rows
+are more than a quarter of the memory. Rules that decide without looking at rows take one pass, in which the output is
+made while NaN is looked for: Mean, and for up to 1,024 clients Median, TrimmedMean, MeaMed and Phocas. All others need
+their weights first, and two. Apart from this run, on 2 cores of which another process wanted one
+(`python -m benchmarks.disk --size 7 --repeat 4`, 50 files of 0.14 GB, the best of 4, all in turns):
 
 | what | seconds | passes | GB/s | of dd | memory |
 | --- | --- | --- | --- | --- | --- |
-| dd iflag=direct bs=8M | 11.2 | 1 | 0.62 | 1.00 | |
-| plain reading, file by file | 52.0 | 1 | 0.13 | 0.22 | |
-| mean | 28.7 | 1.00 | 0.24 | 0.39 | 0.27 GB |
-| median | 64.3 | 1.00 | 0.11 | 0.17 | 0.21 GB |
+| dd iflag=direct bs=8M | 5.4 | 1 | 1.30 | 1.00 | |
+| plain reading, file by file | 5.1 | 1 | 1.38 | 1.06 | |
+| mean | 6.2 | 1.00 | 1.12 | 0.87 | 0.32 GB |
+| median | 6.3 | 1.00 | 1.11 | 0.85 | 0.19 GB |
+| multi-krum | 15.7 | 1.76 | 0.78 | 0.60 | 0.14 GB |
 
-What holds Mean back there is the processor, not the disk: a pass takes 0.5 s of it for a GB, and `dd` next to none.
-Whether 0.8 of `dd`'s rate is reached where a core is free was not measured.
+A pass of Mean takes 0.5 s of one core for a GB, so where others want the cores the processor holds it back and not the
+disk: at a load of 12 on the same 2 cores it was at 0.39 of `dd`, Median at 0.17 (best of 2, with pieces of a megabyte).
 
 ## Many clients
 

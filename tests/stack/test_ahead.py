@@ -112,6 +112,16 @@ def test_what_was_lost_is_told_once_and_is_nan(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small", "way")
+def test_a_file_that_ends_in_the_middle_of_a_pass_is_told_there(tmp_path: Path) -> None:
+    places = written(tmp_path)
+    blocks = Files(places, block=500).blocks()
+    next(blocks)
+    os.truncate(places[2], 300)
+    with pytest.raises(RowsLostError, match=r"2\.safetensors: changed"):  # and not at the end, by its times
+        list(blocks)
+
+
+@pytest.mark.usefixtures("small", "way")
 def test_a_pass_that_is_given_up_costs_the_next_nothing(tmp_path: Path) -> None:
     stack = Files(written(tmp_path), block=500)
     blocks = stack.blocks()

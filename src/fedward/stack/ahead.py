@@ -1,7 +1,7 @@
 """`ReadAhead`: rows in files, read in large requests along each file while what came before is worked on.
 
 A block of columns is a short piece of every file, and disks are slow at short pieces. So a pass reads a window of many
-blocks at once, about a megabyte of each file, and the next one while blocks of this one are worked on: two windows are
+blocks at once, some megabytes of each file, and the next one while blocks of this one are worked on: two windows are
 in memory.
 """
 
@@ -18,8 +18,8 @@ import numpy as np
 from ..disk import read_bounded
 from .filerows import PAGE, FileRow, Pages, whole_pages
 
-# Bytes of a window: as many as rows take of a megabyte each, within these bounds.
-_PIECE = 1 << 20
+# Bytes of a window: as many as rows take of four megabytes each, within these bounds.
+_PIECE = 1 << 22
 _LEAST, _MOST = 1 << 26, 1 << 28
 # Requests that a disk has at a time: one more than it works on.
 _READERS = 2
