@@ -124,7 +124,7 @@ def test_a_matlab_file_that_holds_something_else_is_refused(
 def test_a_damaged_matlab_file_is_refused(tmp_path: Path, damage: bytes | None) -> None:
     file = svhn(tmp_path / "d") / "train_32x32.mat"
     file.write_bytes(file.read_bytes()[:3000] if damage is None else damage)
-    with pytest.raises(DataError, match=r"train_32x32\.mat: expected (a MATLAB file, found some|numbers, found X)"):
+    with pytest.raises(DataError, match=r"train_32x32\.mat: expected a MATLAB file, found something else"):
         load("svhn", file.parent)
 
 

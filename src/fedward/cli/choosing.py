@@ -30,14 +30,12 @@ from ..redteam import (
     seconds_of,
     standing,
 )
-from ..registry.notation import parse
 from ..report import write_choice
 from . import display
+from .commands import RED_TEAM, checked_attack
 from .imports import is_own
 from .terminal import say_error
 
-SETTING: Mapping[str, Any] = {"data": "fashion-mnist-subset", "rounds": 60, "batch_size": 20, "lr": 0.05}
-"""What is not given, where there is no file either; lr is the gradient's, and clients that train locally have 1."""
 _GRIDS = ("partition", "seed")
 
 
@@ -96,7 +94,7 @@ def _settings(given: Mapping[str, Any], config: Path | None) -> list[dict[str, A
 
 def _usual(fixed: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of nobody's own; the step of gradients is no step of deltas."""
-    return {key: value for key, value in SETTING.items() if key != "lr" or "algorithm" not in fixed}
+    return {key: value for key, value in RED_TEAM.items() if key != "lr" or "algorithm" not in fixed}
 
 
 def _candidates(
@@ -133,7 +131,7 @@ def _file(out: Path, spec: RunSpec) -> Path:
 def _examine(
     jobs: Mapping[Path, RunSpec], attacks: Sequence[str], worst: int, workers: int | None
 ) -> Mapping[Path, Examination | Failed]:
-    checked = [_checked(text) for text in attacks] or None
+    checked = [checked_attack(text) for text in attacks] or None
     titles = {}
     for file, spec in jobs.items():
         config = spec.resolved()
@@ -141,14 +139,6 @@ def _examine(
         titles[file] = (f"{config['rule']}, {config['partition']}", examination_steps(played, worst, ALSO))
     with display.JobsProgress(titles) as progress:
         return examine_all(jobs, worst=worst, attacks=checked, also=ALSO, workers=workers, on_progress=progress)
-
-
-def _checked(attack: str) -> str:
-    try:
-        parse(attack, "attack")
-    except ValueError as error:
-        raise SpecError(f"attack: {error}") from None
-    return attack
 
 
 def _whole(

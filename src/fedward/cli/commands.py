@@ -73,6 +73,7 @@ RED_TEAM: Mapping[str, Any] = {
     "batch_size": 20,
     "lr": 0.05,
 }
+"""What rules are examined on where nothing else is said, and there is no file either; lr is the gradient's."""
 
 
 def run(
@@ -129,7 +130,7 @@ def redteam(
 ) -> None:
     """Examine rules, and write the page about them."""
     options = {key: value for key, value in _spec_keys(given).items() if key not in ("rule", "attack")}
-    chosen: dict[str, Any] = {"attacks": [_checked(text) for text in attacks]} if attacks else {}
+    chosen: dict[str, Any] = {"attacks": [checked_attack(text) for text in attacks]} if attacks else {}
     base = options if config else {**RED_TEAM, **options}
     jobs, refused = _examined(rules, config, base, out, _trusted(config, given))
     if fresh:
@@ -240,7 +241,8 @@ def _spec_keys(given: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in given.items() if key in RunSpec.model_fields and value is not None}
 
 
-def _checked(attack: str) -> str:
+def checked_attack(attack: str) -> str:
+    """An attack as it was typed, if it is one."""
     try:
         parse(attack, "attack")
     except ValueError as error:

@@ -30,8 +30,8 @@ def _mat(file: Readable) -> Stored:
     try:
         content = io.BytesIO(_unpacked(bytes(content_of(file)), file))
         for name, shape, kind in scipy_io.whosmat(content):
-            if name in ("X", "y") and not prod(shape) * _BYTES.get(kind, 1 << 40) <= 8 * len(content.getbuffer()):
-                raise FormatError(f"expected numbers, found {name} of {kind} {shape}", file)
+            if name in ("X", "y"):
+                _check_variable(file, f"{name} of {kind} {shape}", kind, prod(shape), len(content.getbuffer()))
         content.seek(0)
         held = scipy_io.loadmat(content, variable_names=("X", "y"))
     except FormatError:
@@ -47,6 +47,18 @@ def _mat(file: Readable) -> Stored:
     labels = labels.reshape(-1).astype(np.int64)
     labels[labels == 10] = 0
     return Stored(samples=np.ascontiguousarray(images.transpose(3, 2, 0, 1)), labels=labels, files=(file, file))
+
+
+def _check_variable(file: Readable, called: str, kind: str, count: int, held: int) -> None:
+    """Refuse what SciPy would fill the memory with.
+
+    Raises:
+        FormatError: a variable is of something else than numbers, or of far more than the file holds.
+    """
+    if kind not in _BYTES:
+        raise FormatError(f"expected numbers, found {called}", file)
+    if count * _BYTES[kind] > 8 * held:  # small numbers may be stored in fewer bytes than they are of
+        raise FormatError(f"expected a MATLAB file, found something else: {called} in {held:,} bytes", file)
 
 
 def _unpacked(content: bytes, file: Readable) -> bytes:

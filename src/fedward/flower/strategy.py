@@ -52,7 +52,7 @@ class Robust(Screened):
     """A Flower strategy whose mean of the replies is replaced by a rule.
 
     1. Every reply is held against the model that was sent out; one that does not fit is dropped with a reason.
-    2. The rule aggregates what the others changed, ``reply - model``, rows in the order of node ids. Counters (of
+    2. The rule aggregates what the others changed, ``reply - model``, rows in the order of nodes' names. Counters (of
        BatchNorm's batches) and running statistics have no columns.
     3. The strategy makes its step from model + aggregate: FedAvg takes it, FedAdam adapts, and so on. Counters stay as
        the server has them; running statistics are not adapted (``batch_norm``).
@@ -77,6 +77,8 @@ class Robust(Screened):
         trust_examples: whether a row counts by the number of examples that its node claims, after the rule has chosen,
             and metrics likewise; for federations whose nodes cannot lie about that. A rule that uses examples itself
             (``rules.Mean(weighted=True)``) is told of them in any case, so it is not to be said beside one.
+        max_share: the most of the weight of all accepted nodes that the claim of one can give to it, above 0; greater
+            claims are cut. A rule that goes by examples itself is refused without it; 1 believes every claim.
         buffers: which arrays are running statistics: "auto", those called running_mean and running_var; names, these
             too; None, none at all, so that the rule weighs every floating-point array.
         integers: "refuse" integer arrays that are no counters (without dimensions, or called num_batches_tracked), for

@@ -42,12 +42,19 @@ class ReadAhead:
         self._pass: _Pass | None = None
         self._lock = Lock()
 
-    def block(self, start: int, stop: int, wanted: Sequence[int], out: np.ndarray) -> list[int] | None:
-        """Columns of the wanted rows, if a pass has got there, or begins here and is long enough to be worth it.
+    def fill(self, out: np.ndarray, start: int, stop: int, wanted: Sequence[int]) -> list[int]:
+        """Fill ``out`` with columns of the wanted rows: those of a pass are there already, others are read now.
 
         Returns:
-            Which of the rows could not be read, by place; None where nothing was.
+            Which of the rows could not be read, by place.
         """
+        failed = self._of_pass(out, start, stop, wanted)
+        if failed is None:
+            failed = [k for k, row in enumerate(wanted) if not self._rows[row].fill(out[k], start, stop)]
+        return failed
+
+    def _of_pass(self, out: np.ndarray, start: int, stop: int, wanted: Sequence[int]) -> list[int] | None:
+        """The same, if a pass has got there, or begins here and is long enough to be worth it; None if not."""
         with self._lock:
             now = self._pass
             if now is None or not now.is_at(start, wanted):

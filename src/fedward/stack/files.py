@@ -157,10 +157,7 @@ class Files(RowSource):
         wanted = list(range(self.n)) if rows is None else rows.tolist()
         self._entries_read += (stop - start) * len(wanted)
         block = torch.empty(len(wanted), stop - start, dtype=self._read_as)
-        held = block.numpy()
-        failed = self._ahead.block(start, stop, wanted, held)
-        if failed is None:
-            failed = [k for k, row in enumerate(wanted) if not self._rows[row].fill(held[k], start, stop)]
+        failed = self._ahead.fill(block.numpy(), start, stop, wanted)
         if failed:
             self._lose([wanted[k] for k in failed])
         return block if self._origin is None else self._origin.left_out(block, start)
