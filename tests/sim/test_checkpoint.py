@@ -125,8 +125,8 @@ def test_an_interrupt_in_the_middle_of_a_decision(path, phase, uninterrupted, mo
     deciding = importlib.import_module("fedward.core.step")
     real, calls = getattr(deciding, phase), []
 
-    def interrupted(*arguments):
-        done = real(*arguments)
+    def interrupted(*arguments, **named):
+        done = real(*arguments, **named)
         calls.append(1)
         if len(calls) == 4:
             raise KeyboardInterrupt

@@ -9,11 +9,14 @@ import torch
 from torch import Tensor
 
 from fedward.stack import (
+    Aggregates,
+    Apart,
     Dense,
     Dots,
     Extended,
     Gathered,
     Gram,
+    Group,
     Joined,
     LayerMixed,
     MagnitudeCounts,
@@ -28,6 +31,7 @@ from fedward.stack import (
     View,
     materialise,
 )
+from fedward.stack.beside import _Beside
 from fedward.stack.shards import WholeRows
 
 N, D = 5, 23
@@ -49,6 +53,7 @@ STATISTICS: list[Statistic] = [
     SignCounts(sample=SAMPLE),
     SignConcordance(),
     MagnitudeCounts(),
+    _Beside(work=lambda block: None),
 ]
 ANCHORS = normal(2, D, seed=12)
 
@@ -73,6 +78,25 @@ def mixed_to_more(base: Updates) -> Updates:
     return base.mix(normal(base.n + 2, base.n, seed=base.n + 1))
 
 
+def aggregated(base: Updates, *, linear: bool = True) -> Updates:
+    """Groups by weights, of which the last is 0 where there are several; or every other one by a kernel."""
+    groups = torch.arange(base.n).tensor_split(min(4, base.n))
+    makers = (weighed, weighed if linear else greatest)
+    return Aggregates(base, [makers[k % 2](base, chosen) for k, chosen in enumerate(groups)])
+
+
+def weighed(base: Updates, chosen: Tensor) -> Group:
+    weights = torch.linspace(0.7, 0, len(chosen), dtype=F64)
+    return Group(rows=chosen, updates=Apart(base, chosen), weights=weights, kernel=None, shares=weights)
+
+
+def greatest(base: Updates, chosen: Tensor) -> Group:
+    shares = torch.ones(len(chosen), dtype=F64)
+    return Group(
+        rows=chosen, updates=Apart(base, chosen), weights=None, kernel=lambda block: block.amax(0), shares=shares
+    )
+
+
 VIEWS: dict[str, Callable[[Updates], Updates]] = {
     "scaled": scaled,
     "scaled to zero": scaled_to_zero,
@@ -85,6 +109,9 @@ VIEWS: dict[str, Callable[[Updates], Updates]] = {
     "extended": lambda base: Extended(base, lambda block: block.mean(0)),
     "rooted": Rooted,
     "whole": WholeRows,
+    "apart": lambda base: Apart(base, torch.arange(base.n).flip(0)[1:]),
+    "aggregated": aggregated,
+    "aggregated by a kernel": lambda base: aggregated(base, linear=False),
     "gathered": lambda base: Gathered([scaled(base), mixed(base)]),
     "offset": lambda base: Offset(
         base, [None, *normal(base.n - 1, D, seed=14)], factor=0.7, shift=normal(D, seed=15), unit=0.5

@@ -91,6 +91,9 @@ def _work(ray: Any, jobs: Jobs, on_progress: OnProgress | None, on_done: OnDone)
 def _one(spec: RunSpec, place: Path, key: str) -> CellState | Elsewhere:
     """In a process of the cluster."""
     torch.set_num_threads(1)
+    # Ray cancels by an interrupt, which is ignored in whatever a job in a shell's background has started.
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     return work_on(spec, place, key)
 
 
