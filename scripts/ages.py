@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 from collections.abc import Iterator, Mapping
@@ -71,6 +72,10 @@ def _recorded(experiment: Experiment) -> Iterator[tuple[str, Mapping[str, Any]]]
     for file in sorted(experiment.folder.glob("findings/*.jsonl")):
         for versions in load_examination(file).versions:
             yield file.stem, versions or {}
+    if experiment.table.exists():
+        with experiment.table.open(encoding="utf-8", newline="") as text:
+            for row in csv.DictReader(text):
+                yield row["cell"], {key: row.get(key) or None for key in ("code", "commit")}
     file = experiment.folder / "runs.json"
     if file.exists():
         for name, run in json.loads(file.read_text(encoding="utf-8")).items():
@@ -83,7 +88,9 @@ def verdict(experiment: Experiment) -> Verdict:
     """Whether a folder is of one code, and of this one."""
     found = parts(experiment)
     remedy = f'make results ONLY="{experiment.name}"'
-    if not found and not any(experiment.folder.glob("*.json")):
+    if experiment.table.exists():
+        remedy = "fedward sweep, then scripts/keep_sweep.py"
+    if not found and not any(experiment.folder.glob("*.json")) and not experiment.table.exists():
         return Verdict(kind="not run", text=f"results/{experiment.name} is not run yet: {remedy}")
     if not found:
         return Verdict(kind="wrong", text=f"results/{experiment.name} has no figures: {remedy}")
@@ -98,8 +105,8 @@ def verdict(experiment: Experiment) -> Verdict:
             text=f"results/{experiment.name}: {first.count}, such as {first.first}, lack code or commit: {remedy}",
         )
     now = code(*experiment.decided_by)
-    # What trains models is made whole.
-    if len({part.code for part in known}) > 1 and not experiment.alone:
+    # What trains models is made whole; but for a sweep, whose keys say that the code of each cell's parts is the same.
+    if len({part.code for part in known}) > 1 and not experiment.alone and not experiment.table.exists():
         codes = ", ".join(f"{part.count} of {part.commit} (code {part.code})" for part in known)
         return Verdict(kind="wrong", text=f"results/{experiment.name} is of several codes: {codes}: {remedy}")
     old = [part for part in found if part.code != now]

@@ -1,32 +1,28 @@
 """What each folder of results is made of: the reading of ``results/NAME/experiment.toml``.
 
-``[all]`` has what its runs have in common, each ``[[runs]]`` some of them; keys are those of ``fedward run``. Several
-rules, attacks or seeds make a grid; a run of another seed than 0 has it in its name. ``cost`` is what a round takes, in
-seconds of a quiet core, and only an estimate hangs on it. ``[redteam]`` examines rules, ``[script]`` calls a benchmark,
-``[[pictures]]`` are drawn from the runs: accuracy, or a ``score`` that their rules had put on record.
-
-    python scripts/experiments.py NAME    # its runs as commands of the shell
+Where it trains models it is a sweep as ``fedward sweep`` has them (`fedward.sweeps.grid`), and can be given to it.
+``pictures.toml`` beside it says what is drawn of the runs: ``[[pictures]]`` of accuracy, or of a ``score`` that their
+rules had put on record. Instead of runs there may be ``[redteam]``, which examines rules in the setting that the file
+says, or ``[script]``, which calls a benchmark.
 """
 
 from __future__ import annotations
 
-import argparse
-import shlex
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 from fedward.experiments.spec import RunSpec, SpecError, each_rule, file_name, make_spec
 from fedward.redteam import as_examined
+from fedward.sweeps import make_sweep
+from fedward.sweeps.grid import drafts
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
-KEYS = frozenset({"all", "runs", "redteam", "script", "pictures"})
-GRID = ("seed", "attack", "rule")
-"""Keys that may have several values, the outermost first: one seed is run whole before the next."""
+OTHERS = ("redteam", "script")
+"""Tables of a file that is no sweep."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +86,11 @@ class Experiment:
         return tuple(self.script.get("decided_by", ()))
 
     @property
+    def table(self) -> Path:
+        """Where its rows are, if it is a sweep that was kept."""
+        return self.folder / "sweep.csv"
+
+    @property
     def alone(self) -> bool:
         """Whether it measures time or memory, so that nothing else may run."""
         return bool(self.script.get("alone", False))
@@ -109,60 +110,50 @@ def read(name: str, results: Path = RESULTS) -> Experiment:
     """The experiment of a folder.
 
     Raises:
-        SpecError: no such folder, an unknown key, two runs of the same name, or a specification that cannot be run.
+        SpecError: no such folder, or a sweep that cannot be run, as `fedward.sweeps.make_sweep` says.
     """
     file = results / name / "experiment.toml"
+    if file.with_name("sweep.csv").exists() and not file.exists():
+        return Experiment(folder=file.parent)  # a sweep that scripts/keep_sweep.py has kept: there is nothing to run
     if not file.exists():
         raise SpecError(f"no results are called {name!r}; there are {', '.join(names(results))}")
-    table = tomllib.loads(file.read_text(encoding="utf-8"))
-    if unknown := table.keys() - KEYS:
-        raise SpecError(f"{file}: unknown {', '.join(sorted(unknown))}; there are {', '.join(sorted(KEYS))}")
-    common = table.get("all", {})
-    runs = _runs(common, table.get("runs", []))
-    jobs = [_job(file, name, key, values) for key, values in runs]
+    table, others = _tables(file)
     refused: dict[str, str] = {}
-    if "redteam" in table:
-        examinations, refused = _examinations(name, common, table["redteam"])
-        jobs += examinations
+    try:
+        cells = () if others else make_sweep(table, name=name).cells
+        jobs = [Job(experiment=name, name=cell.name, spec=cell.spec, cost=cell.cost) for cell in cells]
+        if "redteam" in others:
+            jobs, refused = _examinations(name, table, others["redteam"])
+    except SpecError as error:
+        raise SpecError(f"{file}: {error}") from None
     places = [job.place(Path()) for job in jobs]
     if twice := {str(place) for place in places if places.count(place) > 1}:
-        raise SpecError(f"{file}: several runs are called {', '.join(sorted(twice))}; give one a group of its own")
+        raise SpecError(f"{file}: several runs lie in {', '.join(sorted(twice))}; give one a group of its own")
+    drawn = file.with_name("pictures.toml")
+    pictures = tomllib.loads(drawn.read_text(encoding="utf-8"))["pictures"] if drawn.exists() else ()
     return Experiment(
         folder=file.parent,
         jobs=tuple(jobs),
-        pictures=tuple(table.get("pictures", ())),
-        script=table.get("script", {}),
+        pictures=tuple(pictures),
+        script=others.get("script", {}),
         refused=refused,
     )
 
 
 def run_names(folder: Path) -> list[str]:
     """What the runs of a folder are called, as they stand there: they are not made."""
-    table = tomllib.loads((folder / "experiment.toml").read_text(encoding="utf-8"))
-    return [name for name, _ in _runs(table.get("all", {}), table.get("runs", []))]
+    table, others = _tables(folder / "experiment.toml")
+    return [] if others else [draft.name for draft in drafts(table)]
 
 
-def _job(file: Path, experiment: str, name: str, values: dict[str, Any]) -> Job:
-    cost = values.pop("cost", None)
-    try:
-        return Job(experiment=experiment, name=name, spec=make_spec(values), cost=cost)
-    except SpecError as error:
-        raise SpecError(f"{file}: {name}: {error}") from None
-
-
-def _runs(common: Mapping[str, Any], groups: list[Mapping[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The name and the keys of every run."""
-    for group in groups:
-        values = {**common, **group}
-        prefix = f"{values.pop('group')}/" if "group" in values else ""
-        for seed, attack, rule in product(*(_listed(values.get(key, _default(key))) for key in GRID)):
-            name = f"{prefix}{rule} under {attack}{of_seed(seed)}"
-            yield name, {**values, "rule": rule, "attack": attack, "seed": seed}
-
-
-def of_seed(seed: int) -> str:
-    """How the name of a run ends; nothing for seed 0."""
-    return f", seed {seed}" if seed else ""
+def _tables(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings of a file, and what it has besides if it is no sweep."""
+    table = tomllib.loads(file.read_text(encoding="utf-8"))
+    others = {key: table.pop(key) for key in OTHERS if key in table}
+    if "script" in others and table:
+        raise SpecError(f"{file}: {', '.join(table)}: a folder of a script has [script] alone")
+    common = table.pop("all", {})  # where files of before this grammar have what their runs have in common
+    return {**common, **table}, others
 
 
 def _examinations(name: str, common: Mapping[str, Any], table: Mapping[str, Any]) -> tuple[list[Job], dict[str, str]]:
@@ -179,48 +170,3 @@ def _examinations(name: str, common: Mapping[str, Any], table: Mapping[str, Any]
 
 def _default(key: str) -> Any:
     return RunSpec.model_fields[key].default
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def commands(name: str, results: Path = RESULTS) -> Iterator[str]:
-    """The runs of an experiment as commands of the shell."""
-    table = tomllib.loads((results / name / "experiment.toml").read_text(encoding="utf-8"))
-    for group in table.get("runs", []):
-        values = {**table.get("all", {}), **group}
-        out = values.pop("group", name)
-        values.pop("cost", None)
-        seeds = _listed(values.pop("seed", _default("seed")))
-        grid = " ".join(
-            f"--{key} {shlex.quote(str(v))}" for key in ("attack", "rule") for v in _listed(values.pop(key, []))
-        )
-        rest = " ".join(_option(key, value) for key, value in values.items())
-        for seed in seeds:
-            yield f"fedward run {rest} {grid} --seed {seed} --out {out}"
-    if "redteam" in table:
-        rest = " ".join(_option(key, value) for key, value in table.get("all", {}).items())
-        yield f"fedward redteam {rest} {' '.join(f'--rule {shlex.quote(r)}' for r in table['redteam']['rules'])}"
-    if "script" in table:
-        yield f"python {table['script']['command']}"
-
-
-def _option(key: str, value: Any) -> str:
-    """A key as an option of the shell; one that is true or false is a flag."""
-    name = key.replace("_", "-")
-    if isinstance(value, bool):
-        return f"--{name}" if value else f"--no-{name}"
-    written = ",".join(map(str, value)) if isinstance(value, list) else shlex.quote(str(value))
-    return f"--{name} {written}"
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="+")
-    for name in parser.parse_args().names:
-        print("\n".join(commands(name)))
-
-
-if __name__ == "__main__":
-    main()

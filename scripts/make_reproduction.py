@@ -1,8 +1,8 @@
 """Write docs/reproduction.md: for every published number what was measured beside it, and a verdict.
 
 What was measured is found by the settings of a cell, wherever it lies: in results/*/runs.json, and in the tables of
-sweeps, results/*/sweep.csv. Nothing else counts. Why a number differs stands in docs/reproduction/explanations.toml,
-which is written by hand::
+sweeps, results/*/sweep.csv, which scripts/keep_sweep.py writes. Nothing else counts. Why a number differs stands in
+docs/reproduction/explanations.toml, which is written by hand::
 
     [[explanation]]
     published = "signguard-table1"

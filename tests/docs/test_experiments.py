@@ -9,12 +9,14 @@ from types import ModuleType
 
 import pytest
 
+from fedward.experiments.spec import SpecError
 from fedward.experiments.versions import code
+from fedward.sweeps import read_sweep
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
+RESULTS = SCRIPTS.parent / "results"
 
 TINY = """
-[all]
 data = "fashion-mnist-subset"
 model = "linear"
 clients = 4
@@ -77,22 +79,33 @@ def test_what_is_to_be_done_is_estimated_by_group(results: ModuleType, folder: P
     assert "runs: 0 of 1 to do, 0.0 h" in results.planned(experiment, tmp_path)
 
 
-def test_the_commands_of_a_folder_have_a_line_a_seed(results: ModuleType, folder: Path) -> None:
-    import experiments
+@pytest.mark.parametrize("file", sorted(RESULTS.glob("*/experiment.toml")), ids=lambda file: file.parent.name)
+def test_what_a_folder_of_runs_is_made_of_is_a_sweep(results: ModuleType, file: Path) -> None:
+    """`fedward sweep` takes it as well, and its runs are called the same there."""
+    jobs = results.read(file.parent.name).jobs
+    if any(job.options is not None for job in jobs) or not jobs:
+        with pytest.raises(SpecError, match=r"unknown key '(redteam|script)'"):
+            read_sweep(file)
+        return
+    sweep = read_sweep(file)
+    assert sweep.name == file.parent.name
+    assert [(cell.name, cell.spec) for cell in sweep.cells] == [(job.name, job.spec) for job in jobs]
 
-    lines = list(experiments.commands("tiny", folder))
-    assert [line.partition(" --seed ")[2] for line in lines] == ["0 --out flipped", "1 --out flipped", "0 --out tiny"]
-    assert not any("cost" in line for line in lines)
-    (folder / "tiny" / "experiment.toml").write_text(TINY.replace("byzantine = 1", "byzantine = [2, 3]"))
-    assert "--byzantine 2,3" in next(experiments.commands("tiny", folder))
-    (folder / "tiny" / "experiment.toml").write_text(TINY.replace("byzantine = 1", "byzantine = 1\nroot_apart = true"))
-    assert "--byzantine 1 --root-apart --" in " ".join(next(experiments.commands("tiny", folder)).split())
+
+def test_a_file_of_before_has_what_its_runs_have_in_common_in_a_table(results: ModuleType, folder: Path) -> None:
+    before = results.read("tiny", folder).jobs
+    (folder / "tiny" / "experiment.toml").write_text(f"[all]{TINY}")
+    assert results.read("tiny", folder).jobs == before
 
 
 def test_an_unknown_key_is_told_with_file_and_run(results: ModuleType, folder: Path) -> None:
     (folder / "tiny" / "experiment.toml").write_text(TINY.replace('"no-attack"', '"no-atack"'))
     with pytest.raises(results.SpecError, match=r"experiment.toml: mean under no-atack: .*no-attack"):
         results.read("tiny", folder)
+    for text, why in (("pictures = []\n", "unknown key 'pictures'"), ("[script]\n[x]\n", "x: a folder of a script")):
+        (folder / "tiny" / "experiment.toml").write_text(text)
+        with pytest.raises(results.SpecError, match=f"experiment.toml: {why}"):
+            results.read("tiny", folder)
 
 
 def test_a_folder_is_written_in_part_when_asked(results: ModuleType, folder: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ LAYERS = (
     "stack",
     "registry",
     "core",
+    "distributed",
     "rules",
     "attacks",
     "audit",

@@ -139,6 +139,21 @@ def test_a_phone_scrolls_down_and_never_sideways(browser, pages, name):
     assert browser.errors == []
 
 
+def test_another_measure_takes_the_place_of_the_accuracy(browser, pages):
+    opened(browser, pages / "axes.html")
+    rows = VISIBLE.format("table.answer tbody tr")
+    before = browser.run(rows)
+    there = VISIBLE.format("[data-measure=best] table, [data-measure=last] table")
+    browser.choose("#measure", "last")
+    assert browser.run(VISIBLE.format("[data-measure=best] table")) == 0
+    assert (browser.run(rows), browser.run(there)) == (before, 1)
+    browser.choose('select[data-key="byzantine"]', "1")
+    assert browser.run(rows) == before // 3
+    browser.choose("#measure", "best")
+    assert browser.run(VISIBLE.format("[data-measure=last] table")) == 0
+    assert browser.errors == []
+
+
 def test_a_cell_of_the_answer_leads_to_its_runs(browser, pages):
     opened(browser, pages / "axes.html")
     browser.click("table.answer tbody tr:nth-child(3) td[data-is] a")

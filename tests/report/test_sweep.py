@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import tomllib
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from fedward.report.sweep_exports import in_latex, latex, markdown
 from fedward.report.sweep_page import render_sweep
 from fedward.report.sweep_table import as_written, grids
 from fedward.sweeps import read_sweep
+from fedward.sweeps.choices import Choice
 from tests.report.sweeps import LONG, made_up
 from tests.report.test_report import write_run
 
@@ -435,3 +437,68 @@ def test_a_folder_may_say_anything_of_its_settings(folder, value):
         assert "Cell by cell" in render_sweep(data)
         assert bibliography.bibtex(data)
         assert latex(data)
+
+
+# --- other measures, and what was tuned -----------------------------------------------------------------------
+
+
+def test_the_table_is_there_with_every_measure_that_is_known():
+    data = made_up({"rule": ["mean", "median"], "attack": ["no-attack", "alie"], "seed": [0, 1]})
+    page = render_sweep(data)
+    shown = dict(re.findall(r'<option value="(\w+)">([\w %]+)</option>', page))
+    assert shown["last"] == "last accuracy"
+    assert "worst_client" not in shown  # these records say nothing of it
+    last = re.search(r'<div data-measure="last" hidden>(.*?)</div>', page, re.S).group()
+    [row] = (row for row in data.rows if (row.config["rule"], row.config["attack"], row.config["seed"]) == KEY)
+    [other] = (one for one in data.rows if one.config == {**row.config, "seed": 1})
+    assert f">{50 * (row.last + other.last):.2f} <span" in last
+    impact = re.search(r'<div data-measure="attack_impact" hidden>(.*?)</div>', page, re.S).group()
+    told = f"{50 * (row.measures['attack_impact'] + other.measures['attack_impact']):.2f}"
+    assert f">{told} <span".replace("-", "&minus;") in impact
+
+
+KEY = ("median", "alie", 0)
+
+
+def test_what_was_tuned_is_shown_with_its_budget():
+    choices = [
+        Choice(
+            contest="krum",
+            purpose="clean",
+            values={"lr": 0.1},
+            score=0.5,
+            attack="no-attack",
+            candidates=2,
+            trials=4,
+            rounds=400,
+            seconds=90.0,
+        ),
+        Choice(
+            contest="krum",
+            purpose="worst",
+            values={"lr": 0.2},
+            score=0.25,
+            attack="alie",
+            candidates=2,
+            trials=4,
+            rounds=400,
+            seconds=90.0,
+        ),
+        Choice(
+            contest="mean",
+            purpose="clean",
+            values={},
+            score=0.5,
+            attack="no-attack",
+            candidates=1,
+            trials=1,
+            rounds=100,
+            seconds=None,
+        ),
+    ]
+    data = made_up({"rule": ["mean", "median"]})
+    assert "<h2>Tuning</h2>" not in render_sweep(data)
+    page = render_sweep(replace(data, choices=tuple(choices)))
+    assert "5 trials, 500 rounds, 2 minutes of a core" in page
+    for text in ("lr=0.2", "25.00", "the only candidate"):
+        assert text in re.sub("<wbr>", "", page)

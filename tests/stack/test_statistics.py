@@ -28,6 +28,7 @@ from fedward.stack import (
     View,
     materialise,
 )
+from fedward.stack.shards import WholeRows
 
 N, D = 5, 23
 F64 = torch.float64
@@ -83,6 +84,7 @@ VIEWS: dict[str, Callable[[Updates], Updates]] = {
     "joined": lambda base: Joined(base, Dense(normal(2, D, seed=13))),
     "extended": lambda base: Extended(base, lambda block: block.mean(0)),
     "rooted": Rooted,
+    "whole": WholeRows,
     "gathered": lambda base: Gathered([scaled(base), mixed(base)]),
     "offset": lambda base: Offset(
         base, [None, *normal(base.n - 1, D, seed=14)], factor=0.7, shift=normal(D, seed=15), unit=0.5

@@ -117,15 +117,27 @@ def test_the_key_hangs_on_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
     assert key_of(spec) != before
 
 
+RUNNER = """
+import json, sys
+from pathlib import Path
+from fedward.sweeps import make_sweep, plan, run_sweep
+from fedward.sweeps.work import work_on
+
+class Here:
+    def work(self, jobs, *, on_progress, on_done):
+        for place, job in jobs.items():
+            on_done(place, work_on(*job))
+
+run_sweep(plan(make_sweep(json.loads(sys.argv[1]), name="two"), Path("s")), Here())
+"""
+
+
 def test_two_runners_in_one_folder_do_every_cell_once(tmp_path: Path) -> None:
-    lines = [f"{name} = {json.dumps(value)}" for name, value in SMALL.items()]
-    (tmp_path / "two.toml").write_text(
-        "\n".join([*lines, 'rule = ["mean", "median"]', "seed = [0, 1]"]), encoding="utf-8"
-    )
-    command = [sys.executable, "-m", "fedward", "sweep", "two.toml", "--out", "s", "--workers", "1"]
+    table = json.dumps({**SMALL, "rule": ["mean", "median"], "seed": [0, 1]})
+    command = [sys.executable, "-c", RUNNER, table]
     both = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in "ab"]
     for process in both:
-        _, said = process.communicate(timeout=120)
+        _, said = process.communicate(timeout=600)
         assert process.returncode == 0, said
     rows = SweepFolder(tmp_path / "s").rows()
     assert [(row.status, row.attempts, row.rounds_done) for row in rows] == [("done", 1, 2)] * 4

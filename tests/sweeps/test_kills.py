@@ -19,7 +19,7 @@ def test_killed_and_finished_is_the_same(tmp_path: Path) -> None:
     script = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = script
     spec.loader.exec_module(script)
-    result = script.tried(tmp_path, kills=2, cells=2, workers=2, seed=3, rounds=24)
+    result = script.tried(tmp_path, kills=2, cells=2, workers=1, seed=3, rounds=24)
     assert result["same"]
     assert result["done"] == result["cells"] == 2
     assert result["left over"] == 0

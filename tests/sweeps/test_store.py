@@ -192,7 +192,7 @@ RULES = ("mean", "median", "krum:f=1", "class-wise:base=(krum:f=1)", "copoddos")
 def test_cells_in_processes(tmp_path: Path) -> None:
     sweep = make_sweep({**SMALL, "rule": ["mean", "median"]}, name="small")
     told: list[str] = []
-    rows = run_sweep(plan(sweep, tmp_path / "a"), Local(workers=2), on_done=lambda place, _: told.append(place.name))
+    rows = run_sweep(plan(sweep, tmp_path / "a"), Local(workers=1), on_done=lambda place, _: told.append(place.name))
     assert [row.status for row in rows] == ["done", "done"]
     assert len(told) == 2
     here, _ = swept(tmp_path / "b", rule=["mean", "median"])

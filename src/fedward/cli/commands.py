@@ -158,7 +158,7 @@ def report(
 ) -> None:
     """Write the page about runs or a sweep, or a sweep in the format that a file's ending names."""
     alone = out.suffix.lower() == ".html" and spec is None and figure is None
-    if alone and not any(map(is_of_several, runs)):
+    if alone and not any(is_of_several(path) or is_sweep(path) for path in runs):
         display.say(f"Report: {write_report(runs, out, title=title or 'fedward report')}")
         return
     if profile is not None and spec is None:

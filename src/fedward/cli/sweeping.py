@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import shlex
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean, median
+from statistics import fmean
 from typing import Any
 
 import typer
@@ -17,21 +18,27 @@ from rich.table import Table
 
 from .. import published
 from ..experiments.pool import Failed, cores
-from ..experiments.spec import SpecError
+from ..experiments.spec import SpecError, file_name
+from ..experiments.versions import versions
 from ..registry.naming import unknown
-from ..sweeps import Local, Row, Sweep, SweepFolder, plan, read_sweep, run_sweep
-from ..sweeps.choices import Choice, write_choices
+from ..sweeps import Cell, Local, Row, Sweep, plan, read_sweep, run_sweep
+from ..sweeps.choices import CHOICES, Choice, write_choices
 from ..sweeps.measures import OverSeeds, over_seeds
+from ..sweeps.origin import LIBRARIES, forget_others, made_by_others
+from ..sweeps.pace import expected
 from ..sweeps.slurm import Share, job_script
 from ..sweeps.store import state_of
-from ..sweeps.tune import carried_out
-from ..sweeps.work import Engine, Outcome, Planned
+from ..sweeps.trials import trials
+from ..sweeps.tune import carried_out, trial_sweep
+from ..sweeps.work import Engine, Outcome, Planned, begun
 from . import display
 from .imports import is_own
 from .terminal import say_error
 
 _SHOWN = 40
 """Rows of a table that people still look at."""
+_TOLD = 3
+"""Names of cells that failed for the same reason."""
 
 
 def sweep(
@@ -45,6 +52,7 @@ def sweep(
     array: bool,
     task: str | None,
     dry_run: bool,
+    redo: bool,
     out: Path | None,
     trust_imports: bool,
     as_json: bool,
@@ -54,39 +62,63 @@ def sweep(
     whole = _read(what, **options)
     chosen = _read(what, only=only, **options) if only else whole
     names = [cell.name for cell in chosen.cells]
-    path = out or Path("sweeps") / "-".join(filter(None, (whole.name, profile)))
+    path = out or Path("sweeps") / file_name("-".join(filter(None, (whole.name, profile))))
+    _check_together(array=array, ray=ray, task=task, workers=workers)
     if array:
-        typer.echo(job_script(_again(what, profile, only, seeds, path, trust_imports), chosen))
+        typer.echo(job_script(_again(what, profile, only, seeds, path, trust_imports, redo), chosen))
         return
     if dry_run:
-        _show_plan(plan(whole, path, only=names), _count(workers), as_json)
+        if whole.tune:
+            tried = plan(trial_sweep(chosen, trials(chosen)), path / "trials")
+            _show_plan(tried, _count(workers), as_json, chosen.cells)
+        else:
+            _show_plan(plan(whole, path, only=names), _count(workers), as_json)
         return
     engine = _engine(workers, ray)
     mine = Share.of(task) if task else None
 
+    def carried(planned: Planned, share: Share | None) -> list[Row]:
+        planned = begun(planned)
+        if redo:
+            forget_others(planned)
+        return _carry_out(planned, engine, share, _count(workers))
+
     if not whole.tune:
-        rows = _carry_out(plan(whole, path, only=names), engine, mine, _count(workers))
-        _show(chosen, path, rows, (), as_json)
+        planned = plan(whole, path, only=names)
+        rows = carried(planned, mine)
+        _show(chosen, planned, rows, (), as_json)
         return
 
-    def tried(trials: Sweep) -> list[Row]:
-        return _carry_out(plan(trials, path / "trials"), engine, None, _count(workers))
-
-    tuned, choices = carried_out(chosen, tried)
+    tuned, choices = carried_out(chosen, lambda trials: carried(plan(trials, path / "trials"), None))
     path.mkdir(parents=True, exist_ok=True)
-    write_choices(choices, path / "choices.json")
-    _show(tuned, path, _carry_out(plan(tuned, path), engine, mine, _count(workers)), choices, as_json)
+    write_choices(choices, path / CHOICES)
+    planned = plan(tuned, path)
+    rows = carried(planned, mine)
+    _show(tuned, planned, rows, choices, as_json)
 
 
 def _read(what: str, *, trust_imports: bool, **options: Any) -> Sweep:
     """The sweep of a file, or of what is published under a name."""
     file = Path(what)
     if file.suffix == ".toml" or file.exists():
-        return read_sweep(file, trust_imports=trust_imports or (file.exists() and is_own(file)), **options)
+        found = read_sweep(file, trust_imports=trust_imports or (file.exists() and is_own(file)), **options)
+        if found.published is not None and found.published not in published.names():
+            raise SpecError(f"{file}: published: {unknown('published table', found.published, published.names())}")
+        return found
     if what not in published.names():
         near = unknown("published table", what, published.names())
         raise SpecError(f"{near}; a table of your own is a file that ends in .toml")
     return published.read(what, **options)
+
+
+def _check_together(*, array: bool, ray: str | None, task: str | None, workers: int | None) -> None:
+    """That no option is given that another one makes idle."""
+    if array and (ray is not None or task is not None):
+        raise SpecError(
+            f"--array prints a script for SLURM, which has no {'--ray' if ray else '--task'}; leave one out"
+        )
+    if workers is not None and ray not in (None, "local"):
+        raise SpecError(f"--workers is for this machine; of {ray} all cores are used: leave --workers out")
 
 
 def _engine(workers: int | None, address: str | None) -> Engine:
@@ -102,14 +134,20 @@ def _count(workers: int | None) -> int:
 
 
 def _again(
-    what: str, profile: str | None, only: Sequence[str], seeds: int | None, path: Path, trust_imports: bool
+    what: str,
+    profile: str | None,
+    only: Sequence[str],
+    seeds: int | None,
+    path: Path,
+    trust_imports: bool,
+    redo: bool,
 ) -> list[str]:
     """The command that carries out a share of the same sweep."""
     words = ["fedward", "sweep", what, "--out", str(path), "--workers", "1"]
     words += ["--profile", profile] if profile else []
     words += [word for choice in only for word in ("--only", choice)]
     words += ["--seeds", str(seeds)] if seeds is not None else []
-    return words + (["--trust-imports"] if trust_imports else [])
+    return words + ["--trust-imports"] * trust_imports + ["--redo"] * redo
 
 
 def _carry_out(planned: Planned, engine: Engine, task: Share | None, workers: int) -> list[Row]:
@@ -126,13 +164,17 @@ def _carry_out(planned: Planned, engine: Engine, task: Share | None, workers: in
 # --- what is shown ------------------------------------------------------------------------------------------
 
 
-def _show_plan(planned: Planned, workers: int, as_json: bool) -> None:
-    """What there is to do, and about how long it takes."""
+def _show_plan(planned: Planned, workers: int, as_json: bool, then: Sequence[Cell] = ()) -> None:
+    """What there is to do, and about how long it takes.
+
+    Args:
+        planned: a sweep, or the trials of one.
+        workers: how many cells are worked at at once.
+        as_json: for programs.
+        then: cells that are run once or twice after the trials.
+    """
     jobs = planned.jobs()
-    measured = _seconds_a_round(planned)
-    seconds = [_expected(planned, place, measured) for place in jobs]
-    known = sum(each for each in seconds if each is not None)
-    lost = sum(each is None for each in seconds)
+    seconds = expected(planned)
     cells: list[dict[str, Any]] = [
         {
             "cell": head.name,
@@ -144,53 +186,66 @@ def _show_plan(planned: Planned, workers: int, as_json: bool) -> None:
         for cell, head in planned.cells
         if head.name in planned.chosen
     ]
+    others = _others_told(planned)
     if as_json:
-        told = {"cells": cells, "to_do": len(jobs), "core_seconds": known, "of_unknown_length": lost}
-        typer.echo(json.dumps(told, indent=1))
+        known = [each for each in seconds.values() if each is not None]
+        told: dict[str, Any] = {"cells": cells, "to_do": len(jobs), "core_seconds": sum(known)}
+        told |= {"of_unknown_length": len(jobs) - len(known), "made_by_others": others}
+        typer.echo(json.dumps(told | ({"cells_after_trials": len(then)} if then else {}), indent=1))
         return
     for cell in cells:
-        display.say(f"{cell['status']}: {cell['cell']}, {cell['rounds']} rounds{_because(str(cell['why']))}")
-    display.say(f"{len(jobs)} of {len(cells)} cells to do{_how_long(known, lost, len(jobs), workers)}")
+        display.say(f"{'no data' if cell['why'] else cell['status']}: {cell['cell']}, {cell['rounds']} rounds")
+    what = "trials" if then else "cells"
+    display.say(f"{len(jobs)} of {len(cells)} {what} to do{_how_long(list(seconds.values()), workers)}")
+    for why, count in Counter(planned.no_data.values()).items():
+        display.say(f"{_cells(count)} cannot be run before the data are there: {why}")
+    if then:
+        rounds = sum(cell.spec.rounds for cell in then)
+        display.say(
+            f"Then {_cells(len(then))}, {rounds} rounds in all, with what the trials have chosen: once where the same "
+            "is best without attack and under the worst, else twice"
+        )
+    for line in others:
+        display.say(line)
 
 
-def _how_long(known: float, lost: int, jobs: int, workers: int) -> str:
-    if jobs == 0:
+def _how_long(seconds: Sequence[float | None], workers: int) -> str:
+    """Of what is to be done, after a colon."""
+    known = [each for each in seconds if each is not None]
+    lost = len(seconds) - len(known)
+    if not seconds:
         return ""
-    if lost == jobs:
+    if not known:
         return "; how long that takes is not known before the first of them is done"
     unknown_ones = f", and {lost} of unknown length" if lost else ""
-    return f": about {_duration(known)} of a core, {_duration(known / workers)} on {workers}{unknown_ones}"
+    longest = max(sum(known) / workers, *known)
+    return f": about {_duration(sum(known))} of a core, {_duration(longest)} on {workers}{unknown_ones}"
 
 
-def _because(why: str) -> str:
-    return f" ({why})" if why else ""
+def _cells(count: int) -> str:
+    return "1 cell" if count == 1 else f"{count} cells"
 
 
-def _seconds_a_round(planned: Planned) -> float | None:
-    """Median over the cells that are done, their start included; None before the first."""
-    places = [(cell, planned.folder.place(head), head.key) for cell, head in planned.cells if head.key]
-    states = [(cell, state_of(place, key, cell.spec.rounds)) for cell, place, key in places]
-    done = [state.seconds / cell.spec.rounds for cell, state in states if state.status == "done"]
-    return median(done) if done else None
+def _others_told(planned: Planned) -> list[str]:
+    """How many cells are there that other versions of the libraries have made, a line for each of these."""
+    now = versions()
+    here = ", ".join(f"{name} {now[name]}" if now[name] else f"no {name}" for name in LIBRARIES)
+    return [
+        f"{_cells(count)} of other versions count as well, made with {theirs} (here: {here}); --redo makes them anew"
+        for theirs, count in Counter(made_by_others(planned).values()).items()
+    ]
 
 
-def _expected(planned: Planned, place: Path, measured: float | None) -> float | None:
-    """Seconds of a core that a cell is expected to take: as the table says, else as those that are done took."""
-    for cell, head in planned.cells:
-        if planned.folder.place(head) == place:
-            cost = measured if cell.cost is None else cell.cost
-            return None if cost is None else cost * cell.spec.rounds
-    return None
-
-
-def _show(sweep: Sweep, path: Path, rows: Sequence[Row], choices: Sequence[Choice], as_json: bool) -> None:
+def _show(sweep: Sweep, planned: Planned, rows: Sequence[Row], choices: Sequence[Choice], as_json: bool) -> None:
     """The table, where it is, and what failed, with the exit status that goes with it."""
+    path = planned.folder.path
     failed = {row.cell: row.error for row in rows if row.status == "failed"}
-    left = [str(place) for place in SweepFolder(path).left_over()]
+    left = [str(place) for place in planned.folder.left_over()]
+    others = _others_told(planned)
     if as_json:
         cells = [row.flat() for row in rows]
         told = {"sweep": sweep.name, "folder": str(path), "cells": cells, "failed": failed, "left_over": left}
-        typer.echo(json.dumps(told, indent=1, default=str))
+        typer.echo(json.dumps({**told, "made_by_others": others}, indent=1, default=str))
     else:
         for choice in choices:
             display.say(choice.told())
@@ -199,10 +254,16 @@ def _show(sweep: Sweep, path: Path, rows: Sequence[Row], choices: Sequence[Choic
         if waiting:
             display.say(f"{waiting} of {len(rows)} cells are not done; the same command resumes.")
         if left:
-            display.say(f"{len(left)} cells of an earlier table or of other code are kept: {path / 'cells'}")
+            display.say(f"{_cells(len(left))} of an earlier table or of other code kept: {path / 'cells'}")
+        for line in others:
+            display.say(line)
         display.say(f"Table: {path / 'sweep.csv'}. Page: fedward report {shlex.quote(str(path))}")
+    by_reason: dict[str, list[str]] = {}
     for cell, why in failed.items():
-        say_error(f"{cell}: {why}")
+        by_reason.setdefault(why, []).append(cell)
+    for why, cells_of in by_reason.items():
+        more = f" and {len(cells_of) - _TOLD} more" if len(cells_of) > _TOLD else ""
+        say_error(f"{', '.join(cells_of[:_TOLD])}{more}: {why}")
     if failed:
         raise typer.Exit(1)
 

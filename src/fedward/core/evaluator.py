@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from ..stack import Layout, Updates, rows_of
+from ..stack import ColumnShare, Layout, Updates, rows_of, whole_rows
 
 _BATCH = 1000
 
@@ -104,16 +104,27 @@ class RootEvaluator:
 
 
 class Once:
-    """An evaluator that works out its update once a round: what is known of a tensor is known of that very object."""
+    """An evaluator that works out its update once a round: what is known of a tensor is known of that very object.
 
-    def __init__(self, evaluator: Evaluator) -> None:
-        self.losses = evaluator.losses
-        self.error_rates = evaluator.error_rates
+    Where processes hold the columns together, each has the root data and tries whole rows; of the update it keeps the
+    columns of its share.
+    """
+
+    def __init__(self, evaluator: Evaluator, share: ColumnShare) -> None:
         self._evaluator = evaluator
+        self._share = share
         self._update: Tensor | None = None
 
     def update(self) -> Tensor:
         """See `Evaluator.update`."""
         if self._update is None:
-            self._update = self._evaluator.update()
+            self._update = self._share.part(self._evaluator.update())
         return self._update
+
+    def losses(self, steps: Updates) -> Tensor:
+        """See `Evaluator.losses`."""
+        return self._evaluator.losses(whole_rows(steps))
+
+    def error_rates(self, steps: Updates) -> Tensor:
+        """See `Evaluator.error_rates`."""
+        return self._evaluator.error_rates(whole_rows(steps))

@@ -80,10 +80,14 @@ class Plan(Generic[M]):
 
     def accepted(self) -> Tensor:
         """Which clients have a weight above 0; in a kernel, which have a say: (n,) bool, of the clients' stack."""
+        return self.updates.to_clients(self.counted()) > 0
+
+    def counted(self) -> Tensor:
+        """The weights of the rows of ``updates``; in a kernel 1 for those with a say, 0 for others: (n,) float64."""
         counted = self.weights
         if counted is None:
             counted = torch.ones(self.updates.n) if self.voters is None else self.voters
-        return self.updates.to_clients(counted.double().cpu()) > 0
+        return counted.double().cpu()
 
     def trimmed(self) -> Tensor | None:
         """The share of the columns in which each row of ``updates`` has no part in the output: (n,); one pass.
@@ -96,7 +100,7 @@ class Plan(Generic[M]):
         counted = torch.zeros(self.updates.n, dtype=torch.float64)
         for block in self.updates.blocks():
             counted += counts(block.rows).sum(1).cpu()
-        return 1 - counted / self.updates.d
+        return 1 - self.updates.share.total(counted)[0] / self.updates.d
 
     def with_trimmed(self) -> Plan[M]:
         """The plan with `trimmed` as a score, of that name, of the rows that it judges; itself where there is none."""
@@ -111,7 +115,7 @@ class Plan(Generic[M]):
         return replace(self, scores={**self.scores, "trimmed": score})
 
     def execute(self) -> Tensor:
-        """The second pass: the (d,) output."""
+        """The second pass: the (d,) output, or the columns of it that are held here."""
         if self.weights is not None:
             return self.updates.combine(self.weights)
         assert self.kernel is not None

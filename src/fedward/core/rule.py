@@ -192,20 +192,21 @@ def apply(rule: Rule, updates: Updates, state: State, context: Context, *, trimm
         ValueError: the rule needs root data and the context has no evaluator.
         ContractError: the rule decided on something that is no plan.
     """
-    context = _ready(rule, updates, context)
 
     def carried_out(lost: Tensor) -> Outcome:
-        decided = _decided(rule, updates, state, context, lost)
+        decided = _decided(rule, updates, state, ready, lost)
         plan = decided.plan.with_trimmed() if trimmed else decided.plan
         output = plan.execute()
         return Outcome(
             plan=plan,
             output=output,
             finite=decided.finite,
-            state=rule.advance(state, plan, output, context),
+            state=rule.advance(state, plan, output, ready),
         )
 
-    return _without_lost(updates, carried_out)
+    with updates.share.together():
+        ready = _ready(rule, updates, context)
+        return _without_lost(updates, carried_out)
 
 
 @neutral()
@@ -215,8 +216,9 @@ def decide_on(rule: Rule, updates: Updates, state: State, context: Context) -> D
     Raises:
         BoundError, ValueError, ContractError: as `apply`.
     """
-    context = _ready(rule, updates, context)
-    return _without_lost(updates, lambda lost: _decided(rule, updates, state, context, lost))
+    with updates.share.together():
+        ready = _ready(rule, updates, context)
+        return _without_lost(updates, lambda lost: _decided(rule, updates, state, ready, lost))
 
 
 def _ready(rule: Rule, updates: Updates, context: Context) -> Context:
@@ -228,7 +230,7 @@ def _ready(rule: Rule, updates: Updates, context: Context) -> Context:
             "aggregator, or root=... to a Simulation"
         )
     if context.evaluator is not None:
-        context = replace(context, evaluator=Once(context.evaluator))
+        context = replace(context, evaluator=Once(context.evaluator, updates.share))
     return context
 
 
@@ -257,6 +259,7 @@ def _decided(rule: Rule, updates: Updates, state: State, context: Context, lost:
             f"the rule {rule!r} decided on {type(plan).__name__}; it must return fedward.Plan(updates, weights), or "
             "fedward.average_of(updates, rows)"
         )
+    updates.share.agree(plan.counted())
     return Decided(plan=plan, finite=finite)
 
 

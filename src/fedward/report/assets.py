@@ -183,6 +183,10 @@ SCRIPT = """
     if (select.value) chosen.set(select.dataset.key, select.value); else chosen.delete(select.dataset.key);
     apply();
   }));
+  const measure = document.getElementById("measure");
+  if (measure) measure.addEventListener("change", () => document.querySelectorAll("[data-measure]").forEach((part) => {
+    part.hidden = part.dataset.measure !== measure.value;
+  }));
   const lines = document.querySelectorAll("button[data-line]");
   const show = (mark, on) => {
     if (on) away.delete(mark); else away.add(mark);

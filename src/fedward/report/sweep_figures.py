@@ -12,7 +12,8 @@ from .curves import Curve, line_style
 from .grid import unique
 from .runs import ReportError
 from .sweep_axes import Axis, axes_of, panel_title
-from .sweep_table import Crossing, Grid, SweepData, grids
+from .sweep_panels import of_grid, trainings
+from .sweep_table import Crossing, SweepData, grids
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,27 +75,10 @@ def draw(data: SweepData, ending: str, figure: str | None = None) -> bytes:
 
 
 def _curve_panels(data: SweepData) -> Panels:
-    found: Panels = []
     several = len(grids(data)) > 1
-    for grid in grids(data):
-        for attack in grid.attacks:
-            together: dict[tuple[tuple[str, str], ...], list[Crossing]] = {}
-            for line in grid.lines:
-                if attack in line.places:
-                    together.setdefault(tuple(line.settings.items()), []).append(line.places[attack])
-            for settings, places in together.items():
-                curves = [
-                    Curve(
-                        name=place.rule,
-                        label=place.title,
-                        runs=tuple(data.records[r.cell] for r in place.over.rows if r.cell in data.records),
-                    )
-                    for place in places
-                ]
-                tested = [curve for curve in curves if curve.points]
-                if tested:
-                    found.append((_named(grid, several, panel_title(attack, dict(settings))), tested))
-    return found
+    drawn = [training for grid in grids(data) for training in trainings(data, grid, several)]
+    tested = ((one.title, [curve for curve in one.curves if curve.points]) for one in drawn)
+    return [(title, curves) for title, curves in tested if curves]
 
 
 def _axis_panels(data: SweepData, key: str) -> Panels:
@@ -105,12 +89,8 @@ def _axis_panels(data: SweepData, key: str) -> Panels:
             for attack in grid.attacks if axis.key == key else ():
                 for others in axis.settings:
                     if series := list(axis.series(attack, others)):
-                        found.append((_named(grid, several, panel_title(attack, dict(others))), (axis, series)))
+                        found.append((of_grid(grid, several, panel_title(attack, dict(others))), (axis, series)))
     return found
-
-
-def _named(grid: Grid, several: bool, title: str) -> str:
-    return f"{grid.title} · {title}" if several else title
 
 
 def _drawn(drawing: Drawing, panels: Panels, rules: Sequence[str]) -> None:

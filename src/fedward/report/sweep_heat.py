@@ -31,27 +31,41 @@ def heat_table(grid: Grid, marks: Marks, titled: bool) -> str:
     means = [place.over.mean for place in grid.places if place.over.mean is not None]
     top = max(means, default=1.0)
     bottom = min([*means, top - 0.1])  # so that a spread of a point does not look like a collapse
-    head = ['<th class="rule">Rule</th>', *(f'<th class="setting">{escape(key)}</th>' for key in grid.keys)]
-    head += [f"<th{mark(marks, {'attack': attack})}>{breakable(attack)}</th>" for attack in grid.attacks]
     summed = sum(attack != NO_ATTACK for attack in grid.attacks) > 1
-    if summed:
-        head += ['<th class="across">worst</th>', '<th title="over all attacks">mean</th>']
     body = []
     for line in grid.lines:
+        cells = [_cell(grid, line.places.get(attack), attack, bottom, top, marks) for attack in grid.attacks]
+        body.append(cells + (_across(line, bottom, top) if summed else []))
+    more = ('<th class="across">worst</th>', '<th title="over all attacks">mean</th>')
+    return framed(grid, marks, titled, body, more if summed else ())
+
+
+def framed(grid: Grid, marks: Marks, titled: bool, body: Sequence[Sequence[str]], more: Sequence[str] = ()) -> str:
+    """A table of a grid: its cells, a list a line, with heads and what stands before each line.
+
+    Args:
+        grid: the grid.
+        marks: what the filters of the page are about.
+        titled: whether it is one of several.
+        body: HTML of the cells.
+        more: heads of the columns beyond the attacks.
+    """
+    head = ['<th class="rule">Rule</th>', *(f'<th class="setting">{escape(key)}</th>' for key in grid.keys)]
+    head += [f"<th{mark(marks, {'attack': attack})}>{breakable(attack)}</th>" for attack in grid.attacks]
+    rows = []
+    for line, its in zip(grid.lines, body, strict=True):
         told = " · ".join(f"{key} {value}" for key, value in line.settings.items() if value)
         small = f'<small class="narrow">{breakable(told)}</small>' if told else ""
         cells = [f'<th class="rule">{breakable(line.rule)}{small}</th>']
         cells += [f'<th class="setting">{breakable(value)}</th>' for value in line.settings.values()]
-        cells += [_cell(grid, line.places.get(attack), attack, bottom, top, marks) for attack in grid.attacks]
-        if summed:
-            cells += _across(line, bottom, top)
         is_of = mark(marks, {"rule": line.rule, **line.settings})
-        body.append(f"<tr{is_of}>{''.join(cells)}</tr>\n")
+        rows.append(f"<tr{is_of}>{''.join([*cells, *its])}</tr>\n")
     of = mark(marks, {"grid": grid.title})
     title = f"<h3>{escape(grid.title)}</h3>\n" if titled else ""
     return (
-        f'<section{of}>{title}<div class="scroll"><table class="heat answer"><thead><tr>{"".join(head)}</tr></thead>'
-        f"<tbody>{''.join(body)}</tbody></table></div></section>\n"
+        f'<section{of}>{title}<div class="scroll"><table class="heat answer">'
+        f"<thead><tr>{''.join([*head, *more])}</tr></thead>"
+        f"<tbody>{''.join(rows)}</tbody></table></div></section>\n"
     )
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 
-from ..sim import Record
-from .curves import Curve, Panel, legend, panel_box, panel_grid, panels_section
+from ..sweeps.choices import Choice
+from ..sweeps.trials import values_told
+from .curves import Panel, legend, panel_box, panel_grid, panels_section
 from .grid import unique
-from .pieces import count, document, figure
+from .pieces import breakable, count, document, figure, table
 from .sweep_axes import Axis, axes_of, axis_figure, panel_title
 from .sweep_cells import cell_sections
 from .sweep_heat import Marks, caption_of, heat_table, mark_text, verdicts_of
-from .sweep_table import Crossing, Grid, SweepData, as_shown, grids
+from .sweep_measures import Measure, known_measures, measure_caption, measure_table
+from .sweep_panels import trainings
+from .sweep_table import Grid, SweepData, as_shown, grids
 
 _FILTER_NAMES = {"grid": "table", "f": "f"}
 
@@ -26,13 +29,14 @@ def render_sweep(data: SweepData) -> str:
     """
     found = grids(data)
     marks = _marks(found)
+    others = known_measures(found)
     body = (
-        _filters(marks),
-        "".join(heat_table(grid, marks, len(found) > 1) for grid in found),
-        f'<p class="caption">{caption_of(data, found)}</p>\n',
+        _filters(marks, others),
+        _answer(data, found, marks, others),
         "".join(f'<p class="note">{escape(note)}</p>\n' for note in _notes(data)),
         _curves(data, found, marks),
         _axes(found, marks),
+        _tuning(data.choices),
         _cells(data, found, marks),
     )
     return document(data.title, _lead(data, found), "".join(body), "overview")
@@ -53,8 +57,24 @@ def _marks(found: Sequence[Grid]) -> Marks:
     return marks
 
 
-def _filters(marks: Marks) -> str:
+def _answer(data: SweepData, found: Sequence[Grid], marks: Marks, others: Sequence[Measure]) -> str:
+    """The tables with accuracies, and those with other measures, of which the page shows one kind at a time."""
+    several = len(found) > 1
+    accuracies = "".join(heat_table(grid, marks, several) for grid in found)
+    parts = [f'<div data-measure="best">{accuracies}<p class="caption">{caption_of(data, found)}</p>\n</div>']
+    for measure in others:
+        tables = "".join(measure_table(grid, measure, marks, several) for grid in found)
+        told = f'<p class="caption">{measure_caption(measure)}</p>\n'
+        parts.append(f'<div data-measure="{measure.key}" hidden>{tables}{told}</div>')
+    return "".join(parts)
+
+
+def _filters(marks: Marks, others: Sequence[Measure]) -> str:
     boxes = []
+    if others:
+        choices = "".join(f'<option value="{one.key}">{escape(one.name)}</option>' for one in others)
+        shown = f'<select id="measure"><option value="best">best accuracy</option>{choices}</select>'
+        boxes.append(f"<label>show {shown}</label>")
     for key, values in marks.items():
         if len(values) > 1:
             choices = "".join(f'<option value="{i}">{escape(value or "-")}</option>' for i, value in enumerate(values))
@@ -116,25 +136,11 @@ def _curves(data: SweepData, found: Sequence[Grid], marks: Marks) -> str:
     return f'<h2>Training</h2>\n{drawn}<p class="caption">{caption}</p>\n'
 
 
-def _panels(data: SweepData, grid: Grid, marks: Marks, titled: bool) -> list[Panel]:
+def _panels(data: SweepData, grid: Grid, marks: Marks, titled: bool) -> Iterator[Panel]:
     """A panel an attack and setting, in which rules are compared."""
-    found = []
-    for attack in grid.attacks:
-        together: dict[tuple[tuple[str, str], ...], list[Crossing]] = {}
-        for line in grid.lines:
-            if attack in line.places:
-                together.setdefault(tuple(line.settings.items()), []).append(line.places[attack])
-        for settings, places in together.items():
-            title = panel_title(attack, dict(settings))
-            title = f"{grid.title} · {title}" if titled else title
-            curves = tuple(Curve(name=p.rule, label=p.title, runs=_records(data, p)) for p in places)
-            of = mark_text(marks, {"grid": grid.title, "attack": attack, **dict(settings)})
-            found.append(Panel(title=title, curves=curves, marks=of))
-    return found
-
-
-def _records(data: SweepData, place: Crossing) -> tuple[Sequence[Record], ...]:
-    return tuple(data.records[row.cell] for row in place.over.rows if row.cell in data.records)
+    for training in trainings(data, grid, titled):
+        of = mark_text(marks, {"grid": grid.title, "attack": training.attack, **training.settings})
+        yield Panel(title=training.title, curves=training.curves, marks=of)
 
 
 # --- along an axis --------------------------------------------------------------------------------------------
@@ -166,6 +172,32 @@ def _axis(prefix: str, grid: Grid, axis: Axis, marks: Marks) -> str:
         + legend(axis.names, names, key)
         + panel_grid(boxes)
         + f'<p class="caption">{told}{truth}</p></section>\n'
+    )
+
+
+# --- tuning ---------------------------------------------------------------------------------------------------
+
+
+def _tuning(choices: Sequence[Choice]) -> str:
+    """What was chosen on the validation split, and the budget of that: what the trials of all contests took."""
+    if not choices:
+        return ""
+    lines = []
+    for choice in choices:
+        aim = "without attack" if choice.purpose == "clean" else f"worst attack: {choice.attack}"
+        reached = f"{100 * choice.score:.2f}"
+        figures = f"{choice.candidates:,}", f"{choice.trials:,}", f"{choice.rounds:,}"
+        words = (choice.contest, aim, values_told(choice.values) or "the only candidate")
+        lines.append([*map(breakable, words), reached, *figures])
+    contests = {choice.contest: choice for choice in choices}.values()
+    seconds = [choice.seconds for choice in contests if choice.seconds is not None]
+    trials, rounds = sum(one.trials for one in contests), sum(one.rounds for one in contests)
+    took = f", {sum(seconds) / 60:,.0f} minutes of a core" if seconds else ""
+    head = ("rule and setting", "best", "chosen", "accuracy (%)", "candidates", "trials", "rounds")
+    return (
+        f"<h2>Tuning</h2>\n{table(head, lines, 3)}"
+        f'<p class="caption">Chosen on a validation split, accuracy there; nothing by the test set. The budget of the '
+        f"whole: {count(trials, 'trial')}, {count(rounds, 'round')}{took}.</p>\n"
     )
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..experiments.spec import SpecError
 from ..published import look_up
 from ..published import names as published_names
 from ..sweeps import SweepFolder
+from ..sweeps.choices import CHOICES, Choice, read_choices
 from ..sweeps.store import state_of
 from .pieces import count
 from .sweep_table import SweepData
@@ -27,7 +29,17 @@ def read_stored(path: Path) -> SweepData:
     head = folder.read_head()
     source = look_up(head.published) if head.published in published_names() else None
     left = folder.left_over()
-    notes = [f"{count(len(left), 'cell')} of an earlier table or of other code: kept in {folder.cells}, not shown."]
+    notes = []
+    if left:
+        notes.append(
+            f"{count(len(left), 'cell')} of an earlier table or of other code: kept in {folder.cells}, not shown."
+        )
+    choices: list[Choice] = []
+    if (file := path / CHOICES).exists():
+        try:
+            choices = read_choices(file)
+        except SpecError as error:
+            notes.append(f"What was tuned is not shown: {error}")
     states = {cell.name: state_of(folder.place(cell), cell.key, 0) for cell in head.cells}
     return SweepData(
         title=head.title,
@@ -37,6 +49,7 @@ def read_stored(path: Path) -> SweepData:
         numbers={} if source is None else {cell.name: source.numbers_of(cell) for cell in head.cells},
         source=source,
         profile=head.profile,
-        notes=tuple(notes) if left else (),
+        notes=tuple(notes),
+        choices=tuple(choices),
         failures={name: state.trace for name, state in states.items() if state.trace},
     )

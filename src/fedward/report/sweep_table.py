@@ -10,6 +10,7 @@ from typing import Any
 from ..published import Number, Published, look_up
 from ..sim import Record
 from ..sweeps import Row, Sweep
+from ..sweeps.choices import Choice
 from ..sweeps.measures import OverAttacks, OverSeeds, over_seeds
 from .grid import plain, unique
 
@@ -33,6 +34,7 @@ class SweepData:
         profile: of the settings that were run; None for those of the paper.
         notes: what a reader of the figures should know.
         failures: tracebacks of cells that failed, by name.
+        choices: hyper-parameters that were chosen before, and what that took.
     """
 
     title: str
@@ -44,6 +46,7 @@ class SweepData:
     profile: str | None = None
     notes: tuple[str, ...] = ()
     failures: Mapping[str, str] = field(default_factory=dict)
+    choices: tuple[Choice, ...] = ()
 
 
 def of_sweep(sweep: Sweep, rows: Sequence[Row], records: Mapping[str, Sequence[Record]], **more: Any) -> SweepData:

@@ -185,7 +185,8 @@ class FLAME(FromGram):
         weights[kept] = clip_factors(norms, S)[kept] / len(kept)
         stack = updates
         if self.noise > 0:
-            drawn = torch.randn(updates.d, generator=context.generator("noise"), dtype=torch.float32)
+            noise = torch.randn(updates.d, generator=context.generator("noise"), dtype=torch.float32)
+            drawn = updates.share.part(noise)
             # As wide as the rows: the noise beside float64 rows may be longer than float32 has numbers for.
             wide = torch.promote_types(updates.dtype, torch.float32)
             stack = updates.anchored(drawn.to(updates.device, wide))

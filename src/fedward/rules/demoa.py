@@ -12,7 +12,7 @@ from ..core import WHOLE, BoundError, Context, Plan, Rule, State, Traits, noted
 from ..core.state import ROWS, entries, key, placed, updated, within
 from ..registry.bounds import Count
 from ..registry.entries import register
-from ..stack import Joined, Statistic, Updates, as_updates
+from ..stack import Joined, Layers, Statistic, Updates, held_like
 from .coordinate import Median
 from .remembered import remember_rows
 from .wrapped import Wrapped
@@ -97,7 +97,7 @@ class DeMoA(Wrapped[_Answered]):
         absent = {name: row for name, row in sorted(entries(state, _ROW).items()) if name not in present}
         stack = updates
         if absent:
-            stack = Joined(updates, as_updates(list(absent.values())))
+            stack = Joined(updates, held_like(updates, Layers([[row] for row in absent.values()])))
             stack.ids = (*updates.ids, *absent)  # no client's own name is what its row is kept under
         try:
             self.base.check(stack.n)

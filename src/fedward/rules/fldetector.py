@@ -15,7 +15,7 @@ from ..core.state import ROWS, entries, key, updated
 from ..registry.bounds import AtLeast, Count, Decay
 from ..registry.entries import register
 from ..registry.parameters import Variant
-from ..stack import Dense, Joined, Offset, Updates
+from ..stack import Dense, Joined, Offset, Updates, held_like
 from .remembered import remember_rows, safe_unit
 
 _FLOOR = 1e-12  # of sums of squares, before their logarithm
@@ -89,7 +89,7 @@ class FLDetector(Rule[Tensor]):
             return nobody
         expected = [state.get(key("row", client)) for client in updates.ids]
         known = torch.tensor([row is not None for row in expected])
-        change = predicted_change(state["aggregates"], state.get("steps"))
+        change = predicted_change(updates, state["aggregates"], state.get("steps"))
         distances = Offset(updates, expected, factor=-1.0, shift=-change, unit=safe_unit(updates)).norms()
         total = distances[known].sum()
         shares = distances / total if total > 0 else 0 * distances  # what is not finite becomes NaN: no score
@@ -134,16 +134,18 @@ class FLDetector(Rule[Tensor]):
         return {**tables, "vectors": torch.tensor(made + 1)}
 
 
-def predicted_change(aggregates: Tensor, steps: Tensor | None) -> Tensor:
+def predicted_change(updates: Updates, aggregates: Tensor, steps: Tensor | None) -> Tensor:
     """H v by compact L-BFGS, with S = all steps but the last, v the last, Y = differences of aggregates: (d,).
 
     H v = sigma v - [sigma S, Y] inv([[sigma S'S, L], [L', -D]]) [sigma S'v; Y'v], sigma = y.s / s.s of the last pair,
     L = strict lower part of S'Y, D = diag(S'Y); Zhang et al. 2022, Algorithm 1. It is a mix of the given rows, so it
     follows from their Gram matrix. Without steps of their own, the aggregates are the steps. It is zero where float64
-    does not hold the numbers: nothing is expected to change then.
+    does not hold the numbers: nothing is expected to change then. Of all of it there are the columns of the updates.
     """
     k = len(aggregates)
-    rows: Updates = Dense(aggregates) if steps is None else Joined(Dense(steps), Dense(aggregates))
+    rows: Updates = held_like(updates, Dense(aggregates))
+    if steps is not None:
+        rows = Joined(held_like(updates, Dense(steps)), rows)
     gram = rows.gram()
 
     # S, v and Y as weights of the rows: the steps come first, the aggregates last.

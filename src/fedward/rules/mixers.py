@@ -155,7 +155,7 @@ class SequentialBucketing(Mixer):
         alike = torch.zeros(updates.n, dtype=torch.float64)
         if context.previous is not None:
             dots = updates.compute(Dots(rows=context.previous))[0][:, 0]
-            alike = cosines_to(dots, updates.norms(), float(context.previous.double().norm()))
+            alike = cosines_to(dots, updates.norms(), float(updates.share.norm(context.previous)))
         return _means(sequential_buckets(alike, self.s, context.generator("buckets")), updates.n)
 
 

@@ -26,5 +26,5 @@ def safe_unit(updates: Updates) -> float:
 
 
 def zero_row(updates: Updates) -> Tensor:
-    """What stands below the rows where nothing is remembered yet: (d,); float32, so that it widens none of them."""
-    return torch.zeros(updates.d, dtype=torch.float32, device=updates.device)
+    """What stands below the rows where nothing is remembered yet: (width,); float32, so that it widens none of them."""
+    return torch.zeros(updates.width, dtype=torch.float32, device=updates.device)

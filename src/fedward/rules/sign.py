@@ -235,7 +235,7 @@ class SignGuardSim(_WithReference):
             s = typical_cosines(updates.gram(), norms, official=self.official)
         else:
             dots = updates.compute(Dots(rows=reference))[0][:, 0]
-            s = cosines_to(dots, norms, reference.double().norm().cpu())
+            s = cosines_to(dots, norms, updates.share.norm(reference))
         m = median_of(s, lower=self.official)
         if self.official:
             # Of a negative m, m is what clamping leaves of all rows: a constant that is not 0.
@@ -293,7 +293,8 @@ class SignGuardDist(_WithReference):
     def _near(self, updates: Updates, reference: Tensor) -> Tensor:
         """Which rows are closer than most to the reference; by squares, whose rounding is known."""
         # Quarters, so that lengths up to the largest float64 can be added.
-        lengths = (updates.norms() / 2).square() + (reference.double() / 2).square().sum().cpu()
+        (square,) = updates.share.total((reference.double() / 2).square().sum().cpu())
+        lengths = (updates.norms() / 2).square() + square
         squares = (lengths - updates.compute(Dots(rows=reference))[0][:, 0] / 2).clamp_min(0)
         bound = self._margin**2 * median_of(squares, lower=self.official)
         return squares < bound - _ROUNDING * lengths

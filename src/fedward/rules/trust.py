@@ -27,7 +27,7 @@ from ..core import (
 )
 from ..registry.bounds import Byzantine, NotNegative
 from ..registry.entries import register
-from ..stack import Dense, Dots, SqNorms, Statistic, Updates, cosines_to
+from ..stack import Dense, Dots, SqNorms, Statistic, Updates, cosines_to, held_like
 from .coordinate import Mean
 from .remembered import zero_row
 
@@ -64,9 +64,9 @@ class FLTrust(Rule):
         return (SqNorms(), Dots(rows=context.evaluator.update()))
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        own = _root_update(context, updates.d)
+        own = _root_update(context, updates.width)
         norms = updates.norms()
-        length = float(own.double().norm())
+        length = float(updates.share.norm(own))
         cosine = cosines_to(updates.compute(Dots(rows=own))[0][:, 0], norms, length)
         trust = cosine.clamp_min(0)
         scales = torch.where(norms > 0, length / norms, 0.0)
@@ -119,7 +119,7 @@ class Zeno(Rule):
 
 def _nothing(updates: Updates) -> Updates:
     """One row of zeros: the server stays where it is."""
-    return Dense(zero_row(updates)[None])
+    return held_like(updates, Dense(zero_row(updates)[None]))
 
 
 Measures = dict[str, Callable[[Updates], Tensor]]
@@ -167,7 +167,7 @@ class _Rejection(Compound):
 
     def _measured(self, updates: Updates, measures: Measures, context: Context) -> Tensor:
         """What each measure says of the base rule's aggregate of these rows: (number of measures,)."""
-        aggregate = Dense(self.base.decide(updates, {}, context).execute()[None])
+        aggregate = held_like(updates, Dense(self.base.decide(updates, {}, context).execute()[None]))
         return torch.cat([measure(aggregate) for measure in measures.values()])
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:

@@ -16,6 +16,8 @@ from .parts import one_mix, parts
 from .ranks import MagnitudeCounts, magnitude_of_rank
 from .reference import Ids
 from .sample import Sample
+from .shards import ColumnShard, held_like, whole_rows
+from .shares import ColumnShare
 from .sources import Dense, Layers, RowsLostError, RowSource, lost_clients
 from .stats import Dots, Gram, SignConcordance, SignCounts, SqNorms, Statistic
 from .updates import Kernel, Updates, View
@@ -27,6 +29,8 @@ __all__ = [
     "Base",
     "Block",
     "Buffers",
+    "ColumnShard",
+    "ColumnShare",
     "Dense",
     "Dots",
     "ElectedMean",
@@ -63,6 +67,7 @@ __all__ = [
     "cosines",
     "cosines_to",
     "evened",
+    "held_like",
     "layer_bounds",
     "layer_features",
     "loops_from",
@@ -79,4 +84,5 @@ __all__ = [
     "row_copies",
     "rows_of",
     "squared_distances",
+    "whole_rows",
 ]

@@ -62,12 +62,14 @@ class Origin:
         """A block of weights from column ``start`` on, as differences in float64."""
         return block.double() - self.part(start, start + block.shape[1]).to(block.device)
 
-    def added(self, output: Tensor) -> Tensor:
-        """An aggregate of differences as weights: the base plus it, rounded once."""
-        whole = torch.empty(self.d, dtype=self.dtype, device=output.device)
-        for start in range(0, self.d, _AT_A_TIME):
-            stop = min(start + _AT_A_TIME, self.d)
-            whole[start:stop] = self.part(start, stop).to(output.device) + output[start:stop].double()
+    def added(self, output: Tensor, first: int = 0) -> Tensor:
+        """An aggregate of differences, from column ``first`` on, as weights: the base plus it, rounded once."""
+        width = len(output)
+        whole = torch.empty(width, dtype=self.dtype, device=output.device)
+        for start in range(0, width, _AT_A_TIME):
+            stop = min(start + _AT_A_TIME, width)
+            base = self.part(first + start, first + stop)
+            whole[start:stop] = base.to(output.device) + output[start:stop].double()
         return whole
 
 
@@ -122,8 +124,8 @@ class FromBase(RowSource):
     def sent_finite(self, row: int) -> bool:
         return self.rows.sent_finite(row)
 
-    def placed(self, output: Tensor) -> Tensor:
-        return self.origin.added(output)
+    def placed(self, output: Tensor, first: int = 0) -> Tensor:
+        return self.origin.added(output, first)
 
 
 def origin_of(stack: RowSource, base: Sent | Centre) -> Origin:

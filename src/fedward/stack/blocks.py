@@ -9,11 +9,15 @@ from torch import Tensor
 
 
 class Block:
-    """Columns ``start`` to ``stop`` of every row, and the same in float64 for statistics to share."""
+    """Columns ``start`` to ``stop`` of every row, and the same in float64 for statistics to share.
 
-    def __init__(self, start: int, rows: Tensor) -> None:
+    ``place`` is the number of its first column in the whole stack, of which other processes may hold other columns.
+    """
+
+    def __init__(self, start: int, rows: Tensor, before: int = 0) -> None:
         self.start = start
         self.rows = rows
+        self.place = before + start
 
     @property
     def stop(self) -> int:

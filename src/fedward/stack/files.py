@@ -161,8 +161,8 @@ class Files(RowSource):
             self._lose([wanted[k] for k in failed])
         return block if self._origin is None else self._origin.left_out(block, start)
 
-    def placed(self, output: Tensor) -> Tensor:
-        return output if self._origin is None else self._origin.added(output)
+    def placed(self, output: Tensor, first: int = 0) -> Tensor:
+        return output if self._origin is None else self._origin.added(output, first)
 
     def sent_finite(self, row: int) -> bool:
         try:

@@ -32,12 +32,13 @@ def layer_features(
     for block in updates.blocks():
         sparse = block.rows if floors is None else torch.where(floors.kept(block.rows), block.rows, 0)
         for k, (start, stop) in enumerate(layers):
-            part = sparse[:, max(start - block.start, 0) : max(stop - block.start, 0)]
+            part = sparse[:, max(start - block.place, 0) : max(stop - block.place, 0)]
             if part.shape[1] == 0:
                 continue
             squares[:, k] += torch.linalg.vector_norm(part, dim=1, dtype=torch.float64).square().cpu()
             signs[:, k] += part.sign().sum(1).cpu()
             counts[:, k] += (part != 0).sum(1).cpu()
+    squares, signs, counts = updates.share.total(squares, signs, counts)
     return squares.sqrt(), signs / counts.clamp_min(1)
 
 
@@ -56,6 +57,7 @@ class LayerMixed(View):
 
     def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
         block = self.base.read(start, stop)
+        start, stop = start + self.share.first, stop + self.share.first
         out = torch.empty(1, stop - start, dtype=block.dtype, device=block.device)
         for (first, last), weights in zip(self.layers, self.weights.T, strict=True):
             part = slice(max(first - start, 0), max(min(last, stop) - start, 0))

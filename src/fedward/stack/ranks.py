@@ -18,6 +18,7 @@ from torch import Tensor
 from .blocks import Block
 from .loops import FlatRows, Pair, run
 from .loops import rows as over_rows
+from .shares import ColumnShare
 from .stats import Partial, Statistic
 from .updates import Updates
 
@@ -118,7 +119,8 @@ def _count(updates: Updates, prefix: Tensor, shift: int, step: int) -> Tensor:
         row, column = ((bits >> shift) == prefix.to(bits)[:, None]).nonzero(as_tuple=True)
         digits = (bits[row, column] >> (shift - step)).long() & ((1 << step) - 1)
         counts += torch.bincount((row << step) + digits, minlength=len(counts)).cpu()
-    return counts.reshape(updates.n, -1)
+    (whole,) = updates.share.total(counts.double())
+    return whole.reshape(updates.n, -1)
 
 
 def _read(updates: Updates, prefix: Tensor, shift: int, *, ranks: Tensor, below: Tensor) -> tuple[Tensor, Tensor]:
@@ -128,10 +130,17 @@ def _read(updates: Updates, prefix: Tensor, shift: int, *, ranks: Tensor, below:
     for _, (entries, counts) in updates.sweep(lambda block: _matching(block.rows, prefix, shift), loops):
         for pieces, piece in zip(found, torch.split(entries, counts), strict=True):
             pieces.append(piece)
-    chosen = [torch.cat(pieces).numpy() for pieces in found]
+    chosen = [entries.numpy() for entries in _brought_together([torch.cat(pieces) for pieces in found], updates.share)]
     values = np.array([np.partition(entries, rank)[rank] for entries, rank in zip(chosen, ranks.tolist(), strict=True)])
     at_most = [int((entries <= value).sum()) for entries, value in zip(chosen, values, strict=True)]
     return _floats(torch.from_numpy(values), _width(updates)), below + torch.tensor(at_most)
+
+
+def _brought_together(entries: list[Tensor], share: ColumnShare) -> list[Tensor]:
+    """The entries of each row that all processes have found, from those of one."""
+    counts = share.joined(torch.tensor([[len(found)] for found in entries]))  # (rows, processes)
+    pieces = torch.split(share.joined(torch.cat(entries)), counts.T.flatten().tolist())
+    return [torch.cat(pieces[row :: len(entries)]) for row in range(len(entries))]
 
 
 def _matching_in_a_loop(block: Tensor, prefix: Tensor, shift: int) -> tuple[Tensor, list[int]]:

@@ -16,6 +16,7 @@ from .kernels import weighted_sum
 from .layout import Layout, remedy
 from .loops import BLOCKS, side_by_side
 from .reference import LAYERS, ROW, WHOLE, Agreed, Ids, Sent, agree, client_names, read_entries
+from .shares import ColumnShare
 from .updates import Parts, Updates, View
 
 # Entries of a block: 4 MiB in float64 stays in a core's L2 cache together with what statistics make of it.
@@ -43,7 +44,7 @@ class RowSource(Updates):
         if n < 1 or d < 1:
             raise ValueError(f"a stack needs at least one row and one column, got shape ({n}, {d})")
         self.n = n
-        self.d = d
+        self.d, self.share = d, ColumnShare(d)
         self.dtype = dtype
         self.device = device
         self.ids = client_names(ids, n)

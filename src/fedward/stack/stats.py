@@ -18,6 +18,7 @@ from .blocks import Block
 from .loops import FlatRows, LoopCode, Pair, run
 from .loops import rows as over_rows
 from .sample import Sample
+from .shares import ColumnShare
 
 # Rows up to which inner products are sums over columns; a product of matrices is made for more.
 _MOST_FOR_GRAM = 256
@@ -37,11 +38,19 @@ class Statistic(ABC):
 
     @abstractmethod
     def partials(self, d: int, device: torch.device) -> Partial:
-        """A function that says what a block of this stack adds: a fresh float64 tensor, rows first."""
+        """A function that says what a block of a stack of d columns adds: a fresh float64 tensor, rows first."""
 
     def in_loops(self, n: int) -> bool:
         """Whether that function calls compiled loops for n rows, which are for several threads to run side by side."""
         return False
+
+    def evened(self, total: Tensor) -> Tensor:
+        """The sum of what all blocks add; of pairs of rows, the same from either side.
+
+        Rounding must not break ties between a row's view of another and the other's of it. Halves, because the sum of
+        two may be infinite.
+        """
+        return total / 2 + total.T / 2 if self.axes == 2 else total
 
     def value(self, total: Tensor) -> Tensor:
         """This statistic, from the sum of what all blocks add."""
@@ -66,8 +75,11 @@ class Statistic(ABC):
         """This statistic of M @ G, from `before` of G."""
         raise TypeError(f"{self.name} does not follow from statistics of the stack beneath")
 
-    def anchored(self, compute: Compute, anchors: Tensor) -> Tensor | None:
-        """This statistic of G with the given (k, d) rows below, from statistics of G; None where it must be read."""
+    def anchored(self, compute: Compute, anchors: Tensor, share: ColumnShare) -> Tensor | None:
+        """This statistic of G with the given (k, d) rows below, from statistics of G; None where it must be read.
+
+        Of the rows, as of G, the columns of the share are here.
+        """
         return None
 
 
@@ -92,8 +104,8 @@ class SqNorms(Statistic):
     def mixed(self, value: Tensor, M: Tensor) -> Tensor:
         return ((M @ value) * M).sum(1)
 
-    def anchored(self, compute: Compute, anchors: Tensor) -> Tensor:
-        return torch.cat([compute(self)[0], Gram.of(anchors).diagonal()])
+    def anchored(self, compute: Compute, anchors: Tensor, share: ColumnShare) -> Tensor:
+        return torch.cat([compute(self)[0], Gram.of(anchors, share).diagonal()])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,17 +143,17 @@ class Gram(Statistic):
         mixed = M @ value @ M.T
         return mixed / 2 + mixed.T / 2
 
-    def anchored(self, compute: Compute, anchors: Tensor) -> Tensor | None:
+    def anchored(self, compute: Compute, anchors: Tensor, share: ColumnShare) -> Tensor | None:
         if self.sample is not None:
             return None
         gram, cross = compute(self, Dots(rows=anchors))
-        return torch.cat([torch.cat([gram, cross], 1), torch.cat([cross.T, Gram.of(anchors)], 1)])
+        return torch.cat([torch.cat([gram, cross], 1), torch.cat([cross.T, Gram.of(anchors, share)], 1)])
 
     @staticmethod
-    def of(rows: Tensor) -> Tensor:
-        """Inner products of rows that are in memory, (k, d) or (d,): (k, k) float64."""
+    def of(rows: Tensor, share: ColumnShare) -> Tensor:
+        """Inner products of rows that are in memory, (k, d) or (d,), or of which a share is: (k, k) float64."""
         rows = rows.reshape(-1, rows.shape[-1]).double()
-        return (rows @ rows.T).cpu()
+        return share.total((rows @ rows.T).cpu())[0]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -158,7 +170,7 @@ class Dots(Statistic):
         return hash((Dots, id(self.rows)))
 
     def partials(self, d: int, device: torch.device) -> Partial:
-        rows = self.rows.reshape(-1, d).to(device)
+        rows = self.rows.reshape(-1, self.rows.shape[-1]).to(device)
         few = len(rows) <= _FEW
 
         def partial(block: Block) -> Tensor:
@@ -311,8 +323,9 @@ def _columns(sample: Sample, d: int) -> Callable[[Block], Tensor]:
     chosen = sample.coordinates(d)
 
     def inside(block: Block) -> Tensor:
-        lo, hi = torch.searchsorted(chosen, torch.tensor([block.start, block.stop])).tolist()
-        return (chosen[lo:hi] - block.start).to(block.rows.device)
+        edges = torch.tensor([block.place, block.place + block.rows.shape[1]])
+        lo, hi = torch.searchsorted(chosen, edges).tolist()
+        return (chosen[lo:hi] - block.place).to(block.rows.device)
 
     return inside
 

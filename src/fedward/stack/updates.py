@@ -20,6 +20,7 @@ from .loops import BLOCKS, available, in_loops, side_by_side
 from .reference import Agreed
 from .rowmaps import lengthened, through
 from .sample import Sample
+from .shares import ColumnShare
 from .stats import Gram, SignConcordance, SignCounts, SqNorms, Statistic
 
 R = TypeVar("R")
@@ -38,13 +39,13 @@ class Updates(ABC):
     statistics from those of the stack beneath, without reading a column where that is possible.
 
     Statistics live on the CPU, whatever the device of the rows: they are small, and decisions are made there.
-
     A stack never changes after it was made, or what it knows of its rows would no longer be true: it has no tensor to
     assign into, and says so (RuntimeError) when the memory that it reads was written to by others meanwhile.
     """
 
     n: int
     d: int
+    share: ColumnShare  # which of the d columns are held here, where several processes hold the stack
     dtype: torch.dtype
     device: torch.device
     ids: tuple[Hashable, ...]
@@ -62,7 +63,7 @@ class Updates(ABC):
 
     @abstractmethod
     def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
-        """Columns ``start`` to ``stop`` of all rows, or of the rows at the given indices: (n, stop - start).
+        """Columns ``start`` to ``stop`` of those held, of all rows or the rows at the given indices: (n, stop - start).
 
         Half-precision rows come as float32, so that no sum is ever taken in half precision; rows that a view has
         calculated come as float64, so that no sign is lost to rounding.
@@ -75,27 +76,33 @@ class Updates(ABC):
     @property
     @abstractmethod
     def columns_read(self) -> float:
-        """How many columns have been read from the underlying data so far; ``columns_read / d`` is passes.
+        """How many columns have been read from the underlying data so far; ``columns_read / width`` is passes.
 
         Some rows of a column count as that part of it.
         """
 
+    @property
+    def width(self) -> int:
+        """How many columns are held here: d, unless other processes hold the rest."""
+        return self.share.width
+
     def blocks(self, rows: Tensor | None = None, times: int = 1) -> Iterator[Block]:
-        """All columns, a cache-sized block, or several, at a time."""
+        """All columns that are held here, a cache-sized block, or several, at a time."""
         self.check_unwritten()
         step = self.block_columns * times
-        for start in range(0, self.d, step):
-            yield Block(start, self.read(start, min(start + step, self.d), rows))
+        for start in range(0, self.width, step):
+            yield Block(start, self.read(start, min(start + step, self.width), rows), self.share.first)
 
     def sweep(self, work: Callable[[Block], R], loops: bool, rows: Tensor | None = None) -> Iterator[tuple[Block, R]]:
         """All blocks in order, each with what the work makes of it; side by side if that is done by compiled loops."""
-        if loops and available(self.n * min(self.block_columns, self.d), self.device):
+        if loops and available(self.n * min(self.block_columns, self.width), self.device):
             return side_by_side(lambda block: (block, work(block)), self.blocks(rows, times=BLOCKS))
         return ((block, work(block)) for block in self.blocks(rows))
 
     def sent_finite(self, row: int) -> bool:
         """Whether every entry of a row is finite as it was sent: its squared norm may exceed float64 all the same."""
-        return all(bool(block.rows.isfinite().all()) for block in self.blocks(torch.tensor([row])))
+        bad = sum((~block.rows.isfinite()).sum().cpu().double() for block in self.blocks(torch.tensor([row])))
+        return not bool(self.share.total(torch.as_tensor(bad))[0])
 
     # --- statistics -----------------------------------------------------------------------------------------
 
@@ -125,16 +132,11 @@ class Updates(ABC):
         sums: list[Tensor] = []
         for _, terms in self.sweep(lambda block: [partial(block) for partial in partials], loops):
             sums = [so_far.add_(term) for so_far, term in zip(sums, terms, strict=True)] if sums else terms
-        for statistic, total in zip(statistics, sums, strict=True):
-            total = total.cpu()
-            if statistic.axes == 2:
-                # Rounding must not break ties between a row's view of another and the other's of it. Halves, because
-                # the sum of two may be infinite.
-                total = total / 2 + total.T / 2
-            self._statistics[statistic] = statistic.value(total)
+        for statistic, total in zip(statistics, self.share.total(*(part.cpu() for part in sums)), strict=True):
+            evened = statistic.evened(total)
+            self._statistics[statistic] = statistic.value(evened)
             for part, read in statistic.contains().items():
-                if part not in self._contained:
-                    self._contained[part] = read(total)
+                self._contained.setdefault(part, read(evened))
 
     def _derive(self, statistic: Statistic) -> Tensor | None:
         """The statistic from those of the stack beneath a view; None where the columns must be read."""
@@ -188,9 +190,9 @@ class Updates(ABC):
     # --- outputs --------------------------------------------------------------------------------------------
 
     def combine(self, weights: Tensor) -> Tensor:
-        """The weighted sum of rows, weights @ G: (d,); rows of weight 0 are not read."""
+        """The weighted sum of rows, weights @ G: (d,), or the columns held; rows of weight 0 are not read."""
         rows = weights.nonzero().flatten()
-        out = torch.zeros(self.d, dtype=self.dtype, device=self.device)
+        out = torch.zeros(self.width, dtype=self.dtype, device=self.device)
         if len(rows) == 0:
             return out
         some, used = None if len(rows) == self.n else rows, weights[rows].double()
@@ -199,14 +201,14 @@ class Updates(ABC):
         return out
 
     def columns(self, kernel: Kernel) -> Tensor:
-        """A kernel applied to every column: (d,)."""
-        out = torch.empty(self.d, dtype=self.dtype, device=self.device)
+        """A kernel applied to every column that is held: (d,) where all are."""
+        out = torch.empty(self.width, dtype=self.dtype, device=self.device)
         for block, values in self.sweep(lambda block: kernel(block.rows), in_loops(kernel, self.n)):
             out[block.start : block.stop] = values
         return out
 
-    def placed(self, output: Tensor) -> Tensor:
-        """An aggregate as a client would send it: where rows are differences from a base, the base plus that."""
+    def placed(self, output: Tensor, first: int = 0) -> Tensor:
+        """An aggregate, from column ``first`` on, as clients send it: the base plus it, where rows are differences."""
         return output
 
     # --- back to the clients, and to the stacks beneath -----------------------------------------------------
@@ -228,8 +230,7 @@ class Updates(ABC):
         Raises:
             TypeError: this kind of stack does not say so.
         """
-        kind = type(self).__name__
-        raise TypeError(f"{kind} has no parts(full); it returns self.own_parts() where all its rows are its own")
+        raise TypeError(f"{type(self).__name__} has no parts(full); it is self.own_parts() where all rows are its own")
 
     def own_parts(self) -> Parts:
         """`parts` of a stack whose rows are all its own."""
@@ -243,9 +244,8 @@ class View(Updates):
         super().__init__()
         self.base = base
         self.n = n
-        self.d = base.d
-        self.dtype = base.dtype
-        self.device = base.device
+        self.d, self.share = base.d, base.share
+        self.dtype, self.device = base.dtype, base.device
         self.layout = base.layout
         self.block_columns = base.block_columns
         self.ids = tuple(range(n))  # a mixed row is nobody's: its number is its name
@@ -257,8 +257,8 @@ class View(Updates):
     def columns_read(self) -> float:
         return self.base.columns_read
 
-    def placed(self, output: Tensor) -> Tensor:
-        return self.base.placed(output)
+    def placed(self, output: Tensor, first: int = 0) -> Tensor:
+        return self.base.placed(output, first)
 
 
 class Mixed(View):
@@ -379,9 +379,9 @@ class Anchored(Longer):
     """G with rows of the server's own below it; weights on those are weights on no client."""
 
     def __init__(self, base: Updates, anchors: Tensor) -> None:
-        if anchors.ndim not in (1, 2) or anchors.shape[-1] != base.d:
-            raise ValueError(f"anchor rows need the stack's d = {base.d} columns, got shape {tuple(anchors.shape)}")
-        rows = anchors.reshape(-1, base.d)
+        if anchors.ndim not in (1, 2) or anchors.shape[-1] != base.width:
+            raise ValueError(f"anchor rows need the stack's d = {base.width} columns, got shape {tuple(anchors.shape)}")
+        rows = anchors.reshape(-1, base.width)
         super().__init__(base, base.n + len(rows))
         self.anchors = anchors  # as given: a statistic of this very tensor may be known already
         self.below = rows.to(base.device, torch.promote_types(rows.dtype, torch.float32))
@@ -391,7 +391,7 @@ class Anchored(Longer):
         return block if rows is None else block[rows]
 
     def _derive(self, statistic: Statistic) -> Tensor | None:
-        return statistic.anchored(self.base.compute, self.anchors)
+        return statistic.anchored(self.base.compute, self.anchors, self.share)
 
     def combine(self, weights: Tensor) -> Tensor:
         own = weights[self.base.n :]

@@ -16,6 +16,9 @@ from .measures import best
 from .rows import Row
 from .trials import CLEAN, TrialRun, values_told
 
+CHOICES = "choices.json"
+"""Where the folder of a sweep has them."""
+
 Purpose = Literal["clean", "worst"]
 """What a candidate is the best for: no attack, or the attack that harms it most."""
 

@@ -38,6 +38,8 @@ def check_table(table: Mapping[str, Any]) -> None:
         _check_form(profile, f"[profiles.{name}]: ")
     if not isinstance(table.get("tune", {}), Mapping):
         raise SpecError(f"tune: write which parameters, each with its values, got {table['tune']!r}")
+    if table.get("tune") == {}:
+        raise SpecError("tune: nothing to choose from; give a key or rule.PARAMETER with a list of values")
 
 
 def _check_form(table: Mapping[str, Any], where: str) -> None:

@@ -135,7 +135,7 @@ def read_sweep(
     table = {key: value for key, value in toml_table(file).items() if key not in beside}
     try:
         with names_in_config(typed=only, trust_imports=trust_imports):
-            called = name or table.get("name") or file.stem
+            called = name or text_of(table, "name") or file.stem
             return make_sweep(table, name=called, profile=profile, only=only, seeds=seeds)
     except SpecError as error:
         raise SpecError(f"{file}: {error}") from None
@@ -188,9 +188,12 @@ def drafts(table: Mapping[str, Any], *, profile: str | None = None, seeds: int |
         replaced = {**replaced, "seed": list(range(seeds))}
     whole = {**table, **replaced}
     common = {key: value for key, value in whole.items() if key not in TOP}
+    groups = whole.get("runs") or [{}]
+    if not any(key in RunSpec.model_fields for part in (common, *groups) for key in part):
+        raise SpecError('no setting at all: say what is to be run, such as rule = ["mean", "median"]')
     excluded = common.pop("exclude", [])
     found: list[Draft] = []
-    for group in whole.get("runs") or [{}]:
+    for group in groups:
         # A profile and the number of seeds take the place of what groups say, too.
         own = {key: value for key, value in group.items() if key not in replaced}
         found += _excluded(_grid({**common, **own}), own.get("exclude", []), strict)

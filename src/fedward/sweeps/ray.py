@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..experiments.pool import Failed
+from ..experiments.pool import ENDING, Failed
 from ..experiments.spec import RunSpec, SpecError
 from ..failures import sentence
 from .store import CellState
-from .work import Elsewhere, Jobs, Outcome, rounds_in, work_on
+from .work import Elsewhere, Jobs, OnDone, OnProgress, Outcome, rounds_in, work_on
 
 _RETRIES = 3
 """How often a cell is begun again whose process or machine is lost; it resumes from its last checkpoint."""
@@ -31,13 +34,7 @@ class Ray:
     address: str
     workers: int | None = None
 
-    def work(
-        self,
-        jobs: Jobs,
-        *,
-        on_progress: Callable[[Mapping[Path, int]], None] | None,
-        on_done: Callable[[Path, Outcome], None],
-    ) -> None:
+    def work(self, jobs: Jobs, *, on_progress: OnProgress | None, on_done: OnDone) -> None:
         """See `fedward.sweeps.work.Engine`.
 
         Raises:
@@ -48,25 +45,32 @@ class Ray:
         except ModuleNotFoundError as error:
             raise SpecError("Ray is not installed; install it with: pip install 'fedward[ray]'") from error
 
-        started = not ray.is_initialized()
+        if ray.is_initialized():
+            _work(ray, jobs, on_progress, on_done)
+            return
         own: dict[str, Any] = {}
         if self.address == "local":
             own = {"num_cpus": self.workers, "include_dashboard": False}
         try:
-            if started:
+            with _answers_kept():
                 ray.init(address=self.address, log_to_driver=False, **own)
             _work(ray, jobs, on_progress, on_done)
         finally:
-            if started:
-                ray.shutdown()
+            ray.shutdown()
 
 
-def _work(
-    ray: Any,
-    jobs: Jobs,
-    on_progress: Callable[[Mapping[Path, int]], None] | None,
-    on_done: Callable[[Path, Outcome], None],
-) -> None:
+@contextmanager
+def _answers_kept() -> Iterator[None]:
+    """What answers signals that ask to end is the same afterwards: Ray's answer to one kills cells in the middle."""
+    before = {number: signal.getsignal(number) for number in ENDING}
+    yield
+    if threading.current_thread() is threading.main_thread():
+        for number, answer in before.items():
+            if answer is not None:
+                signal.signal(number, answer)
+
+
+def _work(ray: Any, jobs: Jobs, on_progress: OnProgress | None, on_done: OnDone) -> None:
     task = ray.remote(num_cpus=1, max_retries=_RETRIES)(_one)
     running = {task.remote(spec, place.resolve(), key): place for place, (spec, _, key) in jobs.items()}
     try:

@@ -15,7 +15,7 @@ from ..sim import Record
 
 _FIRST = ("cell", "group", "status")
 _FIGURES = ("rounds_done", "best", "last")
-_LAST = ("seconds", "memory", "attempts", "code", "torch", "key", "error")
+_LAST = ("seconds", "memory", "attempts", "code", "commit", "torch", "numba", "key", "error")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,9 @@ class Row:
         memory: the most that its process held meanwhile, in megabytes.
         attempts: how often it was begun or resumed.
         code: a digest of the code that made it.
+        commit: of that code, where it was in a git checkout.
         torch: the version of PyTorch that made it.
+        numba: that of numba; None where it was not installed.
         error: why it failed, in a sentence.
         measures: further figures by name (`fedward.sweeps.measures`).
     """
@@ -51,7 +53,9 @@ class Row:
     memory: float | None = None
     attempts: int = 0
     code: str | None = None
+    commit: str | None = None
     torch: str | None = None
+    numba: str | None = None
     error: str = ""
     measures: Mapping[str, float | str | None] = field(default_factory=dict)
 

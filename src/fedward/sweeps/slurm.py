@@ -21,7 +21,7 @@ _SCRIPT = """\
 #SBATCH --time=24:00:00
 #SBATCH --signal=B:TERM@120
 #SBATCH --requeue
-# {cells} cells in {tasks} tasks. A task that is ended or requeued resumes where it was; so does this script when it is
+# Cells: {cells}, tasks: {tasks}. A task that is ended or requeued resumes where it was; so does this script when it is
 # submitted again. The folder has to lie on a file system that all nodes see.
 export OMP_NUM_THREADS=1
 {command} --task "$SLURM_ARRAY_TASK_ID/{tasks}" &

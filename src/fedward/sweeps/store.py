@@ -7,14 +7,14 @@ what was made before stays. Beside what a run writes it holds ``cell.json``: how
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ..disk import write_whole
-from ..experiments.lock import is_locked
+from ..experiments.lock import is_locked, one_writer
 from ..experiments.spec import file_name
 from ..experiments.store import FolderError, RunFolder, read_formatted
 from ..sim import Record
@@ -27,6 +27,8 @@ FORMAT = 1
 """Of the folders of sweeps that this code writes and reads."""
 
 _KEY = 8  # digits of the key in the name of a folder
+_PATIENCE = 60.0
+"""Seconds to wait for others who write in the folder of the sweep: a table of thousands of cells takes a few."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,28 +145,60 @@ class SweepFolder:
 
     # --- writing --------------------------------------------------------------------------------------------
 
-    def describe(self, sweep: Sweep, cells: Sequence[CellHead]) -> None:
-        """Write down what the sweep is. Cells of before that are no part of it any more stay where they are.
+    def describe(self, sweep: Sweep, cells: Sequence[CellHead]) -> tuple[CellHead, ...]:
+        """Write down what the sweep is, and take a folder for each cell. Cells of before stay where they are.
+
+        Whoever comes first to a key takes a folder for it. So two who begin the same run at once, under two names
+        perhaps, work in one folder, whose lock then keeps them apart.
+
+        Returns:
+            The cells with the folders that they have.
 
         Raises:
             FolderError: the folder holds a sweep of another format, or something else under that name.
+            LockedError: somebody else writes there, and does not come to an end.
         """
-        if self.head.exists():
-            self.read_head()  # refused if it is of another format
-        head = SweepHead(
-            name=sweep.name,
-            title=sweep.title,
-            profile=sweep.profile,
-            published=sweep.published,
-            table=dict(sweep.table),
-            cells=tuple(cells),
-        )
-        self.cells.mkdir(parents=True, exist_ok=True)
-        write_whole(self.head, json.dumps(written(head), indent=1) + "\n")
+        with self._alone():
+            if self.head.exists():
+                self.read_head()  # refused if it is of another format
+            taken = self._taken(cells)
+            head = SweepHead(
+                name=sweep.name,
+                title=sweep.title,
+                profile=sweep.profile,
+                published=sweep.published,
+                table=dict(sweep.table),
+                cells=taken,
+            )
+            self.cells.mkdir(parents=True, exist_ok=True)
+            write_whole(self.head, json.dumps(written(head), indent=1) + "\n")
+        return taken
 
     def write_table(self) -> tuple[Path, ...]:
-        """Write ``sweep.csv``, and Parquet where pyarrow is installed, of all cells as they are now."""
-        return write_rows(self.rows(), self.path)
+        """Write ``sweep.csv``, and Parquet where pyarrow is installed, of all cells as they are now.
+
+        Of several who write it the last one has read all that the others have done.
+
+        Raises:
+            LockedError: somebody else writes in the folder, and does not come to an end.
+        """
+        with self._alone():
+            return write_rows(self.rows(), self.path)
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """For what takes a moment, and is nobody else's meanwhile."""
+        return one_writer(self.path, wait=_PATIENCE)
+
+    def _taken(self, cells: Iterable[CellHead]) -> tuple[CellHead, ...]:
+        there = self.folders()
+        taken = []
+        for cell in cells:
+            folder = there.get(cell.key, cell.folder)
+            if cell.key and cell.key not in there:
+                write_state(self.cells / folder, CellState(key=cell.key))
+                there[cell.key] = folder
+            taken.append(replace(cell, folder=folder))
+        return tuple(taken)
 
     # --- reading --------------------------------------------------------------------------------------------
 
@@ -196,7 +230,7 @@ class SweepFolder:
     def left_over(self) -> list[Path]:
         """Folders of cells that are no part of the sweep any more, since its table or the code is another one."""
         mine = {cell.folder for cell in self.read_head().cells}
-        return sorted(path for path in self._folders() if path.name not in mine)
+        return sorted(path for path in self._folders() if path.name not in mine and _is_begun(path))
 
     def _folders(self) -> Iterator[Path]:
         with suppress(FileNotFoundError):
@@ -225,7 +259,9 @@ class SweepFolder:
             memory=state.memory,
             attempts=state.attempts,
             code=versions.get("code"),
+            commit=versions.get("commit"),
             torch=versions.get("torch"),
+            numba=versions.get("numba"),
             error=state.error,
             measures=of_run(records),
         )
@@ -259,6 +295,16 @@ def write_state(place: Path, state: CellState) -> None:
     """Write down how a cell went."""
     place.mkdir(parents=True, exist_ok=True)
     write_whole(place / "cell.json", json.dumps(written(state), indent=1) + "\n")
+
+
+def _is_begun(place: Path) -> bool:
+    """Whether more is there than the word that the folder is taken."""
+    if any(file.exists() for file in RunFolder(place).files):
+        return True
+    try:
+        return read_formatted(CellState, place / "cell.json", "a cell", format=FORMAT).attempts > 0
+    except FolderError:
+        return False
 
 
 def _status(state: CellState, place: Path) -> str:

@@ -40,16 +40,17 @@ Jobs = Mapping[Path, tuple[RunSpec, Path, str]]
 """By the folder of a cell, the arguments of `work_on`."""
 
 
+OnProgress = Callable[[Mapping[Path, int]], None]
+"""Called twice a second with the rounds completed in each folder."""
+
+OnDone = Callable[[Path, Outcome], None]
+"""Called with the folder of each cell and what came of it, as soon as it is there."""
+
+
 class Engine(Protocol):
     """Where cells are worked at."""
 
-    def work(
-        self,
-        jobs: Jobs,
-        *,
-        on_progress: Callable[[Mapping[Path, int]], None] | None,
-        on_done: Callable[[Path, Outcome], None],
-    ) -> None:
+    def work(self, jobs: Jobs, *, on_progress: OnProgress | None, on_done: OnDone) -> None:
         """Do `work_on` for every job, and tell what came of each as soon as it is there."""
         ...
 
@@ -64,13 +65,7 @@ class Local:
 
     workers: int | None = None
 
-    def work(
-        self,
-        jobs: Jobs,
-        *,
-        on_progress: Callable[[Mapping[Path, int]], None] | None,
-        on_done: Callable[[Path, Outcome], None],
-    ) -> None:
+    def work(self, jobs: Jobs, *, on_progress: OnProgress | None, on_done: OnDone) -> None:
         """See `Engine`."""
         run_jobs(work_on, jobs, workers=self.workers, progress=rounds_in, on_progress=on_progress, on_done=on_done)
 
@@ -120,13 +115,16 @@ def plan(sweep: Sweep, path: Path, *, only: Collection[str] | None = None) -> Pl
     places = folder.folders()  # a cell that goes by another name now is still the same
     cells = []
     no_data: dict[str, str] = {}
+    missing: dict[tuple[str, str | None], str] = {}  # looked for once: a download may be tried, and take its time
     for cell in sweep.cells:
-        key = ""
-        if cell.name in chosen:
+        key, data = "", (cell.spec.data, cell.spec.data_path)
+        if cell.name in chosen and data not in missing:
             try:
                 key = key_of(cell.spec)
             except DataError as error:
-                no_data[cell.name] = sentence(error)
+                missing[data] = sentence(error)
+        if cell.name in chosen and data in missing:
+            no_data[cell.name] = missing[data]
         head = CellHead.of(cell, key, places.get(key))
         if key:
             places[key] = head.folder  # for another cell that is the same run
@@ -137,12 +135,24 @@ def plan(sweep: Sweep, path: Path, *, only: Collection[str] | None = None) -> Pl
     return Planned(sweep=sweep, folder=folder, cells=tuple(cells), chosen=chosen, no_data=no_data)
 
 
+def begun(planned: Planned) -> Planned:
+    """Write down in its folder what a sweep is; and the sweep with the folders that its cells have from then on.
+
+    Raises:
+        FolderError: the folder holds something else under the name of a sweep.
+        LockedError: somebody else writes there, and does not come to an end.
+    """
+    heads = planned.folder.describe(planned.sweep, [head for _, head in planned.cells])
+    cells = ((cell, head) for (cell, _), head in zip(planned.cells, heads, strict=True))
+    return replace(planned, cells=tuple(cells))
+
+
 def run_sweep(
     planned: Planned,
     engine: Engine,
     *,
-    on_progress: Callable[[Mapping[Path, int]], None] | None = None,
-    on_done: Callable[[Path, Outcome], None] | None = None,
+    on_progress: OnProgress | None = None,
+    on_done: OnDone | None = None,
     share: Callable[[Jobs], Jobs] | None = None,
 ) -> list[Row]:
     """Carry a sweep out, or resume it.
@@ -153,19 +163,22 @@ def run_sweep(
     Args:
         planned: the sweep.
         engine: where cells are worked at.
-        on_progress: called twice a second with the rounds completed in each folder.
-        on_done: called with the folder of each cell and what came of it.
+        on_progress, on_done: told how far all have come, and what came of each cell.
         share: of the cells those that are this call's to do; all if None.
 
     Returns:
         A row for each of the cells that were to be done, in the order of the sweep.
 
     Raises:
-        FolderError: the folder holds something else under the name of a sweep.
+        FolderError, LockedError: as `begun`.
     """
+    planned = begun(planned)
     folder = planned.folder
-    folder.describe(planned.sweep, [head for _, head in planned.cells])
     elsewhere: set[Path] = set()
+
+    def shown(rounds: Mapping[Path, int]) -> None:
+        if on_progress is not None:
+            on_progress({place: rounds[place] if place in rounds else rounds_in(place) for place in jobs})
 
     def told(place: Path, outcome: Outcome) -> None:
         elsewhere.discard(place)
@@ -174,18 +187,19 @@ def run_sweep(
             return
         if isinstance(outcome, Failed):
             _note_failure(place, planned, outcome)
-        folder.write_table()
+        with suppress(LockedError):  # it is written once more at the end
+            folder.write_table()
         if on_done is not None:
             on_done(place, outcome)
 
     jobs = planned.jobs()
     if share is not None:
         jobs = dict(share(jobs))
+    ready = set(jobs)
     try:
-        while jobs:
-            engine.work(jobs, on_progress=on_progress, on_done=told)
-            _wait_for_one(elsewhere)
-            jobs = {place: job for place, job in jobs.items() if place in elsewhere}
+        while ready:
+            engine.work({place: jobs[place] for place in jobs if place in ready}, on_progress=shown, on_done=told)
+            ready = _left_by_others(elsewhere, lambda: shown({}))
     finally:
         folder.write_table()
     return [_with_no_data(row, planned.no_data) for row in folder.rows() if row.cell in planned.chosen]
@@ -222,7 +236,7 @@ def _attempt(spec: RunSpec, place: Path, before: CellState) -> CellState:
         done = ended("done")
         write_state(place, done)
         return done
-    except StoppedError:
+    except (StoppedError, KeyboardInterrupt):
         with suppress(OSError):  # on a full disk it counts as killed, and is resumed as well
             write_state(place, ended("waiting"))
         raise
@@ -252,10 +266,18 @@ def _note_failure(place: Path, planned: Planned, failed: Failed) -> None:
             write_state(place, replace(state, status="failed", error=failed.why, trace=failed.trace))
 
 
-def _wait_for_one(places: set[Path]) -> None:
-    """Until one of the cells that others work at is left by them."""
-    while places and all(map(is_locked, places)):
+def _left_by_others(places: set[Path], look: Callable[[], None]) -> set[Path]:
+    """Of the cells that others work at those that these have left, as soon as there are any; none where there are none.
+
+    It takes a moment at least: where locks are not seen from here, as on another machine, a cell seems to be left that
+    whoever then tries it finds taken.
+    """
+    left: set[Path] = set()
+    while places and not left:
         time.sleep(_LOOK)
+        look()
+        left = {place for place in places if not is_locked(place)}
+    return left
 
 
 def _with_no_data(row: Row, no_data: Mapping[str, str]) -> Row:
