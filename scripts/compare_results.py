@@ -38,7 +38,8 @@ def figures(read: Tree | Past, name: str) -> Figures:
         for run in json.loads(text)["runs"]:
             last = run["accuracies"][-5:]
             said = "ended" if run["error"] else number(100 * sum(last) / len(last))
-            found[f"{run['strategy']}: {run['attack']}"] = {"accuracy": said}
+            model = f" ({run['model']})" if "model" in run else ""
+            found[f"{run['strategy']}: {run['attack']}{model}"] = {"accuracy": said}
     return found
 
 
@@ -56,8 +57,8 @@ def _of_examination(examination: Examination) -> Iterator[tuple[str, str]]:
         yield "worst", f"{label(worst.attack)}, {worst.kappa:.3g}"
     untouched = examination.untouched
     yield "without attack", number(None if untouched is None else 100 * untouched)
-    for lowest in examination.trained[:1]:
-        yield "lowest", f"{number(100 * (lowest.accuracy or 0.0))} ({label(lowest.attack)})"
+    for attack, lowest in examination.trained[:1]:
+        yield "lowest", f"{number(100 * lowest)} ({label(attack)})"
 
 
 class Tree:

@@ -48,7 +48,9 @@ def environment(folder: Path, wanted: str) -> Path:
     place = subprocess.check_output(
         [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], text=True
     ).strip()
-    (Path(place) / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
+    # As a site of its own, so that packages that are installed editable are borrowed as well.
+    borrowed = f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n"
+    (Path(place) / "borrowed.pth").write_text(borrowed, encoding="utf-8")
     subprocess.check_call([python, "-m", "pip", "install", "--quiet", "--upgrade", wanted])
     return python
 

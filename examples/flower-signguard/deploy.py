@@ -267,7 +267,10 @@ def main() -> None:
             lines = audit.read_text(encoding="utf-8").splitlines() if audit.exists() else []
             for line in lines[shown:]:
                 entry = json.loads(line)
-                dropped = [f"{n['node']} ({n['reason']})" for n in entry["nodes"] if not n["accepted"]]
+                if "evaluated" in entry:  # what the model was found to be, which is printed at the end
+                    continue
+                called = [(n.get("name", n["node"]), n) for n in entry["nodes"] if not n["accepted"]]
+                dropped = [f"{name} ({n['reason']})" for name, n in called]
                 print(f"round {entry['round']}: dropped {', '.join(dropped) or 'nobody'}")
             shown = len(lines)
         if not save.exists():

@@ -73,8 +73,12 @@ def _siren(results: Path) -> Runs:
     return siren.runs_of(results / "siren")
 
 
-def _short(runs: Sequence[Run]) -> list[Run]:
-    return [run for whole in runs if (run := until(whole, 20)) is not None]
+def as_long(runs: Sequence[Run], others: Sequence[Run]) -> list[Run]:
+    """Runs as they were after as many rounds as the shortest of others has; as they are where there are none."""
+    rounds = min((int(max(other["accuracy_by_round"], key=int)) for other in others), default=None)
+    if rounds is None:
+        return list(runs)
+    return [run for whole in runs if (run := until(whole, rounds)) is not None]
 
 
 def _near_own(name: str, reference: str, seeds: int = 1) -> Measured:
@@ -83,7 +87,7 @@ def _near_own(name: str, reference: str, seeds: int = 1) -> Measured:
     def measured(results: Path) -> Found:
         runs = _siren(results)
         found = runs.called(name)
-        own = _short(runs.called(reference))
+        own = as_long(runs.called(reference), found)
         text = f"{over_seeds(found, last)} against {over_seeds(own, last)}"
         mean, top = _mean(found, seeds), _mean(own, seeds)
         return Found(text=text, holds=None if mean is None or top is None else mean >= top - NEAR)

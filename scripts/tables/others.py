@@ -38,8 +38,8 @@ def _rules(folder: Path) -> str:
                 f"{worst.progress:.2f}",
                 f"{worst.byzantine_accepted:.0%}".replace("%", " %"),
                 _per_cent(e.untouched),
-                _per_cent(trained[0].accuracy) if trained else "-",
-                label(trained[0].attack) if trained else "-",
+                _per_cent(trained[0][1]) if trained else "-",
+                label(trained[0][0]) if trained else "-",
             ]
         )
     return table([*head, "accuracy without", "lowest", "under"], rows)
@@ -64,8 +64,16 @@ _CLEAN = "none"
 _LAST = 5  # rounds that a cell of Flower's table is the mean of
 
 
-def _strategies(folder: Path) -> str:
+def _of_flower(folder: Path, model: str = "plain") -> list[dict[str, Any]]:
+    """The runs of Flower's table with that model; files from before there were two have the plain one alone."""
     runs = json.loads((folder / "flower.json").read_text(encoding="utf-8"))["runs"]
+    return [run for run in runs if run.get("model", "plain") == model]
+
+
+def _strategies(folder: Path, model: str = "plain") -> str:
+    runs = _of_flower(folder, model)
+    if not runs:
+        return "Not run yet."
     columns = list(dict.fromkeys(run["strategy"] for run in runs))
     cells = {(run["attack"], run["strategy"]): _end(run) for run in runs}
     attacks = dict.fromkeys(run["attack"] for run in runs)
@@ -82,7 +90,7 @@ def _end(run: dict[str, Any]) -> str:
 
 def _losses(folder: Path) -> str:
     """How far the runs with fedward stay behind their clean ones."""
-    runs = json.loads((folder / "flower.json").read_text(encoding="utf-8"))["runs"]
+    runs = _of_flower(folder)
     ours = [run for run in runs if run["strategy"].startswith("fedward ")]
     clean = {run["strategy"]: run["accuracies"] for run in ours if run["attack"] == _CLEAN}
     rows = []
@@ -97,7 +105,11 @@ def _losses(folder: Path) -> str:
     return table(head, rows)
 
 
-FLOWER = {"strategies": _strategies, "losses": _losses}
+FLOWER = {
+    "strategies": _strategies,
+    "losses": _losses,
+    "batch-norm": lambda folder: _strategies(folder, "BatchNorm"),
+}
 
 
 def _memory(folder: Path) -> str:

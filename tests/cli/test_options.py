@@ -61,7 +61,8 @@ def test_every_command_refuses_and_several_rules_are_several() -> None:
     assert {name for name, _ in SINGLE} == set(COMMANDS)
     several = {(name, p.name) for name, c in COMMANDS.items() for p in c.params if getattr(p, "multiple", False)}
     others = {name for name in several if name[0] != "run"}
-    assert others == {("redteam", "rule"), ("audit", "rule"), ("redteam", "attack"), ("sweep", "only")}
+    chosen = {("choose", key) for key in ("rule", "attack", "partition", "seed")}
+    assert others == chosen | {("redteam", "rule"), ("audit", "rule"), ("redteam", "attack"), ("sweep", "only")}
     once = {"data_path", "device", "root_apart"}
     assert {key for name, key in several if name == "run"} == {*RunSpec.model_fields, "log"} - once
 

@@ -213,6 +213,8 @@ CASES: dict[str, list[tuple[fw.Rule, Oracle]]] = {
         (rules.ClassWise(base=rules.Krum(f=1), gamma=0.0), lambda X: oracle.krum(X, 1)[0]),
         (rules.ClassWise(base=rules.CosineClustering(), gamma=0.2), lambda X: 0.8 * geometry.clustering(X)[0]),
     ],
+    # In small groups it has a file of its own.
+    "hierarchical": [(rules.Hierarchical(base=rules.Median()), oracle.median)],
     "de-moa": [(rules.DeMoA(base=rules.Median()), oracle.median), (rules.DeMoA(base=rules.Mean()), oracle.mean)],
     # The SignGuard family has tests of its own below: its clusters can hang on rounding, which a stack must not.
     "sign-guard": [],

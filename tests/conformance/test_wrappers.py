@@ -72,6 +72,7 @@ def test_all_that_take_components_are_found() -> None:
         *(
             "delayed",
             "class-wise",
+            "hierarchical",
             "robust-tailor",
             "de-moa",
             "error-rate-rejection",

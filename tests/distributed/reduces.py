@@ -111,9 +111,20 @@ def in_half(rank: int) -> dict[str, Any]:
 STEPS = 4
 
 
+class Crossed(nn.Module):
+    """Layers in another order than they are used in: DDP deals out other buckets after the first pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last, self.first, self.middle = nn.Linear(40, 3), nn.Linear(20, 40), nn.Linear(40, 40)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.last(self.middle(self.first(inputs).relu()).relu())
+
+
 def network() -> nn.Module:
     torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(20, 40), nn.ReLU(), nn.Linear(40, 40), nn.ReLU(), nn.Linear(40, 3))
+    return Crossed()
 
 
 def batch(rank: int, step: int) -> tuple[Tensor, Tensor]:
@@ -194,6 +205,7 @@ def hostile(rank: int) -> dict[str, str]:
     attempt("too few", lambda: robust_all_reduce(torch.ones(9), rules.Krum(f=2)))
     attempt("too narrow", lambda: robust_all_reduce(torch.ones(3), rules.Mean()))
     attempt("no gradient", lambda: robust_all_reduce([None] if odd else [torch.ones(9)], rules.Mean()))
+    attempt("columns", lambda: Sharded.of_rows(torch.ones(9 + odd)))
     attempt("ids", lambda: Sharded.of_rows(torch.ones(9), ids=["a"] if odd else None))
     attempt("same id", lambda: Sharded.of_rows(torch.ones(9), ids=["a"]))
     stack = Sharded.of_rows(torch.randn(9) + rank)

@@ -68,7 +68,7 @@ def told(result: fw.Result[torch.Tensor]) -> dict[str, Any]:
 
 def played(rule: fw.Rule, stack: Callable[[torch.Tensor], Updates]) -> list[dict[str, Any]]:
     """What the rounds came to."""
-    aggregator = fw.Aggregator(rule, seed=3)
+    aggregator = fw.Aggregator(rule, seed=3, trimmed=True)
     rounds = []
     for G in stacks(rule):
         shared = stack(G)

@@ -144,6 +144,7 @@ DIFFERENT = {
     "dtypes": "tensors: rank 2 has ['(9,) torch.float64'], rank 0 has ['(9,) torch.float32']",
     "rules": "rule: rank 2 has Median(), rank 0 has Mean(",
     "seeds": "seed: rank 2 has 1, rank 0 has 0",
+    "columns": "rows have 9, 10 columns on different processes",
     "ids": "rank 0 gives no ids and others do",
     "statistics": "the processes do different things (rank 0: sum 16, rank 1: sum 16, rank 2: sum 4, rank 3: sum 16)",
     "weights": "rank 2 decided otherwise than rank 0",

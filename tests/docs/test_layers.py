@@ -60,7 +60,20 @@ KNOWN_ARROWS: Mapping[tuple[str, str], str] = {}
 
 SAME_NAME: Mapping[str, str] = {
     **dict.fromkeys(
-        ("run", "demo", "sweep", "redteam", "report", "list_", "list_data", "show_data", "aggregate", "audit"),
+        (
+            "run",
+            "demo",
+            "sweep",
+            "redteam",
+            "choose",
+            "report",
+            "list_",
+            "list_data",
+            "show_data",
+            "aggregate",
+            "audit",
+            "watch",
+        ),
         "a command of the command line, and what it does",
     ),
     "View": "what an attack sees, and a stack that is seen through another: both are public names",

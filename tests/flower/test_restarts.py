@@ -75,7 +75,7 @@ def test_a_restart_goes_on_from_the_model_that_was_sent_out(cls: Any, tmp_path: 
     assert seen == [3, 4, 5]
 
 
-def test_with_differential_privacy(tmp_path: Path) -> None:
+def test_with_differential_privacy(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "private.pt"
 
     def around(inner: Any) -> Private:
@@ -83,6 +83,7 @@ def test_with_differential_privacy(tmp_path: Path) -> None:
 
     first = made(path, around).start(grid(), floats(), num_rounds=2)
     np.testing.assert_array_equal(saved(path), vector(first.arrays))  # with the noise
+    assert "begins anew" not in caplog.text
     starts: list[np.ndarray] = []
 
     def note(number: int, arrays: ArrayRecord) -> MetricRecord:
@@ -91,6 +92,7 @@ def test_with_differential_privacy(tmp_path: Path) -> None:
 
     second = made(path, around).start(grid(), floats(), num_rounds=3, evaluate_fn=note)
     np.testing.assert_array_equal(starts[0], vector(first.arrays))
+    assert f"{Private.__name__}: what they remember themselves" in caplog.text
     np.testing.assert_array_equal(saved(path), vector(second.arrays))
     assert torch.load(path, weights_only=True)["round"] == 3
 

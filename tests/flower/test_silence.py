@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord
-from flwr.serverapp.strategy import DifferentialPrivacyServerSideFixedClipping, FedAdam, FedAvg
+from flwr.serverapp.strategy import DifferentialPrivacyServerSideFixedClipping, FedAdam, FedAvg, FedAvgM
 
 from fedward.flower import Robust, RobustFedAvg, Screened, SkippedError, hostile
 
@@ -246,3 +246,41 @@ def test_the_reason_names_what_most_share() -> None:
     assert "needs n >= 2f + 3 = 7 clients" in text
     assert "12 of 30 replies wrong-keys: lacks ['b.bias'] and adds []; 3 of 30 replies error" in text
     assert "a smaller f, or rounds of more nodes" in text
+
+
+def test_no_minority_ends_a_run() -> None:
+    """With exactly as many nodes as the bound needs, one that stays away costs rounds, and the run goes on."""
+    away = {NODES[0]}
+
+    def grid() -> InProcess:
+        return InProcess(Quadratic().app, nodes=NODES[:7], lost=lambda node, round: node in away and 2 <= round <= 7)
+
+    strategy = quiet("krum:f=2")
+    assert learnt(strategy.start(grid(), model(), num_rounds=9), model())
+    assert [audit.skipped is None for audit in strategy.audits] == [True, *[False] * 6, True, True]
+
+    def huge(content: Any) -> None:
+        content["arrays"]["b.bias"] = Array(np.full(5, 3e38, np.float32))
+
+    class Lost(InProcess):
+        """Nodes that are no longer online are not even asked."""
+
+        def get_node_ids(self) -> list[int]:
+            return self.nodes[:6] if 2 <= strategy.round + 1 <= 7 else self.nodes
+
+    strategy = quiet("krum:f=2")
+    assert learnt(strategy.start(Lost(Quadratic().app, nodes=NODES[:7]), model(), num_rounds=9), model())
+    assert [audit.skipped is None for audit in strategy.audits] == [True, *[False] * 6, True, True]
+    far = FedAvgM(**FEW, server_learning_rate=10.0, server_momentum=0.5)
+    overflowing = Robust(far, rule="mean")
+    mods = [changing(huge, 0, 1)]
+    with pytest.raises(SkippedError, match="all 5 rounds left the model as it was"):  # at its end, which it reached
+        overflowing.start(InProcess(Quadratic(mods).app), model(), num_rounds=5)
+
+
+def test_an_error_of_the_servers_own_ends_the_run() -> None:
+    def evaluator(tensors: Any) -> Any:
+        raise IndexError("no root data")
+
+    with pytest.raises(SkippedError, match="3 rounds in a row left the model as it was: IndexError: no root data"):
+        quiet("fltrust", evaluator=evaluator).start(InProcess(Quadratic().app), model(), num_rounds=9)

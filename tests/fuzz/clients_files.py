@@ -20,7 +20,7 @@ from fedward.registry.notation import parse
 from tests.fuzz.table import Tried
 
 SURFACE = "clients' checkpoints"
-WEIGHT = 0.5
+WEIGHT = 0.2
 _LONGEST = 20.0
 _EDGES = (b"\x00", b"\xff", b"\x80", b"{", b"}", b"[" * 50, b"nan", b"-1", b"9" * 20, b"\x7f\xff\xff\xff", b"\xff" * 8)
 

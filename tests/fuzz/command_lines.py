@@ -11,7 +11,7 @@ from tests.fuzz.forked import command
 from tests.fuzz.table import Tried
 
 SURFACE = "command lines"
-WEIGHT = 0.05
+WEIGHT = 0.02
 SECONDS = 120.0  # on a busy machine; most take a tenth of a second
 MEMORY = 3 << 30
 NUMBERS = (

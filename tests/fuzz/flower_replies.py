@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+import gc
 import logging
 import random
 import struct
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
-from flwr.serverapp.strategy import FedAdam, FedAvg, FedAvgM, Strategy
+from flwr.serverapp.strategy import FedAdam, FedAvg, FedAvgM, QFedAvg, Strategy
 
 from fedward.flower import RobustFedAvg, Screened
 from fedward.flower.model import SentModel
@@ -32,6 +35,7 @@ MODEL = {
     "b.bias": np.zeros(4, np.float64),
 }
 HONEST = {name: np.full_like(value, 1) for name, value in MODEL.items()}
+COUNTER = "a.num_batches_tracked"
 ODD: tuple[Any, ...] = (
     *(0, -1, 1, 2**63 - 1, -(2**63), 10**400, 1 << 53, 0.0, -0.0, 1e-320, 1e30, 1e153, 1e308, -1e308),
     *(float("nan"), float("inf"), float("-inf"), [], [1], [1.0, float("nan")], [10**400], [0.5] * 1000),
@@ -41,10 +45,11 @@ TEXTS = ("", "x", "\0", "\n", "\ud800", "[/x]", "é" * 50, "x" * 100_000, "num-e
 Change = Callable[[random.Random, RecordDict], None]
 
 
-def honest(examples: int) -> RecordDict:
-    """What a node sends that works."""
+def honest(examples: int, lacking: str = "") -> RecordDict:
+    """What a node sends that works, of a model that may lack an array."""
     metrics = MetricRecord({"num-examples": examples, "loss": 0.5, "train_loss": 0.5, "by-class": [0.1, 0.2]})
-    return RecordDict({"arrays": ArrayRecord({k: Array(v) for k, v in HONEST.items()}), "metrics": metrics})
+    arrays = ArrayRecord({name: Array(value) for name, value in HONEST.items() if name != lacking})
+    return RecordDict({"arrays": arrays, "metrics": metrics})
 
 
 def _arrays(content: RecordDict) -> ArrayRecord:
@@ -186,9 +191,9 @@ def examples(draw: random.Random, content: RecordDict) -> None:
 CHANGES: tuple[Change, ...] = (values, form, beside, bytes_, header, names, records, metrics, examples)
 
 
-def broken(draw: random.Random, request: Message) -> list[Message]:
+def broken(draw: random.Random, request: Message, lacking: str = "") -> list[Message]:
     """What a node sends that lies or is broken: no reply, one or several."""
-    content = honest(10)
+    content = honest(10, lacking)
     for _ in range(draw.choice([1, 1, 1, 2, 3])):
         try:
             draw.choice(CHANGES)(draw, content)
@@ -212,6 +217,7 @@ def strategies() -> dict[str, Callable[[], Strategy]]:
         "screened FedAvg": lambda: Screened(FedAvg(**settings)),
         "screened FedAdam": lambda: Screened(FedAdam(**settings)),
         "screened FedAvgM": lambda: Screened(FedAvgM(server_momentum=0.5, **settings)),
+        "screened QFedAvg": lambda: Screened(QFedAvg(client_learning_rate=0.1, **settings)),
         "median": lambda: RobustFedAvg(rule="median", **settings),
         "krum": lambda: RobustFedAvg(rule="krum:f=1", trust_examples=True, **settings),
         "sign-guard, robust statistics": lambda: RobustFedAvg(rule="sign-guard", batch_norm="robust", **settings),
@@ -230,20 +236,26 @@ def try_inputs(count: int, seed: int) -> Tried:
     tried = Tried()
     arrays = ArrayRecord({name: Array(value) for name, value in MODEL.items()})
     grid = InProcess(None, NODES)  # type: ignore[arg-type]
+    plain = ArrayRecord({name: Array(value) for name, value in MODEL.items() if name != COUNTER})
     makers = strategies()
     model = SentModel(arrays)
+    gc.freeze()  # QFedAvg collects garbage for every reply, in all that has been loaded
     try:
         while tried.inputs < count:
             name, make = draw.choice(list(makers.items()))
             strategy = make()
-            requests = {m.metadata.dst_node_id: m for m in strategy.configure_train(1, arrays, ConfigRecord(), grid)}
-            for _ in range(5):
+            # QFedAvg multiplies arrays by a number where they lie, which whole numbers do not take.
+            lacking = COUNTER if "QFedAvg" in name else ""
+            for number in range(1, 6):
                 tried.inputs += 1
-                _round(tried, f"{name}, seed {seed}, input {tried.inputs}", strategy, requests, draw)
+                sent = strategy.configure_train(number, plain if lacking else arrays, ConfigRecord(), grid)
+                requests = {message.metadata.dst_node_id: message for message in sent}
+                _round(tried, f"{name}, seed {seed}, input {tried.inputs}", strategy, requests, draw, lacking)
             for _ in range(min(95, count - tried.inputs)):
                 tried.inputs += 1
                 _screened(tried, f"the screen, seed {seed}, input {tried.inputs}", requests, model, draw)
     finally:
+        gc.unfreeze()
         logger.setLevel(level)
     return tried
 
@@ -264,10 +276,12 @@ def _screened(tried: Tried, place: str, requests: dict[int, Message], model: Sen
             tried.silent.append(f"{place}: {shapes}")
 
 
-def _round(tried: Tried, place: str, strategy: Strategy, requests: dict[int, Message], draw: random.Random) -> None:
+def _round(
+    tried: Tried, place: str, strategy: Strategy, requests: dict[int, Message], draw: random.Random, lacking: str
+) -> None:
     liar = draw.choice(NODES)
-    replies = [Message(honest(10), reply_to=request) for node, request in requests.items() if node != liar]
-    replies += broken(draw, requests[liar])
+    replies = [Message(honest(10, lacking), reply_to=request) for node, request in requests.items() if node != liar]
+    replies += copy.deepcopy(sent := broken(draw, requests[liar], lacking))  # QFedAvg empties what it is given
     draw.shuffle(replies)
     start = time.monotonic()
     try:
@@ -277,17 +291,31 @@ def _round(tried: Tried, place: str, strategy: Strategy, requests: dict[int, Mes
         return
     if time.monotonic() - start > SECONDS:
         tried.hangs.append(place)
-    if wrong := _wrong(made, said):
+    if lacking and made is None and any(map(_vast, sent)):
+        return  # values are not judged by Flower's own, and QFedAvg squares them
+    if wrong := _wrong(made, said, {name: value.shape for name, value in MODEL.items() if name != lacking}):
         tried.silent.append(f"{place}: {wrong}")
 
 
-def _wrong(made: ArrayRecord | None, said: MetricRecord | None) -> str:
+def _wrong(made: ArrayRecord | None, said: MetricRecord | None, shapes: dict[str, tuple[int, ...]]) -> str:
     """What is wrong with a round in which five of six nodes were honest and alike; empty if nothing is."""
     if made is None or said is None:
         return f"one node cost all others the round: {said}"[:300]
     found = {name: array.numpy() for name, array in made.items()}
-    if {name: value.shape for name, value in found.items()} != {name: value.shape for name, value in MODEL.items()}:
+    if {name: value.shape for name, value in found.items()} != shapes:
         return "a model of other arrays"
     if not all(np.isfinite(value).all() for value in found.values()):
         return "a model that is not finite"
     return ""
+
+
+def _vast(reply: Message) -> bool:
+    """Whether a reply has a number whose square, or tenfold, is none."""
+    if not reply.has_content():
+        return False
+    for record in reply.content.array_records.values():
+        for array in record.values():
+            with suppress(Exception):
+                if np.abs(array.numpy()).max(initial=0) > 1e18:
+                    return True
+    return False

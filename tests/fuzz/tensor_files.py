@@ -23,7 +23,7 @@ from tests.fuzz.run_folders import in_memory
 from tests.fuzz.table import Tried
 
 SURFACE = "files of updates"
-WEIGHT = 26.0
+WEIGHT = 27.0
 _STACKED = 100  # of so many files one is aggregated with others
 
 SOUND = {

@@ -89,7 +89,7 @@ class Browser:
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 
     def open(self, file, width=1280, height=800):
-        """Go to the tab of a page, which is opened if need be."""
+        """Go to the tab of a page, a file or an address, which is opened if need be."""
         if file in self.tabs:
             self.session, target = self.tabs[file]
             self.send("Target.activateTarget", targetId=target)
@@ -102,7 +102,7 @@ class Browser:
         for domain in ("Page", "Runtime", "Log"):
             self.send(f"{domain}.enable")
         self.resize(width, height)
-        self.send("Page.navigate", url=Path(file).resolve().as_uri())
+        self.send("Page.navigate", url=file if str(file).startswith("http") else Path(file).resolve().as_uri())
         self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
 
     def run(self, script):

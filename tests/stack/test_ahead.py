@@ -13,7 +13,7 @@ from torch import Tensor
 import fedward as fw
 from fedward import rules
 from fedward.core import Reason
-from fedward.stack import Files, RowsLostError, ahead, filerows, materialise
+from fedward.stack import Dense, Files, RowsLostError, ahead, filerows, loops_from, materialise
 
 N, D = 6, 20_000
 
@@ -133,3 +133,40 @@ def test_what_fails_in_a_reader_is_raised(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(filerows.FileRow, "load", failing)
     with pytest.raises(OSError, match="Too many open files"):
         materialise(stack)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(
+    ("rule", "passes"),
+    [(rules.Mean(), 1), (rules.Median(), 1), (rules.TrimmedMean(f=1), 1), (rules.ClipMean(), 2), (rules.Krum(f=1), 2)],
+    ids=repr,
+)
+def test_a_rule_that_looks_at_no_row_takes_one_pass(tmp_path: Path, rule: fw.Rule, passes: int, threads: int) -> None:
+    places = written(tmp_path)
+    stack = Files(places, block=500)
+    rows = materialise(Files(places))
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with loops_from(1 << 8):
+            found = fw.Aggregator(rule)(stack)
+            expected = fw.Aggregator(rule)(Dense(rows, block=500))
+    finally:
+        torch.set_num_threads(before)
+    assert passes - 1 < stack.columns_read / D <= passes
+    assert torch.equal(found.output, expected.output)
+    assert found.accepted.tolist() == expected.accepted.tolist()
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("rule", [rules.Mean(), rules.Median()], ids=repr)
+def test_what_was_made_with_a_row_of_nan_is_made_again_without(tmp_path: Path, rule: fw.Rule) -> None:
+    places = written(tmp_path)
+    odd = state(1)
+    odd["w"][5_000] = torch.nan
+    save_file(odd, places[1])
+    found = fw.Aggregator(rule)(Files(places, block=500))
+    assert found.reasons[1] is Reason.NONFINITE
+    expected = fw.Aggregator(rule)(Files([places[0], *places[2:]], block=500))
+    assert torch.equal(found.output, expected.output)

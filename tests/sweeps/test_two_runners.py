@@ -6,6 +6,7 @@ import csv
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,15 @@ def test_a_folder_that_was_only_taken_is_not_said_to_be_kept(tmp_path: Path) -> 
     working.begun(planned(tmp_path, runs=[{"group": "a"}]))
     working.begun(planned(tmp_path, rule="median"))
     assert SweepFolder(tmp_path).left_over() == []
+
+
+def test_whoever_comes_later_finds_the_folders_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand tasks begin at once: each waits for those before it, which must take next to no time."""
+    table = {"rule": ["mean", "krum:f=1"], "byzantine": [[3], [4]]}
+    first = working.begun(planned(tmp_path, **table))
+    again = planned(tmp_path, **table)
+    monkeypatch.setattr(SweepFolder, "_taken", None)
+    assert working.begun(again) == replace(first, folder=again.folder)
 
 
 def test_the_table_of_two_who_end_at_once_is_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import ClientAppCallable
 
 import fedward
-from fedward.flower import hostile
+from fedward.flower import hostile, name_mod
 
 from .task import make_model, shard, train
 
@@ -23,7 +23,7 @@ def _attacks(context: Context) -> bool:
     return int(context.node_config["partition-id"]) < int(context.run_config["byzantine"])
 
 
-app = ClientApp(mods=[attack])
+app = ClientApp(mods=[name_mod(), attack])
 
 
 @app.train()

@@ -55,6 +55,8 @@ def _arrays(path: Path, size: int, file: IO[bytes], archive: zipfile.ZipFile) ->
     entries = archive.infolist()
     if len({entry.filename for entry in entries}) != len(entries):
         raise UnfitError(ValueError, "has two arrays of one name")
+    if any(entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for entry in entries):
+        raise UnfitError(ValueError, "is packed in a way that NumPy does not use: save it with numpy.savez")
     if sum(entry.file_size for entry in entries) > _MOST_TIMES * size:
         raise UnfitError(ValueError, f"would become more than {_MOST_TIMES} times its size: save it with numpy.savez")
     tensors = {}

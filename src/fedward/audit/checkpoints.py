@@ -66,6 +66,10 @@ class Checkpoints(RowSource):
         )
 
     @property
+    def dear(self) -> bool:
+        return self._ahead.worth(self.n)
+
+    @property
     def lost(self) -> Mapping[Hashable, str]:
         return {self.ids[row]: CHANGED for row in sorted(self._lost)}
 

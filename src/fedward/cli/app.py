@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from .options import Command, Json, Judgement, Listing, Merging, Out, OwnCommand, TrustImports
+from .data_app import data_app
+from .options import Command, Json, Judgement, Listing, Merging, Out, OwnCommand, TrustImports, Watching
 
 app = typer.Typer(
     name="fedward",
@@ -18,6 +19,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(data_app)
 
 
 def _version(wanted: bool) -> None:
@@ -208,6 +210,58 @@ def redteam(
     )
 
 
+@app.command(cls=OwnCommand)
+def choose(
+    rule: Annotated[list[str] | None, typer.Option(help="Candidate; a short list if none is named, or all.")] = None,
+    attack: Annotated[list[str] | None, typer.Option(help="Attack to play; everything if none is named.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file; options given here count instead.")] = None,
+    trust_imports: TrustImports = False,
+    data: Annotated[str | None, typer.Option(help="Data set; the one that comes with the package.")] = None,
+    data_path: Annotated[str | None, typer.Option(help="Folder with the data files.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model: see `fedward list models`, or an import path.")] = None,
+    clients: Annotated[int | None, typer.Option(help="Clients in all.")] = None,
+    byzantine: Annotated[str | None, typer.Option(help="How many of them may be byzantine, or which: 3,4.")] = None,
+    partition: Annotated[
+        list[str] | None, typer.Option(help="Who holds what; may be repeated. IID and a Dirichlet if none is named.")
+    ] = None,
+    participation: Annotated[float | None, typer.Option(help="Share of clients in a round.")] = None,
+    algorithm: Annotated[
+        str | None, typer.Option(help="What clients compute, local-sgd:epochs=1,optimizer=adamw,lr=0.001.")
+    ] = None,
+    rounds: Annotated[int | None, typer.Option(help="Rounds of the short training runs.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Samples in a client's batch.")] = None,
+    lr: Annotated[float | None, typer.Option(help="The server's learning rate.")] = None,
+    f: Annotated[
+        str | None, typer.Option("--f", help="What rules are told: expected in a round, half, twice, or unknown.")
+    ] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="Of everything random; may be repeated.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...")] = None,
+    worst: Annotated[int, typer.Option(min=0, help="Kinds of attack to train under besides, the worst first.")] = 2,
+    threads: Annotated[int | None, typer.Option(min=1, help="Cores to use; all if not given.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for findings and page.")] = Path("choice"),
+    fresh: Annotated[bool, typer.Option(help="Start anew, and delete findings that the folder holds.")] = False,
+    as_json_: Json = False,
+) -> None:
+    """Rank rules for a federation like yours: trained under the usual attacks, and under the worst against each.
+
+    The line to paste comes last. Ctrl-C is safe: the same command resumes.
+    """
+    given = {**locals()}  # all options, as long as nothing else has a name here
+    from . import choosing
+
+    choosing.choose(
+        rule or [],
+        attack or [],
+        given,
+        config=config,
+        worst=worst,
+        workers=threads,
+        out=out,
+        fresh=fresh,
+        as_json=as_json_,
+    )
+
+
 @app.command(cls=Command)
 def report(
     runs: Annotated[
@@ -233,6 +287,30 @@ def report(
     from . import commands
 
     commands.report(runs, out, title, spec=spec, profile=profile, figure=figure)
+
+
+@app.command(cls=Watching)
+def watch(
+    audit: Annotated[Path, typer.Argument(help="Audit of a Flower federation, or the folder that holds audit.jsonl.")],
+    serve: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=65535, metavar="[PORT]", help="Serve a page instead; at any free port if none is said."
+        ),
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Where to serve it; others than this machine may read it then.")
+    ] = "127.0.0.1",
+    once: Annotated[bool, typer.Option("--once", help="Tell what is there, and end.")] = False,
+    as_json_: Json = False,
+) -> None:
+    """Follow a federation while it runs: who is accepted, who is dropped and why, how the model does.
+
+    A table where there is a terminal, else a line a round. Ctrl-C ends it. The file may not be there yet.
+    """
+    from . import watching
+
+    watching.watch(audit, serve=serve, host=host, once=once, as_json=as_json_)
 
 
 Clients = Annotated[list[str], typer.Argument(help="Files, folders or globs that hold models, one a client.")]
@@ -310,36 +388,3 @@ def list_(what: Annotated[Listing, typer.Argument(help="What to list.")], as_jso
     from . import commands
 
     commands.list_(what.value, as_json_)
-
-
-data_app = typer.Typer(
-    name="data", help="Data sets: which there are, and what clients would hold of one.", no_args_is_help=True
-)
-app.add_typer(data_app)
-
-
-@data_app.command("list", cls=Command)
-def list_data(
-    data_path: Annotated[Path | None, typer.Option(help="Folder to look in, in the place of the usual ones.")] = None,
-    as_json_: Json = False,
-) -> None:
-    """List data sets: what they are, and where on this machine they are found."""
-    from . import data
-
-    data.list_data(data_path, as_json_)
-
-
-@data_app.command("show", cls=OwnCommand)
-def show_data(
-    name: Annotated[str, typer.Argument(help="Data set: see `fedward data list`, or an import path, my.module:load.")],
-    data_path: Annotated[str | None, typer.Option(help="Folder with the data files.")] = None,
-    partition: Annotated[str, typer.Option(help="Who holds what: see `fedward list partitions`.")] = "iid",
-    clients: Annotated[int, typer.Option(min=1, help="Clients in all.")] = 50,
-    seed: Annotated[int, typer.Option(min=0, max=2**64 - 1, help="Of the partition.")] = 0,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write a page with pictures, too.")] = None,
-    as_json_: Json = False,
-) -> None:
-    """Show a data set and what each client would hold of it: sizes, shares of the classes, sample images."""
-    from . import data
-
-    data.show_data(name, data_path, partition, clients, seed, out, as_json_)

@@ -15,7 +15,7 @@ from rich.text import Text
 from ..core import BEYOND, reads
 from ..experiments.run import Summary
 from ..experiments.spec import RunSpec
-from ..redteam import Examination, label
+from ..redteam import Examination, Standing, label
 from ..registry.entries import Entry
 from ..registry.notation import short_for
 from ..sim import Record
@@ -97,6 +97,15 @@ def _strengths(examination: Examination) -> Table:
     return table
 
 
+def ranking_table(standings: Sequence[Standing]) -> Table:
+    """Rules by rank: what each is worth at worst and without attack, and what it costs."""
+    table = _columns(["rule", "worst attack"], ["worst\naccuracy", "without\nattack", "honest\ndropped", "ms"])
+    for s in standings:
+        shares = percent(s.worst), percent(s.untouched), percent(s.honest_dropped, 0)
+        table.add_row(s.rule, f"{label(s.under)} ({s.where})", *shares, f"{1000 * s.seconds:.1f}")
+    return table
+
+
 def statistics_told(examinations: Sequence[Examination]) -> Iterator[str]:
     """What came of forged running statistics, a sentence for each rule, where the model has any."""
     for e in examinations:
@@ -110,7 +119,7 @@ def _rules(examinations: Sequence[Examination]) -> Table:
     table = _columns(["rule", "worst attack"], ["kappa", _ACCEPTED[0], "accuracy\nwithout", "lowest\naccuracy"])
     for e in examinations:
         _, worst = e.worst()[0]
-        lowest = e.trained[0].accuracy if e.trained else None
+        lowest = e.trained[0][1] if e.trained else None
         shares = percent(worst.byzantine_accepted, 0), percent(e.untouched), percent(lowest)
         table.add_row(e.rule, label(worst.attack), f"{worst.kappa:.3g}", *shares)
     return table

@@ -55,6 +55,20 @@ class Judgement(Command):
     failed = 2
 
 
+class Watching(Command):
+    """A command whose option --serve may do without a value."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Whatever follows --serve is its port if it is a number; without one, any free port is taken."""
+        given: list[str] = []
+        for place, arg in enumerate(args):
+            given.append(arg)
+            follows = args[place + 1] if place + 1 < len(args) else ""
+            if arg == "--serve" and not follows.isdecimal():
+                given.append("0")
+        return super().parse_args(ctx, given)
+
+
 class Merging(StrEnum):
     """How adapters become one."""
 

@@ -7,6 +7,7 @@ single pass, keeps rows with NaN or Inf away from it, and carries out its plan i
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -19,7 +20,17 @@ from torch import Tensor
 from ..failures import ContractError, MendableError
 from ..registry.component import Component
 from ..registry.traits import Traits
-from ..stack import RowsLostError, SqNorms, Stack, Statistic, Updates, as_updates
+from ..stack import (
+    RowsLostError,
+    RowSource,
+    SqNorms,
+    Stack,
+    Statistic,
+    Unread,
+    Updates,
+    as_updates,
+    output_beside_norms,
+)
 from .context import Context, Messages, heard
 from .evaluator import Evaluator, Once
 from .linking import linked
@@ -35,6 +46,13 @@ BEYOND = "beyond the bound of its theorem"
 
 class BoundError(MendableError, ValueError):
     """Too few clients for what a rule claims to withstand."""
+
+
+class CostWarning(UserWarning):
+    """A decision will take minutes or more."""
+
+
+_MANY_STEPS = 1e11
 
 
 class Rule(Component, Generic[M]):
@@ -108,6 +126,10 @@ class Rule(Component, Generic[M]):
     def most_accepted(self, n: int) -> int:
         """How many of n rows a rule that drops some (`Traits.selects`) accepts at most."""
         return n
+
+    def steps(self, n: int) -> float:
+        """About how many elementary steps `decide` takes on n rows, where they are more than a few n^2; else 0."""
+        return 0
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         """The statistics that `decide` will ask for."""
@@ -194,9 +216,10 @@ def apply(rule: Rule, updates: Updates, state: State, context: Context, *, trimm
     """
 
     def carried_out(lost: Tensor) -> Outcome:
+        foreseen = None if bool(lost.any()) else _foreseen(rule, updates, state, ready)
         decided = _decided(rule, updates, state, ready, lost)
         plan = decided.plan.with_trimmed() if trimmed else decided.plan
-        output = plan.execute()
+        output = plan.execute() if foreseen is None or not bool(decided.finite.all()) else foreseen
         return Outcome(
             plan=plan,
             output=output,
@@ -224,6 +247,7 @@ def decide_on(rule: Rule, updates: Updates, state: State, context: Context) -> D
 def _ready(rule: Rule, updates: Updates, context: Context) -> Context:
     """The context for a decision, where there are rows enough and what the rule needs."""
     rule.check(updates.n)
+    _warn_of(rule, updates.n)
     if rule.traits().root_data and context.evaluator is None:
         raise ValueError(
             f"{rule!r} judges clients by data of the server's own: pass evaluator=fedward.RootEvaluator(...) to the "
@@ -232,6 +256,18 @@ def _ready(rule: Rule, updates: Updates, context: Context) -> Context:
     if context.evaluator is not None:
         context = replace(context, evaluator=Once(context.evaluator, updates.share))
     return context
+
+
+def _warn_of(rule: Rule, n: int) -> None:
+    """Say it beforehand where a decision will take minutes or more, whatever the number of columns."""
+    steps = rule.steps(n)
+    if steps > _MANY_STEPS:
+        warnings.warn(
+            f"{rule!r} takes about {steps:.0e} steps for {n:,} rows, and there are about 1e+11 in a minute: take one "
+            "that compares fewer rows at a time, hierarchical:base=... in groups, or MultiKrum",
+            CostWarning,
+            stacklevel=2,
+        )
 
 
 def _without_lost(updates: Updates, work: Callable[[Tensor], T]) -> T:
@@ -244,6 +280,23 @@ def _without_lost(updates: Updates, work: Callable[[Tensor], T]) -> T:
             return done
         except RowsLostError as error:
             lost |= error.among(updates)
+
+
+def _foreseen(rule: Rule, updates: Updates, state: State, context: Context) -> Tensor | None:
+    """The output of a rule that decides the same whatever the rows are, if they are finite; None for any other rule.
+
+    It is made in the pass that looks for NaN and Inf, where passes are dear: rows on disk are read once.
+    """
+    if not isinstance(updates, RowSource) or not (updates.dear and updates.share.alone):
+        return None
+    if rule.statistics(state, context):
+        return None
+    unread = Unread(updates)
+    try:
+        plan = rule.decide(unread, state, context)
+    except Exception:  # it looks at the rows, or refuses what it will refuse once more
+        return None
+    return output_beside_norms(updates, plan.weights, plan.kernel) if plan.updates is unread else None
 
 
 def _decided(rule: Rule, updates: Updates, state: State, context: Context, lost: Tensor) -> Decided:

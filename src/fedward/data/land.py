@@ -14,7 +14,7 @@ import torch
 
 from ..disk import open_regular
 from ..registry.entries import register
-from .content import LARGEST, Files, FormatError, Member, Readable, raw
+from .content import ARCHIVE_ERRORS, Files, FormatError, Member, Readable, raw, zip_entries
 from .dataset import Dataset
 from .images import decoded
 from .known import load_source
@@ -73,13 +73,14 @@ def _within(place: Readable, name: str) -> Iterator[Readable]:
     assert isinstance(place, Path)
     try:
         with open_regular(place) as file, zipfile.ZipFile(file) as archive:
-            for inside in sorted(archive.namelist()):
-                path = PurePosixPath(inside)
+            entries = zip_entries(archive, place.stat().st_size, place)
+            for entry in sorted(entries, key=lambda entry: entry.filename):
+                path = PurePosixPath(entry.filename)
                 if path.parent.name == name and path.suffix == ".jpg":
-                    if archive.getinfo(inside).file_size > LARGEST:
-                        raise FormatError(f"{inside} in it is too large for an image", place)
-                    yield Member(archive=place, name=inside, content=archive.read(inside))
-    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+                    yield Member(archive=place, name=entry.filename, content=archive.read(entry))
+    except FormatError:
+        raise
+    except ARCHIVE_ERRORS as error:
         raise FormatError(f"expected an archive, found a damaged one or none: {error}", place) from error
 
 

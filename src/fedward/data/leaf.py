@@ -98,6 +98,8 @@ def _joined(held: list[tuple[Readable, str, Mapping[str, Any]]], users: dict[str
         x, y = read(user, data, file)
         if len(x) != len(y):
             raise FormatError(f"expected as many labels as samples of user {user}, found {len(y)} and {len(x)}", file)
+        if y.ndim != 1:
+            raise FormatError(f"expected one label for each sample of user {user}, found {y.shape}", file)
         samples.append(x)
         labels.append(y)
         owners.append(np.full(len(y), users.setdefault(user, len(users)), dtype=np.int64))

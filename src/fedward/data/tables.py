@@ -12,14 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from .content import LARGEST, Files, FormatError, Readable, content_of
+from .content import Files, FormatError, Readable, content_of, room, zip_entries
 from .images import decoded
+from .pages import check_pages
 from .stored import Stored, joined
 
 IMAGES = ("images", "image", "img", "x", "data", "inputs", "pixels", "features", "pixel_values")
 """What arrays and columns of images are called."""
 LABELS = ("labels", "label", "y", "targets", "target", "class", "fine_label", "classes")
 """What arrays and columns of labels are called; the first that is there counts."""
+_CELLS = 100_000_000
+"""Values that a table may have: one that is not there takes no room in a file, and some in memory."""
 _TEST = re.compile(r"(^|[^a-z])(test|t10k|val|valid|validation)([^a-z]|$)")
 _TRAIN = re.compile(r"(^|[^a-z])(train|training|data_batch_\d+)([^a-z]|$)")
 
@@ -84,22 +87,15 @@ def arrays_of(file: Readable) -> dict[str, np.ndarray]:
     """
     try:
         content = io.BytesIO(content_of(file))
-        _check_size(content)
+        with zipfile.ZipFile(content) as archive:
+            zip_entries(archive, len(content.getbuffer()), file)
+        content.seek(0)
         with np.load(content, allow_pickle=False) as opened:
             return {name: opened[name] for name in opened.files}
     except FormatError:
         raise
     except Exception as error:  # damaged ones raise whatever their bytes happen to mean
         raise FormatError(f"expected an .npz file of plain arrays, found something else: {error}", file) from error
-
-
-def _check_size(content: io.BytesIO) -> None:
-    """Refuse an archive that unpacks to more than any data set has."""
-    with zipfile.ZipFile(content) as archive:
-        size = sum(entry.file_size for entry in archive.infolist())
-    if size > LARGEST:
-        raise ValueError(f"{size:,} bytes of arrays, of which {LARGEST:,} are read")
-    content.seek(0)
 
 
 def _of_arrays(arrays: Mapping[str, np.ndarray], file: Readable) -> Stored:
@@ -132,7 +128,14 @@ def read_parquet(files: Files) -> tuple[Stored, Stored]:
 
 def _parquet(file: Readable) -> Stored:
     table = columns_of(file)
-    images = [decoded(_bytes_of(cell), file) for cell in named(table, IMAGES, "images", file)]
+    contents = [_bytes_of(cell) for cell in named(table, IMAGES, "images", file)]
+    images: list[np.ndarray] = []
+    left = room(sum(len(content) for content in contents if isinstance(content, bytes)))
+    for content in contents:
+        images.append(decoded(content, file))
+        left -= images[-1].nbytes
+        if left < 0:
+            raise FormatError("expected images, found some that unpack to far more than they take", file)
     sizes = sorted({image.shape for image in images})
     if len(sizes) != 1:
         raise FormatError(f"expected images of one size, found {', '.join(map(str, sizes[:3])) or 'none'}", file)
@@ -154,12 +157,23 @@ def columns_of(file: Readable) -> dict[str, list[Any]]:
         from pyarrow import parquet
     except ImportError:
         raise FormatError("reading Parquet needs pyarrow: pip install 'fedward[data]'", file) from None
+    content = content_of(file)
+    columns: dict[str, list[Any]] = {}
     try:
-        table = parquet.read_table(io.BytesIO(content_of(file)))
+        largest = check_pages(content)
+        with parquet.ParquetFile(io.BytesIO(content), pre_buffer=False) as opened:
+            left, cells = room(len(content)), _CELLS
+            # Few rows at a time: a page may hold one value, and each row of a few bits refer to all of it.
+            for batch in opened.iter_batches(max(1, min(1024, left // (4 * largest))), use_threads=False):
+                left -= batch.nbytes
+                cells -= batch.num_rows * batch.num_columns
+                if min(left, cells) < 0:
+                    raise ValueError(f"it becomes far more than its {len(content):,} bytes")
+                for name, values in batch.to_pydict().items():
+                    columns.setdefault(name, []).extend(values)
+            return {name: columns.get(name, []) for name in opened.schema_arrow.names}
     except Exception as error:  # pyarrow has errors of its own, several of which derive from nothing usual
         raise FormatError(f"expected a Parquet file, found something else: {error}", file) from error
-    columns: dict[str, list[Any]] = table.to_pydict()
-    return columns
 
 
 # --- CSV ----------------------------------------------------------------------------------------------------

@@ -25,7 +25,15 @@ _TEXT = 1000  # bytes of a message to the others
 
 
 class PeerError(MendableError, RuntimeError):
-    """Another process failed, did something else, or does not answer: raised by all but the one that failed."""
+    """Another process failed, did something else, or does not answer: raised by all but the one that failed.
+
+    Attributes:
+        known: whether all processes raise it by themselves; if not, they are told.
+    """
+
+    def __init__(self, message: str, *, known: bool = True) -> None:
+        super().__init__(message)
+        self.known = known
 
 
 class Doing(IntEnum):
@@ -152,10 +160,8 @@ class Peers:
         self._depth += 1
         try:
             yield
-        except PeerError:  # which all processes know of
-            raise
         except BaseException as error:
-            if self._depth == 1:
+            if self._depth == 1 and not (isinstance(error, PeerError) and error.known):
                 self._tell(error)
             raise
         else:

@@ -10,12 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup
-from torch.distributed.tensor import DTensor, Shard
 
 from ..core import Aggregator, Evaluator, Result, Rule
 from ..stack import Layout
 from .peers import Peers
 from .sharded import Sharded, check_agreed
+
+try:
+    from torch.distributed.tensor import DTensor, Shard
+except ImportError:  # before PyTorch 2.5
+    from torch.distributed._tensor import DTensor, Shard  # type: ignore[attr-defined]
 
 
 @torch.no_grad()

@@ -89,7 +89,11 @@ class Sharded(ColumnShard):
             d = held.shape[1]
             others = {said["columns"] for said in along}
             if others != {d}:
-                raise PeerError(f"rows have {sorted(others)} columns on different processes; they must agree")
+                # Of a grid of processes only some may know.
+                raise PeerError(
+                    f"rows have {', '.join(map(str, sorted(others)))} columns on different processes; they must agree",
+                    known=False,
+                )
             widths = even_widths(d, len(along))
             counts = [said["rows"] for said in along]
             G = peers.transposed(held, counts, widths)
@@ -198,5 +202,7 @@ def _joined_names(given: Sequence[Sequence[str | int] | None]) -> Ids:
         return None
     without = [rank for rank, names in enumerate(given) if names is None]
     if without:
-        raise PeerError(f"rank {without[0]} gives no ids and others do: give them on all processes or on none")
+        raise PeerError(
+            f"rank {without[0]} gives no ids and others do: give them on all processes or on none", known=False
+        )
     return tuple(name for names in given if names is not None for name in names)

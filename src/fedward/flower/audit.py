@@ -10,7 +10,6 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
-from flwr.app import MetricRecord
 from torch import Tensor
 
 from ..core import Result
@@ -83,12 +82,12 @@ class Audit:
         """Those that did not."""
         return [v for v in self.verdicts if not v.accepted]
 
-    def metrics(self) -> MetricRecord:
+    def metrics(self) -> dict[str, int | list[int] | list[float]]:
         """The round as numbers, for Flower's result: ids of the nodes kept, and dropped by reason; weights and scores.
 
         Lists of weights and scores are in the order of ``fedward-nodes``.
         """
-        record = MetricRecord()
+        record: dict[str, int | list[int] | list[float]] = {}
         judged = [v for v in self.verdicts if v.reason not in set(Fault)]
         record[f"{PREFIX}skipped"] = int(self.skipped is not None)
         record[f"{PREFIX}kept"] = self.kept

@@ -1,39 +1,14 @@
-"""Which strategies and rules go together, found out before a federation starts."""
+"""Which rules go together with which arguments, found out before a federation starts."""
 
 from __future__ import annotations
 
 import torch
-from flwr.serverapp.strategy import (
-    Bulyan,
-    FedAvg,
-    FedMedian,
-    FedTrimmedAvg,
-    FedXgbBagging,
-    FedXgbCyclic,
-    Krum,
-    MultiKrum,
-    QFedAvg,
-)
 
 from ..core import Aggregator, BoundError, Rule
 from ..registry.component import components_within
 
-_AGGREGATING = (Bulyan, FedMedian, FedTrimmedAvg, FedXgbBagging, FedXgbCyclic, Krum, MultiKrum, QFedAvg)
-_MOST = 1 << 12  # rows of a trial
-
-
-def check_strategy(strategy: FedAvg) -> None:
-    """Raise a TypeError or ValueError for a strategy that a rule cannot go into."""
-    if not isinstance(strategy, FedAvg):
-        raise TypeError(
-            f"a FedAvg or one derived from it is needed, got {strategy!r}; differential privacy goes around: "
-            "Screened(DifferentialPrivacyServerSideFixedClipping(RobustFedAvg(rule=...), ...))"
-        )
-    if isinstance(strategy, _AGGREGATING):
-        raise ValueError(
-            f"{type(strategy).__name__} aggregates by itself; the rule takes that place: give FedAvg or an optimiser "
-            "such as FedAdam"
-        )
+MOST = 1 << 12
+"""Rows that a rule is tried with."""
 
 
 def check_fits(rule: Rule, evaluator: object, trust_examples: bool) -> None:
@@ -60,7 +35,7 @@ def uses_examples(rule: Rule) -> bool:
 def weighs_rows(rule: Rule) -> bool:
     """Whether the rule gives rows weights, as a trial on made-up rows tells; also where it needs more than rows."""
     n = 4
-    while n < _MOST and not _enough(rule, n):
+    while n < MOST and not enough(rule, n):
         n *= 2
     rows = torch.randn(n, 8, generator=torch.Generator().manual_seed(0))
     try:
@@ -69,7 +44,8 @@ def weighs_rows(rule: Rule) -> bool:
         return True
 
 
-def _enough(rule: Rule, n: int) -> bool:
+def enough(rule: Rule, n: int) -> bool:
+    """Whether a rule can decide on so many rows."""
     try:
         rule.check(n)
     except BoundError:

@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 from flwr.app import MetricRecord
 
+_LARGEST = 1e30
+"""Beyond it, a metric is as good as none: its powers and sums are no numbers."""
+
 
 def summarise(
     metrics: Sequence[Mapping[str, Any]], leave_out: str, weights: Sequence[float] | None = None
@@ -45,3 +48,13 @@ def _finite(value: Any) -> np.ndarray | None:
     except (TypeError, ValueError, OverflowError):
         return None
     return array if np.isfinite(array).all() else None
+
+
+def kind_of(value: object, *, is_loss: bool = False) -> str:
+    """A number or a list of so many, and whether a mean of them would be a number; of a loss, a power."""
+    values = value if isinstance(value, list) else [value]
+    usual = all(isinstance(v, int | float) and -_LARGEST < v < _LARGEST for v in values)
+    kind = f"list of {len(values)}" if isinstance(value, list) else "number"
+    if usual and is_loss and min(values, default=0) < 0:
+        return f"{kind}, below 0"
+    return kind if usual else f"{kind}, not finite"

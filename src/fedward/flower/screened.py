@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from logging import INFO, WARNING, Filter, LogRecord, getLogger
+from collections.abc import Callable, Collection, Iterable, Sequence
+from logging import INFO, WARNING, getLogger
 from time import perf_counter
 from typing import Any
 
@@ -16,15 +15,16 @@ from flwr.serverapp.strategy import Result, Strategy
 from ..core import Reason
 from .answers import Drop, Fault, Reply, nonfinite, shown
 from .audit import PREFIX, Audit, Verdict, verdicts
+from .metrics import kind_of
 from .model import SentModel
+from .numbering import counting_on
+from .qfedavg import check_multiplied, losses_of
 from .replies import Names, fitted, screen
 from .resume import check_same
 from .rounds import as_told
 from .skips import OnSkip, SkippedError, Skips
 
 logger = getLogger("flwr")
-_LARGEST = 1e30
-"""Beyond it, a metric is as good as none: its powers and sums are no numbers."""
 
 
 class Screened(Strategy):
@@ -46,9 +46,9 @@ class Screened(Strategy):
     Args:
         strategy: what to protect.
         on_skip: what to do when ``max_skipped`` rounds in a row, or all rounds of a run, left the model as it was:
-            "raise" a `SkippedError` that says why, or "warn" in the log. A single node cannot make a round be skipped
-            as long as there are more than the rule's bound needs.
-        max_skipped: how many rounds in a row.
+            "raise" a `SkippedError` that says why, or "warn" in the log.
+        max_skipped: how many rounds in a row, of those in which at least half of the replies were of no use or
+            something of the server's own raised an error: no minority of nodes ends a run.
         metricrecord_key: which MetricRecord of a reply counts, where it has several; of several ArrayRecords it is the
             strategy's ``arrayrecord_key``.
 
@@ -113,6 +113,12 @@ class Screened(Strategy):
         if done and not left:
             logger.log(WARNING, "nothing is left to do of %d rounds: the checkpoint is of round %d", num_rounds, done)
 
+        if done and (around := _around(within)):
+            text = (
+                "%s: what they remember themselves, as epsilon that is spent, is not in the checkpoint and begins anew"
+            )
+            logger.log(WARNING, text, ", ".join(type(strategy).__name__ for strategy in around))
+
         def evaluate(number: int, arrays: ArrayRecord) -> MetricRecord | None:
             found = None if evaluate_fn is None else evaluate_fn(number + done, arrays)
             for strategy in within:
@@ -121,7 +127,7 @@ class Screened(Strategy):
 
         self._leads = True
         try:
-            with _counting_on(done):
+            with counting_on(logger, done):
                 result = super().start(
                     grid,
                     first,
@@ -201,12 +207,13 @@ class Screened(Strategy):
         messages = list(replies)
         sound, drops = screen(messages, self._asked, model, self._claimed(messages), self._names)
         self._help(sound)
-        sound = _alike(_finite(_ordered(sound, drops, model), drops), drops)
+        sound = _alike(_finite(_ordered(sound, drops, model), drops), drops, losses_of(all_within(self.strategy)))
         passed = {reply.node: reply for reply in sound}
         found = (*verdicts(drops), *(Verdict(node=node, accepted=True, reason=Reason.ACCEPTED) for node in passed))
         arrays: ArrayRecord | None = None
         metrics: MetricRecord | None = None
         skipped: str | None = "no node sent a sound reply"
+        raised = False
         before = remembered(self.strategy)
         try:
             if passed:
@@ -218,7 +225,7 @@ class Screened(Strategy):
             raise
         except Exception as error:  # what one of Flower's makes of what nodes sent must not end the run
             log_error(error)
-            skipped = as_told(error)
+            skipped, raised = as_told(error), True
         if skipped is not None:
             arrays = metrics = None
             take_back(before)
@@ -226,7 +233,7 @@ class Screened(Strategy):
             round=server_round, rule="screened", verdicts=found, skipped=skipped, seconds=perf_counter() - start
         )
         log_audit(audit)
-        self._skips.count(audit)
+        self._skips.count(audit, own=raised)
         metrics = MetricRecord() if metrics is None else metrics
         metrics[f"{PREFIX}screened-skipped"] = int(skipped is not None)
         for reason in dict.fromkeys(v.reason for v in audit.dropped):
@@ -241,6 +248,7 @@ class Screened(Strategy):
 
     def _model_of(self, arrays: ArrayRecord) -> SentModel:
         """All floating-point arrays alike: the strategy inside sees to what it aggregates."""
+        check_multiplied(arrays, losses_of(all_within(self.strategy)))
         return SentModel(arrays, buffers=None, integers="counters")
 
     def _sent_model(self) -> SentModel:
@@ -288,6 +296,13 @@ def all_within(strategy: Strategy) -> list[Strategy]:
 Remembered = list[tuple[Strategy, dict[str, Any], Any]]
 
 
+def _around(screened: Sequence[Screened]) -> list[Strategy]:
+    """Strategies of others that these are put around, and that are put around one of these."""
+    inner = [strategy for outer in screened for strategy in all_within(outer) if not isinstance(strategy, Screened)]
+    around = [strategy for strategy in inner if any(isinstance(s, Screened) for s in all_within(strategy))]
+    return list(dict.fromkeys(around))
+
+
 def remembered(strategy: Strategy) -> Remembered:
     """The attributes of a strategy and of those within it, and what is changed in place of fedward's own."""
     return [
@@ -302,30 +317,6 @@ def take_back(before: Remembered) -> None:
         vars(strategy).update(attributes)
         if isinstance(strategy, Screened):
             strategy.go_back(memory)
-
-
-class _CountingOn(Filter):
-    """Flower counts the rounds of one start; after a restart these are not the federation's."""
-
-    def __init__(self, done: int) -> None:
-        super().__init__()
-        self.done = done
-
-    def filter(self, record: LogRecord) -> bool:
-        counts = record.msg == "[ROUND %s/%s]" or str(record.msg).endswith("Number of rounds: %d")
-        if counts and isinstance(record.args, tuple) and all(isinstance(n, int) for n in record.args):
-            record.args = tuple(int(str(n)) + self.done for n in record.args)
-        return True
-
-
-@contextmanager
-def _counting_on(done: int) -> Iterator[None]:
-    counting = _CountingOn(done)
-    logger.addFilter(counting)
-    try:
-        yield
-    finally:
-        logger.removeFilter(counting)
 
 
 def log_audit(audit: Audit) -> None:
@@ -372,9 +363,9 @@ def _finite(sound: list[Reply], drops: list[Drop]) -> list[Reply]:
     return finite
 
 
-def _alike(sound: list[Reply], drops: list[Drop]) -> list[Reply]:
+def _alike(sound: list[Reply], drops: list[Drop], losses: Collection[str] = ()) -> list[Reply]:
     """Those whose records and metrics have the commonest names and kinds: Flower's strategies take no others."""
-    forms = {reply.node: _form(reply) for reply in sound}
+    forms = {reply.node: _form(reply, losses) for reply in sound}
     if not forms:
         return []
     usual = Counter(forms.values()).most_common(1)[0][0]
@@ -385,15 +376,8 @@ def _alike(sound: list[Reply], drops: list[Drop]) -> list[Reply]:
     return [reply for reply in sound if forms[reply.node] == usual]
 
 
-def _form(reply: Reply) -> tuple[Any, ...]:
+def _form(reply: Reply, losses: Collection[str]) -> tuple[Any, ...]:
     """What a reply holds, without values: records by name and kind, metrics by name and kind."""
     records = tuple((name, type(record).__name__) for name, record in reply.content.items())
-    return records, tuple(sorted((name, _kind(value)) for name, value in reply.metrics.items()))
-
-
-def _kind(value: object) -> str:
-    """Of a metric: a number or a list of so many, and whether a mean of them would be a number."""
-    values = value if isinstance(value, list) else [value]
-    usual = all(isinstance(v, int | float) and -_LARGEST < v < _LARGEST for v in values)
-    kind = f"list of {len(values)}" if isinstance(value, list) else "number"
-    return kind if usual else f"{kind}, not finite"
+    kinds = {name: kind_of(value, is_loss=name in losses) for name, value in reply.metrics.items()}
+    return records, tuple(sorted(kinds.items()))

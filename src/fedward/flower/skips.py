@@ -11,10 +11,10 @@ from ..failures import MendableError
 from ..registry.parameters import check_value
 from .answers import Fault
 from .audit import Audit
+from .checks import MOST, enough
 
 OnSkip = Literal["raise", "warn"]
 """See `Screened`."""
-_MOST = 1 << 12  # nodes that a rule is tried with
 _TOLD = 3  # reasons of drops, the commonest first
 _REMEDIES = {
     Fault.ERROR: "the nodes' app raises: try it in one process with fedward.flower.testing.InProcess",
@@ -33,7 +33,11 @@ class SkippedError(MendableError, RuntimeError):
 
 
 class Skips:
-    """Counts rounds in a row that left the model as it was.
+    """Counts rounds in a row that left the model as it was, for a reason that no minority of nodes can bring about.
+
+    A round counts if at least half of the nodes' replies were of no use, or if something of the server's own raised an
+    error. One that has too few replies for the rule's bound though most nodes sent sound ones does not: nodes come and
+    go, and nobody who stays away is to end a run.
 
     Args:
         on_skip: "raise" a `SkippedError` when there are too many, or only "warn".
@@ -41,7 +45,7 @@ class Skips:
     """
 
     def __init__(self, on_skip: OnSkip, most: int) -> None:
-        self.on_skip: OnSkip = check_value("on_skip", "on_skip", on_skip, OnSkip)
+        self.on_skip: OnSkip = check_value("Screened", "on_skip", on_skip, OnSkip)
         if isinstance(most, bool) or not isinstance(most, int) or most < 1:
             raise ValueError(f"max_skipped, a whole number of at least 1, is needed, got {most!r}")
         self.most = most
@@ -50,11 +54,16 @@ class Skips:
     def begin(self) -> None:
         """Another run: nothing is counted yet."""
         self.in_a_row: list[Audit] = []
+        self.final: list[Audit] = []
         self.rounds = self.skipped = 0
         self.last: str | None = None
 
-    def count(self, audit: Audit) -> None:
+    def count(self, audit: Audit, *, own: bool) -> None:
         """Count a round.
+
+        Args:
+            audit: of the round.
+            own: whether the reason is an error of the server's own.
 
         Raises:
             SkippedError: it is one too many.
@@ -65,9 +74,13 @@ class Skips:
             return
         self.skipped += 1
         self.last = audit.skipped
+        self.final = [*self.final, audit][-self.most :]
+        useless = sum(not v.accepted and v.reason != Fault.UNUSED for v in audit.verdicts)
+        if not own and 2 * useless < len(audit.verdicts):
+            return
         self.in_a_row = [*self.in_a_row, audit][-self.most :]
         if self.on_skip == "raise" and len(self.in_a_row) == self.most:
-            raise SkippedError(self._sentence(f"{self.most} rounds in a row"))
+            raise SkippedError(self._sentence(f"{self.most} rounds in a row", self.in_a_row))
 
     def end(self) -> None:
         """The run is over.
@@ -77,10 +90,10 @@ class Skips:
         """
         if self.on_skip == "raise" and self.rounds and self.skipped == self.rounds:
             whole = "the only round" if self.rounds == 1 else f"all {self.rounds} rounds"
-            raise SkippedError(self._sentence(whole))
+            raise SkippedError(self._sentence(whole, self.final))
 
-    def _sentence(self, which: str) -> str:
-        reason, remedies = shared(self.in_a_row)
+    def _sentence(self, which: str, audits: Sequence[Audit]) -> str:
+        reason, remedies = shared(audits)
         remedies = [*remedies, "on_skip='warn' goes on all the same"]
         return f"{which} left the model as it was: {reason}. What helps: {'; '.join(remedies)}."
 
@@ -109,18 +122,10 @@ def too_few(rule: Rule, asked: int) -> str | None:
     try:
         rule.check(asked)
     except BoundError as error:
-        enough = next((n for n in range(asked + 1, _MOST) if _fits(rule, n)), None)
-        wait = "" if enough is None else f", or wait until a round has enough nodes: min_train_nodes={enough}"
+        least = next((n for n in range(asked + 1, MOST) if enough(rule, n)), None)
+        wait = "" if least is None else f", or wait until a round has enough nodes: min_train_nodes={least}"
         return (
             f"{error}: {asked} nodes are asked in this round, so that it would leave the model as it is. "
             f"Take a smaller f{wait}; on_skip='warn' tries all the same"
         )
     return None
-
-
-def _fits(rule: Rule, n: int) -> bool:
-    try:
-        rule.check(n)
-    except BoundError:
-        return False
-    return True

@@ -23,10 +23,10 @@ from ..stack.layout import Buffers, Integers
 from .algorithms import CLASS
 from .answers import Reply
 from .audit import Audit, AuditFile
-from .checks import check_strategy
 from .metrics import summarise
 from .model import SentModel, arrays_in, record_of
 from .names import Naming, NodeNames
+from .optimisers import check_strategy
 from .replies import online, screen
 from .resume import (
     check_goes_on,
@@ -223,9 +223,9 @@ class Robust(Screened):
             self._optimiser.current_arrays = None  # or it would use its own, without what `SentModel.settled` mended
         if (group := self._rounds.group(number)) is not None:
             config = ConfigRecord({**config, CLASS: group})
+        messages = super().configure_train(number, arrays, config, grid)
         if self._rounds.names.naming != "ids":
             self._rounds.names.look_up(online(grid))
-        messages = super().configure_train(number, arrays, config, grid)
         if first and self._asked and (text := too_few(self.aggregator.rule, len(self._asked))):
             if self._skips.on_skip == "raise":
                 raise ValueError(text)
@@ -270,6 +270,7 @@ class Robust(Screened):
         metrics = self._summary(self._train_metrics, [r for r in sound if r.node in set(audit.kept)])
         arrays = None if judged.arrays is None else record_of(judged.arrays)
         self._keep(audit, arrays, model)
+        self._skips.count(audit, own=judged.error is not None)
         return arrays, MetricRecord({**metrics, **audit.metrics()})
 
     def _model_of(self, arrays: ArrayRecord) -> SentModel:
@@ -301,7 +302,6 @@ class Robust(Screened):
         if self._leads:  # before the audit: a full disk must not cost the round
             self._save()
         self._note(audit.round, lambda file: file.append(audit))
-        self._skips.count(audit)
 
     def _settle(self, number: int, arrays: ArrayRecord) -> None:
         """A round is over, and this became of the model: what is around this strategy may have changed it since."""

@@ -6,19 +6,26 @@ rule itself; what the rule makes of it is compared with the honest mean. Then th
 
 from .arsenal import ADAPTIVE, ALARMS, ARSENAL, EVERYTHING, attacks_on, family, label
 from .capture import Captured, as_examined, capture
+from .choice import ALIKE, ALSO, CANDIDATES, PARTITIONS, Standing, examined_in, ranked, seconds_of, standing
 from .examine import check_attacked, examination_steps, examine, examine_all
-from .findings import Examination, RedTeamError, load_examination
+from .findings import NONE, Examination, RedTeamError, load_examination
 from .play import Finding, play
 
 __all__ = [
     "ADAPTIVE",
     "ALARMS",
+    "ALIKE",
+    "ALSO",
     "ARSENAL",
+    "CANDIDATES",
     "EVERYTHING",
+    "NONE",
+    "PARTITIONS",
     "Captured",
     "Examination",
     "Finding",
     "RedTeamError",
+    "Standing",
     "as_examined",
     "attacks_on",
     "capture",
@@ -26,8 +33,12 @@ __all__ = [
     "examination_steps",
     "examine",
     "examine_all",
+    "examined_in",
     "family",
     "label",
     "load_examination",
     "play",
+    "ranked",
+    "seconds_of",
+    "standing",
 ]

@@ -27,6 +27,7 @@ def examine(
     rounds: int = 3,
     worst: int = 3,
     attacks: Sequence[str] | None = None,
+    also: Sequence[str] = (),
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> Examination:
     """Examine the rule of a specification: its data, model and clients make the rows, its rounds the short training.
@@ -42,6 +43,7 @@ def examine(
         rounds: successive rounds that are captured; attacks play in all but the first.
         worst: how many kinds of attack the model is trained under.
         attacks: which, as text; all there are for the rule if None (`attacks_on`).
+        also: attacks that the model is trained under in any case, those on data too.
         on_progress: told what is being done, how much is done, and how much there is in all.
 
     Raises:
@@ -53,10 +55,12 @@ def examine(
     rule = spec.make_rule()
     wanted = attacks_on(rule) if attacks is None else attacks
     attacks = [describe(parse(text, "attack")) for text in wanted]
+    also = [describe(parse(text, "attack")) for text in also]
     settings = {**spec.resolved(), "warmup": warmup, "captured": rounds, "worst": worst, "attacks": attacks}
+    settings |= {"also": also} if also else {}
     del settings["attack"]
     found = FindingsFile(file, settings, versions("redteam"))
-    total = examination_steps(attacks, worst)
+    total = examination_steps(attacks, worst, also)
 
     def tell(what: str) -> None:
         stop_if_asked()
@@ -71,8 +75,8 @@ def examine(
             tell(text)
             finding = play(rule, parse(text, "attack"), captured, byzantine=spec.byzantine, seed=spec.seed)
             found.add(finding)
-    chosen = [finding.attack for _, finding in found.examination().worst() if finding.attack != NONE]
-    for text in (*chosen[:worst], NONE):
+    chosen = [finding.attack for _, finding in found.examination().worst() if finding.attack not in (NONE, *also)]
+    for text in dict.fromkeys((*also, *chosen[:worst], NONE)):
         if text not in found.trained:
             tell(f"training under {text}")
             found.add_accuracy(text, _accuracy(spec, text))
@@ -90,10 +94,10 @@ def check_attacked(spec: RunSpec) -> None:
         raise RedTeamError("byzantine = 0: where nobody attacks there is nothing to examine; take 1 at least")
 
 
-def examination_steps(attacks: Sequence[str], worst: int) -> int:
+def examination_steps(attacks: Sequence[str], worst: int, also: Sequence[str] = ()) -> int:
     """How many results an examination has; a model with running statistics has one more, which takes as long."""
     kinds = {family(attack) for attack in attacks} - {NONE}
-    return len(set(attacks)) + min(worst, len(kinds)) + 1
+    return len(set(attacks)) + min(worst, len(kinds)) + len({*also, NONE})
 
 
 def examine_all(
@@ -103,6 +107,7 @@ def examine_all(
     rounds: int = 3,
     worst: int = 3,
     attacks: Sequence[str] | None = None,
+    also: Sequence[str] = (),
     workers: int | None = None,
     on_progress: Callable[[Mapping[Path, int]], None] | None = None,
 ) -> dict[Path, Examination | Failed]:
@@ -110,11 +115,11 @@ def examine_all(
 
     Args:
         jobs: specifications by file.
-        warmup, rounds, worst, attacks: as `examine`.
+        warmup, rounds, worst, attacks, also: as `examine`.
         workers: processes; all cores if None.
         on_progress: called twice a second with the results in each file.
     """
-    work = partial(examine, warmup=warmup, rounds=rounds, worst=worst, attacks=attacks)
+    work = partial(examine, warmup=warmup, rounds=rounds, worst=worst, attacks=attacks, also=also)
     arguments = {file: (spec, file) for file, spec in jobs.items()}
     return run_jobs(work, arguments, workers=workers, progress=results_in, on_progress=on_progress)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class Examination:
         settings: the training that it was examined on.
         findings: one for each attack and strength, in the order played.
         untouched: accuracy of the short training run without attack.
+        besides: accuracies of short training runs under attacks that were not played on captured rounds.
         forged: accuracy of a short training run in which byzantine clients send honest rows and forge their running
             statistics as this attack would; None where none was made.
         versions: what made them, first to last; more than one where the examination was resumed by other code, None
@@ -51,6 +52,7 @@ class Examination:
     settings: Mapping[str, Any]
     findings: tuple[Finding, ...]
     untouched: float | None
+    besides: Mapping[str, float] = field(default_factory=dict)
     forged: tuple[str, float] | None = None
     versions: tuple[Versions | None, ...] = ()
 
@@ -65,10 +67,10 @@ class Examination:
         return next((f for f in self.findings if f.attack == NONE), None)
 
     @property
-    def trained(self) -> list[Finding]:
-        """What the model was trained under, the lowest accuracy first."""
-        found = [f for f in self.findings if f.accuracy is not None and f.attack != NONE]
-        return sorted(found, key=lambda f: f.accuracy or 0.0)
+    def trained(self) -> list[tuple[str, float]]:
+        """The attacks that the model was trained under, with its accuracy, the lowest first."""
+        found = {f.attack: f.accuracy for f in self.findings if f.accuracy is not None and f.attack != NONE}
+        return sorted({**self.besides, **found}.items(), key=lambda each: each[1])
 
     def worst(self) -> list[tuple[str, Finding]]:
         """By kind of attack the strength with the largest kappa, the most harmful kind first."""
@@ -87,6 +89,7 @@ class Examination:
         return {
             "settings": dict(self.settings),
             "untouched": self.untouched,
+            "besides": dict(self.besides),
             "forged": None if self.forged is None else list(self.forged),
             "versions": list(self.versions),
             "findings": [written(finding) for finding in self.findings],
@@ -239,6 +242,7 @@ class _Results:
             settings=settings,
             findings=tuple(found),
             untouched=self.trained.get(NONE),
+            besides={a: accuracy for a, accuracy in self.trained.items() if a not in self.findings and a != NONE},
             forged=next(iter(self.forged.items()), None),
             versions=tuple(self.made_by),
         )

@@ -5,6 +5,7 @@ folder for any other use, and ``render`` turns loaded runs into the page as a st
 """
 
 from ..sim import Record
+from .choice import write_choice
 from .datasets import write_data
 from .page import render, write_report
 from .redteam import write_examinations
@@ -28,6 +29,7 @@ __all__ = [
     "read_sweep_runs",
     "render",
     "write_audit",
+    "write_choice",
     "write_data",
     "write_examinations",
     "write_report",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -123,6 +124,12 @@ def read_line(line: bytes) -> AuditLine:
 def shown_name(text: str) -> str:
     """The name or id of a node, as a page or a terminal may have it."""
     return tamed(text, _LONGEST_NAME)
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """What names are sorted by: node-2 comes before node-10, and capitals do not matter."""
+    parts = re.split("([0-9]+)", name.casefold())
+    return [(len(part) if place % 2 else 0, part) for place, part in enumerate(parts)]
 
 
 def absent(node: NodeEntry) -> bool:

@@ -142,7 +142,7 @@ def _name(audit: AuditData, name: str) -> str:
 def _why(each: _Tally) -> str:
     told = ", ".join(f"{escape(tamed(reason, 40))} {times:,}" for reason, times in each.reasons.most_common(4))
     detail = f"<small>{escape(tamed(each.detail, 160))}</small>" if each.detail else ""
-    return f'<span style="color:{DROPPED}">{told}</span>{detail}' if told else NONE
+    return f'<div style="color:{DROPPED};min-width:130px">{told}</div>{detail}' if told else NONE
 
 
 def _map(audit: AuditData, name: str) -> str:
@@ -175,14 +175,15 @@ def _found(audit: AuditData, name: str) -> str:
             if known:
                 lines.append(_line(title, known, colour))
         if lines:
-            layout = _layout(metric, [y for line in lines for y in line["y"]], legend=True)
+            layout = _layout(metric, [y for line in lines for y in line["y"]])
             boxes.append(_box(f"{name}-found-{number}", metric, {"data": lines, "layout": layout}))
     if not boxes:
         return ""
     last = next((e for e in reversed(audit.evaluations) if e.evaluated == "server"), audit.evaluations[-1])
     values = ", ".join(f"{escape(tamed(k, 40))} {v:.4g}" for k, v in [*last.metrics.items()][:6] if v is not None)
     by = "by the server" if last.evaluated == "server" else "by the nodes together"
-    caption = f'<p class="caption">Last, after round {last.round:,}, {by}: {values}.</p>\n'
+    colours = "Blue: found by the server; green: by the nodes together."
+    caption = f'<p class="caption">{colours} Last, after round {last.round:,}, {by}: {values}.</p>\n'
     return f"<h2>What the model was found to be</h2>\n{panel_grid(boxes)}{caption}"
 
 
@@ -203,8 +204,8 @@ def _scores(audit: AuditData, name: str) -> str:
         for number, (score, told) in enumerate([*points.items()][:_MOST_FIGURES])
     ]
     caption = (
-        "What the rule looked at: a point a node and a round, crosses those that it dropped. The band goes from the "
-        "least to the greatest among the accepted nodes of each round: the threshold lies beyond it."
+        "What the rule looked at. Blue points: nodes that were accepted; red crosses: nodes that were dropped. The "
+        "band goes from the least to the greatest among the accepted nodes of each round: the threshold lies beyond it."
     )
     return f'<h2>Scores</h2>\n{panel_grid(boxes)}<p class="caption">{caption}</p>\n'
 
@@ -222,7 +223,9 @@ def _said(audit: AuditData, name: str) -> str:
         _box(f"{name}-said-{number}", metric, _dots(metric, told))
         for number, (metric, told) in enumerate([*points.items()][:_MOST_FIGURES])
     ]
-    caption = "Metrics of training as the nodes report them, which may be anything; crosses those that were dropped."
+    caption = (
+        "Metrics of training as the nodes report them, which may be anything. Red crosses: nodes that were dropped."
+    )
     return f'<h2>What nodes say</h2>\n{panel_grid(boxes)}<p class="caption">{caption}</p>\n'
 
 
@@ -250,7 +253,7 @@ def _dots(name: str, told: Sequence[tuple[int, str, float, NodeEntry]]) -> Figur
                     "hovertemplate": "<b>%{text}</b><br>round %{x}: %{y}<extra></extra>",
                 }
             )
-    return {"data": data, "layout": _layout(name, [value for _, _, value, _ in points], legend=True)}
+    return {"data": data, "layout": _layout(name, [value for _, _, value, _ in points])}
 
 
 def _pointed(who: str, node: NodeEntry) -> str:
@@ -297,7 +300,7 @@ def _line(title: str, known: Sequence[tuple[int, float]], colour: str) -> dict[s
     }
 
 
-def _layout(name: str, values: Sequence[float], *, legend: bool) -> dict[str, Any]:
+def _layout(name: str, values: Sequence[float]) -> dict[str, Any]:
     """Axes; logarithmic where some values would hide the others."""
     positive = bool(values) and min(values) > 0
     wide = positive and max(values) > _LOGARITHMIC * min(values)
@@ -308,8 +311,8 @@ def _layout(name: str, values: Sequence[float], *, legend: bool) -> dict[str, An
     return base_layout(
         280,
         hovermode="closest",
-        showlegend=legend,
-        margin=margins(30, 46, 8),
+        showlegend=False,
+        margin=margins(10, 46, 8),
         xaxis=base_axis("round", hoverformat=",d"),
         yaxis=base_axis(**axis),
     )
@@ -345,4 +348,11 @@ def _round(entry: RoundEntry) -> list[str]:
         reasons = Counter(node.reason for node in dropped).most_common(3)
         told = ", ".join(f"{escape(tamed(reason, 40))} {times}" for reason, times in reasons) or "nobody dropped"
         told += f"<small>{escape(tamed(entry.note))}</small>" if entry.note else ""
-    return [f"{entry.round:,}", told, f"{kept:,}", f"{len(dropped):,}", f"{absent:,}", f"{entry.seconds:.3g}"]
+    return [
+        f"{entry.round:,}",
+        f'<div style="min-width:150px">{told}</div>',
+        f"{kept:,}",
+        f"{len(dropped):,}",
+        f"{absent:,}",
+        f"{entry.seconds:.3g}",
+    ]

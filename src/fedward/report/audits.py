@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..disk import read_bounded
 from ..sim import Record
-from .audit_lines import EvaluationEntry, NodeEntry, OtherFormatError, RoundEntry, absent, read_line
+from .audit_lines import EvaluationEntry, NodeEntry, OtherFormatError, RoundEntry, absent, natural, read_line
 from .runs import ReportError, RunData, decided
 
 AUDIT = "audit.jsonl"
@@ -23,7 +23,7 @@ class AuditData:
         name: of the file, without its ending.
         rounds: in order.
         evaluations: what the model was found to be, in the order of rounds.
-        who: nodes by name, or by id where they have none; those with the shortest first, as numbers are ordered.
+        who: nodes by name, or by id where they have none, as people sort them.
         ids: the node ids of each, several where the server was restarted.
         run: who was accepted, as a run of which nobody knows who is byzantine, clients in the order of ``who``.
         notes: what a reader should know.
@@ -82,7 +82,7 @@ def load_audit(file: Path) -> AuditData:
     ids = who_is_who(rounds)
     if not ids:
         raise ReportError(f"{file}: no round of it has a node; give the file that RobustFedAvg(audit=...) wrote")
-    who = tuple(sorted(ids, key=lambda name: (len(name), name)))
+    who = tuple(sorted(ids, key=natural))
     places = {name: place for place, name in enumerate(who)}
     numbers = {node: places[name] for name, nodes in ids.items() for node in nodes}
     records = tuple(_record(entry, numbers, len(who)) for entry in rounds)

@@ -19,9 +19,10 @@ from .section import clients_in_words, rounds_in_words, run_section
 from .style import shade
 
 TITLE = "Byzantine-robust training: report"
+OF_AUDITS = "Federated training: report"
 
 
-def write_report(runs: Sequence[str | Path], output: str | Path, title: str = TITLE) -> Path:
+def write_report(runs: Sequence[str | Path], output: str | Path, title: str | None = None) -> Path:
     """Write the report of run folders, or audits of Flower federations, as one HTML file; return its path.
 
     The page needs no network to open.
@@ -37,7 +38,7 @@ def write_report(runs: Sequence[str | Path], output: str | Path, title: str = TI
     found = [(Path(run), find_audit(Path(run))) for run in runs]
     audits = [load_audit(audit) for _, audit in found if audit is not None]
     others = [load_run(path) for path, audit in found if audit is None]
-    page = render(others, title) if not audits else _with_audits(others, audits, title)
+    page = _with_audits(others, audits, title or OF_AUDITS) if audits else render(others, title or TITLE)
     output.parent.mkdir(parents=True, exist_ok=True)
     write_whole(output, page.encode(errors="replace"))  # names of files may hold what is no letter
     return output

@@ -85,8 +85,8 @@ def _summary(examinations: Sequence[Examination]) -> str:
                 f"{worst.progress:.2f}",
                 per_cent(worst.byzantine_accepted, 0),
                 per_cent(e.untouched, 1),
-                per_cent(lowest.accuracy, 1) if lowest else NONE,
-                escape(label(lowest.attack)) if lowest else NONE,
+                per_cent(lowest[1], 1) if lowest else NONE,
+                escape(label(lowest[0])) if lowest else NONE,
             ]
         )
     caption = f"Each rule with its worst attack, by kappa. {_EXPLAINED} Accuracies are those of a short training run."
@@ -147,10 +147,10 @@ def _section(number: int, e: Examination, alone: bool) -> str:
         ]
         for kind, f in worst
     ]
-    _, most = worst[0]
+    most = f"worst: {escape(label(worst[0][1].attack))}, kappa {_number(worst[0][1].kappa)}" if worst else "no findings"
     return (
         f'<details class="run" id="run-{number}"{" open" * alone}><summary><span class="name">{escape(e.rule)}</span>'
-        f'<span class="facts">worst: {escape(label(most.attack))}, kappa {_number(most.kappa)}</span></summary>\n'
+        f'<span class="facts">{most}</span></summary>\n'
         f'<div class="body">\n{_dots(number, e)}{table(head, rows, 2, "wide")}<p class="caption">{_EXPLAINED} '
         "Accuracy is that after a short training run, where one was made; without attack it is "
         f"{per_cent(e.untouched, 1)}.{_statistics(e)} {_clients(e)}</p>\n</div></details>\n"

@@ -9,6 +9,7 @@ from .demoa import DeMoA
 from .distance import Bulyan, Krum, MultiKrum
 from .election import TIES, FedSECA, SignMajority
 from .fldetector import FLDetector
+from .hierarchical import Hierarchical
 from .layerwise import LASA
 from .mixture import RobustTailor
 from .reputation import RFFL, FoolsGold
@@ -47,6 +48,7 @@ __all__ = [
     "FedSECA",
     "FoolsGold",
     "GeometricMedian",
+    "Hierarchical",
     "Huber",
     "Krum",
     "LossRejection",

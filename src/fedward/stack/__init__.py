@@ -1,6 +1,7 @@
 """The lazy stack of client updates: the only code that touches data."""
 
 from .based import CENTRES, FromBase
+from .beside import Unread, output_beside_norms
 from .blocks import Block
 from .buffers import lower_median, mean_of_running, median_of_running
 from .carried import carried
@@ -20,12 +21,15 @@ from .shards import ColumnShard, held_like, whole_rows
 from .shares import ColumnShare
 from .sources import Dense, Layers, RowsLostError, RowSource, lost_clients
 from .stats import Dots, Gram, SignConcordance, SignCounts, SqNorms, Statistic
+from .tiers import Aggregates, Apart, Group
 from .updates import Kernel, Updates, View
 from .views import Extended, Gathered, Joined, Offset, Rooted
 
 __all__ = [
     "CENTRES",
     "SAME_ROW",
+    "Aggregates",
+    "Apart",
     "Base",
     "Block",
     "Buffers",
@@ -40,6 +44,7 @@ __all__ = [
     "FromBase",
     "Gathered",
     "Gram",
+    "Group",
     "Ids",
     "Integers",
     "Joined",
@@ -60,6 +65,7 @@ __all__ = [
     "SqNorms",
     "Stack",
     "Statistic",
+    "Unread",
     "Updates",
     "View",
     "as_updates",
@@ -79,6 +85,7 @@ __all__ = [
     "mean_of_running",
     "median_of_running",
     "one_mix",
+    "output_beside_norms",
     "parts",
     "power_above",
     "row_copies",

@@ -51,7 +51,7 @@ class ReadAhead:
         with self._lock:
             now = self._pass
             if now is None or not now.is_at(start, wanted):
-                if start != 0 or not self._worth(stop, wanted):
+                if start != 0 or stop == self._d or not self.worth(len(wanted)):
                     return None
                 self._pass = None  # its windows are given back before there are new ones
                 now = self._pass = _Pass([self._rows[row] for row in wanted], tuple(wanted), self._d)
@@ -60,8 +60,9 @@ class ReadAhead:
                 self._pass = None
             return failed
 
-    def _worth(self, stop: int, wanted: Sequence[int]) -> bool:
-        return stop < self._d and len(wanted) * self._d * self._rows[0].read_as.itemsize > _LEAST
+    def worth(self, rows: int) -> bool:
+        """Whether so many rows are more than are read at once anyway."""
+        return rows * self._d * self._rows[0].read_as.itemsize > _LEAST
 
 
 class _Pass:

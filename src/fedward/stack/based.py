@@ -102,6 +102,10 @@ class FromBase(RowSource):
             self.rows.check_unwritten()
 
     @property
+    def dear(self) -> bool:
+        return self.rows.dear
+
+    @property
     def lost(self) -> Mapping[Hashable, str]:
         return self.rows.lost
 

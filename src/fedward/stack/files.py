@@ -129,6 +129,10 @@ class Files(RowSource):
         return replace(agreed, tensors=held)
 
     @property
+    def dear(self) -> bool:
+        return self._ahead.worth(self.n)
+
+    @property
     def lost(self) -> Mapping[Hashable, str]:
         return {self.ids[row]: why for row, why in self._lost.items()}
 

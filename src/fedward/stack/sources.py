@@ -17,6 +17,7 @@ from .layout import Layout, remedy
 from .loops import BLOCKS, side_by_side
 from .reference import LAYERS, ROW, WHOLE, Agreed, Ids, Sent, agree, client_names, read_entries
 from .shares import ColumnShare
+from .stats import Statistic
 from .updates import Parts, Updates, View
 
 # Entries of a block: 4 MiB in float64 stays in a core's L2 cache together with what statistics make of it.
@@ -65,6 +66,15 @@ class RowSource(Updates):
                 "the rows were written to after the stack was made, so what it knows of them is no longer true: "
                 "make a new stack of them"
             )
+
+    @property
+    def dear(self) -> bool:
+        """Whether a pass over the rows takes so long that another one is to be saved by work that may be in vain."""
+        return False
+
+    def forget(self, statistic: Statistic) -> None:
+        """Let go of what a statistic holds."""
+        self._statistics.pop(statistic, None)
 
     @property
     def lost(self) -> Mapping[Hashable, str]:

@@ -182,15 +182,16 @@ def drafts(table: Mapping[str, Any], *, profile: str | None = None, seeds: int |
     check_table(table)
     strict = profile is None and seeds is None  # a profile may leave out what an exclusion is about
     replaced = _profile(table, profile)
+    whole = {**table, **replaced}
+    groups = whole.get("runs") or [{}]
+    if not any(key in RunSpec.model_fields for part in (whole, *groups) for key in part):
+        raise SpecError('no setting at all: say what is to be run, such as rule = ["mean", "median"]')
     if seeds is not None:
         if seeds < 1:
             raise SpecError(f"{seeds} seeds make no cell; give 1 or more")
         replaced = {**replaced, "seed": list(range(seeds))}
-    whole = {**table, **replaced}
+        whole |= replaced
     common = {key: value for key, value in whole.items() if key not in TOP}
-    groups = whole.get("runs") or [{}]
-    if not any(key in RunSpec.model_fields for part in (common, *groups) for key in part):
-        raise SpecError('no setting at all: say what is to be run, such as rule = ["mean", "median"]')
     excluded = common.pop("exclude", [])
     found: list[Draft] = []
     for group in groups:

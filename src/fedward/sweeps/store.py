@@ -27,8 +27,8 @@ FORMAT = 1
 """Of the folders of sweeps that this code writes and reads."""
 
 _KEY = 8  # digits of the key in the name of a folder
-_PATIENCE = 60.0
-"""Seconds to wait for others who write in the folder of the sweep: a table of thousands of cells takes a few."""
+_PATIENCE = 300.0
+"""Seconds to wait for others who write in the folder of the sweep, a thousand perhaps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,21 +158,21 @@ class SweepFolder:
             FolderError: the folder holds a sweep of another format, or something else under that name.
             LockedError: somebody else writes there, and does not come to an end.
         """
+        head = SweepHead(
+            name=sweep.name,
+            title=sweep.title,
+            profile=sweep.profile,
+            published=sweep.published,
+            table=dict(sweep.table),
+            cells=tuple(cells),
+        )
         with self._alone():
-            if self.head.exists():
-                self.read_head()  # refused if it is of another format
-            taken = self._taken(cells)
-            head = SweepHead(
-                name=sweep.name,
-                title=sweep.title,
-                profile=sweep.profile,
-                published=sweep.published,
-                table=dict(sweep.table),
-                cells=taken,
-            )
-            self.cells.mkdir(parents=True, exist_ok=True)
-            write_whole(self.head, json.dumps(written(head), indent=1) + "\n")
-        return taken
+            # A thousand tasks of a cluster may come here at once: all but the first find it done.
+            if not (self.head.exists() and _text(self.read_head()) == _text(head)):
+                head = replace(head, cells=self._taken(cells))
+                self.cells.mkdir(parents=True, exist_ok=True)
+                write_whole(self.head, _text(head))
+        return head.cells
 
     def write_table(self) -> tuple[Path, ...]:
         """Write ``sweep.csv``, and Parquet where pyarrow is installed, of all cells as they are now.
@@ -182,6 +182,7 @@ class SweepFolder:
         Raises:
             LockedError: somebody else writes in the folder, and does not come to an end.
         """
+        self.rows()  # what takes long is read before, and kept
         with self._alone():
             return write_rows(self.rows(), self.path)
 
@@ -295,6 +296,10 @@ def write_state(place: Path, state: CellState) -> None:
     """Write down how a cell went."""
     place.mkdir(parents=True, exist_ok=True)
     write_whole(place / "cell.json", json.dumps(written(state), indent=1) + "\n")
+
+
+def _text(head: SweepHead) -> str:
+    return json.dumps(written(head), indent=1) + "\n"
 
 
 def _is_begun(place: Path) -> bool:

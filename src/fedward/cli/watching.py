@@ -1,0 +1,160 @@
+"""What `fedward watch` does: follow an audit in the terminal, or line by line where there is none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from time import sleep
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from ..failures import MendableError, tamed
+from ..report.audit_lines import EvaluationEntry, RoundEntry, natural
+from ..report.audits import AUDIT
+from ..report.following import (
+    FederationStanding,
+    NodeStanding,
+    Piece,
+    evaluation_in_words,
+    line_told,
+    read_from,
+    round_in_words,
+)
+from . import display
+
+_PAUSE = 0.5  # seconds between two looks at the file
+_MARKS = {"1": ("\u2588", "blue"), "0": ("x", "bold red"), "-": ("\u00b7", "dim")}
+_SHOWN = 24  # rounds
+_AROUND = 9
+"""Lines of a terminal that the table's rows cannot have."""
+
+
+class WatchError(MendableError, ValueError):
+    """Nothing that could be watched."""
+
+
+def watch(audit: Path, *, serve: int | None, host: str, once: bool, as_json: bool) -> None:
+    """Follow an audit until Ctrl-C."""
+    path = audit / AUDIT if audit.is_dir() else audit
+    if serve is not None:
+        if once or as_json:
+            raise WatchError("--serve serves a page, and --once and --json are for the terminal: leave one of them out")
+        from . import serving
+
+        serving.serve(path, host, serve)
+        return
+    try:
+        if as_json:
+            _follow(path, once, _print)
+        elif once or not display.out.is_terminal:
+            _follow(path, once, _say)
+        else:
+            _watch_live(path)
+    except KeyboardInterrupt:
+        return  # that is how it ends
+
+
+def _follow(path: Path, once: bool, show: Callable[[Piece], object]) -> None:
+    """Show what is there and, unless that is all that is asked for, what is added."""
+    offset, file = 0, ""
+    waiting = False
+    while True:
+        try:
+            piece = read_from(path, offset, file)
+        except FileNotFoundError:
+            if once:
+                raise
+            if not waiting:
+                display.say(f"Waiting for {path}", display.err)
+            waiting = True
+            sleep(_PAUSE)
+            continue
+        if piece.again:
+            display.say(f"{path} is another audit now", display.err)
+        offset, file = piece.offset, piece.file
+        show(piece)
+        if once and not piece.more:
+            return
+        if not piece.more:
+            sleep(_PAUSE)
+
+
+def _print(piece: Piece) -> None:
+    for line in piece.lines:
+        typer.echo(json.dumps(line_told(line)))
+
+
+def _say(piece: Piece) -> None:
+    for line in piece.lines:
+        display.say(evaluation_in_words(line) if isinstance(line, EvaluationEntry) else round_in_words(line))
+    if piece.broken:
+        display.say(f"lines that cannot be read: {piece.broken}", display.err)
+
+
+def _watch_live(path: Path) -> None:
+    standing = FederationStanding()
+    with Live(console=display.out, auto_refresh=False) as live:
+
+        def show(piece: Piece) -> None:
+            standing.take(piece)
+            if not piece.more:
+                live.update(standing_shown(standing, display.out.height), refresh=True)
+
+        live.update(Text(f"Waiting for {path}"), refresh=True)
+        _follow(path, False, show)
+
+
+def standing_shown(standing: FederationStanding, height: int) -> Group:
+    """Where a federation stands, as a terminal of so many lines has room for."""
+    last = standing.last
+    if last is None:
+        return Group(Text("No round yet."))
+    lines = [_head(standing, last)]
+    lines += [Text(evaluation_in_words(entry)) for entry in standing.found.values()]
+    if last.skipped:
+        lines.append(Text(f"The model stays as it was: {tamed(last.skipped, 300)}", style="red"))
+    room = max(height - _AROUND, 3)
+    names = sorted(standing.nodes, key=natural)
+    if len(names) > room:  # those that are dropped most often
+        names = sorted(names, key=lambda name: _share(standing.nodes[name]))
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("node", overflow="ellipsis", no_wrap=True, min_width=10, max_width=28)
+    for title in ("accepted", "dropped", "no answer"):
+        table.add_column(title, justify="right", no_wrap=True, min_width=len(title))
+    table.add_column("last rounds", no_wrap=True, min_width=11)
+    table.add_column("why", overflow="ellipsis", no_wrap=True)
+    for name in names[:room]:
+        table.add_row(*_row(name, standing.nodes[name]))
+    more = len(names) - room
+    rest = [Text(f"{more} more nodes, which are dropped less often", style="dim")] if more > 0 else []
+    return Group(*lines, table, *rest)
+
+
+def _head(standing: FederationStanding, last: RoundEntry) -> Text:
+    kept = sum(node.accepted for node in last.nodes)
+    head = Text(f"{tamed(last.rule, 60)}, round {last.round:,}: ", style="bold")
+    head.append(f"{kept} of {len(last.nodes)} nodes kept", style="bold")
+    if standing.skipped:
+        head.append(f"; {standing.skipped:,} of {standing.rounds:,} rounds left the model as it was", style="red")
+    return head
+
+
+def _share(node: NodeStanding) -> float:
+    return 1.0 if node.share is None else node.share
+
+
+def _row(name: str, node: NodeStanding) -> tuple[Text, ...]:
+    marks = Text()
+    for mark in list(node.recent)[-_SHOWN:]:
+        sign, style = _MARKS[mark]
+        marks.append(sign, style=style)
+    share = "-" if node.share is None else f"{node.share:.0%}"
+    why = ", ".join(f"{reason} {times}" for reason, times in node.reasons.most_common(3))
+    dropped = Text(f"{node.dropped:,}", style="red" if node.dropped else "")
+    return Text(name), Text(share), dropped, Text(f"{node.silent:,}"), marks, Text(why)

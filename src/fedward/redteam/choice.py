@@ -1,0 +1,136 @@
+"""Which rule for a federation: candidates examined in its own setting, and ranked by the worst that came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from time import perf_counter
+from typing import Any
+
+from ..core import Context, Rule, step_or_skip
+from ..experiments.spec import RunSpec
+from ..stack import Dense
+from .capture import capture
+from .findings import Examination
+
+CANDIDATES: tuple[str, ...] = (
+    "mean",
+    "median",
+    "trimmed-mean",
+    "geometric-median",
+    "multi-krum",
+    "dnc",
+    "flame",
+    "sign-guard",
+    "lasa",
+    "nnm >> median",
+    "nnm >> trimmed-mean",
+    "bucketing:s=2 >> geometric-median",
+    "arc >> trimmed-mean",
+    "sign-guard >> median",
+)
+"""Rules of different ideas and chains of them, each with the f of the setting where it needs one; all need no data."""
+
+ALSO: tuple[str, ...] = ("alie", "min-max", "sign-flip:scale=4.0", "label-flip")
+"""What every candidate is trained under, besides the attacks that are the worst for it."""
+
+PARTITIONS: tuple[str, ...] = ("iid", "dirichlet:alpha=0.5")
+"""Who holds what, where nobody says: clients alike, and clients that are not."""
+
+ALIKE = 0.015
+"""Worst accuracies that differ by less are taken for equal: seeds alone differ by as much."""
+
+_TIMED = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """What a rule is worth in a setting.
+
+    Attributes:
+        rule: as text.
+        worst: the lowest test accuracy after a short training run, over attacks, partitions and seeds.
+        under: the attack that it was under.
+        where: the partition and seed.
+        untouched: the lowest accuracy without attack, over partitions and seeds.
+        honest_dropped: the largest share of honest updates without weight where nobody attacks, over them.
+        seconds: of one aggregation.
+    """
+
+    rule: str
+    worst: float
+    under: str
+    where: str
+    untouched: float
+    honest_dropped: float
+    seconds: float
+
+    @property
+    def collapses(self) -> bool:
+        """Whether an attack costs more than half of what is learned without."""
+        return self.worst < self.untouched / 2
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return asdict(self)
+
+
+def standing(rule: str, examinations: Sequence[Examination], seconds: float) -> Standing:
+    """Of one rule, examined in one or more settings.
+
+    Raises:
+        ValueError: a rule that was not trained under any attack, or not without.
+    """
+    trained = [(accuracy, attack, examined_in(e)) for e in examinations for attack, accuracy in e.trained]
+    untouched = [e.untouched for e in examinations if e.untouched is not None]
+    if not trained or not untouched:
+        raise ValueError(f"{rule} was not trained, so that it has no standing; examine it with worst or also")
+    worst, under, where = min(trained, key=lambda each: each[0])
+    kept = [e.baseline.honest_accepted for e in examinations if e.baseline is not None]
+    return Standing(
+        rule=rule,
+        worst=worst,
+        under=under,
+        where=where,
+        untouched=min(untouched),
+        honest_dropped=1 - min(kept, default=1.0),
+        seconds=seconds,
+    )
+
+
+def examined_in(examination: Examination) -> str:
+    """In which of several settings it was made."""
+    settings = examination.settings
+    return f"{settings['partition']}, seed {settings.get('seed', 0)}"
+
+
+def ranked(standings: Sequence[Standing]) -> list[Standing]:
+    """The best first: by worst accuracy; those as good as the best (`ALIKE`) by honest dropped, then by seconds."""
+    best = max((s.worst for s in standings), default=0.0)
+
+    def order(s: Standing) -> tuple[bool, float, float]:
+        if s.worst > best - ALIKE:
+            return False, s.honest_dropped, s.seconds
+        return True, -s.worst, 0.0
+
+    return sorted(standings, key=order)
+
+
+def seconds_of(rules: Mapping[str, Rule], spec: RunSpec) -> dict[str, float]:
+    """Seconds of one aggregation by each rule, the least of a few, on the first round of honest training.
+
+    Raises:
+        DataError: data files are missing or damaged.
+    """
+    [first] = capture(spec, 0, 1)
+    rows = Dense(first.rows)
+    seconds = {}
+    for name, rule in rules.items():
+        context = Context(rule.traits().starts, spec.seed, messages=first.messages, evaluator=first.evaluator)
+        took = []
+        for _ in range(_TIMED):
+            began = perf_counter()
+            step_or_skip(rule, rows, {}, context)
+            took.append(perf_counter() - began)
+        seconds[name] = min(took)
+    return seconds

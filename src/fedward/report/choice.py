@@ -1,0 +1,128 @@
+"""The page about a choice of rule: the ranking, and what each candidate was trained under."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+
+from ..disk import write_whole
+from ..redteam import ALIKE, NONE, Examination, Standing, examined_in, label
+from .pieces import NONE as ABSENT
+from .pieces import breakable, count, document, per_cent, table
+from .style import shade
+
+TITLE = "Which rule for this federation?"
+
+
+def write_choice(
+    standings: Sequence[Standing],
+    examinations: Mapping[str, Sequence[Examination]],
+    refused: Mapping[str, str],
+    output: Path,
+) -> Path:
+    """Write the page about a choice as one HTML file, which needs no network to open; return its path.
+
+    Args:
+        standings: the best first (`ranked`), at least one.
+        examinations: by rule, one a setting.
+        refused: candidates that could not be examined, and why.
+        output: the file.
+
+    Raises:
+        ReportError: plotly is not installed.
+    """
+    parts = [_answer(standings[0]), _ranking(standings), _heat(standings, examinations)]
+    if refused:
+        lines = "".join(f"<li>{escape(rule)}: {escape(why)}</li>" for rule, why in refused.items())
+        parts.append(f"<h2>Not examined</h2>\n<ul>{lines}</ul>\n")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(output, document(TITLE, _lead(examinations), "".join(parts)).encode(errors="replace"))
+    return output
+
+
+def _lead(examinations: Mapping[str, Sequence[Examination]]) -> str:
+    found = next(iter(examinations.values()))
+    s = found[0].settings
+    facts = [count(len(examinations), "rule"), str(s["data"]), str(s["model"])]
+    facts += [f"{s['clients']} clients, {s['byzantine']} byzantine", f"trained for {s['rounds']} rounds"]
+    facts += ["; ".join(examined_in(e) for e in found)]
+    return " &middot; ".join(map(escape, facts))
+
+
+def _answer(best: Standing) -> str:
+    if best.collapses:
+        return (
+            f"<p><b>None of these withstands.</b> Even under {escape(best.rule)} the worst attack, "
+            f"{escape(label(best.under))}, costs more than half of what is learned without. More clients, fewer "
+            "byzantine ones, or data that clients have more in common are what helps.</p>\n"
+        )
+    line = escape(f'RobustFedAvg(rule="{best.rule}")')
+    return (
+        f"<p><b>{escape(best.rule)}</b>: {best.worst:.1%} at worst, under {escape(label(best.under))} "
+        f"({escape(best.where)}); {best.untouched:.1%} without attack. "
+        f"In a Flower federation: <code>{line}</code></p>\n"
+    )
+
+
+def _ranking(standings: Sequence[Standing]) -> str:
+    head = ["Rule", "Worst<br>accuracy", "Under", "Without<br>attack", "Honest<br>dropped", "Aggregation"]
+    rows = [
+        [
+            breakable(s.rule),
+            per_cent(s.worst, 1),
+            f"{breakable(label(s.under))}<small>{escape(s.where)}</small>",
+            per_cent(s.untouched, 1),
+            per_cent(s.honest_dropped, 0),
+            f"{1000 * s.seconds:.1f} ms",
+        ]
+        for s in standings
+    ]
+    caption = (
+        "The lowest test accuracy after a short training run, over the attacks below, the worst that the red team "
+        f"found against this very rule, and all settings. Rules within {100 * ALIKE:.1f} points of the best are taken "
+        "for equally good, and stand by how many honest updates they drop where nobody attacks, then by time."
+    )
+    return f'<h2>Ranking</h2>\n{table(head, rows, 1, "wide")}<p class="caption">{caption}</p>\n'
+
+
+def _heat(standings: Sequence[Standing], examinations: Mapping[str, Sequence[Examination]]) -> str:
+    """A table of rules by attacks; what was played against one rule alone is in one column."""
+    every = [_lowest(examinations[s.rule]) for s in standings]
+    common = [attack for attack in every[0] if all(attack in found for found in every)]
+    numbers = [accuracy for found in every for accuracy, _ in found.values()]
+    top = max(numbers)
+    bottom = min(numbers)
+
+    def cell(accuracy: float | None, small: str) -> str:
+        if accuracy is None:
+            return f'<td class="none">{ABSENT}</td>'
+        level = (accuracy - bottom) / max(top - bottom, 0.1)
+        return f'<td style="{shade(level)}">{100 * accuracy:.1f}<small>{breakable(small)}</small></td>'
+
+    head = "".join(f"<th>{breakable('no attack' if a == NONE else label(a))}</th>" for a in common)
+    body = []
+    for s, found in zip(standings, every, strict=True):
+        own = {attack: told for attack, told in found.items() if attack not in common}
+        worst = min(own, key=lambda attack: own[attack][0], default=None)
+        cells = "".join(cell(accuracy, where) for accuracy, where in (found[a] for a in common))
+        cells += cell(None, "") if worst is None else cell(own[worst][0], label(worst))
+        body.append(f'<tr><th class="rule">{breakable(s.rule)}</th>{cells}</tr>\n')
+    return (
+        '<h2>Rules by attacks</h2>\n<div class="scroll"><table class="heat answer"><thead><tr>'
+        f'<th class="rule">Rule</th>{head}<th>worst found</th></tr></thead>'
+        f"<tbody>{''.join(body)}</tbody></table></div>\n"
+        '<p class="caption">Test accuracy in per cent after a short training run, in the setting where it was lowest; '
+        "worst found is the least under the attacks that were strongest against this rule alone.</p>\n"
+    )
+
+
+def _lowest(examinations: Sequence[Examination]) -> dict[str, tuple[float, str]]:
+    """By attack, the lowest accuracy over settings, and which setting that is."""
+    found: dict[str, tuple[float, str]] = {}
+    for e in examinations:
+        untouched = [] if e.untouched is None else [(NONE, e.untouched)]
+        for attack, accuracy in (*untouched, *e.trained):
+            if attack not in found or accuracy < found[attack][0]:
+                found[attack] = (accuracy, examined_in(e))
+    return found

@@ -1,0 +1,245 @@
+"""Following an audit while its federation runs: what was added since, and where every node stands."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..disk import open_regular
+from ..failures import tamed
+from .audit_lines import NO_ANSWER, UNUSED, AuditLine, EvaluationEntry, NodeEntry, RoundEntry, read_line, shown_name
+
+_PIECE = 1 << 22
+"""Bytes that are read at a time, if they hold a line."""
+_LONGEST = 1 << 26
+"""Bytes of a line; a longer one is left out."""
+_MOST_NODES = 2000
+_MOST_NUMBERS = 8
+_RECENT = 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """What was added to a file.
+
+    Attributes:
+        lines: in order, those that could be read.
+        offset: of the first byte that has not been read.
+        file: which file it was: another one has another text.
+        again: whether the file is another one than it was, or was cut, so that it was read from its beginning.
+        more: whether there is more to read at once.
+        broken: lines that could not be read.
+    """
+
+    lines: tuple[AuditLine, ...]
+    offset: int
+    file: str
+    again: bool
+    more: bool
+    broken: int
+
+
+def read_from(path: Path, offset: int = 0, file: str = "") -> Piece:
+    """The whole lines of an audit from an offset on, as many as fit into a few megabytes.
+
+    Args:
+        path: the audit.
+        offset: where the last piece ended.
+        file: which file that was; empty for whichever it is.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with open_regular(path) as opened:
+        found = os.fstat(opened.fileno())
+        now = f"{found.st_dev:x}-{found.st_ino:x}"
+        again = bool(file) and (now != file or not _continues(opened, offset, found.st_size))
+        start = 0 if again else offset
+        opened.seek(start)
+        content = opened.read(_PIECE)
+        while (end := content.rfind(b"\n") + 1) == 0 and len(content) < _LONGEST:
+            added = opened.read(_PIECE)
+            if not added:
+                break
+            content += added
+        position = start + end
+        too_long = end == 0 and len(content) >= _LONGEST
+        while too_long and (added := opened.read(_PIECE)):  # to where the next line begins, if there is one
+            if b"\n" in added:
+                position = opened.tell() - len(added) + added.index(b"\n") + 1
+                break
+        size = os.fstat(opened.fileno()).st_size
+    lines: list[AuditLine] = []
+    broken = int(position > start + end)
+    for line in content[:end].split(b"\n"):
+        if line.strip():
+            try:
+                lines.append(read_line(line))
+            except ValueError:
+                broken += 1
+    more = start < position < size
+    return Piece(lines=tuple(lines), offset=position, file=now, again=again, more=more, broken=broken)
+
+
+def _continues(opened: Any, offset: int, size: int) -> bool:
+    """Whether what lies before the offset ends a line, as it did."""
+    if offset == 0:
+        return True
+    if offset > size:
+        return False
+    opened.seek(offset - 1)
+    return bool(opened.read(1) == b"\n")
+
+
+# --- for programs, and for the page -----------------------------------------------------------------------------
+
+
+def line_told(line: AuditLine) -> dict[str, Any]:
+    """A line as plain values: bounded, and without what a terminal or a page would obey."""
+    if isinstance(line, EvaluationEntry):
+        return {"round": line.round, "evaluated": line.evaluated, "metrics": _numbers(line.metrics)}
+    return {
+        "round": line.round,
+        "rule": tamed(line.rule),
+        "skipped": tamed(line.skipped) if line.skipped else None,
+        "note": tamed(line.note) if line.note else None,
+        "seconds": line.seconds,
+        "nodes": [_node_told(node) for node in line.nodes[:_MOST_NODES]],
+        "left_out": max(len(line.nodes) - _MOST_NODES, 0),
+    }
+
+
+def _node_told(node: NodeEntry) -> dict[str, Any]:
+    return {
+        "node": shown_name(node.node),
+        "name": shown_name(node.name),
+        "mark": mark_of(node),
+        "reason": tamed(node.reason, 40),
+        "detail": tamed(node.detail),
+        "weight": node.weight,
+        "scores": _numbers(node.scores),
+        "metrics": _numbers(node.metrics),
+    }
+
+
+def _numbers(values: Mapping[str, float | None]) -> dict[str, float]:
+    known = [(tamed(name, 40), value) for name, value in values.items() if value is not None]
+    return dict(known[:_MOST_NUMBERS])
+
+
+def mark_of(node: NodeEntry) -> str:
+    """A character for what became of a node: 1 accepted, 0 dropped, - no answer, or nobody decided."""
+    if node.accepted:
+        return "1"
+    return "-" if node.reason in NO_ANSWER or node.reason == UNUSED else "0"
+
+
+def round_in_words(entry: RoundEntry) -> str:
+    """A round in a line of text."""
+    asked = [node for node in entry.nodes if node.reason != "not-asked"]
+    kept = sum(node.accepted for node in entry.nodes)
+    dropped = [f"{_called(n)} ({tamed(n.reason, 40)})" for n in entry.nodes if mark_of(n) == "0"]
+    silent = [_called(n) for n in entry.nodes if n.reason == "missing"]
+    parts = [f"round {entry.round}: {kept} of {len(asked)} nodes kept"]
+    if entry.skipped:
+        parts.append(f"the model stays as it was: {tamed(entry.skipped, 300)}")
+    if dropped:
+        parts.append(f"dropped {_listed(dropped)}")
+    if silent:
+        parts.append(f"no answer from {_listed(silent)}")
+    return "; ".join(parts)
+
+
+def evaluation_in_words(entry: EvaluationEntry) -> str:
+    """What the model was found to be, in a line of text."""
+    found = ", ".join(f"{name} {value:.4g}" for name, value in _numbers(entry.metrics).items())
+    by = "server" if entry.evaluated == "server" else "nodes together"
+    return f"after round {entry.round}, {by}: {found or 'nothing'}"
+
+
+def _called(node: NodeEntry) -> str:
+    return shown_name(node.name or node.node)
+
+
+def _listed(names: list[str], most: int = 12) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+# --- where nodes stand ------------------------------------------------------------------------------------------
+
+
+@dataclass(kw_only=True)
+class NodeStanding:
+    """A node over the rounds so far."""
+
+    kept: int = 0
+    dropped: int = 0
+    silent: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    recent: deque[str] = field(default_factory=lambda: deque(maxlen=_RECENT))
+    seen: int = 0
+    """The last round that it was part of."""
+
+    @property
+    def share(self) -> float | None:
+        """Of the rounds in which it was judged, those in which it was accepted."""
+        judged = self.kept + self.dropped
+        return self.kept / judged if judged else None
+
+
+class FederationStanding:
+    """Where a federation stands, of bounded size however long it runs."""
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """The file is another one: forget all."""
+        self.nodes: dict[str, NodeStanding] = {}
+        self.last: RoundEntry | None = None
+        self.found: dict[str, EvaluationEntry] = {}
+        self.rounds = 0
+        self.skipped = 0
+        self.broken = 0
+
+    def take(self, piece: Piece) -> None:
+        """What was added."""
+        if piece.again:
+            self.clear()
+        self.broken += piece.broken
+        for line in piece.lines:
+            if isinstance(line, EvaluationEntry):
+                self.found[line.evaluated] = line
+            else:
+                self._round(line)
+
+    def _round(self, entry: RoundEntry) -> None:
+        self.last = entry
+        self.rounds += 1
+        self.skipped += bool(entry.skipped)
+        for node in entry.nodes:
+            self._node(entry.round, node)
+        if len(self.nodes) > _MOST_NODES:
+            longest_ago = sorted(self.nodes, key=lambda name: self.nodes[name].seen)
+            for name in longest_ago[: len(self.nodes) - _MOST_NODES]:
+                del self.nodes[name]
+
+    def _node(self, number: int, node: NodeEntry) -> None:
+        name = _called(node)
+        own = shown_name(node.node)
+        if node.name and own in self.nodes and name not in self.nodes:
+            self.nodes[name] = self.nodes.pop(own)  # it had not said who it is
+        standing = self.nodes.setdefault(name, NodeStanding())
+        mark = mark_of(node)
+        standing.seen = number
+        standing.recent.append(mark)
+        standing.kept += mark == "1"
+        standing.dropped += mark == "0"
+        standing.silent += node.reason == "missing"
+        if mark == "0":
+            standing.reasons[tamed(node.reason, 40)] += 1

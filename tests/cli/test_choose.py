@@ -1,0 +1,34 @@
+"""Which rule to choose, from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from fedward.redteam import ALIKE
+from tests.cli.test_cli import QUICK, failure, invoke, quick
+
+SHORT = [*quick("--byzantine", "2"), "--rounds", "2", "--attack", "sign-flip", "--worst", "1", "--partition", "iid"]
+
+
+def test_the_command_ranks_says_what_to_paste_and_goes_on() -> None:
+    command = ["choose", "--rule", "mean", "--rule", "nnm >> median", *SHORT]
+    text = invoke(*command)
+    assert "without" in text
+    assert "honest" in text
+    assert "RobustFedAvg(rule=" in text or "None of these withstands" in text
+    page = Path("choice/report.html").read_text()
+    for words in ("Which rule for this federation?", "nnm:f=2", "label-flip", "worst found"):
+        assert words in page
+    findings = {file: file.read_text() for file in Path("choice/findings").glob("*.jsonl")}
+    assert len(findings) == 2
+    told = json.loads(invoke(*command, "--json"))
+    assert {each["rule"] for each in told["ranking"]} == {"mean", "nnm:f=2 >> median"}
+    assert told["ranking"][0]["worst"] >= told["ranking"][1]["worst"] - ALIKE
+    assert findings == {file: file.read_text() for file in Path("choice/findings").glob("*.jsonl")}
+
+
+def test_what_does_not_fit_is_said() -> None:
+    assert "nothing to examine; take 1 at least" in failure("choose", *quick("--byzantine", "0"))
+    assert "unknown rule 'medain'" in failure("choose", "--rule", "medain", *QUICK)
+    assert "got 12" in failure("choose", "--rule", "krum:f=6", *QUICK)

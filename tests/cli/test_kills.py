@@ -1,0 +1,51 @@
+"""Commands that are killed and given again: the short form of ``python scripts/kills.py``."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "kills.py"
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kills processes as only POSIX systems know it")
+
+
+@pytest.fixture(scope="module")
+def kills() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("kills", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = script
+    spec.loader.exec_module(script)
+    return script
+
+
+@pytest.mark.parametrize("name", ["run", "aggregate", "Flower server"])
+def test_killed_and_given_again_is_the_same(kills: ModuleType, name: str, tmp_path: Path) -> None:
+    came = kills.disturbed(kills.SURFACES[name], tmp_path, 2, 1)
+    assert came.kills == 2
+    assert came.wrong == []
+
+
+def test_what_is_partial_or_another_is_seen(kills: ModuleType, tmp_path: Path) -> None:
+    def work(folder: Path) -> None:
+        with (folder / "out").open("a") as file:
+            file.write("half")
+            file.flush()
+            time.sleep(0.2)
+            file.write("half")
+
+    surface = kills.Surface(
+        prepare=lambda folder: None,
+        work=work,
+        content=lambda folder: (folder / "out").read_text(),
+        partial=lambda folder, due: None if (folder / "out").read_text() == due else "half of it",
+    )
+    came = kills.disturbed(surface, tmp_path, 3, 1)
+    assert any("half of it" in text for text in came.wrong)
+    assert any("it is another" in text for text in came.wrong)
