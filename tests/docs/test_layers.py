@@ -32,6 +32,7 @@ LAYERS = (
     "models",
     "sim",
     "flower",
+    "nvflare",
     "experiments",
     "sweeps",
     "published",
