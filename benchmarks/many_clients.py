@@ -2,31 +2,32 @@
 
     python -m benchmarks.many_clients [--clients 500 2000] [--columns 1000] [--rules krum bulyan] [--limit 120]
 
-Each call has a process of its own, whose peak of memory beyond the rows is what is told; one that takes longer than
-the limit is stopped. f is a fifth of the clients where a rule has one. Rules that compare pairs need n^2 numbers, 8
-bytes each: `pairs` is the extra memory as a multiple of one such matrix.
+Each call has a process of its own, one thread, whose peak of memory beyond the rows is told; one that takes more CPU
+seconds than the limit is stopped. f is a fifth of the clients where a rule has one. Rules that compare pairs need n^2
+numbers, 8 bytes each: `pairs` is the extra memory as a multiple of one such matrix.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import re
-import subprocess
-import sys
+import resource
 import time
 from dataclasses import fields
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-_CALL = "from benchmarks.many_clients import call; call({name!r}, {n}, {d})"
+import torch
+
+import fedward as fw
+from fedward import rules
+from fedward.testing import QuadraticEvaluator
 
 
 def build(name: str) -> Any:
     """A rule or mixer by its registered name, with f a fifth of the rows if it has one; a mixer before the mean."""
-    import fedward as fw
-    from fedward import rules
-
     kinds = {entry.name: (kind, entry) for kind in ("rule", "mixer") for entry in fw.catalogue(kind, packaged=True)}
     kind, entry = kinds[name]
     more = {"f": 0.2} if "f" in {field.name for field in fields(entry.cls)} else {}
@@ -43,57 +44,54 @@ def peak() -> int:
     return 1024 * int(found[1])
 
 
-def call(name: str, n: int, d: int) -> None:
-    """One call, of which seconds and extra bytes are printed."""
-    import torch
-
-    import fedward as fw
-    from fedward.testing import QuadraticEvaluator
-
-    torch.set_num_threads(1)
-    rule = build(name)
-    aggregate = fw.Aggregator(rule)
-    small = torch.randn(50, 300)
-    kept = {}
-    if rule.traits().root_data:
-        kept["evaluator"] = QuadraticEvaluator(torch.zeros(300))
-    aggregate(small, **kept)  # what is imported at first
-    rows = torch.randn(n, d, generator=torch.Generator().manual_seed(0)) + 0.3
-    if rule.traits().root_data:
-        kept["evaluator"] = QuadraticEvaluator(torch.zeros(d))
-    aggregate = fw.Aggregator(rule)
-    before = peak()
-    start = time.perf_counter()
-    cpu = time.process_time()
-    aggregate(rows, **kept)
-    print(
-        json.dumps({"seconds": time.perf_counter() - start, "cpu": time.process_time() - cpu, "extra": peak() - before})
-    )
-
-
-def measured(name: str, n: int, d: int, limit: float) -> dict[str, float] | str:
-    """What one call took, or why there is nothing to tell."""
-    code = _CALL.format(name=name, n=n, d=d)
+def call(name: str, n: int, d: int, limit: int, told: Connection) -> None:
+    """One call, of which seconds and extra bytes are sent to the parent."""
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
     try:
-        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=limit, check=False)
-    except subprocess.TimeoutExpired:
-        return f"stopped after {limit:.0f} s"
-    if run.returncode:
-        return run.stderr.strip().splitlines()[-1][:300]
-    found: dict[str, float] = json.loads(run.stdout)
+        rule = build(name)
+        kept = {"evaluator": QuadraticEvaluator(d)} if rule.traits().root_data else {}
+        rows = torch.randn(n, d, generator=torch.Generator().manual_seed(0)) + 0.3
+        aggregate = fw.Aggregator(rule)
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        before = peak()
+        wall, cpu = time.perf_counter(), time.process_time()
+        aggregate(rows, **kept)
+        told.send((time.perf_counter() - wall, time.process_time() - cpu, peak() - before))
+    except Exception as error:
+        told.send(f"{type(error).__name__}: {error}"[:200])
+
+
+def warm_up() -> None:
+    """Import and compile what calls import and compile at first."""
+    rows = torch.randn(50, 20_000)
+    for rule in (rules.Mean(), rules.Median(), rules.SignGuard(), rules.Krum(f=2), rules.DnC(f=2), rules.FLAME()):
+        fw.Aggregator(rule)(rows)
+
+
+def measured(name: str, n: int, d: int, limit: int) -> tuple[float, float, float] | str:
+    """What one call took, wall and CPU seconds and bytes; or why there is nothing to tell."""
+    here, there = get_context("fork").Pipe(duplex=False)
+    child = get_context("fork").Process(target=call, args=(name, n, d, limit, there))
+    child.start()
+    there.close()
+    try:
+        found: tuple[float, float, float] | str = here.recv()
+    except EOFError:
+        found = f"stopped after {limit} s of CPU"
+    child.join()
     return found
 
 
 def main() -> None:
     """Measure and print a table."""
-    import fedward as fw
-
+    torch.set_num_threads(1)
+    warm_up()
     names = [entry.name for kind in ("rule", "mixer") for entry in fw.catalogue(kind, packaged=True)]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clients", type=int, nargs="+", default=[500, 2000])
     parser.add_argument("--columns", type=int, default=1000)
     parser.add_argument("--rules", nargs="+", choices=names, default=names, metavar="NAME")
-    parser.add_argument("--limit", type=float, default=120, help="seconds, of a process with its imports")
+    parser.add_argument("--limit", type=int, default=120, help="CPU seconds of a call")
     given = parser.parse_args()
     print("| rule | n | d | seconds | CPU seconds | extra memory | pairs |")
     print("| --- | --- | --- | --- | --- | --- | --- |", flush=True)
@@ -103,9 +101,10 @@ def main() -> None:
             if isinstance(found, str):
                 print(f"| {name} | {n:,} | {given.columns:,} | {found} | | | |", flush=True)
                 continue
+            seconds, cpu, extra = found
             print(
-                f"| {name} | {n:,} | {given.columns:,} | {found['seconds']:.2f} | {found['cpu']:.2f} | "
-                f"{found['extra'] / 1e6:.0f} MB | {found['extra'] / (8 * n * n):.1f} |",
+                f"| {name} | {n:,} | {given.columns:,} | {seconds:.2f} | {cpu:.2f} | {extra / 1e6:.0f} MB | "
+                f"{extra / (8 * n * n):.1f} |",
                 flush=True,
             )
 

@@ -5,7 +5,7 @@
 - run: `fedward run`; records and checkpoint.
 - sweep: `fedward sweep` with its workers (scripts/kill_sweep.py).
 - aggregate: `fedward aggregate` with a page, over an older model and without one; each file is the old one or the new.
-- Flower server: a federation in one process, with checkpoint and audit; the model, and the verdicts of every round.
+- Flower server: a federation in one process; the checkpoint, and an audit that tells of no round that was not saved.
 
 After every kill the files under final names are looked at, which are never partial. What is killed is forked from this
 process, where all is loaded, so that moments fall into the work. Prints a table; exits with 1 if anything differs.
@@ -256,12 +256,11 @@ def serve(folder: Path) -> None:
     strategy.start(InProcess(client, range(100, 110)), arrays, num_rounds=40)
 
 
-def verdicts(folder: Path) -> dict[int, Any]:
-    """By round, what the audit says, read as the report reads it: a line that a kill cut short has no round."""
+def told_of(folder: Path) -> list[int]:
+    """The rounds that the audit has, read as the report reads it: a line that a kill cut short is none."""
     from fedward.report.audits import load_audit
 
-    records = load_audit(folder / "audit.jsonl").records
-    return {record.round: kill_sweep.settled(record.to_json()) for record in records}
+    return [entry.round for entry in load_audit(folder / "audit.jsonl").rounds]
 
 
 def content_of_server(folder: Path) -> Any:
@@ -274,7 +273,7 @@ def partial_server(folder: Path, due: Any) -> str | None:
         saved = torch.load(folder / "server.pt", weights_only=True)["round"]
     if not (folder / "audit.jsonl").exists() or not (folder / "audit.jsonl").read_bytes().count(b"\n"):
         return None
-    told = verdicts(folder)
+    told = told_of(folder)
     if max(told) > saved:
         return f"the audit has round {max(told)}, the checkpoint {saved}"
     return None

@@ -1,4 +1,4 @@
-"""Archives that Python's own readers stumble over, and labels in a form that none have: a sentence."""
+"""Archives that Python's own readers stumble over, and labels that are none: a sentence."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from fedward.data.content import FormatError, members
 from fedward.data.leaf import read_writers
+from fedward.data.texts import read_texts
 
 
 def zipped(**changed: int) -> bytes:
@@ -51,3 +52,12 @@ def test_labels_in_labels_are_a_sentence(tmp_path: Path) -> None:
         files[f"{part}/a.json"].write_text(text)
     with pytest.raises(FormatError, match="expected one label for each sample of user u"):
         read_writers(files)
+
+
+@pytest.mark.parametrize("label", ["9" * 5000, "9" * 30, "²", "-1"])
+def test_a_label_of_no_number_is_a_sentence(label: str, tmp_path: Path) -> None:
+    files = {f"{part}.csv": tmp_path / f"{part}.csv" for part in ("train", "test")}
+    for file in files.values():
+        file.write_text(f"1,some words\n{label},more\n", encoding="utf-8")
+    with pytest.raises(FormatError, match="found row 2"):
+        read_texts(files)

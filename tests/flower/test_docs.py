@@ -39,7 +39,7 @@ def test_the_page_about_flower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.chdir(tmp_path)
     scope: dict[str, Any] = dict.fromkeys(("prepare", "evaluate", "evaluator"), lambda *arguments: None)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "flower.md").read_text(), flags=re.DOTALL)
-    assert len(blocks) == 10
+    assert len(blocks) == 11
     for block in blocks:
         exec(block, scope)
     scope["app"].train()(Quadratic().train)

@@ -178,7 +178,7 @@ def test_a_node_that_registered_anew_goes_by_its_id() -> None:
     assert (found[NODES[1]].name, found[NODES[1]].reason) == ("", "accepted")
 
 
-@pytest.mark.parametrize("rule", ["fools-gold", "fl-detector"])
+@pytest.mark.parametrize("rule", ["fools-gold", "fl-detector:window=2"])
 def test_rules_that_remember_clients_survive_a_restart_with_other_ids(rule: str, tmp_path: Path) -> None:
     mods = [name_mod(clinic), hostile.update_mod(attacks.SignFlip(scale=3), liars(0, 7))]
 

@@ -21,7 +21,7 @@ from .plan import (
     rows_judged,
     smallest,
 )
-from .rule import BEYOND, BoundError, Decided, Outcome, Rule, apply, decide_on
+from .rule import BEYOND, BoundError, CostWarning, Decided, Outcome, Rule, apply, decide_on
 from .state import State, finite_copy, most
 from .step import Skipped, Step, decision, step, step_or_skip
 from .verdict import Result, judge
@@ -36,6 +36,7 @@ __all__ = [
     "Chain",
     "Compound",
     "Context",
+    "CostWarning",
     "Decided",
     "Evaluator",
     "Filtered",

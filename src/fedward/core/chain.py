@@ -215,6 +215,9 @@ class Chain(Compound):
         self.mixer.check(n)
         _check_after(_parts(self.mixer), self.rule, n)
 
+    def steps(self, n: int) -> float:
+        return self.rule.steps(self.mixer.rows(n))
+
     def check_classes(self, rows: Mapping[int | None, int]) -> None:
         n = sum(rows.values())
         self.mixer.check(n)

@@ -46,6 +46,9 @@ class Compound(Whole, Rule[M]):
         for part in self.parts:
             part.check(n)
 
+    def steps(self, n: int) -> float:
+        return sum(part.steps(n) for part in self.parts)
+
     def check_clients(self, clients: int) -> None:
         for part in self.parts:
             part.check_clients(clients)

@@ -111,6 +111,9 @@ class Filtered(Compound[_Decided]):
                 raise
             raise self._too_few(error, f"{n} clients, of which {self.filter!r} accepts {most} at most") from None
 
+    def steps(self, n: int) -> float:
+        return self.filter.steps(n) + self.rule.steps(self.filter.most_accepted(n))
+
     def check_classes(self, rows: Mapping[int | None, int]) -> None:
         self.check(sum(rows.values()))
         self.filter.check_classes(rows)

@@ -7,6 +7,7 @@ single pass, keeps rows with NaN or Inf away from it, and carries out its plan i
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -45,6 +46,13 @@ BEYOND = "beyond the bound of its theorem"
 
 class BoundError(MendableError, ValueError):
     """Too few clients for what a rule claims to withstand."""
+
+
+class CostWarning(UserWarning):
+    """A decision will take minutes or more."""
+
+
+_MANY_STEPS = 1e11
 
 
 class Rule(Component, Generic[M]):
@@ -118,6 +126,10 @@ class Rule(Component, Generic[M]):
     def most_accepted(self, n: int) -> int:
         """How many of n rows a rule that drops some (`Traits.selects`) accepts at most."""
         return n
+
+    def steps(self, n: int) -> float:
+        """About how many elementary steps `decide` takes on n rows, where they are more than a few n^2; else 0."""
+        return 0
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         """The statistics that `decide` will ask for."""
@@ -235,6 +247,7 @@ def decide_on(rule: Rule, updates: Updates, state: State, context: Context) -> D
 def _ready(rule: Rule, updates: Updates, context: Context) -> Context:
     """The context for a decision, where there are rows enough and what the rule needs."""
     rule.check(updates.n)
+    _warn_of(rule, updates.n)
     if rule.traits().root_data and context.evaluator is None:
         raise ValueError(
             f"{rule!r} judges clients by data of the server's own: pass evaluator=fedward.RootEvaluator(...) to the "
@@ -243,6 +256,18 @@ def _ready(rule: Rule, updates: Updates, context: Context) -> Context:
     if context.evaluator is not None:
         context = replace(context, evaluator=Once(context.evaluator, updates.share))
     return context
+
+
+def _warn_of(rule: Rule, n: int) -> None:
+    """Say it beforehand where a decision will take minutes or more, whatever the number of columns."""
+    steps = rule.steps(n)
+    if steps > _MANY_STEPS:
+        warnings.warn(
+            f"{rule!r} takes about {steps:.0e} steps for {n:,} rows, and there are about 1e+11 in a minute: take one "
+            "that compares fewer rows at a time, hierarchical:base=... in groups, or MultiKrum",
+            CostWarning,
+            stacklevel=2,
+        )
 
 
 def _without_lost(updates: Updates, work: Callable[[Tensor], T]) -> T:

@@ -47,11 +47,16 @@ def _csv(file: Readable) -> Stored:
     if not rows:
         raise FormatError("expected rows of a label and texts, found a header alone", file)
     for number, row in enumerate(rows, 1):
-        if len(row) != len(first) or not row[place].strip().isdigit():
+        if len(row) != len(first) or not _is_label(row[place].strip()):
             raise FormatError(f"expected a label and {len(first) - 1} texts, found row {number}: {row!r:.80}", file)
         labels.append(int(row[place]))
         joined.append(" ".join(row[i] for i in texts).strip())
     return _stored(joined, labels, file)
+
+
+def _is_label(text: str) -> bool:
+    """Whether it is a number of few digits: of thousands Python makes none, and a raised two is no number."""
+    return text.isdecimal() and len(text) < 10
 
 
 def read_text_columns(files: Files) -> tuple[Stored, Stored]:

@@ -172,6 +172,9 @@ class SequentialCenteredClipping(_FromPrevious):
     s: Count = 2
     declared = Traits(history=True, server_rows=True, properties=frozenset({"columns", "rotation"}))
 
+    def steps(self, n: int) -> float:
+        return float(n**3) / self.s  # each bucket is compared with the mix of all rows
+
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         stack, weights = _from_previous(updates, state)
         gram = stack.gram()

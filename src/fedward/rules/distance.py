@@ -142,6 +142,9 @@ class Bulyan(FromGram):
         ),
     )
 
+    def steps(self, n: int) -> float:
+        return 10.0 * n**2 * (n - 2 * self.f_of(n))  # all pairs are looked at for each pick
+
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         f = self.f_of(updates.n)
         picked, scores = bulyan_picks(updates.sq_dists(), f)

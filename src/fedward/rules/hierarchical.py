@@ -117,6 +117,9 @@ class Hierarchical(Compound):
                         raise
                     raise BoundError(f"{error} ({n} clients in {self._told(n)}; another size gives others)") from None
 
+    def steps(self, n: int) -> float:
+        return sum(self._rule_of(level).steps(size) for level, sizes in enumerate(self.levels(n)) for size in sizes)
+
     def check_classes(self, rows: Mapping[int | None, int]) -> None:
         self.check(sum(rows.values()))
 

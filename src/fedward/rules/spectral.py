@@ -51,6 +51,9 @@ class DnC(Rule):
     def most_accepted(self, n: int) -> int:
         return max(n - floor(self.filter * self.f_of(n)), 0)
 
+    def steps(self, n: int) -> float:
+        return 2.0 * n**3 * self.iterations if n < 2 * self.subsample else 0
+
     def samples(self, context: Context) -> list[Sample]:
         """The sets of columns, one per iteration."""
         seeds = (context.draw_seed(f"columns {i}") for i in range(self.iterations))
@@ -126,6 +129,10 @@ class CAF(Rule):
         ),
     )
 
+    def steps(self, n: int) -> float:
+        # The eigenvectors of all rows, in 2f steps at most; of honest rows alone a few take the weights that far.
+        return 2.0 * n**3 * min(2 * self.f_of(n), _USUAL)
+
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         return (Gram(),)
 
@@ -147,6 +154,10 @@ class CAF(Rule):
             c = torch.where(shares > 1e-12, c * shares, 0.0)  # rows that stick out alike go together
         reasons = [Reason.SPECTRAL_OUTLIER] * n
         return Plan(updates, weights, scores={"weight": weights * n}, reasons=reasons, note=self.note(n))
+
+
+_USUAL = 20
+"""Steps of `CAF`, as they mostly are."""
 
 
 def _top_direction(gram: Tensor, weights: Tensor) -> tuple[float, Tensor]:

@@ -68,6 +68,9 @@ class FABA(FromGram):
     def most_accepted(self, n: int) -> int:
         return n - self.f_of(n)
 
+    def steps(self, n: int) -> float:
+        return 4.0 * n**2 * self.f_of(n)  # all rows are compared with the mean of the rest for each that is dropped
+
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         dists = updates.sq_dists()
         central = central_scores(dists)
@@ -161,6 +164,9 @@ class MDA(FromGram):
 
     def most_accepted(self, n: int) -> int:
         return n - self.f_of(n)
+
+    def steps(self, n: int) -> float:
+        return 20.0 * n**3  # of one search among many, whatever its limit
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         dists = updates.sq_dists()
@@ -273,8 +279,8 @@ class SMEA(FromGram):
         f = self.f_of(n)
         if comb(n, f) > self.limit:
             raise BoundError(
-                f"{self!r} would try {comb(n, f):.3g} subsets of {n} clients, limit={self.limit}: use CAF, or "
-                "raise the limit"
+                f"{self!r} would try {min(comb(n, f), 10**300):.3g} subsets of {n} clients, limit={self.limit}: use "
+                "CAF, or raise the limit"
             )
 
     def most_accepted(self, n: int) -> int:
