@@ -146,7 +146,12 @@ class Federation:
         answer = self.flwr("supernode", "register", f"node-{partition}.pub", CONNECTION, "--format", "json")
         return str(json.loads(answer)["node-id"])
 
-    def start_node(self, partition: int, nodes: int) -> subprocess.Popen[bytes]:
+    def deal(self, nodes: int) -> None:
+        """Give each of so many nodes a file of images of its own."""
+        command = [sys.executable, "-m", "signguard_app.deal", str(self.folder), "--nodes", str(nodes)]
+        subprocess.run(command, cwd=APP, env=self.environment, check=True, timeout=120)
+
+    def start_node(self, partition: int, attacks: bool = False) -> subprocess.Popen[bytes]:
         """Start a node, which shows its key to the SuperLink; without a registered one it is turned away."""
         name = f"node-{partition}"
         if not (self.folder / name).exists():
@@ -154,7 +159,8 @@ class Federation:
         arguments = ["--superlink", f"127.0.0.1:{self.port}", "--root-certificates", "ca.crt"]
         arguments += ["--auth-supernode-private-key", name, "--port", str(free_port()), "--isolation", "subprocess"]
         arguments += ["--ssl-ca-certfile", "ca.crt", "--ssl-certfile", "server.crt", "--ssl-keyfile", "server.key"]
-        arguments += ["--node-config", f"partition-id={partition} num-partitions={nodes}"]
+        data = json.dumps(str(self.folder / f"{name}.npz"))
+        arguments += ["--node-config", f"data-path={data} attacks={json.dumps(attacks)}"]
         return self.start(name, "flower-supernode", *arguments)
 
     def online(self) -> int:
@@ -249,17 +255,18 @@ def main() -> None:
     given = parser.parse_args()
     with Federation(given.folder) as federation:
         print(f"SuperLink on 127.0.0.1:{federation.port}, TLS; logs in {federation.folder}")
+        federation.deal(given.nodes)
         attacking = []
         for partition in range(given.nodes):
             node = federation.register(partition)
             attacking += [node] * (partition < given.byzantine)
-            federation.start_node(partition, given.nodes)
+            federation.start_node(partition, attacks=partition < given.byzantine)
         while (online := federation.online()) < given.nodes:
             print(f"{online} of {given.nodes} nodes are online")
             time.sleep(1)
         print(f"All {given.nodes} nodes are online; {', '.join(attacking) or 'none'} will attack")
         audit, save = federation.folder / "audit.jsonl", federation.folder / "accuracy.json"
-        config = {"rounds": given.rounds, "rule": given.rule, "byzantine": given.byzantine, "nodes": given.nodes}
+        config = {"rounds": given.rounds, "rule": given.rule, "nodes": given.nodes}
         process = federation.run(**config, audit=str(audit), save=str(save))
         shown = 0
         while process.poll() is None:

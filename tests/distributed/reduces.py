@@ -139,7 +139,7 @@ def trained(rank: int, scope: str) -> dict[str, Any]:
     """Some steps by DDP, whose buckets are small; and the verdicts."""
     # Seven kilobytes of parameters in buckets of two.
     model = DistributedDataParallel(network(), bucket_cap_mb=0.002)
-    rule = rules.CenteredClipping(radius=1.0) if scope == "model" else rules.Median()
+    rule = rules.CenteredClipping(radius=0.1) if scope == "model" else rules.Median()
     hook = robust_hook(fw.Aggregator(rule, seed=1), scope=scope)
     model.register_comm_hook(None, hook)
     verdicts = []

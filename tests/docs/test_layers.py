@@ -32,6 +32,7 @@ LAYERS = (
     "models",
     "sim",
     "flower",
+    "nvflare",
     "experiments",
     "sweeps",
     "published",
@@ -77,6 +78,7 @@ SAME_NAME: Mapping[str, str] = {
         "a command of the command line, and what it does",
     ),
     "View": "what an attack sees, and a stack that is seen through another: both are public names",
+    "RobustFedAvg": "federated averaging with a rule, for Flower's API of today and for the older one",
     "names": "what there is, of published tables and of data sets",
     "read": "reading, of a published table and of a file's content",
 }

@@ -89,13 +89,14 @@ def test_a_simulation_with_ray(tmp_path: Path) -> None:
 def test_a_deployment_with_tls_and_keys_of_three_nodes(tmp_path: Path) -> None:
     audit, save = tmp_path / "audit.jsonl", tmp_path / "accuracy.json"
     with deploy.Federation(tmp_path) as federation:
+        federation.deal(3)
         nodes = []
         for partition in range(3):
             nodes.append(federation.register(partition))
-            federation.start_node(partition, 3)
-        stranger = federation.start_node(3, 3)  # with a key that nobody registered
+            federation.start_node(partition, attacks=partition == 0)
+        stranger = federation.start_node(3)  # with a key that nobody registered
         until(lambda: federation.online() == 3, 120, lambda: federation.log("node-0"))
-        config = {"rounds": 3, "rule": "trimmed-mean:f=1", "nodes": 3, "byzantine": 1}
+        config = {"rounds": 3, "rule": "trimmed-mean:f=1", "nodes": 3}
         run = federation.run(**config, audit=str(audit), save=str(save))
         until(lambda: len(rounds(audit)) == 1 or run.poll() is not None, 240, lambda: federation.log("run"))
         federation.stop("node-2", signal.SIGKILL)

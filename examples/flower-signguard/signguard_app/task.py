@@ -2,6 +2,7 @@
 
 from functools import cache
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -24,6 +25,12 @@ def shard(nodes: int, partition: int) -> tuple[Tensor, Tensor]:
     """A node's own images and labels."""
     data = load_data(nodes)
     return data.dataset.train.inputs[data.shards[partition]], data.dataset.train.labels[data.shards[partition]]
+
+
+def read(path: str) -> tuple[Tensor, Tensor]:
+    """Images and labels from a file that ``python -m signguard_app.deal`` made."""
+    with np.load(path, allow_pickle=False) as file:
+        return torch.from_numpy(file["inputs"]), torch.from_numpy(file["labels"])
 
 
 def train(model: nn.Module, inputs: Tensor, labels: Tensor, lr: float, batch_size: int, seed: int) -> float:

@@ -181,6 +181,22 @@ def _read(node: int, parts: _Records, model: SentModel | None, local: frozenset[
     )
 
 
+def array_of(data: bytes, stype: str) -> Array:
+    """An array of which nothing came but the bytes, with what their header says; with nothing, if it cannot be read."""
+    try:
+        shape, _, kind, _ = _header(data)
+    except Exception:  # whoever looks into it meets the same, and says so
+        return Array(dtype="", shape=(), stype=stype, data=data)
+    return Array(dtype=str(kind), shape=shape, stype=stype, data=data)
+
+
+def _header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    """Shape, Fortran's order, dtype and where the entries begin; a header that is none raises whatever it likes."""
+    buffer = BytesIO(data)
+    shape, fortran, kind = _HEADERS[np.lib.format.read_magic(buffer)](buffer)
+    return tuple(shape), fortran, kind, buffer.tell()
+
+
 def _array(
     name: str, array: Array, own: Tensor, dtype: np.dtype[Any], shape: tuple[int, ...]
 ) -> tuple[Tensor, str | None]:
@@ -191,9 +207,7 @@ def _array(
     has it, any real type will do.
     """
     try:
-        buffer = BytesIO(array.data)
-        found, fortran, kind = _HEADERS[np.lib.format.read_magic(buffer)](buffer)
-        start = buffer.tell()
+        found, fortran, kind, start = _header(array.data)
     except Exception as error:  # whatever a header that is none makes its parser stumble over
         raise ReplyError(Fault.UNREADABLE, f"{name} is not a NumPy array ({type(error).__name__})") from None
     if tuple(found) != shape:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -85,7 +86,8 @@ class InProcess(Grid):
 
     @property
     def run(self) -> Any:
-        """None: there is no run beside the strategy's."""
+        """Its id, which apps of Flower's older API ask for; there is no run beside the strategy's."""
+        return SimpleNamespace(run_id=1)
 
     def create_message(self, *args: Any, **kwargs: Any) -> Message:
         """Not in one process: make a `Message`."""

@@ -1,0 +1,1 @@
+"""SignGuard as a Flower baseline."""
