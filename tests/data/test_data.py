@@ -278,9 +278,7 @@ def test_names_and_unknown_names() -> None:
     with pytest.raises(ValueError, match="did you mean 'fashion-mnist'") as caught:
         load("FashionMNISTS")
     assert sum(f"{name}," in str(caught.value) for name in names()) >= 4
-    with pytest.raises(
-        ValueError, match=rf"unknown data set 'qqq'\. .* and {len(names()) - 5} others \(fedward list data"
-    ):
+    with pytest.raises(ValueError, match=rf"unknown data set 'qqq'\. .* and {len(names()) - 5} others \(fedward list"):
         load("qqq")
 
 
