@@ -84,7 +84,7 @@ def test_where_steps_differ_no_time_is_told_before_a_job_is_done(clock: Clock, l
     grid({Path("job0"): 100, Path("job1"): 0})
     assert lines() == [
         "0 of 2 done, 0 % of all",
-        "0 of 2 done, 45 % of all",
+        "0 of 2 done, 45 % of all (20 s so far)",
         "1 of 2 done, 50 % of all (about 2 min left)",
     ]
 
@@ -101,7 +101,7 @@ def test_an_examination_tells_the_time_from_where_its_steps_are_alike(clock: Clo
     one.follow(place, "training under ipm", 57, even=True)
     assert lines() == [
         "job 0: 0 of 60, alie",
-        "job 0: 50 of 60, ipm",
+        "job 0: 50 of 60, ipm (20 s so far)",
         "job 0: 57 of 60, training under ipm (about 2 min left)",
     ]
 

@@ -34,6 +34,7 @@ from ..report import (
     write_report,
     write_sweep_as,
 )
+from ..report.parents import unfolded
 from ..sim import Record
 from ..sweeps import Sweep, read_sweep
 from . import display
@@ -159,6 +160,12 @@ def report(
     runs: list[Path], out: Path, title: str | None, *, spec: str | None, profile: str | None, figure: str | None
 ) -> None:
     """Write the page about runs or a sweep, or a sweep in the format that a file's ending names."""
+    if spec is None:
+        parts = [unfolded(path) for path in runs]
+        runs = list(dict.fromkeys(path for part in parts for path in part.paths))
+        for part in parts:
+            if part.note:
+                display.say(part.note, display.err)
     alone = out.suffix.lower() == ".html" and spec is None and figure is None
     if alone and not any(is_of_several(path) or is_sweep(path) for path in runs):
         display.say(f"Report: {write_report(runs, out, title=title or 'fedward report')}")

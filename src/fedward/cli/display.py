@@ -16,6 +16,10 @@ from ..experiments.run import Summary
 from ..redteam import Examination, Standing, label
 from ..registry.entries import Entry
 from ..registry.notation import short_for
+from .terminal import shortened
+
+_NAMED = 6
+"""Folders that a command line to paste names one by one."""
 
 # What is shown has names of the user's own in it, which are no markup.
 out = Console(markup=False, emoji=False)
@@ -24,7 +28,7 @@ err = Console(stderr=True, markup=False, emoji=False)
 
 def say(text: str, console: Console = out) -> None:
     """A line of text as it is: names may hold what would be markup."""
-    console.print(Text(text), soft_wrap=True)
+    console.print(Text(shortened(text)), soft_wrap=True)
 
 
 def percent(share: float | None, digits: int = 1) -> str:
@@ -53,10 +57,12 @@ def summary_table(summaries: Sequence[Summary], differing: Mapping[str, Mapping[
 
 
 def folders(summaries: Sequence[Summary]) -> str:
-    """Run folders as arguments; the folder that they lie in where there are several and it has no other."""
+    """Run folders as arguments; the folder that they lie in where it has no other, or they are too many to be named."""
     places = {Path(s.folder) for s in summaries}
     parent = next(iter(places)).parent
-    if len(places) > 1 and {place for place in parent.iterdir() if place.is_dir()} == places:
+    together = {place.parent for place in places} == {parent}
+    alone = together and {place for place in parent.iterdir() if place.is_dir()} == places
+    if len(places) > 1 and (alone or (together and len(places) > _NAMED)):
         return shlex.quote(str(parent))
     return " ".join(shlex.quote(s.folder) for s in summaries)
 

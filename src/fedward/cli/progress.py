@@ -43,14 +43,16 @@ class NowAndThen:
         self._last = time.monotonic()
 
     def left(self, done: float, of: float) -> str:
-        """How long the rest takes at the pace so far, to be put after a line; nothing where nobody knows.
+        """How long the rest takes at the pace so far, or where nobody knows, how long it has taken.
 
         Args:
             done: how much was done since it all began.
             of: how much there was to be done then.
         """
-        if done <= 0 or done >= of:
+        if done >= of:
             return ""
+        if done <= 0:
+            return f" ({duration(self.elapsed)} so far)" if self.elapsed >= 1 else ""
         return f" (about {duration(self.elapsed * (of - done) / done)} left)"
 
 
@@ -194,7 +196,7 @@ class JobsProgress:
         steps, of = sum(min(count, self._totals[path]) for path, count in done.items()), sum(self._totals.values())
         before = sum(self._before.values())
         known = self._even or any(self._before[path] < self._totals[path] for path in whole)
-        left = self._pace.left(steps - before, of - before) if known else ""
+        left = self._pace.left(steps - before if known else 0, of - before)
         if len(self._totals) == 1:
             [title] = self._titles.values()
             say(f"{title}: {steps} of {of}{what}{left}", err)
