@@ -65,8 +65,7 @@ def components_within(value: object) -> Iterator[Component]:
 
 def _check_declared(cls: type[Component]) -> None:
     notes = inspect.get_annotations(cls)
-    is_one = isinstance(cls.declared, Traits)  # whatever the annotation of a class of somebody else's says
-    if not is_one or ("declared" in notes and "ClassVar" not in str(notes["declared"])):
+    if not isinstance(cls.declared, Traits) or ("declared" in notes and "ClassVar" not in str(notes["declared"])):
         raise TypeError(f"{cls.__qualname__}: write declared = fedward.Traits(...), without an annotation")
     parameters = {name for name, note in notes.items() if "ClassVar" not in str(note)}
     allowed = parameters & cls.traits_as_parameters
