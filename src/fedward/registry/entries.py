@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from ..failures import missing_extra
 from .component import Component
+from .docstrings import Docstring, docstring_of
 from .imports import ask_about
 from .naming import article, did_you_mean, spoken, unknown
 from .parameters import Parameter, check_parameters, check_value, parameters_of
@@ -58,7 +59,12 @@ class Entry:
     @property
     def summary(self) -> str:
         """First line of the docstring."""
-        return (inspect.getdoc(self.cls) or "").partition("\n")[0]
+        return self.doc.summary
+
+    @property
+    def doc(self) -> Docstring:
+        """The docstring, taken apart."""
+        return docstring_of(self.cls)
 
     @property
     def packaged(self) -> bool:
