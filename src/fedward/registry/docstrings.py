@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,7 +62,7 @@ def _sections(text: str) -> tuple[str, dict[str, str]]:
             lines = found.setdefault(line[:-1], [])
         else:
             lines.append(line)
-    return "\n".join(before), {name: inspect.cleandoc("\n".join(lines)) for name, lines in found.items()}
+    return "\n".join(before), {name: textwrap.dedent("\n".join(lines)).strip("\n") for name, lines in found.items()}
 
 
 def _arguments(section: str, maker: Any) -> dict[str, str]:
