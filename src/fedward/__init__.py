@@ -20,6 +20,7 @@ __all__ = [
     "State",
     "Traits",
     "Updates",
+    "attack",
     "attacks",
     "average_of",
     "build",
@@ -29,6 +30,7 @@ __all__ = [
     "mixers",
     "parse",
     "register",
+    "rule",
     "rules",
     "sim",
     "smallest",
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     __version__: str
 
     from . import attacks, clients, mixers, rules, sim, testing
+    from .attacks import attack
     from .core import (
         Aggregator,
         Bound,
@@ -55,6 +58,7 @@ if TYPE_CHECKING:
         State,
         Traits,
         average_of,
+        rule,
         smallest,
     )
     from .registry.entries import build, catalogue, register
@@ -67,6 +71,7 @@ else:  # Loaded when first asked for: whoever wants the version or the command's
         "ServerSGD": "sim",
         "Simulation": "sim",
         "Updates": "stack",
+        "attack": "attacks",
         "build": "registry.entries",
         "catalogue": "registry.entries",
         "describe": "registry.notation",
