@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # One thread a process: work is spread over processes, and more threads than cores stand in each other's way.
 export OMP_NUM_THREADS = 1
 
-.PHONY: demo test install lint types check flower-versions bench fuzz results clean
+.PHONY: demo test install lint types check docs flower-versions bench fuzz results clean
 .DEFAULT_GOAL := test
 
 demo: install
@@ -19,7 +19,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fedward needs Python 3.11 or newer; name one: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]' --group docs
 	@touch $@
 
 lint: install
@@ -31,6 +31,10 @@ types: install
 
 check: install
 	$(BIN)/pytest --numprocesses auto
+
+# The site, in site/: broken links, missing references and undocumented names fail. site/index.html opens without a server.
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # The tests of fedward.flower with the oldest, the pinned and the newest Flower; FLOWER=newest for one of them.
 flower-versions: install
@@ -51,4 +55,4 @@ results: install
 	$(BIN)/python scripts/make_reproduction.py
 
 clean:
-	rm -rf $(VENV) .bench-venv demo runs .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .bench-venv demo runs site .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""Means that go by claimed sizes, under attack: the table of docs/flower.md.
+"""Means that go by claimed sizes, under attack: the table of docs/how-to/flower.md.
 
     python benchmarks/flower_weights.py --write
 
@@ -25,7 +25,7 @@ from fedward import attacks, clients, sim
 from fedward.flower import RobustFedAvg, hostile, train_with
 from fedward.flower.testing import InProcess
 
-PAGE = Path(__file__).parents[1] / "docs" / "flower.md"
+PAGE = Path(__file__).parents[1] / "docs" / "how-to" / "flower.md"
 MARKS = "<!-- weights -->", "<!-- /weights -->"
 NODES, BYZANTINE, ROUNDS = 10, 2, 10
 RECIPE = "clip-norm:radius=median >> mean:weighted=true"
@@ -94,7 +94,7 @@ def table() -> str:
 def main() -> None:
     """Print the table, or write it into the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true", help="into docs/flower.md")
+    parser.add_argument("--write", action="store_true", help="into docs/how-to/flower.md")
     logging.getLogger("flwr").setLevel(logging.CRITICAL)
     torch.set_num_threads(1)
     given = parser.parse_args()

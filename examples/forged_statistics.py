@@ -1,5 +1,6 @@
-"""What forged running statistics do to a network with BatchNorm, by what the server makes of them: docs/statistics.md.
+"""What forged running statistics do to a network with BatchNorm, by what the server makes of them.
 
+The page about it is docs/concepts/running-statistics.md.
 ``python examples/forged_statistics.py`` prints the table there: ten clients, three of them byzantine, on images that
 come with the package. A few minutes of one core.
 """

@@ -1,4 +1,4 @@
-"""Data-parallel training that survives processes with wrong gradients, by one line: docs/distributed.md.
+"""Data-parallel training that survives processes with wrong gradients, by one line: docs/how-to/distributed.md.
 
 ``torchrun --standalone --nproc-per-node 4 examples/robust_ddp.py`` trains a small network on images that come with the
 package. A quarter of the processes, rounded down, turn their gradients around and make them ten times as long; of two

@@ -1,7 +1,7 @@
 """What comes back for bad files: each among five good clients, and the table of all of them.
 
-``python scripts/bad_inputs.py`` writes docs/bad-inputs.md. A bad client is a verdict, a bad base an error, and nothing
-is a traceback, a hang or silence.
+``python scripts/bad_inputs.py`` writes docs/evidence/bad-inputs.md. A bad client is a verdict, a bad base an error, and
+nothing is a traceback, a hang or silence.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from torch import Tensor
 
 from fedward.audit import AuditError, ModelSource, run_audit
 
-PAGE = Path(__file__).parents[1] / "docs" / "bad-inputs.md"
+PAGE = Path(__file__).parents[1] / "docs" / "evidence" / "bad-inputs.md"
 HEAD = """# What comes back for bad files
 
 Each of these files was a client among five good ones, or the base of six good ones, of `fedward audit --base`. A bad

@@ -1,6 +1,7 @@
 """Memory and time that hostile files and command lines take: each case in a process of its own.
 
-``python scripts/bounds.py`` writes docs/bounds.md. Exits with 1 if a case took more than it may, or was not refused.
+``python scripts/bounds.py`` writes docs/evidence/bounds.md. Exits with 1 if a case took more than it may, or was not
+refused.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from tests.cli.odd_lines import DONE, REFUSED, TOML
 from tests.data.test_bombs import BOMBS
 from tests.fuzz.forked import Ended, command, forked
 
-PAGE = Path(__file__).parents[1] / "docs" / "bounds.md"
+PAGE = Path(__file__).parents[1] / "docs" / "evidence" / "bounds.md"
 SECONDS = 30.0  # of which a grid of two runs takes most, in processes that load everything anew
 MEMORY = 1 << 30
 HEAD = f"""# Memory and time of hostile files and command lines

@@ -1,4 +1,4 @@
-"""Keep a sweep among the results: its table, its figures, and docs/reproduction.md with its figures in it.
+"""Keep a sweep among the results: its table, its figures, and docs/evidence/reproduction.md with its figures in it.
 
     fedward sweep signguard-table1 --only data=fashion-mnist --profile short
     python scripts/keep_sweep.py sweeps/signguard-table1-short

@@ -1,4 +1,4 @@
-"""Write docs/catalogue.md: every rule, mixer, attack and client algorithm, from the registry itself."""
+"""Write docs/reference/catalogue.md: every rule, mixer, attack and client algorithm, from the registry itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fedward.core import reads
 from fedward.registry.entries import Entry
 from fedward.registry.notation import short_for
 
-PAGE = Path(__file__).parents[1] / "docs" / "catalogue.md"
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "catalogue.md"
 
 HEAD = """# Catalogue
 

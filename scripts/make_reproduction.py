@@ -1,8 +1,8 @@
-"""Write docs/reproduction.md: for every published number what was measured beside it, and a verdict.
+"""Write docs/evidence/reproduction.md: for every published number what was measured beside it, and a verdict.
 
 What was measured is found by the settings of a cell, wherever it lies: in results/*/runs.json, and in the tables of
 sweeps, results/*/sweep.csv, which scripts/keep_sweep.py writes. Nothing else counts. Why a number differs stands in
-docs/reproduction/explanations.toml, which is written by hand::
+docs/evidence/reproduction/explanations.toml, which is written by hand::
 
     [[explanation]]
     published = "signguard-table1"
@@ -30,8 +30,8 @@ from fedward.published.compare import COLLAPSED, SHARES_WITHIN, WITHIN, counted
 from fedward.sweeps import Cell, Row, Sweep
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "reproduction.md"
-EXPLANATIONS = ROOT / "docs" / "reproduction" / "explanations.toml"
+PAGE = ROOT / "docs" / "evidence" / "reproduction.md"
+EXPLANATIONS = ROOT / "docs" / "evidence" / "reproduction" / "explanations.toml"
 PROFILES = (None, "short")
 """The published setting, and the one that counts where that was not run."""
 MATCHED = ("group", "rule", "attack", "row", "column")

@@ -5,7 +5,7 @@
     python -m benchmarks.speed --rules krum median   # some lines only
     python -m benchmarks.speed --rules krum --merge  # some lines into the file that is there, which say when
 
-Writes a JSON file, ``docs/speed.md`` and its plot; ``--page`` writes the last two anew from the file.
+Writes a JSON file, ``docs/evidence/speed.md`` and its plot; ``--page`` writes the last two anew from the file.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--disk", type=float, help="gigabytes of the rows that stay on disk (2.2, quick 0.2)")
     parser.add_argument("--merge", action="store_true", help="only these rules, into the file that is there")
     parser.add_argument("--json", type=Path, default=RESULT, metavar="FILE")
-    parser.add_argument("--docs", type=Path, default=ROOT / "docs", metavar="FOLDER", help="where the page goes")
+    page_goes = ROOT / "docs" / "evidence"
+    parser.add_argument("--docs", type=Path, default=page_goes, metavar="FOLDER", help="where the page goes")
     parser.add_argument("--page", action="store_true", help="measure nothing, write the page from the file")
     return parser.parse_args()
 

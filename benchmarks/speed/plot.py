@@ -1,4 +1,4 @@
-"""The plot of ``docs/speed.md``: each rule and its peers as multiples of the time to read the stack."""
+"""The plot of ``docs/evidence/speed.md``: each rule and its peers as multiples of the time to read the stack."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the JSON file to tables: on the terminal and in ``docs/speed.md``."""
+"""From the JSON file to tables: on the terminal and in ``docs/evidence/speed.md``."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ disk: at a load of 12 on the same 2 cores it was at 0.39 of `dd`, Median at 0.17
 
 ## Many clients
 
-Every rule with 2,000 clients, and some with 10,000: [many-clients.md](many-clients.md).
+Every rule with 2,000 clients, and some with 10,000: [many-clients.md](../how-to/many-clients.md).
 """
 
 # Measured by `pieces`, apart from the runs that the page is made of, on the 2 cores of the first one.
@@ -318,7 +318,7 @@ def machine_text(data: Data) -> str:
 
 
 def page(data: Data, source: str) -> str:
-    """The whole of ``docs/speed.md``."""
+    """The whole of ``docs/evidence/speed.md``."""
     n, d = reference(data)
     settings = data["settings"]
     smaller = "" if d > 10**7 else " This was a quick run: the budget is meant for d = 11,173,962."

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = runpy.run_path(str(ROOT / "scripts" / "bad_inputs.py"))
-PAGE = (ROOT / "docs" / "bad-inputs.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "evidence" / "bad-inputs.md").read_text(encoding="utf-8")
 
 
 def test_there_are_enough_of_them() -> None:

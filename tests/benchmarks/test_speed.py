@@ -18,7 +18,7 @@ from benchmarks.speed import judge, measure, parts, peers, process, report, work
 from benchmarks.speed.rules import Line, lines
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "speed.md"
+PAGE = ROOT / "docs" / "evidence" / "speed.md"
 RESULT = ROOT / "results" / "speed" / "speed.json"
 
 
@@ -133,9 +133,9 @@ def test_seconds_have_three_digits(value: float | None, shown: str) -> None:
 def test_the_page_in_docs_is_made_from_the_results() -> None:
     found = json.loads(RESULT.read_text())
     assert PAGE.read_text(encoding="utf-8") == report.page(found, str(RESULT.relative_to(ROOT))), (
-        "docs/speed.md is not current: python -m benchmarks.speed --page"
+        "docs/evidence/speed.md is not current: python -m benchmarks.speed --page"
     )
-    assert (ROOT / "docs" / "speed.svg").exists()
+    assert (ROOT / "docs" / "evidence" / "speed.svg").exists()
 
 
 def test_distance_is_relative() -> None:

@@ -1,4 +1,4 @@
-"""The table of docs/bounds.md has every case, and none beyond its bound; a few are measured again."""
+"""The table of docs/evidence/bounds.md has every case, and none beyond its bound; a few are measured again."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import fedward.distributed
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "distributed.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "how-to" / "distributed.md").read_text(encoding="utf-8")
 
 
 def test_the_example_runs() -> None:

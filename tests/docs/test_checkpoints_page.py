@@ -13,7 +13,7 @@ from fedward.cli.app import app
 from tests.audit.conftest import EXPECTED, twelve
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "checkpoints.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "how-to" / "checkpoints.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(autouse=True)

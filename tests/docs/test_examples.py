@@ -55,4 +55,4 @@ def test_contributing() -> None:
 
 def test_the_catalogue_page_is_what_the_registry_says() -> None:
     script = runpy.run_path(str(ROOT / "scripts" / "make_catalogue.py"))
-    assert (ROOT / "docs" / "catalogue.md").read_text(encoding="utf-8") == script["page"]()
+    assert (ROOT / "docs" / "reference" / "catalogue.md").read_text(encoding="utf-8") == script["page"]()

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 ROOT = Path(__file__).parents[2]
-BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "frameworks.md").read_text(), flags=re.DOTALL)
+BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "how-to" / "frameworks.md").read_text(), flags=re.DOTALL)
 
 
 def test_a_list_as_fedml_gives_it(capsys: Any) -> None:
@@ -41,7 +41,7 @@ def test_a_tensor_at_a_time_as_openfl_gives_it() -> None:
 
 
 def test_nvflares_line_is_the_one_that_is_run() -> None:
-    compile(BLOCKS[0], "docs/frameworks.md", "exec")
+    compile(BLOCKS[0], "docs/how-to/frameworks.md", "exec")
     job = (ROOT / "tests" / "flare" / "job.py").read_text()
     for text in (BLOCKS[0], job):
         assert "from nvflare.app_opt.pt.recipes.fedavg import FedAvgRecipe" in text

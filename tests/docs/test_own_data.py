@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from fedward.cli.app import app
 
-PAGE = Path(__file__).parents[2] / "docs" / "own-data.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "own-data.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_table_is_of_the_cases_of_the_example_and_one_of_them_runs() -> None:
     example = runpy.run_path(str(ROOT / "examples" / "forged_statistics.py"))
-    page = (ROOT / "docs" / "statistics.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "concepts" / "running-statistics.md").read_text(encoding="utf-8")
     [table] = re.findall(r"<!-- table -->\n(.*?)<!-- /table -->", page, flags=re.DOTALL)
     head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
     assert head == ["rule", "attack", "forged", *example["POLICIES"]]

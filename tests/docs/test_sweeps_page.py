@@ -1,4 +1,4 @@
-"""What docs/sweeps.md says, done as it says."""
+"""What docs/how-to/sweeps.md says, done as it says."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from fedward.cli.app import app
 
-PAGE = (Path(__file__).parents[2] / "docs" / "sweeps.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "sweeps.md").read_text(encoding="utf-8")
 
 
 def block(language: str, after: str = "") -> str:

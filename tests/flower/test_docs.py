@@ -38,7 +38,7 @@ CONFIG = {
 def test_the_page_about_flower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     scope: dict[str, Any] = dict.fromkeys(("prepare", "evaluate", "evaluator"), lambda *arguments: None)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "flower.md").read_text(), flags=re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "how-to" / "flower.md").read_text(), flags=re.DOTALL)
     assert len(blocks) == 11
     for block in blocks:
         exec(block, scope)
@@ -51,7 +51,7 @@ def test_the_page_about_flower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_every_reason_is_explained() -> None:
     from fedward.flower import Fault
 
-    page = (ROOT / "docs" / "flower.md").read_text()
+    page = (ROOT / "docs" / "how-to" / "flower.md").read_text()
     assert [fault for fault in Fault if f"`{fault}`" not in page] == []
 
 

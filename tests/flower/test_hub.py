@@ -35,7 +35,7 @@ def test_the_bundle_has_all_that_the_app_has(app: Path, tmp_path: Path) -> None:
 
 
 def test_what_to_do_until_fedward_is_published_is_said() -> None:
-    pages = [*(app / "README.md" for app in APPS), ROOT / "docs" / "flower.md"]
+    pages = [*(app / "README.md" for app in APPS), ROOT / "docs" / "how-to" / "flower.md"]
     for text in (page.read_text() for page in pages):
         assert re.search(r"[Ee]xit code 608", text)
         assert "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION=1" in text

@@ -27,7 +27,7 @@ from fedward.sim.checkpoint import CheckpointError
 
 from .federation import NODES, InProcess, Quadratic, liars, model
 
-PAGE = Path(__file__).parents[2] / "docs" / "flower.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "flower.md"
 NAMES = list(model())
 OK = Status(Code.OK, "")
 Change = Callable[[FitRes], FitRes | None]

@@ -23,8 +23,8 @@ class RobustFedAvg(Robust):
     ``RobustFedAvg(rule=rules.SignGuardSim(), fraction_train=0.5)``: `Robust` around Flower's FedAvg.
 
     Args:
-        rule, seed, audit, checkpoint, evaluator, classes, trust_examples, max_share, buffers, integers, batch_norm,
-            on_skip, max_skipped, metricrecord_key, fresh, names: see `Robust`.
+        rule, seed, audit, checkpoint, evaluator, classes, trust_examples, max_share, buffers, integers: see `Robust`.
+        batch_norm, on_skip, max_skipped, metricrecord_key, fresh, names: see `Robust`.
         fedavg: all arguments of ``flwr.serverapp.strategy.FedAvg``, by name.
     """
 

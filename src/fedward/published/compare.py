@@ -16,6 +16,7 @@ COLLAPSED = 15.0
 """Points below the paper's accuracy without attack from which on a training counts as collapsed."""
 
 Verdict = Literal["reproduced", "differs", "not run", "not compared"]
+"""What is said of a published number beside ours."""
 
 
 def measured(number: Number, row: Row, baseline: float | None = None) -> float | None:

@@ -52,6 +52,7 @@ ADAPTIVE: tuple[str, ...] = (
 """Attacks that are searched against the rule: the three families of the SignGuard code, and four of the field."""
 
 EVERYTHING = (*ARSENAL, *ADAPTIVE)
+"""What an examination plays if nothing else is asked for."""
 
 _BY_ALARM = (
     "no-attack",

@@ -22,6 +22,7 @@ from .play import Finding
 
 FORMAT = 1
 NONE = "no-attack"
+"""What rules are measured against: byzantine clients that do what honest ones do."""
 
 _TRAINED = "trained under"
 _STATISTICS = "statistics forged as by"

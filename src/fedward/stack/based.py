@@ -20,6 +20,7 @@ from .stats import SqNorms
 Centre = Literal["mean-of-clients", "median-of-clients"]
 """A base made of the clients' own rows, for whoever has none."""
 CENTRES = get_args(Centre)
+"""The names of these bases."""
 
 # Entries that are added at a time: a float64 copy of a whole model need not be in memory.
 _AT_A_TIME = 1 << 22

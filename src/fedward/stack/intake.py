@@ -26,6 +26,7 @@ Base = Model | Centre
 Stack = Tensor | np.ndarray | Iterable[Any] | Mapping[Any, Any] | Updates
 """What counts as a stack of updates, see `as_updates`."""
 OnBad = Literal["raise", "drop"]
+"""What becomes of a client whose update is malformed: an error that names it, or a verdict while the others count."""
 
 _FORMS = (
     "a stack is an (n, d) tensor or array, Updates, or for each client a (d,) row, a state dict or a list of layers, "

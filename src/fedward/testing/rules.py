@@ -312,6 +312,7 @@ CHECKS: tuple[Callable[[Rule], None], ...] = (
     *hostile.CHECKS,
     *aliasing.CHECKS,
 )
+"""What every rule is tried by, in this order."""
 
 
 # --- properties that a rule may claim -----------------------------------------------------------------------
@@ -393,3 +394,4 @@ PROPERTIES: Mapping[str, Callable[[Rule, Tensor], None]] = {
     "box": _box,
     "breakdown": hostile.breakdown,
 }
+"""What a rule is held to if it claims it, by the name in its `Traits`."""
