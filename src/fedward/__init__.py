@@ -58,9 +58,9 @@ if TYPE_CHECKING:
         State,
         Traits,
         average_of,
-        rule,
         smallest,
     )
+    from .core.function import rule
     from .registry.entries import build, catalogue, register
     from .registry.notation import describe, parse
     from .sim import ServerSGD, Simulation
@@ -77,6 +77,7 @@ else:  # Loaded when first asked for: whoever wants the version or the command's
         "describe": "registry.notation",
         "parse": "registry.notation",
         "register": "registry.entries",
+        "rule": "core.function",
     }
     _HOMES = dict.fromkeys(set(__all__) - _MODULES, "core") | _ELSEWHERE
 

@@ -369,7 +369,7 @@ def test_what_clients_may_have_caused_ends_no_run() -> None:
         (lambda: parse("functions_of_mine.quantile:q=x", "rule"), "q is a number, got 'x'"),
         (
             lambda: parse("functions_of_mine.load", "rule"),
-            "is not a rule: count of load.* is where it would get the rows",
+            "not a rule: count: int = 20 is where load would get the rows",
         ),
         (lambda: parse("functions_of_mine.nothing", "attack"), "is not an attack: nothing.* takes too few arguments"),
         (lambda: parse("functions_of_mine.back", "rule"), "is an attack, a rule is needed"),

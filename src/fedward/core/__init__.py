@@ -8,7 +8,7 @@ from .compound import Compound, Whole
 from .context import EXAMPLES, Context, Messages, heard
 from .evaluator import Evaluator, RootEvaluator
 from .filtered import Filtered, Front
-from .function import FunctionRule, rule
+from .function import FunctionRule
 from .neutral import neutral
 from .plan import (
     Plan,
@@ -78,7 +78,6 @@ __all__ = [
     "reads",
     "rows_judged",
     "rows_of",
-    "rule",
     "smallest",
     "step",
     "step_or_skip",

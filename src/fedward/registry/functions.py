@@ -183,11 +183,9 @@ def _after(component: FunctionComponent, signature: inspect.Signature) -> Iterat
         if parameter.kind is parameter.VAR_POSITIONAL:
             left = 0
         elif left and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
-            if parameter.annotation in _NO_ROWS:
-                raise TypeError(
-                    f"{parameter.name} of {_short(component)}{signature} is where it would get "
-                    f"{component.stacks[-left]}"
-                )
+            if parameter.default is not parameter.empty:
+                due = component.stacks[-left]
+                raise TypeError(f"{parameter} is where {_short(component)} would get {due}, and it has a default")
             left -= 1
         elif parameter.kind is not parameter.VAR_KEYWORD:
             yield parameter.replace(kind=parameter.KEYWORD_ONLY)
@@ -196,10 +194,6 @@ def _after(component: FunctionComponent, signature: inspect.Signature) -> Iterat
             f"{_short(component)}{signature} takes too few arguments: as {article(component.kind)} it is called with "
             f"{' and '.join(component.stacks)}"
         )
-
-
-_NO_ROWS = (int, float, bool, str, "int", "float", "bool", "str")
-"""Annotations of arguments that nobody would hand rows to."""
 
 
 def _short(component: FunctionComponent) -> str:
