@@ -19,7 +19,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fedward needs Python 3.11 or newer; name one: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[cli,data,figures,files,flower]' --group dev
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[cli,data,figures,files,flower,nvflare]' --group dev
 	@touch $@
 
 lint: install
@@ -64,7 +64,7 @@ dist: install
 # LOCK="--upgrade-package rich" one.
 COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --no-annotate --custom-compile-command 'make lock'
 lock: install
-	$(COMPILE) --universal --extra cli --extra data --extra figures --extra files --extra flower --group dev \
+	$(COMPILE) --universal --extra cli --extra data --extra figures --extra files --extra flower --extra nvflare --group dev \
 		--output-file constraints.txt $(LOCK)
 	@# As for arm64, where PyTorch 2.4 has no CUDA to be pinned. The tests of Flower's oldest are flower-versions.
 	$(COMPILE) --resolution lowest-direct --python-version 3.11 --python-platform aarch64-manylinux_2_28 \
