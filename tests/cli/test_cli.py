@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from fedward.cli import app as cli
 from fedward.cli import commands
+from fedward.cli.shared import LISTS
 from fedward.experiments.store import RunFolder
 
 QUICK = [
@@ -215,7 +216,7 @@ rounds = 2
         (["--partition", "dirichle"], ["unknown partition", "did you mean 'dirichlet'?"]),
         (["--partition", "degree:p=2"], ["Degree: p is a number from 0 to 1, got 2"]),
         (["--algorithm", "local-sg"], ["unknown client algorithm 'local-sg'", "did you mean 'local-sgd'?"]),
-        (["--algorithm", "mean"], ["mean is a rule, a client algorithm is needed", "siren-client"]),
+        (["--algorithm", "mean"], ["mean is a rule, a client algorithm is needed", "others (fedward list clients)"]),
         (["--algorithm", "local-sgd:optimizer=lion"], ["one of sgd, adam, adamw, got 'lion'"]),
         (["--algorithm", "siren-client"], ["siren-client needs inner"]),
         (["--batch-norm", "off"], ["batch_norm", "'mean', 'robust' or 'frozen'", "got 'off'"]),
@@ -281,7 +282,7 @@ def test_a_report_about_nothing() -> None:
 # --- list and demo --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("what", list(cli.Listing))
+@pytest.mark.parametrize("what", LISTS)
 def test_lists(what: str) -> None:
     rows = json.loads(invoke("list", what, "--json"))
     assert rows

@@ -277,8 +277,8 @@ def test_names_and_unknown_names() -> None:
     assert {"fashion-mnist", "fashion-mnist-subset", "mnist", "cifar10"} <= set(names())
     with pytest.raises(ValueError, match="did you mean 'fashion-mnist'") as caught:
         load("FashionMNISTS")
-    assert all(name in str(caught.value) for name in names())
-    with pytest.raises(ValueError, match=rf"unknown data set 'qqq'\. Valid names: {', '.join(names())}"):
+    assert sum(f"{name}," in str(caught.value) for name in names()) >= 4
+    with pytest.raises(ValueError, match=rf"unknown data set 'qqq'\. .* and {len(names()) - 5} others \(fedward list"):
         load("qqq")
 
 

@@ -128,7 +128,7 @@ def test_only_names_of_the_kind_are_listed() -> None:
         names = [name for e in fw.catalogue(kind) for name in (e.name, *e.aliases)]
         listed = str(caught.value).partition("Valid names: ")[2].partition(" and ")[0].split(", ")
         assert set(listed) <= set(names)
-        assert len(listed) == (len(names) if len(names) <= 12 else 5)
+        assert len(listed) == (len(names) if len(names) <= 5 else 5)
     with pytest.raises(ValueError, match="unknown kind 'rules'; did you mean 'rule'"):
         fw.catalogue("rules")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -37,11 +38,15 @@ def test_no_message_lists_a_hundred_names(kind: str) -> None:
     with pytest.raises(ValueError, match=f"unknown .* '{names[0]}z'; did you mean '.*'\\? Valid names: ") as caught:
         find(f"{names[0]}z", kind)
     listed = str(caught.value).partition("Valid names: ")[2]
-    assert listed.count(",") <= 11
-    assert ("others (fedward list " in listed) == (len(names) > 12)
+    assert listed.count(",") <= 4
+    assert bool(re.search(r" and \d+ others? \(fedward list \w+\)$", listed)) == (len(names) > 5)
     with pytest.raises(ValueError, match="unknown name 'zzz'") as caught:
         fw.build("zzz")
     assert len(str(caught.value)) < 200
+
+
+def test_one_name_too_many_is_said_in_the_singular() -> None:
+    assert nearest_first("c", "abcdef", "there") == "c, f, e, d, b and 1 other (there)"
 
 
 def test_too_many_names_of_another_kind() -> None:

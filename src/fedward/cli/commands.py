@@ -179,7 +179,7 @@ def _sweep(spec: str, profile: str | None) -> Sweep:
     if spec in published.names():
         return published.read(spec, profile=profile)
     if not Path(spec).exists():
-        raise SpecError(f"{unknown('published sweep, and no file,', spec, published.names())}")
+        raise SpecError(unknown("published sweep, and no file,", spec, published.names(), "fedward list published"))
     with names_in_config(trust_imports=is_own(Path(spec))):
         return read_sweep(Path(spec), profile=profile)
 

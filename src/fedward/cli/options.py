@@ -1,17 +1,24 @@
-"""What commands are made of: how they are carried out, and options that several of them have."""
+"""What commands are made of: how they are read, explained and carried out."""
 
 from __future__ import annotations
 
 from collections import Counter
-from enum import StrEnum
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from ..failures import sentence
+from .helping import write_help
 from .terminal import INTERRUPTED, interrupts_raise, say_error
+
+
+class Commands(TyperGroup):
+    """Several commands under one word."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """What `--help` says."""
+        write_help(self, ctx, formatter)
 
 
 class Command(TyperCommand):
@@ -31,6 +38,10 @@ class Command(TyperCommand):
                 if times > 1 and not several:
                     raise typer.BadParameter(f"given {times} times, but it takes one value; give it once.", ctx, param)
         return super().parse_args(ctx, args)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """What `--help` says."""
+        write_help(self, ctx, formatter)
 
     def invoke(self, ctx: Any) -> Any:
         """Carry the command out."""
@@ -69,13 +80,6 @@ class Watching(Command):
         return super().parse_args(ctx, given)
 
 
-class Merging(StrEnum):
-    """How adapters become one."""
-
-    SVD = "svd"
-    AVERAGE = "average"
-
-
 class OwnCommand(Command):
     """One whose user may name modules of the working folder; the others never load any from there."""
 
@@ -85,25 +89,3 @@ class OwnCommand(Command):
 
         with own_modules(ctx.params.values(), trust=ctx.params.get("trust_imports", False)):
             return super().invoke(ctx)
-
-
-class Listing(StrEnum):
-    """What can be listed."""
-
-    RULES = "rules"
-    MIXERS = "mixers"
-    ATTACKS = "attacks"
-    CLIENTS = "clients"
-    DATA = "data"
-    PARTITIONS = "partitions"
-    MODELS = "models"
-    SERVERS = "servers"
-    SCHEDULES = "schedules"
-    PUBLISHED = "published"
-
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs on standard output.")]
-TrustImports = Annotated[
-    bool, typer.Option("--trust-imports", help="Run the modules that import paths in the TOML file name: it is yours.")
-]
-Out = Annotated[Path | None, typer.Option(help="Folder for the run; for several runs, their parent.")]

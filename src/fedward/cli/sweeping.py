@@ -103,10 +103,11 @@ def _read(what: str, *, trust_imports: bool, **options: Any) -> Sweep:
     if file.suffix == ".toml" or file.exists():
         found = read_sweep(file, trust_imports=trust_imports or (file.exists() and is_own(file)), **options)
         if found.published is not None and found.published not in published.names():
-            raise SpecError(f"{file}: published: {unknown('published table', found.published, published.names())}")
+            near = unknown("published table", found.published, published.names(), "fedward list published")
+            raise SpecError(f"{file}: published: {near}")
         return found
     if what not in published.names():
-        near = unknown("published table", what, published.names())
+        near = unknown("published table", what, published.names(), "fedward list published")
         raise SpecError(f"{near}; a table of your own is a file that ends in .toml")
     return published.read(what, **options)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..registry.naming import unknown
+from ..registry.naming import listing, unknown
 from ..registry.notation import describe, recipe
 from ..registry.parameters import parameters_of
 from ..sim import Server, ServerSGD
@@ -39,7 +39,7 @@ def server_of(text: str, keys: Mapping[str, float | None], *, deltas: bool) -> S
         if key in found.arguments:
             raise ValueError(f"{key} is given twice, as {value:g} and in {text!r}: leave one of them out")
         if key not in found.entry.parameters:
-            raise ValueError(unknown(f"argument of {found.entry.name}", key, found.entry.parameters))
+            raise ValueError(unknown(f"argument of {found.entry.name}", key, found.entry.parameters, listing("server")))
         chosen[key] = value
     server: Server = found.make(**chosen)
     return server

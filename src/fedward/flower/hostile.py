@@ -81,7 +81,7 @@ def reply_mod(how: str, when: When) -> Mod:
         ValueError: an unknown way.
     """
     if how not in WAYS:
-        raise ValueError(unknown("way to break a reply", how, WAYS))
+        raise ValueError(unknown("way to break a reply", how, WAYS, f"{__name__}.WAYS"))
 
     def mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
         reply = call_next(message, context)

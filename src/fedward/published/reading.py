@@ -150,5 +150,5 @@ def _numbers(lines: Iterable[str]) -> Iterable[Number]:
 
 def _file(name: str) -> Path:
     if name not in names():
-        raise SpecError(unknown("published table or figure", name, names()))
+        raise SpecError(unknown("published table or figure", name, names(), "fedward list published"))
     return FOLDER / f"{name}.toml"

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from ..failures import missing_extra
 from .component import Component
 from .imports import ask_about
-from .naming import article, did_you_mean, spoken, unknown
+from .naming import article, did_you_mean, listing, spoken, unknown
 from .parameters import Parameter, check_parameters, check_value, parameters_of
 from .traits import Traits
 
@@ -99,7 +99,7 @@ class Entry:
         arguments = {**self.preset, **arguments}
         for argument in arguments:
             if argument not in valid:
-                raise ValueError(unknown(f"argument of {self.name}", argument, valid))
+                raise ValueError(unknown(f"argument of {self.name}", argument, valid, listing(self.kind)))
         missing = [name for name, p in valid.items() if p.default is ... and name not in arguments]
         if missing:
             example = {**dict.fromkeys(missing, 2), **self.example, "f": 2}
@@ -250,7 +250,7 @@ def catalogue(kind: str | None = None, *, packaged: bool = False) -> tuple[Entry
         ValueError: there is no such kind.
     """
     if kind is not None and kind not in KINDS:
-        raise ValueError(unknown("kind", kind, KINDS))
+        raise ValueError(unknown("kind", kind, KINDS, f"{__name__}.KINDS"))
     found = [e for e in _entries().values() if kind in (None, e.kind) and (e.packaged or not packaged)]
     return tuple(sorted(found, key=lambda e: (KINDS.index(e.kind), e.name)))
 
@@ -297,8 +297,7 @@ def find(name: str, kind: str | None = None) -> Entry:
     if "." in name:
         return _imported(name, kind)
     names = [n for e in catalogue(kind) for n in (e.name, *e.aliases)]
-    listed = "fedward list" if kind is None else f"fedward list {'data' if kind == 'data set' else kind + 's'}"
-    raise ValueError(unknown(spoken(kind or "name"), name, names, listed))
+    raise ValueError(unknown(spoken(kind or "name"), name, names, listing(kind)))
 
 
 class ByName(Mapping[str, Any]):
@@ -366,7 +365,7 @@ def _kind_of(maker: Any, kind: str | None, name: str) -> str:
         wanted = article(kind) if kind else "a rule, mixer or attack"
         raise ValueError(f"{name} is not {wanted}: a dataclass derived from one of those is needed")
     if kind not in KINDS:
-        raise ValueError(unknown("kind", kind, KINDS))
+        raise ValueError(unknown("kind", kind, KINDS, f"{__name__}.KINDS"))
     if not (isinstance(maker, type) or inspect.isroutine(maker)):
         raise ValueError(
             f"{name} is not {article(kind)}: a class or function that makes one is needed, "

@@ -7,9 +7,8 @@ from difflib import get_close_matches
 
 _LONGEST = 100
 """Characters of a name that anybody could have meant, or wants to read again."""
-_MANY = 12
-"""Names that are all listed; of more, only the nearest are."""
-_NEAREST = 5
+_MANY = 5
+"""Names that are all listed; of more, only so many that are nearest are."""
 _ALIKE = 0.5
 """How like a name another one must be to be meant."""
 
@@ -24,6 +23,13 @@ def spoken(kind: str) -> str:
     return "client algorithm" if kind == "client" else kind
 
 
+def listing(kind: str | None) -> str:
+    """The command that lists a kind of the catalogue."""
+    if kind is None:
+        return "fedward list"
+    return f"fedward list {'data' if kind == 'data set' else f'{kind}s'}"
+
+
 def unknown(what: str, wrong: str, valid: Iterable[str], listed: str = "") -> str:
     """An error message that hints at the nearest valid name, and lists valid ones as `nearest_first` does.
 
@@ -34,10 +40,9 @@ def unknown(what: str, wrong: str, valid: Iterable[str], listed: str = "") -> st
         listed: where to find them all, for those that are too many for a message.
     """
     names = list(valid)
-    elsewhere = f" ({listed})" if listed and len(names) > _MANY else ""
     meant = did_you_mean(wrong, names) or "."
     told = repr(wrong) if len(wrong) <= _LONGEST else f"{wrong[:_LONGEST]!r}..."
-    return f"unknown {what} {told}{meant} Valid names: {nearest_first(wrong, names)}{elsewhere}"
+    return f"unknown {what} {told}{meant} Valid names: {nearest_first(wrong, names, listed)}"
 
 
 def did_you_mean(wrong: str, valid: Iterable[str]) -> str:
@@ -46,12 +51,14 @@ def did_you_mean(wrong: str, valid: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def nearest_first(wrong: str, valid: Iterable[str]) -> str:
-    """Valid names, those nearest to a wrong one first; of more than a reader goes through, these alone."""
+def nearest_first(wrong: str, valid: Iterable[str], listed: str = "") -> str:
+    """Valid names, those nearest to a wrong one first; of more than five these alone, and where all are listed."""
     names = list(valid)
     if len(names) > _MANY:
-        near = _near(wrong, names, _NEAREST, 0.0)
-        return f"{', '.join(near)} and {len(names) - len(near)} others"
+        near = _near(wrong, names, _MANY, 0.0)
+        others = len(names) - len(near)
+        elsewhere = f" ({listed})" if listed else ""
+        return f"{', '.join(near)} and {others} {'other' if others == 1 else 'others'}{elsewhere}"
     near = _near(wrong, names, 3, _ALIKE)
     return ", ".join([*near, *(name for name in names if name not in near)]) or "none"
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from .component import Component
 from .entries import KINDS, Entry, catalogue, find, name_of, registered
-from .naming import article, nearest_first
+from .naming import article, listing, nearest_first
 from .parameters import Parameter, parameters_of
 
 Spec = str | Mapping[str, Any]
@@ -90,7 +90,7 @@ def parse(spec: Spec, kind: str | None = None, **known: Any) -> Any:
 
 def _another(text: str, kind: str, needed: str) -> str:
     """What to say of one kind where another is needed."""
-    valid = nearest_first(text.partition(":")[0], [e.name for e in catalogue(needed)])
+    valid = nearest_first(text.partition(":")[0], [e.name for e in catalogue(needed)], listing(needed))
     return f"{text} is {article(kind)}, {article(needed)} is needed: {valid}"
 
 

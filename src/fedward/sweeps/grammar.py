@@ -83,7 +83,7 @@ def _check_tables(what: str, value: Any) -> None:
 def check_key(key: str, where: str, known: tuple[str, ...]) -> None:
     """Raise `SpecError` with the nearest known keys if it is none of them."""
     if key not in known:
-        raise SpecError(f"{where}: {unknown('key', key, known)}".removeprefix(": "))
+        raise SpecError(f"{where}: {unknown('key', key, known, 'fedward run --help')}".removeprefix(": "))
 
 
 def text_of(table: Mapping[str, Any], key: str) -> str | None:

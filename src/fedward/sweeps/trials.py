@@ -72,7 +72,7 @@ class Tuning:
             raise SpecError(f"tune: write parameters of rules as rule.f = [5, 10], got rule = {parameters!r}")
         for key in settings:
             if key not in RunSpec.model_fields:
-                raise SpecError(f"tune: {unknown('key', key, RunSpec.model_fields)}")
+                raise SpecError(f"tune: {unknown('key', key, RunSpec.model_fields, 'fedward run --help')}")
             if key in _FIXED:
                 raise SpecError(f"tune: {key} is no hyper-parameter; make it an axis of the sweep")
         if not settings and not parameters:
