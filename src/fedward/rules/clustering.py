@@ -37,6 +37,9 @@ class CosineClustering(FromGram):
     as near as its nearest row, so that honest rows of clients with different classes are joined one after the other,
     and the forged ones are cut off. By complete or average linkage the forged rows are the seed of the larger group.
 
+    Use when: clients fall into two camps by the direction of their updates, as where colluders send rows that are
+    alike, and the larger camp is honest. It does not look at lengths: clip before it.
+
     Args:
         linkage: "single", the paper's criterion; "complete", as in the authors' notebook; or "average".
 
@@ -136,6 +139,9 @@ class ClippedClustering(FromGram):
     Li, Ngai & Voigt, "An experimental study of Byzantine-robust aggregation schemes in federated learning", IEEE
     Transactions on Big Data 2024. "Ever" is the last ``remember`` norms here, or those of this round if they are more.
 
+    Use when: less than half of the clients are byzantine and point another way than the others; lengths are held
+    against those of all earlier rounds, so that one round of long rows does not raise the bar.
+
     Args:
         linkage: as for `CosineClustering`.
         remember: how many norms, at least 1.
@@ -183,6 +189,9 @@ class FLAME(FromGram):
 
     Nguyen, Rieger et al., "FLAME: taming backdoors in federated learning", USENIX Security 2022, Algorithm 1. The paper
     clusters the clients' models; here, as everywhere in fedward, directions are those of the updates.
+
+    Use when: more than half of the clients are honest and point the same way, and backdoors are what is feared:
+    what passes the clustering is clipped and drowned in noise, which is to be tuned to the model.
 
     Args:
         noise: standard deviation of the noise in units of S (the paper's lambda).

@@ -26,6 +26,9 @@ class CopodDOS(Rule):
     "Suppressing poisoning attacks on federated learning for medical imaging", MICCAI 2022. Li et al., "COPOD:
     copula-based outlier detection", ICDM 2020, with the tails as pyod, which the authors use, has them. But values that
     differ by rounding alone count as equal here, and a skewness that is nothing but rounding counts as none.
+
+    Use when: neither f nor a threshold can be set, and weights that fall off smoothly are better than dropping
+    anybody.
     """
 
     declared = Traits(properties=frozenset({"permutation", "scale", "columns", "rotation", "unanimity", "box"}))

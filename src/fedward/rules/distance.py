@@ -70,6 +70,9 @@ class Krum(FromGram):
     one whose next neighbours are nearer; the paper takes the smaller identifier, which here decides among identical
     rows alone.
 
+    Use when: f is known, one client's row is good enough for a round (long local training on alike data), and the
+    choice must be easy to explain. Else take `MultiKrum`, which averages.
+
     Args:
         f: byzantine clients.
         bound: "theorem" for n >= 2f + 3; "definition" for the n >= f + 3 of one neighbour, where nothing is promised.
@@ -95,6 +98,9 @@ class MultiKrum(FromGram):
 
     Scores are computed once. m = n - f - 2 unless given (the SignGuard experiments' choice); m = 1 is Krum, and
     m = n - f another common choice. Equal scores are told apart as by `Krum`.
+
+    Use when: f is known, whole rows are to be kept or dropped by how near they are to others, and a rule is wanted
+    that most papers compare with.
 
     Args:
         f: byzantine clients.
@@ -137,6 +143,9 @@ class Bulyan(FromGram):
     Rows are scored afresh after each pick, among those left, with (left - f - 2) neighbours, at least 1.
     El Mhamdi et al. 2018, Algorithm 1. Much code scores only once. With f of 1 or 2 the last picks score rows by one
     neighbour, and two that are each other's nearest tie: the one that is nearer to the nearest half of all rows wins.
+
+    Use when: clients are at least 4f + 3, and attackers may hide a large error in a few columns of a row that is
+    near the others as a whole: every column trims once more what Krum lets through.
 
     Args:
         f: byzantine clients.

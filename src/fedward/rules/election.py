@@ -37,6 +37,8 @@ class SignMajority(Rule):
 
     sgn(sum_i sgn(x_i)): the model moves by lr in every coordinate. Bernstein, Zhao, Azizzadenesheli & Anandkumar,
     "signSGD with majority vote is communication efficient and fault tolerant", ICLR 2019, Algorithm 1.
+
+    Use when: clients can send signs alone, and lr is chosen for steps of one size in every coordinate.
     """
 
     declared = Traits(properties=frozenset({"permutation", "columns"}))
@@ -73,6 +75,8 @@ class FedSECA(Rule):
     Every part can be left out or replaced, as in the paper's ablation. CRISE with a plain mean is
     ``FedSECA(clip=False, clamp=False, sparsity=None, merge="mean")``; RoCA alone with the mean's own sign is
     ``FedSECA(clip=False, clamp=False, sparsity=None, vote="mass")``.
+
+    Use when: a few silos send the sum of many local steps, on whose signs honest clients agree, and f is unknown.
 
     Args:
         sparsity: order of the quantile, 0 to 1; None keeps every entry.
@@ -193,6 +197,13 @@ class TIES(Rule):
 
     Yadav, Tam, Choshen, Raffel & Bansal, "TIES-merging: resolving interference when merging models", NeurIPS 2023, as
     FedSECA (Geo Benjamin et al. 2025) compares with it. Not a defence against long rows.
+
+    Use when: clients that are trusted have trained for different tasks and their changes are merged, or as the
+    baseline of `FedSECA`.
+
+    Args:
+        sparsity: order of the quantile, 0 to 1.
+        elect: "count" or "mass".
 
     Raises:
         ValueError: parameters out of bounds.

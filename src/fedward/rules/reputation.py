@@ -32,6 +32,9 @@ class FoolsGold(Rule):
     Who is forgotten starts anew: with few rounds behind it, its sum is its last update. Who may choose ids gets rid of
     his past by a new one in any case; with more new ids than ``remember`` he also makes the rule forget others.
 
+    Use when: one attacker may be many identities (Sybils), each client's data differ from the others', and ids
+    last.
+
     Args:
         confidence: the paper's kappa.
         remember: how many ids, at least 1; those of a round are always remembered until the next.
@@ -96,6 +99,9 @@ class RFFL(Rule):
 
     A client that was forgotten comes back as a new one, with the average reputation, even if it was removed. Who may
     choose ids needs no such thing: a new id is a new client.
+
+    Use when: the same clients come back under ids that they cannot choose, who contributes is to be credited over
+    rounds, and the length of honest rows is known well enough to set ``clip``.
 
     Args:
         decay: how much of a reputation stays (the paper's alpha).

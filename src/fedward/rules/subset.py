@@ -26,6 +26,9 @@ class CGE(Rule):
     """Mean of the n - f rows of smallest norm ("comparative gradient elimination").
 
     Gupta & Vaidya, "Fault-tolerance in distributed optimization: the case of redundancy", PODC 2020, which sums them.
+
+    Use when: byzantine rows are known to be long (noise, boosted updates, crashes), and a rule as cheap as the mean
+    is wanted. It looks at lengths alone.
     """
 
     f: Byzantine
@@ -53,6 +56,9 @@ class FABA(FromGram):
     networks", IJCAI 2019, Algorithm 1. The row with the largest sum of squared distances to those left is the farthest
     from their mean, so no mean is formed. The last two are equally far from theirs: the one that is farther from the
     nearest half of all rows goes; of two clients alone, the longer one.
+
+    Use when: f is known, honest rows lie around one centre, and whole rows are to be kept or dropped: whoever is
+    farthest from the others' mean goes, one by one.
     """
 
     f: Byzantine
@@ -95,6 +101,9 @@ class MoNNA(FromGram):
 
     Farhadkhani, Guerraoui, Gupta, Hoang, Pinot & Stephan, "Robust collaborative learning with linear gradient
     overhead", ICML 2023: every node trusts its own vector. Here one client is trusted by name.
+
+    Use when: one client is trusted more than all others (a node of the server's own, a partner with known data),
+    and f is known. Name it with ``pivot``: the default trusts client 0.
 
     Args:
         f: byzantine clients.
@@ -142,6 +151,9 @@ class MDA(FromGram):
 
     Exact without enumerating subsets: n - f rows lie within a diameter t if and only if f rows cover all pairs that are
     farther apart than t, and such a vertex cover is found in 1.47^f steps at worst, mostly in a few. t is bisected.
+
+    Use when: clients are few, f is small, and the n - f rows that agree best are to be found exactly. Where the
+    search reaches its limit it says so; `MultiKrum` is the cheap relative.
 
     Args:
         f: byzantine clients.
@@ -256,6 +268,8 @@ class SMEA(FromGram):
     several, the first in row order. Allouah, Guerraoui, Gupta, Pinot & Stephan, "On the privacy-robustness-utility
     trilemma in distributed learning", ICML 2023. All subsets are tried, so it is for few clients: `CAF` by the same
     group needs no subsets.
+
+    Use when: clients are a dozen or two, f is small, and the subset with the least spread is to be found exactly.
 
     Args:
         f: byzantine clients.

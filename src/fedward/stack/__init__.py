@@ -24,7 +24,7 @@ from .sources import Dense, Layers, RowsLostError, RowSource, lost_clients
 from .stats import Dots, Gram, SignConcordance, SignCounts, SqNorms, Statistic
 from .tiers import Aggregates, Apart, Group
 from .updates import Kernel, Updates, View
-from .views import Extended, Gathered, Joined, Offset, Rooted
+from .views import Extended, Gathered, Joined, Offset, Rooted, Single
 
 __all__ = [
     "CENTRES",
@@ -64,6 +64,7 @@ __all__ = [
     "Sample",
     "SignConcordance",
     "SignCounts",
+    "Single",
     "SqNorms",
     "Stack",
     "Statistic",
