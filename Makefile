@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # One thread a process: work is spread over processes, and more threads than cores stand in each other's way.
 export OMP_NUM_THREADS = 1
 
-.PHONY: demo test install lint types check docs flower-versions bench fuzz results clean
+.PHONY: demo test install lint types check coverage oldest docs dist lock flower-versions bench fuzz results clean
 .DEFAULT_GOAL := test
 
 demo: install
@@ -19,22 +19,56 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fedward needs Python 3.11 or newer; name one: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]' --group docs
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[cli,data,figures,files,flower,nvflare]' --group dev
 	@touch $@
 
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/sp-repo-review . --format rich
 
 types: install
 	$(BIN)/mypy
 
+# PYTEST="tests/core -k norm" for some of them, or any other arguments of pytest.
 check: install
-	$(BIN)/pytest --numprocesses auto
+	$(BIN)/pytest --numprocesses auto $(PYTEST)
+
+# The same with what is run counted, statement by statement; fails below the floor that pyproject.toml names.
+coverage: install
+	$(BIN)/pytest --numprocesses auto --cov --cov-report=term:skip-covered --cov-report=xml $(PYTEST)
+
+# The quick part of the tests with the oldest versions that pyproject.toml admits, in an environment of their own.
+OLDEST := .oldest-venv/bin
+oldest: $(OLDEST)/../.installed
+	$(OLDEST)/pytest --numprocesses auto tests/attacks tests/conformance tests/core tests/registry tests/stack tests/training
+
+$(OLDEST)/../.installed: pyproject.toml constraints-oldest.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "the oldest versions are those for Python 3.11: make oldest PYTHON=python3.11")'
+	$(PYTHON) -m venv .oldest-venv
+	$(OLDEST)/pip install --quiet --upgrade pip
+	$(OLDEST)/pip install --quiet --constraint constraints-oldest.txt --editable '.[cli,data,figures,files]' --group test
+	@touch $@
 
 # The site, in site/: broken links, missing references and undocumented names fail. site/index.html opens without a server.
 docs: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# The wheel and the source archive, in dist/, and the tests of what is in them.
+dist: install
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/pytest -q tests/release
+
+# Both lists of pinned versions anew from pyproject.toml; a pin stays unless it must move. LOCK=--upgrade moves all,
+# LOCK="--upgrade-package rich" one.
+COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --no-annotate --custom-compile-command 'make lock'
+lock: install
+	$(COMPILE) --universal --extra cli --extra data --extra figures --extra files --extra flower --extra nvflare --group dev \
+		--output-file constraints.txt $(LOCK)
+	@# As for arm64, where PyTorch 2.4 has no CUDA to be pinned. The tests of Flower's oldest are flower-versions.
+	$(COMPILE) --resolution lowest-direct --python-version 3.11 --python-platform aarch64-manylinux_2_28 \
+		--extra cli --extra data --extra figures --extra files --group test --output-file constraints-oldest.txt
 
 # The tests of fedward.flower with the oldest, the pinned and the newest Flower; FLOWER=newest for one of them.
 flower-versions: install
@@ -55,4 +89,4 @@ results: install
 	$(BIN)/python scripts/make_reproduction.py
 
 clean:
-	rm -rf $(VENV) .bench-venv demo runs site .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .bench-venv .oldest-venv demo dist runs site coverage.xml .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -21,11 +21,7 @@ ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts"
 
 # Made before runs recorded the code that made them. A folder that is made again goes off this list.
-UNKNOWN = frozenset(
-    {
-        "flower",
-    }
-)
+UNKNOWN: frozenset[str] = frozenset()
 
 # Specified, and not run yet. A folder that has figures goes off this list.
 NOT_RUN = frozenset({"desgd-cnn"})

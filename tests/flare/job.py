@@ -1,4 +1,4 @@
-"""A job for NVFlare's simulator: four sites move a model towards 1, the first one far the other way. Run by a test.
+"""A job for NVFlare's simulator: three sites move a model towards 1, the first one far the other way. Run by a test.
 
 ``python job.py FOLDER``: prints the model in the end.
 """
@@ -37,12 +37,12 @@ def main() -> None:
     recipe = FedAvgRecipe(
         name="robust",
         model=nn.Linear(3, 2),
-        min_clients=4,
+        min_clients=3,
         num_rounds=2,
         train_script=str(script),
         aggregator=RobustAggregator(rule="median"),
     )
-    run = recipe.execute(SimEnv(num_clients=4, num_threads=1, workspace_root=str(folder / "work")))
+    run = recipe.execute(SimEnv(num_clients=3, num_threads=3, workspace_root=str(folder / "work")))
     (found,) = Path(run.get_result()).rglob("FL_global_model.pt")
     print("the model:", torch.load(found, weights_only=False)["model"])
 

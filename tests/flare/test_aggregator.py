@@ -163,10 +163,10 @@ def test_a_job_in_nvflares_simulator(tmp_path: Path) -> None:
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=900,
         check=False,
     )
     assert "the model: OrderedDict" in done.stdout, done.stdout[-3000:] + done.stderr[-3000:]
     numbers = torch.tensor(eval(done.stdout.split("'weight', tensor(")[1].split(")")[0]))
     assert bool((numbers > 0.5).all())
-    assert done.stdout.count("median: 4 of 4 clients kept") + done.stderr.count("median: 4 of 4 clients kept") >= 2
+    assert done.stdout.count("median: 3 of 3 clients kept") + done.stderr.count("median: 3 of 3 clients kept") >= 2

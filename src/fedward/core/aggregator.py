@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
+from inspect import isroutine
 from threading import RLock
 from typing import Any, overload
 
@@ -36,7 +37,8 @@ class Aggregator:
 
     def __init__(self, rule: Rule, *, seed: int = 0, trimmed: bool = False) -> None:
         if not isinstance(rule, Rule):
-            raise TypeError(f"an Aggregator needs a rule, such as rules.Median(), got {rule!r}")
+            remedy = "; fedward.rule makes one of a function" * isroutine(rule)
+            raise TypeError(f"an Aggregator needs a rule, such as rules.Median(), got {rule!r}{remedy}")
         # The text of any other class is an address, so that no saved state could be told from another rule's.
         if not hasattr(rule, "__dataclass_fields__"):
             cls = type(rule).__name__

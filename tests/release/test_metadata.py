@@ -1,0 +1,83 @@
+"""The version stands in one place and what repeats it agrees; what is cited is complete; lists of pins are whole."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+VERSION = PROJECT["project"]["version"]
+CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+
+
+def test_the_four_papers_are_cited_as_the_report_cites_them() -> None:
+    cited = {entry["title"].lower(): entry for entry in CITATION["references"]}
+    papers = tomllib.loads((ROOT / "src/fedward/report/papers.toml").read_text(encoding="utf-8"))["paper"]
+    known = {paper["title"].lower(): paper for paper in papers}
+    assert len(cited) == 4
+    for title, entry in cited.items():
+        if title == "desgd":  # known by its name alone
+            continue
+        assert title in known, title
+        arxiv = [identifier["value"] for identifier in entry.get("identifiers", ())]
+        assert arxiv == ([f"arXiv:{known[title]['arxiv']}"] if "arxiv" in known[title] else [])
+
+
+def test_addresses_are_the_same_everywhere() -> None:
+    urls = PROJECT["project"]["urls"]
+    assert CITATION["repository-code"] == urls["Source"]
+    assert CITATION["url"] == urls["Documentation"]
+    site = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert f"repo_url: {urls['Source']}\n" in site
+    assert f"site_url: {urls['Documentation']}/\n" in site
+    (form,) = (ROOT / ".github" / "ISSUE_TEMPLATE").glob("config.yml")
+    for link in yaml.safe_load(form.read_text(encoding="utf-8"))["contact_links"]:
+        assert link["url"].startswith((urls["Source"], urls["Documentation"]))
+
+
+def requirements(*groups: str) -> list[Requirement]:
+    """Of the package, of those of its extras that `make install` takes, and of groups."""
+    named = list(PROJECT["project"]["dependencies"])
+    for extra in ("fast", "cli", "data", "figures", "files"):
+        named += PROJECT["project"]["optional-dependencies"][extra]
+    for group in groups:
+        named += [entry for entry in PROJECT["dependency-groups"][group] if isinstance(entry, str)]
+    return [requirement for requirement in map(Requirement, named) if requirement.name != "fedward"]
+
+
+def pins(name: str) -> dict[str, str]:
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    split = (line.partition(";")[0].strip().partition("==") for line in lines if "==" in line)
+    return {canonicalize_name(name): version for name, _, version in split}
+
+
+@pytest.mark.parametrize("name", ["constraints.txt", "constraints-oldest.txt"])
+def test_lists_of_pins_hold_what_is_asked_for(name: str) -> None:
+    pinned = pins(name)
+    groups = ("test",) if "oldest" in name else ("test", "lint", "docs", "build")
+    for requirement in requirements(*groups):
+        version = pinned[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(version), f"{requirement} and {version}"
+
+
+def test_the_oldest_are_the_lower_bounds() -> None:
+    pinned = pins("constraints-oldest.txt")
+    for requirement in requirements():
+        (bound,) = requirement.specifier
+        assert bound.operator == ">="
+        version = pinned[canonicalize_name(requirement.name)]
+        # `>=2.4` is tried with 2.4.0, or the first 2.4 that was not withdrawn.
+        assert version.split(".")[: len(bound.version.split("."))] == bound.version.split("."), (
+            f"{requirement}: {version}"
+        )
+
+
+def test_requirements_have_no_upper_ends() -> None:
+    for requirement in requirements("test", "lint", "docs", "build"):
+        assert {bound.operator for bound in requirement.specifier} == {">="}, requirement
