@@ -100,7 +100,6 @@ def test_an_examination_tells_the_time_from_where_its_steps_are_alike(clock: Clo
     clock.now += 30
     one.follow(place, "training under ipm", 57, even=True)
     assert lines() == [
-        "job 0: 0 of 60, alie",
         "job 0: 50 of 60, ipm (20 s so far)",
         "job 0: 57 of 60, training under ipm (about 2 min left)",
     ]

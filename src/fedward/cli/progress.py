@@ -183,7 +183,7 @@ class JobsProgress:
         self._tell({path: done}, f", {what}")
 
     def _tell(self, done: Mapping[Path, int], what: str) -> None:
-        """A line about all, where there is no terminal, the first one at once."""
+        """A line about all, where there is no terminal; of several the first one at once."""
         if err.is_terminal:
             return
         first = self._before is None
@@ -191,8 +191,8 @@ class JobsProgress:
             self._before = dict(done)
             self._lines = self._pace = NowAndThen()
         whole = [path for path, count in done.items() if count >= self._totals[path]]
-        if not (first or self._lines.due()) or (first and len(whole) == len(self._totals)):
-            return
+        if len(whole) == len(self._totals) or not (self._lines.due() or (first and len(self._totals) > 1)):
+            return  # a single one may be done before anybody wonders
         steps, of = sum(min(count, self._totals[path]) for path, count in done.items()), sum(self._totals.values())
         before = sum(self._before.values())
         known = self._even or any(self._before[path] < self._totals[path] for path in whole)
