@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from ..failures import missing_extra
 from .component import Component
+from .docstrings import Docstring, docstring_of
 from .functions import Ready, ready
 from .imports import ask_about, attribute_at
 from .naming import article, did_you_mean, listing, spoken, unknown
@@ -59,7 +60,12 @@ class Entry:
     @property
     def summary(self) -> str:
         """First line of the docstring."""
-        return (inspect.getdoc(self.cls) or "").partition("\n")[0]
+        return self.doc.summary
+
+    @property
+    def doc(self) -> Docstring:
+        """The docstring, taken apart."""
+        return docstring_of(self.cls)
 
     @property
     def packaged(self) -> bool:

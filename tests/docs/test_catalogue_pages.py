@@ -1,0 +1,141 @@
+"""The pages of the catalogue are what the registry, the docstrings and the results say."""
+
+from __future__ import annotations
+
+import json
+import re
+import runpy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fedward as fw
+from fedward.registry.docstrings import docstring_of
+from fedward.registry.entries import Entry
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+
+
+@pytest.fixture(scope="module")
+def pages() -> Mapping[str, str]:
+    made: Mapping[str, str] = runpy.run_path(str(ROOT / "scripts" / "make_catalogue.py"))["pages"]()
+    return made
+
+
+def examined(rule: str) -> list[dict[str, Any]]:
+    """The lines of a file of findings, as they are."""
+    file = ROOT / "results" / "redteam" / "findings" / f"{rule}.jsonl"
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def section(page: str, name: str) -> str:
+    found = re.search(rf"^### `{name}`$.*?(?=^##|\Z)", page, flags=re.MULTILINE | re.DOTALL)
+    assert found, name
+    return found[0]
+
+
+def test_pages_are_current(pages: Mapping[str, str]) -> None:
+    old = [place for place, text in pages.items() if (DOCS / place).read_text(encoding="utf-8") != text]
+    assert not old, f"run python scripts/make_catalogue.py: {', '.join(old)}"
+
+
+def test_no_page_of_the_catalogue_is_left_over(pages: Mapping[str, str]) -> None:
+    there = {f"reference/catalogue/{file.name}" for file in (DOCS / "reference" / "catalogue").iterdir()}
+    assert there <= pages.keys()
+
+
+@pytest.mark.parametrize("entry", [e for k in ("rule", "mixer", "attack") for e in fw.catalogue(k, packaged=True)])
+def test_a_component_says_when_to_use_it_and_what_its_parameters_are(entry: Entry) -> None:
+    doc = entry.doc
+    word = "Shows: " if entry.kind == "attack" else "Use when: "
+    assert word in (entry.cls.__doc__ or ""), f"its docstring needs a paragraph that begins with {word!r}"
+    assert 20 < len(doc.use) < 350
+    assert doc.use.endswith(".")
+    assert not [name for name in entry.arguments if name != "f" and name not in doc.arguments]
+    assert not [name for name in doc.arguments if name not in entry.arguments]
+
+
+@pytest.mark.parametrize(("kind", "page"), [("rule", "rules"), ("mixer", "mixers"), ("attack", "attacks")])
+def test_every_component_has_its_section(pages: Mapping[str, str], kind: str, page: str) -> None:
+    text = pages[f"reference/catalogue/{page}.md"]
+    names = [entry.name for entry in fw.catalogue(kind, packaged=True)]
+    assert sorted(re.findall(r"^### `(.+)`$", text, flags=re.MULTILINE)) == names
+    for name in names:
+        assert f"](catalogue/{page}.md#{name})" in pages["reference/catalogue.md"]
+
+
+def test_what_breaks_a_rule_is_what_its_findings_say(pages: Mapping[str, str]) -> None:
+    text = section(pages["reference/catalogue/rules.md"], "faba")
+    lines = examined("faba-f=10")
+    worst = max(line["kappa"] for line in lines if "kappa" in line and line["attack"] != "no-attack")
+    calm = next(line["kappa"] for line in lines if line.get("attack") == "no-attack")
+    assert f"to a kappa of {worst:.3g} ({calm:.3g} without attack)" in text
+    under = [line["accuracy"] for line in lines if line.get("accuracy") is not None]
+    assert len(under) > 3
+    for accuracy in under:
+        assert f"{100 * accuracy:.1f} %" in text
+    assert lines[0]["versions"]["commit"] in pages["reference/catalogue/rules.md"]
+
+
+def test_longer_runs_are_told_with_the_run_that_loses_most(pages: Mapping[str, str]) -> None:
+    runs = json.loads((ROOT / "results" / "behaviour" / "runs.json").read_text(encoding="utf-8"))
+    last = {
+        run["config"]["attack"]: run["final_accuracy"] for run in runs.values() if run["config"]["rule"] == "krum:f=10"
+    }
+    calm = last.pop("no-attack")
+    worst = min(last, key=lambda attack: last[attack])
+    text = section(pages["reference/catalogue/rules.md"], "krum")
+    assert (
+        f"({len(last)} runs under attack; 10 of 50 clients, fashion-mnist, `iid`): `krum:f=10` loses most under "
+        f"`{worst}`, last accuracy {100 * last[worst]:.1f} %, {100 * calm:.1f} % without attack"
+    ) in text
+
+
+def test_what_nobody_examined_is_called_so(pages: Mapping[str, str]) -> None:
+    assert "Not examined" in section(pages["reference/catalogue/rules.md"], "smea")
+    assert "Not examined" in section(pages["reference/catalogue/attacks.md"], "sybils")
+
+
+class _Above:
+    """Above.
+
+    Args:
+        a: from above.
+        b: overridden.
+    """
+
+
+class _Below(_Above):
+    """One line.
+
+    x <- 2 a
+    1. no list.
+
+    Use when: it is
+    wanted.
+
+    More.
+
+    Args:
+        b, c: both of
+            these: two lines.
+
+    Raises:
+        ValueError: a or b.
+    """
+
+
+def test_a_docstring_is_taken_apart() -> None:
+    doc = docstring_of(_Below)
+    assert doc.summary == "One line."
+    assert doc.details == ("x <- 2 a\n1. no list.", "More.")
+    assert doc.use == "it is wanted."
+    assert doc.arguments == {"a": "from above.", "b": "both of these: two lines.", "c": "both of these: two lines."}
+    assert doc.raises == "ValueError: a or b."
+
+
+def test_no_docstring_is_nothing() -> None:
+    assert docstring_of(lambda: None).use == ""
