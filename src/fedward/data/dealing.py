@@ -35,6 +35,12 @@ def federate(
         DataError: it is no data set.
         ValueError: the partition cannot deal so few samples to so many clients; or what it returned (it may
             be anybody's) leaves a client without data, deals a sample twice or leaves one out.
+
+    Examples:
+        >>> from fedward.data import Dirichlet, load
+        >>> dealt = federate(load("fashion-mnist-subset"), clients=4, partition=Dirichlet(alpha=0.5))
+        >>> dealt.n, sum(len(shard) for shard in dealt.shards)
+        (4, 10000)
     """
     dataset = own_dataset(dataset)
     everything = set(holding_all)
