@@ -47,7 +47,10 @@ def test_no_page_of_the_catalogue_is_left_over(pages: Mapping[str, str]) -> None
     assert there <= pages.keys()
 
 
-@pytest.mark.parametrize("entry", [e for k in ("rule", "mixer", "attack") for e in fw.catalogue(k, packaged=True)])
+COMPONENTS = [entry for kind in ("rule", "mixer", "attack") for entry in fw.catalogue(kind, packaged=True)]
+
+
+@pytest.mark.parametrize("entry", COMPONENTS, ids=lambda entry: entry.name)
 def test_a_component_says_when_to_use_it_and_what_its_parameters_are(entry: Entry) -> None:
     doc = entry.doc
     word = "Shows: " if entry.kind == "attack" else "Use when: "
