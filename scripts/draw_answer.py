@@ -1,6 +1,6 @@
 """Draw the README's picture, rules by attacks: the last accuracy of every run of results/behaviour.
 
-``python scripts/draw_answer.py`` writes docs/assets/answer.svg. Written by hand, without a library: it is forty rectangles,
+``python scripts/draw_answer.py`` writes docs/assets/answer.svg. Written by hand, without a library: forty rectangles,
 which are to be read on light and on dark pages.
 """
 
