@@ -36,6 +36,11 @@ _CLAIMS = {
     "rotation": "turns along with the rows",
     "columns": "the order of columns does not matter",
 }
+_STATISTICS = {
+    "norms": "lengths",
+    "gram": "inner products of all pairs",
+    "concordance": "agreement in signs of all pairs",
+}
 _CLIENTS = 50  # of which a page says how many may be byzantine at most
 _KINDS = {  # how the red team calls searches
     "maximise": ("adaptive std", "adaptive unit", "adaptive sign", "adaptive ipm", "adaptive scaling"),
@@ -99,8 +104,8 @@ def section(entry: Entry) -> str:
         words = "Shows" if entry.kind == "attack" else "Use it when"
         parts.append(f"**{words}** {prose(doc.use)}")
     parts += map(paragraph, doc.details)
-    facts = [(name, text) for name, text in _facts(entry).items() if text]
-    parts.append(table(["", ""], facts))
+    first, *facts = [(name, text) for name, text in _facts(entry).items() if text]
+    parts.append(table(first, facts))
     if entry.arguments:
         parts.append(_parameters(entry))
     if (found := _evidence(entry)) is not None:
@@ -143,7 +148,7 @@ def _facts_of_rule(entry: Entry) -> dict[str, str]:
     return {
         "Clients": bound(entry) + (f"; of {_CLIENTS} clients f is at most {most}" if most is not None else ""),
         "Needs": ", ".join(needs(entry)) or "nothing besides rows",
-        "Reads": ", ".join(reads(rule)),
+        "Reads": _read(entry),
         "Passes": passes,
         "Time": entry.complexity,
         "Memory": _memory(entry),
@@ -154,8 +159,14 @@ def _facts_of_rule(entry: Entry) -> dict[str, str]:
     }
 
 
+def _read(entry: Entry) -> str:
+    return ", ".join(_STATISTICS.get(name, name) for name in reads(entry.build()))
+
+
 def _memory(entry: Entry) -> str:
     pairs = "n x n numbers" if compares_pairs(entry) else "no n x n numbers"
+    if entry.build().traits().in_memory:
+        pairs = f"the whole stack; {pairs}"
     return f"{pairs}{_measured(entry.name)}"
 
 
@@ -181,7 +192,7 @@ def _facts_of_mixer(entry: Entry) -> dict[str, str]:
     traits = entry.build().traits()
     return {
         "Needs": ", ".join(needs(entry)) or "nothing besides rows",
-        "Reads": ", ".join(reads(entry.build())),
+        "Reads": _read(entry),
         "Time": entry.complexity,
         "Memory": _memory(entry),
         "Rows after it": "still one for each client" if traits.keeps_clients else "fewer, each of several clients",
@@ -202,9 +213,10 @@ def _parameters(entry: Entry) -> str:
     said = {**_EVERYWHERE, **entry.doc.arguments}
     rows = []
     for name, parameter in entry.parameters.items():
-        default = "must be given" if parameter.default is ... else f"`{_shown(parameter.default)}`"
-        rows.append([f"`{name}`", default, prose(parameter.spoken), prose(said.get(name, ""))])
-    return table(["Parameter", "Default", "Takes", "What it is"], rows)
+        needed = parameter.default is ...
+        shown = f"`{name}`, which must be given" if needed else f"`{name}={_shown(parameter.default)}`"
+        rows.append([shown, prose(parameter.spoken), prose(said.get(name, ""))])
+    return table(["Parameter", "Takes", "What it is"], rows)
 
 
 def _shown(value: Any) -> str:
@@ -226,23 +238,23 @@ def _evidence(entry: Entry) -> tuple[str, str] | None:
 
 def overview(entries: Sequence[Entry], page: str) -> str:
     """A table of components of one kind, with links to their sections."""
-    rows = [[f"[`{e.name}`]({page}#{e.name})", prose(e.summary), "" if e.paper == "-" else e.paper] for e in entries]
-    return table(["Name", "What it does", "Paper"], rows)
+    rows = [[_called(e, page), "" if e.paper == "-" else e.paper] for e in entries]
+    return table(["Name, and what it does", "Paper"], rows)
 
 
 def overview_of_rules(entries: Sequence[Entry]) -> str:
     """The same of rules, with what one chooses them by."""
     rows = [
         [
-            f"[`{e.name}`](catalogue/rules.md#{e.name})",
-            prose(e.summary),
-            bound(e),
-            ", ".join(needs(e)),
-            "n x n" if compares_pairs(e) else "",
-            "n and more" if e.passes is None else str(e.passes),
+            _called(e, "catalogue/rules.md"),
+            ", ".join([bound(e), *needs(e), *["n x n"] * compares_pairs(e)]),
             evidence.short_of(e.name),
         ]
         for e in entries
     ]
-    head = ["Rule", "What it does", "Clients", "Needs", "Pairs", "Passes", "Accuracy without attack, and at worst"]
-    return table(head, rows)
+    return table(["Rule, and what it does", "Needs", "Accuracy without attack, at worst"], rows)
+
+
+def _called(entry: Entry, page: str) -> str:
+    # One cell, since a narrow screen has no room for a column that is read like text beside others.
+    return f"[`{entry.name}`]({page}#{entry.name}) {prose(entry.summary)}"

@@ -20,6 +20,7 @@ from ..stack import (
     SqNorms,
     Statistic,
     Updates,
+    by_rows,
     magnitude_of_rank,
 )
 from .mixers import clip_factors
@@ -115,7 +116,7 @@ class FedSECA(Rule):
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         norms = updates.norms()
         radius = median_of(norms, lower=self.official)
-        agreeing = concordant(updates.concordance()) if self.vote == "crise" else _alike(updates)
+        agreeing = concordant(updates.compute(SignConcordance())[0]) if self.vote == "crise" else _alike(updates)
         kernel = ElectedMean(
             n=updates.n,
             factors=clip_factors(norms, radius) if self.clip else torch.ones_like(norms),
@@ -161,7 +162,7 @@ def _alike(updates: Updates) -> Tensor:
 
 def concordant(concordance: Tensor) -> Tensor:
     """How many more rows agree with each row than disagree, itself included, at least 0: (n,)."""
-    return concordance.sign().sum(1).clamp_min(0)
+    return by_rows(concordance, lambda rows: rows.sign().sum(1)).clamp_min(0)
 
 
 def row_floors(updates: Updates, order: float | None, *, strict: bool) -> Floors | None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..core import BoundError, Context, Mixer, ScalingMixer, Traits, how_many, median_of, smallest
 from ..registry.bounds import Byzantine, Count, Positive
 from ..registry.entries import register
-from ..stack import Dots, Gram, SqNorms, Statistic, Updates, cosines_to
+from ..stack import Distances, Dots, Gram, SqNorms, Statistic, Updates, cosines_to
 
 __all__ = ["ARC", "NNM", "Bucketing", "ClipNorm", "GroupMajority", "Normalize", "SequentialBucketing"]
 
@@ -120,8 +120,10 @@ class NNM(Mixer):
     def matrix(self, updates: Updates, context: Context) -> Tensor:
         M = torch.zeros(updates.n, updates.n, dtype=torch.float64)
         near = updates.n - how_many(self.f, updates.n)
-        for row, dists in zip(M, updates.sq_dists(), strict=True):
-            row[smallest(dists, near)] = 1 / near
+        rows = iter(M)
+        for block in Distances(updates.gram()).blocks():
+            for dists in block:
+                next(rows)[smallest(dists, near)] = 1 / near
         return M
 
 
@@ -216,9 +218,10 @@ class GroupMajority(Mixer):
         return (Gram(),)
 
     def _chosen(self, updates: Updates) -> Tensor:
-        same = (updates.sq_dists() == 0).int()
+        dists = Distances(updates.gram())
         groups = torch.split(torch.arange(updates.n), self.r)
-        return torch.stack([group[same[group][:, group].sum(1).argmax()] for group in groups])
+        same = ((dists.of(group)[:, group] == 0).int() for group in groups)
+        return torch.stack([group[alike.sum(1).argmax()] for group, alike in zip(groups, same, strict=True)])
 
     def matrix(self, updates: Updates, context: Context) -> Tensor:
         return torch.eye(updates.n, dtype=torch.float64)[self._chosen(updates)]

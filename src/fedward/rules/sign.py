@@ -15,7 +15,7 @@ from ..core import Context, Plan, Reason, Rule, State, Traits, finite_copy, medi
 from ..registry.bounds import Above, AtMost, NotNegative
 from ..registry.entries import register
 from ..registry.parameters import Variant
-from ..stack import Dots, Gram, Sample, SignCounts, SqNorms, Statistic, Updates, cosines_to
+from ..stack import Distances, Dots, Gram, Sample, SignCounts, SqNorms, Statistic, Updates, cosines_to
 from .distance import krum_scores
 from .meanshift import mean_shift
 from .mixers import clip_factors
@@ -294,8 +294,9 @@ class SignGuardDist(_WithReference):
         neighbours = updates.n // 2 - 1
         if self.official and neighbours < 1:  # what its code sums then is each row's distance from itself
             return torch.zeros(updates.n, dtype=torch.bool)
-        sq_dists = updates.sq_dists()
-        score = krum_scores(sq_dists.sqrt() if self.official else sq_dists, neighbours)
+        sq_dists = Distances(updates.gram()).blocks()
+        dists = (block.sqrt() for block in sq_dists) if self.official else sq_dists
+        score = krum_scores(dists, updates.n, neighbours)
         bound = self._margin * median_of(score, lower=self.official)
         return score < bound * (1 - _SLACK)
 

@@ -82,10 +82,12 @@ class DnC(Rule):
 def outlier_scores(gram: Tensor, d: int) -> Tensor:
     """Squared projections of the centred rows, of d columns, on their first singular direction: (n,)."""
     gram, unit = evened(gram)
-    centred = gram - gram.mean(0) - gram.mean(1, keepdim=True) + gram.mean()
-    value, vector = top_eigenpair((centred + centred.T) / 2, d)
+    total = gram.diagonal().sum()
+    centred = (gram - gram.mean(0)).sub_(gram.mean(1, keepdim=True)).add_(gram.mean())
+    del gram
+    value, vector = top_eigenpair((centred + centred.T).div_(2), d)
     # Rows that are all the same leave nothing but rounding.
-    if value <= 1e-13 * gram.diagonal().sum():
+    if value <= 1e-13 * total:
         return torch.zeros_like(vector)
     scores: Tensor = value * vector.square() * unit
     return scores

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..core import Bound, BoundError, Context, Plan, Reading, Reason, Rule, State, Traits, average_of, smallest
 from ..registry.bounds import Byzantine
 from ..registry.entries import register
-from ..stack import SqNorms, Statistic, Updates, evened
+from ..stack import Distances, SqNorms, Statistic, Updates, collected, evened, row_blocks, row_slices
 from .distance import ROWWISE, FromGram, central_scores
 
 _ROWWISE = ROWWISE | {"mean"}
@@ -79,13 +79,14 @@ class FABA(FromGram):
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         dists = updates.sq_dists()
-        central = central_scores(dists)
+        central = central_scores(row_blocks(dists), updates.n)
         norms = updates.norms()
         left = torch.arange(updates.n)
         scores = torch.zeros(updates.n, dtype=torch.float64)
         for _ in range(self.f_of(updates.n)):
             # Summed afresh each time: subtracting the distances of a row of 1e30 would leave nothing but rounding.
-            sums = dists[left][:, left].sum(1)
+            parts = (dists[left[rows]][:, left].sum(1) for rows in row_slices(len(left), updates.n))
+            sums = collected(len(left), parts)
             scores[left] = sums / len(left)
             worst = smallest(-sums, 1, -central[left], -norms[left])
             left = left[torch.arange(len(left)) != worst]
@@ -134,7 +135,7 @@ class MoNNA(FromGram):
                 f"{self!r} trusts client {self.pivot!r}, which is not among the {updates.n} with finite rows: "
                 "keep the previous model, or trust another"
             )
-        dists = updates.sq_dists()[updates.ids.index(self.pivot)]
+        dists = Distances(updates.gram()).of(torch.tensor([updates.ids.index(self.pivot)]))[0]
         kept = smallest(dists, updates.n - self.f_of(updates.n))
         note = self.note(updates.n)
         return average_of(updates, kept, scores={"distance": dists.sqrt()}, reason=Reason.FAR, note=note)
