@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 import fedward as fw
@@ -36,6 +37,8 @@ _CLAIMS = {
     "rotation": "turns along with the rows",
     "columns": "the order of columns does not matter",
 }
+_ROOMS = ("rules", "mixers", "attacks", "clients", "data", "models", "sim", "training")
+"""The public modules that have components."""
 _STATISTICS = {
     "norms": "lengths",
     "gram": "inner products of all pairs",
@@ -116,7 +119,7 @@ def section(entry: Entry) -> str:
 def _facts(entry: Entry) -> dict[str, str]:
     facts = {"As text": f"`{_as_text(entry)}`"}
     facts["Short for it"] = "; ".join(f"`{alias}` is `{text}`" for alias, text in short_for(entry).items())
-    facts["In Python"] = f"`{_place(entry)}`"
+    facts["In Python"] = _place(entry)
     facts["Paper"] = "" if entry.paper == "-" else entry.paper
     if entry.kind == "rule":
         facts |= _facts_of_rule(entry)
@@ -135,8 +138,14 @@ def _as_text(entry: Entry) -> str:
 
 
 def _place(entry: Entry) -> str:
-    package = {"rule": "rules", "mixer": "mixers", "attack": "attacks", "client": "clients"}.get(entry.kind)
-    return f"fedward.{package}.{entry.cls.__name__}" if package else f"{entry.cls.__module__}.{entry.cls.__qualname__}"
+    """How Python calls it, with a link to where its interface is described."""
+    for room in _ROOMS:
+        module = import_module(f"fedward.{room}")
+        for name in module.__all__:
+            if getattr(module, name) is entry.cls:
+                return f"[`fedward.{room}.{name}`](../api/{room}.md#fedward.{room}.{name})"
+    maker = {"data set": "load", "model": "build_model"}[entry.kind]
+    return f"""`fedward.sim.{maker}("{entry.name}")`"""
 
 
 def _facts_of_rule(entry: Entry) -> dict[str, str]:
