@@ -28,23 +28,20 @@ Everything that has a name, one line each; a line leads to its section: formula,
 when to use it, what breaks it. The same is `fedward list rules` (mixers, attacks, clients, data, ...; `--json` for
 programs) and `fw.catalogue()`. Which of the rules to take: [choosing a rule](../get-started/choosing-a-rule.md).
 
-Write a rule as text the way the first column has it, with arguments after a colon, and mixers and filters before `>>`:
+Write a rule as text the way its section has it, with arguments after a colon, and mixers and filters before `>>`:
 `nnm:f=10 >> trimmed-mean:f=10`, `sign-guard >> median`, `robust-tailor:rules=(median | krum:f=10)`. A filter is a rule
 that drops clients: the rule after it sees those that it accepts (`help(fw.core.Filtered)`). Filters are FILTERS.
 """
 
 RULES = """In the table:
 
-- **Clients**: the fewest that the rule works with; f is the number of byzantine clients that it is told of,
-  or a share of a round's rows (`f=0.2`: 3 of 15, 2 of 12; the result's note says which). Where its
-  theorem needs more than its formula does, `bound=definition` has the latter, as authors run Krum with f = 4 of 10:
+- **Needs** begins with the fewest clients, n, that the rule works with; f is the number of byzantine clients that it is
+  told of, or a share of a round's rows (`f=0.2`: 3 of 15, 2 of 12; the result's note says which). Where its theorem
+  needs more than its formula does, `bound=definition` has the latter, as authors run Krum with f = 4 of 10:
   `krum:f=4,bound=definition`. Nothing is promised there, and results, runs and pages say that a round was decided
-  beyond the bound of its theorem.
-- **Needs**: f; *memory* of earlier rounds, or *of clients* by their ids; *root data*, samples of the server's own;
-  *alarms* that clients raise.
-- **Pairs**: it compares all pairs of clients, in matrices of n x n: what that takes with many clients is in
-  [Many clients](../how-to/many-clients.md).
-- **Passes**: over the data at most, the one that writes the output included.
+  beyond the bound of its theorem. Then f itself; *memory* of earlier rounds, or *of clients* by their ids; *root data*,
+  samples of the server's own; *alarms* that clients raise; *n x n* numbers, where all pairs of clients are compared:
+  what that takes with many clients is in [Many clients](../how-to/many-clients.md).
 - **Accuracy**: after a short training without attack, and under the worst of the attacks that it was trained under, by
   [the red team](../../results/redteam/README.md): SETTING. An accuracy of 10 % is that of a guess.
   Findings are those of commit COMMITS, and rules may have changed since (`CHANGELOG.md`).

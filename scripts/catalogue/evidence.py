@@ -182,7 +182,7 @@ def pairs() -> tuple[Pair, ...]:
     """Runs under attack of all folders of results that have the same run without."""
     found: list[Pair] = []
     for file in sorted(RESULTS.glob("*/runs.json")):
-        runs = json.loads(file.read_text(encoding="utf-8")).values()
+        runs = _runs(file)
         calm = {_key(run): run for run in runs if run["config"]["attack"] == "no-attack"}
         for run in runs:
             beside = calm.get(_key(run))
@@ -216,9 +216,31 @@ def _byzantine(config: Mapping[str, Any]) -> int:
 
 
 def of_mixer(mixer: str) -> str:
-    """What was seen of chains with a mixer in them."""
-    found = [pair for pair in pairs() if any(name(part.strip()) == mixer for part in pair.rule.split(">>")[:-1])]
-    return "\n".join(_longer(found)) or NOT_EXAMINED
+    """What chains that begin with a mixer came to, beside the same runs without it."""
+    lines: list[str] = []
+    for file in sorted(RESULTS.glob("*/runs.json")):
+        runs = [run for run in _runs(file) if name(run["config"]["rule"]) == mixer and ">>" in run["config"]["rule"]]
+        without = {_setting_of(run): run for run in _runs(file)}
+        cells = []
+        for run in runs:
+            rest = run["config"]["rule"].partition(">>")[2].strip()
+            beside = without.get(_setting_of({"config": run["config"] | {"rule": rest}}))
+            if beside is not None:
+                cells.append(
+                    f"`{run['config']['rule']}` under `{run['config']['attack']}` "
+                    f"{_per_cent(run['final_accuracy'])}, without the mixer {_per_cent(beside['final_accuracy'])}"
+                )
+        folder = file.parent.name
+        lines += [f"- Last accuracy in [{folder}]({UP}/{folder}/README.md): {'; '.join(cells)}."] * bool(cells)
+    return "\n".join(lines) or NOT_EXAMINED
+
+
+def _runs(file: Path) -> list[Mapping[str, Any]]:
+    return list(json.loads(file.read_text(encoding="utf-8")).values())
+
+
+def _setting_of(run: Mapping[str, Any]) -> str:
+    return json.dumps(run["config"], sort_keys=True)
 
 
 def _longer(found: Sequence[Pair], attack: bool = False) -> Iterator[str]:

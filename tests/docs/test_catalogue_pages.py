@@ -47,7 +47,10 @@ def test_no_page_of_the_catalogue_is_left_over(pages: Mapping[str, str]) -> None
     assert there <= pages.keys()
 
 
-@pytest.mark.parametrize("entry", [e for k in ("rule", "mixer", "attack") for e in fw.catalogue(k, packaged=True)])
+COMPONENTS = [entry for kind in ("rule", "mixer", "attack") for entry in fw.catalogue(kind, packaged=True)]
+
+
+@pytest.mark.parametrize("entry", COMPONENTS, ids=lambda entry: entry.name)
 def test_a_component_says_when_to_use_it_and_what_its_parameters_are(entry: Entry) -> None:
     doc = entry.doc
     word = "Shows: " if entry.kind == "attack" else "Use when: "
@@ -92,6 +95,56 @@ def test_longer_runs_are_told_with_the_run_that_loses_most(pages: Mapping[str, s
         f"({len(last)} runs under attack; 10 of 50 clients, fashion-mnist, `iid`): `krum:f=10` loses most under "
         f"`{worst}`, last accuracy {100 * last[worst]:.1f} %, {100 * calm:.1f} % without attack"
     ) in text
+
+
+def test_a_mixer_is_told_beside_the_same_run_without_it(pages: Mapping[str, str]) -> None:
+    runs = json.loads((ROOT / "results" / "desgd" / "runs.json").read_text(encoding="utf-8")).values()
+    last = {
+        run["config"]["rule"]: run["final_accuracy"]
+        for run in runs
+        if run["config"]["attack"] == "ipm" and run["config"]["seed"] == 0 and "worker" in run["config"]["algorithm"]
+    }
+    chain, bare = last["bucketing:s=2 >> dnc:f=4"], last["dnc:f=4"]
+    assert (
+        f"`bucketing:s=2 >> dnc:f=4` under `ipm` {100 * chain:.1f} %, without the mixer {100 * bare:.1f} %"
+    ) in section(pages["reference/catalogue/mixers.md"], "bucketing")
+
+
+def test_memory_is_what_the_tables_say(pages: Mapping[str, str]) -> None:
+    text = section(pages["reference/catalogue/rules.md"], "copoddos")
+    rows = json.loads((ROOT / "results" / "memory" / "memory.json").read_text(encoding="utf-8"))["rows"]
+    (row,) = (row for row in rows if row["name"] == "copoddos")
+    assert (
+        f"{max(row[turn]['extra_bytes'] for turn in ('first', 'third')) / 1e6:.0f} MB extra at 50 x 1,117,396" in text
+    )
+    many = (DOCS / "how-to" / "many-clients.md").read_text(encoding="utf-8")
+    figures = [line.split("|") for line in many.splitlines() if line.startswith("| copoddos ")]
+    most = max(int(cells[2].replace(",", "")) for cells in figures)
+    assert f" at {most:,} x " in text
+
+
+def test_the_comparison_counts_what_is_here() -> None:
+    text = (DOCS / "concepts" / "comparison.md").read_text(encoding="utf-8")
+    rules, mixers, attacks, data, partitions = (
+        len(fw.catalogue(kind, packaged=True)) for kind in ("rule", "mixer", "attack", "data set", "partition")
+    )
+    assert f"[{rules} rules, {mixers} mixers]" in text
+    assert f"[{attacks}](../reference/catalogue.md#attacks)" in text
+    assert f"[{data} data sets, {partitions} partitions]" in text
+
+
+def test_figures_of_the_choice_are_those_of_the_command() -> None:
+    text = (DOCS / "get-started" / "choosing-a-rule.md").read_text(encoding="utf-8")
+    flower = (DOCS / "how-to" / "flower.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(.+?)` \| (\d.*?) \|$", text, flags=re.MULTILINE)
+    assert len(rows) == 3
+    for rule, row in rows:
+        (line,) = re.findall(rf"^\| `{re.escape(rule)}` \|.*$", flower, flags=re.MULTILINE)
+        assert [figure for figure in re.findall(r"[\d.]+ %", row) if figure not in line] == []
+    (memory,) = re.findall(r"of (\d+ lines measured, \d+)", text.replace("\n", " "))
+    within = (ROOT / "results" / "memory" / "README.md").read_text(encoding="utf-8")
+    lines, kept = re.findall(r"\d+", memory)
+    assert f"{kept} of {lines} are within the bound" in within
 
 
 def test_what_nobody_examined_is_called_so(pages: Mapping[str, str]) -> None:

@@ -256,6 +256,10 @@ def catalogue(kind: str | None = None, *, packaged: bool = False) -> tuple[Entry
 
     Raises:
         ValueError: there is no such kind.
+
+    Examples:
+        >>> [entry.name for entry in catalogue("mixer", packaged=True)][:3]
+        ['arc', 'bucketing', 'clip-norm']
     """
     if kind is not None and kind not in KINDS:
         raise ValueError(unknown("kind", kind, KINDS, f"{__name__}.KINDS"))
@@ -268,6 +272,10 @@ def build(name: str, **arguments: Any) -> Any:
 
     Raises:
         ValueError: unknown name or argument (the message lists the valid ones), or an argument out of its bounds.
+
+    Examples:
+        >>> build("krum", f=2)
+        Krum(f=2, bound='theorem')
     """
     return find(name).make(arguments)
 
