@@ -43,6 +43,14 @@ def test_no_rule_takes_more_matrices_than_it_needs(name: str) -> None:
     assert extra / (8 * N * N) <= MOST[name]
 
 
+def test_clusters_of_features_take_no_matrix_at_all() -> None:
+    n = 5000
+    found = measured("sign-guard", drawn(n, 20), limit=60)
+    assert not isinstance(found, str), found
+    _, _, extra = found
+    assert extra / (8 * n * n) <= 0.9
+
+
 def test_which_rules_need_pairs_and_how_a_rule_grows() -> None:
     assert needs_pairs("krum")
     assert needs_pairs("nnm")
