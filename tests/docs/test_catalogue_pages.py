@@ -150,6 +150,9 @@ def test_figures_of_the_choice_are_those_of_the_command() -> None:
 def test_what_nobody_examined_is_called_so(pages: Mapping[str, str]) -> None:
     assert "Not examined" in section(pages["reference/catalogue/rules.md"], "smea")
     assert "Not examined" in section(pages["reference/catalogue/attacks.md"], "sybils")
+    rows = re.findall(r"^\| \[`(.+?)`\].*\| not examined \|$", pages["reference/catalogue.md"], flags=re.MULTILINE)
+    assert sorted(rows) == ["de-moa", "hierarchical", "smea"]
+    assert "Every rule but SMEA, Hierarchical and DeMoA" in pages["get-started/choosing-a-rule.md"]
 
 
 class _Above:
