@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from ..failures import missing_extra
 from .component import Component
+from .docstrings import Docstring, docstring_of
 from .functions import Ready, ready
 from .imports import ask_about, attribute_at
 from .naming import article, did_you_mean, listing, spoken, unknown
@@ -59,7 +60,12 @@ class Entry:
     @property
     def summary(self) -> str:
         """First line of the docstring."""
-        return (inspect.getdoc(self.cls) or "").partition("\n")[0]
+        return self.doc.summary
+
+    @property
+    def doc(self) -> Docstring:
+        """The docstring, taken apart."""
+        return docstring_of(self.cls)
 
     @property
     def packaged(self) -> bool:
@@ -250,6 +256,10 @@ def catalogue(kind: str | None = None, *, packaged: bool = False) -> tuple[Entry
 
     Raises:
         ValueError: there is no such kind.
+
+    Examples:
+        >>> [entry.name for entry in catalogue("mixer", packaged=True)][:3]
+        ['arc', 'bucketing', 'clip-norm']
     """
     if kind is not None and kind not in KINDS:
         raise ValueError(unknown("kind", kind, KINDS, f"{__name__}.KINDS"))
@@ -262,6 +272,10 @@ def build(name: str, **arguments: Any) -> Any:
 
     Raises:
         ValueError: unknown name or argument (the message lists the valid ones), or an argument out of its bounds.
+
+    Examples:
+        >>> build("krum", f=2)
+        Krum(f=2, bound='theorem')
     """
     return find(name).make(arguments)
 

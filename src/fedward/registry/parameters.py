@@ -51,6 +51,11 @@ class Parameter:
         return _components_in(self.takes)
 
     @property
+    def spoken(self) -> str:
+        """What it takes, in words, bounds included."""
+        return _words(self.takes)
+
+    @property
     def numbers(self) -> bool:
         """Whether it takes any number."""
         return float in self._choices
