@@ -40,7 +40,7 @@ def test_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 
 
 def test_contributing() -> None:
-    rule, check, _ = blocks("CONTRIBUTING.md")
+    rule, check, _, attack = blocks("CONTRIBUTING.md")
     scope: dict[str, object] = {
         "__name__": __name__,
         "my_numpy_function": lambda G: G[np.argsort(np.linalg.norm(G, axis=1), kind="stable")[: len(G) - 2]].mean(0),
@@ -48,5 +48,8 @@ def test_contributing() -> None:
     exec(rule, scope)
     scope["fw"] = fw
     exec(check, scope)
+    exec(attack, scope)
     rows = torch.tensor([[1.0], [2.0], [30.0]])
     torch.testing.assert_close(fw.build("short-rows", f=1)(rows), torch.tensor([1.5]))
+    as_function = fw.attack(lambda honest, own: 3 * honest.mean(0))
+    torch.testing.assert_close(fw.build("overshoot")(rows, rows[:2]), as_function(rows, rows[:2]))
