@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import fedward as fw
@@ -17,6 +18,7 @@ from fedward.registry.notation import short_for
 from . import evidence
 from .markdown import paragraph, prose, table
 
+DOCS = Path(__file__).parents[2] / "docs"
 _EVERYWHERE = {
     "f": "byzantine clients that a round may have: how many, or a share of its rows",
     "classes": "how many; of the data, where they are known",
@@ -76,7 +78,8 @@ def group(entry: Entry) -> str:
 
 def compares_pairs(entry: Entry) -> bool:
     """Whether it makes matrices of n x n: from rows at once, or from what it remembers of clients."""
-    return bool({"gram", "concordance"} & {*reads(entry.build())}) or (entry.history and "n^2" in entry.complexity)
+    of_rows = bool({"gram", "concordance"} & {*reads(entry.build())})
+    return of_rows or (entry.history and not entry.root_data and "n^2" in entry.complexity)
 
 
 def needs(entry: Entry) -> list[str]:
@@ -173,10 +176,11 @@ def _read(entry: Entry) -> str:
 
 
 def _memory(entry: Entry) -> str:
-    pairs = "n x n numbers" if compares_pairs(entry) else "no n x n numbers"
+    pairs = "n x n, of pairs of clients" if compares_pairs(entry) else "nothing by pairs of clients"
     if entry.build().traits().in_memory:
         pairs = f"the whole stack; {pairs}"
-    return f"{pairs}{_measured(entry.name)}"
+    measured = _measured(entry.name) + _with_many(entry.name)
+    return pairs + (measured or "; not measured")
 
 
 @cache
@@ -190,11 +194,44 @@ def _measured(name: str) -> str:
     n, d, rows = _measurements()
     rounds = [row[turn] for row in rows if row["name"] == name for turn in ("first", "third")]
     if not rounds:
-        return "; not measured"
+        return ""
     extra = max(each["extra_bytes"] for each in rounds) / 1e6
     kept = max(each["state_bytes"] for each in rounds) / 1e6
     state = f", {kept:.0f} MB kept between rounds" if kept >= 1 else ""
     return f"; {extra:.0f} MB extra{state} at {n} x {d:,} ([measured]({evidence.UP}/memory/README.md))"
+
+
+@cache
+def _many_clients() -> Mapping[str, Mapping[str, str]]:
+    """By rule its line with the most clients, of the tables of the page about many."""
+    found: dict[str, Mapping[str, str]] = {}
+    head: list[str] = []
+    for line in (DOCS / "how-to" / "many-clients.md").read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        if not cells or cells[0] == "rule":
+            head = cells
+        elif {"rule", "n", "d", "seconds"} <= {*head}:
+            row = dict(zip(head, cells, strict=False))
+            known = found.get(row["rule"])
+            if row["n"].replace(",", "").isdigit() and (known is None or _number(row["n"]) > _number(known["n"])):
+                found[row["rule"]] = row
+    return found
+
+
+def _number(text: str) -> int:
+    return int(text.replace(",", ""))
+
+
+def _with_many(name: str) -> str:
+    """What it took with the most clients that it was measured with."""
+    row = _many_clients().get(name)
+    if row is None:
+        return ""
+    # Where a measurement was stopped, or refused, the cell of its seconds says so.
+    took = ", ".join(
+        f"{row[of]}{unit}" for of, unit in (("extra memory", ""), ("CPU seconds", " s of CPU")) if row.get(of)
+    )
+    return f"; {took or row['seconds']} at {row['n']} x {row['d']} ([many clients](../../how-to/many-clients.md))"
 
 
 def _facts_of_mixer(entry: Entry) -> dict[str, str]:
