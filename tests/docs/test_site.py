@@ -15,13 +15,17 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.exceptions import PluginError
-from mkdocs.plugins import PluginCollection
-from mkdocs.structure.files import Files
 
 import fedward as fw
-from scripts import site_hooks
+
+pytest.importorskip("mkdocs", reason="mkdocs builds the site, and is not installed: pip install --group docs")
+
+from mkdocs.config.defaults import MkDocsConfig  # noqa: E402
+from mkdocs.exceptions import PluginError  # noqa: E402
+from mkdocs.plugins import PluginCollection  # noqa: E402
+from mkdocs.structure.files import Files  # noqa: E402
+
+from scripts import site_hooks  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 # What a browser would fetch to show a page: scripts, style sheets, pictures and fonts, not links to be followed.
