@@ -20,12 +20,12 @@ import fedward as fw
 
 pytest.importorskip("mkdocs", reason="mkdocs builds the site, and is not installed: pip install --group docs")
 
-from mkdocs.config.defaults import MkDocsConfig  # noqa: E402
-from mkdocs.exceptions import PluginError  # noqa: E402
-from mkdocs.plugins import PluginCollection  # noqa: E402
-from mkdocs.structure.files import Files  # noqa: E402
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
+from mkdocs.plugins import PluginCollection
+from mkdocs.structure.files import Files
 
-from scripts import site_hooks  # noqa: E402
+from scripts import site_hooks
 
 ROOT = Path(__file__).parents[2]
 # What a browser would fetch to show a page: scripts, style sheets, pictures and fonts, not links to be followed.
