@@ -40,7 +40,6 @@ PAGES: Mapping[str, tuple[str, Mapping[str, Block]]] = {
     "results/time-varying/README.md": ("time-varying", runs.TIME_VARYING),
     "results/workloads/README.md": ("workloads", workloads.WORKLOADS),
     "results/claims.md": (".", claims.CLAIMS),
-    "README.md": ("signguard", runs.SUMMARY),
 }
 _BLOCK = re.compile(r"<!-- (?P<name>[\w-]+) -->\n(?P<text>.*?)<!-- /(?P=name) -->\n", re.DOTALL)
 

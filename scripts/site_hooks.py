@@ -5,12 +5,16 @@ A page links to a file as a reader of the repository would, relative to the page
 link to the file in the repository. A file that does not exist fails a strict build.
 """
 
+import base64
+import json
 import logging
 import posixpath
 import re
 from pathlib import Path
+from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
@@ -19,6 +23,8 @@ LOG = logging.getLogger("mkdocs.plugins.fedward")
 
 # Pages that lie where people look for them in a repository. The site has them under project/ and evidence/.
 OF_THE_PROJECT = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+# Notebooks are pages with their outputs.
+OF_THE_EXAMPLES = "examples/*.ipynb"
 OF_THE_RESULTS = ("results/*.md", "results/*/README.md", "results/*/*.svg", "results/*/*.png")
 
 # A fenced block, or some code in a line, in which nothing is a link; or the address of a link or a picture.
@@ -36,13 +42,47 @@ def guests() -> dict[str, str]:
     for pattern in OF_THE_RESULTS:
         paths = (file.relative_to(ROOT).as_posix() for file in sorted(ROOT.glob(pattern)))
         found |= {path: f"evidence/{path}" for path in paths}
+    for notebook in sorted(ROOT.glob(OF_THE_EXAMPLES)):
+        found[f"examples/{notebook.name}"] = f"how-to/examples/{notebook.stem}.md"
     return found
+
+
+def page_of(notebook: str) -> str:
+    """A notebook as Markdown: its texts, its code, and what came out."""
+    parts = []
+    for cell in json.loads(notebook)["cells"]:
+        text = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            parts.append(text)
+        elif cell["cell_type"] == "code" and text:
+            parts += [_fenced(text, "python"), *filter(None, map(_came_out, cell["outputs"]))]
+    return "\n\n".join(parts) + "\n"
+
+
+def _came_out(output: dict[str, Any]) -> str:
+    """One output of a cell: a picture, or else text."""
+    data = output.get("data", {})
+    if "image/png" in data:
+        return f'<img alt="what the code above draws" src="data:image/png;base64,{"".join(data["image/png"]).strip()}">'
+    if "image/svg+xml" in data:
+        drawn = base64.b64encode("".join(data["image/svg+xml"]).encode()).decode()
+        return f'<img alt="what the code above draws" src="data:image/svg+xml;base64,{drawn}">'
+    if output["output_type"] == "error":
+        raise PluginError(f"a notebook of the examples ends in an error: {output['ename']}: {output['evalue']}")
+    return _fenced("".join(output.get("text", data.get("text/plain", ""))), "")
+
+
+def _fenced(text: str, language: str) -> str:
+    return f"````{language}\n{text.rstrip()}\n````" if text.strip() else ""
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the guests."""
     for source, place in guests().items():
-        files.append(File.generated(config, place, abs_src_path=str(ROOT / source)))
+        if source.endswith(".ipynb"):
+            files.append(File.generated(config, place, content=page_of((ROOT / source).read_text(encoding="utf-8"))))
+        else:
+            files.append(File.generated(config, place, abs_src_path=str(ROOT / source)))
     return files
 
 

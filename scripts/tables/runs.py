@@ -29,8 +29,6 @@ _THREE = ("sign-guard", "sign-guard-sim:warmup=60", "sign-guard-dist:warmup=60")
 _FIVE = ("byz-mean", "sign-flip", "alie", "min-max", "min-sum")
 _TABLE_1 = [("mean", "no-attack"), *((rule, attack) for rule in _THREE for attack in _FIVE)]
 _TABLE_1 += [("median", "alie"), ("mean", "min-max")]
-_SUMMARY = [("mean", "no-attack"), *(("sign-guard", a) for a in ("alie", "min-max", "sign-flip"))]
-_SUMMARY += [("median", "alie"), ("mean", "min-max")]
 
 
 def _beside_table_1(folder: Path, cells: list[tuple[str, str]]) -> str:
@@ -82,7 +80,6 @@ SIGNGUARD = {
     "table-2": _table_2,
     "variants": _variants,
 }
-SUMMARY = {"signguard": lambda folder: _beside_table_1(folder, _SUMMARY)}
 
 
 # --- behaviour ----------------------------------------------------------------------------------------------

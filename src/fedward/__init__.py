@@ -20,6 +20,7 @@ __all__ = [
     "State",
     "Traits",
     "Updates",
+    "attack",
     "attacks",
     "average_of",
     "build",
@@ -29,6 +30,7 @@ __all__ = [
     "mixers",
     "parse",
     "register",
+    "rule",
     "rules",
     "sim",
     "smallest",
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     __version__: str
 
     from . import attacks, clients, mixers, rules, sim, testing
+    from .attacks import attack
     from .core import (
         Aggregator,
         Bound,
@@ -57,6 +60,7 @@ if TYPE_CHECKING:
         average_of,
         smallest,
     )
+    from .core.function import rule
     from .registry.entries import build, catalogue, register
     from .registry.notation import describe, parse
     from .sim import ServerSGD, Simulation
@@ -67,11 +71,13 @@ else:  # Loaded when first asked for: whoever wants the version or the command's
         "ServerSGD": "sim",
         "Simulation": "sim",
         "Updates": "stack",
+        "attack": "attacks",
         "build": "registry.entries",
         "catalogue": "registry.entries",
         "describe": "registry.notation",
         "parse": "registry.notation",
         "register": "registry.entries",
+        "rule": "core.function",
     }
     _HOMES = dict.fromkeys(set(__all__) - _MODULES, "core") | _ELSEWHERE
 

@@ -31,6 +31,16 @@ class ContractError(MendableError, TypeError):
     """A rule or an attack returned something that it must not; the message says what it must."""
 
 
+class FunctionError(MendableError, ValueError):
+    """A plain function of the user's raised an error, or returned NaN or Inf, maybe for what is in the rows."""
+
+
+def place_in(error: BaseException) -> str:
+    """Where an error was raised, in the user's own code: "in trim, my/module.py, line 12"; nothing if nowhere there."""
+    file, line, function = _origin(error)
+    return "" if file is None or _installed(Path(file)) else f"in {function}, {file}, line {line}"
+
+
 def sentence(error: BaseException) -> str:
     """What an error means to whoever gave the command.
 

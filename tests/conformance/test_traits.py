@@ -23,6 +23,7 @@ MARKS: dict[str, Any] = {
     "definition": fw.Bound(1, 5),
     "passes": 7,
     "properties": frozenset({"scale"}),
+    "in_memory": True,
     "root_data": True,
     "by_client": True,
     "server_rows": True,

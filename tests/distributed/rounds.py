@@ -17,6 +17,12 @@ from fedward.testing.stacks import COLUMNS, colluding, random_stack, sparse
 WIDTHS = {2: (COLUMNS - 3, 3), 4: (70, 1, 130, 2)}
 """How many columns each process holds where that is for the test to choose: uneven, and across blocks."""
 
+
+def midrange(G: torch.Tensor) -> torch.Tensor:
+    """Halfway between the extremes of each column, and a number that only one process holds."""
+    return (G.amin(0) + G.amax(0)) / 2 + G[0, 0]
+
+
 CHAINS = [
     mixers.ClipNorm(radius="median") >> rules.SignGuard(),
     mixers.Normalize() >> rules.GeometricMedian(),
@@ -32,6 +38,7 @@ CHAINS = [
     rules.SignGuardDist(warmup=1),
     rules.ClassWise(base=rules.FLTrust()),
     rules.DnC(f=1, subsample=60, iterations=3),
+    fw.rule(midrange),
 ]
 
 

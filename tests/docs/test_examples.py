@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import runpy
 from pathlib import Path
 
 import numpy as np
@@ -51,8 +50,3 @@ def test_contributing() -> None:
     exec(check, scope)
     rows = torch.tensor([[1.0], [2.0], [30.0]])
     torch.testing.assert_close(fw.build("short-rows", f=1)(rows), torch.tensor([1.5]))
-
-
-def test_the_catalogue_page_is_what_the_registry_says() -> None:
-    script = runpy.run_path(str(ROOT / "scripts" / "make_catalogue.py"))
-    assert (ROOT / "docs" / "reference" / "catalogue.md").read_text(encoding="utf-8") == script["page"]()

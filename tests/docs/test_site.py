@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import json
 import logging
 import pkgutil
 import re
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.plugins import PluginCollection
 from mkdocs.structure.files import Files
 
@@ -155,3 +157,22 @@ def test_code_has_no_links(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_link_to_nothing_is_complained_about(caplog: pytest.LogCaptureFixture) -> None:
     _, complaints = rewritten("[x](../../results/none.svg)", "how-to/models.md", caplog)
     assert complaints == ["docs/how-to/models.md links to results/none.svg, which does not exist"]
+
+
+def test_notebooks_become_pages_with_what_came_out() -> None:
+    drawn = {"output_type": "display_data", "data": {"image/png": "AAAA\n", "text/plain": ["<Figure>"]}}
+    said = {"output_type": "stream", "name": "stdout", "text": ["2\n", "3\n"]}
+    cells = [
+        {"cell_type": "markdown", "source": ["# Title\n", "See [this](robust_ddp.py)."]},
+        {"cell_type": "code", "source": ["print(2)\n", "print(3)"], "outputs": [said, drawn]},
+        {"cell_type": "code", "source": [], "outputs": []},
+    ]
+    page = site_hooks.page_of(json.dumps({"cells": cells}))
+    assert page == (
+        "# Title\nSee [this](robust_ddp.py).\n\n````python\nprint(2)\nprint(3)\n````\n\n````\n2\n3\n````\n\n"
+        '<img alt="what the code above draws" src="data:image/png;base64,AAAA">\n'
+    )
+    failed = {"output_type": "error", "ename": "ValueError", "evalue": "no", "traceback": []}
+    cells[1]["outputs"] = [failed]
+    with pytest.raises(PluginError, match="ValueError: no"):
+        site_hooks.page_of(json.dumps({"cells": cells}))

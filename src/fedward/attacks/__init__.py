@@ -5,6 +5,7 @@ from .base import Attack, Batch, View
 from .data import Backdoor, LabelFlip, TargetedPoisoning
 from .directed import FangKrum, FangTrimmedMean
 from .forge import ALIE, IPM, ByzMean
+from .function import attack
 from .optimised import Deviation, MinMax, MinSum
 from .over_time import ROP, Mimic, PoisonedFL, Repeat
 from .schedule import FalseAlarms, Groups, RandomSchedule, Schedule, SilentAlarms, Sybils, Virtual
@@ -50,4 +51,5 @@ __all__ = [
     "View",
     "Virtual",
     "Zero",
+    "attack",
 ]

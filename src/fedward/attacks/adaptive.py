@@ -101,6 +101,9 @@ class Maximise(Around):
     their statistics: for a rule that decides from inner products, forty cost one pass. An adversary who knows the rule
     and every honest row; where the rule is not known, the upper bound is played.
 
+    Shows: the worst that one parameter of an attack does to the very rule in use; what to quote when a rule is said
+    to withstand an attack.
+
     Args:
         attack: the attack, or its class.
         over: the parameter, a number.

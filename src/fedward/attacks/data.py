@@ -34,6 +34,9 @@ class LabelFlip(_DataAttack):
 
     With source and target given, only that pair: source samples are labelled target.
 
+    Shows: poisoned data under honest training: rows are true updates for a wrong task, and no formula gives them
+    away.
+
     Args:
         source, target: two labels; both or neither.
 
@@ -93,6 +96,8 @@ class TargetedPoisoning(_Boosted):
     Chakraborty, Mittal & Calo, "Analyzing federated learning through an adversarial lens", ICML 2019 (explicit
     boosting), as SIREN (SoCC 2021) has it.
 
+    Shows: whether one class can be passed off as another; look at `Record.confidence`, not at the accuracy.
+
     Args:
         source, label: the class, and the label that it is to get.
         boost: factor of the rows; None for n / m, m byzantine of n clients.
@@ -124,6 +129,9 @@ class Backdoor(_Boosted):
 
     Sent boosted (model replacement, Bagdasaryan et al. 2020). Success is the confidence in that label for test
     samples of other classes that bear the square: `Record.confidence`. Gu, Dolan-Gavitt & Garg, "BadNets", 2017.
+
+    Shows: whether a hidden behaviour gets into the model while its accuracy stays; look at `Record.confidence`, not
+    at the accuracy.
 
     Args:
         label: what samples with the square are to be taken for.

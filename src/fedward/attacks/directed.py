@@ -31,6 +31,8 @@ class FangKrum(Attack):
     them and k = 1, 2, ... forged copies until one is picked. Fang, Cao, Jia & Gong, "Local model poisoning attacks to
     Byzantine-robust federated learning", USENIX Security 2020, section 4.2. All of it from one Gram matrix.
 
+    Shows: how far against the honest direction a row may point and still be picked by a rule like Krum.
+
     Args:
         knows: "honest" for full knowledge, "own" for partial.
     """
@@ -86,6 +88,9 @@ class FangTrimmedMean(Attack):
     negative); s > 0: between min / b and min (b min and min if min is negative). Partial: between 3 and 4 standard
     deviations of the own rows from their mean, against s. s = 0: the mean. Every client and column draws anew. Fang et
     al. 2020, section 4.3.
+
+    Shows: what a rule that works column by column still promises when every column is pushed just beyond its honest
+    values.
 
     Args:
         b: how far beyond, at least 1; partial knowledge has its 3 and 4 standard deviations instead.

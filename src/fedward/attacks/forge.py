@@ -30,6 +30,9 @@ class ALIE(Attack):
     here, with the unbiased deviation of all clients: ``alie:z=-1,jitter=0.05,ddof=1,knows=all`` where they send
     updates, ``alie:z=1,jitter=0.05,ddof=1,knows=all`` where they send gradients.
 
+    Shows: whether a rule that judges by distances or spread lets pass what hides within the honest deviation; raise
+    z until it notices.
+
     Args:
         z: how far; negative ones stray the other way; None for z_max of `alie_z`.
         jitter: every byzantine client has a z of its own, uniform within z - jitter and z + jitter; 0.05 in FedSECA's
@@ -86,6 +89,8 @@ class IPM(Attack):
 
     FedSECA's code is ``ipm:epsilon=1.3,jitter=0.05,knows=all``, whatever sign rows have.
 
+    Shows: whether the output can be turned against the honest direction: by small rows that hide, or by large ones.
+
     Args:
         epsilon: 0.1 in the DeSGD experiments, 1.3 in FedSECA's.
         knows: whose rows G are: "honest", "all" or "own".
@@ -109,6 +114,8 @@ class ByzMean(Around):
 
     m1 = floor(split m) rows are t, at most m - 1; the m2 others are ((n - m1) t - sum of the honest rows) / m2.
     Xu et al. 2022, section III: split 0.5 in the ICDCS version, 0.8 in the arXiv version.
+
+    Shows: what colluders do who steer the mean exactly, and are two kinds of rows at once.
 
     Args:
         inner: the attack that makes t, its first row.

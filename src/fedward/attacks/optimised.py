@@ -61,6 +61,8 @@ class Deviation(Directed):
     its code ``fang:jitter=0.05,knows=all``, on weights, where a parameter that does not move counts as falling. It has
     no search and no rule in mind; the attacks of Fang et al. 2020 are `FangKrum` and `FangTrimmedMean`.
 
+    Shows: how far a rule can be dragged along one direction.
+
     Args:
         gamma: how far, in lengths of p.
         direction, ddof: of p; only "std" has a divisor.
@@ -115,8 +117,11 @@ class MinMax(_Farthest):
     |p|^2 gamma^2 + 2 gamma p.(mean - x_i) + |mean - x_i|^2 = max distance^2, and the least of them.
     Shejwalkar & Houmansadr 2021, equation 4; their search by halving comes to the same up to its range of 20.
 
+    Shows: the farthest that colluders get who do not know the rule and stay within the spread of honest rows.
+
     Args:
-        direction: of p: "std", "unit" or "sign"; ``ddof=1`` for the unbiased deviation of the released code.
+        direction: of p: "std", "unit" or "sign".
+        ddof: 0, or 1 for the unbiased deviation of the released code.
         knows: whose rows those are: "honest", "all" or "own".
     """
 
@@ -135,8 +140,11 @@ class MinSum(_Farthest):
     gamma = sqrt((max_i sum_j |x_i - x_j|^2 - sum_i |mean - x_i|^2) / (h |p|^2)).
     Shejwalkar & Houmansadr 2021, equation 5; their released code bounds by the least row sum.
 
+    Shows: as `MinMax`, in a tighter disguise.
+
     Args:
-        direction: of p: "std", "unit" or "sign"; ``ddof=1`` for the unbiased deviation of the released code.
+        direction: of p: "std", "unit" or "sign".
+        ddof: 0, or 1 for the unbiased deviation of the released code.
         knows: whose rows those are: "honest", "all" or "own".
     """
 

@@ -36,6 +36,9 @@ class Mimic(Attack):
     clients copied: to compare rules, fix the target. Whose row it is decides what the attack does: in a federation of
     5, a row and its 2 copies are a majority, and one whose data are rare or few decides for all.
 
+    Shows: whether one honest client can be made to count many times: rows are genuine, and no test for outliers
+    sees them. It is made for clients whose data differ.
+
     Args:
         warmup: rounds in which the direction is learned; 0 for the first honest row ever after.
         target: who is copied, by id, in every round; "first-round" for the one that is learned from the rows of the
@@ -185,6 +188,9 @@ class PoisonedFL(Attack):
     clients. Xie, Fang & Gong, "Model poisoning attacks to federated learning via multi-round consistency", CVPR
     2025.
 
+    Shows: what the same small push does round after round, each of which looks harmless, by attackers who know
+    nothing of other clients.
+
     Args:
         c: size of the rows in units of the server's steps.
         every: rounds between two looks at the progress.
@@ -252,6 +258,8 @@ class Repeat(Attack):
     what never changes is predicted without error: `FLDetector`, which suspects whom it cannot predict, keeps such a
     client and leaves everybody else out.
 
+    Shows: whether a rule that predicts clients from their past is fooled by one that never changes.
+
     Args:
         clients: how many, the first ones, at least 1.
 
@@ -287,6 +295,8 @@ class ROP(Attack):
     orthogonal to u, normalised. In the first round H is 0 and u is mu. Made against `CenteredClipping`,
     which measures distances from H. Ozfatura, Ozfatura, Kupcu & Gunduz, "Byzantines can also learn from history: fall
     of centered clipping in federated learning", IEEE TIFS 2024, as their library has it (angle 270 there, 90 here).
+
+    Shows: how far rows that stay near the server's last step, but askew, lead a rule that measures from there.
 
     Args:
         z: length of the perturbation; None for z_max of `alie_z`, which their library takes.

@@ -81,6 +81,8 @@ class Schedule(_Composite):
     ``Schedule({0: NoAttack(), 50: MinMax(), 80: NoAttack()})``: clients that behave at first, attack, and behave again.
     Before the first one they behave. Rounds are counted from 0.
 
+    Shows: what a rule that remembers makes of clients that behave, attack, and behave again.
+
     Args:
         attacks: attacks by their first round; as text ``(0: no-attack | 50: min-max)``.
 
@@ -121,6 +123,8 @@ class RandomSchedule(_Composite):
 
     Xu, Huang, Song & Lan, ICDCS 2022, section V: nine strategies, none included, redrawn every epoch.
 
+    Shows: whether a rule holds when tactics change faster than it can settle on one.
+
     Args:
         attacks: to draw from; as text ``(no-attack | alie | min-max)``.
         every: rounds between draws, the paper's epoch (20 of its rounds).
@@ -154,6 +158,9 @@ class Groups(CompoundAttack):
 
     The m byzantine clients of a round are dealt to the groups in order, near-equally, the first ones larger. A group
     knows the honest rows and its own.
+
+    Shows: what several tactics at the same time do to rules that expect one kind of outlier, or one group of
+    colluders.
 
     Args:
         attacks: one for each group; as text ``(alie | sign-flip)``.
@@ -220,6 +227,8 @@ class Groups(CompoundAttack):
 class Sybils(Around):
     """Byzantine clients that join late: they take no part before a round, then they attack.
 
+    Shows: whether memory by client, or a warm-up that is over, leaves the door open to those who join late.
+
     Args:
         inner: what they do then.
         join: their first round, counted from 0.
@@ -252,6 +261,8 @@ class FalseAlarms(_Alarms):
 
     Guo, Wang et al., "SIREN: Byzantine-robust federated learning via proactive alarming", SoCC 2021, section 5.
 
+    Shows: whether a rule that hears alarms (`rules.SIREN`) is led by those who cry wolf.
+
     Args:
         inner: what they send.
     """
@@ -263,6 +274,8 @@ class FalseAlarms(_Alarms):
 @dataclass(frozen=True, kw_only=True)
 class SilentAlarms(_Alarms):
     """Byzantine clients never raise SIREN's alarm, whatever they send and see.
+
+    Shows: what becomes of a rule that hears alarms (`rules.SIREN`) when byzantine clients never raise one.
 
     Args:
         inner: what they send.
@@ -278,6 +291,8 @@ class Virtual(Around):
 
     The records of these rounds have the signs of the "virtual" rows beside those of the honest ones (`Record.signs`).
     Xu, Huang, Song & Lan, ICDCS 2022, figure 2.
+
+    Shows: how alike honest and forged rows are in their signs, without disturbing the training.
 
     Args:
         inner: whose rows are looked at.

@@ -20,7 +20,10 @@ Factor = Annotated[float, AtLeast(0, "SignFlip turns rows around")]
 @register("no-attack", paper="-")
 @dataclass(frozen=True, kw_only=True)
 class NoAttack(Attack):
-    """Byzantine clients behave."""
+    """Byzantine clients behave.
+
+    Shows: what a rule costs when nobody attacks: the baseline of every comparison.
+    """
 
     def forge(self, view: View) -> Updates:
         return view.own
@@ -29,7 +32,14 @@ class NoAttack(Attack):
 @register("random", paper="Xu et al. 2022")
 @dataclass(frozen=True, kw_only=True)
 class Random(Attack):
-    """Rows of independent noise, N(mean, std^2) in each column."""
+    """Rows of independent noise, N(mean, std^2) in each column.
+
+    Shows: how a rule copes with rows of noise that has no plan. Every defence should pass.
+
+    Args:
+        std: standard deviation of each entry, in units of the rows.
+        mean: of each entry.
+    """
 
     std: NotNegative = 0.5
     mean: float = 0.0
@@ -41,7 +51,10 @@ class Random(Attack):
 @register("gaussian", paper="Fang et al. 2020")
 @dataclass(frozen=True, kw_only=True)
 class Gaussian(Random):
-    """`Random` with the standard deviation of the DeSGD experiments: N(mean, std^2) in each column."""
+    """`Random` with the standard deviation of the DeSGD experiments: N(mean, std^2) in each column.
+
+    Shows: how a rule copes with long rows of noise without any plan. Every defence should pass.
+    """
 
     std: NotNegative = 2.0
 
@@ -49,7 +62,13 @@ class Gaussian(Random):
 @register("noise", paper="Xu et al. 2022")
 @dataclass(frozen=True, kw_only=True)
 class Noise(Attack):
-    """Each client's own row plus noise, N(0, std^2) in each column."""
+    """Each client's own row plus noise, N(0, std^2) in each column.
+
+    Shows: how much noise on honest rows (bad sensors, privacy) a rule takes before it drops who sends it.
+
+    Args:
+        std: standard deviation of the noise in each entry, in units of the rows.
+    """
 
     std: NotNegative = 0.5
 
@@ -60,7 +79,13 @@ class Noise(Attack):
 @register("sign-flip", paper="Li et al. 2019")
 @dataclass(frozen=True, kw_only=True)
 class SignFlip(Attack):
-    """Each client's own row times -scale; with a scale above 1, the reverse attack."""
+    """Each client's own row times -scale; with a scale above 1, the reverse attack.
+
+    Shows: whether a rule notices clients that climb the loss, at ordinary length or at a multiple.
+
+    Args:
+        scale: the factor, without its sign.
+    """
 
     scale: float = 1.0
 
@@ -76,6 +101,8 @@ class Scaling(Attack):
     With ``factor=None`` it is model replacement: n / m for m byzantine of n clients, so that a mean of all ends up at
     the byzantine clients' own mean once the others have converged. Bagdasaryan, Veit, Hua, Estrin & Shmatikov, "How to
     backdoor federated learning", AISTATS 2020, equation 3.
+
+    Shows: whether length alone buys influence, as in model replacement.
 
     Args:
         factor: at least 0; None for n / m.
@@ -95,7 +122,14 @@ class Scaling(Attack):
 @register("constant", paper="Shi et al. 2023")
 @dataclass(frozen=True, kw_only=True)
 class Constant(Attack):
-    """Rows with the same value in every column."""
+    """Rows with the same value in every column.
+
+    Shows: the plainest nonsense, as of a broken client: long rows, all alike, that point nowhere. Every defence
+    should pass.
+
+    Args:
+        value: of every entry, in units of the rows.
+    """
 
     value: float = 5.0
 
@@ -106,7 +140,10 @@ class Constant(Attack):
 @register("zero", paper="-")
 @dataclass(frozen=True, kw_only=True)
 class Zero(Attack):
-    """Rows of zeros: clients that do nothing."""
+    """Rows of zeros: clients that do nothing.
+
+    Shows: whether a rule notices clients that send nothing, and what they cost.
+    """
 
     def forge(self, view: View) -> Updates:
         return _same(view, 0.0)
@@ -116,6 +153,8 @@ class Zero(Attack):
 @dataclass(frozen=True, kw_only=True)
 class NonFinite(Attack):
     """Rows of NaN or infinity: what a crashed, or a malicious, client sends.
+
+    Shows: whether a NaN ends a run or reaches the model. Here no rule ever sees such a row.
 
     Args:
         value: "nan", "inf" or "-inf".
@@ -141,6 +180,8 @@ class FreeRider(Attack):
     """Send the server's last step back, as if it were the result of work; zeros in the first round.
 
     Lin, Du & Liu, "Free-riders in federated learning: attacks and defenses", 2019: the delta weights attack.
+
+    Shows: whether clients that do no work are told from those that do; a question of fairness more than of harm.
     """
 
     def forge(self, view: View) -> Updates:

@@ -132,9 +132,11 @@ class TailoredMinMax(_Tailored):
     ends between 5 and 15, compares with the candidate before and not with the best, whatever is selected, and has
     every byzantine client search on its own.
 
+    Shows: the farthest that colluders get along one direction when they can ask the rule itself.
+
     Args:
-        direction: of p: "std", "unit" or "sign"; ``ddof=1`` for the unbiased deviation of the released code. The reach
-            of 20 is in units of p: of rows for "unit" and "sign".
+        direction: of p: "std", "unit" or "sign". The reach of 20 is in units of p: of rows for "unit" and "sign".
+        ddof: 0, or 1 for the unbiased deviation of the released code.
         knows: whose rows G are: "honest" or "all"; an adversary who asks the rule knows what the server gets.
         start, tolerance: of the search.
     """
@@ -152,6 +154,8 @@ class TailoredMinSum(_Tailored):
     The search is the same: the sum of |output - x_i|^2 over h honest rows is h |output - mean|^2 plus a constant, so
     the output that is farthest from their mean has the largest sum. `MinSum` is sent where the rule is not known, where
     nothing succeeds and where it does more harm. Shejwalkar & Houmansadr 2021, section IV.
+
+    Shows: as `TailoredMinMax`; a second look at the same question.
 
     Args:
         direction, ddof, knows, start, tolerance: as in `TailoredMinMax`.

@@ -8,6 +8,7 @@ from .compound import Compound, Whole
 from .context import EXAMPLES, Context, Messages, heard
 from .evaluator import Evaluator, RootEvaluator
 from .filtered import Filtered, Front
+from .function import FunctionRule
 from .neutral import neutral
 from .plan import (
     Plan,
@@ -41,6 +42,7 @@ __all__ = [
     "Evaluator",
     "Filtered",
     "Front",
+    "FunctionRule",
     "Knowledge",
     "Messages",
     "Mixer",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
+from inspect import isroutine
 from threading import RLock
 from typing import Any, overload
 
@@ -32,11 +33,34 @@ class Aggregator:
         seed: of its random choices.
         trimmed: whether verdicts of a rule that trims columns (Median, TrimmedMean, ...) have the share of the columns
             in which a row has no part in the output, as the score "trimmed"; that takes one more pass.
+
+    Examples:
+        >>> import torch
+        >>> import fedward as fw
+        >>> updates = {
+        ...     "amber": torch.tensor([1.0, 0.0]),
+        ...     "birch": torch.tensor([0.8, 0.2]),
+        ...     "cedar": torch.tensor([0.9, 0.1]),
+        ...     "dune": torch.tensor([0.9, 0.2]),
+        ...     "mal": torch.tensor([90.0, -90.0]),
+        ... }
+        >>> result = fw.Aggregator(fw.rules.MultiKrum(f=1))(updates)
+        >>> result.output
+        tensor([0.8500, 0.2000])
+        >>> print(result.table())
+        id     weight  accepted  krum       reason
+        -----  ------  --------  ---------  --------
+        amber  0.0000  no        0.07       far
+        birch  0.5000  yes       0.03       accepted
+        cedar  0.0000  no        0.03       far
+        dune   0.5000  yes       0.02       accepted
+        mal    0.0000  no        3.208e+04  far
     """
 
     def __init__(self, rule: Rule, *, seed: int = 0, trimmed: bool = False) -> None:
         if not isinstance(rule, Rule):
-            raise TypeError(f"an Aggregator needs a rule, such as rules.Median(), got {rule!r}")
+            remedy = "; fedward.rule makes one of a function" * isroutine(rule)
+            raise TypeError(f"an Aggregator needs a rule, such as rules.Median(), got {rule!r}{remedy}")
         # The text of any other class is an address, so that no saved state could be told from another rule's.
         if not hasattr(rule, "__dataclass_fields__"):
             cls = type(rule).__name__

@@ -278,10 +278,14 @@ def _after(mixers: Sequence[Mixer], n: int) -> Iterator[None]:
 
 
 def reads(component: Component) -> tuple[str, ...]:
-    """Names of the statistics that a rule or a mixer reads at first, apart from the norms behind the finite check."""
+    """What a rule or a mixer reads at first, apart from the norms behind the finite check: names of statistics.
+
+    "the whole stack" where that is the rows themselves, all at once (`Traits.in_memory`).
+    """
     statistics: Sequence[Statistic] = ()
     if isinstance(component, Rule):
         statistics = component.statistics({}, Context())
     elif isinstance(component, Mixer):
         statistics = component.statistics(Context())
-    return tuple(dict.fromkeys(statistic.name for statistic in statistics))
+    names = [statistic.name for statistic in statistics]
+    return tuple(dict.fromkeys([*names, *["the whole stack"] * component.traits().in_memory]))

@@ -150,6 +150,10 @@ def smallest(scores: Tensor, k: int, *then: Tensor) -> Tensor:
     """Indices of the k smallest scores, best first; of equal ones those smallest by ``then``, or else the first rows.
 
     Numbers within 1e-12 of their size of the next are equal: rounding must not decide between identical rows.
+
+    Examples:
+        >>> smallest(torch.tensor([3.0, 1.0, 2.0, 1.0]), 2)
+        tensor([1, 3])
     """
     order = torch.arange(len(scores))
     for key in reversed((scores, *then)):

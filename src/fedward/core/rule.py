@@ -61,6 +61,18 @@ class Rule(Component, Generic[M]):
     A subclass is a frozen dataclass with keyword-only parameters that overrides `decide`, declares its
     `Traits`, and names the statistics it reads in `statistics`, so that they are computed in one pass with the finite
     check.
+
+    Examples:
+        >>> from dataclasses import dataclass
+        >>> import torch
+        >>> import fedward as fw
+        >>> @dataclass(frozen=True, kw_only=True)
+        ... class ShortRows(fw.Rule):
+        ...     f: int
+        ...     def decide(self, updates, state, context):
+        ...         return fw.average_of(updates, fw.smallest(updates.norms(), updates.n - self.f))
+        >>> ShortRows(f=1)(torch.tensor([[1.0, 0.0], [0.0, 1.0], [9.0, 9.0]]))
+        tensor([0.5000, 0.5000])
     """
 
     kind: ClassVar[str] = "rule"

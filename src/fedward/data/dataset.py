@@ -40,6 +40,10 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __repr__(self) -> str:
+        # Whoever looks at data in a terminal does not want all of its numbers.
+        return f"Split({len(self):,} samples of {tuple(self.inputs.shape[1:])})"
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Dataset:
@@ -80,3 +84,8 @@ class FederatedData:
     def n(self) -> int:
         """Number of clients."""
         return len(self.shards)
+
+    def __repr__(self) -> str:
+        held = [len(shard) for shard in self.shards]
+        each = f", {min(held):,} to {max(held):,} samples each" if held else ""
+        return f"FederatedData({self.dataset.name}: {self.n:,} clients{each})"

@@ -35,6 +35,11 @@ def federate(
         DataError: it is no data set.
         ValueError: the partition cannot deal so few samples to so many clients; or what it returned (it may
             be anybody's) leaves a client without data, deals a sample twice or leaves one out.
+
+    Examples:
+        >>> from fedward.data import Dirichlet, load
+        >>> federate(load("fashion-mnist-subset"), clients=4, partition=Dirichlet(alpha=0.5))
+        FederatedData(fashion-mnist-subset: 4 clients, 1,790 to 3,372 samples each)
     """
     dataset = own_dataset(dataset)
     everything = set(holding_all)

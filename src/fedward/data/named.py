@@ -37,6 +37,11 @@ def load(name: str, path: str | PathLike[str] | None = None, *, download: bool =
     Raises:
         ValueError: there is no data set of that name, or it takes no such arguments.
         DataError: files are missing, damaged or of another data set; or what has that name returns no data set.
+
+    Examples:
+        >>> dataset = load("fashion-mnist-subset")  # comes with fedward
+        >>> dataset.train.inputs.shape, dataset.classes
+        (torch.Size([10000, 1, 28, 28]), 10)
     """
     given: dict[str, Any] = {}
     if path is not None:

@@ -41,6 +41,13 @@ def own_dataset(value: Any, name: str = "own") -> Dataset:
 
     Raises:
         OwnDataError: it is nothing of the kind, the test set is missing, or labels, samples and classes do not fit.
+
+    Examples:
+        >>> import torch
+        >>> train, test = (torch.randn(90, 4), torch.arange(90) % 3), (torch.randn(30, 4), torch.arange(30) % 3)
+        >>> mine = own_dataset((train, test), name="mine")
+        >>> mine.name, len(mine.train), len(mine.test), mine.classes
+        ('mine', 90, 30, 3)
     """
     if isinstance(value, Dataset):
         return value

@@ -49,6 +49,15 @@ def examine(
     Raises:
         RedTeamError: the file holds an examination with other settings; it is left as it is. Or nobody is byzantine.
         DataError: data files are missing or damaged.
+
+    Examples:
+        >>> import tempfile
+        >>> from fedward.experiments import RunSpec
+        >>> spec = RunSpec(data="fashion-mnist-subset", model="linear", clients=8, byzantine=2, rounds=2, rule="mean")
+        >>> file = Path(tempfile.mkdtemp()) / "mean.jsonl"
+        >>> found = examine(spec, file, warmup=1, rounds=2, worst=0, attacks=["zero"])
+        >>> [finding.attack for finding in found.findings]
+        ['zero']
     """
     spec = as_examined(spec)
     check_attacked(spec)

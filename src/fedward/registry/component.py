@@ -44,6 +44,10 @@ class Component(ABC):
         chosen = {name: getattr(self, name) for name in self.traits_as_parameters if hasattr(self, name)}
         return replace(self.declared, **chosen) if chosen else self.declared
 
+    def named(self) -> tuple[str, Mapping[str, Any]] | None:
+        """The import path and the arguments that it is written by; None for what is written by its class."""
+        return None
+
     def links(self) -> tuple[Component, ...] | None:
         """The components that it is written as, with ``>>`` between them; None for what is written by its name."""
         return None

@@ -18,7 +18,9 @@ from typing import Any, TypeVar
 
 from ..failures import missing_extra
 from .component import Component
-from .imports import ask_about
+from .docstrings import Docstring, docstring_of
+from .functions import Ready, ready
+from .imports import ask_about, attribute_at
 from .naming import article, did_you_mean, listing, spoken, unknown
 from .parameters import Parameter, check_parameters, check_value, parameters_of
 from .traits import Traits
@@ -58,7 +60,12 @@ class Entry:
     @property
     def summary(self) -> str:
         """First line of the docstring."""
-        return (inspect.getdoc(self.cls) or "").partition("\n")[0]
+        return self.doc.summary
+
+    @property
+    def doc(self) -> Docstring:
+        """The docstring, taken apart."""
+        return docstring_of(self.cls)
 
     @property
     def packaged(self) -> bool:
@@ -159,7 +166,7 @@ class Entry:
 
     @property
     def _declared(self) -> Traits:
-        return self.cls.declared if self.is_component else Traits()
+        return self.cls.declared if self.is_component or isinstance(self.cls, Ready) else Traits()
 
 
 _ENTRIES: dict[str, Entry] = {}
@@ -212,16 +219,17 @@ def register(
     """
 
     def decorate(cls: M) -> M:
-        own_kind = _kind_of(cls, kind, name)
+        maker = ready(cls, None) or cls
+        own_kind = _kind_of(maker, kind, name)
         for taken in (name, *(aliases or {})):
-            _check_free(taken, cls)
+            _check_free(taken, maker)
         entry = Entry(
             name=name,
             kind=own_kind,
-            cls=cls,
+            cls=maker,
             paper=paper,
             complexity=complexity,
-            example=_example(cls, example),
+            example=_example(maker, example),
             aliases=aliases or {},
         )
         _ENTRIES[_key(name)] = entry
@@ -248,6 +256,10 @@ def catalogue(kind: str | None = None, *, packaged: bool = False) -> tuple[Entry
 
     Raises:
         ValueError: there is no such kind.
+
+    Examples:
+        >>> [entry.name for entry in catalogue("mixer", packaged=True)][:3]
+        ['arc', 'bucketing', 'clip-norm']
     """
     if kind is not None and kind not in KINDS:
         raise ValueError(unknown("kind", kind, KINDS, f"{__name__}.KINDS"))
@@ -260,6 +272,10 @@ def build(name: str, **arguments: Any) -> Any:
 
     Raises:
         ValueError: unknown name or argument (the message lists the valid ones), or an argument out of its bounds.
+
+    Examples:
+        >>> build("krum", f=2)
+        Krum(f=2, bound='theorem')
     """
     return find(name).make(arguments)
 
@@ -325,12 +341,16 @@ class ByName(Mapping[str, Any]):
 def _imported(path: str, kind: str | None) -> Entry:
     ask_about(path)
     try:
-        found = _attribute(path)
+        found = attribute_at(path)
     except Exception as error:  # whatever is wrong with the module
         needed = missing_extra(error) if isinstance(error, ModuleNotFoundError) else ""
         meant = _meant(error) if isinstance(error, AttributeError) else ""
         remedy = needed or f"{error}{meant or '; write it like package.module.Class'}"
         raise ValueError(f"cannot import {path!r}: {remedy}") from error
+    try:
+        found = ready(found, kind) or found
+    except TypeError as error:  # a function that takes no rows
+        raise ValueError(f"{path} is not {article(str(kind))}: {error}") from None
     own_kind = _kind_of(found, kind, path)
     return Entry(name=path, kind=own_kind, cls=found, paper="-", complexity="", example=_example(found, None))
 
@@ -340,30 +360,14 @@ def _meant(error: AttributeError) -> str:
     return did_you_mean(error.name or "", (name for name in dir(error.obj) if not name.startswith("_")))
 
 
-def _attribute(path: str) -> Any:
-    """What lies there: an attribute of a module, or of a class in one."""
-    module, _, attribute = path.rpartition(".")
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except ModuleNotFoundError as error:
-        outer = module.rpartition(".")[0]
-        # Only if it is this module that there is none of, and not one that it needs.
-        if not outer or error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise
-        try:
-            owner = _attribute(module)
-        except (ModuleNotFoundError, AttributeError):
-            raise error from None
-        return getattr(owner, attribute)
-
-
 def _kind_of(maker: Any, kind: str | None, name: str) -> str:
     """The kind of what a class or function makes: what the class tells, else the one that is asked for."""
-    if isinstance(maker, type) and issubclass(maker, Component) and is_dataclass(maker):
-        return maker.kind
+    if isinstance(maker, Ready) or (isinstance(maker, type) and issubclass(maker, Component) and is_dataclass(maker)):
+        return str(maker.kind)
     if kind is None or kind in _DERIVED:
         wanted = article(kind) if kind else "a rule, mixer or attack"
-        raise ValueError(f"{name} is not {wanted}: a dataclass derived from one of those is needed")
+        remedy = "; fedward.rule and fedward.attack make one of a function" * inspect.isroutine(maker)
+        raise ValueError(f"{name} is not {wanted}: a dataclass derived from one of those is needed{remedy}")
     if kind not in KINDS:
         raise ValueError(unknown("kind", kind, KINDS, f"{__name__}.KINDS"))
     if not (isinstance(maker, type) or inspect.isroutine(maker)):

@@ -6,9 +6,11 @@ command is given in may be a stranger's: while such names are read, `asking` hol
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 Check = Callable[[str], None]
 """Takes an import path, and raises ValueError if it must not be followed."""
@@ -34,3 +36,20 @@ def ask_about(path: str) -> None:
     """
     for check in reversed(_ASKED.get()):
         check(path)
+
+
+def attribute_at(path: str) -> Any:
+    """What lies at an import path: an attribute of a module, or of a class in one."""
+    module, _, attribute = path.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        outer = module.rpartition(".")[0]
+        # Only if it is this module that there is none of, and not one that it needs.
+        if not outer or error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise
+        try:
+            owner = attribute_at(module)
+        except (ModuleNotFoundError, AttributeError):
+            raise error from None
+        return getattr(owner, attribute)

@@ -122,15 +122,17 @@ def describe(component: Component) -> str:
     links = component.links()
     if links is not None:
         return " >> ".join(map(describe, links))
-    name = name_of(component)
+    name, arguments = component.named() or (name_of(component), _chosen(component))
     if name is None:
         return repr(component)
-    shown = [
-        f"{key}={_text(getattr(component, key))}"
-        for key, parameter in parameters_of(type(component)).items()
-        if getattr(component, key) != parameter.default
-    ]
+    shown = [f"{key}={_text(value)}" for key, value in arguments.items()]
     return name + (":" + ",".join(shown) if shown else "")
+
+
+def _chosen(component: Component) -> dict[str, Any]:
+    """The parameters of a component that are not at their defaults."""
+    values = {key: (getattr(component, key), p.default) for key, p in parameters_of(type(component)).items()}
+    return {key: value for key, (value, default) in values.items() if value != default}
 
 
 def short_for(entry: Entry) -> dict[str, str]:

@@ -51,6 +51,11 @@ class Parameter:
         return _components_in(self.takes)
 
     @property
+    def spoken(self) -> str:
+        """What it takes, in words, bounds included."""
+        return _words(self.takes)
+
+    @property
     def numbers(self) -> bool:
         """Whether it takes any number."""
         return float in self._choices
@@ -203,6 +208,9 @@ def check_value(owner: str, name: str, value: Any, annotation: Any) -> Any:
         remedy = misfit.hint
         if isinstance(value, str) and _components_in(annotation):
             remedy = f"fedward.parse({value!r}) makes one of text"
+        elif inspect.isroutine(value):
+            kinds = [cls.kind for cls in _components_in(annotation) if cls.kind in ("rule", "attack")]
+            remedy = f"fedward.{kinds[0]} makes one of a function" if kinds else remedy
         message = f"{owner}: {name} is {_words(annotation)}, got {value!r}"
         raise ValueError(f"{message}; {remedy}" if remedy else message) from None
 

@@ -102,6 +102,7 @@ class Traits:
             breakdown (colluders up to `Rule.withstands`, whatever they send, leave the output near the others). Where
             rows that differ tie in all that a rule looks at, as rows of signs alone do in their norms, the first ones
             count, whatever is claimed of permutations.
+        in_memory: whether a rule looks at the rows themselves, so that all of them are copied into memory at once.
         root_data: whether a rule's decisions need the server's own data, through `Context.evaluator`.
         by_client: whether a rule uses the clients' ids: memory per client, a client trusted by name.
         server_rows: whether a rule's output holds something besides the clients' rows: a previous aggregate, noise.
@@ -134,6 +135,7 @@ class Traits:
     definition: Bound | None = field(default=None, metadata={"merge": _first})
     passes: int | None = field(default=2, metadata={"merge": _most})
     properties: frozenset[str] = field(default=frozenset({"permutation", "scale"}), metadata={"merge": _intersection})
+    in_memory: bool = field(default=False, metadata={"merge": any})
     root_data: bool = field(default=False, metadata={"merge": any})
     by_client: bool = field(default=False, metadata={"merge": any})
     server_rows: bool = field(default=False, metadata={"merge": any})

@@ -33,6 +33,9 @@ class GeometricMedian(FromGram):
     distances de n points donnés est minimum", Tohoku Mathematical Journal 1937; in federated learning Pillutla et al.
     2022, whose budget of a few steps from zero is `RFA`.
 
+    Use when: f is unknown, less than half of the clients lie, nobody is to be dropped, and a bound that is proven
+    is wanted.
+
     Args:
         iterations: at most this many steps; ten to a hundred are common, and the last point is taken if they are not
             enough.
@@ -67,6 +70,9 @@ class RFA(FromGram):
     colluders of any size it leaves about their share of the honest rows' lengths, not of their spread;
     `GeometricMedian` iterates to the end.
 
+    Use when: results are compared with those published for RFA, or the number of steps must be fixed and small.
+    Else take `GeometricMedian`, which iterates to the end.
+
     Args:
         nu: floor of the distances, in units of the rows.
         iterations: steps.
@@ -91,6 +97,9 @@ class Huber(FromGram):
     w_i = min(1, T / max(|c - x_i|, 1e-6)), c = sum_i w_i x_i / sum_i w_i from c = 0, until c moves less than 1e-3,
     at most 100 times. Zhao, Yu & Wan, "A Huber loss minimization approach to Byzantine robust federated learning",
     AAAI 2024. FedSECA's experiments have T = 0.02.
+
+    Use when: the usual distance of honest rows from their centre is known well enough to set a threshold: clients
+    within it are averaged, those beyond count as in the geometric median.
 
     Args:
         threshold: T, in units of the rows.
@@ -137,6 +146,9 @@ class CenteredClipping(_FromPrevious):
     ICML 2021, equation 8. FedSECA's experiments have radius 100 and 3 steps; a radius is to be chosen to the length of
     the rows. What ends up on the previous aggregate is the server's own: the clients' weights add up to less than 1.
 
+    Use when: clients send momenta or other rows that change slowly, and the length of their differences is known
+    well enough to set a radius. It needs no f; a radius that is too large clips nobody.
+
     Args:
         radius: the farthest that one client moves the aggregate, times n, in units of the rows.
         iterations: steps.
@@ -162,6 +174,9 @@ class SequentialCenteredClipping(_FromPrevious):
     of every cluster, each shuffled. v <- v + (1/|bucket|) sum over it of (x_i - v) min(1, radius / |x_i - v|).
     Özfatura, Özfatura, Küpçü & Gündüz, "Byzantines can also learn from history: fall of centered clipping in federated
     learning", 2023. In the first round v = 0, and clients are taken in their order.
+
+    Use when: the published remedy for attacks that follow the server's last step (`attacks.ROP`) is to be compared
+    with `CenteredClipping`.
 
     Args:
         radius: the farthest that one client moves the centre, times s, in units of the rows.

@@ -43,6 +43,9 @@ class ClassWise(Wrapped[_Received]):
     the paper's theory has, m is the mean of what the base rule makes of the rows of each. Arguments of the base rule,
     such as f, are about the rows of a class.
 
+    Use when: clients hold only some of the classes, so that their whole updates differ, and they can keep a
+    momentum for each class.
+
     Args:
         base: the rule.
         decay: of the buffers of other classes, at least 0 and at most 1; the paper's beta.

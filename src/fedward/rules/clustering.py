@@ -13,7 +13,7 @@ from torch import Tensor
 from ..core import Context, Plan, Reason, State, Traits, average_of, median_of
 from ..registry.bounds import AtLeast, Below, Count
 from ..registry.entries import register
-from ..stack import Updates, cosines
+from ..stack import Updates, by_rows, cosines, row_slices
 from .distance import FromGram
 from .mixers import clip_factors
 
@@ -37,6 +37,9 @@ class CosineClustering(FromGram):
     as near as its nearest row, so that honest rows of clients with different classes are joined one after the other,
     and the forged ones are cut off. By complete or average linkage the forged rows are the seed of the larger group.
 
+    Use when: clients fall into two camps by the direction of their updates, as where colluders send rows that are
+    alike, and the larger camp is honest. It does not look at lengths: clip before it.
+
     Args:
         linkage: "single", the paper's criterion; "complete", as in the authors' notebook; or "average".
 
@@ -53,7 +56,12 @@ class CosineClustering(FromGram):
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         cos = cosines(updates.gram())
         kept = larger_group(cos, updates.norms(), self.linkage)
-        return average_of(updates, kept, scores={"cosine": cos[:, kept].mean(1)}, reason=Reason.DIRECTION_OUTLIER)
+        return average_of(updates, kept, scores={"cosine": _mean_over(kept, cos)}, reason=Reason.DIRECTION_OUTLIER)
+
+
+def _mean_over(kept: Tensor, cos: Tensor) -> Tensor:
+    """The mean of each row's cosines with those kept: (n,)."""
+    return by_rows(cos, lambda rows: rows[:, kept].mean(1))
 
 
 def larger_group(cos: Tensor, norms: Tensor, method: str) -> Tensor:
@@ -79,10 +87,8 @@ def _top_groups(cos: Tensor, norms: Tensor, method: str) -> list[Tensor]:
     n = len(cos)
     # What comes first is merged first where distances are equal: by length, then by how alike a row is to the others.
     order = torch.from_numpy(np.lexsort((cos.sum(1).numpy().round(9), norms.numpy())))
-    ranked = cos[order][:, order]
-    zeros = int((norms == 0).sum())
-    ranked[:zeros, :zeros] = 1  # they have no direction, and all the same one
-    tree = linkage(_condensed(ranked), method)
+    # Zero rows, which come first, have no direction, and all the same one.
+    tree = linkage(_condensed(cos, order, int((norms == 0).sum())), method)
     last = int((tree[:, 2] > tree[-1, 2] - _SAME_HEIGHT).sum())
     tree[:, 2] = np.arange(n - 1)  # to undo so many merges, whatever their distances
     labels = torch.empty(n, dtype=torch.int64)
@@ -100,13 +106,28 @@ def _merit(group: Tensor, cos: Tensor) -> tuple[int, float]:
     return size, round(float(alike), 12)
 
 
-def _condensed(cos: Tensor) -> np.ndarray:
-    """The distances 1 - cos as scipy has them; rounding must not tell equal angles apart."""
-    from scipy.spatial.distance import squareform
+def _condensed(cos: Tensor, order: Tensor, same: int = 0) -> np.ndarray:
+    """The distances 1 - cos of the rows in an order, of which so many first ones are the same, as scipy has them.
 
-    distances = (1 - cos).round_(decimals=12).clamp_min_(0).fill_diagonal_(0)
-    condensed: np.ndarray = squareform((distances + distances.T).div_(2).numpy(), checks=False)
-    return condensed
+    That is each row's distances to those after it. Rounding must not tell equal angles apart.
+    """
+    n = len(cos)
+    condensed = torch.empty(n * (n - 1) // 2, dtype=torch.float64)
+    end = 0
+    for rows in row_slices(n):
+        some, others = order[rows], order[rows.start :]
+        there = _distances(cos[some][:, others])
+        back = _distances(cos[others[:, None], some]).T
+        both = (there + back).div_(2)
+        both[: max(same - rows.start, 0), : max(same - rows.start, 0)] = 0
+        after = both[torch.arange(len(others)) > torch.arange(len(some))[:, None]]
+        start, end = end, end + len(after)
+        condensed[start:end] = after
+    return condensed.numpy()
+
+
+def _distances(cos: Tensor) -> Tensor:
+    return (1 - cos).round_(decimals=12).clamp_min_(0)
 
 
 @register("clipped-clustering", paper="Li et al. 2024", complexity="O(n^2 d)")
@@ -117,6 +138,9 @@ class ClippedClustering(FromGram):
     tau = median of the norms of this and every earlier round; mean over the larger group of x_i min(1, tau / |x_i|).
     Li, Ngai & Voigt, "An experimental study of Byzantine-robust aggregation schemes in federated learning", IEEE
     Transactions on Big Data 2024. "Ever" is the last ``remember`` norms here, or those of this round if they are more.
+
+    Use when: less than half of the clients are byzantine and point another way than the others; lengths are held
+    against those of all earlier rounds, so that one round of long rows does not raise the bar.
 
     Args:
         linkage: as for `CosineClustering`.
@@ -141,7 +165,7 @@ class ClippedClustering(FromGram):
         weights = torch.zeros(updates.n, dtype=torch.float64)
         radius = median_of(self._norms(updates, state))
         weights[kept] = clip_factors(norms, radius)[kept] / len(kept)
-        scores = {"cosine": cos[:, kept].mean(1), "norm": norms}
+        scores = {"cosine": _mean_over(kept, cos), "norm": norms}
         return Plan(updates, weights, scores=scores, reasons=[Reason.DIRECTION_OUTLIER] * updates.n)
 
     def _norms(self, updates: Updates, state: State) -> Tensor:
@@ -165,6 +189,9 @@ class FLAME(FromGram):
 
     Nguyen, Rieger et al., "FLAME: taming backdoors in federated learning", USENIX Security 2022, Algorithm 1. The paper
     clusters the clients' models; here, as everywhere in fedward, directions are those of the updates.
+
+    Use when: more than half of the clients are honest and point the same way, and backdoors are what is feared:
+    what passes the clustering is clipped and drowned in noise, which is to be tuned to the model.
 
     Args:
         noise: standard deviation of the noise in units of S (the paper's lambda).
@@ -191,7 +218,7 @@ class FLAME(FromGram):
             wide = torch.promote_types(updates.dtype, torch.float32)
             stack = updates.anchored(drawn.to(updates.device, wide))
             weights = torch.cat([weights, torch.tensor([self.noise * S], dtype=torch.float64)])
-        scores = {"cosine": cos[:, kept].mean(1), "norm": norms}
+        scores = {"cosine": _mean_over(kept, cos), "norm": norms}
         return Plan(stack, weights, scores=scores, reasons=[Reason.DIRECTION_OUTLIER] * updates.n, judged=updates)
 
 
@@ -202,7 +229,7 @@ def majority_cluster(cos: Tensor) -> Tensor:
         return torch.arange(1)
     from scipy.cluster.hierarchy import fcluster, linkage
 
-    tree = linkage(_condensed(cos), "single")
+    tree = linkage(_condensed(cos, torch.arange(n)), "single")
     joined = tree[tree[:, 3] > n // 2][0]
     labels = fcluster(tree, joined[2], "distance")
     return torch.from_numpy(np.flatnonzero(labels == np.bincount(labels).argmax()))

@@ -27,6 +27,9 @@ class Mean(Rule):
     (1/n) sum_i x_i; with ``weighted`` sum_i n_i x_i / sum_i n_i, n_i the samples that client i says it has (federated
     averaging, McMahan et al. 2017). Anybody can say anything, so that nothing is weighted by default.
 
+    Use when: everybody is trusted, or as the baseline that every other rule is compared with; ``weighted`` only
+    where what clients say of their samples is true.
+
     Args:
         weighted: by the samples that clients say they have (``messages={id: {"num-examples": 250}}``, as in Flower;
             ``num_examples`` and ``samples`` are read as well). Those that say nothing sensible while others do have
@@ -56,6 +59,9 @@ class ClipMean(Rule):
     """Average of all rows, the longer ones scaled down to the median norm.
 
     (1/n) sum_i x_i min(1, M / |x_i|), M = median norm: what ``ClipNorm(radius="median") >> Mean()`` is.
+
+    Use when: all honest clients should be heard, f is unknown, and it is enough that nobody counts for more than a
+    row of median length.
     """
 
     declared = Traits(properties=frozenset({"permutation", "scale", "columns", "rotation", "unanimity"}))
@@ -74,6 +80,9 @@ class Median(Rule):
     """Middle value of each column; the mean of the two middle ones for even n.
 
     Yin et al. 2018, Definition 1. Some published code takes the lower of the two.
+
+    Use when: f is unknown, less than half of the clients lie, every column may be attacked on its own, or clients
+    are thousands and memory is tight.
     """
 
     declared = Traits(properties=_COLUMNWISE | {"breakdown"})
@@ -91,6 +100,8 @@ class TrimmedMean(Rule):
     """Mean of each column without its f smallest and f largest values.
 
     Yin et al. 2018, Definition 2, with f = beta n. Values are dropped by rank, never by subtraction from a sum.
+
+    Use when: f is known, every column may be attacked on its own, or clients are thousands and memory is tight.
     """
 
     f: Byzantine
@@ -109,6 +120,8 @@ class MeaMed(Rule):
 
     Xie, Koyejo & Gupta, "Generalized Byzantine-tolerant SGD", 2018, Definition 6. Of two values at the same distance
     the smaller one counts first.
+
+    Use when: f is known, every column may be attacked on its own, and more than the two middle values shall count.
 
     Args:
         f: byzantine clients.
@@ -134,6 +147,8 @@ class Phocas(Rule):
 
     Xie, Koyejo & Gupta, "Phocas: dimensional Byzantine-resilient stochastic gradient descent", 2018. Of two values at
     the same distance the smaller one counts first.
+
+    Use when: as for `MeaMed`, with the trimmed mean for a centre in the place of the median.
     """
 
     f: Byzantine

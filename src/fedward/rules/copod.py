@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from ..core import Context, Plan, Rule, State, Traits
 from ..registry.entries import register
-from ..stack import Gram, SqNorms, Statistic, Updates, cosines, evened, squared_distances
+from ..stack import Distances, Gram, SqNorms, Statistic, Updates, cosine_blocks, evened, row_slices
 
 # Values closer than this share of their size, and skewness closer to none, are what rounding makes of equal ones.
 _SLACK = 1e-12
@@ -25,6 +26,9 @@ class CopodDOS(Rule):
     "Suppressing poisoning attacks on federated learning for medical imaging", MICCAI 2022. Li et al., "COPOD:
     copula-based outlier detection", ICDM 2020, with the tails as pyod, which the authors use, has them. But values that
     differ by rounding alone count as equal here, and a skewness that is nothing but rounding counts as none.
+
+    Use when: neither f nor a threshold can be set, and weights that fall off smoothly are better than dropping
+    anybody.
     """
 
     declared = Traits(properties=frozenset({"permutation", "scale", "columns", "rotation", "unanimity", "box"}))
@@ -35,19 +39,32 @@ class CopodDOS(Rule):
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         gram = updates.gram()
         # Twice the largest length may be too long for float64, and ranks do not change with the scale.
-        dists = squared_distances(evened(gram)[0]).sqrt()
-        angles = (1 - cosines(gram)).round(decimals=12).fill_diagonal_(0)
-        scores = copod_scores(dists) + copod_scores(angles)
+        dists = (block.sqrt() for block in Distances(evened(gram)[0]).blocks())
+        scores = copod_scores(dists) + copod_scores(_angles(gram))
         return Plan(updates, torch.softmax(-scores, 0), scores={"copod": scores})
 
 
-def copod_scores(matrix: Tensor) -> Tensor:
-    """COPOD's outlier score of each row of a matrix, (n, m) to (n,).
+def _angles(gram: Tensor) -> Iterator[Tensor]:
+    """1 - cos of all rows in order, some at a time, with all: (k, n) each."""
+    for rows, cos in zip(row_slices(len(gram)), cosine_blocks(gram), strict=True):
+        angles = (1 - cos).round(decimals=12)
+        angles[:, rows].fill_diagonal_(0)
+        yield angles
+
+
+def copod_scores(rows: Iterable[Tensor]) -> Tensor:
+    """COPOD's outlier score of each row of a symmetric matrix, of which some rows come at a time, (k, n) each: (n,).
 
     With the shares F_l(x) of a column that are at most x and F_r(x) that are at least x, u = -ln F: the sum over all
     columns of max(u_s, (u_l + u_r) / 2), where u_s is u_l in a column skewed to the left, u_r in one skewed to the
     right, and u_l + u_r in one without skewness.
     """
+    parts = (_outlying(block.T.contiguous()).sum(1) for block in rows)
+    return sum(parts, start=torch.zeros((), dtype=torch.float64))
+
+
+def _outlying(matrix: Tensor) -> Tensor:
+    """What some columns of the matrix say of how far out each row lies: (n, k)."""
     n = len(matrix)
     ranked, order = matrix.sort(0)
     place = torch.arange(n)[:, None].expand_as(ranked)
@@ -62,7 +79,7 @@ def copod_scores(matrix: Tensor) -> Tensor:
     tail = torch.where(side < 0, left, left + right)
     tail = torch.where(side > 0, right, tail)
     outlying = torch.maximum(tail, (left + right) / 2)
-    return torch.zeros_like(outlying).scatter_(0, order, outlying).sum(1)
+    return torch.zeros_like(outlying).scatter_(0, order, outlying)
 
 
 def _skewness(columns: Tensor) -> Tensor:

@@ -44,6 +44,9 @@ class DeMoA(Wrapped[_Answered]):
     many were seen as the base rule needs, the output is the zero vector, and the note says why; an f that is a share
     fits every number. In the result absent clients have no weights: their rows are the server's by then.
 
+    Use when: few clients take part in a round, so that byzantine ones may be most of them by chance, clients send
+    momenta, and the server can hold a row of every client.
+
     Args:
         base: the rule, without memory by client of its own.
         remember: of how many clients, those seen last, at least 1; memory is a row each.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,34 +12,44 @@ from torch import Tensor
 from ..core import Bound, BoundError, Context, Plan, Reading, Reason, Rule, State, Traits, average_of, smallest
 from ..registry.bounds import Byzantine, Count
 from ..registry.entries import register
-from ..stack import Gram, Statistic, Updates
+from ..stack import Distances, Gram, Statistic, Updates, collected, row_blocks, row_slices
 from ..stack import kernels as columns
 
 ROWWISE = frozenset({"permutation", "translation", "scale", "columns", "rotation", "unanimity", "box"})
 """What a rule can claim that weighs whole rows by how they lie to one another."""
 
 
-def krum_scores(sq_dists: Tensor, neighbours: int) -> Tensor:
-    """Sum of the squared distances from each row to its closest other rows, at least one of them: (n,)."""
-    k = max(neighbours, 1)
-    others = sq_dists.clone().fill_diagonal_(torch.inf)
-    return others.sort(1).values[:, : min(k, len(others) - 1)].sum(1)
+def krum_scores(sq_dists: Iterable[Tensor], n: int, neighbours: int) -> Tensor:
+    """Sum of the squared distances from each row to its closest other rows, at least one of them: (n,).
+
+    Args:
+        sq_dists: of all rows in order, some at a time, to all rows: (k, n) each.
+        n: rows.
+        neighbours: how many.
+    """
+    count = min(max(neighbours, 1), n - 1)
+    others = (
+        block.index_put((torch.arange(len(block)), torch.arange(n)[rows]), torch.tensor(torch.inf, dtype=block.dtype))
+        for rows, block in zip(row_slices(n), sq_dists, strict=True)
+    )
+    return collected(n, (block.sort(1).values[:, :count].sum(1) for block in others))
 
 
-def central_scores(sq_dists: Tensor) -> Tensor:
+def central_scores(sq_dists: Iterable[Tensor], n: int) -> Tensor:
     """Krum scores of the nearest half of all rows, which decide between equal ones of fewer: (n,).
 
     Two rows that are each other's nearest have the same score by one neighbour. By more they have not, and no minority
     of colluders is among the nearest half.
     """
-    return krum_scores(sq_dists, max(len(sq_dists) // 2, 2))
+    return krum_scores(sq_dists, n, max(n // 2, 2))
 
 
-def lowest_scores(sq_dists: Tensor, neighbours: int, m: int) -> tuple[Tensor, Tensor]:
+def lowest_scores(gram: Tensor, neighbours: int, m: int) -> tuple[Tensor, Tensor]:
     """Krum scores, (n,), and the m rows with the lowest ones, (m,)."""
-    scores = krum_scores(sq_dists, neighbours)
+    dists = Distances(gram)
+    scores = krum_scores(dists.blocks(), len(gram), neighbours)
     # Scores by several neighbours are equal for identical rows alone.
-    central = (central_scores(sq_dists),) if neighbours <= 1 else ()  # fewer than one count as one
+    central = (central_scores(dists.blocks(), len(gram)),) if neighbours <= 1 else ()  # fewer than one count as one
     return scores, smallest(scores, m, *central)
 
 
@@ -59,6 +70,9 @@ class Krum(FromGram):
     one whose next neighbours are nearer; the paper takes the smaller identifier, which here decides among identical
     rows alone.
 
+    Use when: f is known, one client's row is good enough for a round (long local training on alike data), and the
+    choice must be easy to explain. Else take `MultiKrum`, which averages.
+
     Args:
         f: byzantine clients.
         bound: "theorem" for n >= 2f + 3; "definition" for the n >= f + 3 of one neighbour, where nothing is promised.
@@ -72,7 +86,7 @@ class Krum(FromGram):
         return 1
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        scores, chosen = lowest_scores(updates.sq_dists(), updates.n - self.f_of(updates.n) - 2, 1)
+        scores, chosen = lowest_scores(updates.gram(), updates.n - self.f_of(updates.n) - 2, 1)
         note = self.note(updates.n)
         return average_of(updates, chosen, scores={"krum": scores}, reason=Reason.FAR, note=note)
 
@@ -84,6 +98,9 @@ class MultiKrum(FromGram):
 
     Scores are computed once. m = n - f - 2 unless given (the SignGuard experiments' choice); m = 1 is Krum, and
     m = n - f another common choice. Equal scores are told apart as by `Krum`.
+
+    Use when: f is known, whole rows are to be kept or dropped by how near they are to others, and a rule is wanted
+    that most papers compare with.
 
     Args:
         f: byzantine clients.
@@ -113,7 +130,7 @@ class MultiKrum(FromGram):
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         m = self.most_accepted(updates.n)
-        scores, chosen = lowest_scores(updates.sq_dists(), updates.n - self.f_of(updates.n) - 2, m)
+        scores, chosen = lowest_scores(updates.gram(), updates.n - self.f_of(updates.n) - 2, m)
         note = self.note(updates.n)
         return average_of(updates, chosen, scores={"krum": scores}, reason=Reason.FAR, note=note)
 
@@ -126,6 +143,9 @@ class Bulyan(FromGram):
     Rows are scored afresh after each pick, among those left, with (left - f - 2) neighbours, at least 1.
     El Mhamdi et al. 2018, Algorithm 1. Much code scores only once. With f of 1 or 2 the last picks score rows by one
     neighbour, and two that are each other's nearest tie: the one that is nearer to the nearest half of all rows wins.
+
+    Use when: clients are at least 4f + 3, and attackers may hide a large error in a few columns of a row that is
+    near the others as a whole: every column trims once more what Krum lets through.
 
     Args:
         f: byzantine clients.
@@ -168,14 +188,21 @@ def bulyan_picks(sq_dists: Tensor, f: int) -> tuple[Tensor, Tensor]:
     ranked = sq_dists.gather(1, order)
     left = torch.ones(n, dtype=torch.bool)
     scores = torch.zeros(n, dtype=sq_dists.dtype)
-    central = central_scores(sq_dists)
+    central = central_scores(row_blocks(sq_dists), n)
     picks = []
     for remaining in range(n, 2 * f, -1):
-        alive = left[order]
-        counted = alive & (alive.cumsum(1) <= max(remaining - f - 2, 1))
-        current = torch.where(counted, ranked, 0.0).sum(1)
+        near = max(remaining - f - 2, 1)
+        both = zip(row_blocks(order), row_blocks(ranked), strict=True)
+        current = collected(n, (_to_nearest(others, dists, left, near) for others, dists in both))
         scores[left] = current[left]
         best = left.nonzero().flatten()[smallest(current[left], 1, central[left])]
         left[best] = False
         picks.append(best)
     return torch.cat(picks), scores
+
+
+def _to_nearest(order: Tensor, ranked: Tensor, left: Tensor, count: int) -> Tensor:
+    """The sum of the distances from each of some rows to the nearest others, so many, that are left: (k,)."""
+    alive = left[order]
+    counted = alive & (alive.cumsum(1) <= count)
+    return torch.where(counted, ranked, 0.0).sum(1)

@@ -20,6 +20,7 @@ from ..stack import (
     SqNorms,
     Statistic,
     Updates,
+    by_rows,
     magnitude_of_rank,
 )
 from .mixers import clip_factors
@@ -36,6 +37,8 @@ class SignMajority(Rule):
 
     sgn(sum_i sgn(x_i)): the model moves by lr in every coordinate. Bernstein, Zhao, Azizzadenesheli & Anandkumar,
     "signSGD with majority vote is communication efficient and fault tolerant", ICLR 2019, Algorithm 1.
+
+    Use when: clients can send signs alone, and lr is chosen for steps of one size in every coordinate.
     """
 
     declared = Traits(properties=frozenset({"permutation", "columns"}))
@@ -72,6 +75,8 @@ class FedSECA(Rule):
     Every part can be left out or replaced, as in the paper's ablation. CRISE with a plain mean is
     ``FedSECA(clip=False, clamp=False, sparsity=None, merge="mean")``; RoCA alone with the mean's own sign is
     ``FedSECA(clip=False, clamp=False, sparsity=None, vote="mass")``.
+
+    Use when: a few silos send the sum of many local steps, on whose signs honest clients agree, and f is unknown.
 
     Args:
         sparsity: order of the quantile, 0 to 1; None keeps every entry.
@@ -111,7 +116,7 @@ class FedSECA(Rule):
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         norms = updates.norms()
         radius = median_of(norms, lower=self.official)
-        agreeing = concordant(updates.concordance()) if self.vote == "crise" else _alike(updates)
+        agreeing = concordant(updates.compute(SignConcordance())[0]) if self.vote == "crise" else _alike(updates)
         kernel = ElectedMean(
             n=updates.n,
             factors=clip_factors(norms, radius) if self.clip else torch.ones_like(norms),
@@ -157,7 +162,7 @@ def _alike(updates: Updates) -> Tensor:
 
 def concordant(concordance: Tensor) -> Tensor:
     """How many more rows agree with each row than disagree, itself included, at least 0: (n,)."""
-    return concordance.sign().sum(1).clamp_min(0)
+    return by_rows(concordance, lambda rows: rows.sign().sum(1)).clamp_min(0)
 
 
 def row_floors(updates: Updates, order: float | None, *, strict: bool) -> Floors | None:
@@ -192,6 +197,13 @@ class TIES(Rule):
 
     Yadav, Tam, Choshen, Raffel & Bansal, "TIES-merging: resolving interference when merging models", NeurIPS 2023, as
     FedSECA (Geo Benjamin et al. 2025) compares with it. Not a defence against long rows.
+
+    Use when: clients that are trusted have trained for different tasks and their changes are merged, or as the
+    baseline of `FedSECA`.
+
+    Args:
+        sparsity: order of the quantile, 0 to 1.
+        elect: "count" or "mass".
 
     Raises:
         ValueError: parameters out of bounds.

@@ -44,6 +44,9 @@ class FLDetector(Rule[Tensor]):
     `attacks.Repeat` does that. And a client that was forgotten has no score, as a new one, and is kept: who may choose
     ids is never detected, and with more new ids than ``remember`` he has the scores of others forgotten.
 
+    Use when: the same clients come back in every round under ids that they cannot choose, training is smooth enough
+    to predict what each sends next, and it may take ``window`` rounds until anybody is dropped.
+
     Args:
         window: the paper's N.
         clusters: the most that the gap statistic tries.

@@ -48,6 +48,9 @@ class Hierarchical(Compound):
     (t / s)^L: the price of looking at groups alone. Of more clients than that, most deals stand many more; none is
     promised.
 
+    Use when: clients are thousands, and the rule that you want compares all pairs. Groups cost robustness: count
+    with the bound above.
+
     Args:
         base: the rule of the first level.
         size: of a group at most, s, at least 2.

@@ -39,6 +39,9 @@ class LASA(Rule):
     WACV 2025. Layers are the tensors of the state dicts that came in; rows without names are one layer. The authors
     leave out biases when they sparsify, and keep one entry more or less by ranking.
 
+    Use when: rows come with names of layers, attackers may hide in some of them, and f is unknown: each layer
+    selects its own clients.
+
     Args:
         sparsity: order of the quantile, from 0 (nothing is removed) to 1.
         norm_bound, sign_bound: in standard deviations; the paper has 1 for the norm on CIFAR.

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..core import BoundError, Context, Mixer, ScalingMixer, Traits, how_many, median_of, smallest
 from ..registry.bounds import Byzantine, Count, Positive
 from ..registry.entries import register
-from ..stack import Dots, Gram, SqNorms, Statistic, Updates, cosines_to
+from ..stack import Distances, Dots, Gram, SqNorms, Statistic, Updates, cosines_to
 
 __all__ = ["ARC", "NNM", "Bucketing", "ClipNorm", "GroupMajority", "Normalize", "SequentialBucketing"]
 
@@ -23,6 +23,9 @@ class ClipNorm(ScalingMixer):
     """Scale rows that are longer than the radius down to it.
 
     x_i min(1, radius / |x_i|); a zero row stays. ``ClipNorm(radius="median") >> Mean()`` is ClipMean.
+
+    Use when: nobody's row shall be longer than a known length, or than the median: before weighted means and before
+    rules that look at directions alone.
 
     Args:
         radius: a length, or "median" for the median norm of the rows.
@@ -53,6 +56,9 @@ class Normalize(ScalingMixer):
     """Scale every row to length 1.
 
     x_i / |x_i|; a zero row stays.
+
+    Use when: directions are what counts, and lengths say nothing or are lied about. The output is at most 1 long:
+    choose the learning rate to it.
     """
 
     def statistics(self, context: Context) -> tuple[Statistic, ...]:
@@ -70,6 +76,9 @@ class ARC(ScalingMixer):
 
     k = floor(2 (f / n) (n - f)); the radius is the norm of the (k + 1)-th longest row. Allouah, Guerraoui, Gupta,
     Jellouli, Rizk & Stephan, "Adaptive gradient clipping for robust federated learning", ICLR 2025, Algorithm 2.
+
+    Use when: f is known, and the lengths of honest rows vary too much from round to round for a fixed radius. A
+    robust rule comes after it.
     """
 
     f: Byzantine
@@ -94,6 +103,9 @@ class NNM(Mixer):
 
     Allouah, Farhadkhani, Guerraoui, Gupta, Pinot & Stephan, "Fixing by mixing: a recipe for optimal Byzantine ML under
     heterogeneity", AISTATS 2023, Algorithm 2. No mixed row is ever formed: Gram(M G) = M Gram(G) M^T.
+
+    Use when: clients' data differ and f is known: rows become more alike before any rule that looks at distances or
+    values. It compares all pairs.
     """
 
     f: Byzantine
@@ -108,8 +120,10 @@ class NNM(Mixer):
     def matrix(self, updates: Updates, context: Context) -> Tensor:
         M = torch.zeros(updates.n, updates.n, dtype=torch.float64)
         near = updates.n - how_many(self.f, updates.n)
-        for row, dists in zip(M, updates.sq_dists(), strict=True):
-            row[smallest(dists, near)] = 1 / near
+        rows = iter(M)
+        for block in Distances(updates.gram()).blocks():
+            for dists in block:
+                next(rows)[smallest(dists, near)] = 1 / near
         return M
 
 
@@ -120,6 +134,12 @@ class Bucketing(Mixer):
 
     Karimireddy, He & Jaggi, "Byzantine-robust learning on heterogeneous datasets via bucketing", ICLR 2022,
     Algorithm 1. Up to f of the ceil(n / s) buckets hold a byzantine row, so the rule that follows has the same f.
+
+    Use when: clients' data differ, so that the rule after it would take honest rows for forged ones: means of
+    buckets are more alike. f stays while rows become fewer, so mind the rule's bound.
+
+    Args:
+        s: rows in a bucket.
     """
 
     s: Count
@@ -140,6 +160,12 @@ class SequentialBucketing(Mixer):
     Rows are sorted by the cosine and cut into s clusters; bucket t has the t-th row of every cluster, each shuffled.
     Özfatura, Özfatura, Küpçü & Gündüz, "Byzantines can also learn from history: fall of centered clipping in federated
     learning", 2023. In the first round, without a previous aggregate, clusters are by row order.
+
+    Use when: as for `Bucketing`, with buckets that hold rows of all angles to the last aggregate instead of random
+    ones.
+
+    Args:
+        s: rows in a bucket, and clusters.
     """
 
     s: Count
@@ -175,6 +201,12 @@ class GroupMajority(Mixer):
     Of rows that are equally frequent, the first one; rows whose distance float64 cannot tell from 0 are the same. The
     first stage of DETOX: ``GroupMajority(r=3) >> Bucketing(s=2) >> GeometricMedian()``. Rajput, Wang, Charles &
     Papailiopoulos, "DETOX: a redundancy-based framework for faster and more robust gradient aggregation", NeurIPS 2019.
+
+    Use when: r neighbouring clients compute the same batch, so that honest rows are equal to the last bit. Where
+    everybody computes something else it does nothing but drop rows.
+
+    Args:
+        r: clients in a group, successive ones.
     """
 
     r: Count = 3
@@ -186,9 +218,10 @@ class GroupMajority(Mixer):
         return (Gram(),)
 
     def _chosen(self, updates: Updates) -> Tensor:
-        same = (updates.sq_dists() == 0).int()
+        dists = Distances(updates.gram())
         groups = torch.split(torch.arange(updates.n), self.r)
-        return torch.stack([group[same[group][:, group].sum(1).argmax()] for group in groups])
+        same = ((dists.of(group)[:, group] == 0).int() for group in groups)
+        return torch.stack([group[alike.sum(1).argmax()] for group, alike in zip(groups, same, strict=True)])
 
     def matrix(self, updates: Updates, context: Context) -> Tensor:
         return torch.eye(updates.n, dtype=torch.float64)[self._chosen(updates)]

@@ -24,6 +24,9 @@ class RobustTailor(Compound):
     "Mixed Nash for robust federated learning", 2022, which finds p by playing a simulated game; here p is given. A rule
     with memory learns only from the rounds that it was drawn for.
 
+    Use when: attackers may know the rules but not the draw, so that an attack tuned to one of them meets another.
+    Each of them should be good by itself.
+
     Args:
         rules: to draw from; written ``rules=(median | krum:f=2)`` as text.
         probabilities: one for each, adding up to 1; all alike if None.

@@ -11,7 +11,7 @@ from ..core import Context, Plan, Reason, Rule, State, Traits
 from ..core.state import NUMBERS, ROWS, entries, key, recall, remember, updated
 from ..registry.bounds import Count, Decay, Natural, Positive
 from ..registry.entries import register
-from ..stack import Gram, Offset, SqNorms, Statistic, Updates, cosines, cosines_to, evened
+from ..stack import Gram, Offset, SqNorms, Statistic, Updates, collected, cosines, cosines_to, evened, row_slices
 from .mixers import clip_factors
 from .remembered import remember_rows, safe_unit
 
@@ -32,6 +32,9 @@ class FoolsGold(Rule):
     Who is forgotten starts anew: with few rounds behind it, its sum is its last update. Who may choose ids gets rid of
     his past by a new one in any case; with more new ids than ``remember`` he also makes the rule forget others.
 
+    Use when: one attacker may be many identities (Sybils), each client's data differ from the others', and ids
+    last.
+
     Args:
         confidence: the paper's kappa.
         remember: how many ids, at least 1; those of a round are always remembered until the next.
@@ -47,7 +50,7 @@ class FoolsGold(Rule):
     )
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        alpha = foolsgold_weights(cosines(_history(updates, state, safe_unit(updates)).gram()), self.confidence)
+        alpha = foolsgold_weights(_history(updates, state, safe_unit(updates)).gram(), self.confidence)
         reasons = [Reason.DISTRUSTED] * updates.n
         return Plan(updates, alpha / updates.n, scores={"trust": alpha}, reasons=reasons)
 
@@ -61,13 +64,17 @@ def _history(updates: Updates, state: State, unit: float = 1.0) -> Updates:
     return Offset(updates, [state.get(key("sum", client)) for client in updates.ids], unit=unit)
 
 
-def foolsgold_weights(cos: Tensor, confidence: float) -> Tensor:
-    """FoolsGold's alpha from the cosines of the histories: (n,)."""
-    cs = cos.clone().fill_diagonal_(0)
+def foolsgold_weights(gram: Tensor, confidence: float) -> Tensor:
+    """FoolsGold's alpha from the inner products of the histories: (n,)."""
+    cs = cosines(gram).fill_diagonal_(0)
     v = cs.amax(1)
-    pardon = v[:, None] < v[None, :]
-    cs = torch.where(pardon, cs * v[:, None] / v[None, :].clamp_min(torch.finfo(v.dtype).tiny), cs)
-    alpha = (1 - cs.fill_diagonal_(0).amax(1)).clamp(0, 1)
+    most = v.clamp_min(torch.finfo(v.dtype).tiny)
+
+    def pardoned(rows: slice) -> Tensor:
+        mine = v[rows, None]
+        return torch.where(mine < v, cs[rows] * mine / most, cs[rows]).amax(1)
+
+    alpha = (1 - collected(len(cs), map(pardoned, row_slices(len(cs))))).clamp(0, 1)
     alpha = torch.where(alpha < 1e-12, 0.0, alpha)  # the same direction but for rounding
     if float(alpha.amax()) == 0:
         return alpha
@@ -92,6 +99,9 @@ class RFFL(Rule):
 
     A client that was forgotten comes back as a new one, with the average reputation, even if it was removed. Who may
     choose ids needs no such thing: a new id is a new client.
+
+    Use when: the same clients come back under ids that they cannot choose, who contributes is to be credited over
+    rounds, and the length of honest rows is known well enough to set ``clip``.
 
     Args:
         decay: how much of a reputation stays (the paper's alpha).

@@ -15,7 +15,7 @@ from ..core import Context, Plan, Reason, Rule, State, Traits, finite_copy, medi
 from ..registry.bounds import Above, AtMost, NotNegative
 from ..registry.entries import register
 from ..registry.parameters import Variant
-from ..stack import Dots, Gram, Sample, SignCounts, SqNorms, Statistic, Updates, cosines_to
+from ..stack import Distances, Dots, Gram, Sample, SignCounts, SqNorms, Statistic, Updates, cosines_to
 from .distance import krum_scores
 from .meanshift import mean_shift
 from .mixers import clip_factors
@@ -52,6 +52,9 @@ class SignGuard(Rule):
     columns; shares divided by their maximum; the clip radius is the lower median; at most 50 rows, from a fixed
     seed, set the clusters' bandwidth, so that with more clients their order counts; and in -Sim and -Dist the
     differences stated there.
+
+    Use when: f is unknown, less than half of the clients lie, and rows are many enough to form clusters: it judges
+    by lengths and by the balance of signs, and compares no pairs of rows, so that it is cheap for large models.
 
     Args:
         lower, upper: bounds on the norm in units of the median norm; 0 and inf switch the filter off (but for zero
@@ -218,6 +221,9 @@ class SignGuardSim(_WithReference):
     ``variant="official"``: in the warm-up the lower median over all j, with 0 for j = i; m is a lower median, too, and
     the feature is clip(s_i, 0, m) / (5 m + 1e-8), where m wins if it is negative.
 
+    Use when: as for `SignGuard`, where forged rows may have ordinary lengths and signs but another direction than
+    the last aggregate.
+
     Args:
         warmup: how long there is no reference: a number of rounds, or a text such as "3 epochs". Epochs are those of
             the clients' samples where they are known, as in a `Simulation`: there 3 epochs of 1,200 samples a client,
@@ -255,6 +261,9 @@ class SignGuardDist(_WithReference):
     ``variant="official"``: plain distances in the warm-up; 0.2 from 1.1 times the lower median; every row sets the
     clusters' bandwidth.
 
+    Use when: as for `SignGuard`, where the last aggregate is a fair guess of the next one, so that rows far from it
+    stand out.
+
     Args:
         warmup: as for `SignGuardSim`; None is "3 epochs" as in the paper, and "1 epoch" in the official variant.
 
@@ -285,8 +294,9 @@ class SignGuardDist(_WithReference):
         neighbours = updates.n // 2 - 1
         if self.official and neighbours < 1:  # what its code sums then is each row's distance from itself
             return torch.zeros(updates.n, dtype=torch.bool)
-        sq_dists = updates.sq_dists()
-        score = krum_scores(sq_dists.sqrt() if self.official else sq_dists, neighbours)
+        sq_dists = Distances(updates.gram()).blocks()
+        dists = (block.sqrt() for block in sq_dists) if self.official else sq_dists
+        score = krum_scores(dists, updates.n, neighbours)
         bound = self._margin * median_of(score, lower=self.official)
         return score < bound * (1 - _SLACK)
 

@@ -92,6 +92,9 @@ class SIREN(Rule[_Books]):
     A client that was forgotten is as a new one, its ban included. Who may choose ids is never banned for long: a new
     id is a new client; with more new ids than ``remember`` he has the bans of others forgotten as well.
 
+    Use when: clients can hold out data and raise alarms, the server has samples of its own, and byzantine clients
+    may be most. Among clients that raise no alarms it is a mean.
+
     Args:
         threshold: the paper's server threshold C_s.
         penalty: C_p as a share of what ``penalty_of`` says.

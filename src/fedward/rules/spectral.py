@@ -26,6 +26,9 @@ class DnC(Rule):
     columns. Shejwalkar & Houmansadr 2021, Algorithm 2. v is never formed: with the centred Gram matrix
     K = U L U^T, s_i = L_1 U_i1^2. Two clients are equally far from their mean: the shorter one stays.
 
+    Use when: f is known, colluders pull together along one direction, and the model is large: it looks at a sample
+    of the columns alone.
+
     Args:
         f: byzantine clients.
         iterations: how many sets of columns.
@@ -79,10 +82,12 @@ class DnC(Rule):
 def outlier_scores(gram: Tensor, d: int) -> Tensor:
     """Squared projections of the centred rows, of d columns, on their first singular direction: (n,)."""
     gram, unit = evened(gram)
-    centred = gram - gram.mean(0) - gram.mean(1, keepdim=True) + gram.mean()
-    value, vector = top_eigenpair((centred + centred.T) / 2, d)
+    total = gram.diagonal().sum()
+    centred = (gram - gram.mean(0)).sub_(gram.mean(1, keepdim=True)).add_(gram.mean())
+    del gram
+    value, vector = top_eigenpair((centred + centred.T).div_(2), d)
     # Rows that are all the same leave nothing but rounding.
-    if value <= 1e-13 * gram.diagonal().sum():
+    if value <= 1e-13 * total:
         return torch.zeros_like(vector)
     scores: Tensor = value * vector.square() * unit
     return scores
@@ -119,6 +124,9 @@ class CAF(Rule):
     tau_i = (x_i - mu . v)^2, c_i <- c_i (1 - tau_i / max tau), the maximum over rows with weight. Output: the mu with
     the smallest lambda. Allouah, Guerraoui & Stephan, "Towards trustworthy federated learning with untrusted
     participants", ICML 2025, Algorithm 2 ("covariance-bound agnostic filter"). As for `DnC`, v is never formed.
+
+    Use when: f is known, colluders may pull along any one direction, and clients are some hundreds at most: rows
+    lose weight by how far they stick out along the worst direction.
     """
 
     f: Byzantine

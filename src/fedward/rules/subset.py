@@ -14,7 +14,7 @@ from torch import Tensor
 from ..core import Bound, BoundError, Context, Plan, Reading, Reason, Rule, State, Traits, average_of, smallest
 from ..registry.bounds import Byzantine
 from ..registry.entries import register
-from ..stack import SqNorms, Statistic, Updates, evened
+from ..stack import Distances, SqNorms, Statistic, Updates, collected, evened, row_blocks, row_slices
 from .distance import ROWWISE, FromGram, central_scores
 
 _ROWWISE = ROWWISE | {"mean"}
@@ -26,6 +26,9 @@ class CGE(Rule):
     """Mean of the n - f rows of smallest norm ("comparative gradient elimination").
 
     Gupta & Vaidya, "Fault-tolerance in distributed optimization: the case of redundancy", PODC 2020, which sums them.
+
+    Use when: byzantine rows are known to be long (noise, boosted updates, crashes), and a rule as cheap as the mean
+    is wanted. It looks at lengths alone.
     """
 
     f: Byzantine
@@ -53,6 +56,9 @@ class FABA(FromGram):
     networks", IJCAI 2019, Algorithm 1. The row with the largest sum of squared distances to those left is the farthest
     from their mean, so no mean is formed. The last two are equally far from theirs: the one that is farther from the
     nearest half of all rows goes; of two clients alone, the longer one.
+
+    Use when: f is known, honest rows lie around one centre, and whole rows are to be kept or dropped: whoever is
+    farthest from the others' mean goes, one by one.
     """
 
     f: Byzantine
@@ -73,13 +79,14 @@ class FABA(FromGram):
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         dists = updates.sq_dists()
-        central = central_scores(dists)
+        central = central_scores(row_blocks(dists), updates.n)
         norms = updates.norms()
         left = torch.arange(updates.n)
         scores = torch.zeros(updates.n, dtype=torch.float64)
         for _ in range(self.f_of(updates.n)):
             # Summed afresh each time: subtracting the distances of a row of 1e30 would leave nothing but rounding.
-            sums = dists[left][:, left].sum(1)
+            parts = (dists[left[rows]][:, left].sum(1) for rows in row_slices(len(left), updates.n))
+            sums = collected(len(left), parts)
             scores[left] = sums / len(left)
             worst = smallest(-sums, 1, -central[left], -norms[left])
             left = left[torch.arange(len(left)) != worst]
@@ -94,6 +101,9 @@ class MoNNA(FromGram):
 
     Farhadkhani, Guerraoui, Gupta, Hoang, Pinot & Stephan, "Robust collaborative learning with linear gradient
     overhead", ICML 2023: every node trusts its own vector. Here one client is trusted by name.
+
+    Use when: one client is trusted more than all others (a node of the server's own, a partner with known data),
+    and f is known. Name it with ``pivot``: the default trusts client 0.
 
     Args:
         f: byzantine clients.
@@ -125,7 +135,7 @@ class MoNNA(FromGram):
                 f"{self!r} trusts client {self.pivot!r}, which is not among the {updates.n} with finite rows: "
                 "keep the previous model, or trust another"
             )
-        dists = updates.sq_dists()[updates.ids.index(self.pivot)]
+        dists = Distances(updates.gram()).of(torch.tensor([updates.ids.index(self.pivot)]))[0]
         kept = smallest(dists, updates.n - self.f_of(updates.n))
         note = self.note(updates.n)
         return average_of(updates, kept, scores={"distance": dists.sqrt()}, reason=Reason.FAR, note=note)
@@ -141,6 +151,9 @@ class MDA(FromGram):
 
     Exact without enumerating subsets: n - f rows lie within a diameter t if and only if f rows cover all pairs that are
     farther apart than t, and such a vertex cover is found in 1.47^f steps at worst, mostly in a few. t is bisected.
+
+    Use when: clients are few, f is small, and the n - f rows that agree best are to be found exactly. Where the
+    search reaches its limit it says so; `MultiKrum` is the cheap relative.
 
     Args:
         f: byzantine clients.
@@ -255,6 +268,8 @@ class SMEA(FromGram):
     several, the first in row order. Allouah, Guerraoui, Gupta, Pinot & Stephan, "On the privacy-robustness-utility
     trilemma in distributed learning", ICML 2023. All subsets are tried, so it is for few clients: `CAF` by the same
     group needs no subsets.
+
+    Use when: clients are a dozen or two, f is small, and the subset with the least spread is to be found exactly.
 
     Args:
         f: byzantine clients.

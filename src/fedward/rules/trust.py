@@ -52,6 +52,9 @@ class FLTrust(Rule):
     sum_i t_i. Nobody trusted: the zero vector. Cao, Fang, Liu & Gong, "FLTrust: Byzantine-robust federated learning
     via trust bootstrapping", NDSS 2021, Algorithm 2. The paper's root data are 100 samples.
 
+    Use when: the server has a small clean set of its own that looks like the clients' data. Then byzantine clients
+    may be more than half.
+
     Raises:
         ValueError: no evaluator, or its update is not finite or of another size.
     """
@@ -82,6 +85,9 @@ class Zeno(Rule):
     score_i = loss(now) - loss(after taking x_i) - rho |x_i|^2. Xie, Koyejo & Gupta, "Zeno: distributed stochastic
     gradient descent with suspicion-based fault-tolerance", ICML 2019, Definition 3. The published code has
     rho = lr / 200 and |x_i|^2 / d; this is the paper's norm.
+
+    Use when: the server has labelled samples of its own, on which a step along each row can be tried, and f is an
+    upper bound. Then byzantine clients may be more than half. ``rho`` is to be tuned.
 
     Args:
         f: rows to leave out, at least as many as there are byzantine clients.
@@ -214,6 +220,9 @@ class ErrorRateRejection(_Rejection):
     impact_i = error(base rule on all) - error(base rule on all but i); the base rule on those left. Fang, Cao, Jia &
     Gong, "Local model poisoning attacks to Byzantine-robust federated learning", USENIX Security 2020, section 5 (ERR).
 
+    Use when: the server has labelled samples of its own, clients are few (it aggregates and tests n + 1 times a
+    round), and wrong predictions are what counts.
+
     Args:
         f: clients to leave out.
         base: the rule that aggregates, without memory.
@@ -234,7 +243,15 @@ class LossRejection(_Rejection):
     impact_i = loss(base rule on all) - loss(base rule on all but i); the base rule on those left. Fang et al. 2020,
     section 5 (LFR).
 
-    Args and errors are those of `ErrorRateRejection`.
+    Use when: the server has labelled samples of its own, clients are few (it aggregates and tests n + 1 times a
+    round), and the loss on those samples is what counts.
+
+    Args:
+        f: clients to leave out.
+        base: the rule that aggregates, without memory.
+
+    Raises:
+        ValueError: a base rule with memory, or no evaluator.
     """
 
     def measures(self, evaluator: Evaluator) -> Measures:
@@ -247,6 +264,9 @@ class UnionRejection(_Rejection):
     """Leave out clients that `ErrorRateRejection` or `LossRejection` would leave out.
 
     Fang et al. 2020, section 5 (Union): the base rule on those that both keep. Nobody left: the zero vector.
+
+    Use when: as for `ErrorRateRejection` and `LossRejection`, where dropping up to 2f clients is better than
+    keeping one too many.
 
     Args:
         f: clients that each of the two leaves out.

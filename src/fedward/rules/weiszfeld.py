@@ -5,12 +5,14 @@ Every distance from a mix of rows follows from inner products, so no iteration t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
-from ..stack import SAME_ROW, squared_distances
+from ..stack import SAME_ROW, Distances, collected, row_slices
+
+_ALL = slice(None)
 
 
 def mix_distances(gram: Tensor, weights: Tensor) -> Tensor:
@@ -19,18 +21,30 @@ def mix_distances(gram: Tensor, weights: Tensor) -> Tensor:
     return (gram.diagonal() - 2 * products + weights @ products).clamp_min(0).sqrt()
 
 
+def _measured_from(gram: Tensor, o: int, rows: slice = _ALL) -> Tensor:
+    """Inner products of x_i - x_o with x_j - x_o for some i, and all j, from those of x_i with x_j: (k, n)."""
+    return (gram[rows] - gram[rows, o, None]).sub_(gram[None, o, :]).add_(gram[o, o])
+
+
 class Reweighting:
     """Repeat v = sum_i w_i x_i / sum_i w_i with weights that are a function of the distances |x_i - v|."""
 
     def __init__(self, gram: Tensor) -> None:
         self.gram = gram
-        sq_dists = squared_distances(gram)
-        self.dists = sq_dists.sqrt()
+        self._sq_dists = Distances(gram)
         # Measured from a central row, products are of the size of the spread, not of the rows. Differences of the
         # Gram matrix, unlike halved distances, stay right for a row of 1e30 once its weight is 1e-30.
-        self.o = int(sq_dists.median(1).values.argmin())
-        o = self.o
-        self.K = gram - gram[:, o, None] - gram[None, o, :] + gram[o, o]
+        medians = collected(len(gram), (block.median(1).values for block in self._sq_dists.blocks()))
+        self.o = int(medians.argmin())
+        self.K = _measured_from(gram, self.o)
+
+    def between(self) -> Iterator[Tensor]:
+        """Distances of all rows in order, some at a time, from all: (k, n) each."""
+        return (block.sqrt() for block in self._sq_dists.blocks())
+
+    def distances_of(self, row: int) -> Tensor:
+        """Distances of a row from all: (n,)."""
+        return self._sq_dists.of(torch.tensor([row]))[0].sqrt()
 
     def distances(self, weights: Tensor | None) -> Tensor:
         """Distances of the rows from the mix with these weights, which add up to 1, or from zero: (n,)."""
@@ -89,18 +103,19 @@ def _between_rows(search: Reweighting, steps: int, tolerance: float) -> Tensor:
         noise = 0.1 * (floors.log() - logs).exp().square()
         return bool((change.abs() <= tolerance + noise).all())
 
-    weights = _majority(search.dists)
+    weights = _majority(search)
     start = search.distances(weights / weights.sum()).maximum(floors).log()
     return torch.softmax(-accelerated(step, start, settled, steps), 0)
 
 
-def _majority(dists: Tensor) -> Tensor:
+def _majority(search: Reweighting) -> Tensor:
     """Weights 1 / r_i^2, r_i the distance within which row i has more than half of the rows, itself included: (n,).
 
     Rows far from a majority weigh next to nothing, whatever they are, and no row is special: a start that neither
     colluders nor the order of rows move.
     """
-    reach = dists.sort(1).values[:, len(dists) // 2]
+    n = len(search.gram)
+    reach = collected(n, (block.sort(1).values[:, n // 2] for block in search.between()))
     return torch.where(reach > 0, reach.amin() / reach, 1.0).square()
 
 
@@ -110,15 +125,22 @@ def _among_rows(search: Reweighting) -> Tensor | None:
     The row with the least sum of distances is the median if the unit vectors from it towards the m' rows elsewhere add
     up to less than the number of rows at its place.
     """
-    K, dists, o = search.K, search.dists, search.o
-    # |x_i - x_j| - |x_o - x_j| as a quotient: of rows of 1e30, a difference of roots would leave nothing but rounding.
-    sums = dists + dists[o]
-    excess = torch.where(sums > 0, (K.diagonal()[:, None] - 2 * K) / sums, 0.0).sum(1)
-    i = int(excess.argmin())
-    here = dists[i] == 0
-    away = torch.where(here, 0.0, 1 / dists[i])
-    unit = (K - K[:, i, None] - K[None, i, :] + K[i, i]) * away[:, None] * away
-    pull = float(unit.sum().clamp_min(0).sqrt())
+    K = search.K
+    from_centre = search.distances_of(search.o)
+
+    def excess(rows: slice, dists: Tensor) -> Tensor:
+        # |x_i - x_j| - |x_o - x_j| as a quotient: of rows of 1e30, a difference of roots would leave nothing but
+        # rounding.
+        sums = dists + from_centre
+        return torch.where(sums > 0, (K.diagonal()[rows, None] - 2 * K[rows]) / sums, 0.0).sum(1)
+
+    i = int(collected(len(K), map(excess, row_slices(len(K)), search.between())).argmin())
+    dists = search.distances_of(i)
+    here = dists == 0
+    away = torch.where(here, 0.0, 1 / dists)
+    inner = (_measured_from(K, i, rows) * away[rows, None] * away for rows in row_slices(len(K)))
+    square = sum((block.sum() for block in inner), start=torch.zeros((), dtype=K.dtype))
+    pull = float(square.clamp_min(0).sqrt())
     count = int(here.sum())
     return here.double() / count if pull < count * (1 - 1e-9) else None
 

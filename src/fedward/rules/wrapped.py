@@ -32,6 +32,9 @@ class Delayed(Wrapped):
 
     Shows which rules can recover a model that was poisoned before (Guo et al. 2021, section 5.9).
 
+    Use when: you study whether a rule recovers a model that was poisoned before it was switched on. In a federation
+    of your own let the rule decide from the first round.
+
     Args:
         base: the rule.
         start: the first round that it decides, counted from 0.

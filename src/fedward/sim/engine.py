@@ -78,6 +78,19 @@ class Simulation:
     Raises:
         BoundError: too few clients a round for the rule, or too few rows of a class where rounds have classes.
         ValueError: other arguments out of bounds.
+
+    Examples:
+        >>> from fedward import attacks, clients, rules, sim
+        >>> simulation = sim.Simulation(
+        ...     model=torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 10)),
+        ...     data=sim.federate(sim.load("fashion-mnist-subset"), clients=10),
+        ...     rule=rules.Median(),
+        ...     attack=attacks.SignFlip(),
+        ...     byzantine=3,
+        ...     clients=clients.Gradient(batch_size=8),
+        ... )
+        >>> [record.round for record in simulation.run(rounds=2)]
+        [1, 2]
     """
 
     def __init__(

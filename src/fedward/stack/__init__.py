@@ -8,11 +8,12 @@ from .carried import carried
 from .copies import materialise, row_copies, rows_of
 from .election import ElectedMean, Floors
 from .files import Files
-from .geometry import SAME_ROW, cosines, cosines_to, evened, power_above, squared_distances
+from .geometry import SAME_ROW, Distances, cosine_blocks, cosines, cosines_to, evened, power_above, squared_distances
 from .intake import Base, Model, OnBad, Stack, as_updates
 from .layered import LayerMixed, layer_bounds, layer_features
 from .layout import Buffers, Integers, Layout
 from .loops import loops_from, made_of
+from .pairs import by_rows, collected, row_blocks, row_slices
 from .parts import one_mix, parts
 from .ranks import MagnitudeCounts, magnitude_of_rank
 from .reference import Ids
@@ -23,7 +24,7 @@ from .sources import Dense, Layers, RowsLostError, RowSource, lost_clients
 from .stats import Dots, Gram, SignConcordance, SignCounts, SqNorms, Statistic
 from .tiers import Aggregates, Apart, Group
 from .updates import Kernel, Updates, View
-from .views import Extended, Gathered, Joined, Offset, Rooted
+from .views import Extended, Gathered, Joined, Offset, Rooted, Single
 
 __all__ = [
     "CENTRES",
@@ -36,6 +37,7 @@ __all__ = [
     "ColumnShard",
     "ColumnShare",
     "Dense",
+    "Distances",
     "Dots",
     "ElectedMean",
     "Extended",
@@ -62,6 +64,7 @@ __all__ = [
     "Sample",
     "SignConcordance",
     "SignCounts",
+    "Single",
     "SqNorms",
     "Stack",
     "Statistic",
@@ -69,7 +72,10 @@ __all__ = [
     "Updates",
     "View",
     "as_updates",
+    "by_rows",
     "carried",
+    "collected",
+    "cosine_blocks",
     "cosines",
     "cosines_to",
     "evened",
@@ -88,7 +94,9 @@ __all__ = [
     "output_beside_norms",
     "parts",
     "power_above",
+    "row_blocks",
     "row_copies",
+    "row_slices",
     "rows_of",
     "squared_distances",
     "whole_rows",

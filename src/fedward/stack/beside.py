@@ -12,6 +12,7 @@ from torch import Tensor
 from .blocks import Block
 from .kernels import weighted_sum
 from .loops import in_loops
+from .pairs import Products
 from .sources import RowSource
 from .stats import Partial, Reader, SqNorms, Statistic
 from .updates import Kernel, Updates
@@ -49,7 +50,7 @@ class _Beside(Statistic):
     def partials(self, d: int, device: torch.device) -> Partial:
         norms = SqNorms().partials(d, device)
 
-        def both(block: Block) -> Tensor:
+        def both(block: Block) -> Tensor | Products:
             self.work(block)
             return norms(block)
 

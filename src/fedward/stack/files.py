@@ -49,6 +49,21 @@ class Files(RowSource):
     Raises:
         FileNotFoundError: there is no such file.
         ValueError, TypeError: a file is damaged or no safetensors file, or files differ in names or shapes of tensors.
+
+    Examples:
+        >>> import tempfile, torch
+        >>> from pathlib import Path
+        >>> from safetensors.torch import save_file
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for client, value in {"amber": 1.0, "birch": 2.0, "cedar": 30.0}.items():
+        ...     save_file({"weight": torch.full((2, 2), value)}, folder / f"{client}.safetensors")
+        >>> updates = Files(sorted(folder.glob("*.safetensors")))
+        >>> updates.n, updates.d, updates.ids
+        (3, 4, ('amber', 'birch', 'cedar'))
+        >>> from fedward import Aggregator, rules
+        >>> Aggregator(rules.Median())(updates).state_dict()
+        {'weight': tensor([[2., 2.],
+                [2., 2.]])}
     """
 
     def __init__(

@@ -6,22 +6,55 @@ behind their inner products were rounded.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
+
+from .pairs import collected, row_slices
 
 SAME_ROW = 1e-13
 """Rows whose squared distance is a smaller share of their squared norms are one row."""
 
 
+class Distances:
+    """Squared distances between rows, as `Updates.sq_dists` says, of some rows at a time.
+
+    For whoever wants something of each row: of n rows, n x n numbers are the Gram matrix's alone.
+    """
+
+    def __init__(self, gram: Tensor) -> None:
+        self.gram = gram
+        self._half = gram.diagonal() / 2  # halves, so that squared norms up to the largest float64 can be added
+        n = len(gram)
+        self.first = collected(n, (_first_same(self._apart(rows)) for rows in row_slices(n)))
+        """For each row the first one that is the same: (n,)."""
+        self.repeated = not torch.equal(self.first, torch.arange(n))
+
+    def of(self, rows: Tensor) -> Tensor:
+        """From the rows at the given indices, (k,), to all: (k, n)."""
+        return self._apart(self.first[rows])[:, self.first] if self.repeated else self._apart(rows)
+
+    def blocks(self) -> Iterator[Tensor]:
+        """From all rows in order, some at a time, to all: (k, n) each."""
+        places = torch.arange(len(self.gram))
+        return (self.of(places[rows]) for rows in row_slices(len(places)))
+
+    def _apart(self, rows: slice | Tensor) -> Tensor:
+        """From these rows, with those that are the same measured each on its own: (k, n)."""
+        scale = self._half[rows, None] + self._half
+        dists = scale - self.gram[rows]
+        # A NaN or Inf stays one: the row it comes from is not the same as any other.
+        same = (dists <= SAME_ROW * scale) & scale.isfinite()
+        dists.mul_(2).masked_fill_(same, 0)
+        own = torch.arange(len(self.gram))[rows]
+        dists[torch.arange(len(own)), own] = 0
+        return dists
+
+
 def squared_distances(gram: Tensor) -> Tensor:
     """Squared distances between rows, as `Updates.sq_dists` says: (n, n)."""
-    half = gram.diagonal() / 2  # halves, so that squared norms up to the largest float64 can be added
-    scale = half[:, None] + half[None, :]
-    dists = scale - gram
-    # A NaN or Inf stays one: the row it comes from is not the same as any other.
-    same = (dists <= SAME_ROW * scale) & scale.isfinite()
-    dists = torch.where(same, torch.zeros_like(dists), 2 * dists).fill_diagonal_(0)
-    return _merged(dists, dists)
+    return collected(len(gram), Distances(gram).blocks())
 
 
 def evened(gram: Tensor) -> tuple[Tensor, Tensor]:
@@ -34,16 +67,25 @@ def evened(gram: Tensor) -> tuple[Tensor, Tensor]:
     half = torch.div(exponent - 1, 2, rounding_mode="floor").to(gram.dtype)
     unit = torch.exp2(2 * half)
     # In two steps: the inverse of the largest unit is no normal number.
-    return gram * torch.exp2(-half)[..., None, None] * torch.exp2(-half)[..., None, None], unit
+    shrink = torch.exp2(-half)[..., None, None]
+    return (gram * shrink).mul_(shrink), unit
 
 
 def cosines(gram: Tensor) -> Tensor:
     """Cosines of the angles between rows: (n, n), in [-1, 1], 1 on the diagonal; 0 with a zero row, itself included."""
+    return collected(len(gram), cosine_blocks(gram))
+
+
+def cosine_blocks(gram: Tensor) -> Iterator[Tensor]:
+    """`cosines` of all rows in order, some at a time, with all: (k, n) each."""
     norms = gram.diagonal().clamp_min(0).sqrt()
-    products = norms[:, None] * norms[None, :]
-    cos = torch.where(products > 0, gram / products, torch.zeros_like(gram)).clamp(-1, 1)
-    cos.diagonal().copy_((norms > 0).double())
-    return _merged(cos, squared_distances(gram))
+    itself = (norms > 0).double()
+    alike = Distances(gram)
+    for rows in row_slices(len(gram)):
+        chosen = alike.first[rows]
+        cos = cosines_to(gram[chosen], norms[chosen, None], norms).clamp_(-1, 1)
+        cos[torch.arange(len(chosen)), chosen] = itself[chosen]
+        yield cos[:, alike.first] if alike.repeated else cos
 
 
 def cosines_to(dots: Tensor, lengths: Tensor, others: Tensor | float) -> Tensor:
@@ -57,9 +99,6 @@ def power_above(magnitudes: Tensor) -> Tensor:
     return torch.frexp(magnitudes).exponent.double().exp2()
 
 
-def _merged(values: Tensor, sq_dists: Tensor) -> Tensor:
-    """The values with every row that is the same as an earlier one given the earlier one's."""
-    first = (sq_dists == 0).int().argmax(dim=1)
-    if torch.equal(first, torch.arange(len(first))):
-        return values
-    return values[first][:, first]
+def _first_same(sq_dists: Tensor) -> Tensor:
+    """The first row from which each of some rows is not apart: (k,)."""
+    return (sq_dists == 0).int().argmax(dim=1)

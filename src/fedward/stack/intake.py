@@ -68,6 +68,15 @@ def as_updates(
     Raises:
         TypeError: not one of these forms, or entries that are not floating point.
         ValueError: no rows, rows of different shape or keys, or ids that do not match the rows.
+
+    Examples:
+        >>> import torch
+        >>> layers = {"amber": [torch.ones(2, 3), torch.zeros(2)], "birch": [torch.zeros(2, 3), torch.ones(2)]}
+        >>> updates = as_updates(layers)
+        >>> updates.n, updates.d, updates.ids
+        (2, 8, ('amber', 'birch'))
+        >>> updates.norms()
+        tensor([2.4495, 1.4142], dtype=torch.float64)
     """
     if isinstance(G, Updates):
         if ids is not None:

@@ -18,6 +18,7 @@ from torch import Tensor
 from .blocks import Block
 from .loops import FlatRows, Pair, run
 from .loops import rows as over_rows
+from .pairs import row_slices
 from .shares import ColumnShare
 from .stats import Partial, Statistic
 from .updates import Updates
@@ -93,10 +94,8 @@ def magnitude_of_rank(updates: Updates, rank: int) -> tuple[Tensor, Tensor]:
     below = torch.zeros(updates.n, dtype=torch.int64)  # entries that are less than the bin
     step = _FIRST
     while True:
-        upto = counts.long().cumsum(1)  # entries in this bin and those before
-        bins = (upto <= (rank - below)[:, None]).sum(1)
-        inside = counts.long().gather(1, bins[:, None])[:, 0]
-        below = below + upto.gather(1, bins[:, None])[:, 0] - inside
+        bins, before, inside = _bins_of(counts, rank - below)
+        below = below + before
         prefix = (prefix << step) | bins
         known += step
         if known == width:
@@ -105,6 +104,19 @@ def magnitude_of_rank(updates: Updates, rank: int) -> tuple[Tensor, Tensor]:
             return _read(updates, prefix, width - known, ranks=rank - below, below=below)
         step = min(_NEXT, width - known)
         counts = _count(updates, prefix, width - known, step)
+
+
+def _bins_of(counts: Tensor, ranks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The bin in which each row's rank is, and how many entries of the row are in those before and in it: (n,) each."""
+    found = []
+    for rows in row_slices(*counts.shape):
+        some = counts[rows].long()
+        upto = some.cumsum(1)  # entries in this bin and those before
+        bins = (upto <= ranks[rows, None]).sum(1, keepdim=True)
+        inside = some.gather(1, bins)
+        found.append(torch.cat([bins, upto.gather(1, bins) - inside, inside], 1))
+    bins, before, inside = torch.cat(found).unbind(1)
+    return bins, before, inside
 
 
 def _width(updates: Updates) -> int:

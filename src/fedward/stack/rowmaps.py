@@ -23,3 +23,9 @@ def lengthened(found: Mapping[Root, Tensor], start: int, n: int) -> dict[Root, T
         longer[root] = torch.zeros(n, weights.shape[1], dtype=torch.float64)
         longer[root][start : start + len(weights)] = weights
     return longer
+
+
+def heaviest(weights: Tensor) -> Tensor:
+    """The place of the weight of largest magnitude in each row, the first of several; -1 where all are 0: (n,)."""
+    share, place = weights.abs().max(dim=1)
+    return torch.where(share > 0, place, -1)

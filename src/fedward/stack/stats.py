@@ -17,6 +17,7 @@ from torch import Tensor
 from .blocks import Block
 from .loops import FlatRows, LoopCode, Pair, run
 from .loops import rows as over_rows
+from .pairs import Products, average_sides, by_rows, mirror, products, row_slices
 from .sample import Sample
 from .shares import ColumnShare
 
@@ -25,7 +26,7 @@ _MOST_FOR_GRAM = 256
 # The same for the other side of inner products with given rows.
 _FEW = 8
 
-Partial = Callable[[Block], Tensor]
+Partial = Callable[[Block], Tensor | Products]
 Reader = Callable[[Tensor], Tensor]
 Compute = Callable[..., tuple[Tensor, ...]]
 
@@ -38,19 +39,21 @@ class Statistic(ABC):
 
     @abstractmethod
     def partials(self, d: int, device: torch.device) -> Partial:
-        """A function that says what a block of a stack of d columns adds: a fresh float64 tensor, rows first."""
+        """A function that says what a block of a stack of d columns adds: a fresh float64 tensor, rows first.
+
+        Or `Products`, where `evened` mirrors what they add up to.
+        """
 
     def in_loops(self, n: int) -> bool:
         """Whether that function calls compiled loops for n rows, which are for several threads to run side by side."""
         return False
 
     def evened(self, total: Tensor) -> Tensor:
-        """The sum of what all blocks add; of pairs of rows, the same from either side.
+        """The sum of what all blocks add, in its own memory; of pairs of rows, the same from either side.
 
-        Rounding must not break ties between a row's view of another and the other's of it. Halves, because the sum of
-        two may be infinite.
+        Rounding must not break ties between a row's view of another and the other's of it.
         """
-        return total / 2 + total.T / 2 if self.axes == 2 else total
+        return average_sides(total) if self.axes == 2 else total
 
     def value(self, total: Tensor) -> Tensor:
         """This statistic, from the sum of what all blocks add."""
@@ -102,7 +105,7 @@ class SqNorms(Statistic):
         return value * factors.square()
 
     def mixed(self, value: Tensor, M: Tensor) -> Tensor:
-        return ((M @ value) * M).sum(1)
+        return by_rows(M, lambda rows: ((rows @ value) * rows).sum(1))
 
     def anchored(self, compute: Compute, anchors: Tensor, share: ColumnShare) -> Tensor:
         return torch.cat([compute(self)[0], Gram.of(anchors, share).diagonal()])
@@ -121,14 +124,16 @@ class Gram(Statistic):
             return _gram
         columns = _columns(self.sample, d)
 
-        def partial(block: Block) -> Tensor:
-            rows = block.rows[:, columns(block)].double()
-            return rows @ rows.T
+        def partial(block: Block) -> Tensor | Products:
+            return products(block.rows[:, columns(block)].double())
 
         return partial
 
     def in_loops(self, n: int) -> bool:
         return self.sample is None and _gram.in_loops(n)
+
+    def evened(self, total: Tensor) -> Tensor:
+        return mirror(total)
 
     def contains(self) -> Mapping[Statistic, Reader]:
         return _IN_GRAM if self.sample is None else {}
@@ -137,17 +142,23 @@ class Gram(Statistic):
         return self
 
     def scaled(self, value: Tensor, factors: Tensor) -> Tensor:
-        return factors[:, None] * factors * value
+        return (factors[:, None] * factors).mul_(value)
 
     def mixed(self, value: Tensor, M: Tensor) -> Tensor:
-        mixed = M @ value @ M.T
-        return mixed / 2 + mixed.T / 2
+        mixed = value.new_empty(len(M), len(M))
+        for rows in row_slices(len(M)):
+            mixed[rows, rows.start :] = M[rows] @ value @ M[rows.start :].T
+        return mirror(mixed)
 
     def anchored(self, compute: Compute, anchors: Tensor, share: ColumnShare) -> Tensor | None:
         if self.sample is not None:
             return None
         gram, cross = compute(self, Dots(rows=anchors))
-        return torch.cat([torch.cat([gram, cross], 1), torch.cat([cross.T, Gram.of(anchors, share)], 1)])
+        n = len(gram)
+        whole = gram.new_empty(n + cross.shape[1], n + cross.shape[1])
+        whole[:n, :n], whole[:n, n:] = gram, cross
+        whole[n:, :n], whole[n:, n:] = cross.T, Gram.of(anchors, share)
+        return whole
 
     @staticmethod
     def of(rows: Tensor, share: ColumnShare) -> Tensor:
@@ -239,12 +250,15 @@ class SignConcordance(Statistic):
     def in_loops(self, n: int) -> bool:
         return _concordance.in_loops(n)
 
+    def evened(self, total: Tensor) -> Tensor:
+        return mirror(total)
+
     def before(self, *, diagonal: bool) -> Statistic | None:
         return self if diagonal else None
 
     def scaled(self, value: Tensor, factors: Tensor) -> Tensor:
         live = (factors > 0).double()
-        return live[:, None] * value * live
+        return (live[:, None] * live).mul_(value)
 
 
 _IN_GRAM: Mapping[Statistic, Reader] = {SqNorms(): lambda gram: gram.diagonal().clone()}
@@ -263,13 +277,13 @@ def _sq_norms_in_torch(block: Block) -> Tensor:
     return norms.square()
 
 
-def _gram_in_a_loop(block: Block) -> Tensor:
+def _gram_in_a_loop(block: Block) -> Tensor | Products:
     n = len(block.rows)
     return _looped(over_rows.gram, block, (n, n))
 
 
-def _gram_in_torch(block: Block) -> Tensor:
-    return block.wide @ block.wide.T
+def _gram_in_torch(block: Block) -> Tensor | Products:
+    return products(block.wide)
 
 
 def _dots_in_a_loop(block: Block, others: Tensor) -> Tensor:
@@ -300,15 +314,14 @@ def _signs_and_squares_in_torch(block: Block, columns: Tensor | None) -> Tensor:
     return torch.stack([positive, zero, negative, _sq_norms_in_torch(block)], 1)
 
 
-def _concordance_in_a_loop(block: Block) -> Tensor:
+def _concordance_in_a_loop(block: Block) -> Tensor | Products:
     n = len(block.rows)
     return _looped(over_rows.concordance, block, (n, n), bits=True)
 
 
-def _concordance_in_torch(block: Block) -> Tensor:
+def _concordance_in_torch(block: Block) -> Tensor | Products:
     # A block has far fewer than 2^24 columns, so float32 counts it exactly; the sum over blocks is float64.
-    signs = block.rows.sign().float()
-    return (signs @ signs.T).double()
+    return products(block.rows.sign().float())
 
 
 _sq_norms = Pair(loop=_sq_norms_in_a_loop, torch=_sq_norms_in_torch)

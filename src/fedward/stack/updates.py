@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from itertools import zip_longest
 from typing import TypeVar
 
 import torch
@@ -17,8 +18,9 @@ from .geometry import squared_distances
 from .kernels import weighted_sum
 from .layout import Layout
 from .loops import BLOCKS, available, in_loops, side_by_side
+from .pairs import added, by_rows, submatrix
 from .reference import Agreed
-from .rowmaps import lengthened, through
+from .rowmaps import heaviest, lengthened, through
 from .sample import Sample
 from .shares import ColumnShare
 from .stats import Gram, SignConcordance, SignCounts, SqNorms, Statistic
@@ -131,7 +133,7 @@ class Updates(ABC):
         loops = all(statistic.in_loops(self.n) for statistic in statistics)
         sums: list[Tensor] = []
         for _, terms in self.sweep(lambda block: [partial(block) for partial in partials], loops):
-            sums = [so_far.add_(term) for so_far, term in zip(sums, terms, strict=True)] if sums else terms
+            sums = [added(so_far, term) for so_far, term in zip_longest(sums, terms)]
         for statistic, total in zip(statistics, self.share.total(*(part.cpu() for part in sums)), strict=True):
             evened = statistic.evened(total)
             self._statistics[statistic] = statistic.value(evened)
@@ -271,9 +273,8 @@ class Mixed(View):
         self.M = M.detach().double().cpu()
 
     def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
-        M = self.M if rows is None else self.M[rows]
         block = self.base.read(start, stop)
-        return M.to(block.device) @ block.double()
+        return (self.M if rows is None else self.M[rows]).to(block.device) @ block.double()
 
     def _derive(self, statistic: Statistic) -> Tensor | None:
         before = statistic.before(diagonal=False)
@@ -286,8 +287,7 @@ class Mixed(View):
         return self.base.to_clients(weights @ self.M)
 
     def owner(self) -> Tensor:
-        share, row = self.M.abs().max(dim=0)
-        return through(self.base.owner(), torch.where(share > 0, row, -1))
+        return through(self.base.owner(), by_rows(self.M.T, heaviest))
 
     def parts(self, full: bool = False) -> Parts:
         M = torch.ones_like(self.M) if full else self.M
@@ -340,8 +340,8 @@ class Taken(View):
         return self.base.read(start, stop, self.rows if rows is None else self.rows[rows])
 
     def _derive(self, statistic: Statistic) -> Tensor | None:
-        value = self.base.compute(statistic)[0][self.rows]
-        return value if statistic.axes == 1 else value[:, self.rows]
+        value = self.base.compute(statistic)[0]
+        return value[self.rows] if statistic.axes == 1 else submatrix(value, self.rows)
 
     def _spread(self, weights: Tensor) -> Tensor:
         return torch.zeros(self.base.n, dtype=weights.dtype).index_add_(0, self.rows, weights)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .blocks import stacked
-from .rowmaps import lengthened
+from .rowmaps import lengthened, through
 from .stats import Statistic
 from .updates import Kernel, Longer, Parts, Updates, View
 
@@ -68,6 +68,27 @@ class Extended(Longer):
         block = self.base.read(start, stop)
         block = torch.cat([block, self.kernel(block)[None]])
         return block if rows is None else block[rows]
+
+
+class Single(View):
+    """One row in the place of all, which somebody made of them without weights: each has an equal part in it."""
+
+    def __init__(self, base: Updates, row: Tensor) -> None:
+        super().__init__(base, 1)
+        self.row = row
+
+    def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
+        block = self.row[None, start:stop]
+        return block if rows is None else block[rows]
+
+    def to_clients(self, weights: Tensor) -> Tensor:
+        return self.base.to_clients(weights.expand(self.base.n))
+
+    def owner(self) -> Tensor:
+        return through(self.base.owner(), torch.zeros(self.base.n, dtype=torch.int64))
+
+    def parts(self, full: bool = False) -> Parts:
+        return self.own_parts()
 
 
 class Gathered(View):

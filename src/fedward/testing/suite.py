@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from inspect import isroutine
 from typing import Literal, get_args
 
 from ..core import Mixer, Rule
@@ -61,6 +62,8 @@ def require_kind(component: object, wanted: type[Component]) -> None:
     remedy = ""
     if isinstance(component, Mixer) and wanted is Rule:
         remedy = f": a mixer is tried before one, {type(component).__name__}(...) >> rules.Mean()"
+    if isroutine(component) and wanted.kind in ("rule", "attack"):
+        remedy = f": fedward.{wanted.kind} makes one of a function"
     raise TypeError(f"{needed}, got {component!r}{remedy}")
 
 

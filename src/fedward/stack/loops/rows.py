@@ -125,7 +125,7 @@ def concordance(bits: Bits, stride: int, n: int, width: int, largest: np.unsigne
     nonzero = np.empty((n, ROOM // 64), np.uint64)
     minuses = negative.view(bits.dtype)  # the same memory: filled in words of the rows' size, compared in longer ones
     somes = nonzero.view(bits.dtype)
-    counts = np.zeros((n, n), np.int64)
+    out[:] = 0  # whole numbers, which float64 holds exactly
     rest = np.zeros(group, bits.dtype)
     for place in range(0, width, ROOM):
         groups = (min(ROOM, width - place) + group - 1) // group
@@ -167,10 +167,10 @@ def concordance(bits: Bits, stride: int, n: int, width: int, largest: np.unsigne
                     differ -= (differ >> np.uint64(1)) & ODD
                     differ = (differ & PAIRS) + ((differ >> np.uint64(2)) & PAIRS)
                     oppose += (((differ + (differ >> np.uint64(4))) & FOURS) * BYTES) >> np.uint64(56)
-                counts[a, b] += np.int64(agree) - 2 * np.int64(oppose)
+                out[a, b] += np.int64(agree) - 2 * np.int64(oppose)
     for a in range(n):
         for b in range(a + 1):
-            out[a, b] = out[b, a] = counts[a, b]
+            out[b, a] = out[a, b]
 
 
 def magnitude_counts(

@@ -1,0 +1,262 @@
+"""What the committed results say of a rule, a mixer or an attack. Nothing here knows anything by itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from fedward.redteam import Examination, Finding, family, label, load_examination
+
+from .markdown import listed
+
+RESULTS = Path(__file__).parents[2] / "results"
+UP = "../../../results"
+"""The way there from a page in docs/reference/catalogue."""
+NOT_EXAMINED = "Not examined: no committed result has it."
+_REDTEAM = f"[the red team]({UP}/redteam/README.md)"
+_LEAST = 0.5  # points by which an accuracy must differ before a page speaks of it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """A training run under an attack beside the same one without: last accuracies."""
+
+    folder: str
+    rule: str
+    attack: str
+    under: float
+    without: float
+    setting: str
+
+    @property
+    def lost(self) -> float:
+        """How much lower it ends under the attack."""
+        return self.without - self.under
+
+
+# --- the red team ---------------------------------------------------------------------------------------------------
+
+
+@cache
+def examinations() -> tuple[Examination, ...]:
+    """All of the red team's findings, in the order of their files."""
+    return tuple(load_examination(file) for file in sorted(RESULTS.glob("redteam/findings/*.jsonl")))
+
+
+def commits() -> str:
+    """Of which code the findings are."""
+    made = {str(versions["commit"]) for each in examinations() for versions in each.versions if versions}
+    return ", ".join(f"`{commit}`" for commit in sorted(made)) or "unknown code"
+
+
+def setting() -> str:
+    """What rules were examined on."""
+    said = {
+        "{clients} clients, {byzantine} of them byzantine, {data}, {partition}, {rounds} rounds".format(**each.settings)
+        for each in examinations()
+    }
+    return "; ".join(sorted(said))
+
+
+def name(text: str) -> str:
+    """What a rule or an attack is called, without its arguments."""
+    return text.partition(":")[0]
+
+
+@cache
+def _worst(e: Examination) -> tuple[tuple[str, Finding], ...]:
+    """By kind of attack the strength that moved a rule farthest, the most harmful kind first."""
+    return tuple((kind, finding) for kind, finding in e.worst() if kind != "no-attack")
+
+
+@cache
+def _trained(e: Examination) -> tuple[tuple[str, float], ...]:
+    """The kinds of attack that a model was trained under, with its accuracy."""
+    return tuple((family(attack), accuracy) for attack, accuracy in e.trained)
+
+
+def _of_rule(rule: str) -> list[Examination]:
+    return [each for each in examinations() if name(each.rule) == rule]
+
+
+def _per_cent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def short_of(rule: str) -> str:
+    """The cell of the overview: accuracy of a short training without attack, and under the worst that was trained."""
+    found = [f"{_per_cent(e.untouched)}, {_per_cent(e.trained[0][1])}" for e in _of_rule(rule) if e.trained]
+    return "; ".join(found) or "not examined"
+
+
+def of_rule(rule: str) -> str:
+    """What breaks a rule."""
+    lines = [line for examination in _of_rule(rule) for line in _examined(examination)]
+    lines += _longer([pair for pair in pairs() if name(pair.rule) == rule and ">>" not in pair.rule])
+    return "\n".join(lines) or NOT_EXAMINED
+
+
+def with_alarms(rule: str) -> bool:
+    """Whether it was examined among clients that raise alarms."""
+    return any("siren-client" in str(each.settings.get("algorithm", "")) for each in _of_rule(rule))
+
+
+def _examined(e: Examination) -> Iterator[str]:
+    if e.baseline is None:
+        return
+    kinds = _worst(e)
+    worst = kinds[0][1]
+    yield (
+        f"- `{e.rule}`, one round, {_REDTEAM}: `{label(worst.attack)}` moves it farthest, to a kappa of "
+        f"{worst.kappa:.3g} ({e.baseline.kappa:.3g} without attack). {_beyond([k for k, f in kinds if f.kappa > 1])}"
+    )
+    if e.trained:
+        under = ", ".join(f"{_per_cent(accuracy)} under `{label(attack)}`" for attack, accuracy in e.trained)
+        yield (
+            f"- `{e.rule}`, {e.settings['rounds']} rounds of training under the kinds that moved it farthest: {under}; "
+            f"{_per_cent(e.untouched)} without attack."
+        )
+
+
+def _beyond(kinds: Sequence[str]) -> str:
+    if not kinds:
+        return "No kind of attack brings it to a kappa above 1."
+    bring = "kind of attack brings" if len(kinds) == 1 else "kinds of attack bring"
+    return f"{len(kinds)} {bring} it above 1: {listed(kinds)}."
+
+
+def of_attack(attack: str, kinds: Sequence[str]) -> str:
+    """What an attack breaks; the red team calls it by these kinds."""
+    lines = list(_played(kinds))
+    lines += _longer([pair for pair in pairs() if name(pair.attack) == attack], attack=True)
+    return "\n".join(lines) or NOT_EXAMINED
+
+
+def _played(kinds: Sequence[str]) -> Iterator[str]:
+    kappas: dict[str, float] = {}
+    first: list[str] = []
+    trained: dict[str, tuple[float, float]] = {}
+    for e in examinations():
+        worst = _worst(e)
+        mine = [finding for kind, finding in worst if kind in kinds]
+        if mine:
+            kappas[e.rule] = mine[0].kappa
+        if worst[0][0] in kinds:
+            first.append(e.rule)
+        under = [accuracy for kind, accuracy in _trained(e) if kind in kinds]
+        if under and e.untouched is not None:
+            trained[e.rule] = (min(under), e.untouched)
+    if not kappas:
+        return
+    above = [rule for rule, kappa in kappas.items() if kappa > 1]
+    yield (
+        f"- One round, {_REDTEAM}, {len(kappas)} rules: its median kappa is {median(kappas.values()):.3g}, and above 1 "
+        f"for {len(above)}. It is the worst of all kinds for {len(first) or 'none'}{': ' * bool(first)}{listed(first)}."
+    )
+    if trained:
+        by_loss = sorted(trained, key=lambda rule: trained[rule][0] - trained[rule][1])
+        said = [f"`{rule}` {_per_cent(trained[rule][0])} (without {_per_cent(trained[rule][1])})" for rule in by_loss]
+        yield (
+            f"- Short trainings under it, of the {len(trained)} rules for which it is one of the worst three kinds: "
+            f"most is lost by {said[0]}{', least by ' * (len(said) > 1)}{said[-1] * (len(said) > 1)}."
+        )
+
+
+def least(most: int = 10) -> list[tuple[str, str, str, str]]:
+    """The rules that end highest under the worst attack of their short trainings, and which attack that is."""
+    found = [(e, e.trained[0]) for e in examinations() if e.trained]
+    found.sort(key=lambda each: -each[1][1])
+    return [(e.rule, _per_cent(e.untouched), _per_cent(low), label(attack)) for e, (attack, low) in found[:most]]
+
+
+# --- longer runs ----------------------------------------------------------------------------------------------------
+
+
+@cache
+def pairs() -> tuple[Pair, ...]:
+    """Runs under attack of all folders of results that have the same run without."""
+    found: list[Pair] = []
+    for file in sorted(RESULTS.glob("*/runs.json")):
+        runs = _runs(file)
+        calm = {_key(run): run for run in runs if run["config"]["attack"] == "no-attack"}
+        for run in runs:
+            beside = calm.get(_key(run))
+            if beside is not None and run["config"]["attack"] != "no-attack":
+                found.append(_pair(file.parent.name, run, beside))
+    return tuple(found)
+
+
+def _key(run: Mapping[str, Any]) -> str:
+    """All that a run and the one without attack have in common: who is byzantine plays no part in the latter."""
+    rest = {key: value for key, value in run["config"].items() if key not in ("attack", "byzantine", "byzantine_data")}
+    return json.dumps(rest, sort_keys=True)
+
+
+def _pair(folder: str, run: Mapping[str, Any], beside: Mapping[str, Any]) -> Pair:
+    config = run["config"]
+    return Pair(
+        folder=folder,
+        rule=config["rule"],
+        attack=config["attack"],
+        under=run["final_accuracy"],
+        without=beside["final_accuracy"],
+        setting=f"{_byzantine(config)} of {config['clients']} clients, {config['data']}, `{config['partition']}`",
+    )
+
+
+def _byzantine(config: Mapping[str, Any]) -> int:
+    """How many are: a number, or ids with commas between them."""
+    said = config["byzantine"]
+    return said if isinstance(said, int) else len(str(said).split(","))
+
+
+def of_mixer(mixer: str) -> str:
+    """What chains that begin with a mixer came to, beside the same runs without it."""
+    lines: list[str] = []
+    for file in sorted(RESULTS.glob("*/runs.json")):
+        runs = [run for run in _runs(file) if name(run["config"]["rule"]) == mixer and ">>" in run["config"]["rule"]]
+        without = {_setting_of(run): run for run in _runs(file)}
+        cells = []
+        for run in runs:
+            rest = run["config"]["rule"].partition(">>")[2].strip()
+            beside = without.get(_setting_of({"config": run["config"] | {"rule": rest}}))
+            if beside is not None:
+                cells.append(
+                    f"`{run['config']['rule']}` under `{run['config']['attack']}` "
+                    f"{_per_cent(run['final_accuracy'])}, without the mixer {_per_cent(beside['final_accuracy'])}"
+                )
+        folder = file.parent.name
+        lines += [f"- Last accuracy in [{folder}]({UP}/{folder}/README.md): {'; '.join(cells)}."] * bool(cells)
+    return "\n".join(lines) or NOT_EXAMINED
+
+
+def _runs(file: Path) -> list[Mapping[str, Any]]:
+    return list(json.loads(file.read_text(encoding="utf-8")).values())
+
+
+def _setting_of(run: Mapping[str, Any]) -> str:
+    return json.dumps(run["config"], sort_keys=True)
+
+
+def _longer(found: Sequence[Pair], attack: bool = False) -> Iterator[str]:
+    """A line for each folder: the pair that loses most."""
+    for folder in dict.fromkeys(pair.folder for pair in found):
+        here = [pair for pair in found if pair.folder == folder]
+        worst = max(here, key=lambda pair: pair.lost)
+        what = (
+            f"`{worst.rule}` under `{worst.attack}`"
+            if attack or len({pair.rule for pair in here}) > 1
+            else (f"`{worst.rule}` loses most under `{worst.attack}`")
+        )
+        loss = f"{_per_cent(worst.under)}, {_per_cent(worst.without)} without attack"
+        count = f"{len(here)} run{'s' * (len(here) > 1)} under attack"
+        kept = "" if 100 * worst.lost > _LEAST else " None of them loses more than half a point."
+        yield (
+            f"- Longer runs, [{folder}]({UP}/{folder}/README.md) ({count}; {worst.setting}): "
+            f"{what}, last accuracy {loss}.{kept}"
+        )

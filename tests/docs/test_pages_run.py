@@ -1,0 +1,97 @@
+"""What pages print is what comes out: their Python is run in an empty folder, and held against the output below it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from fedward.cli.app import app
+
+DOCS = Path(__file__).parents[2] / "docs"
+# A block of Python and, if it is there, the block of plain output right below it.
+_PYTHON = re.compile(r"^```python\n(.*?)^```\n(?:\n^```\n(.*?)^```$)?", re.DOTALL | re.MULTILINE)
+_CONSOLE = re.compile(r"^```console\n\$ (.*?(?<!\\))\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+PAGES = (
+    "index.md",
+    "concepts/stack.md",
+    "concepts/threat-model.md",
+    "concepts/verdict.md",
+    "how-to/reports.md",
+    "how-to/resume.md",
+)
+TUTORIAL = DOCS / "get-started" / "tutorial.md"
+
+
+def same(told: str, printed: str) -> bool:
+    """Whether two texts say the same, but for the last digits of numbers, which machines differ in."""
+    if _NUMBER.sub("#", told).split() != _NUMBER.sub("#", printed).split():
+        return False
+    pairs = zip(_NUMBER.findall(told), _NUMBER.findall(printed), strict=True)
+    return all(math.isclose(float(a), float(b), rel_tol=0.02, abs_tol=0.011) for a, b in pairs)
+
+
+def run(code: str, scope: dict[str, Any]) -> str:
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(code, scope)
+    return printed.getvalue()
+
+
+def test_the_comparison_sees_a_difference() -> None:
+    assert same("a 1.00\nb 25.3 %", "a  1.004\nb 25.3 %")
+    assert not same("a 1.00", "a 1.10")
+    assert not same("a 1.00 far", "a 1.00 near")
+    assert not same("a 1.00", "a 1.00\nb 2.00")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_python_of_pages_prints_what_they_say(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    # Dataclasses look for the module that they are of.
+    scope: dict[str, Any] = {"__name__": "__main__"}
+    blocks = _PYTHON.findall((DOCS / page).read_text(encoding="utf-8"))
+    assert blocks
+    for code, told in blocks:
+        printed = run(code, scope)
+        assert not told or same(told, printed), printed
+
+
+def test_the_tutorial_prints_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = TUTORIAL.read_text(encoding="utf-8")
+    files = {code.splitlines()[0].removeprefix("# "): code for code, _ in _PYTHON.findall(text)}
+    assert sorted(files) == ["lies.py", "loop.py"]
+    done = []
+    for command, told in _CONSOLE.findall(text):
+        program, *words = shlex.split(command.replace("\\\n", ""))
+        done.append((program, words[0]))
+        if program == "python":
+            assert same(told, printed := run(files[words[0]], {"__name__": "__main__"})), printed
+            continue
+        assert program == "fedward"
+        if words[0] == "run":  # minutes as it is printed: one cell of it, and one round
+            words = shlex.split(shortened(command))[1:]
+        outcome = CliRunner().invoke(app, words)
+        assert outcome.exit_code == 0, outcome.output
+        assert words[0] == "run" or same(told, outcome.output), outcome.output
+    assert done == [("python", "lies.py"), ("fedward", "run"), *2 * [("fedward", "report")], ("python", "loop.py")]
+    assert (tmp_path / "curves.svg").exists()
+
+
+def shortened(command: str) -> str:
+    """The command for one rule under one attack, one round of it."""
+    command = command.replace("\\\n", "").replace("--rounds 100 --evaluate-every 10", "--rounds 1 --evaluate-every 1")
+    for more in ("--rule mean ", "--rule multi-krum ", " --attack min-max"):
+        assert more in command
+        command = command.replace(more, "")
+    assert "--rounds 1 " in command
+    return command
