@@ -23,8 +23,8 @@ LOG = logging.getLogger("mkdocs.plugins.fedward")
 
 # Pages that lie where people look for them in a repository. The site has them under project/ and evidence/.
 OF_THE_PROJECT = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
-# Notebooks are pages with their outputs.
-OF_THE_EXAMPLES = "examples/*.ipynb"
+# Notebooks are pages with their outputs, under how-to/.
+OF_THE_EXAMPLES = ("examples/README.md", "examples/*.ipynb")
 OF_THE_RESULTS = ("results/*.md", "results/*/README.md", "results/*/*.svg", "results/*/*.png")
 
 # A fenced block, or some code in a line, in which nothing is a link; or the address of a link or a picture.
@@ -42,8 +42,9 @@ def guests() -> dict[str, str]:
     for pattern in OF_THE_RESULTS:
         paths = (file.relative_to(ROOT).as_posix() for file in sorted(ROOT.glob(pattern)))
         found |= {path: f"evidence/{path}" for path in paths}
-    for notebook in sorted(ROOT.glob(OF_THE_EXAMPLES)):
-        found[f"examples/{notebook.name}"] = f"how-to/examples/{notebook.stem}.md"
+    for pattern in OF_THE_EXAMPLES:
+        for file in sorted(ROOT.glob(pattern)):
+            found[f"examples/{file.name}"] = f"how-to/examples/{file.stem}.md"
     return found
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import cache
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import fedward as fw
@@ -16,6 +18,7 @@ from fedward.registry.notation import short_for
 from . import evidence
 from .markdown import paragraph, prose, table
 
+DOCS = Path(__file__).parents[2] / "docs"
 _EVERYWHERE = {
     "f": "byzantine clients that a round may have: how many, or a share of its rows",
     "classes": "how many; of the data, where they are known",
@@ -36,6 +39,8 @@ _CLAIMS = {
     "rotation": "turns along with the rows",
     "columns": "the order of columns does not matter",
 }
+_ROOMS = ("rules", "mixers", "attacks", "clients", "data", "models", "sim", "training")
+"""The public modules that have components."""
 _STATISTICS = {
     "norms": "lengths",
     "gram": "inner products of all pairs",
@@ -73,7 +78,8 @@ def group(entry: Entry) -> str:
 
 def compares_pairs(entry: Entry) -> bool:
     """Whether it makes matrices of n x n: from rows at once, or from what it remembers of clients."""
-    return bool({"gram", "concordance"} & {*reads(entry.build())}) or (entry.history and "n^2" in entry.complexity)
+    of_rows = bool({"gram", "concordance"} & {*reads(entry.build())})
+    return of_rows or (entry.history and not entry.root_data and "n^2" in entry.complexity)
 
 
 def needs(entry: Entry) -> list[str]:
@@ -116,7 +122,7 @@ def section(entry: Entry) -> str:
 def _facts(entry: Entry) -> dict[str, str]:
     facts = {"As text": f"`{_as_text(entry)}`"}
     facts["Short for it"] = "; ".join(f"`{alias}` is `{text}`" for alias, text in short_for(entry).items())
-    facts["In Python"] = f"`{_place(entry)}`"
+    facts["In Python"] = _place(entry)
     facts["Paper"] = "" if entry.paper == "-" else entry.paper
     if entry.kind == "rule":
         facts |= _facts_of_rule(entry)
@@ -135,8 +141,14 @@ def _as_text(entry: Entry) -> str:
 
 
 def _place(entry: Entry) -> str:
-    package = {"rule": "rules", "mixer": "mixers", "attack": "attacks", "client": "clients"}.get(entry.kind)
-    return f"fedward.{package}.{entry.cls.__name__}" if package else f"{entry.cls.__module__}.{entry.cls.__qualname__}"
+    """How Python calls it, with a link to where its interface is described."""
+    for room in _ROOMS:
+        module = import_module(f"fedward.{room}")
+        for name in module.__all__:
+            if getattr(module, name) is entry.cls:
+                return f"[`fedward.{room}.{name}`](../api/{room}.md#fedward.{room}.{name})"
+    maker = {"data set": "load", "model": "build_model"}[entry.kind]
+    return f"""`fedward.sim.{maker}("{entry.name}")`"""
 
 
 def _facts_of_rule(entry: Entry) -> dict[str, str]:
@@ -164,10 +176,11 @@ def _read(entry: Entry) -> str:
 
 
 def _memory(entry: Entry) -> str:
-    pairs = "n x n numbers" if compares_pairs(entry) else "no n x n numbers"
+    pairs = "n x n, of pairs of clients" if compares_pairs(entry) else "nothing by pairs of clients"
     if entry.build().traits().in_memory:
         pairs = f"the whole stack; {pairs}"
-    return f"{pairs}{_measured(entry.name)}"
+    measured = _measured(entry.name) + _with_many(entry.name)
+    return pairs + (measured or "; not measured")
 
 
 @cache
@@ -181,11 +194,44 @@ def _measured(name: str) -> str:
     n, d, rows = _measurements()
     rounds = [row[turn] for row in rows if row["name"] == name for turn in ("first", "third")]
     if not rounds:
-        return "; not measured"
+        return ""
     extra = max(each["extra_bytes"] for each in rounds) / 1e6
     kept = max(each["state_bytes"] for each in rounds) / 1e6
     state = f", {kept:.0f} MB kept between rounds" if kept >= 1 else ""
     return f"; {extra:.0f} MB extra{state} at {n} x {d:,} ([measured]({evidence.UP}/memory/README.md))"
+
+
+@cache
+def _many_clients() -> Mapping[str, Mapping[str, str]]:
+    """By rule its line with the most clients, of the tables of the page about many."""
+    found: dict[str, Mapping[str, str]] = {}
+    head: list[str] = []
+    for line in (DOCS / "how-to" / "many-clients.md").read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        if not cells or cells[0] == "rule":
+            head = cells
+        elif {"rule", "n", "d", "seconds"} <= {*head}:
+            row = dict(zip(head, cells, strict=False))
+            known = found.get(row["rule"])
+            if row["n"].replace(",", "").isdigit() and (known is None or _number(row["n"]) > _number(known["n"])):
+                found[row["rule"]] = row
+    return found
+
+
+def _number(text: str) -> int:
+    return int(text.replace(",", ""))
+
+
+def _with_many(name: str) -> str:
+    """What it took with the most clients that it was measured with."""
+    row = _many_clients().get(name)
+    if row is None:
+        return ""
+    # Where a measurement was stopped, or refused, the cell of its seconds says so.
+    took = ", ".join(
+        f"{row[of]}{unit}" for of, unit in (("extra memory", ""), ("CPU seconds", " s of CPU")) if row.get(of)
+    )
+    return f"; {took or row['seconds']} at {row['n']} x {row['d']} ([many clients](../../how-to/many-clients.md))"
 
 
 def _facts_of_mixer(entry: Entry) -> dict[str, str]:

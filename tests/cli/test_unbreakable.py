@@ -15,7 +15,7 @@ import typer
 from rich.progress import Progress
 from typer.testing import CliRunner
 
-from fedward.cli import display
+from fedward.cli import display, progress
 from fedward.cli.app import app
 from fedward.cli.terminal import never_failing
 from fedward.experiments.spec import SpecError, make_spec
@@ -84,7 +84,7 @@ def test_names_are_never_markup(capsys: pytest.CaptureFixture[str]) -> None:
         console.print("[/x] [bold] :smile:", highlight=False)
     captured = capsys.readouterr()
     assert captured.out == captured.err == "[/x] [bold] :smile:\n"
-    jobs = display.JobsProgress({Path("[/x]"): ("[/x] under [red]", 3)})
+    jobs = progress.JobsProgress({Path("[/x]"): ("[/x] under [red]", 3)})
     bar: Progress = jobs._bar
     display.out.print(bar.make_tasks_table(bar.tasks))
     assert "[/x] under [red]" in capsys.readouterr().out

@@ -110,6 +110,19 @@ def test_a_mixer_is_told_beside_the_same_run_without_it(pages: Mapping[str, str]
     ) in section(pages["reference/catalogue/mixers.md"], "bucketing")
 
 
+def test_memory_is_what_the_tables_say(pages: Mapping[str, str]) -> None:
+    text = section(pages["reference/catalogue/rules.md"], "copoddos")
+    rows = json.loads((ROOT / "results" / "memory" / "memory.json").read_text(encoding="utf-8"))["rows"]
+    (row,) = (row for row in rows if row["name"] == "copoddos")
+    assert (
+        f"{max(row[turn]['extra_bytes'] for turn in ('first', 'third')) / 1e6:.0f} MB extra at 50 x 1,117,396" in text
+    )
+    many = (DOCS / "how-to" / "many-clients.md").read_text(encoding="utf-8")
+    figures = [line.split("|") for line in many.splitlines() if line.startswith("| copoddos ")]
+    most = max(int(cells[2].replace(",", "")) for cells in figures)
+    assert f" at {most:,} x " in text
+
+
 def test_the_comparison_counts_what_is_here() -> None:
     text = (DOCS / "concepts" / "comparison.md").read_text(encoding="utf-8")
     rules, mixers, attacks, data, partitions = (
@@ -137,6 +150,9 @@ def test_figures_of_the_choice_are_those_of_the_command() -> None:
 def test_what_nobody_examined_is_called_so(pages: Mapping[str, str]) -> None:
     assert "Not examined" in section(pages["reference/catalogue/rules.md"], "smea")
     assert "Not examined" in section(pages["reference/catalogue/attacks.md"], "sybils")
+    rows = re.findall(r"^\| \[`(.+?)`\].*\| not examined \|$", pages["reference/catalogue.md"], flags=re.MULTILINE)
+    assert sorted(rows) == ["de-moa", "hierarchical", "smea"]
+    assert "Every rule but SMEA, Hierarchical and DeMoA" in pages["get-started/choosing-a-rule.md"]
 
 
 class _Above:

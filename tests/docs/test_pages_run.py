@@ -53,6 +53,13 @@ def test_the_comparison_sees_a_difference() -> None:
     assert not same("a 1.00", "a 1.00\nb 2.00")
 
 
+def test_every_page_with_python_is_run_by_a_test() -> None:
+    tests = "\n".join(file.read_text(encoding="utf-8") for file in (DOCS.parent / "tests").rglob("test_*.py"))
+    with_python = [page.name for page in DOCS.rglob("*.md") if "\n```python\n" in page.read_text(encoding="utf-8")]
+    assert len(with_python) > 12
+    assert [name for name in with_python if not re.search(rf"[/\"]{re.escape(name)}\"", tests)] == []
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_python_of_pages_prints_what_they_say(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -32,6 +32,8 @@ PLAYED = (
     "mimic",
 )
 """Attacks of known formulas, weak and strong."""
+OnAttack = Callable[[str, int], None]
+"""Told which attack is played next, and how many were."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +78,7 @@ def calibrate(
     forgers: int,
     votes: int | None = None,
     attacks: Sequence[str] = PLAYED,
+    on_attack: OnAttack | None = None,
 ) -> Calibration:
     """Play known attacks on the accepted rows, and ask the panel.
 
@@ -88,6 +91,7 @@ def calibrate(
         forgers: how many forge; below half of the rows.
         votes: how many rules must suspect a row for the panel to do so.
         attacks: as text.
+        on_attack: told which attack is played next, and how many were.
 
     Raises:
         AuditError: too few rows for an attacker and those that he hides among.
@@ -101,7 +105,11 @@ def calibrate(
     honest = accepted.take(order[forgers:].sort().values)
     own = accepted.take(order[:forgers].sort().values)
     view = View(honest=honest, own=own, context=context.fold("attack"))
-    found = [_caught(text, members, view, context, votes) for text in attacks]
+    found: list[Caught] = []
+    for text in attacks:
+        if on_attack is not None:
+            on_attack(text, len(found))
+        found.append(_caught(text, members, view, context, votes))
     return Calibration(forgers=forgers, honest=honest.n, attacks=tuple(found))
 
 

@@ -15,6 +15,7 @@ from ..failures import tamed
 from ..registry.notation import describe
 from ..stack import RowsLostError, SqNorms, lost_clients
 from ..stack.written import WRITTEN, save_tensors
+from .calibrate import OnAttack
 from .clients import AuditError
 from .formats import CHANGED, Contents
 from .gather import ClientModels, gather
@@ -83,6 +84,7 @@ def run_audit(
     votes: int | None = None,
     calibrated: bool = False,
     seed: int = 0,
+    on_attack: OnAttack | None = None,
 ) -> ClientAudit:
     """Ask a panel of rules about clients' files.
 
@@ -93,6 +95,7 @@ def run_audit(
         votes: how many rules must suspect a client; two of five if None.
         calibrated: whether to play known attacks on what was accepted.
         seed: of everything random.
+        on_attack: told of the attacks that are played.
 
     Raises:
         AuditError: nothing can be audited; see `gather`.
@@ -100,7 +103,15 @@ def run_audit(
 
     def work(gathered: ClientModels) -> ClientAudit:
         members = _panel(rules, gathered, f)
-        return audit_of(gathered, members, base=source.base_name, seed=seed, votes=votes, calibrated=calibrated)
+        return audit_of(
+            gathered,
+            members,
+            base=source.base_name,
+            seed=seed,
+            votes=votes,
+            calibrated=calibrated,
+            on_attack=on_attack,
+        )
 
     return _while_unchanged(source, work)
 
@@ -141,13 +152,25 @@ def run_aggregate(
 
 
 def panel_on(
-    aggregated: Aggregated, source: ModelSource, rule: Rule, *, calibrated: bool = False, seed: int = 0
+    aggregated: Aggregated,
+    source: ModelSource,
+    rule: Rule,
+    *,
+    calibrated: bool = False,
+    seed: int = 0,
+    on_attack: OnAttack | None = None,
 ) -> ClientAudit:
     """What a panel says of clients that were aggregated, beside the rule that did: for the page about them."""
     members = (*members_of([rule]), *usual_panel(aggregated.gathered.stack.n))
     weights = aggregated.result.weights
     audit = audit_of(
-        aggregated.gathered, members, base=source.base_name, seed=seed, calibrated=calibrated, weights=weights
+        aggregated.gathered,
+        members,
+        base=source.base_name,
+        seed=seed,
+        calibrated=calibrated,
+        weights=weights,
+        on_attack=on_attack,
     )
     result = aggregated.result
     # The verdict is the rule's; the panel's votes stand beside it.

@@ -15,7 +15,7 @@ from ..core import Context, Reason
 from ..failures import tamed
 from ..stack import SqNorms, Updates
 from ..stack.based import FromBase
-from .calibrate import Calibration, calibrate
+from .calibrate import Calibration, OnAttack, calibrate
 from .checkpoints import Checkpoints
 from .evidence import Evidence, evidence_of
 from .gather import ClientModels
@@ -112,6 +112,7 @@ def audit_of(
     votes: int | None = None,
     calibrated: bool = False,
     weights: Tensor | None = None,
+    on_attack: OnAttack | None = None,
 ) -> ClientAudit:
     """Ask a panel about clients' models.
 
@@ -123,6 +124,7 @@ def audit_of(
         votes: how many rules must suspect a client; two of five if None.
         calibrated: whether to play known attacks on what was accepted.
         weights: of an aggregate that clients are held against, by client, (n,); the mean of the accepted if None.
+        on_attack: told of the calibration's attacks.
 
     Raises:
         AuditError: a calibration of too few accepted rows.
@@ -157,7 +159,7 @@ def audit_of(
         needed=needed,
         opinions=opinions,
         evidence=_evidence(rows, names, accepted, weights),
-        calibration=_calibration(stack, kept, members, context, votes, len(finite)) if calibrated else None,
+        calibration=_calibration(stack, kept, members, context, votes, len(finite), on_attack) if calibrated else None,
         notes=_notes(gathered, opinions),
     )
 
@@ -223,12 +225,13 @@ def _calibration(
     context: Context,
     votes: int | None,
     finite: int,
+    on_attack: OnAttack | None,
 ) -> Calibration:
     """As many forge as were suspected, or a fifth; never half."""
     rows = stack.take(torch.tensor(kept, dtype=torch.long))
     suspected = finite - len(kept)
     forgers = min(max(suspected, len(kept) // _SHARE, 1), max((len(kept) - 1) // 2, 1))
-    return calibrate(members, rows, context.fold("calibration"), forgers=forgers, votes=votes)
+    return calibrate(members, rows, context.fold("calibration"), forgers=forgers, votes=votes, on_attack=on_attack)
 
 
 def _notes(gathered: ClientModels, opinions: Sequence[Opinion]) -> tuple[str, ...]:

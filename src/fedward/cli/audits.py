@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 from ..audit import AuditError, ClientAudit, ModelSource, check_output, panel_on, run_aggregate, run_audit
+from ..audit.calibrate import PLAYED, OnAttack
 from ..core import Result, Rule
 from ..failures import tamed
 from ..registry.notation import parse
 from ..report import write_audit
 from . import display
+from .progress import JobsProgress
 
 DROPPED = 3
 """Exit status where somebody was dropped."""
@@ -44,7 +47,10 @@ def aggregate(
     check_output(out)
     done = run_aggregate(where, rule, seed=seed, **adapter)
     # The panel is asked before anything is written: what it stumbles over leaves nothing behind.
-    asked = panel_on(done, where, rule, calibrated=calibrate, seed=seed) if page or calibrate else None
+    asked = None
+    if page or calibrate:
+        with _playing() as follow:
+            asked = panel_on(done, where, rule, calibrated=calibrate, seed=seed, on_attack=follow)
     if not bool(done.result.accepted.any()):
         raise AuditError("nobody was accepted, so that there is nothing to write: keep the previous model")
     done.save(out)
@@ -75,7 +81,8 @@ def audit(
 ) -> None:
     """Ask a panel, show the verdicts."""
     rules = [_rule(text) for text in rule_texts]
-    found = run_audit(where, rules, f=f, votes=votes, calibrated=calibrate, seed=seed)
+    with _playing() as follow:
+        found = run_audit(where, rules, f=f, votes=votes, calibrated=calibrate, seed=seed, on_attack=follow)
     written = None if page is None else write_audit(found, page)
     if as_json:
         typer.echo(json.dumps({"report": written and str(written), **found.to_json()}, indent=1))
@@ -85,6 +92,21 @@ def audit(
             display.say(line)
         _tell(found, written)
     _leave(all(found.accepted))
+
+
+@contextmanager
+def _playing() -> Iterator[OnAttack]:
+    """Shows how far a calibration has come, from its first attack on."""
+    name = Path("known attacks")
+    with ExitStack() as stack:
+        progress: JobsProgress | None = None
+
+        def follow(attack: str, played: int) -> None:
+            nonlocal progress
+            progress = progress or stack.enter_context(JobsProgress({name: (str(name), len(PLAYED))}))
+            progress.follow(name, attack, played)
+
+        yield follow
 
 
 def _rule(text: str) -> Rule:

@@ -34,6 +34,7 @@ from ..report import write_choice
 from . import display
 from .commands import RED_TEAM, checked_attack
 from .imports import is_own
+from .progress import JobsProgress
 from .terminal import say_error
 
 _GRIDS = ("partition", "seed")
@@ -137,7 +138,7 @@ def _examine(
         config = spec.resolved()
         played = checked or attacks_on(spec.make_rule())
         titles[file] = (f"{config['rule']}, {config['partition']}", examination_steps(played, worst, ALSO))
-    with display.JobsProgress(titles) as progress:
+    with JobsProgress(titles, even=False) as progress:
         return examine_all(jobs, worst=worst, attacks=checked, also=ALSO, workers=workers, on_progress=progress)
 
 

@@ -34,10 +34,12 @@ from ..report import (
     write_report,
     write_sweep_as,
 )
+from ..report.parents import unfolded
 from ..sim import Record
 from ..sweeps import Sweep, read_sweep
 from . import display
 from .imports import is_own
+from .progress import JobsProgress, RunProgress
 from .terminal import say_error
 
 DEMO: Mapping[str, Any] = {
@@ -158,6 +160,12 @@ def report(
     runs: list[Path], out: Path, title: str | None, *, spec: str | None, profile: str | None, figure: str | None
 ) -> None:
     """Write the page about runs or a sweep, or a sweep in the format that a file's ending names."""
+    if spec is None:
+        parts = [unfolded(path) for path in runs]
+        runs = list(dict.fromkeys(path for part in parts for path in part.paths))
+        for part in parts:
+            if part.note:
+                display.say(part.note, display.err)
     alone = out.suffix.lower() == ".html" and spec is None and figure is None
     if alone and not any(is_of_several(path) or is_sweep(path) for path in runs):
         display.say(f"Report: {write_report(runs, out, title=title or 'fedward report')}")
@@ -270,14 +278,14 @@ def _examine(jobs: Mapping[Path, RunSpec], options: Mapping[str, Any]) -> Mappin
     for file, spec in jobs.items():
         attacks = options.get("attacks", attacks_on(spec.make_rule()))
         titles[file] = (spec.resolved()["rule"], examination_steps(attacks, options["worst"]))
-    with display.JobsProgress(titles) as progress:
+    with JobsProgress(titles, even=False) as progress:
         if len(jobs) != 1:
             return examine_all(jobs, on_progress=progress, **options)
         [(file, spec)] = jobs.items()
         torch.set_num_threads(1)
 
         def follow(what: str, done: int, total: int) -> None:
-            progress.follow(file, what, done)
+            progress.follow(file, what, done, even=what.startswith("training"))
 
         return {file: examine(spec, file, on_progress=follow, **options)}
 
@@ -316,7 +324,7 @@ def _single(spec: RunSpec, path: Path, fresh: bool, threads: int | None, log: Se
     with ExitStack() as stack:
         config = spec.resolved()
         followers = [stack.enter_context(make_logger(what, path, path.name, config)) for what in dict.fromkeys(log)]
-        followers.append(stack.enter_context(display.RunProgress(spec)))
+        followers.append(stack.enter_context(RunProgress(spec)))
 
         def follow(record: Record) -> None:
             for follower in followers:
@@ -328,7 +336,7 @@ def _single(spec: RunSpec, path: Path, fresh: bool, threads: int | None, log: Se
 def _grid(jobs: Mapping[Path, RunSpec], fresh: bool, workers: int | None = None) -> Mapping[Path, Summary | Failed]:
     configs = {path: spec.resolved() for path, spec in jobs.items()}
     titles = {path: (f"{c['rule']} under {c['attack']}", c["rounds"]) for path, c in configs.items()}
-    with display.JobsProgress(titles) as progress:
+    with JobsProgress(titles) as progress:
         return run_grid(jobs, workers=_cores(workers), fresh=fresh, on_progress=progress)
 
 

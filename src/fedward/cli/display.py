@@ -1,4 +1,4 @@
-"""What the command line shows: progress during runs, tables afterwards."""
+"""What the command line shows when all is done: tables, and lines of text."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Column, Table
+from rich.table import Table
 from rich.text import Text
 
 from ..core import BEYOND, reads
 from ..experiments.run import Summary
-from ..experiments.spec import RunSpec
 from ..redteam import Examination, Standing, label
 from ..registry.entries import Entry
 from ..registry.notation import short_for
-from ..sim import Record
+from .terminal import shortened
+
+_NAMED = 6
+"""Folders that a command line to paste names one by one."""
 
 # What is shown has names of the user's own in it, which are no markup.
 out = Console(markup=False, emoji=False)
@@ -27,7 +28,7 @@ err = Console(stderr=True, markup=False, emoji=False)
 
 def say(text: str, console: Console = out) -> None:
     """A line of text as it is: names may hold what would be markup."""
-    console.print(Text(text), soft_wrap=True)
+    console.print(Text(shortened(text)), soft_wrap=True)
 
 
 def percent(share: float | None, digits: int = 1) -> str:
@@ -56,10 +57,12 @@ def summary_table(summaries: Sequence[Summary], differing: Mapping[str, Mapping[
 
 
 def folders(summaries: Sequence[Summary]) -> str:
-    """Run folders as arguments; the folder that they lie in where there are several and it has no other."""
+    """Run folders as arguments; the folder that they lie in where it has no other, or they are too many to be named."""
     places = {Path(s.folder) for s in summaries}
     parent = next(iter(places)).parent
-    if len(places) > 1 and {place for place in parent.iterdir() if place.is_dir()} == places:
+    together = {place.parent for place in places} == {parent}
+    alone = together and {place for place in parent.iterdir() if place.is_dir()} == places
+    if len(places) > 1 and (alone or (together and len(places) > _NAMED)):
         return shlex.quote(str(parent))
     return " ".join(shlex.quote(s.folder) for s in summaries)
 
@@ -167,88 +170,3 @@ def _facts(entry: Entry) -> Iterator[str]:
         yield "remembers rounds"
     if entry.root_data:
         yield "needs root data"
-
-
-class RunProgress:
-    """One line for a run: round, accuracy, who was filtered, time left; where there is no terminal, a line a test."""
-
-    def __init__(self, spec: RunSpec) -> None:
-        self.spec = spec
-        self.accuracy: float | None = None
-        self._task: TaskID | None = None
-        self._bar = Progress(
-            MofNCompleteColumn(table_column=Column(min_width=2 * len(str(spec.rounds)) + 1)),
-            BarColumn(bar_width=10, table_column=Column(min_width=10)),
-            TimeRemainingColumn(compact=True, table_column=Column(min_width=5)),
-            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
-            console=err,
-            disable=not err.is_terminal,
-        )
-
-    def __enter__(self) -> RunProgress:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._bar.stop()
-
-    def __call__(self, record: Record) -> None:
-        """Show a round."""
-        if record.accuracy is not None:
-            self.accuracy = record.accuracy
-        text = f"{percent(self.accuracy)} accuracy, kept {percent(record.honest_accepted, 0)} honest"
-        if record.byzantine_accepted is not None:
-            text += f", {percent(record.byzantine_accepted, 0)} byzantine"
-        if dropped := most_common(record.reasons):
-            text += f" ({dropped})"
-        if err.is_terminal:
-            if self._task is None:
-                self._task = self._bar.add_task("", total=self.spec.rounds, completed=record.round - 1)
-            self._bar.update(self._task, completed=record.round, description=text)
-        elif record.accuracy is not None:
-            say(f"round {record.round}/{self.spec.rounds}  {text}", err)
-
-
-def most_common(reasons: Mapping[int, str]) -> str:
-    """The most frequent reason for which clients were dropped, with its number."""
-    if not reasons:
-        return ""
-    counts = {reason: list(reasons.values()).count(reason) for reason in reasons.values()}
-    reason = max(counts, key=lambda r: counts[r])
-    return f"{counts[reason]} {reason}"
-
-
-class JobsProgress:
-    """A line for each of several jobs: what it is, and how far it has come.
-
-    Args:
-        jobs: by folder or file what a job is called, and how many rounds or results it has in all.
-    """
-
-    def __init__(self, jobs: Mapping[Path, tuple[str, int]]) -> None:
-        self._bar = Progress(
-            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=err,
-            disable=not err.is_terminal,
-        )
-        self._titles = {path: title for path, (title, _) in jobs.items()}
-        self._tasks = {path: self._bar.add_task(title, total=total) for path, (title, total) in jobs.items()}
-
-    def __enter__(self) -> JobsProgress:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._bar.stop()
-
-    def __call__(self, done: Mapping[Path, int]) -> None:
-        """Show how far all have come."""
-        for path, count in done.items():
-            self._bar.update(self._tasks[path], completed=count)
-
-    def follow(self, path: Path, what: str, done: int) -> None:
-        """Show how far one has come, and what is being done for it."""
-        self._bar.update(self._tasks[path], completed=done, description=f"{self._titles[path]}: {what}")

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 import shlex
-import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from .. import published
-from ..experiments.pool import Failed, cores
+from ..experiments.pool import cores
 from ..experiments.spec import SpecError, file_name
 from ..experiments.versions import versions
 from ..registry.naming import unknown
@@ -30,9 +28,10 @@ from ..sweeps.slurm import Share, job_script
 from ..sweeps.store import state_of
 from ..sweeps.trials import trials
 from ..sweeps.tune import carried_out, trial_sweep
-from ..sweeps.work import Engine, Outcome, Planned, begun
+from ..sweeps.work import Engine, Planned, begun
 from . import display
 from .imports import is_own
+from .progress import SweepProgress, duration
 from .terminal import say_error
 
 _SHOWN = 40
@@ -220,7 +219,7 @@ def _how_long(seconds: Sequence[float | None], workers: int) -> str:
         return "; how long that takes is not known before the first of them is done"
     unknown_ones = f", and {lost} of unknown length" if lost else ""
     longest = max(sum(known) / workers, *known)
-    return f": about {_duration(sum(known))} of a core, {_duration(longest)} on {workers}{unknown_ones}"
+    return f": about {duration(sum(known))} of a core, {duration(longest)} on {workers}{unknown_ones}"
 
 
 def _cells(count: int) -> str:
@@ -298,78 +297,3 @@ def _mean(over: OverSeeds) -> str:
         return "-"
     spread = "" if over.std is None else f" ± {100 * over.std:.1f}"
     return f"{100 * over.mean:.1f}{spread} %"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def _processes(count: int) -> str:
-    return "one process" if count == 1 else f"{count} processes"
-
-
-class SweepProgress:
-    """How far a sweep has come and how long the rest takes: bars on a terminal, elsewhere a line a cell.
-
-    Args:
-        planned: the sweep.
-        workers: how many cells are worked at at once.
-    """
-
-    def __init__(self, planned: Planned, workers: int) -> None:
-        self._folder = planned.folder
-        jobs = planned.jobs()
-        self._names = {planned.folder.place(head): head.name for _, head in planned.cells}
-        self._rounds = {place: spec.rounds for place, (spec, _, _) in jobs.items()}
-        self._done_before = len(planned.chosen) - len(jobs) - len(planned.no_data)
-        self._workers = workers
-        self._made = 0
-        self._seen: Mapping[Path, int] = {}
-        self._start: Mapping[Path, int] = {}
-        self._since = time.monotonic()
-        self._bar = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=display.err,
-            disable=not display.err.is_terminal,
-        )
-        self._task = self._bar.add_task("rounds", total=sum(self._rounds.values()))
-
-    def __enter__(self) -> SweepProgress:
-        self._bar.start()
-        if not display.err.is_terminal and self._rounds:
-            found = f", {self._done_before} are done" if self._done_before else ""
-            display.say(f"{len(self._rounds)} cells to do on {_processes(self._workers)}{found}", display.err)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._bar.stop()
-
-    def __call__(self, rounds: Mapping[Path, int]) -> None:
-        """Show how far all have come."""
-        self._start = self._start or rounds
-        self._seen = rounds
-        self._bar.update(self._task, completed=sum(rounds.values()))
-
-    def done(self, place: Path, outcome: Outcome) -> None:
-        """Say what came of a cell."""
-        self._made += 1
-        failed = isinstance(outcome, Failed) or getattr(outcome, "status", "") == "failed"
-        said = "failed" if failed else "done"
-        line = f"{self._made}/{len(self._rounds)} {said}: {self._names[place]}{self._left()}"
-        if display.err.is_terminal:
-            self._bar.console.print(line, markup=False, highlight=False)
-        else:
-            display.say(line, display.err)
-
-    def _left(self) -> str:
-        """How long the rest takes, at the pace so far."""
-        made = sum(self._seen.values()) - sum(self._start.values())
-        to_do = sum(self._rounds.values()) - sum(self._seen.values())
-        if made <= 0 or to_do <= 0:
-            return ""
-        return f" (about {_duration((time.monotonic() - self._since) * to_do / made)} left)"

@@ -71,17 +71,24 @@ def _leave(number: int, frame: FrameType | None) -> None:
     os._exit(INTERRUPTED)
 
 
-_LONGEST = 8_000
-"""Characters of an error: one that has more repeats what somebody gave, a megabyte perhaps."""
+LONGEST = 1_500
+"""Characters of a line: one that has more repeats what somebody gave, a megabyte perhaps."""
+
+
+def shortened(text: str, most: int = LONGEST) -> str:
+    """Text whose lines are none too long to be read."""
+    if len(text) <= most:
+        return text
+    lines = text.split("\n")
+    return "\n".join(x if len(x) <= most else f"{x[:most]}... ({len(x):,} characters)" for x in lines)
 
 
 def say_error(text: str) -> None:
     """Write it on standard error."""
     import typer  # not before something went wrong: this module is loaded first of all
 
-    if len(text) > _LONGEST:
-        text = f"{text[:_LONGEST]}... ({len(text):,} characters)"
-    typer.echo(f"{typer.style('Error', fg='red', bold=True)} {text}", err=True)
+    label = "Error" if os.environ.get("NO_COLOR") else typer.style("Error", fg="red", bold=True)
+    typer.echo(f"{label} {shortened(text)}", err=True)
 
 
 def write_anything(stream: object) -> None:

@@ -28,16 +28,13 @@ def write_choice(
         examinations: by rule, one a setting.
         refused: candidates that could not be examined, and why.
         output: the file.
-
-    Raises:
-        ReportError: plotly is not installed.
     """
     parts = [_answer(standings[0]), _ranking(standings), _heat(standings, examinations)]
     if refused:
         lines = "".join(f"<li>{escape(rule)}: {escape(why)}</li>" for rule, why in refused.items())
         parts.append(f"<h2>Not examined</h2>\n<ul>{lines}</ul>\n")
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(output, document(TITLE, _lead(examinations), "".join(parts)).encode(errors="replace"))
+    write_whole(output, document(TITLE, _lead(examinations), "".join(parts), charts=False).encode(errors="replace"))
     return output
 
 
@@ -91,6 +88,7 @@ def _heat(standings: Sequence[Standing], examinations: Mapping[str, Sequence[Exa
     every = [_lowest(examinations[s.rule]) for s in standings]
     common = [attack for attack in every[0] if all(attack in found for found in every)]
     numbers = [accuracy for found in every for accuracy, _ in found.values()]
+    several = len(examinations[standings[0].rule]) > 1  # of one setting the lead tells
     top = max(numbers)
     bottom = min(numbers)
 
@@ -105,7 +103,7 @@ def _heat(standings: Sequence[Standing], examinations: Mapping[str, Sequence[Exa
     for s, found in zip(standings, every, strict=True):
         own = {attack: told for attack, told in found.items() if attack not in common}
         worst = min(own, key=lambda attack: own[attack][0], default=None)
-        cells = "".join(cell(accuracy, where) for accuracy, where in (found[a] for a in common))
+        cells = "".join(cell(accuracy, where * several) for accuracy, where in (found[a] for a in common))
         cells += cell(None, "") if worst is None else cell(own[worst][0], label(worst))
         body.append(f'<tr><th class="rule">{breakable(s.rule)}</th>{cells}</tr>\n')
     return (

@@ -16,8 +16,13 @@ NONE = '<span title="not recorded">&ndash;</span>'
 _PARTS = re.compile(r"[^:,(|/=]+[:,(|/=]*|[:,(|/=]+")
 
 
-def document(title: str, lead: str, body: str, kind: str = "") -> str:
-    """A self-contained page, which needs no network to open: a heading, a line of ready HTML below it, and the body."""
+def document(title: str, lead: str, body: str, kind: str = "", *, charts: bool = True) -> str:
+    """A self-contained page, which needs no network to open: a heading, a line of ready HTML below it, and the body.
+
+    One without charts is a thousandth of one with.
+    """
+    needed = "<noscript><p>The charts need JavaScript; the tables do not.</p></noscript>\n" if charts else ""
+    plotly = f"<script>{_plotly_js()}</script>\n" if charts else ""
     return "".join(
         (
             '<!DOCTYPE html>\n<html lang="en-GB">\n<head>\n<meta charset="utf-8">\n',
@@ -25,9 +30,9 @@ def document(title: str, lead: str, body: str, kind: str = "") -> str:
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n',
             f'<title>{escape(title)}</title>\n<style>{assets.STYLE}</style>\n</head>\n<body class="{kind}">\n<main>\n',
             f'<h1>{escape(title)}</h1>\n<p class="lead">{lead}</p>\n',
-            "<noscript><p>The charts need JavaScript; the tables do not.</p></noscript>\n",
+            needed,
             body,
-            f"</main>\n<script>{_plotly_js()}</script>\n<script>{assets.SCRIPT}</script>\n</body>\n</html>\n",
+            f"</main>\n{plotly}<script>{assets.SCRIPT}</script>\n</body>\n</html>\n",
         )
     )
 
