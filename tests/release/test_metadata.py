@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import tomllib
 from pathlib import Path
@@ -16,6 +17,29 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 VERSION = PROJECT["project"]["version"]
 GROUPS = ("test", "lint", "docs", "build")
 CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+
+
+def test_the_changelog_and_the_citation_say_the_version_and_its_day() -> None:
+    headings = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert headings[:2] == ["Unreleased", f"{VERSION} ({CITATION['date-released']})"]
+    assert CITATION["version"] == VERSION
+
+
+def there_is(name: str) -> bool:
+    module, _, attribute = name.rpartition(".")
+    try:
+        return hasattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError:
+        return False
+
+
+def test_what_has_moved_is_where_the_changelog_says() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    moved = re.findall(r"^ +\| `(fedward\.[\w.]+)` \| `(fedward\.[\w.]+)` \|$", text, re.MULTILINE)
+    assert len(moved) >= 10
+    for before, now in moved:
+        assert there_is(now), now
+        assert not there_is(before), before
 
 
 def test_the_four_papers_are_cited_as_the_report_cites_them() -> None:
