@@ -31,6 +31,10 @@ programs) and `fw.catalogue()`. Which of the rules to take: [choosing a rule](..
 Write a rule as text the way its section has it, with arguments after a colon, and mixers and filters before `>>`:
 `nnm:f=10 >> trimmed-mean:f=10`, `sign-guard >> median`, `robust-tailor:rules=(median | krum:f=10)`. A filter is a rule
 that drops clients: the rule after it sees those that it accepts (`help(fw.core.Filtered)`). Filters are FILTERS.
+
+A plain function of your own stands wherever a rule or an attack does, by its import path, `my.module:trim:f=2`:
+[a rule or an attack of your own](../how-to/own-rule-and-attack.md). It reads the whole stack into memory at once, which
+none of the rules below does.
 """
 
 RULES = """In the table:

@@ -15,12 +15,16 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+
+import fedward as fw
+
+pytest.importorskip("mkdocs", reason="mkdocs builds the site, and is not installed: pip install --group docs")
+
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.plugins import PluginCollection
 from mkdocs.structure.files import Files
 
-import fedward as fw
 from scripts import site_hooks
 
 ROOT = Path(__file__).parents[2]
