@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from benchmarks.many_clients import measured, warm_up
+from benchmarks.many_clients import drawn, measured, needs_pairs, power, warm_up
 
 N = 2000
 # In matrices of n x n float64. Pieces of rows and what does not depend on n are about one of them for so few clients.
@@ -37,7 +37,24 @@ def one_thread() -> Iterator[None]:
 
 @pytest.mark.parametrize("name", MOST)
 def test_no_rule_takes_more_matrices_than_it_needs(name: str) -> None:
-    found = measured(name, N, 20, limit=60)
+    found = measured(name, drawn(N, 20), limit=60)
     assert not isinstance(found, str), found
     _, _, extra = found
     assert extra / (8 * N * N) <= MOST[name]
+
+
+def test_clusters_of_features_take_no_matrix_at_all() -> None:
+    n = 5000
+    found = measured("sign-guard", drawn(n, 20), limit=60)
+    assert not isinstance(found, str), found
+    _, _, extra = found
+    assert extra / (8 * n * n) <= 0.9
+
+
+def test_which_rules_need_pairs_and_how_a_rule_grows() -> None:
+    assert needs_pairs("krum")
+    assert needs_pairs("nnm")
+    assert needs_pairs("fedseca")
+    assert not any(map(needs_pairs, ("median", "sign-guard", "ties", "clip-norm", "hierarchical")))
+    assert power(2.0, 32.0, 4.0) == "2.0"
+    assert power(0.0, 1.0, 4.0) == ""

@@ -26,6 +26,21 @@ _ENDINGS = {
     ".lora_embedding_B": "B of an embedding",
 }
 
+# Settings of PEFT, which it has in every file: where one is on, a layer changes by something else than s B A.
+_NO_PRODUCTS = (
+    "use_dora",
+    "use_qalora",
+    "use_bdlora",
+    "lora_bias",
+    "alora_invocation_tokens",
+    "arrow_config",
+    "kasa_config",
+    "monteclora_config",
+    "target_parameters",
+)
+# Where factors may start from. Others (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) take what they start from out of the model.
+_STARTS = (True, False, "gaussian", "eva", "orthogonal")
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Factors:
@@ -88,8 +103,16 @@ def adapter_of(settings: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Ad
     """
     if str(settings.get("peft_type", "LORA")).upper() != "LORA":
         raise UnfitError(ValueError, f"is an adapter of type {tamed(settings['peft_type'], 40)}; LORA is known")
-    if settings.get("use_dora"):
-        raise UnfitError(ValueError, "has use_dora: what it changes is no product of its factors")
+    for key in _NO_PRODUCTS:
+        if settings.get(key):
+            raise UnfitError(ValueError, f"has {key}: what it changes is no product of its factors")
+    start = settings.get("init_lora_weights", True)
+    if start is not None and start not in _STARTS:
+        raise UnfitError(
+            ValueError,
+            f"has init_lora_weights {tamed(start, 40)}, which changes the model beneath as well; save it with "
+            "path_initial_model_for_weight_conversion",
+        )
     halves: dict[str, dict[str, tuple[str, Tensor]]] = {}
     plain: dict[str, Tensor] = {}
     for name, tensor in tensors.items():

@@ -211,6 +211,11 @@ _KEPT = (
     "bias",
     "fan_in_fan_out",
     "modules_to_save",
+    "exclude_modules",
+    "layers_to_transform",
+    "layers_pattern",
+    "layer_replication",
+    "trainable_token_indices",
 )
 
 
@@ -221,9 +226,15 @@ def _settings(stack: LowRank, used: Sequence[Adapter]) -> dict[str, Any]:
         if stack.base is not None:
             value = stack.base.settings.get(key)
         else:
-            said = Counter(json.dumps(adapter.settings.get(key), sort_keys=True) for adapter in used)
+            said = Counter(json.dumps(_in_order(adapter.settings.get(key)), sort_keys=True) for adapter in used)
             text, times = said.most_common(1)[0]
             value = json.loads(text) if 2 * times > len(used) else None
         if value is not None:
             settings[key] = value
     return settings
+
+
+def _in_order(value: object) -> object:
+    """A list of names in order: PEFT keeps sets of them, and writes each in the order that its process has them."""
+    names = isinstance(value, list) and all(isinstance(name, str) for name in value)
+    return sorted(value) if names and isinstance(value, list) else value

@@ -67,7 +67,9 @@ def bandwidth(points: Points) -> float:
     """
     points = points[np.lexsort(points.T)]
     k = max(len(points) // 2, 1)
-    reach = [np.partition(_distances(some, points), k - 1, axis=1)[:, k - 1] for some in _chunks(points, len(points))]
+    parts = (np.partition(_distances(some, points), k - 1, axis=1)[:, k - 1] for some in _chunks(points, len(points)))
+    # Copies, or all distances would stay in memory with the columns that are views of them.
+    reach = [part.copy() for part in parts]
     return float(np.concatenate(reach).mean())
 
 
