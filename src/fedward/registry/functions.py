@@ -67,7 +67,10 @@ class FunctionComponent(Component):
     def spoken(self) -> str:
         """The function's name, in a message: with its line where others have the same name."""
         function = self.function
-        name = getattr(function, "__qualname__", type(function).__qualname__)
+        name = getattr(function, "__qualname__", None)
+        if name is None and type(function).__repr__ is not object.__repr__:  # which would be an address
+            return repr(function)
+        name = name or type(function).__qualname__
         module = getattr(function, "__module__", None)
         code = getattr(function, "__code__", None)
         line = f" (line {code.co_firstlineno})" if code is not None and "<" in name else ""
