@@ -264,6 +264,7 @@ def test_what_others_read_is_the_same_everywhere() -> None:
     line = test_what_others_read_is_the_same_everywhere.__code__.co_firstlineno + 3
     assert repr(fw.rule(lambda G: G.mean(0))).endswith(f"<lambda> (line {line}))")
     assert repr(fw.rule(Trim(f=2))) == "rule(Trim(f=2))"
+    assert repr(fw.rule(partial(Trim.__call__, Trim(f=2)))) == f"rule({__name__}.Trim.__call__ of Trim(f=2))"
     assert repr(fw.rule(Bare())) == f"rule({__name__}.Bare)"
     saved = fw.Aggregator(middle).state_dict()
     fw.Aggregator(pickle.loads(pickle.dumps(middle))).load_state_dict(saved)
