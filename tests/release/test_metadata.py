@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import re
 import tomllib
 from pathlib import Path
 
@@ -13,7 +15,31 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 VERSION = PROJECT["project"]["version"]
+GROUPS = ("test", "lint", "docs", "build")
 CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+
+
+def test_the_changelog_and_the_citation_say_the_version_and_its_day() -> None:
+    headings = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert headings[:2] == ["Unreleased", f"{VERSION} ({CITATION['date-released']})"]
+    assert CITATION["version"] == VERSION
+
+
+def there_is(name: str) -> bool:
+    module, _, attribute = name.rpartition(".")
+    try:
+        return hasattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError:
+        return False
+
+
+def test_what_has_moved_is_where_the_changelog_says() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    moved = re.findall(r"^ +\| `(fedward\.[\w.]+)` \| `(fedward\.[\w.]+)` \|$", text, re.MULTILINE)
+    assert len(moved) >= 10
+    for before, now in moved:
+        assert there_is(now), now
+        assert not there_is(before), before
 
 
 def test_the_four_papers_are_cited_as_the_report_cites_them() -> None:
@@ -41,10 +67,17 @@ def test_addresses_are_the_same_everywhere() -> None:
         assert link["url"].startswith((urls["Source"], urls["Documentation"]))
 
 
-def requirements(*groups: str) -> list[Requirement]:
-    """Of the package, of those of its extras that `make install` takes, and of groups."""
+def extras_of(environment: str) -> set[str]:
+    """The extras that the Makefile installs into one."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (line,) = re.findall(rf"^\t\$\({environment}\)/pip install .*--editable '\.\[(.*)\]'", makefile, re.MULTILINE)
+    return {"fast", *line.split(",")}
+
+
+def requirements(environment: str, *groups: str) -> list[Requirement]:
+    """Of the package, of those of its extras that an environment has, and of groups."""
     named = list(PROJECT["project"]["dependencies"])
-    for extra in ("fast", "cli", "data", "figures", "files"):
+    for extra in sorted(extras_of(environment)):
         named += PROJECT["project"]["optional-dependencies"][extra]
     for group in groups:
         named += [entry for entry in PROJECT["dependency-groups"][group] if isinstance(entry, str)]
@@ -60,15 +93,15 @@ def pins(name: str) -> dict[str, str]:
 @pytest.mark.parametrize("name", ["constraints.txt", "constraints-oldest.txt"])
 def test_lists_of_pins_hold_what_is_asked_for(name: str) -> None:
     pinned = pins(name)
-    groups = ("test",) if "oldest" in name else ("test", "lint", "docs", "build")
-    for requirement in requirements(*groups):
+    asked = requirements("OLDEST", "test") if "oldest" in name else requirements("BIN", *GROUPS)
+    for requirement in asked:
         version = pinned[canonicalize_name(requirement.name)]
         assert requirement.specifier.contains(version), f"{requirement} and {version}"
 
 
 def test_the_oldest_are_the_lower_bounds() -> None:
     pinned = pins("constraints-oldest.txt")
-    for requirement in requirements():
+    for requirement in requirements("OLDEST"):
         (bound,) = requirement.specifier
         assert bound.operator == ">="
         version = pinned[canonicalize_name(requirement.name)]
@@ -79,5 +112,5 @@ def test_the_oldest_are_the_lower_bounds() -> None:
 
 
 def test_requirements_have_no_upper_ends() -> None:
-    for requirement in requirements("test", "lint", "docs", "build"):
+    for requirement in requirements("BIN", *GROUPS):
         assert {bound.operator for bound in requirement.specifier} == {">="}, requirement
