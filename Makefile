@@ -43,7 +43,7 @@ coverage: install
 OLDEST := .oldest-venv/bin
 QUICK := $(addprefix tests/,attacks cli/test_cli.py conformance core disk registry report stack training)
 oldest: $(OLDEST)/../.installed
-	$(OLDEST)/pytest --numprocesses auto -W 'ignore:.* deprecated - use' $(QUICK)
+	$(OLDEST)/pytest --numprocesses auto -W ignore::DeprecationWarning -W ignore::FutureWarning $(QUICK)
 
 $(OLDEST)/../.installed: pyproject.toml constraints-oldest.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "the oldest versions are those for Python 3.11: make oldest PYTHON=python3.11")'

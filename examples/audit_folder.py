@@ -86,7 +86,8 @@ def main() -> None:
             print(f"{client}  {reason}" + (f": {why}" if why else ""))
         run_aggregate(source, rules.SignGuard()).save(folder / "new.pt")
         for what in ("base", "new"):
-            print(f"accuracy of {what}.pt: {accuracy(torch.load(folder / f'{what}.pt'), data):.1f} %")
+            weights = torch.load(folder / f"{what}.pt", weights_only=True)
+            print(f"accuracy of {what}.pt: {accuracy(weights, data):.1f} %")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,19 @@ def middle(G: Tensor) -> Tensor:
 @fw.attack
 def turned(honest: Tensor, own: Tensor) -> Tensor:
     return -honest.mean(0)
+
+
+@dataclass(frozen=True)
+class Trim:
+    f: int
+
+    def __call__(self, G: Tensor) -> Tensor:
+        return G.sort(0).values[self.f : -self.f].mean(0)
+
+
+class Bare:
+    def __call__(self, G: Tensor) -> Tensor:
+        return G.mean(0)
 
 
 # --- it is a rule --------------------------------------------------------------------------------------------
@@ -250,6 +263,9 @@ def test_what_others_read_is_the_same_everywhere() -> None:
     assert repr(fw.rule(partial(median), minimum=3)) == f"rule({__name__}.median, minimum=3)"
     line = test_what_others_read_is_the_same_everywhere.__code__.co_firstlineno + 3
     assert repr(fw.rule(lambda G: G.mean(0))).endswith(f"<lambda> (line {line}))")
+    assert repr(fw.rule(Trim(f=2))) == "rule(Trim(f=2))"
+    assert repr(fw.rule(partial(Trim.__call__, Trim(f=2)))) == f"rule({__name__}.Trim.__call__ of Trim(f=2))"
+    assert repr(fw.rule(Bare())) == f"rule({__name__}.Bare)"
     saved = fw.Aggregator(middle).state_dict()
     fw.Aggregator(pickle.loads(pickle.dumps(middle))).load_state_dict(saved)
     with pytest.raises(ValueError, match="saved with rule"):
@@ -362,6 +378,9 @@ def test_what_clients_may_have_caused_ends_no_run() -> None:
         (lambda: fw.rule(turned), "is an attack already"),
         (lambda: fw.Aggregator(median), r"fedward\.rule makes one of a function"),
         (lambda: rules.Hierarchical(base=median), r"fedward\.rule makes one of a function"),
+        (lambda: mixers.NNM(f=1) >> median, r"median is a function, .*fedward\.rule makes one of it"),
+        (lambda: rules.SignGuard() >> median, r"fedward\.rule makes one of it"),
+        (lambda: rules.SignGuard() >> mixers.NNM(f=1) >> median, r"fedward\.rule makes one of it"),
         (lambda: check_rule(median), r"fedward\.rule makes one of a function"),
         (lambda: parse("functions_of_mine.trim"), r"fedward\.rule and fedward\.attack make one of a function"),
         (lambda: parse("functions_of_mine.trim", "rule"), "needs f, for example functions_of_mine.trim:f=2"),

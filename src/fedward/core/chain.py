@@ -21,6 +21,7 @@ from ..registry.traits import WHOLE, Traits, merged
 from ..stack import Statistic, Updates
 from .compound import Compound
 from .context import Context
+from .linking import no_link
 from .plan import Plan, how_many_said, noted
 from .rule import BoundError, Rule
 from .state import State, finite_copy
@@ -73,7 +74,7 @@ class Mixer(Component):
             return Chain(mixer=self, rule=then)
         if isinstance(then, Mixer):
             return Mixers(parts=(*_parts(self), *_parts(then)))
-        return NotImplemented
+        return no_link(then)
 
 
 def _parts(mixer: Mixer) -> tuple[Mixer, ...]:

@@ -20,7 +20,7 @@ from ..stack import Rooted, Statistic, Updates, View
 from .chain import Chain, Mixer
 from .compound import Compound
 from .context import Context
-from .linking import linked
+from .linking import linked, no_link
 from .plan import Plan, Reason, noted, rows_judged
 from .rule import BoundError, Rule
 from .state import State, placed, within
@@ -206,7 +206,7 @@ class Front:
     def __rshift__(self, then: Rule | Mixer) -> Rule | Front:
         if isinstance(then, Rule | Mixer):
             return self.rule >> (self.mixer >> then)
-        return NotImplemented
+        return no_link(then)
 
 
 @linked.register

@@ -66,12 +66,7 @@ class FunctionComponent(Component):
     @property
     def spoken(self) -> str:
         """The function's name, in a message: with its line where others have the same name."""
-        function = self.function
-        name = getattr(function, "__qualname__", type(function).__qualname__)
-        module = getattr(function, "__module__", None)
-        code = getattr(function, "__code__", None)
-        line = f" (line {code.co_firstlineno})" if code is not None and "<" in name else ""
-        return f"{module}.{name}{line}" if module else f"{name}{line}"
+        return _spoken(self.function)
 
     def __repr__(self) -> str:
         chosen = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("function", "arguments")}
@@ -194,6 +189,22 @@ def _after(component: FunctionComponent, signature: inspect.Signature) -> Iterat
             f"{_short(component)}{signature} takes too few arguments: as {article(component.kind)} it is called with "
             f"{' and '.join(component.stacks)}"
         )
+
+
+def _spoken(function: Function) -> str:
+    """A function's name, which is the same in every process: an address is not."""
+    if isinstance(function, partial):
+        bound = [repr(value) for value in function.args]
+        bound += [f"{name}={value!r}" for name, value in function.keywords.items()]
+        return f"{_spoken(function.func)} of {', '.join(bound)}"
+    name = getattr(function, "__qualname__", None)
+    if name is None and "__repr__" in {key for cls in type(function).__mro__[:-1] for key in vars(cls)}:
+        return repr(function)
+    name = name or type(function).__qualname__
+    module = getattr(function, "__module__", None)
+    code = getattr(function, "__code__", None)
+    line = f" (line {code.co_firstlineno})" if code is not None and "<" in name else ""
+    return f"{module}.{name}{line}" if module else f"{name}{line}"
 
 
 def _short(component: FunctionComponent) -> str:
