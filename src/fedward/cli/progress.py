@@ -259,10 +259,8 @@ class SweepProgress:
         self._bar.update(self._task, completed=sum(rounds.values()))
         if not err.is_terminal and self._lines.due():
             made, of = sum(rounds.values()), sum(self._rounds.values())
-            say(
-                f"{self._made}/{len(self._rounds)} done, {made:,} of {of:,} rounds{self._left() or self._lines.so_far()}",
-                err,
-            )
+            left = self._left() or self._lines.so_far()
+            say(f"{self._made}/{len(self._rounds)} done, {made:,} of {of:,} rounds{left}", err)
             self._lines.told()
 
     def done(self, place: Path, outcome: Outcome) -> None:
