@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "fedward"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
-pytest.importorskip("hatchling", reason="hatchling builds the package, and is not installed: pip install --group build")
+for needed in ("hatchling", "hatch_fancy_pypi_readme"):
+    pytest.importorskip(needed, reason=f"{needed} builds the package, and is not installed: pip install --group build")
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +77,25 @@ def test_what_the_wheel_says_of_itself(wheel: zipfile.ZipFile) -> None:
     assert set(said.get_all("Provides-Extra")) == set(PROJECT["optional-dependencies"])
     (points,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
     assert b"fedward = fedward.__main__:main" in wheel.read(points)
+
+
+def test_what_pypi_shows_leads_somewhere(wheel: zipfile.ZipFile) -> None:
+    (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+    shown = email.message_from_bytes(wheel.read(name)).get_payload()
+    links = re.findall(r"(!?)\[[^\]]*\]\(([^)]*)\)", str(shown))
+    assert len(links) == len(re.findall(r"\]\(", (ROOT / "README.md").read_text(encoding="utf-8"))) > 20
+    version = PROJECT["version"]
+    for picture, link in links:
+        host = (
+            "https://raw.githubusercontent.com/fedward/fedward"
+            if picture
+            else "https://github.com/fedward/fedward/blob"
+        )
+        if link.startswith((host, "https://github.com/fedward")):
+            assert link.startswith(f"{host}/v{version}/"), link
+            assert (ROOT / link.removeprefix(f"{host}/v{version}/")).exists(), link
+        else:
+            assert link == "https://flower.ai"
 
 
 def test_the_archive_can_run_the_tests(archive: tarfile.TarFile) -> None:

@@ -13,7 +13,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-HOSTS = {"download.pytorch.org", "github.com", "fedward.github.io"}
+HOSTS = {"download.pytorch.org", "github.com", "raw.githubusercontent.com", "fedward.github.io"}
 """What workflows, hooks and lists of versions may name."""
 IMAGES = re.compile(r"(ubuntu|macos|windows)-\d+(\.\d+)?(-arm)?")
 PINNED = re.compile(r"- uses: [\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
