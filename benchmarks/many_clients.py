@@ -57,7 +57,7 @@ def needs_pairs(name: str) -> bool:
     (entry,) = (entry for kind in ("rule", "mixer") for entry in fw.catalogue(kind) if entry.name == name)
     if name == "hierarchical":  # at pairs within its groups
         return False
-    return "n^2" in entry.complexity or bool(_OF_PAIRS & set(reads(build(name))))
+    return bool(re.search(r"n\^2 [dr]", entry.complexity)) or bool(_OF_PAIRS & set(reads(build(name))))
 
 
 def drawn(n: int, d: int) -> torch.Tensor:

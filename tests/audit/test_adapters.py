@@ -106,7 +106,7 @@ def test_rows_and_inner_products_are_those_of_the_products(adapters: Path) -> No
 def test_eight_adapters_of_ranks_4_to_16_get_the_right_verdicts(adapters: Path) -> None:
     done = CliRunner().invoke(app, ["audit", str(adapters), "--json"])
     assert done.exit_code == 3, done.output
-    found = {client["id"]: client for client in json.loads(done.output)["clients"]}
+    found = {client["id"]: client for client in json.loads(done.stdout)["clients"]}
     dropped = {name: client["reason"] for name, client in found.items() if not client["accepted"]}
     assert dropped.keys() == {"client-3", "client-6"}
     assert dropped["client-6"] == "norm-too-large"
@@ -235,7 +235,7 @@ def test_one_bad_adapter_is_a_verdict(
     save_file({name: t for name, t in tensors.items() if t is not None}, folder / "adapter_model.safetensors")
     done = CliRunner().invoke(app, ["audit", str(adapters), "--json"])
     assert done.exit_code == 3, done.output
-    found = {client["id"]: client for client in json.loads(done.output)["clients"]}
+    found = {client["id"]: client for client in json.loads(done.stdout)["clients"]}
     assert found["client-0"]["reason"] in ("malformed", "nonfinite")
     assert says in found["client-0"]["detail"]
     assert found["client-1"]["accepted"]

@@ -243,7 +243,7 @@ def test_results_of_the_library_are_saved_and_shown(tmp_path: Path) -> None:
 def test_base_in_the_folder_of_clients_is_none_of_them(updates: Path) -> None:
     os.rename("base.safetensors", updates / "base.safetensors")
     done = CliRunner().invoke(app, ["audit", str(updates), "--base", str(updates / "base.safetensors"), "--json"])
-    assert len(json.loads(done.output)["clients"]) == 12
+    assert len(json.loads(done.stdout)["clients"]) == 12
 
 
 @pytest.mark.parametrize(

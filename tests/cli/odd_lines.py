@@ -58,7 +58,7 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "hyphens": (run(rule="krum:f=" + "-" * 15_000 + "1"), "f is a whole number"),
     "null": (run(out="a\0b"), "null character"),
     "markup for a command": (["[/x]"], "No such command"),
-    "markup for a choice": (["list", "[/x]"], "is not one of"),
+    "markup for a choice": (["list", "[/x]"], "unknown list"),
     "markup for a rule": (run(rule="[/x]"), "unknown rule '[/x]'"),
     "markup for data": (run(data="[/x]"), "unknown data set '[/x]'"),
     "markup for a file": (["report", "[/x]"], "[/x]: no such run folder"),

@@ -46,7 +46,7 @@ def test_lists_say_what_aliases_are_short_for():
     text = "deviation:direction=sign,gamma=0.1"
     assert short_for(find("deviation")) == {"fang": text}
     listed = CliRunner().invoke(app, ["list", "attacks", "--json"])
-    assert {line["name"]: line for line in json.loads(listed.output)}["deviation"]["aliases"] == {"fang": text}
+    assert {line["name"]: line for line in json.loads(listed.stdout)}["deviation"]["aliases"] == {"fang": text}
     assert f"fang is {text}" in " ".join(CliRunner().invoke(app, ["list", "attacks"]).output.split())
 
 

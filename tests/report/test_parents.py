@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 from typer.testing import CliRunner
@@ -32,11 +33,13 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as a week of work leaves it."""
     place = tmp_path_factory.mktemp("work")
     spec = make_spec({"data": "fashion-mnist-subset", "model": "linear", "clients": 5, "byzantine": 1, "rounds": 1})
-    for name in ("monday/one", "monday/deep/er/two", "tuesday/three"):
-        execute(spec, place / "runs" / name)
+    execute(spec, place / "runs/monday/one")
+    for name in ("monday/deep/er/two", "tuesday/three"):
+        copytree(place / "runs/monday/one", place / "runs" / name)
     (place / "mine.toml").write_text(TABLE, encoding="utf-8")
-    for name in ("nested/below/mine", "pair/one", "pair/two"):
-        run_sweep(plan(read_sweep(place / "mine.toml"), place / name), Local(workers=1))
+    run_sweep(plan(read_sweep(place / "mine.toml"), place / "pair/one"), Local(workers=1))
+    for name in ("nested/below/mine", "pair/two"):
+        copytree(place / "pair/one", place / name)
     (place / "redteam").mkdir()
     (place / "redteam/report.html").write_text("a page", encoding="utf-8")
     (place / "empty/deep").mkdir(parents=True)

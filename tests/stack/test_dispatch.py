@@ -24,6 +24,7 @@ from fedward.stack import (
     Offset,
     Rooted,
     SignCounts,
+    Single,
     SqNorms,
     Statistic,
     View,
@@ -211,6 +212,7 @@ def test_views_with_rows_of_their_own_say_so() -> None:
     base = Dense(rows())
     for view in (
         Rooted(base),
+        Single(base, torch.ones(D)),
         Gathered([base, base]),
         Offset(base, [None] * N),
         LayerMixed(base, [(0, D)], torch.ones(N, 1)),

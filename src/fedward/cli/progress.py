@@ -43,17 +43,19 @@ class NowAndThen:
         self._last = time.monotonic()
 
     def left(self, done: float, of: float) -> str:
-        """How long the rest takes at the pace so far, or where nobody knows, how long it has taken.
+        """How long the rest takes at the pace so far, to be put after a line; nothing where nobody knows.
 
         Args:
             done: how much was done since it all began.
             of: how much there was to be done then.
         """
-        if done >= of:
+        if done <= 0 or done >= of:
             return ""
-        if done <= 0:
-            return f" ({duration(self.elapsed)} so far)" if self.elapsed >= 1 else ""
         return f" (about {duration(self.elapsed * (of - done) / done)} left)"
+
+    def so_far(self) -> str:
+        """How long it has taken, where nothing can be said of the rest."""
+        return f" ({duration(self.elapsed)} so far)" if self.elapsed >= 1 else ""
 
 
 def duration(seconds: float) -> str:
@@ -196,7 +198,7 @@ class JobsProgress:
         steps, of = sum(min(count, self._totals[path]) for path, count in done.items()), sum(self._totals.values())
         before = sum(self._before.values())
         known = self._even or any(self._before[path] < self._totals[path] for path in whole)
-        left = self._pace.left(steps - before if known else 0, of - before)
+        left = (self._pace.left(steps - before, of - before) if known else "") or self._lines.so_far()
         if len(self._totals) == 1:
             [title] = self._titles.values()
             say(f"{title}: {steps} of {of}{what}{left}", err)
@@ -257,7 +259,8 @@ class SweepProgress:
         self._bar.update(self._task, completed=sum(rounds.values()))
         if not err.is_terminal and self._lines.due():
             made, of = sum(rounds.values()), sum(self._rounds.values())
-            say(f"{self._made}/{len(self._rounds)} done, {made:,} of {of:,} rounds{self._left()}", err)
+            left = self._left() or self._lines.so_far()
+            say(f"{self._made}/{len(self._rounds)} done, {made:,} of {of:,} rounds{left}", err)
             self._lines.told()
 
     def done(self, place: Path, outcome: Outcome) -> None:

@@ -38,7 +38,7 @@ td small { font-size: 12px; display: block; line-height: 1.2; }
 .heat a { color: inherit; text-decoration: none; display: block; }
 .heat a:hover { text-decoration: underline; }
 .answer { font-size: 13.5px; }
-.heat.answer td { min-width: 78px; padding: 4px 6px; line-height: 1.35; }
+.heat.answer td { min-width: 78px; padding: 4px 6px; line-height: 1.35; vertical-align: middle; }
 .answer td > a { white-space: nowrap; }
 .heat.answer th { padding: 4px 6px; line-height: 1.25; }
 .answer thead th { max-width: 170px; overflow-wrap: break-word; }

@@ -165,7 +165,9 @@ class CenteredClipping(_FromPrevious):
         return _centred_plan(updates, stack, weights)
 
 
-@register("sequential-centered-clipping", paper="Özfatura et al. 2023", complexity="O(n^2 d)", example={"radius": 10.0})
+@register(
+    "sequential-centered-clipping", paper="Özfatura et al. 2023", complexity="O(n^2 d + n^3)", example={"radius": 10.0}
+)
 @dataclass(frozen=True, kw_only=True)
 class SequentialCenteredClipping(_FromPrevious):
     """Centered clipping, one bucket of clients after the other, around a centre that moves with each.

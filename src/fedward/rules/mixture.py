@@ -15,7 +15,12 @@ from .center import GeometricMedian
 from .coordinate import Median
 
 
-@register("robust-tailor", paper="Xie et al. 2022", example={"rules": (Median(), GeometricMedian())})
+@register(
+    "robust-tailor",
+    paper="Xie et al. 2022",
+    complexity="of its rules",
+    example={"rules": (Median(), GeometricMedian())},
+)
 @dataclass(frozen=True, kw_only=True)
 class RobustTailor(Compound):
     """Aggregate by a rule that is drawn anew every round, so that no attack can be made to measure.

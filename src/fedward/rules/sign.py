@@ -31,7 +31,7 @@ _ROUNDING = 1e-14
 _ROOM = 2**24
 
 
-@register("sign-guard", paper="Xu et al. 2022")
+@register("sign-guard", paper="Xu et al. 2022", complexity="O(n d + n^2)")
 @dataclass(frozen=True, kw_only=True)
 class SignGuard(Rule):
     """Average, clipped, of the rows of ordinary length in the largest cluster of sign statistics.
@@ -210,7 +210,7 @@ def warmup_rounds(warmup: int | str, rounds_per_epoch: float | None) -> int:
     return max(ceil(round(rounds, 6)), 1)  # 3 epochs of a third of a round each are 1 round, whatever floats say
 
 
-@register("sign-guard-sim", paper="Xu et al. 2022", complexity="O(n d), O(n^2 d) in the warm-up")
+@register("sign-guard-sim", paper="Xu et al. 2022", complexity="O(n d + n^2), O(n^2 d) in the warm-up")
 @dataclass(frozen=True, kw_only=True)
 class SignGuardSim(_WithReference):
     """SignGuard with the cosine similarity to the previous aggregate as a fourth feature.
@@ -250,7 +250,7 @@ class SignGuardSim(_WithReference):
         return s.clamp(0, m) / (5 * m) if m > 0 else torch.zeros_like(s)
 
 
-@register("sign-guard-dist", paper="Xu et al. 2022", complexity="O(n d), O(n^2 d) in the warm-up")
+@register("sign-guard-dist", paper="Xu et al. 2022", complexity="O(n d + n^2), O(n^2 d) in the warm-up")
 @dataclass(frozen=True, kw_only=True)
 class SignGuardDist(_WithReference):
     """SignGuard with the distance from the previous aggregate as a fourth feature.
