@@ -69,7 +69,7 @@ def test_shares_are_held_against_every_number_of_answers() -> None:
 def test_the_command_line_has_both(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.chdir(tmp_path)
     options = ["--rule", "cge", "--participation", "0.5", "--confidence", "0.5"]
-    text = invoke("run", *QUICK, *options, "--rounds", "1", "--json")
+    text = invoke("run", *QUICK, *options, "--rounds", "1")
     assert "f is chosen for a confidence of 50 %" in " ".join(text.split())
     assert "f is unknown" in invoke("run", *QUICK, "--rounds", "1", "--rule", "krum", "--f", "unknown", code=1)
 

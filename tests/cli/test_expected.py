@@ -79,6 +79,6 @@ def test_how_often_f_is_exceeded_is_said(tmp_path: Path, monkeypatch: pytest.Mon
     assert make_spec({"rule": "median", "participation": 0.2}).warning == ""
     assert "31 % of the rounds more than f = 2" in make_spec({"rule": "krum:f=2", "participation": 0.2}).warning
     options = ["--participation", "0.5", "--rule", "multi-krum", "--rounds", "1"]
-    text = invoke("run", *QUICK, *options, "--json")
+    text = invoke("run", *QUICK, *options)
     assert "multi-krum:f=1: 6 of 12 clients answer in a round; in 23 % of the rounds more than f = 1" in text
     assert "multi-krum:f=2" in invoke("run", *QUICK, "--rounds", "1", "--rule", "multi-krum", "--out", "all")
