@@ -105,7 +105,7 @@ def execute_unlocked(
     # However this ends, the last round is in the checkpoint by then.
     with closing(run) as rounds:
         # An old checkpoint is refused here, before anything in the folder has changed.
-        first = _begun(rounds, folder)
+        first = _begun(rounds, folder, spec)
         new = 0 if first is None else 1
         folder.describe(spec, simulation, done=len(simulation.records) - new)
         folder.write_records(simulation.records)
@@ -156,9 +156,10 @@ def _rounds_in(path: Path) -> int:
     return RunFolder(path).rounds
 
 
-def _begun(rounds: Iterator[Record], folder: RunFolder) -> Record | None:
+def _begun(rounds: Iterator[Record], folder: RunFolder, spec: RunSpec) -> Record | None:
     """The first new round, if there is one; where an earlier run is in the way, what the user can do about it."""
     try:
+        folder.check_own(spec)
         return next(rounds, None)
     except CheckpointError as error:
         raise CheckpointError(

@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 from ..disk import json_line, json_of, open_regular, read_bounded, remove_leftovers
 from ..disk import write_whole as write_whole
 from ..failures import MendableError, tamed
-from ..sim import Record, Simulation
+from ..sim import CheckpointError, Record, Simulation
 from ..sim.forms import FormError, brief, read_back, written
+from .own_code import own_code
 from .spec import RunSpec
 from .versions import versions
 
@@ -55,6 +56,7 @@ class RunHead:
         byzantine_ids: which clients are byzantine.
         versions: what made the last rounds.
         earlier: what made those before, where that was other code, in the order of rounds.
+        own: digests of the user's own files that the run is made of, by name.
     """
 
     format: int = FORMAT
@@ -63,11 +65,11 @@ class RunHead:
     byzantine_ids: tuple[int, ...]
     versions: Versions = field(default_factory=dict)
     earlier: tuple[Earlier, ...] = ()
+    own: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON has it; ``earlier`` only where there is something to say."""
-        head = written(self)
-        return head if self.earlier else {key: value for key, value in head.items() if key != "earlier"}
+        """As JSON has it; ``earlier`` and ``own`` only where there is something to say."""
+        return {key: value for key, value in written(self).items() if value or key not in ("earlier", "own")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +115,23 @@ class RunFolder:
         """Rounds on record: whole lines, whatever is in them."""
         return lines_in(self.records)
 
+    def check_own(self, spec: RunSpec) -> None:
+        """Refuse to go on with rounds that other code of the user's own has made.
+
+        Raises:
+            CheckpointError: a file of theirs was edited since.
+        """
+        found = self._head_if_readable()
+        if found is None or not found.own or not self.rounds:
+            return
+        now = own_code(spec)
+        edited = sorted(name for name, digest in found.own.items() if now.get(name, digest) != digest)
+        if edited:
+            raise CheckpointError(
+                f"{self.path} has {self.rounds} rounds of before {', '.join(edited)} was edited, which would come out "
+                "otherwise now; undo the edit, or give this run another place"
+            )
+
     def holdings(self) -> str:
         """What is there of an earlier run, in words."""
         names = ", ".join(file.name for file in self.files if file.exists())
@@ -139,6 +158,7 @@ class RunFolder:
             name=os.fsencode(self.path.name).decode(errors="replace"),  # names of files may be no text
             config=spec.resolved(),
             byzantine_ids=tuple(sorted(simulation.byzantine)),
+            own=own_code(spec),
         )
         found = self._head_if_readable()
         if found is not None and done >= spec.rounds:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import importlib.util
-import inspect
 import json
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
+from ..experiments.own_code import own_code, parts_of
 from ..experiments.spec import RunSpec
 from ..experiments.versions import BESIDE, PACKAGE, deciding, statements
-from ..registry.component import components_within
 from ..sim import load
 from ..sim.identity import checksum_of
 
@@ -42,13 +40,10 @@ def code_of(spec: RunSpec) -> str:
     That is the code that all runs share, and of rules and attacks the modules of those that it uses, with what these
     import. Comments and docstrings do not count. Of parts that are the user's own it is the modules that they stand in.
     """
-    makers = (spec.make_rule, spec.make_attack, spec.make_algorithm, spec.make_server)
-    own = {Path(inspect.getfile(type(part))) for make in makers for part in components_within(make())}
-    own |= {file for text in (spec.data, spec.model) for file in _imported(text)}
-    within = frozenset(file for file in own if file.is_relative_to(PACKAGE))
-    total = hashlib.sha256(_of_package(within).encode())
-    for file in sorted(own - within):
-        total.update(file.read_bytes())
+    parts = parts_of(spec)
+    total = hashlib.sha256(_of_package(frozenset(file for file in parts if file.is_relative_to(PACKAGE))).encode())
+    for name, digest in own_code(spec).items():
+        total.update(f"{name} {digest}".encode())
     return total.hexdigest()[:12]
 
 
@@ -124,14 +119,3 @@ def _faces(package: Path) -> dict[str, Path]:
         for alias in node.names
         for place in _places(face, ast.ImportFrom(module=node.module, names=[alias], level=node.level))
     }
-
-
-def _imported(text: str) -> Iterator[Path]:
-    """The file of a data set or a model that is named by its import path."""
-    module = text.partition(":")[0].rpartition(".")[0]
-    try:
-        found = importlib.util.find_spec(module) if module else None
-    except (ImportError, ValueError):
-        return
-    if found is not None and found.origin and Path(found.origin).is_file():
-        yield Path(found.origin)

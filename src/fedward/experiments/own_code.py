@@ -1,0 +1,54 @@
+"""The code of a run that is not fedward's: which files it is in, and whether it has changed since."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+from ..registry.component import Component, components_within
+from ..registry.functions import FunctionComponent
+from .spec import RunSpec
+from .versions import PACKAGE, statements
+
+
+def parts_of(spec: RunSpec) -> frozenset[Path]:
+    """The files that the parts of a run stand in: rule, attack, clients and server, and one's own data and model."""
+    makers = (spec.make_rule, spec.make_attack, spec.make_algorithm, spec.make_server)
+    files = {_file_of(part) for make in makers for part in components_within(make())}
+    return frozenset(files | {file for text in (spec.data, spec.model) for file in _imported(text)})
+
+
+def own_code(spec: RunSpec) -> dict[str, str]:
+    """Of the files among them that are not fedward's a digest of the statements, by name; comments do not count."""
+    own = sorted(file for file in parts_of(spec) if not file.is_relative_to(PACKAGE))
+    return {file.name: _digest(file) for file in own}
+
+
+def _file_of(part: Component) -> Path:
+    # A component of a plain function is of a class of fedward's.
+    return Path(inspect.getfile(part.function if isinstance(part, FunctionComponent) else type(part)))
+
+
+@cache
+def _digest(file: Path) -> str:
+    """Taken once a process, so that it is of the code that runs and not of what a file became meanwhile."""
+    source = file.read_bytes()
+    with suppress(SyntaxError, ValueError):  # of a function that is compiled
+        source = statements(source.decode()).encode()
+    return hashlib.sha256(source).hexdigest()[:12]
+
+
+def _imported(text: str) -> Iterator[Path]:
+    """The file of a data set or a model that is named by its import path."""
+    module = text.partition(":")[0].rpartition(".")[0]
+    try:
+        found = importlib.util.find_spec(module) if module else None
+    except (ImportError, ValueError):
+        return
+    if found is not None and found.origin and Path(found.origin).is_file():
+        yield Path(found.origin)

@@ -1,0 +1,68 @@
+"""Rounds of before one's own rule was edited are not shown as those of the rule as it is, and not gone on with."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fedward.experiments.own_code import parts_of
+from fedward.experiments.spec import make_spec
+from fedward.experiments.versions import PACKAGE
+from fedward.sweeps.key import code_of
+
+RULE = '''
+def middle(G, keep=0.5):
+    """The middle."""
+    return {sign}G.median(0).values
+'''
+SIZES = [
+    "--clients",
+    "4",
+    "--byzantine",
+    "1",
+    "--batch-size",
+    "8",
+    "--model",
+    "linear",
+    "--data",
+    "fashion-mnist-subset",
+]
+
+
+def fedward(folder: Path, *arguments: str) -> tuple[int, str]:
+    command = [sys.executable, "-m", "fedward", "run", *SIZES, "--rule", "mine.middle", "--attack", "no-attack"]
+    done = subprocess.run([*command, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    return done.returncode, " ".join((done.stdout + done.stderr).split())
+
+
+def write(folder: Path, source: str) -> None:
+    (folder / "mine.py").write_text(source, encoding="utf-8")
+
+
+def test_an_edited_rule_is_not_taken_for_what_it_was(tmp_path: Path) -> None:
+    write(tmp_path, RULE.format(sign=""))
+    status, said = fedward(tmp_path, "--rounds", "1")
+    assert status == 0, said
+    write(tmp_path, "# of the middle\n" + RULE.format(sign=""))
+    status, said = fedward(tmp_path, "--rounds", "2")
+    assert status == 0, said  # a comment is no edit
+    write(tmp_path, RULE.format(sign="-"))
+    for rounds in ("2", "3"):
+        status, said = fedward(tmp_path, "--rounds", rounds)
+        assert status == 1, said
+        assert "has 2 rounds of before mine.py was edited" in said
+        assert "--fresh" in said
+    status, said = fedward(tmp_path, "--rounds", "1", "--fresh")
+    assert status == 0, said
+
+
+def test_a_cell_of_a_sweep_hangs_on_the_file_of_a_function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    small = {"data": "fashion-mnist-subset", "model": "linear", "clients": 4, "byzantine": 1, "rounds": 1}
+    (tmp_path / "ours.py").write_text(RULE.format(sign=""), encoding="utf-8")
+    spec = make_spec({**small, "rule": "ours.middle"})
+    assert [file.name for file in parts_of(spec) if not file.is_relative_to(PACKAGE)] == ["ours.py"]
+    assert code_of(spec) != code_of(make_spec({**small, "rule": "median"}))
