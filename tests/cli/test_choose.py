@@ -16,7 +16,7 @@ def test_the_command_ranks_says_what_to_paste_and_goes_on() -> None:
     text = invoke(*command)
     assert "without" in text
     assert "honest" in text
-    assert "RobustFedAvg(rule=" in text or "None of these withstands" in text
+    assert "RobustFedAvg(rule=" in text or "None of these withstands" in text or "Nothing was learned" in text
     page = Path("choice/report.html").read_text()
     for words in ("Which rule for this federation?", "nnm:f=2", "label-flip", "worst found"):
         assert words in page
@@ -26,6 +26,14 @@ def test_the_command_ranks_says_what_to_paste_and_goes_on() -> None:
     assert {each["rule"] for each in told["ranking"]} == {"mean", "nnm:f=2 >> median"}
     assert told["ranking"][0]["worst"] >= told["ranking"][1]["worst"] - ALIKE
     assert findings == {file: file.read_text() for file in Path("choice/findings").glob("*.jsonl")}
+
+
+def test_a_ranking_of_guesses_is_called_one() -> None:
+    command = ["choose", "--rule", "mean", *SHORT, "--rounds", "1", "--lr", "1e-12"]
+    assert "Nothing was learned, with any rule" in (text := invoke(*command))
+    assert "RobustFedAvg" not in text
+    assert "Nothing was learned, with any rule" in Path("choice/report.html").read_text()
+    assert json.loads(invoke(*command, "--json"))["nothing_learnt"]
 
 
 def test_what_does_not_fit_is_said() -> None:

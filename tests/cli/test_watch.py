@@ -70,7 +70,7 @@ def test_a_file_that_comes_later_is_waited_for_and_followed(tmp_path: Path) -> N
     ) as process:
         assert process.stderr is not None
         assert process.stdout is not None
-        assert process.stderr.readline() == f"Waiting for {file}\n"
+        assert process.stderr.readline() == f"Waiting for {file}, which RobustFedAvg(audit=...) writes\n"
         write(file, *rounds(1))
         assert "accuracy 0.1" in process.stdout.readline()
         for _ in range(3):

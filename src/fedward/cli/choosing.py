@@ -26,11 +26,13 @@ from ..redteam import (
     examination_steps,
     examine_all,
     label,
+    nothing_learnt,
     ranked,
     seconds_of,
     standing,
 )
 from ..report import write_choice
+from ..sim import load
 from . import display
 from .commands import RED_TEAM, checked_attack
 from .imports import is_own
@@ -74,8 +76,9 @@ def choose(
     if found:
         seconds = seconds_of({rule: specs[rule][0].make_rule() for rule in found}, plain[0])
         standings = ranked([standing(rule, each, seconds[rule]) for rule, each in found.items()])
-        page = write_choice(standings, found, refused | failed, out / "report.html")
-        _tell(standings, refused, failed, page, as_json)
+        learnt = not nothing_learnt(standings, load(plain[0].data, plain[0].data_path).classes)
+        page = write_choice(standings, found, refused | failed, out / "report.html", learnt=learnt)
+        _tell(standings, refused, failed, page, learnt=learnt, as_json=as_json)
     for place, why in failed.items():
         say_error(f"{place}: {why}")
     if failed:
@@ -156,10 +159,17 @@ def _whole(
 
 
 def _tell(
-    standings: Sequence[Standing], refused: Mapping[str, str], failed: Mapping[str, str], page: Path, as_json: bool
+    standings: Sequence[Standing],
+    refused: Mapping[str, str],
+    failed: Mapping[str, str],
+    page: Path,
+    *,
+    learnt: bool,
+    as_json: bool,
 ) -> None:
     if as_json:
-        told = {"ranking": [s.to_json() for s in standings], "refused": refused, "failed": failed, "report": str(page)}
+        told: dict[str, Any] = {"ranking": [s.to_json() for s in standings], "nothing_learnt": not learnt}
+        told |= {"refused": refused, "failed": failed, "report": str(page)}
         typer.echo(json.dumps(told, indent=1))
         return
     display.out.print(display.ranking_table(standings))
@@ -167,6 +177,12 @@ def _tell(
         display.say(f"not examined: {name}: {why}")
     display.say(f"Report: {page}")
     best = standings[0]
+    if not learnt:
+        display.say(
+            "Nothing was learned, with any rule, even where nobody attacks, so that this ranks nothing: more rounds, "
+            "another step size or another model are needed first."
+        )
+        return
     if best.collapses:
         display.say(
             f"None of these withstands: under {best.rule} the worst, {label(best.under)}, still costs more than half "

@@ -35,7 +35,7 @@ def serve(path: Path, host: str, port: int) -> None:
     with make_server(path, host, port) as server:
         if not is_local(host):
             display.say(f"Whoever can reach {host} can read {path}: there is no password.", display.err)
-        display.say(f"Watching {path} at {address(host, server.server_port)}; Ctrl-C ends it.")
+        display.say(f"Watching {path}; Ctrl-C ends it. {address(host, server.server_port)}")
         try:
             server.serve_forever()
         except KeyboardInterrupt:

@@ -71,7 +71,7 @@ def _follow(path: Path, once: bool, show: Callable[[Piece], object]) -> None:
             if once:
                 raise
             if not waiting:
-                display.say(f"Waiting for {path}", display.err)
+                display.say(f"Waiting for {path}, which RobustFedAvg(audit=...) writes", display.err)
             waiting = True
             sleep(_PAUSE)
             continue

@@ -6,7 +6,18 @@ rule itself; what the rule makes of it is compared with the honest mean. Then th
 
 from .arsenal import ADAPTIVE, ALARMS, ARSENAL, EVERYTHING, attacks_on, family, label
 from .capture import Captured, as_examined, capture
-from .choice import ALIKE, ALSO, CANDIDATES, PARTITIONS, Standing, examined_in, ranked, seconds_of, standing
+from .choice import (
+    ALIKE,
+    ALSO,
+    CANDIDATES,
+    PARTITIONS,
+    Standing,
+    examined_in,
+    nothing_learnt,
+    ranked,
+    seconds_of,
+    standing,
+)
 from .examine import check_attacked, examination_steps, examine, examine_all
 from .findings import NONE, Examination, RedTeamError, load_examination
 from .play import Finding, play
@@ -37,6 +48,7 @@ __all__ = [
     "family",
     "label",
     "load_examination",
+    "nothing_learnt",
     "play",
     "ranked",
     "seconds_of",

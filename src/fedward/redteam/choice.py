@@ -37,6 +37,8 @@ ALSO: tuple[str, ...] = ("alie", "min-max", "sign-flip:scale=4.0", "label-flip")
 PARTITIONS: tuple[str, ...] = ("iid", "dirichlet:alpha=0.5")
 """Who holds what, where nobody says: clients alike, and clients that are not."""
 
+_LEARNT = 1.5
+"""Times as good as a guess a model must be to have learned something."""
 ALIKE = 0.015
 """Worst accuracies that differ by less are taken for equal: seeds alone differ by as much."""
 
@@ -73,6 +75,16 @@ class Standing:
     def to_json(self) -> dict[str, Any]:
         """As JSON has it."""
         return asdict(self)
+
+
+def nothing_learnt(standings: Sequence[Standing], classes: int) -> bool:
+    """Whether no rule learned anything even where nobody attacks, so that the ranking says nothing.
+
+    Args:
+        standings: of all rules.
+        classes: of the data; a guess is right in one of so many cases.
+    """
+    return max((s.untouched for s in standings), default=0.0) < _LEARNT / classes
 
 
 def standing(rule: str, examinations: Sequence[Examination], seconds: float) -> Standing:

@@ -20,6 +20,8 @@ def write_choice(
     examinations: Mapping[str, Sequence[Examination]],
     refused: Mapping[str, str],
     output: Path,
+    *,
+    learnt: bool = True,
 ) -> Path:
     """Write the page about a choice as one HTML file, which needs no network to open; return its path.
 
@@ -28,14 +30,21 @@ def write_choice(
         examinations: by rule, one a setting.
         refused: candidates that could not be examined, and why.
         output: the file.
+        learnt: whether any rule learned something where nobody attacks; else the ranking says nothing.
     """
-    parts = [_answer(standings[0]), _ranking(standings), _heat(standings, examinations)]
+    parts = [_answer(standings[0]) if learnt else _NOTHING, _ranking(standings), _heat(standings, examinations)]
     if refused:
         lines = "".join(f"<li>{escape(rule)}: {escape(why)}</li>" for rule, why in refused.items())
         parts.append(f"<h2>Not examined</h2>\n<ul>{lines}</ul>\n")
     output.parent.mkdir(parents=True, exist_ok=True)
     write_whole(output, document(TITLE, _lead(examinations), "".join(parts), charts=False).encode(errors="replace"))
     return output
+
+
+_NOTHING = (
+    "<p><b>Nothing was learned, with any rule, even where nobody attacks</b>, so that this ranks nothing: more rounds, "
+    "another step size or another model are needed first.</p>\n"
+)
 
 
 def _lead(examinations: Mapping[str, Sequence[Examination]]) -> str:
