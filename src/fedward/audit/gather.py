@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..failures import tamed
-from ..stack import CENTRES, RowSource, SqNorms, Updates
+from ..stack import CENTRES, RowSource, nearness
 from ..stack.based import FromBase, origin_of
 from ..stack.entries import UnfitError
 from ..stack.intake import Expected, agree_on_layout
@@ -22,11 +22,10 @@ from .checkpoints import Checkpoints
 from .clients import AuditError, Clients, Place, find_clients
 from .formats import Contents, read_contents
 from .lowrank import LowRank
+from .statistics import impossible_statistics
 
 _OPEN = 400
 """Files that are kept open, of the 1,024 that a process may have."""
-ALIKE = 0.2
-"""Rows that are nearer to most others than this share of their length are weights: updates that alike are not."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -117,27 +116,6 @@ def gather(
     return gathered
 
 
-def nearness(stack: Updates) -> float | None:
-    """How far rows are from most others in units of their length, where that is so little that they must be weights.
-
-    Of each finite row the distance to the floor(n / 2)-th nearest other one over its norm; of these, where they are
-    not 0, the median. Fewer than half of the clients can make it neither small nor large. None from `ALIKE` on, and of
-    a single row.
-    """
-    finite = stack.compute(SqNorms())[0].isfinite().nonzero().flatten()
-    if len(finite) < 2:
-        return None
-    rows = stack.take(finite)
-    norms = rows.norms()
-    dists = rows.sq_dists().sqrt()
-    middle = dists.sort(1).values[:, len(finite) // 2]
-    ratios = torch.where(norms > 0, middle / norms, torch.inf)
-    # Rows that most others are copies of say nothing of what they are.
-    told = ratios[ratios > 0]
-    ratio = float(told.median()) if len(told) else torch.inf
-    return ratio if ratio < ALIKE else None
-
-
 def _base(path: Path, key: str | None) -> Contents:
     try:
         return read_contents(Place(name="base", path=path), key)
@@ -175,6 +153,11 @@ def _stack(
     agreed, layout = agree_on_layout(sent, names, expected, "drop")
     assert layout is not None
     rows = Checkpoints(contents, agreed, layout)
+    if odd := impossible_statistics(rows):
+        faulty = [replace(s, fault=odd[name]) if name in odd else s for s, name in zip(sent, names, strict=True)]
+        agreed, layout = agree_on_layout(faulty, names, expected, "drop")
+        assert layout is not None
+        rows = Checkpoints(contents, agreed, layout)
     if base is None:
         return rows
     origin = origin_of(rows, expected.sent if expected.sent else str(base))  # type: ignore[arg-type]

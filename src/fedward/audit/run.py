@@ -13,7 +13,8 @@ from torch import Tensor
 from ..core import Context, Reason, Result, Rule, step
 from ..failures import tamed
 from ..registry.notation import describe
-from ..stack import RowsLostError, SqNorms, lost_clients
+from ..registry.parameters import check_value
+from ..stack import Policy, RowsLostError, SqNorms, lost_clients
 from ..stack.written import WRITTEN, save_tensors
 from .calibrate import OnAttack
 from .clients import AuditError
@@ -22,6 +23,7 @@ from .gather import ClientModels, gather
 from .lowrank import LowRank
 from .output import Merge, NewAdapter, aggregate_adapters, write_adapter
 from .panel import PanelMember, members_of, usual_panel, verdict_of
+from .statistics import statistics_notes, with_statistics
 from .verdicts import ClientAudit, audit_of, describe_nonfinite
 
 _TIMES = 5
@@ -103,7 +105,7 @@ def run_audit(
 
     def work(gathered: ClientModels) -> ClientAudit:
         members = _panel(rules, gathered, f)
-        return audit_of(
+        found = audit_of(
             gathered,
             members,
             base=source.base_name,
@@ -112,12 +114,19 @@ def run_audit(
             calibrated=calibrated,
             on_attack=on_attack,
         )
+        return replace(found, notes=(*found.notes, *statistics_notes(gathered.stack, None)))
 
     return _while_unchanged(source, work)
 
 
 def run_aggregate(
-    source: ModelSource, rule: Rule, *, seed: int = 0, rank: int | None = None, merge: Merge = "svd"
+    source: ModelSource,
+    rule: Rule,
+    *,
+    seed: int = 0,
+    rank: int | None = None,
+    merge: Merge = "svd",
+    batch_norm: Policy = "robust",
 ) -> Aggregated:
     """Aggregate clients' files by a rule.
 
@@ -126,11 +135,17 @@ def run_aggregate(
         rule: the rule.
         seed: of everything random.
         rank, merge: of adapters, see `aggregate_adapters`.
+        batch_norm: what becomes of running statistics, which no rule judges: "robust", the median of each entry over
+            all usable clients, whoever the rule accepted, and no farther from the base's than the bound of
+            `fedward.stack.median_of_running`, without one if there is no base; "mean", of accepted clients; or
+            "frozen", the base's.
 
     Raises:
-        AuditError: nothing can be aggregated; see `gather`.
+        AuditError: nothing can be aggregated; see `gather`; or "frozen" without a base.
         BoundError: too few usable clients for the rule.
     """
+
+    check_value("run_aggregate", "batch_norm", batch_norm, Policy)
 
     def work(gathered: ClientModels) -> Aggregated:
         stack, context = gathered.stack, Context(seed=seed)
@@ -146,6 +161,8 @@ def run_aggregate(
             result = step(rule, stack, {}, context).result
             if result.weights is None:  # of a rule that works on columns: in how many each client was trimmed
                 result = replace(result, scores=verdict_of(rule, stack, context).scores)
+            result = with_statistics(result, stack, batch_norm)
+            notes += statistics_notes(stack, batch_norm)
         return Aggregated(gathered=gathered, result=_told(result, gathered), adapter=adapter, notes=notes)
 
     return _while_unchanged(source, work)

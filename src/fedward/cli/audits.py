@@ -36,7 +36,7 @@ def aggregate(
     rule_text: str,
     out: Path,
     *,
-    adapter: Mapping[str, Any],
+    making: Mapping[str, Any],
     page: Path | None,
     calibrate: bool,
     seed: int,
@@ -45,7 +45,7 @@ def aggregate(
     """Aggregate, write the model, show the verdicts."""
     rule = _rule(rule_text)
     check_output(out)
-    done = run_aggregate(where, rule, seed=seed, **adapter)
+    done = run_aggregate(where, rule, seed=seed, **making)
     # The panel is asked before anything is written: what it stumbles over leaves nothing behind.
     asked = None
     if page or calibrate:
@@ -57,6 +57,7 @@ def aggregate(
     written = None if asked is None or page is None else write_audit(asked, page)
     if as_json:
         told = {"output": str(out), "report": written and str(written), **done.result.to_json()}
+        told["notes"] = list(done.notes)
         typer.echo(json.dumps({**told, "panel": asked and asked.to_json()}, indent=1))
     else:
         display.out.print(_result_table(done.result))
