@@ -28,7 +28,7 @@ _SPREADS = 5.0
 """Robust standard deviations of clients that an entry must be from their median, besides the bound, to be far."""
 _SHARE = 0.25
 """The share of a tensor's entries that must be far for the tensor to be odd ..."""
-_EXTREME = 10.0
+_EXTREME = 3.0
 """... or a single one must be so many times as far out as it takes."""
 _LEAST = 3
 """Clients of whom one can be odd."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..registry.parameters import check_parameters, check_value
 from ..stack import Base, Buffers, Ids, Integers, Model, OnBad, Stack, Updates, as_updates
-from ..stack.alike import may_be_weights, sampled_nearness
+from ..stack.alike import raw_models, sampled_nearness
 from .context import Context, heard
 from .evaluator import Evaluator
 from .neutral import neutral
@@ -169,8 +169,7 @@ class Aggregator:
         with self._lock:
             if not self._looked:
                 self._looked = True
-                if base is None and may_be_weights(G, updates):
-                    _warn_of_weights(updates)
+                _warn_of_weights(G, updates)
             context = Context(
                 self.round,
                 self.seed,
@@ -204,13 +203,13 @@ class Aggregator:
             self.round, self.state = int(saved["round"]), dict(saved["state"])
 
 
-def _warn_of_weights(updates: Updates) -> None:
-    share = sampled_nearness(updates)
-    if share is not None:
+def _warn_of_weights(given: Stack, updates: Updates) -> None:
+    models = raw_models(given, updates)
+    if models is not None and (share := sampled_nearness(models)) is not None:
         warnings.warn(
-            f"these look like weights, not updates: most clients differ by {share:.1%} of their length, so that the "
-            "rule sees what they have in common and nothing of what each changed. Give the model they started from, "
-            "base=..., or base='median-of-clients'; if they are updates all the same, "
+            f"these look like weights, not updates: most clients differ by {100 * share:.2g}% of their length, so that "
+            "the rule sees what they have in common and nothing of what each changed. Give the model they started "
+            "from, base=..., or base='median-of-clients'; if they are updates all the same, "
             "warnings.filterwarnings('ignore', category=fedward.core.RawWeightsWarning)",
             RawWeightsWarning,
             stacklevel=4,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from .based import FromBase
 from .files import Files
 from .reference import LAYERS, STATE_DICT
-from .sources import Dense, RowsLostError
+from .sources import Dense, RowsLostError, RowSource
 from .stats import SqNorms
 from .updates import Updates
 
@@ -39,22 +40,24 @@ def nearness(stack: Updates) -> float | None:
     return ratio if ratio < ALIKE else None
 
 
-def sampled_nearness(updates: Updates) -> float | None:
+def sampled_nearness(updates: RowSource) -> float | None:
     """`nearness` of a few rows in a few pieces of them, evenly spread over the stack: the same ones every time."""
     rows = torch.linspace(0, updates.n - 1, min(updates.n, _ROWS), dtype=torch.float64).long()
-    width = min(_COLUMNS, updates.d)
-    pieces = _PIECES if width < updates.d else 1
-    starts = torch.linspace(0, updates.d - width // pieces, pieces, dtype=torch.float64).long().tolist()
+    pieces = 1 if updates.d <= _COLUMNS else _PIECES
+    width = min(_COLUMNS, updates.d) // pieces
+    # In the middle of as many equal strips: no reading ahead begins where a pass would.
+    strip = updates.d / pieces
+    starts = [int((k + 0.5) * strip - width / 2) for k in range(pieces)]
     while True:  # each time that a file has changed meanwhile there is one row fewer
         try:
-            found = [updates.read(start, start + width // pieces, rows) for start in starts]
+            return nearness(Dense(torch.cat([updates.glance(start, start + width, rows) for start in starts], 1).cpu()))
         except RowsLostError:
             continue
-        return nearness(Dense(torch.cat(found, 1).cpu()))
 
 
-def may_be_weights(given: object, updates: Updates) -> bool:
-    """Whether clients sent what may be models: state dicts, lists of layers or files, and there is no base."""
+def raw_models(given: object, updates: Updates) -> RowSource | None:
+    """The stack, if clients sent what may be models, state dicts, lists of layers or files, and there is no base."""
     if isinstance(given, Updates):
-        return isinstance(given, Files) and not given.has_base
-    return updates.agreed is not None and updates.agreed.form in (STATE_DICT, LAYERS)
+        return given if isinstance(given, Files) and not given.has_base else None
+    named = updates.agreed is not None and updates.agreed.form in (STATE_DICT, LAYERS)
+    return updates if named and isinstance(updates, RowSource) and not isinstance(updates, FromBase) else None
