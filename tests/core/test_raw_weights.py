@@ -70,10 +70,15 @@ def test_nobody_is_told_who_has_a_base_or_sent_updates_or_rows(tmp_path: Path) -
     sent, base = models(), base_model()
     paths = files(tmp_path, sent)
     flat = torch.stack([torch.cat([t.flatten() for t in client.values()]) for client in sent])
+    # Who gave a base is not told that what clients changed is alike.
+    alike = [{name: 2 * base[name] + 0.01 * change[name] for name in base} for change in updates()]
+    (tmp_path / "alike").mkdir()
     silent: list[tuple[Any, dict[str, Any]]] = [
         (sent, {"base": base}),
         (sent, {"base": "median-of-clients"}),
         (Files(paths, base=base), {}),
+        (alike, {"base": base}),
+        (Files(files(tmp_path / "alike", alike), base=base), {}),
         (updates(), {}),
         (layers(updates()), {}),
         (flat, {}),
