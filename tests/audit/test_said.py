@@ -105,6 +105,17 @@ def test_who_is_accepted_though_turned_against_the_others_is_named(updates: Path
     assert "turned against" not in json.dumps(json.loads(run("audit", updates, *BASED, "--json")[1]))
 
 
+def test_what_columns_mean_is_said_below_the_tables(updates: Path) -> None:
+    text = " ".join(run("audit", updates, *BASED, "--calibrate", "--report", "p.html")[1].split())
+    assert "norm: length of what a client changed; cosine: of the angle" in text
+    assert "no-attack measures false alarms" in text
+    page = Path("p.html").read_text()
+    assert "no-attack, measures false alarms" in page
+    assert "0 of 5" in page.split("client-0</span>")[1].split("</tr>")[0]
+    assert "0 of 5" not in page.split("client-6</span>")[1].split("</tr>")[0]
+    assert "SignGuard's is a length over" in run("aggregate", updates, *BASED, "--rule", "sign-guard", "-o", "g.npz")[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

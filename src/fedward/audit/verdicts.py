@@ -37,7 +37,7 @@ _TELLING = (
 )
 """Reasons that say more of a client than all others, the most telling first.
 
-A norm is out of bounds only beyond three times or a tenth of the usual one; of next to nothing the direction says little.
+A norm is out of bounds only beyond three times or a tenth of the usual one; directions of nearly nothing say little.
 """
 
 
