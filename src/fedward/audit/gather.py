@@ -12,11 +12,11 @@ from torch import Tensor
 
 from ..failures import tamed
 from ..registry.naming import did_you_mean
-from ..stack import CENTRES, RowSource, SqNorms, Updates
+from ..stack import CENTRES, Layout, RowSource, SqNorms, Updates
 from ..stack.based import FromBase, origin_of
 from ..stack.entries import UnfitError
 from ..stack.intake import Expected, agree_on_layout
-from ..stack.reference import STATE_DICT, Sent, read_entries
+from ..stack.reference import STATE_DICT, Agreed, Sent, read_entries
 from ..stack.tensorfile import outlast
 from .adapters import Adapter
 from .checkpoints import Checkpoints
@@ -178,21 +178,31 @@ def _stack(
             expected = Expected({name: held.values(tensor) for name, tensor in held.tensors.items()}, "auto", "refuse")
         except UnfitError as error:
             raise AuditError(f"the base: {error.text}") from None
-    try:
-        agreed, layout = agree_on_layout(sent, names, expected, "drop")
-    except (TypeError, ValueError):
-        sound = [name for name, told in zip(names, sent, strict=True) if not told.fault]
-        if expected.sent is None or not sound:
-            raise
-        # With a base nothing is left only where nobody fits it, and that is the base's doing rather than everybody's.
-        told = sent[names.index(sound[0])]
-        raise AuditError(f"no client fits this base: {_differing(expected.sent, told, sound[0])}") from None
-    assert layout is not None
+    agreed, layout = _agree(sent, names, expected)
     rows = Checkpoints(contents, agreed, layout)
     if base is None:
         return rows
     origin = origin_of(rows, expected.sent if expected.sent else str(base))  # type: ignore[arg-type]
     return FromBase(rows, origin)
+
+
+def _agree(sent: Sequence[Sent], names: Sequence[str], expected: Expected) -> tuple[Agreed, Layout]:
+    """What clients agree on, and where its tensors lie.
+
+    Raises:
+        AuditError: the base fits none of those whose files are sound, which is its doing rather than everybody's.
+        TypeError, ValueError: clients agree on nothing.
+    """
+    try:
+        agreed, layout = agree_on_layout(sent, names, expected, "drop")
+    except (TypeError, ValueError):
+        sound = [(name, told) for name, told in zip(names, sent, strict=True) if not told.fault]
+        if expected.sent is None or not sound:
+            raise
+        name, told = sound[0]
+        raise AuditError(f"no client fits this base: {_differing(expected.sent, told, name)}") from None
+    assert layout is not None
+    return agreed, layout
 
 
 def _differing(base: Sent, told: Sent, name: str) -> str:
@@ -261,8 +271,7 @@ def _low_rank(
     expected = Expected(None, "auto", "refuse")
     if start is not None:
         expected.sent = _shapes(start)
-    agreed, layout = agree_on_layout(sent, names, expected, "drop")
-    assert layout is not None
+    agreed, layout = _agree(sent, names, expected)
     adapters = [adapter for name in agreed.clients if (adapter := contents[name].adapter) is not None]
     if start is not None and not start.is_finite():
         raise AuditError("the base has NaN or Inf; give the adapter that clients started from")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..failures import tamed
+from ..stack import Gram, SqNorms
 from .evidence import Evidence
 from .gather import ClientModels, nearness
 from .panel import Opinion
@@ -16,7 +17,10 @@ _NAMED = 5
 
 def doubt_of_base(gathered: ClientModels) -> str:
     """A sentence where changes are so much alike that the base may not be what clients started from; else ""."""
-    if gathered.base is None or (share := nearness(gathered.stack)) is None:
+    if gathered.base is None:
+        return ""
+    gathered.stack.compute(SqNorms(), Gram())  # in one pass, if they are not known yet
+    if (share := nearness(gathered.stack)) is None:
         return ""
     return (
         f"changes of most clients are nearly the same (they differ by {share:.1%} of their length): is the base the "

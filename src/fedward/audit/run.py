@@ -143,9 +143,7 @@ def run_aggregate(
     def work(gathered: ClientModels) -> Aggregated:
         stack, context = gathered.stack, Context(seed=seed)
         adapter = None
-        doubt = doubt_of_base(gathered)
-        notes = [doubt] if doubt else []
-        notes += [f"{tamed(path.name)} is the base, and no client" for path in gathered.found.bases]
+        notes = [f"{tamed(path.name)} is the base, and no client" for path in gathered.found.bases]
         if isinstance(stack, LowRank):
             result, adapter = aggregate_adapters(rule, stack, context, rank, merge)
             if adapter.lost > 0:
@@ -156,6 +154,8 @@ def run_aggregate(
             result = step(rule, stack, {}, context).result
             if result.weights is None:  # of a rule that works on columns: in how many each client was trimmed
                 result = replace(result, scores=verdict_of(rule, stack, context).scores)
+        doubt = doubt_of_base(gathered)  # after the rule, which may have read what this needs
+        notes = [doubt, *notes] if doubt else notes
         return Aggregated(gathered=gathered, result=_told(result, gathered), adapter=adapter, doubt=doubt, notes=notes)
 
     return _while_unchanged(source, work)
