@@ -11,15 +11,16 @@ import torch
 from torch import Tensor
 
 from ..failures import tamed
-from ..stack import CENTRES, RowSource, nearness
+from ..registry.naming import did_you_mean
+from ..stack import CENTRES, Layout, RowSource, nearness
 from ..stack.based import FromBase, origin_of
 from ..stack.entries import UnfitError
 from ..stack.intake import Expected, agree_on_layout
-from ..stack.reference import STATE_DICT, Sent, read_entries
+from ..stack.reference import STATE_DICT, Agreed, Sent, read_entries
 from ..stack.tensorfile import outlast
 from .adapters import Adapter
 from .checkpoints import Checkpoints
-from .clients import AuditError, Clients, Place, find_clients
+from .clients import AuditError, Clients, Place, find_clients, nothing_at
 from .formats import Contents, read_contents
 from .lowrank import LowRank
 from .statistics import impossible_statistics
@@ -101,6 +102,10 @@ def gather(
             opened += len(contents[place.name].files)
         except UnfitError as error:
             faults[place.name] = error
+    nothing = [nothing_at(place.path) for place in found.places if place.name in faults]
+    if not contents and all(nothing):
+        more = f" and {len(nothing) - 5} more" if len(nothing) > 5 else ""
+        raise AuditError("; ".join(nothing[:5]) + more)
     outlast(max((held.time for held in contents.values()), default=0))
     try:
         stack = _stack(found.places, contents, faults, held, base)
@@ -120,7 +125,8 @@ def _base(path: Path, key: str | None) -> Contents:
     try:
         return read_contents(Place(name="base", path=path), key)
     except UnfitError as error:
-        raise AuditError(f"the base {tamed(path)}: {error.text}") from None
+        centre = "" if path.exists() else did_you_mean(str(path), CENTRES)
+        raise AuditError(f"the base {tamed(path)}: {error.text}{centre}") from None
 
 
 def _stack(
@@ -150,18 +156,59 @@ def _stack(
             expected = Expected({name: held.values(tensor) for name, tensor in held.tensors.items()}, "auto", "refuse")
         except UnfitError as error:
             raise AuditError(f"the base: {error.text}") from None
-    agreed, layout = agree_on_layout(sent, names, expected, "drop")
-    assert layout is not None
+    agreed, layout = _agree(sent, names, expected)
     rows = Checkpoints(contents, agreed, layout)
     if odd := impossible_statistics(rows):
         faulty = [replace(s, fault=odd[name]) if name in odd else s for s, name in zip(sent, names, strict=True)]
-        agreed, layout = agree_on_layout(faulty, names, expected, "drop")
-        assert layout is not None
+        agreed, layout = _agree(faulty, names, expected)
         rows = Checkpoints(contents, agreed, layout)
     if base is None:
         return rows
     origin = origin_of(rows, expected.sent if expected.sent else str(base))  # type: ignore[arg-type]
     return FromBase(rows, origin)
+
+
+def _agree(sent: Sequence[Sent], names: Sequence[str], expected: Expected) -> tuple[Agreed, Layout]:
+    """What clients agree on, and where its tensors lie.
+
+    Raises:
+        AuditError: the base fits none of those whose files are sound, which is its doing rather than everybody's.
+        TypeError, ValueError: clients agree on nothing.
+    """
+    try:
+        agreed, layout = agree_on_layout(sent, names, expected, "drop")
+    except (TypeError, ValueError):
+        sound = [(name, told) for name, told in zip(names, sent, strict=True) if not told.fault]
+        if expected.sent is None or not sound:
+            raise
+        name, told = sound[0]
+        raise AuditError(f"no client fits this base: {_differing(expected.sent, told, name)}") from None
+    assert layout is not None
+    return agreed, layout
+
+
+def _differing(base: Sent, told: Sent, name: str) -> str:
+    """In what a client's model is not the base's: the first names."""
+    lacking = [key for key in base.tensors if key not in told.tensors]
+    added = [key for key in told.tensors if key not in base.tensors]
+    shaped = [
+        key for key, tensor in told.tensors.items() if key in base.tensors and tensor.shape != base.tensors[key].shape
+    ]
+    parts = []
+    if lacking:
+        parts.append(f"the base has {_first(lacking)}, which {tamed(name)} has not")
+    if added:
+        parts.append(f"{tamed(name)} has {_first(added)}, which the base has not")
+    for key in shaped[:3]:
+        shapes = tuple(base.tensors[key].shape), tuple(told.tensors[key].shape)
+        parts.append(f"{tamed(key, 80)} has shape {shapes[0]} in the base and {shapes[1]} in {tamed(name)}")
+    said = "; ".join(parts) or "types of its tensors differ"
+    return f"{said}. Give the model that clients started from"
+
+
+def _first(keys: Sequence[Hashable]) -> str:
+    more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+    return ", ".join(tamed(key, 80) for key in keys[:3]) + more
 
 
 def _sent(contents: Contents, adapters: bool) -> Sent:
@@ -206,8 +253,7 @@ def _low_rank(
     expected = Expected(None, "auto", "refuse")
     if start is not None:
         expected.sent = _shapes(start)
-    agreed, layout = agree_on_layout(sent, names, expected, "drop")
-    assert layout is not None
+    agreed, layout = _agree(sent, names, expected)
     adapters = [adapter for name in agreed.clients if (adapter := contents[name].adapter) is not None]
     if start is not None and not start.is_finite():
         raise AuditError("the base has NaN or Inf; give the adapter that clients started from")

@@ -21,6 +21,7 @@ from .clients import AuditError
 from .formats import CHANGED, Contents
 from .gather import ClientModels, gather
 from .lowrank import LowRank
+from .notes import doubt_of_base
 from .output import Merge, NewAdapter, aggregate_adapters, write_adapter
 from .panel import PanelMember, members_of, usual_panel, verdict_of
 from .statistics import statistics_notes, with_statistics
@@ -28,6 +29,9 @@ from .verdicts import ClientAudit, audit_of, describe_nonfinite
 
 _TIMES = 5
 """How often clients that change their files may make all begin anew."""
+
+_NAMED = 5
+"""Clients that an error names."""
 
 T = TypeVar("T")
 
@@ -51,11 +55,15 @@ class ModelSource:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Aggregated:
-    """What came of an aggregation: the verdicts, and the model to write."""
+    """What came of an aggregation: the verdicts, and the model to write.
+
+    ``doubt`` is why the base may not be what clients started from, and the first of ``notes``; "" without a doubt.
+    """
 
     gathered: ClientModels
     result: Result[Tensor]
     adapter: NewAdapter | None = None
+    doubt: str = ""
     notes: Sequence[str] = field(default=())
 
     def save(self, output: Path) -> None:
@@ -150,7 +158,7 @@ def run_aggregate(
     def work(gathered: ClientModels) -> Aggregated:
         stack, context = gathered.stack, Context(seed=seed)
         adapter = None
-        notes = []
+        notes = [f"{tamed(path.name)} is the base, and no client" for path in gathered.found.bases]
         if isinstance(stack, LowRank):
             result, adapter = aggregate_adapters(rule, stack, context, rank, merge)
             if adapter.lost > 0:
@@ -163,7 +171,9 @@ def run_aggregate(
                 result = replace(result, scores=verdict_of(rule, stack, context).scores)
             result = with_statistics(result, stack, batch_norm)
             notes += statistics_notes(stack, batch_norm)
-        return Aggregated(gathered=gathered, result=_told(result, gathered), adapter=adapter, notes=notes)
+        doubt = doubt_of_base(gathered)  # after the rule, which may have read what this needs
+        notes = [doubt, *notes] if doubt else notes
+        return Aggregated(gathered=gathered, result=_told(result, gathered), adapter=adapter, doubt=doubt, notes=notes)
 
     return _while_unchanged(source, work)
 
@@ -190,13 +200,16 @@ def panel_on(
         on_attack=on_attack,
     )
     result = aggregated.result
+    notes = (f"verdicts are those of {describe(rule)}", *audit.notes, *aggregated.notes)
+    unaccepted = [name for name, ok in zip(audit.names, result.accepted, strict=True) if not ok]
+    told = {name: audit.details[name] for name in unaccepted if name in audit.details}
     # The verdict is the rule's; the panel's votes stand beside it.
     return replace(
         audit,
         accepted=tuple(bool(ok) for ok in result.accepted),
         reasons=tuple(map(str, result.reasons)),
-        details={**audit.details, **{str(name): detail for name, detail in result.details.items()}},
-        notes=(f"verdicts are those of {describe(rule)}", *audit.notes, *aggregated.notes),
+        details={**told, **{str(name): detail for name, detail in result.details.items()}},
+        notes=tuple(dict.fromkeys(notes)),
     )
 
 
@@ -236,12 +249,14 @@ def _while_unchanged(source: ModelSource, work: Callable[[ClientModels], T]) -> 
 def _check_strict(source: ModelSource, gathered: ClientModels) -> None:
     if not source.strict:
         return
-    for name, why in gathered.malformed.items():
-        raise AuditError(f"client {tamed(name)}: {why} (--strict)")
+    bad = [f"client {tamed(name)}: {why}" for name, why in gathered.malformed.items()]
     finite = gathered.stack.compute(SqNorms())[0].isfinite().tolist()
     for name, sound in zip(gathered.stack.ids, finite, strict=True):
         if not sound:
-            raise AuditError(f"client {tamed(name)}: {describe_nonfinite(gathered, name)} (--strict)")
+            bad.append(f"client {tamed(name)}: {describe_nonfinite(gathered, name)}")
+    if bad:
+        more = f"; and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
+        raise AuditError(f"{'; '.join(bad[:_NAMED])}{more} (--strict)")
 
 
 def _told(result: Result[Tensor], gathered: ClientModels) -> Result[Tensor]:

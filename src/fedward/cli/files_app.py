@@ -78,7 +78,7 @@ def aggregate(
 ) -> None:
     """Aggregate files of clients, and say who was dropped and why.
 
-    Exit status: 0 if all clients were accepted, 3 if some were dropped, 2 if nothing could be done.
+    Exit status: 0 if all clients were accepted, 3 if some were not, 2 if nothing could be done.
 
     Examples:
       fedward aggregate clients/ --rule median --base global.pt -o next.pt
@@ -127,7 +127,7 @@ def audit(
 ) -> None:
     """Say which of these clients are poisoned, by several rules side by side.
 
-    Exit status: 0 if all clients were accepted, 3 if some were dropped, 2 if nothing could be done.
+    Exit status: 0 if all clients were accepted, 3 if some were not, 2 if nothing could be done.
 
     Examples:
       fedward audit clients/ --base global.pt

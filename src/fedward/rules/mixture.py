@@ -18,7 +18,7 @@ from .coordinate import Median
 @register(
     "robust-tailor",
     paper="Xie et al. 2022",
-    complexity="of its rules",
+    complexity="O(that of its rules)",
     example={"rules": (Median(), GeometricMedian())},
 )
 @dataclass(frozen=True, kw_only=True)
