@@ -249,5 +249,5 @@ def test_models_without_statistics_have_no_note(tmp_path: Path) -> None:
     sent = [{name: t for name, t in model.items() if name.startswith("fc")} for model in models()]
     source = written(tmp_path, sent)
     save_file({name: t for name, t in base_model().items() if name.startswith("fc")}, tmp_path / "base.safetensors")
-    assert run_audit(source).notes == ()
-    assert run_aggregate(source, rules.Median()).notes == []
+    for told in (run_audit(source).notes, run_aggregate(source, rules.Median()).notes):
+        assert not any("statistics" in note for note in told)
