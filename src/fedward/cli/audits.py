@@ -144,8 +144,7 @@ def _tell(found: ClientAudit | None, written: Path | None) -> None:
         display.out.print(_calibration_table(found))
         display.say(
             "Shares of forged changes that the panel and each of its rules suspect; wrongly: of others, by the panel. "
-            "no-attack measures false alarms: nobody forges, so that each share of its line, in the columns of what is "
-            "caught too, is of honest changes."
+            "no-attack measures false alarms: nobody forges, so that who is caught in that line is caught wrongly, too."
         )
     if written is not None:
         display.say(f"Report: {tamed(written)}")

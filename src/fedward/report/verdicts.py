@@ -300,7 +300,7 @@ def _calibration(audit: ClientAudit, found: Calibration) -> str:
         f"Known attacks, played on these very files: {found.forgers} of the accepted clients forged what they sent, "
         f"from what they and the {found.honest} others had sent. The share of forged changes that each rule "
         "suspects, and the panel together. The first line, no-attack, measures false alarms: nobody forges, so that "
-        "each of its shares, in the columns of what is caught too, is of honest changes."
+        "who is caught there is caught wrongly, too."
     )
     shown = table(head, rows, 1, "wide")
     return f'<h2>What this panel would have caught here</h2>\n{shown}<p class="caption">{caption}</p>\n'
