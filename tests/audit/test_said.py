@@ -190,3 +190,20 @@ def test_the_recipe_aggregates_exactly_those_who_were_accepted(updates: Path, tm
     torch.testing.assert_close(
         load_file("mean.safetensors")["fc.weight"], base_model()["fc.weight"] + mean, rtol=0, atol=1e-6
     )
+
+
+def test_the_page_describes_every_field_of_json(updates: Path) -> None:
+    page = (ROOT / "docs" / "how-to" / "checkpoints.md").read_text(encoding="utf-8")
+    described = set(re.findall(r"`(\w+)`", page.split("## For programs")[1].split("## Adapters")[0]))
+    audit = json.loads(run("audit", updates, *BASED, "--calibrate", "--json")[1])
+    told = ("aggregate", updates, *BASED, "--rule", "median", "-o", "g.npz", "--json")
+    client = next(client for client in audit["clients"] if "evidence" in client)
+    found = {
+        *audit,
+        *client,
+        *client["evidence"],
+        *audit["panel"][0],
+        *audit["calibration"],
+        *json.loads(run(*told)[1]),
+    }
+    assert found <= described, found - described
