@@ -14,7 +14,7 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 import fedward as fw
-from fedward.audit import gather
+from fedward.audit import AuditError, gather
 from fedward.cli.app import app
 from fedward.stack import Gram, materialise
 from tests.oracles import lora
@@ -247,3 +247,11 @@ def test_rules_that_add_noise_are_refused(adapters: Path, tmp_path: Path) -> Non
     assert done.exit_code == 2
     assert "flame:noise=0" in done.output
     assert CliRunner().invoke(app, [*arguments, "flame:noise=0"]).exit_code == 3
+
+
+def test_a_base_of_other_layers_is_to_blame_and_not_the_first_client(adapters: Path, tmp_path: Path) -> None:
+    write(tmp_path / "other", {"base_model.model.k": factors(torch.ones(20, 12), 4, 0)})
+    with pytest.raises(
+        AuditError, match=r"no client fits this base: the base has .*model\.k.*, which client-0 has not"
+    ):
+        gather([adapters], base=tmp_path / "other")

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 import fedward as fw
-from fedward.audit import calibrate, evidence_of, members_of, nearness, usual_panel
+from fedward.audit import calibrate, evidence_of, members_of, usual_panel
 from fedward.audit.panel import ask, stand_apart, tally, verdict_of, votes_needed
 from fedward.core import Context
-from fedward.stack import Dense, Layers, Layout
+from fedward.stack import Dense, Layers, Layout, nearness
 from tests.oracles import audit as oracle
 
 SHAPES = ((3, 5), (7,), (2, 2, 2))

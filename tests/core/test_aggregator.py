@@ -192,6 +192,7 @@ def test_state_dicts_come_back_as_state_dicts(rule, models):
         assert all(torch.equal(old[k], new[k]) for k in old)
 
 
+@pytest.mark.filterwarnings("ignore::fedward.core.RawWeightsWarning")  # rows are alike
 def test_counters_are_the_lower_median_of_the_accepted():
     row = torch.ones(4)
     dicts = [{"w": row * (1 + 0.01 * i), "count": torch.tensor(c)} for i, c in enumerate([4, 2, 8, 6])]

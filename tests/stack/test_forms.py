@@ -15,6 +15,8 @@ from fedward import Reason, rules
 from fedward.stack import SqNorms, as_updates, materialise
 from tests.stack.test_oddities import FORMS, HONEST, RULES, coo, honest_rows, odd_row, state
 
+pytestmark = pytest.mark.filterwarnings("ignore::fedward.core.RawWeightsWarning")  # most of a row is in common here
+
 # --- types --------------------------------------------------------------------------------------------------
 
 

@@ -18,6 +18,8 @@ import fedward as fw
 from fedward import Reason, mixers, rules
 from fedward.stack import Files
 
+pytestmark = pytest.mark.filterwarnings("ignore::fedward.core.RawWeightsWarning")  # most of a row is in common here
+
 RULES = [rules.Mean(), rules.Median(), mixers.ClipNorm(radius="median") >> rules.MultiKrum(f=1)]
 HONEST, ODD = [f"honest-{i}" for i in range(6)], "the-odd-one"
 Make = Callable[[Tensor], Any]

@@ -7,7 +7,7 @@ verdict on its client, and nothing pickled is ever run.
 from .calibrate import Calibration, Caught, calibrate
 from .clients import AuditError, find_clients
 from .evidence import Evidence, evidence_of
-from .gather import ClientModels, gather, nearness
+from .gather import ClientModels, gather
 from .lowrank import LowRank
 from .output import Merge, aggregate_adapters
 from .panel import Opinion, PanelMember, members_of, usual_panel
@@ -35,7 +35,6 @@ __all__ = [
     "find_clients",
     "gather",
     "members_of",
-    "nearness",
     "panel_on",
     "run_aggregate",
     "run_audit",

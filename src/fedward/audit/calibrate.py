@@ -96,6 +96,8 @@ def calibrate(
     Raises:
         AuditError: too few rows for an attacker and those that he hides among.
     """
+    if accepted.n < 3:
+        raise AuditError(f"a calibration takes 3 accepted clients, and there are {accepted.n}; leave it out")
     if not 1 <= forgers < accepted.n - 1:
         raise AuditError(
             f"calibration takes 1 to {accepted.n - 2} forgers among {accepted.n} accepted rows, got {forgers}; "

@@ -25,6 +25,7 @@ class Checkpoints(RowSource):
     """A stack of clients' models in files, one row each.
 
     A file that changes while it is read is a verdict on its client: the row is lost, as `fedward.stack.Files` has it.
+    A client whose running statistics have NaN or Inf is read as a row of NaN: such a model is none.
 
     Args:
         contents: of the files, by client.
@@ -52,18 +53,31 @@ class Checkpoints(RowSource):
             FileRow([_stretch(c, tensors[name], columns) for name, columns in layout.slices()], read_as)
             for c, tensors in zip(held, agreed.tensors, strict=True)
         ]
-        self._ahead = ReadAhead(self._rows, layout.d)
-        self._lost: set[int] = set()
         self.layout = layout
         # What has no columns is little, and is held.
         aside = (*layout.buffers, *layout.counters)
         self.agreed = replace(
             agreed,
             tensors=[
-                {**tensors, **{name: c.values(tensors[name]) for name in aside}}
+                {**tensors, **{name: c.values(tensors[name]).to_dense() for name in aside}}
                 for c, tensors in zip(held, agreed.tensors, strict=True)
             ],
         )
+        self._sent = [*self._rows]
+        self._spoiled = {
+            row: bad
+            for row, tensors in enumerate(self.agreed.tensors)
+            if (bad := [name for name in layout.buffers if not Flat(tensors[name]).isfinite()])
+        }
+        for row in self._spoiled:
+            self._rows[row] = nothing(self.d, read_as)
+        self._ahead = ReadAhead(self._rows, layout.d)
+        self._lost: set[int] = set()
+
+    @property
+    def spoiled(self) -> tuple[Hashable, ...]:
+        """Clients whose running statistics have NaN or Inf."""
+        return tuple(self.ids[row] for row in self._spoiled)
 
     @property
     def dear(self) -> bool:
@@ -96,10 +110,11 @@ class Checkpoints(RowSource):
     def nonfinite(self, row: int) -> list[str]:
         """Names of a client's tensors with NaN or Inf, or that cannot be read any more."""
         assert self.layout is not None
-        return [name for name, columns in self.layout.slices() if not self._finite_in(row, columns)]
+        columns = [name for name, columns in self.layout.slices() if not self._finite_in(row, columns)]
+        return [*columns, *self._spoiled.get(row, ())]
 
     def _finite_in(self, row: int, columns: slice) -> bool:
-        wide = self._rows[row].wide()  # as it was sent: what float32 has no number for is finite
+        wide = self._sent[row].wide()  # as it was sent: what float32 has no number for is finite
         out = np.empty(min(_AT_A_TIME, columns.stop - columns.start))
         for start in range(columns.start, columns.stop, _AT_A_TIME):
             part = out[: min(start + _AT_A_TIME, columns.stop) - start]

@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..disk import open_regular
 from ..failures import MendableError, tamed
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".npz")
 """Files that may hold a model."""
 ADAPTER_CONFIG = "adapter_config.json"
 INDEX = ".index.json"
+# Bytes of two files that are held against each other together.
+_AT_A_TIME = 1 << 20
 
 
 class AuditError(MendableError, ValueError):
@@ -41,10 +44,11 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True)
 class Clients:
-    """Clients in order, and files in their folders that are none."""
+    """Clients in order, and files in their folders that are none: the base, and what is no model."""
 
     places: tuple[Place, ...]
     ignored: tuple[Path, ...]
+    bases: tuple[Path, ...] = ()
 
 
 def find_clients(arguments: Iterable[str | os.PathLike[str]], besides: Path | None = None) -> Clients:
@@ -69,10 +73,11 @@ def find_clients(arguments: Iterable[str | os.PathLike[str]], besides: Path | No
                 places += _in_folder(path, ignored)
             else:
                 places.append(Place(name=path.stem, path=path))
-    chosen = {os.path.abspath(place.path): place for place in places if not _same(place.path, besides)}
+    bases = {place.path for place in places if _is_base(place, besides)}
+    chosen = {os.path.abspath(place.path): place for place in places if place.path not in bases}
     if not chosen:
         raise AuditError("there is no client: name files, folders or globs that hold models, one a client")
-    return Clients(places=tuple(_named(list(chosen.values()))), ignored=tuple(ignored))
+    return Clients(places=tuple(_named(list(chosen.values()))), ignored=tuple(ignored), bases=tuple(sorted(bases)))
 
 
 def is_client(folder: Path) -> bool:
@@ -83,6 +88,15 @@ def is_client(folder: Path) -> bool:
 def indices_in(folder: Path) -> list[Path]:
     """Indices of shards in a folder."""
     return sorted(path for path in folder.iterdir() if path.name.endswith(INDEX))
+
+
+def nothing_at(path: Path) -> str:
+    """Why nobody can have a model at a path: it is not there, or a folder without one; "" if somebody may."""
+    if not os.path.lexists(path):
+        return f"{tamed(path)}: no such file or folder"
+    if path.is_dir() and not is_client(path) and not models_in(path):
+        return f"{tamed(path)} holds no models ({', '.join(SUFFIXES)}, or adapters)"
+    return ""
 
 
 def models_in(folder: Path) -> list[Path]:
@@ -138,10 +152,31 @@ def _named(places: Sequence[Place]) -> list[Place]:
     return [Place(name=name, path=p.path, within=p.within) for name, p in zip(names, places, strict=True)]
 
 
-def _same(path: Path, other: Path | None) -> bool:
-    if other is None:
+def _is_base(place: Place, base: Path | None) -> bool:
+    """Whether a model among the clients' is the base: the very file or folder, or in a folder a copy of its name.
+
+    A copy under another name is a client that changed nothing, which is for rules to say.
+    """
+    path = place.path
+    if base is None or not path.exists() or not base.exists():
         return False
-    return os.path.realpath(path) == os.path.realpath(other)
+    if path.samefile(base) or (base.is_dir() and path.parent.samefile(base) and models_in(base) == [base / path.name]):
+        return True
+    among_others = place.within == path.parent and place.name == path.stem
+    return among_others and path.name == base.name and _same_bytes(path, base)
+
+
+def _same_bytes(path: Path, other: Path) -> bool:
+    try:
+        with open_regular(path) as one, open_regular(other) as two:
+            if os.fstat(one.fileno()).st_size != os.fstat(two.fileno()).st_size:
+                return False
+            while part := one.read(_AT_A_TIME):
+                if part != two.read(_AT_A_TIME):
+                    return False
+    except OSError:  # for whoever reads it to say
+        return False
+    return True
 
 
 def _natural(path: Path) -> tuple[tuple[int, int, str], ...]:

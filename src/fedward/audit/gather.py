@@ -11,22 +11,22 @@ import torch
 from torch import Tensor
 
 from ..failures import tamed
-from ..stack import CENTRES, RowSource, SqNorms, Updates
+from ..registry.naming import did_you_mean
+from ..stack import CENTRES, Layout, RowSource, nearness
 from ..stack.based import FromBase, origin_of
 from ..stack.entries import UnfitError
 from ..stack.intake import Expected, agree_on_layout
-from ..stack.reference import STATE_DICT, Sent, read_entries
+from ..stack.reference import STATE_DICT, Agreed, Sent, read_entries
 from ..stack.tensorfile import outlast
 from .adapters import Adapter
 from .checkpoints import Checkpoints
-from .clients import AuditError, Clients, Place, find_clients
+from .clients import AuditError, Clients, Place, find_clients, nothing_at
 from .formats import Contents, read_contents
 from .lowrank import LowRank
+from .statistics import impossible_statistics
 
 _OPEN = 400
 """Files that are kept open, of the 1,024 that a process may have."""
-ALIKE = 0.2
-"""Rows that are nearer to most others than this share of their length are weights: updates that alike are not."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -102,6 +102,10 @@ def gather(
             opened += len(contents[place.name].files)
         except UnfitError as error:
             faults[place.name] = error
+    nothing = [nothing_at(place.path) for place in found.places if place.name in faults]
+    if not contents and all(nothing):
+        more = f" and {len(nothing) - 5} more" if len(nothing) > 5 else ""
+        raise AuditError("; ".join(nothing[:5]) + more)
     outlast(max((held.time for held in contents.values()), default=0))
     try:
         stack = _stack(found.places, contents, faults, held, base)
@@ -117,32 +121,12 @@ def gather(
     return gathered
 
 
-def nearness(stack: Updates) -> float | None:
-    """How far rows are from most others in units of their length, where that is so little that they must be weights.
-
-    Of each finite row the distance to the floor(n / 2)-th nearest other one over its norm; of these, where they are
-    not 0, the median. Fewer than half of the clients can make it neither small nor large. None from `ALIKE` on, and of
-    a single row.
-    """
-    finite = stack.compute(SqNorms())[0].isfinite().nonzero().flatten()
-    if len(finite) < 2:
-        return None
-    rows = stack.take(finite)
-    norms = rows.norms()
-    dists = rows.sq_dists().sqrt()
-    middle = dists.sort(1).values[:, len(finite) // 2]
-    ratios = torch.where(norms > 0, middle / norms, torch.inf)
-    # Rows that most others are copies of say nothing of what they are.
-    told = ratios[ratios > 0]
-    ratio = float(told.median()) if len(told) else torch.inf
-    return ratio if ratio < ALIKE else None
-
-
 def _base(path: Path, key: str | None) -> Contents:
     try:
         return read_contents(Place(name="base", path=path), key)
     except UnfitError as error:
-        raise AuditError(f"the base {tamed(path)}: {error.text}") from None
+        centre = "" if path.exists() else did_you_mean(str(path), CENTRES)
+        raise AuditError(f"the base {tamed(path)}: {error.text}{centre}") from None
 
 
 def _stack(
@@ -172,13 +156,59 @@ def _stack(
             expected = Expected({name: held.values(tensor) for name, tensor in held.tensors.items()}, "auto", "refuse")
         except UnfitError as error:
             raise AuditError(f"the base: {error.text}") from None
-    agreed, layout = agree_on_layout(sent, names, expected, "drop")
-    assert layout is not None
+    agreed, layout = _agree(sent, names, expected)
     rows = Checkpoints(contents, agreed, layout)
+    if odd := impossible_statistics(rows):
+        faulty = [replace(s, fault=odd[name]) if name in odd else s for s, name in zip(sent, names, strict=True)]
+        agreed, layout = _agree(faulty, names, expected)
+        rows = Checkpoints(contents, agreed, layout)
     if base is None:
         return rows
     origin = origin_of(rows, expected.sent if expected.sent else str(base))  # type: ignore[arg-type]
     return FromBase(rows, origin)
+
+
+def _agree(sent: Sequence[Sent], names: Sequence[str], expected: Expected) -> tuple[Agreed, Layout]:
+    """What clients agree on, and where its tensors lie.
+
+    Raises:
+        AuditError: the base fits none of those whose files are sound, which is its doing rather than everybody's.
+        TypeError, ValueError: clients agree on nothing.
+    """
+    try:
+        agreed, layout = agree_on_layout(sent, names, expected, "drop")
+    except (TypeError, ValueError):
+        sound = [(name, told) for name, told in zip(names, sent, strict=True) if not told.fault]
+        if expected.sent is None or not sound:
+            raise
+        name, told = sound[0]
+        raise AuditError(f"no client fits this base: {_differing(expected.sent, told, name)}") from None
+    assert layout is not None
+    return agreed, layout
+
+
+def _differing(base: Sent, told: Sent, name: str) -> str:
+    """In what a client's model is not the base's: the first names."""
+    lacking = [key for key in base.tensors if key not in told.tensors]
+    added = [key for key in told.tensors if key not in base.tensors]
+    shaped = [
+        key for key, tensor in told.tensors.items() if key in base.tensors and tensor.shape != base.tensors[key].shape
+    ]
+    parts = []
+    if lacking:
+        parts.append(f"the base has {_first(lacking)}, which {tamed(name)} has not")
+    if added:
+        parts.append(f"{tamed(name)} has {_first(added)}, which the base has not")
+    for key in shaped[:3]:
+        shapes = tuple(base.tensors[key].shape), tuple(told.tensors[key].shape)
+        parts.append(f"{tamed(key, 80)} has shape {shapes[0]} in the base and {shapes[1]} in {tamed(name)}")
+    said = "; ".join(parts) or "types of its tensors differ"
+    return f"{said}. Give the model that clients started from"
+
+
+def _first(keys: Sequence[Hashable]) -> str:
+    more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+    return ", ".join(tamed(key, 80) for key in keys[:3]) + more
 
 
 def _sent(contents: Contents, adapters: bool) -> Sent:
@@ -223,8 +253,7 @@ def _low_rank(
     expected = Expected(None, "auto", "refuse")
     if start is not None:
         expected.sent = _shapes(start)
-    agreed, layout = agree_on_layout(sent, names, expected, "drop")
-    assert layout is not None
+    agreed, layout = _agree(sent, names, expected)
     adapters = [adapter for name in agreed.clients if (adapter := contents[name].adapter) is not None]
     if start is not None and not start.is_finite():
         raise AuditError("the base has NaN or Inf; give the adapter that clients started from")

@@ -13,19 +13,25 @@ from torch import Tensor
 from ..core import Context, Reason, Result, Rule, step
 from ..failures import tamed
 from ..registry.notation import describe
-from ..stack import RowsLostError, SqNorms, lost_clients
+from ..registry.parameters import check_value
+from ..stack import Policy, RowsLostError, SqNorms, lost_clients
 from ..stack.written import WRITTEN, save_tensors
 from .calibrate import OnAttack
 from .clients import AuditError
 from .formats import CHANGED, Contents
 from .gather import ClientModels, gather
 from .lowrank import LowRank
+from .notes import doubt_of_base
 from .output import Merge, NewAdapter, aggregate_adapters, write_adapter
 from .panel import PanelMember, members_of, usual_panel, verdict_of
+from .statistics import statistics_notes, with_statistics
 from .verdicts import ClientAudit, audit_of, describe_nonfinite
 
 _TIMES = 5
 """How often clients that change their files may make all begin anew."""
+
+_NAMED = 5
+"""Clients that an error names."""
 
 T = TypeVar("T")
 
@@ -49,11 +55,15 @@ class ModelSource:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Aggregated:
-    """What came of an aggregation: the verdicts, and the model to write."""
+    """What came of an aggregation: the verdicts, and the model to write.
+
+    ``doubt`` is why the base may not be what clients started from, and the first of ``notes``; "" without a doubt.
+    """
 
     gathered: ClientModels
     result: Result[Tensor]
     adapter: NewAdapter | None = None
+    doubt: str = ""
     notes: Sequence[str] = field(default=())
 
     def save(self, output: Path) -> None:
@@ -103,7 +113,7 @@ def run_audit(
 
     def work(gathered: ClientModels) -> ClientAudit:
         members = _panel(rules, gathered, f)
-        return audit_of(
+        found = audit_of(
             gathered,
             members,
             base=source.base_name,
@@ -112,12 +122,19 @@ def run_audit(
             calibrated=calibrated,
             on_attack=on_attack,
         )
+        return replace(found, notes=(*found.notes, *statistics_notes(gathered.stack, None)))
 
     return _while_unchanged(source, work)
 
 
 def run_aggregate(
-    source: ModelSource, rule: Rule, *, seed: int = 0, rank: int | None = None, merge: Merge = "svd"
+    source: ModelSource,
+    rule: Rule,
+    *,
+    seed: int = 0,
+    rank: int | None = None,
+    merge: Merge = "svd",
+    batch_norm: Policy = "robust",
 ) -> Aggregated:
     """Aggregate clients' files by a rule.
 
@@ -126,16 +143,22 @@ def run_aggregate(
         rule: the rule.
         seed: of everything random.
         rank, merge: of adapters, see `aggregate_adapters`.
+        batch_norm: what becomes of running statistics, which no rule judges: "robust", the median of each entry over
+            all usable clients, whoever the rule accepted, and no farther from the base's than the bound of
+            `fedward.stack.median_of_running`, without one if there is no base; "mean", of accepted clients; or
+            "frozen", the base's.
 
     Raises:
-        AuditError: nothing can be aggregated; see `gather`.
+        AuditError: nothing can be aggregated; see `gather`; or "frozen" without a base.
         BoundError: too few usable clients for the rule.
     """
+
+    check_value("run_aggregate", "batch_norm", batch_norm, Policy)
 
     def work(gathered: ClientModels) -> Aggregated:
         stack, context = gathered.stack, Context(seed=seed)
         adapter = None
-        notes = []
+        notes = [f"{tamed(path.name)} is the base, and no client" for path in gathered.found.bases]
         if isinstance(stack, LowRank):
             result, adapter = aggregate_adapters(rule, stack, context, rank, merge)
             if adapter.lost > 0:
@@ -146,7 +169,11 @@ def run_aggregate(
             result = step(rule, stack, {}, context).result
             if result.weights is None:  # of a rule that works on columns: in how many each client was trimmed
                 result = replace(result, scores=verdict_of(rule, stack, context).scores)
-        return Aggregated(gathered=gathered, result=_told(result, gathered), adapter=adapter, notes=notes)
+            result = with_statistics(result, stack, batch_norm)
+            notes += statistics_notes(stack, batch_norm)
+        doubt = doubt_of_base(gathered)  # after the rule, which may have read what this needs
+        notes = [doubt, *notes] if doubt else notes
+        return Aggregated(gathered=gathered, result=_told(result, gathered), adapter=adapter, doubt=doubt, notes=notes)
 
     return _while_unchanged(source, work)
 
@@ -173,13 +200,16 @@ def panel_on(
         on_attack=on_attack,
     )
     result = aggregated.result
+    notes = (f"verdicts are those of {describe(rule)}", *audit.notes, *aggregated.notes)
+    unaccepted = [name for name, ok in zip(audit.names, result.accepted, strict=True) if not ok]
+    told = {name: audit.details[name] for name in unaccepted if name in audit.details}
     # The verdict is the rule's; the panel's votes stand beside it.
     return replace(
         audit,
         accepted=tuple(bool(ok) for ok in result.accepted),
         reasons=tuple(map(str, result.reasons)),
-        details={**audit.details, **{str(name): detail for name, detail in result.details.items()}},
-        notes=(f"verdicts are those of {describe(rule)}", *audit.notes, *aggregated.notes),
+        details={**told, **{str(name): detail for name, detail in result.details.items()}},
+        notes=tuple(dict.fromkeys(notes)),
     )
 
 
@@ -219,12 +249,14 @@ def _while_unchanged(source: ModelSource, work: Callable[[ClientModels], T]) -> 
 def _check_strict(source: ModelSource, gathered: ClientModels) -> None:
     if not source.strict:
         return
-    for name, why in gathered.malformed.items():
-        raise AuditError(f"client {tamed(name)}: {why} (--strict)")
+    bad = [f"client {tamed(name)}: {why}" for name, why in gathered.malformed.items()]
     finite = gathered.stack.compute(SqNorms())[0].isfinite().tolist()
     for name, sound in zip(gathered.stack.ids, finite, strict=True):
         if not sound:
-            raise AuditError(f"client {tamed(name)}: {describe_nonfinite(gathered, name)} (--strict)")
+            bad.append(f"client {tamed(name)}: {describe_nonfinite(gathered, name)}")
+    if bad:
+        more = f"; and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
+        raise AuditError(f"{'; '.join(bad[:_NAMED])}{more} (--strict)")
 
 
 def _told(result: Result[Tensor], gathered: ClientModels) -> Result[Tensor]:

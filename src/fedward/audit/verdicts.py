@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from math import isfinite
 from typing import Any
 
@@ -13,19 +12,33 @@ from torch import Tensor
 
 from ..core import Context, Reason
 from ..failures import tamed
-from ..stack import SqNorms, Updates
+from ..stack import CENTRES, SqNorms, Updates
 from ..stack.based import FromBase
 from .calibrate import Calibration, OnAttack, calibrate
 from .checkpoints import Checkpoints
 from .evidence import Evidence, evidence_of
 from .gather import ClientModels
 from .lowrank import LowRank
-from .panel import Opinion, PanelMember, ask, tally, votes_needed
+from .notes import doubt_of_base, notes_of
+from .panel import UNUSABLE, Opinion, PanelMember, ask, tally, votes_needed
 
 _MOST_PAIRS = 1000
 """Clients up to which JSON has the cosine of each pair."""
 _SHARE = 5
 """One in so many of the accepted rows is forged in a calibration, where nobody was dropped."""
+NOT_JUDGED = "not-judged"
+"""Of a client that no rule can hold against another."""
+_TELLING = (
+    Reason.NORM_TOO_LARGE,
+    Reason.NORM_TOO_SMALL,
+    Reason.SIGN_OUTLIER,
+    Reason.DIRECTION_OUTLIER,
+    Reason.SPECTRAL_OUTLIER,
+)
+"""Reasons that say more of a client than all others, the most telling first.
+
+A norm is out of bounds only beyond three times or a tenth of the usual one; directions of nearly nothing say little.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,15 +48,18 @@ class ClientAudit:
     Attributes:
         names: of the clients.
         base: what their weights were taken as differences from; "" if they sent updates.
-        accepted: (n,) bool: usable, and suspected by fewer rules than it takes.
-        reasons: why, of each: "accepted", "malformed", "nonfinite", or what most of those say who suspect it.
+        accepted: (n,) bool: usable, held against others, and suspected by fewer rules than it takes.
+        reasons: why, of each: "accepted", "malformed", "nonfinite", "overflow", "not-judged" where rules had nobody to
+            hold it against, or the most telling of what those say who suspect it.
         details: a sentence on those that were dropped.
         votes: how many rules suspect each.
         needed: how many it takes.
         opinions: of the rules.
         evidence: what there is to see of those whose rows are finite; None of fewer than two.
         calibration: what the panel would have caught of known attacks, if that was asked for.
-        notes: what else was found.
+        doubt: why the base may not be what clients started from; "" without a doubt.
+        notes: what else was found, the doubt first.
+        paths: where each client's model is.
     """
 
     names: tuple[str, ...]
@@ -56,7 +72,13 @@ class ClientAudit:
     opinions: tuple[Opinion, ...]
     evidence: Evidence | None
     calibration: Calibration | None = None
+    doubt: str = ""
     notes: tuple[str, ...] = field(default=())
+    paths: tuple[str, ...] = field(default=())
+
+    def is_judged(self, i: int) -> bool:
+        """Whether rules could look at a client's model, and hold it against others'."""
+        return self.reasons[i] not in (*UNUSABLE, NOT_JUDGED)
 
     @property
     def dropped(self) -> tuple[str, ...]:
@@ -81,6 +103,7 @@ class ClientAudit:
         suspecting = [opinion.member.idea for opinion in self.opinions if bool(opinion.suspects[i])]
         told: dict[str, Any] = {
             "id": name,
+            "path": self.paths[i] if self.paths else None,
             "accepted": self.accepted[i],
             "reason": self.reasons[i],
             "detail": self.details.get(name, ""),
@@ -139,16 +162,26 @@ def audit_of(
     needed = votes_needed(opinions, votes)
     unusable = _unusable(gathered)
     suspected = counted >= needed
-    accepted = [name not in unusable and not bool(suspected[i]) for i, name in enumerate(names)]
+    usable = len(names) - len(unusable)
+    judged = usable > 1 and any(not opinion.refused for opinion in opinions)
+    accepted = [judged and name not in unusable and not bool(suspected[i]) for i, name in enumerate(names)]
     reasons, details = [], {}
     for i, name in enumerate(names):
-        reason, detail = unusable.get(name) or _suspicion(opinions, i, accepted[i])
+        reason, detail = unusable.get(name) or (_suspicion(opinions, i, accepted[i]) if judged else _not_judged(usable))
         reasons.append(reason)
         if detail and not accepted[i]:
             details[name] = detail
     finite = [k for k, name in enumerate(stack.ids) if name not in unusable]
     rows = stack.take(torch.tensor(finite, dtype=torch.long)) if finite else None
     kept = [k for k, name in enumerate(stack.ids) if accepted[names.index(str(name))]]
+    evidence = _evidence(rows, names, accepted, weights)
+    centred = gathered.base is None and base in CENTRES
+    if evidence is not None and centred and base == "median-of-clients":
+        # Changes from the median of clients have the median 0, to which nothing has an angle.
+        evidence = replace(evidence, to_median=torch.full_like(evidence.to_median, torch.nan))
+    doubt = doubt_of_base(gathered)
+    seen = None if centred else evidence
+    notes = notes_of(gathered, opinions, accepted, counted.tolist(), usable if judged else 0, seen)
     return ClientAudit(
         names=names,
         base=base,
@@ -158,9 +191,11 @@ def audit_of(
         votes=tuple(counted.tolist()),
         needed=needed,
         opinions=opinions,
-        evidence=_evidence(rows, names, accepted, weights),
+        evidence=evidence,
         calibration=_calibration(stack, kept, members, context, votes, len(finite), on_attack) if calibrated else None,
-        notes=_notes(gathered, opinions),
+        doubt=doubt,
+        notes=(doubt, *notes) if doubt else notes,
+        paths=tuple(str(place.path) for place in gathered.found.places),
     )
 
 
@@ -196,15 +231,23 @@ def _unusable(gathered: ClientModels) -> dict[str, tuple[str, str]]:
 
 
 def _suspicion(opinions: Sequence[Opinion], i: int, accepted: bool) -> tuple[str, str]:
-    """Why a client is suspected: what most say who suspect it, and who they are."""
+    """Why a client is suspected: the most telling of what is said by those who suspect it, and who they are."""
     against = [o for o in opinions if bool(o.suspects[i])]
     said = [(o.member.idea, str(o.verdict.reasons[i])) for o in against if o.verdict is not None]
     told = ", ".join(f"{idea} ({reason})" if reason != idea else idea for idea, reason in said)
     detail = f"suspected by {len(against)} of {len(opinions)}: {told}" if against else ""
     if accepted or not said:
         return str(Reason.ACCEPTED), detail
-    counts = Counter(reason for _, reason in said)
-    return max(counts, key=lambda reason: counts[reason]), detail
+    return min((reason for _, reason in said), key=_rank), detail
+
+
+def _rank(reason: str) -> int:
+    return _TELLING.index(Reason(reason)) if reason in _TELLING else len(_TELLING)
+
+
+def _not_judged(usable: int) -> tuple[str, str]:
+    why = "it is the only usable client" if usable == 1 else "no rule could decide on so few"
+    return NOT_JUDGED, f"cannot be judged: {why}; rules hold clients against each other"
 
 
 def _evidence(
@@ -232,14 +275,6 @@ def _calibration(
     suspected = finite - len(kept)
     forgers = min(max(suspected, len(kept) // _SHARE, 1), max((len(kept) - 1) // 2, 1))
     return calibrate(members, rows, context.fold("calibration"), forgers=forgers, votes=votes, on_attack=on_attack)
-
-
-def _notes(gathered: ClientModels, opinions: Sequence[Opinion]) -> tuple[str, ...]:
-    notes = [f"{o.name} could not decide: {o.refused}" for o in opinions if o.refused]
-    if gathered.found.ignored:
-        files = ", ".join(path.name for path in gathered.found.ignored[:5])
-        notes.append(f"no models, and left out: {files}" + (" ..." if len(gathered.found.ignored) > 5 else ""))
-    return tuple(notes)
 
 
 def _opinion_json(opinion: Opinion) -> dict[str, Any]:

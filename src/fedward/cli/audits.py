@@ -10,6 +10,7 @@ from typing import Any
 
 import typer
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -24,6 +25,10 @@ from .progress import JobsProgress
 
 DROPPED = 3
 """Exit status where somebody was dropped."""
+_COLUMNS = "norm: length of what a client changed; cosine: of the angle between that and the median of all clients'"
+_NORM_OF_RULE = (
+    "norm: as the rule looks at it; SignGuard's is a length over the median length, others' the length itself"
+)
 
 
 def source(clients: Sequence[str], *, base: str | None, raw: bool, key: str | None, strict: bool) -> ModelSource:
@@ -36,7 +41,7 @@ def aggregate(
     rule_text: str,
     out: Path,
     *,
-    adapter: Mapping[str, Any],
+    making: Mapping[str, Any],
     page: Path | None,
     calibrate: bool,
     seed: int,
@@ -45,7 +50,7 @@ def aggregate(
     """Aggregate, write the model, show the verdicts."""
     rule = _rule(rule_text)
     check_output(out)
-    done = run_aggregate(where, rule, seed=seed, **adapter)
+    done = run_aggregate(where, rule, seed=seed, **making)
     # The panel is asked before anything is written: what it stumbles over leaves nothing behind.
     asked = None
     if page or calibrate:
@@ -56,12 +61,17 @@ def aggregate(
     done.save(out)
     written = None if asked is None or page is None else write_audit(asked, page)
     if as_json:
+        _doubt(done.doubt, display.err)
         told = {"output": str(out), "report": written and str(written), **done.result.to_json()}
+        told["notes"] = list(done.notes)
         typer.echo(json.dumps({**told, "panel": asked and asked.to_json()}, indent=1))
     else:
         display.out.print(_result_table(done.result))
+        if "norm" in _shown_scores(done.result):
+            display.say(_NORM_OF_RULE)
+        _doubt(done.doubt, display.out)
         for line in (*_details(done.result.details), done.result.note, *done.notes):
-            if line:
+            if line and line != done.doubt:
                 display.say(line)
         _tell(asked, written)
         display.say(f"Written: {tamed(out)}")
@@ -85,11 +95,15 @@ def audit(
         found = run_audit(where, rules, f=f, votes=votes, calibrated=calibrate, seed=seed, on_attack=follow)
     written = None if page is None else write_audit(found, page)
     if as_json:
+        _doubt(found.doubt, display.err)
         typer.echo(json.dumps({"report": written and str(written), **found.to_json()}, indent=1))
     else:
         display.out.print(_audit_table(found))
+        display.say(_COLUMNS)
+        _doubt(found.doubt, display.out)
         for line in (*_details(found.details), *found.notes):
-            display.say(line)
+            if line != found.doubt:
+                display.say(line)
         _tell(found, written)
     _leave(all(found.accepted))
 
@@ -130,19 +144,29 @@ def _tell(found: ClientAudit | None, written: Path | None) -> None:
         display.out.print(_calibration_table(found))
         display.say(
             "Shares of forged changes that the panel and each of its rules suspect; wrongly: of others, by the panel. "
-            "Nobody forges under no-attack: what is caught there is caught wrongly."
+            "no-attack measures false alarms: nobody forges, so that who is caught in that line is caught wrongly, too."
         )
     if written is not None:
         display.say(f"Report: {tamed(written)}")
+
+
+def _doubt(doubt: str, console: Console) -> None:
+    """What may make all of it worthless; on stderr beside JSON, which nobody reads."""
+    if doubt:
+        display.say(f"Warning: {doubt}", console)
 
 
 def _details(details: Mapping[Any, str]) -> list[str]:
     return [f"{tamed(name)}: {tamed(detail, 2000)}" for name, detail in details.items()]
 
 
+def _shown_scores(result: Result[Any]) -> list[str]:
+    return list(result.scores)[:3]
+
+
 def _result_table(result: Result[Any]) -> Table:
     """One line a client: weight, verdict, the rule's scores."""
-    scores = list(result.scores)[:3]
+    scores = _shown_scores(result)
     table = _table(["client", "verdict"], ["weight", *scores])
     for i, name in enumerate(result.ids):
         weight = "" if result.weights is None else f"{float(result.weights[i]):.4f}"
@@ -161,9 +185,9 @@ def _audit_table(found: ClientAudit) -> Table:
         norm = cosine = ""
         if evidence is not None and name in evidence.ids:
             row = evidence.ids.index(name)
-            norm, cosine = _number(float(evidence.norms[row])), f"{float(evidence.to_median[row]):.2f}"
+            norm, cosine = _number(float(evidence.norms[row])), _cosine(float(evidence.to_median[row]))
         suspecting = ", ".join(opinion.member.idea for opinion in found.opinions if bool(opinion.suspects[i]))
-        votes = f"{found.votes[i]} of {len(found.opinions)}"
+        votes = f"{found.votes[i]} of {len(found.opinions)}" if found.is_judged(i) else "-"
         table.add_row(Text(tamed(name)), verdict, votes, norm, cosine, Text(suspecting))
     return table
 
@@ -195,3 +219,7 @@ def _table(texts: Sequence[str], numbers: Sequence[str], last: Sequence[str] = (
 
 def _number(value: float) -> str:
     return "" if value != value else f"{value:.4g}"
+
+
+def _cosine(value: float) -> str:
+    return "-" if value != value else f"{value:.2f}"

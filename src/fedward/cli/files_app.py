@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from . import keys
-from .shared import Calibrate, Json, Merging, Page
+from .shared import Calibrate, Json, Merging, Page, RunningStatistics
 
 _MODELS = "Clients' models"
 
@@ -63,6 +63,14 @@ def aggregate(
         ),
     ] = None,
     merge: Annotated[Merging, typer.Option(help="How adapters become one.", rich_help_panel=_MODELS)] = Merging.SVD,
+    batch_norm: Annotated[
+        RunningStatistics,
+        typer.Option(
+            help="Running statistics, which no rule judges: robust, medians of all usable clients within a bound of "
+            "the base's; mean, of accepted clients; frozen, the base's.",
+            rich_help_panel=_MODELS,
+        ),
+    ] = RunningStatistics.ROBUST,
     calibrate: Calibrate = False,
     seed: Seed = 0,
     page: Page = None,
@@ -70,7 +78,7 @@ def aggregate(
 ) -> None:
     """Aggregate files of clients, and say who was dropped and why.
 
-    Exit status: 0 if all clients were accepted, 3 if some were dropped, 2 if nothing could be done.
+    Exit status: 0 if all clients were accepted, 3 if some were not, 2 if nothing could be done.
 
     Examples:
       fedward aggregate clients/ --rule median --base global.pt -o next.pt
@@ -80,8 +88,8 @@ def aggregate(
     from . import audits
 
     source = audits.source(clients, base=base, raw=raw, key=key, strict=strict)
-    adapter = {"rank": rank, "merge": merge.value}
-    audits.aggregate(source, rule, out, adapter=adapter, page=page, calibrate=calibrate, seed=seed, as_json=as_json_)
+    making = {"rank": rank, "merge": merge.value, "batch_norm": batch_norm.value}
+    audits.aggregate(source, rule, out, making=making, page=page, calibrate=calibrate, seed=seed, as_json=as_json_)
 
 
 def audit(
@@ -119,7 +127,7 @@ def audit(
 ) -> None:
     """Say which of these clients are poisoned, by several rules side by side.
 
-    Exit status: 0 if all clients were accepted, 3 if some were dropped, 2 if nothing could be done.
+    Exit status: 0 if all clients were accepted, 3 if some were not, 2 if nothing could be done.
 
     Examples:
       fedward audit clients/ --base global.pt

@@ -21,6 +21,14 @@ class Merging(StrEnum):
     AVERAGE = "average"
 
 
+class RunningStatistics(StrEnum):
+    """What becomes of running statistics."""
+
+    ROBUST = "robust"
+    MEAN = "mean"
+    FROZEN = "frozen"
+
+
 LISTS = (
     "rules",
     "mixers",

@@ -2,7 +2,7 @@
 
 from ..registry.traits import WHOLE, Bound, Knowledge, Reading, Traits, merged
 from ..stack import rows_of
-from .aggregator import Aggregator
+from .aggregator import Aggregator, RawWeightsWarning
 from .chain import Chain, Mixer, Mixers, ScalingMixer, reads
 from .compound import Compound, Whole
 from .context import EXAMPLES, Context, Messages, heard
@@ -49,6 +49,7 @@ __all__ = [
     "Mixers",
     "Outcome",
     "Plan",
+    "RawWeightsWarning",
     "Reading",
     "Reason",
     "Result",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Hashable, Iterable, Mapping
 from inspect import isroutine
 from threading import RLock
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from ..registry.parameters import check_parameters, check_value
 from ..stack import Base, Buffers, Ids, Integers, Model, OnBad, Stack, Updates, as_updates
+from ..stack.alike import raw_models, sampled_nearness
 from .context import Context, heard
 from .evaluator import Evaluator
 from .neutral import neutral
@@ -19,6 +21,10 @@ from .rule import Rule
 from .state import State
 from .step import step
 from .verdict import Result, to_numpy
+
+
+class RawWeightsWarning(UserWarning):
+    """Rows look like whole models, of which a rule sees what they have in common and nothing of what each changed."""
 
 
 class Aggregator:
@@ -73,13 +79,14 @@ class Aggregator:
         self.trimmed: bool = check_value("Aggregator", "trimmed", trimmed, bool)
         self.round = 0
         self.state: State = {}
+        self._looked = False
         self._lock = RLock()
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_lock"}
 
     def __setstate__(self, saved: Mapping[str, Any]) -> None:
-        vars(self).update({"trimmed": False, **saved}, _lock=RLock())
+        vars(self).update({"trimmed": False, "_looked": False, **saved}, _lock=RLock())
 
     def __repr__(self) -> str:
         return f"Aggregator({self.rule!r}, seed={self.seed})"
@@ -153,9 +160,16 @@ class Aggregator:
         Raises:
             BoundError: too few (finite, well-formed) rows for the rule; nothing has changed, keep the previous model.
             ValueError, TypeError: not a stack of updates, or no evaluator for a rule that needs one.
+
+        Warns:
+            RawWeightsWarning: in the first round, where state dicts, lists of layers or files are so much alike that
+                they must be weights, and there is no base.
         """
         updates = as_updates(G, ids, like=like, base=base, buffers=buffers, integers=integers, on_bad=on_bad)
         with self._lock:
+            if not self._looked:
+                self._looked = True
+                _warn_of_weights(G, updates)
             context = Context(
                 self.round,
                 self.seed,
@@ -187,3 +201,16 @@ class Aggregator:
                 )
         with self._lock:
             self.round, self.state = int(saved["round"]), dict(saved["state"])
+
+
+def _warn_of_weights(given: Stack, updates: Updates) -> None:
+    models = raw_models(given, updates)
+    if models is not None and (share := sampled_nearness(models)) is not None:
+        warnings.warn(
+            f"these look like weights, not updates: most clients differ by {100 * share:.2g}% of their length, so that "
+            "the rule sees what they have in common and nothing of what each changed. Give the model they started "
+            "from, base=..., or base='median-of-clients'; if they are updates all the same, "
+            "warnings.filterwarnings('ignore', category=fedward.core.RawWeightsWarning)",
+            RawWeightsWarning,
+            stacklevel=4,
+        )

@@ -10,9 +10,9 @@ from flwr.serverapp.strategy import FedAvg
 from torch import Tensor
 
 from ..core import Evaluator, Rule
+from ..stack import Policy
 from ..stack.layout import Buffers, Integers
 from .names import Naming
-from .running import Policy
 from .skips import OnSkip
 from .strategy import Robust
 

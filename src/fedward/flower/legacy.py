@@ -28,6 +28,7 @@ except ImportError as error:
     ) from error
 
 from ..core import EXAMPLES, Aggregator, Evaluator, Rule
+from ..stack import Policy
 from ..stack.layout import Buffers, Integers
 from .answers import shown
 from .audit import Audit
@@ -49,7 +50,6 @@ from .older import (
 )
 from .replies import array_of
 from .resume import check_same
-from .running import Policy
 from .screened import logger
 from .skips import OnSkip
 from .strategy import Robust

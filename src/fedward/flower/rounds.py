@@ -12,11 +12,12 @@ from torch import Tensor
 
 from ..core import EXAMPLES, Aggregator, BoundError, Evaluator, Result, Rule, State
 from ..registry.notation import describe
+from ..stack import Policy
 from .answers import Deltas, Drop, Reply, shown, unused
 from .audit import Verdict, verdicts
 from .checks import check_fits, uses_examples
 from .names import Naming, NodeNames
-from .running import Policy, Running
+from .running import Running
 from .server_model import ServerModel, finite
 from .shares import capped, check_share
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from torch import Tensor
 
 from ..core import Rule
-from ..stack import mean_of_running, median_of_running
-from ..stack.layout import variance_beside
+from ..stack import Policy, mean_of_running, median_of_running, variance_of
 from .answers import Reply
 from .server_model import ServerModel
-
-Policy = Literal["mean", "robust", "frozen"]
-"""See `Robust`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +49,7 @@ class Running:
         else:
             voters = chosen if self.rule.traits().root_data else sound
             taken = {
-                name: median_of_running(name, sent, own, _variance(model.tensors, name))
+                name: median_of_running(name, sent, own, variance_of(model.tensors, name))
                 for name, own, sent in _each(model, voters)
             }
         return {name: value for name, value in taken.items() if value is not None}
@@ -66,9 +61,3 @@ def _each(model: ServerModel, replies: Sequence[Reply]) -> list[tuple[str, Tenso
         (name, model.tensors[name], [reply.buffers[k] for reply in replies])
         for k, name in enumerate(model.layout.buffers)
     ]
-
-
-def _variance(tensors: Mapping[str, Tensor], name: str) -> Tensor | None:
-    beside = variance_beside(name)
-    found = None if beside is None else tensors.get(beside)
-    return found if found is not None and found.shape == tensors[name].shape else None

@@ -19,6 +19,7 @@ from torch import Tensor
 from ..core import Aggregator, Evaluator, Rule
 from ..registry.notation import parse
 from ..registry.parameters import check_value
+from ..stack import Policy
 from ..stack.layout import Buffers, Integers
 from .algorithms import CLASS
 from .answers import Reply
@@ -40,7 +41,6 @@ from .resume import (
     save,
 )
 from .rounds import KeptError, Memory, Rounds
-from .running import Policy
 from .screened import Screened, log_audit, log_error, log_left_out, logger, remembered, take_back
 from .server_model import finite, fixed
 from .skips import OnSkip, too_few

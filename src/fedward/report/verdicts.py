@@ -16,8 +16,25 @@ from .pieces import NONE, count, document, figure, per_cent, table
 from .style import ABSENT, ACCEPTED, BETWEEN, DROPPED, base_axis, base_layout, margins, safe_text
 
 TITLE = "Audit of clients"
+MEANINGS = {
+    "malformed": "its files cannot be read, or hold something else than the model",
+    "nonfinite": "what it sent has NaN or Inf",
+    "overflow": "its numbers are too large to be judged",
+    "not-judged": "there is nobody whom rules could hold it against",
+    "sign-outlier": "its shares of positive and negative entries are not those of others",
+    "direction-outlier": "it points elsewhere than the larger group of clients",
+    "norm-too-large": "it changed far more than others",
+    "norm-too-small": "it changed far less than others",
+    "spectral-outlier": "it lies far out in the direction in which clients differ most",
+    "far": "it is farther from its nearest others than they are from each other",
+    "outvoted": "its entries are not those that most clients sent",
+    "not-selected": "the rule takes few clients, and took others",
+}
+"""What reasons mean, one line each."""
 _MOST_LAYERS = 300
 _MOST_CLIENTS = 400
+_ROUNDING = 1e-6
+"""Of a client's length, below which what all changed in a layer is rounding."""
 _REACH = 3.0
 """Colours end at norms that are eight times, or an eighth of, the usual one."""
 
@@ -81,7 +98,7 @@ def _clients(audit: ClientAudit) -> str:
     head += ["Positive<br>entries", "Nearest", "Cluster"]
     rows = []
     for i, name in enumerate(audit.names):
-        suspected = f"{audit.votes[i]} of {len(audit.opinions)}"
+        suspected = f"{audit.votes[i]} of {len(audit.opinions)}" if audit.is_judged(i) else NONE
         verdict = _verdict(audit.reasons[i], audit.accepted[i], audit.details.get(name, ""))
         rows.append([_name(name), verdict, suspected, *_seen(audit.evidence, name)])
     notes = "".join(f'<p class="note">{escape(tamed(note, 1000))}</p>\n' for note in audit.notes)
@@ -90,7 +107,19 @@ def _clients(audit: ClientAudit) -> str:
         "files cannot be used. Cosines are to the median of each entry over all clients, and to the aggregate; the "
         "nearest is the client whose change is most alike, with the cosine between them."
     )
+    words = [word for word in MEANINGS if word in _words(audit)]
+    meanings = "".join(f"<li><b>{escape(word)}</b>: {escape(MEANINGS[word])}</li>" for word in words)
+    notes += f"<ul>{meanings}</ul>\n" if meanings else ""
     return f'<h2>Clients</h2>\n{table(head, rows, 2, "wide")}<p class="caption">{caption}</p>\n{notes}'
+
+
+def _words(audit: ClientAudit) -> set[str]:
+    """Reasons that occur: of verdicts, and of rules that suspect somebody."""
+    found = set(audit.reasons)
+    for opinion in audit.opinions:
+        if opinion.verdict is not None:
+            found |= {str(opinion.verdict.reasons[i]) for i in range(len(audit.names)) if bool(opinion.suspects[i])}
+    return found
 
 
 def _seen(evidence: Evidence | None, name: str) -> list[str]:
@@ -102,7 +131,9 @@ def _seen(evidence: Evidence | None, name: str) -> list[str]:
         other = evidence.neighbours[row][0]
         nearest = f"{_name(evidence.ids[other])}<small>{float(evidence.cosines[row, other]):.2f}</small>"
     to_aggregate = NONE if evidence.to_aggregate is None else f"{float(evidence.to_aggregate[row]):.2f}"
-    numbers = [_number(float(evidence.norms[row])), f"{float(evidence.to_median[row]):.2f}", to_aggregate]
+    to_median = float(evidence.to_median[row])
+    cosine = NONE if to_median != to_median else f"{to_median:.2f}"
+    numbers = [_number(float(evidence.norms[row])), cosine, to_aggregate]
     return [*numbers, per_cent(float(evidence.signs[row, 0]), 1), nearest, str(evidence.clusters[row] + 1)]
 
 
@@ -124,7 +155,7 @@ def _panel(audit: ClientAudit) -> str:
         line: list[int | None] = []
         told = []
         for opinion in audit.opinions:
-            known = opinion.verdict is not None and audit.reasons[i] not in ("malformed", "nonfinite", "overflow")
+            known = opinion.verdict is not None and audit.is_judged(i)
             suspected = bool(opinion.suspects[i])
             line.append(int(suspected) if known else None)
             told.append(safe_text(f"{tamed(name)}: {_said(known, suspected)} by {opinion.name}"))
@@ -190,6 +221,8 @@ def _layers(evidence: Evidence) -> str:
     shown = min(len(evidence.layers), _MOST_LAYERS)
     norms = evidence.layer_norms[:, :shown]
     usual = norms.quantile(0.5, dim=0).tolist()
+    # What nobody changed but by rounding has norms whose ratios say nothing.
+    noise = (norms <= _ROUNDING * evidence.norms[:, None]).all(0).tolist()
     names = [str(name) for name in evidence.ids[:_MOST_CLIENTS]]
     layers = list(evidence.layers[:shown])
     z: list[list[float | None]] = []
@@ -197,10 +230,11 @@ def _layers(evidence: Evidence) -> str:
     for name, row in zip(names, norms.tolist(), strict=False):
         line: list[float | None] = []
         told = []
-        for layer, norm, middle in zip(layers, row, usual, strict=True):
-            ratio = norm / middle if middle > 0 else None
+        for layer, norm, middle, unchanged in zip(layers, row, usual, noise, strict=True):
+            ratio = norm / middle if middle > 0 and not unchanged else None
             line.append(None if ratio is None else round(max(-_REACH, min(_REACH, log2(max(ratio, 2**-_REACH)))), 3))
             times = "" if ratio is None else f", {ratio:.3g} times the usual"
+            times = ", rounding alone, as everybody's" if unchanged else times
             told.append(safe_text(f"{tamed(name)}, {tamed(layer)}: norm {norm:.3g}{times}"))
         z.append(line)
         words.append(told)
@@ -215,8 +249,9 @@ def _layers(evidence: Evidence) -> str:
             "ticktext": ["1/8", "1/2", "usual", "2x", "8x"],
         },
     }
+    few = " Grey: layers in which nobody changed anything but by rounding." if any(noise) else ""
     more = f" The first {shown} of {len(evidence.layers)} layers." if len(evidence.layers) > shown else ""
-    caption = f"The norm of each client's change in each layer, beside the median over clients.{more}"
+    caption = f"The norm of each client's change in each layer, beside the median over clients.{few}{more}"
     return "<h2>Where clients differ</h2>\n" + figure("layers", _drawn(trace, names, 150), caption, "Norms by layer")
 
 
@@ -264,7 +299,8 @@ def _calibration(audit: ClientAudit, found: Calibration) -> str:
     caption = (
         f"Known attacks, played on these very files: {found.forgers} of the accepted clients forged what they sent, "
         f"from what they and the {found.honest} others had sent. The share of forged changes that each rule "
-        "suspects, and the panel together. The first line is no attack: what is caught there is caught wrongly."
+        "suspects, and the panel together. The first line, no-attack, measures false alarms: nobody forges, so that "
+        "who is caught there is caught wrongly, too."
     )
     shown = table(head, rows, 1, "wide")
     return f'<h2>What this panel would have caught here</h2>\n{shown}<p class="caption">{caption}</p>\n'

@@ -1,9 +1,10 @@
 """The lazy stack of client updates: the only code that touches data."""
 
+from .alike import nearness
 from .based import CENTRES, FromBase
 from .beside import Unread, output_beside_norms
 from .blocks import Block
-from .buffers import lower_median, mean_of_running, median_of_running
+from .buffers import Policy, lower_median, mean_of_running, median_of_running, middle_of_running, variance_of
 from .carried import carried
 from .copies import materialise, row_copies, rows_of
 from .election import ElectedMean, Floors
@@ -58,6 +59,7 @@ __all__ = [
     "Model",
     "Offset",
     "OnBad",
+    "Policy",
     "Rooted",
     "RowSource",
     "RowsLostError",
@@ -90,6 +92,8 @@ __all__ = [
     "materialise",
     "mean_of_running",
     "median_of_running",
+    "middle_of_running",
+    "nearness",
     "one_mix",
     "output_beside_norms",
     "parts",
@@ -99,5 +103,6 @@ __all__ = [
     "row_slices",
     "rows_of",
     "squared_distances",
+    "variance_of",
     "whole_rows",
 ]

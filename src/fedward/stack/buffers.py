@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from .layout import is_variance
+from .layout import is_variance, variance_beside
 
+Policy = Literal["mean", "robust", "frozen"]
+"""What becomes of running statistics: the mean of accepted clients, bounded medians of all sound ones, as they were."""
 EPS = 1e-5
 """What batch normalisation adds to a variance."""
-_MOST = 4.0
+MOST = 4.0
 """A variance becomes at most so many times what it was, or so many times less: its root doubles, or halves."""
 
 
@@ -59,7 +62,23 @@ def median_of_running(
     Returns:
         None if nobody's values are finite.
     """
-    values = [tensor.detach().to(before.dtype).to(before.device) for tensor in sent]
+    median = middle_of_running(name, (tensor.to(before.device) for tensor in sent), before.dtype)
+    if median is None:
+        return None
+    own = before.double()
+    if is_variance(name):
+        bounded = median.clamp(own.clamp_min(0) / MOST, MOST * (own.clamp_min(0) + EPS))
+    elif variance is not None:
+        reach = (variance.to(own) + EPS).clamp_min(EPS).sqrt()
+        bounded = median.clamp(own - reach, own + reach)
+    else:
+        bounded = median
+    return bounded.where(bounded.isfinite(), median).to(before.dtype)
+
+
+def middle_of_running(name: str, sent: Iterable[Tensor], dtype: torch.dtype) -> Tensor | None:
+    """The median that `median_of_running` bounds, in float64, of values in ``dtype``; None if nobody's are finite."""
+    values = [tensor.detach().to(dtype) for tensor in sent]
     finite = [value for value in values if bool(value.isfinite().all())]
     if not finite:
         return None
@@ -68,16 +87,14 @@ def median_of_running(
         ranked.clamp_(min=0)
     ranked = ranked.sort(0).values
     n = len(ranked)
-    median = ranked[(n - 1) // 2] + ranked[n // 2]
-    own = before.double()
-    if is_variance(name):
-        bounded = median.clamp(own.clamp_min(0) / _MOST, _MOST * (own.clamp_min(0) + EPS))
-    elif variance is not None:
-        reach = (variance.to(own) + EPS).clamp_min(EPS).sqrt()
-        bounded = median.clamp(own - reach, own + reach)
-    else:
-        bounded = median
-    return bounded.where(bounded.isfinite(), median).to(before.dtype)
+    return ranked[(n - 1) // 2] + ranked[n // 2]
+
+
+def variance_of(tensors: Mapping[Any, Tensor], name: str) -> Tensor | None:
+    """The variance of the same layer as a running mean, where there is one of its shape."""
+    beside = variance_beside(name)
+    found = None if beside is None else tensors.get(beside)
+    return found if found is not None and found.shape == tensors[name].shape else None
 
 
 def lower_median(sent: Iterable[Tensor], dtype: torch.dtype) -> Tensor:

@@ -144,6 +144,11 @@ class Files(RowSource):
         return replace(agreed, tensors=held)
 
     @property
+    def has_base(self) -> bool:
+        """Whether rows are differences from something."""
+        return self._origin is not None
+
+    @property
     def dear(self) -> bool:
         return self._ahead.worth(self.n)
 

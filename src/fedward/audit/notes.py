@@ -1,0 +1,100 @@
+"""What is to be said beside the verdicts: what the panel cannot see, and what was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..failures import tamed
+from ..stack import Gram, SqNorms, nearness
+from .evidence import Evidence
+from .gather import ClientModels
+from .panel import Opinion
+
+_AGAINST = -0.05
+"""Cosine to the median of all below which a client is said to be turned against the others: what two digits show."""
+_NAMED = 5
+
+
+def doubt_of_base(gathered: ClientModels) -> str:
+    """A sentence where changes are so much alike that the base may not be what clients started from; else ""."""
+    if gathered.base is None:
+        return ""
+    gathered.stack.compute(SqNorms(), Gram())  # in one pass, if they are not known yet
+    if (share := nearness(gathered.stack)) is None:
+        return ""
+    return (
+        f"changes of most clients are nearly the same (they differ by {share:.1%} of their length): is the base the "
+        "model they started from? If it is not, rules see what clients have in common and nothing of what each changed"
+    )
+
+
+def notes_of(
+    gathered: ClientModels,
+    opinions: Sequence[Opinion],
+    accepted: Sequence[bool],
+    votes: Sequence[int],
+    usable: int,
+    evidence: Evidence | None,
+) -> tuple[str, ...]:
+    """All notes of an audit but the doubt of its base, the gravest first.
+
+    Args:
+        gathered: the models.
+        opinions: of the rules.
+        accepted, votes: of all clients.
+        usable: how many of them rules could look at and hold against each other.
+        evidence: of these; None where angles to the median say nothing.
+    """
+    names = gathered.names
+    notes = []
+    if evidence is not None:
+        notes += _turned(
+            opinions, dict(zip(names, accepted, strict=True)), dict(zip(names, votes, strict=True)), evidence
+        )
+    unusable = len(names) - usable
+    suspected = len(names) - sum(accepted) - unusable
+    notes += _told(opinions, usable, suspected)
+    of = f" ({usable} of {len(names)} clients are usable)" if unusable and usable else ""
+    notes += [f"{o.name} could not decide: {o.refused}{of}" for o in opinions if o.refused]
+    notes += [f"{tamed(path.name)} is the base, and no client" for path in gathered.found.bases]
+    if gathered.found.ignored:
+        files = ", ".join(path.name for path in gathered.found.ignored[:_NAMED])
+        notes.append(f"no models, and left out: {files}" + (" ..." if len(gathered.found.ignored) > _NAMED else ""))
+    return tuple(notes)
+
+
+def _turned(
+    opinions: Sequence[Opinion], accepted: dict[str, bool], votes: dict[str, int], evidence: Evidence
+) -> list[str]:
+    """Who is accepted though turned against the others."""
+    heard = sum(not opinion.refused for opinion in opinions)
+    notes = []
+    for name, cosine in zip(map(str, evidence.ids), evidence.to_median.tolist(), strict=True):
+        if accepted[name] and cosine < _AGAINST:
+            by = f"{heard - votes[name]} of {heard} rules"
+            notes.append(f"{tamed(name)} is accepted by {by}, but turned against the others: cosine {cosine:.2f}")
+    more = len(notes) - _NAMED
+    return notes if more <= 0 else [*notes[:_NAMED], f"{more} more are accepted and turned against the others"]
+
+
+def _told(opinions: Sequence[Opinion], usable: int, suspected: int) -> list[str]:
+    """What rules were told of byzantine clients, and whether there are as many, which may be more."""
+    if not usable:
+        return []
+    told: dict[str, int] = {}
+    for opinion in opinions:
+        f = getattr(opinion.member.rule, "f", None)
+        if isinstance(f, int) and f > 0 and not opinion.refused:
+            told[opinion.member.idea] = f
+    if not told:
+        return []
+    most = max(told.values())
+    notes = []
+    if suspected >= most:
+        notes.append(
+            f"as many are suspected as the rules were told (f = {most}), so that there may be more: audit the others "
+            f"without them, or tell the rules of more (--f {suspected + 1})"
+        )
+    numbers = " and ".join(map(str, sorted(set(told.values()))))
+    notes.append(f"{', '.join(tamed(idea) for idea in told)}: told of f = {numbers} among {usable} usable clients")
+    return notes
