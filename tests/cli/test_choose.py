@@ -29,7 +29,7 @@ def test_the_command_ranks_says_what_to_paste_and_goes_on() -> None:
 
 
 def test_a_ranking_of_guesses_is_called_one() -> None:
-    command = ["choose", "--rule", "mean", *SHORT, "--rounds", "1", "--lr", "1e-12"]
+    command = ["choose", "--rule", "mean", *SHORT, "--lr", "1e-12"]
     assert "Nothing was learned, with any rule" in (text := invoke(*command))
     assert "RobustFedAvg" not in text
     assert "Nothing was learned, with any rule" in Path("choice/report.html").read_text()
