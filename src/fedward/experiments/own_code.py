@@ -10,6 +10,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+from ..disk import read_bounded
 from ..registry.component import Component, components_within
 from ..registry.functions import FunctionComponent
 from .spec import RunSpec
@@ -37,7 +38,7 @@ def _file_of(part: Component) -> Path:
 @cache
 def _digest(file: Path) -> str:
     """Taken once a process, so that it is of the code that runs and not of what a file became meanwhile."""
-    source = file.read_bytes()
+    source = read_bounded(file)
     with suppress(SyntaxError, ValueError):  # of a function that is compiled
         source = statements(source.decode()).encode()
     return hashlib.sha256(source).hexdigest()[:12]
