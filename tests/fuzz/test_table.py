@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import signal
 
@@ -29,8 +30,10 @@ def test_a_part_that_is_killed_is_a_crash(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_part_that_takes_too_much_is_a_hang() -> None:
     def work(count: int, seed: int) -> Tried:
-        held = bytearray(64 << 20)
-        return Tried(inputs=count + len(held[:0]))
+        with mmap.mmap(-1, 64 << 20) as held:  # no memory that this process has freed before
+            for page in range(0, len(held), mmap.PAGESIZE):
+                held[page] = 1
+        return Tried(inputs=count)
 
     tried = tried_in_parts(Surface(name="grows", weight=1, memory=32 << 20, try_inputs=work), 1, 7)
     assert tried.bytes > 60 << 20
