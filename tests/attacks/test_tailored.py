@@ -294,3 +294,8 @@ def test_all_candidates_cost_as_much_as_one(rule: fw.Rule, direction: str) -> No
     # The agnostic attack, tried too, has a Gram matrix of the known rows alone.
     assert seen.honest.columns_read <= 1.2 * one.honest.columns_read + seen.honest.d
     assert seen.own.columns_read == 0
+
+
+@pytest.mark.parametrize("tolerance", [10.0, 3.4e38])
+def test_a_tolerance_wider_than_the_search_finds_nothing(tolerance: float) -> None:
+    assert most_harmful(lambda gamma: gamma, 10.0, tolerance)[0] == 0

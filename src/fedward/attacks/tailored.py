@@ -64,7 +64,7 @@ def most_harmful(harm: Callable[[float], float], start: float, tolerance: float)
     """
     tried = {}
     gamma = start
-    while gamma > tolerance:
+    while gamma > tolerance or not tried:  # a tolerance may be wider than the search
         tried[gamma] = harm(gamma)
         gamma /= 2
     best = max(tried.values())
