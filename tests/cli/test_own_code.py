@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
+from torch import Tensor
 
-from fedward.experiments.own_code import parts_of
+import fedward as fw
+from fedward.experiments.own_code import file_of, own_code, parts_of
 from fedward.experiments.spec import make_spec
 from fedward.experiments.versions import PACKAGE
 from fedward.sweeps.key import code_of
@@ -30,6 +34,10 @@ SIZES = [
     "--data",
     "fashion-mnist-subset",
 ]
+
+
+def _middle(k: int, G: Tensor) -> Tensor:
+    return G.sort(0).values[k]
 
 
 def fedward(folder: Path, *arguments: str) -> tuple[int, str]:
@@ -66,3 +74,33 @@ def test_a_cell_of_a_sweep_hangs_on_the_file_of_a_function(tmp_path: Path, monke
     spec = make_spec({**small, "rule": "ours.middle"})
     assert [file.name for file in parts_of(spec) if not file.is_relative_to(PACKAGE)] == ["ours.py"]
     assert code_of(spec) != code_of(make_spec({**small, "rule": "median"}))
+
+
+class Middle:
+    """A function of a kind that no file can be asked of."""
+
+    def __call__(self, G: Tensor) -> Tensor:
+        return G.median(0).values
+
+
+def test_parts_without_a_file_of_their_own_are_told_by_what_they_are() -> None:
+    here = Path(__file__)
+    assert file_of(fw.rule(Middle())) == here
+    assert file_of(fw.rule(partial(_middle, 2))) == here
+    assert file_of(fw.rule(torch.zeros_like)) is None  # written in C
+    made = dict[str, object]()
+    exec("def typed(G):\n    return G.mean(0)\n", made)  # as at a prompt
+    assert file_of(fw.rule(made["typed"])) is None
+    assert file_of(fw.rules.Median()).is_relative_to(PACKAGE)
+
+
+def test_files_of_one_name_are_both_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    for package in ("theirs", "yours"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "part.py").write_text(RULE.format(sign=""), encoding="utf-8")
+    (tmp_path / "yours" / "part.py").write_text("def minus(honest, own):\n    return -honest.mean(0)\n")
+    small = {"data": "fashion-mnist-subset", "model": "linear", "clients": 4, "byzantine": 1, "rounds": 1}
+    both = own_code(make_spec({**small, "rule": "theirs.part.middle", "attack": "yours.part.minus"}))
+    for alone in ({"rule": "theirs.part.middle"}, {"attack": "yours.part.minus"}):
+        assert both["part.py"] != own_code(make_spec({**small, **alone}))["part.py"]

@@ -62,7 +62,7 @@ def most_harmful(harm: Callable[[float], float], start: float, tolerance: float)
 
     Of those that do the same harm the largest is best. 0 if none does any.
     """
-    tried = {}
+    tried: dict[float, float] = {}
     gamma = start
     while gamma > tolerance or not tried:  # a tolerance may be wider than the search
         tried[gamma] = harm(gamma)

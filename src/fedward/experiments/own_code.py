@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import inspect
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
+from inspect import getfile, isroutine
 from pathlib import Path
+from typing import Any
 
 from ..disk import read_bounded
 from ..registry.component import Component, components_within
@@ -20,19 +21,34 @@ from .versions import PACKAGE, statements
 def parts_of(spec: RunSpec) -> frozenset[Path]:
     """The files that the parts of a run stand in: rule, attack, clients and server, and one's own data and model."""
     makers = (spec.make_rule, spec.make_attack, spec.make_algorithm, spec.make_server)
-    files = {_file_of(part) for make in makers for part in components_within(make())}
+    files = {file for make in makers for part in components_within(make()) if (file := file_of(part)) is not None}
     return frozenset(files | {file for text in (spec.data, spec.model) for file in _imported(text)})
 
 
 def own_code(spec: RunSpec) -> dict[str, str]:
-    """Of the files among them that are not fedward's a digest of the statements, by name; comments do not count."""
-    own = sorted(file for file in parts_of(spec) if not file.is_relative_to(PACKAGE))
-    return {file.name: _digest(file) for file in own}
+    """Of the files among them that are not fedward's a digest of the statements, by name; comments do not count.
+
+    Files of the same name have one digest together: where they lie is another place on every machine.
+    """
+    digests: dict[str, str] = {}
+    for file in sorted(file for file in parts_of(spec) if not file.is_relative_to(PACKAGE)):
+        before = digests.get(file.name)
+        digests[file.name] = _digest(file) if before is None else f"{before} {_digest(file)}"
+    return digests
 
 
-def _file_of(part: Component) -> Path:
-    # A component of a plain function is of a class of fedward's.
-    return Path(inspect.getfile(part.function if isinstance(part, FunctionComponent) else type(part)))
+def file_of(part: Component) -> Path | None:
+    """The file that a component's class stands in, or its function; None for what was typed at a prompt or is in C."""
+    made_of: Any = part.function if isinstance(part, FunctionComponent) else type(part)
+    while isinstance(made_of, partial):
+        made_of = made_of.func
+    if not isinstance(made_of, type) and not isroutine(made_of):  # an object that can be called
+        made_of = type(made_of)
+    try:
+        file = Path(getfile(made_of))
+    except (TypeError, OSError):
+        return None
+    return file if file.is_file() else None
 
 
 @cache
