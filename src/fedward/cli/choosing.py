@@ -18,6 +18,7 @@ from ..experiments.spec import RunSpec, SpecError, each_rule, file_name, make_sp
 from ..redteam import (
     ALSO,
     CANDIDATES,
+    NOTHING_LEARNT,
     PARTITIONS,
     Examination,
     Standing,
@@ -178,10 +179,7 @@ def _tell(
     display.say(f"Report: {page}")
     best = standings[0]
     if not learnt:
-        display.say(
-            "Nothing was learned, with any rule, even where nobody attacks, so that this ranks nothing: more rounds, "
-            "another step size or another model are needed first."
-        )
+        display.say(NOTHING_LEARNT)
         return
     if best.collapses:
         display.say(

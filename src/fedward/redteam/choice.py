@@ -37,6 +37,11 @@ ALSO: tuple[str, ...] = ("alie", "min-max", "sign-flip:scale=4.0", "label-flip")
 PARTITIONS: tuple[str, ...] = ("iid", "dirichlet:alpha=0.5")
 """Who holds what, where nobody says: clients alike, and clients that are not."""
 
+NOTHING_LEARNT = (
+    "Nothing was learned, with any rule, even where nobody attacks, so that this ranks nothing: more rounds, another "
+    "step size or another model are needed first."
+)
+"""What there is to say of such a choice."""
 _LEARNT = 1.5
 """Times as good as a guess a model must be to have learned something."""
 ALIKE = 0.015

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 
 from ..disk import write_whole
-from ..redteam import ALIKE, NONE, Examination, Standing, examined_in, label
+from ..redteam import ALIKE, NONE, NOTHING_LEARNT, Examination, Standing, examined_in, label
 from .pieces import NONE as ABSENT
 from .pieces import breakable, count, document, per_cent, table
 from .style import shade
@@ -32,19 +32,17 @@ def write_choice(
         output: the file.
         learnt: whether any rule learned something where nobody attacks; else the ranking says nothing.
     """
-    parts = [_answer(standings[0]) if learnt else _NOTHING, _ranking(standings), _heat(standings, examinations)]
+    parts = [
+        _answer(standings[0]) if learnt else f"<p><b>{NOTHING_LEARNT}</b></p>\n",
+        _ranking(standings),
+        _heat(standings, examinations),
+    ]
     if refused:
         lines = "".join(f"<li>{escape(rule)}: {escape(why)}</li>" for rule, why in refused.items())
         parts.append(f"<h2>Not examined</h2>\n<ul>{lines}</ul>\n")
     output.parent.mkdir(parents=True, exist_ok=True)
     write_whole(output, document(TITLE, _lead(examinations), "".join(parts), charts=False).encode(errors="replace"))
     return output
-
-
-_NOTHING = (
-    "<p><b>Nothing was learned, with any rule, even where nobody attacks</b>, so that this ranks nothing: more rounds, "
-    "another step size or another model are needed first.</p>\n"
-)
 
 
 def _lead(examinations: Mapping[str, Sequence[Examination]]) -> str:
