@@ -19,7 +19,8 @@ from fedward.attacks.forge import alie_z
 from fedward.stack import Dense, materialise
 from fedward.testing import check_attack
 from tests.oracles import attacks as oracle
-from tests.oracles import attacks_more as more
+from tests.oracles import attacks_over_time as over_time
+from tests.oracles import attacks_tailored as tailored
 
 Oracle = Callable[[np.ndarray, np.ndarray], np.ndarray]
 CONTEXT = fw.Context(round=2, seed=5)
@@ -52,7 +53,7 @@ def previous(d: int) -> np.ndarray:
 
 
 def deviated(G: np.ndarray, m: int, kind: str, gamma: float, ddof: int = 0) -> np.ndarray:
-    return more.copies(oracle.mean(G) + gamma * oracle.perturbation(G, kind, ddof), m)
+    return oracle.copies(oracle.mean(G) + gamma * oracle.perturbation(G, kind, ddof), m)
 
 
 def relocated(
@@ -60,10 +61,10 @@ def relocated(
 ) -> np.ndarray:
     """ROP: a + z (sin(angle) p + cos(angle) u / |u|), p the part of (1, ..., 1) orthogonal to u, normalised."""
     last, mean, side = previous(H.shape[1]), oracle.mean(H), np.ones(H.shape[1])
-    u = more.normalised(reference * last + (1 - reference) * mean)
-    p = more.normalised(side - float(side @ u) * u) if len(u) > 1 else 0 * u
+    u = oracle.normalised(reference * last + (1 - reference) * mean)
+    p = oracle.normalised(side - float(side @ u) * u) if len(u) > 1 else 0 * u
     turned = np.sin(np.deg2rad(angle)) * p + np.cos(np.deg2rad(angle)) * u
-    return more.copies(relocate * last + (1 - relocate) * mean + z * turned, m)
+    return oracle.copies(relocate * last + (1 - relocate) * mean + z * turned, m)
 
 
 def farthest(attack: type, run: Callable[..., np.ndarray]) -> list[tuple[attacks.Attack, Oracle]]:
@@ -88,12 +89,12 @@ CASES: dict[str, list[tuple[attacks.Attack, Oracle]]] = {
     "targeted-poisoning": [
         (
             attacks.TargetedPoisoning(boost=b),
-            lambda H, own, b=b: more.attack_model_replacement(own, len(H), len(own), b),
+            lambda H, own, b=b: oracle.attack_model_replacement(own, len(H), len(own), b),
         )
         for b in (None, 2.0)
     ],
     "backdoor": [
-        (attacks.Backdoor(boost=b), lambda H, own, b=b: more.attack_model_replacement(own, len(H), len(own), b))
+        (attacks.Backdoor(boost=b), lambda H, own, b=b: oracle.attack_model_replacement(own, len(H), len(own), b))
         for b in (None, 0.5)
     ],
     "random": [
@@ -101,26 +102,26 @@ CASES: dict[str, list[tuple[attacks.Attack, Oracle]]] = {
         (attacks.Random(std=2.0, mean=-1.0), lambda H, own: oracle.attack_random(noise(own), -1.0, 2.0)),
     ],
     "gaussian": [
-        (attacks.Gaussian(), lambda H, own: more.attack_gaussian(noise(own))),
-        (attacks.Gaussian(std=0.1), lambda H, own: more.attack_gaussian(noise(own), 0.1)),
+        (attacks.Gaussian(), lambda H, own: oracle.attack_gaussian(noise(own))),
+        (attacks.Gaussian(std=0.1), lambda H, own: oracle.attack_gaussian(noise(own), 0.1)),
     ],
     "noise": [(attacks.Noise(std=0.7), lambda H, own: oracle.attack_noise(own, noise(own), 0.7))],
     "constant": [
-        (attacks.Constant(), lambda H, own: more.attack_constant(*own.shape)),
-        (attacks.Constant(value=-0.3), lambda H, own: more.attack_constant(*own.shape, -0.3)),
+        (attacks.Constant(), lambda H, own: oracle.attack_constant(*own.shape)),
+        (attacks.Constant(value=-0.3), lambda H, own: oracle.attack_constant(*own.shape, -0.3)),
     ],
-    "zero": [(attacks.Zero(), lambda H, own: more.attack_zero(*own.shape))],
+    "zero": [(attacks.Zero(), lambda H, own: oracle.attack_zero(*own.shape))],
     "non-finite": [
-        (attacks.NonFinite(), lambda H, own: more.attack_nan(*own.shape)),
-        (attacks.NonFinite(value="inf"), lambda H, own: more.attack_inf(*own.shape)),
-        (attacks.NonFinite(value="-inf"), lambda H, own: -more.attack_inf(*own.shape)),
+        (attacks.NonFinite(), lambda H, own: oracle.attack_nan(*own.shape)),
+        (attacks.NonFinite(value="inf"), lambda H, own: oracle.attack_inf(*own.shape)),
+        (attacks.NonFinite(value="-inf"), lambda H, own: -oracle.attack_inf(*own.shape)),
     ],
     "sign-flip": [(attacks.SignFlip(scale=c), lambda H, own, c=c: oracle.attack_sign_flip(own, c)) for c in (1, 3.0)],
     "scaling": [
-        (attacks.Scaling(factor=c), lambda H, own, c=c: more.attack_model_replacement(own, len(H), len(own), c))
+        (attacks.Scaling(factor=c), lambda H, own, c=c: oracle.attack_model_replacement(own, len(H), len(own), c))
         for c in (10.0, 0.5, 0.0, None)
     ],
-    "free-rider": [(attacks.FreeRider(), lambda H, own: more.attack_free_rider(previous(own.shape[1]), len(own)))],
+    "free-rider": [(attacks.FreeRider(), lambda H, own: over_time.attack_free_rider(previous(own.shape[1]), len(own)))],
     "alie": [
         (attacks.ALIE(), lambda H, own: oracle.attack_lie(H, len(own))),
         (attacks.ALIE(z=1.5, ddof=1), lambda H, own: oracle.attack_lie(H, len(own), 1.5, 1)),
@@ -146,10 +147,10 @@ CASES: dict[str, list[tuple[attacks.Attack, Oracle]]] = {
     "ipm": [
         (
             attacks.IPM(epsilon=1.3, jitter=0.05, knows="all"),  # FedSECA's code
-            lambda H, own: more.attack_ipm_each(KNOWN["all"](H, own), jittered(own, 1.3)),
+            lambda H, own: oracle.attack_ipm_each(KNOWN["all"](H, own), jittered(own, 1.3)),
         ),
         *(
-            (attacks.IPM(epsilon=e, knows=k), lambda H, own, e=e, k=k: more.attack_ipm(KNOWN[k](H, own), len(own), e))
+            (attacks.IPM(epsilon=e, knows=k), lambda H, own, e=e, k=k: oracle.attack_ipm(KNOWN[k](H, own), len(own), e))
             for e, k in ((0.1, "honest"), (1.3, "honest"), (0.5, "all"), (0.5, "own"), (-2.0, "honest"))
         ),
     ],
@@ -173,9 +174,9 @@ CASES: dict[str, list[tuple[attacks.Attack, Oracle]]] = {
     "deviation": [
         (
             fw.build("fang", jitter=0.05, knows="all"),  # FedSECA's code
-            lambda H, own: more.attack_fang_fedseca(KNOWN["all"](H, own), jittered(own, 0.1)),
+            lambda H, own: tailored.attack_fang_fedseca(KNOWN["all"](H, own), jittered(own, 0.1)),
         ),
-        (fw.build("fang"), lambda H, own: more.attack_fang_fedseca(H, [0.1] * len(own))),
+        (fw.build("fang"), lambda H, own: tailored.attack_fang_fedseca(H, [0.1] * len(own))),
         *(
             (
                 attacks.Deviation(direction=k, gamma=g, ddof=ddof, knows=knows),
@@ -204,14 +205,14 @@ CASES: dict[str, list[tuple[attacks.Attack, Oracle]]] = {
         )
     ],
     "fang-krum": [
-        (attacks.FangKrum(), lambda H, own: more.attack_fang_krum(H, len(own))[0]),
-        (attacks.FangKrum(knows="own"), lambda H, own: more.attack_fang_krum(own, len(own), partial=True)[0]),
+        (attacks.FangKrum(), lambda H, own: tailored.attack_fang_krum(H, len(own))[0]),
+        (attacks.FangKrum(knows="own"), lambda H, own: tailored.attack_fang_krum(own, len(own), partial=True)[0]),
     ],
     "fang-trimmed-mean": [
-        (attacks.FangTrimmedMean(), lambda H, own: more.attack_fang_trmean(H, draws(own))),
-        (attacks.FangTrimmedMean(b=1.0), lambda H, own: more.attack_fang_trmean(H, draws(own), 1.0)),
-        (attacks.FangTrimmedMean(b=5.0), lambda H, own: more.attack_fang_trmean(H, draws(own), 5.0)),
-        (attacks.FangTrimmedMean(knows="own"), lambda H, own: more.attack_fang_trmean_partial(own, draws(own))),
+        (attacks.FangTrimmedMean(), lambda H, own: tailored.attack_fang_trmean(H, draws(own))),
+        (attacks.FangTrimmedMean(b=1.0), lambda H, own: tailored.attack_fang_trmean(H, draws(own), 1.0)),
+        (attacks.FangTrimmedMean(b=5.0), lambda H, own: tailored.attack_fang_trmean(H, draws(own), 5.0)),
+        (attacks.FangTrimmedMean(knows="own"), lambda H, own: tailored.attack_fang_trmean_partial(own, draws(own))),
     ],
 }
 ELSEWHERE = {  # those of many calls or many parts, by the file below tests/attacks that compares them

@@ -15,7 +15,7 @@ import torch
 import fedward as fw
 from fedward import mixers, rules
 from fedward.testing import QuadraticEvaluator
-from tests.oracles import election, geometry, memory
+from tests.oracles import clusters, election, fldetector, geometry, memory, mixing
 from tests.oracles import rules as oracle
 
 CLIENTS: list[Hashable] = [*range(8), *(str(i) for i in range(4)), "a client", ("site", 3)]
@@ -102,7 +102,7 @@ def decided(scores: np.ndarray, references: np.ndarray, official: bool) -> bool:
         return len(scores) < 2
     if np.ptp(scores) < 1e-9:
         return False
-    gaps, spreads = memory.gap_values(scores, 7, references, official)
+    gaps, spreads = fldetector.gap_values(scores, 7, references, official)
     return all(abs(gaps[k] - gaps[k + 1] + spreads[k + 1]) > 1e-7 for k in range(len(gaps) - 1))
 
 
@@ -116,7 +116,7 @@ def test_fldetector(seed: int, window: int, variant: str) -> None:
 
     rule = rules.FLDetector(window=window, variant=variant)
     aggregate, official = fw.Aggregator(rule, seed=seed), variant == "official"
-    reference = memory.FLDetector(references, window=window, official=official)
+    reference = fldetector.FLDetector(references, window=window, official=official)
     rng = np.random.default_rng(seed)
     common, detected, malicious, compared = rng.normal(size=D), 0, {0, "2", 5}, 0
     for t in range(25):
@@ -150,8 +150,8 @@ def test_fldetector_follows_the_server_s_momentum() -> None:
         if len(outputs) >= 2:
             S = np.column_stack(steps[:-1][-3:])
             Y = np.column_stack([b - a for a, b in pairwise(outputs)][-3:])
-            hv = memory.lbfgs_hvp(S, Y, steps[-1])
-            scores = memory.fldetector_distances(X, [received.get(name) for name in ids], hv)
+            hv = fldetector.lbfgs_hvp(S, Y, steps[-1])
+            scores = fldetector.fldetector_distances(X, [received.get(name) for name in ids], hv)
         result = aggregate(X, ids=ids)
         if scores is not None:
             np.testing.assert_allclose(result.scores["deviation"], scores, rtol=1e-5, err_msg=str(t))
@@ -164,7 +164,7 @@ def clipped_clustering() -> Step:
     past: list[float] = []
 
     def step(t: int, ids: list[Hashable], X: np.ndarray) -> tuple[np.ndarray, list[Hashable]]:
-        output, kept = geometry.clipped_clustering(X, past)
+        output, kept = clusters.clipped_clustering(X, past)
         past.extend(float(np.linalg.norm(x)) for x in X)
         return output, [ids[i] for i in kept]
 
@@ -188,7 +188,7 @@ def sequential_clipping(radius: float, s: int, seed: int) -> Step:
     def step(t: int, ids: list[Hashable], X: np.ndarray) -> tuple[np.ndarray, None]:
         nonlocal previous
         draws = perms(len(X), s, fw.Context(round=t, seed=seed))
-        previous = geometry.cc_sequential_bucketing(X, previous, radius, s, draws)
+        previous = mixing.cc_sequential_bucketing(X, previous, radius, s, draws)
         return previous, None
 
     return step
@@ -211,7 +211,7 @@ def sequential_bucketing(s: int, seed: int, then: Callable[[np.ndarray], np.ndar
     def step(t: int, ids: list[Hashable], X: np.ndarray) -> tuple[np.ndarray, None]:
         nonlocal previous
         draws = perms(len(X), s, fw.Context(round=t, seed=seed).fold("mixer"))
-        buckets = geometry.sequential_buckets(X, previous, s, draws)
+        buckets = mixing.sequential_buckets(X, previous, s, draws)
         previous = then(np.array([X[bucket].mean(0) for bucket in buckets]))
         return previous, None
 

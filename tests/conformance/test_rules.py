@@ -16,7 +16,7 @@ from fedward import mixers, rules
 from fedward.stack import Dense
 from fedward.testing import PROPERTIES, Check, QuadraticEvaluator, check_rule, example_stacks, random_stack
 from fedward.testing.rounds import output_of
-from tests.oracles import election, geometry, memory
+from tests.oracles import clusters, election, geometry, memory, mixing, root_data
 from tests.oracles import rules as oracle
 from tests.oracles import signguard as signguard_oracle
 
@@ -63,7 +63,7 @@ def sequential_oracle(rule: rules.SequentialCenteredClipping) -> Oracle:
         generator, length = CONTEXT.generator("buckets"), -(-len(X) // rule.s)
         sizes = [len(c) for c in torch.arange(len(X)).split(length)]
         perms = [torch.randperm(k, generator=generator).tolist() for k in sizes]
-        return geometry.cc_sequential_bucketing(X, np.zeros(X.shape[1]), rule.radius, rule.s, perms)
+        return mixing.cc_sequential_bucketing(X, np.zeros(X.shape[1]), rule.radius, rule.s, perms)
 
     return run
 
@@ -71,7 +71,7 @@ def sequential_oracle(rule: rules.SequentialCenteredClipping) -> Oracle:
 def flame_oracle(rule: rules.FLAME) -> Oracle:
     def run(X: np.ndarray) -> np.ndarray:
         noise = torch.randn(X.shape[1], generator=CONTEXT.generator("noise")).double().numpy()
-        return geometry.flame(X, noise, rule.noise)
+        return clusters.flame(X, noise, rule.noise)
 
     return run
 
@@ -93,8 +93,8 @@ def root_error(X: np.ndarray) -> Callable[[np.ndarray], float]:
 def rejection_oracle(f: int, kind: str, base: Oracle = oracle.mean) -> Oracle:
     def run(X: np.ndarray) -> np.ndarray:
         if kind == "union":
-            return memory.fang_union(X, f, base, root_error(X), root_loss(X))[0]
-        return memory.fang_reject(X, f, base, root_error(X) if kind == "error" else root_loss(X))[0]
+            return root_data.fang_union(X, f, base, root_error(X), root_loss(X))[0]
+        return root_data.fang_reject(X, f, base, root_error(X) if kind == "error" else root_loss(X))[0]
 
     return run
 
@@ -182,10 +182,10 @@ CASES: dict[str, list[tuple[fw.Rule, Oracle]]] = {
     "smea": [(rules.SMEA(f=f), lambda X, f=f: geometry.smea(X, f)[0]) for f in (0, 1, 3)],
     "caf": [(rules.CAF(f=f), lambda X, f=f: geometry.caf(X, f)) for f in (0, 1, 4)],
     "cosine-clustering": [
-        (rules.CosineClustering(linkage=k), lambda X, k=k: geometry.clustering(X, k)[0])
+        (rules.CosineClustering(linkage=k), lambda X, k=k: clusters.clustering(X, k)[0])
         for k in ("single", "complete", "average")
     ],
-    "clipped-clustering": [(rules.ClippedClustering(), lambda X: geometry.clipped_clustering(X)[0])],
+    "clipped-clustering": [(rules.ClippedClustering(), lambda X: clusters.clipped_clustering(X)[0])],
     "flame": [(rule, flame_oracle(rule)) for rule in (rules.FLAME(), rules.FLAME(noise=0.0))],
     "copoddos": [(rules.CopodDOS(), lambda X: geometry.copod_dos(X)[0])],
     "fools-gold": [(rules.FoolsGold(confidence=c), lambda X, c=c: memory.foolsgold(X, X, c)[0]) for c in (1.0, 0.2)],
@@ -193,8 +193,8 @@ CASES: dict[str, list[tuple[fw.Rule, Oracle]]] = {
         (rules.RFFL(clip=c), lambda X, c=c: memory.RFFL(clip=c).round(X, list(range(len(X))))[0]) for c in (None, 5.0)
     ],
     "fldetector": [(rules.FLDetector(), oracle.mean), (rules.FLDetector(window=1, momentum=0.5), oracle.mean)],
-    "fltrust": [(rules.FLTrust(), lambda X: memory.fltrust(X, root(X).target.numpy()))],
-    "zeno": [(rules.Zeno(f=2, rho=r), lambda X, r=r: memory.zeno(X, root_loss(X), 2, r)[0]) for r in (0.0, 5e-4)],
+    "fltrust": [(rules.FLTrust(), lambda X: root_data.fltrust(X, root(X).target.numpy()))],
+    "zeno": [(rules.Zeno(f=2, rho=r), lambda X, r=r: root_data.zeno(X, root_loss(X), 2, r)[0]) for r in (0.0, 5e-4)],
     "error-rate-rejection": [(rules.ErrorRateRejection(f=2), rejection_oracle(2, "error"))],
     "loss-rejection": [
         (rules.LossRejection(f=2), rejection_oracle(2, "loss")),
@@ -211,7 +211,7 @@ CASES: dict[str, list[tuple[fw.Rule, Oracle]]] = {
     "class-wise": [
         (rules.ClassWise(base=rules.TrimmedMean(f=2)), lambda X: 0.5 * oracle.trimmed_mean(X, 2)),
         (rules.ClassWise(base=rules.Krum(f=1), gamma=0.0), lambda X: oracle.krum(X, 1)[0]),
-        (rules.ClassWise(base=rules.CosineClustering(), gamma=0.2), lambda X: 0.8 * geometry.clustering(X)[0]),
+        (rules.ClassWise(base=rules.CosineClustering(), gamma=0.2), lambda X: 0.8 * clusters.clustering(X)[0]),
     ],
     # In small groups it has a file of its own.
     "hierarchical": [(rules.Hierarchical(base=rules.Median()), oracle.median)],

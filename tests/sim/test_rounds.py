@@ -184,9 +184,14 @@ def test_states_belong_to_clients_and_wait_for_them() -> None:
 
 
 def test_nobody_left_to_answer_leaves_the_model_alone() -> None:
-    sim = simulation(attack=attacks.Sybils(join=3), byzantine=[0], data=federate(DATASET, 2), dropout=0.5)
-    for record in sim.run(3):
-        assert record.skipped is None or "no client answered" in record.skipped
+    sim = simulation(attack=attacks.Sybils(join=8), byzantine=[0], data=federate(DATASET, 2), dropout=0.5)
+    before, moved = sim.progress.parameters.clone(), []
+    for record in sim.run(8):
+        moved.append(not torch.equal(sim.progress.parameters, before))
+        assert moved[-1] is (record.skipped is None)
+        assert moved[-1] or "no client answered" in record.skipped
+        before = sim.progress.parameters.clone()
+    assert set(moved) == {True, False}
 
 
 # --- what clients send and say ------------------------------------------------------------------------------
@@ -202,11 +207,19 @@ def test_deltas_are_added_and_gradients_subtracted() -> None:
 
 def test_federated_averaging_of_one_client_is_its_own_training() -> None:
     data = federate(DATASET, 1)
-    sim = simulation(data=data, clients=LocalSGD(batch_size=10, lr=0.1))
-    list(sim.run(3))
-    one = simulation(data=data, clients=LocalSGD(batch_size=10, lr=0.1))
-    assert torch.equal(one.backend.initial(), simulation().backend.initial())
+    plain = nn.Sequential(nn.Flatten(), nn.Linear(16, CLASSES))
+    clients = LocalSGD(batch_size=len(DATASET.train.labels), steps=2, lr=0.1)  # all of its data in each step
+    sim = simulation(data=data, model=lambda: nn.Sequential(nn.Flatten(), nn.Linear(16, CLASSES)), clients=clients)
     assert sim.server == fw.ServerSGD(lr=1.0)
+    nn.utils.vector_to_parameters(sim.progress.parameters.clone(), plain.parameters())
+    optimizer = torch.optim.SGD(plain.parameters(), lr=0.1)
+    for _ in sim.run(3):
+        for _ in range(2):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(plain(DATASET.train.inputs), DATASET.train.labels).backward()
+            optimizer.step()
+        expected = nn.utils.parameters_to_vector(plain.parameters()).detach()
+        torch.testing.assert_close(sim.progress.parameters, expected, rtol=1e-5, atol=1e-6)
 
 
 class Listening(rules.Mean):
@@ -224,6 +237,7 @@ def test_what_clients_say_reaches_the_rule_and_byzantine_ones_say_what_their_att
     HEARD.clear()
     sim = simulation(**{**SIREN, "rule": Listening(), "byzantine": [2], "attack": attacks.FalseAlarms()}, dropout=0.2)
     list(sim.run(4))
+    assert len(HEARD) == 4
     for ids, messages, group in HEARD:
         assert set(messages) == set(ids)
         assert group is None
