@@ -40,7 +40,7 @@ def hint(text: str) -> str:
     return found[1]
 
 
-@pytest.mark.parametrize("rules", [[], ["--rule", "krum:f=1"], ["--rule", "multi-krum:f=2", "--rule", "median"]])
+@pytest.mark.parametrize("rules", [[], ["--rule", "multi-krum:f=1"], ["--rule", "multi-krum:f=2", "--rule", "mean"]])
 def test_of_an_audit(rules: list[str], clients: ModelSource) -> None:
     command = ["audit", str(clients.clients[0]), "--base", str(clients.base), "--json"]
     given = rules or ["--f", "2"]
@@ -52,6 +52,13 @@ def test_of_an_audit(rules: list[str], clients: ModelSource) -> None:
     suspected = sum(not client["accepted"] for client in json.loads(before)["clients"])
     told = [note for note in json.loads(after)["notes"] if f"told of f = {suspected + 1}" in note]
     assert len(told) == 1
+
+
+def test_nothing_is_suggested_that_no_rule_could_decide_with(clients: ModelSource) -> None:
+    """Krum accepts one of twelve: of 12 byzantine clients it cannot be told."""
+    _, text = run("audit", str(clients.clients[0]), "--base", str(clients.base), "--rule", "krum:f=1", "--json")
+    (note,) = [note for note in json.loads(text)["notes"] if "as many are suspected" in note]
+    assert note.endswith("audit the others without them")
 
 
 def test_of_an_aggregate(clients: ModelSource, tmp_path: Path) -> None:

@@ -50,18 +50,6 @@ def test_own_attacks_beside_all_and_the_worst_by_which_measure() -> None:
     assert WORST_BY in text
 
 
-@pytest.mark.usefixtures("few")
-def test_a_choice_says_by_which_measure_and_takes_own_attacks_beside_all() -> None:
-    short = [*quick("--byzantine", "2"), "--rounds", "2", "--worst", "1", "--partition", "iid", "--threads", "1"]
-    command = ["choose", "--rule", "mean", *short, "--attack", MINE]
-    assert "worst attack, by" in " ".join(invoke(*command).split())
-    (first,) = json.loads(invoke(*command, "--json"))["ranking"]
-    assert first["worst_by"] == "accuracy"
-    page = Path("choice/report.html").read_text()
-    for words in ("Worst, by<br>accuracy, under", "worst found,<br>by kappa", "the worst by kappa that the red team"):
-        assert words in page
-
-
 @pytest.mark.parametrize("byzantine", [6, 7, 11])
 def test_a_majority_of_liars_is_refused_with_the_bound_and_the_remedy(byzantine: int) -> None:
     said = failure("choose", *quick("--byzantine", str(byzantine)))

@@ -255,7 +255,7 @@ def test_rules_with_root_data_are_given_an_evaluator() -> None:
 
 
 def test_the_audit_is_json_lines(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "audit.jsonl"
+    path = tmp_path / "audit.jsonl"
     app = Quadratic([hostile.reply_mod("wrong-shape", liars(0)), hostile.reply_mod("huge", liars(1))]).app
     strategy = quiet("sign-guard:cluster=false", audit=path)
     strategy.start(InProcess(app), model(), num_rounds=2)

@@ -98,22 +98,31 @@ def _is_told(rule: Rule) -> bool:
     return isinstance(f, int) and f > 0
 
 
+def _fits(rule: Rule, f: int, n: int) -> bool:
+    """Whether the rule can decide on n rows when it is told of f."""
+    try:
+        replace(rule, f=f).check(n)
+    except ValueError:
+        return False
+    return True
+
+
 def _told(opinions: Sequence[Opinion], usable: int, suspected: int, options: Callable[[int], str]) -> list[str]:
     """What rules were told of byzantine clients, and whether there are as many, which may be more."""
     if not usable:
         return []
-    told: dict[str, int] = {}
-    for opinion in opinions:
-        if _is_told(rule := opinion.member.rule) and not opinion.refused:
-            told[opinion.member.idea] = rule.f  # type: ignore[attr-defined]
+    rules = {o.member.idea: o.member.rule for o in opinions if _is_told(o.member.rule) and not o.refused}
+    told: dict[str, int] = {idea: getattr(rule, "f", 0) for idea, rule in rules.items()}
     if not told:
         return []
     most = max(told.values())
     notes = []
     if suspected >= most:
+        more = suspected + 1
+        fits = all(_fits(rule, more, usable) for rule in rules.values())
         notes.append(
             f"as many are suspected as the rules were told (f = {most}), so that there may be more: audit the others "
-            f"without them, or tell the rules of more ({options(suspected + 1)})"
+            "without them" + (f", or tell the rules of more ({options(more)})" if fits else "")
         )
     numbers = " and ".join(map(str, sorted(set(told.values()))))
     notes.append(f"{', '.join(tamed(idea) for idea in told)}: told of f = {numbers} among {usable} usable clients")
