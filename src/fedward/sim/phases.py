@@ -151,6 +151,7 @@ class Phases:
             split=self.root,
             parameters=now.parameters,
             lr=self.server.rate(now.round),
+            round=now.round,
             seed=Context(now.round, self.seed).draw_seed("model of the server"),
             buffers=now.buffers,
         )
