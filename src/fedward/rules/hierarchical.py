@@ -184,18 +184,14 @@ def _decided(rule: Rule, stack: Updates, rows: Tensor, context: Context) -> _Dec
     plan = rule.decide(part, {}, context)
     shares = plan.accepted().double()
     if plan.weights is not None:
-        shares = plan.updates.to_clients(plan.weights.double().cpu())
+        shares = plan.updates.to_clients(plan.weights)
     judged = rows_judged(plan, part)
     reasons = [
-        Reason.ACCEPTED if ok else Reason.NOT_SELECTED if plan.reasons is None or row < 0 else plan.reasons[row]
+        Reason.ACCEPTED if ok else plan.reason_at(row)
         for ok, row in zip((shares > 0).tolist(), judged.tolist(), strict=True)
     ]
-    scores = {
-        name: torch.where(judged >= 0, score.double().cpu()[judged.clamp_min(0)], torch.nan)
-        for name, score in plan.scores.items()
-    }
     group = Group(rows=rows, updates=plan.updates, weights=plan.weights, kernel=plan.kernel, shares=shares)
-    return _Decided(group=group, reasons=reasons, scores=scores)
+    return _Decided(group=group, reasons=reasons, scores=plan.scores_at(judged))
 
 
 def _reasons(tiers: Sequence[Sequence[_Decided]]) -> list[Reason]:
