@@ -1,4 +1,4 @@
-"""What a rule remembers, or the server has, is of rows of one width: rows of another are refused, and never cut."""
+"""What cannot be right is refused: rows of another model than those remembered, seeds that nothing is drawn by."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import fedward as fw
 from fedward import mixers, rules
 from fedward.stack import Dense, Dots, Offset, loops_from
 from fedward.testing import QuadraticEvaluator
-from fedward.testing.rules import random_stack
+from fedward.testing.stacks import random_stack
+from tests.sim.test_root import simulation
 
 D = 40
 WIDTHS = (D - 10, D + 10)
@@ -60,3 +61,11 @@ def test_products_and_sums_with_rows_of_another_width_are_refused(d: int, entrie
 def test_the_server_s_own_update_is_as_wide_as_the_rows(d: int) -> None:
     with pytest.raises(ValueError, match=f"update must be {D} finite numbers"):
         rules.FLTrust()(rows(D), evaluator=QuadraticEvaluator(d))
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5])
+def test_a_seed_that_nothing_can_be_drawn_by_is_refused_at_once(seed: int) -> None:
+    with pytest.raises(ValueError, match=f"Aggregator: seed is a whole number of at least 0, got {seed}"):
+        fw.Aggregator(rules.Median(), seed=seed)
+    with pytest.raises(ValueError, match=f"Simulation: seed is a whole number of at least 0, got {seed}"):
+        simulation(seed=seed)
