@@ -17,10 +17,11 @@ from ..attacks import Attack, View
 from ..clients import Client
 from ..clients.tally import Tally
 from ..core import Context, Evaluator, Rule, Skipped, State, Step, decision, neutral, step_or_skip
+from ..core.evaluator import Once
 from ..data.dataset import Dataset, Split
 from ..data.lazy import Lazy
 from ..registry.notation import describe
-from ..stack import Dense, Updates, materialise
+from ..stack import ColumnShare, Dense, Updates, materialise
 from .backends import Backend
 from .cohort import Arrivals, Cohort, Drawn
 from .progress import Progress
@@ -146,7 +147,7 @@ class Phases:
     def _evaluator(self, now: Progress) -> Evaluator | None:
         if self.root is None:
             return None
-        return BackendEvaluator(
+        own = BackendEvaluator(
             backend=self.backend,
             clients=self.clients,
             split=self.root,
@@ -156,6 +157,8 @@ class Phases:
             seed=Context(now.round, self.seed).draw_seed("model of the server"),
             buffers=now.buffers,
         )
+        # The rule is asked once, an attack may ask it for every candidate of a search.
+        return Once(own, ColumnShare(len(now.parameters)))
 
     # --- forged ---------------------------------------------------------------------------------------------
 
