@@ -20,6 +20,7 @@ from .plan import (
     median_of,
     noted,
     rows_judged,
+    share_of,
     smallest,
 )
 from .rule import BEYOND, BoundError, CostWarning, Decided, Outcome, Rule, apply, decide_on
@@ -79,6 +80,7 @@ __all__ = [
     "reads",
     "rows_judged",
     "rows_of",
+    "share_of",
     "smallest",
     "step",
     "step_or_skip",
