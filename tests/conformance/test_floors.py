@@ -11,7 +11,7 @@ from fedward.core import how_many
 def test_a_whole_number_of_rows_is_not_one_fewer() -> None:
     for percent in range(1, 100):
         assert how_many(percent / 100, 100) == percent
-    for percent in range(0, 200):
+    for percent in range(200):
         rule = rules.DnC(f=50, filter=percent / 100)
         assert 150 - rule.most_accepted(150) == percent * 50 // 100, f"filter = {percent / 100}"
         assert ("translation" in rules.DnC(f=100, filter=percent / 100).traits().properties) == (percent != 1)

@@ -20,8 +20,8 @@ from .plan import (
     median_of,
     noted,
     rows_judged,
-    share_of,
     smallest,
+    whole_share,
 )
 from .rule import BEYOND, BoundError, CostWarning, Decided, Outcome, Rule, apply, decide_on
 from .state import State, finite_copy, most
@@ -80,8 +80,8 @@ __all__ = [
     "reads",
     "rows_judged",
     "rows_of",
-    "share_of",
     "smallest",
     "step",
     "step_or_skip",
+    "whole_share",
 ]
