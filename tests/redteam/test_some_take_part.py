@@ -14,6 +14,7 @@ from fedward.attacks import View
 from fedward.core import EXAMPLES
 from fedward.experiments.spec import RunSpec
 from fedward.redteam.capture import Captured, capture
+from fedward.redteam.choice import seconds_of
 from fedward.redteam.play import play
 from fedward.testing import QuadraticEvaluator
 
@@ -84,3 +85,9 @@ def test_a_round_without_honest_clients_is_refused() -> None:
 def test_rows_of_all_clients_go_by_their_places() -> None:
     expected = play(rules.Krum(f=1), attacks.SignFlip(), [captured_round((0, 1, 2, 3))], 1)
     assert play(rules.Krum(f=1), attacks.SignFlip(), [captured_round(None)], 1) == expected
+
+
+def test_rules_are_timed_on_what_those_say_that_take_part() -> None:
+    seen_by_rule.clear()
+    assert seconds_of({"listening": Listening()}, spec())["listening"] > 0
+    assert {len(said) for said in seen_by_rule} == {4}
