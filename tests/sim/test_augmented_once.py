@@ -10,5 +10,5 @@ from fedward.clients import Augment, Gradient, WorkerMomentum
 def test_an_augmentation_around_another_is_refused() -> None:
     inner = Augment(inner=Gradient(batch_size=8), crop=2)
     for around in (inner, WorkerMomentum(inner=inner)):
-        with pytest.raises(ValueError, match="Augment.*moves and mirrors images already: augment once"):
+        with pytest.raises(ValueError, match=r"Augment.*moves and mirrors images already: augment once"):
             Augment(inner=around)
