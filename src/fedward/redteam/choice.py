@@ -78,8 +78,8 @@ class Standing:
         return self.worst < self.untouched / 2
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON has it."""
-        return asdict(self)
+        """As JSON has it, with the measure by which the worst is the worst."""
+        return {**asdict(self), "worst_by": "accuracy"}
 
 
 def nothing_learnt(standings: Sequence[Standing], classes: int) -> bool:
