@@ -140,7 +140,7 @@ def seconds_of(rules: Mapping[str, Rule], spec: RunSpec) -> dict[str, float]:
         DataError: data files are missing or damaged.
     """
     [first] = capture(spec, 0, 1)
-    rows = Dense(first.rows)
+    rows = Dense(first.rows, ids=first.whose)
     seconds = {}
     for name, rule in rules.items():
         context = Context(rule.traits().starts, spec.seed, messages=first.messages, evaluator=first.evaluator)
