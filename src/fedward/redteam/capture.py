@@ -92,13 +92,15 @@ def as_examined(spec: RunSpec) -> RunSpec:
     inner = describe(algorithm)
     if algorithm.traits().sends == "gradient" or algorithm.traits().by_class:
         server = spec.make_server()
-        optimiser = server if isinstance(server, ServerSGD) else ServerSGD(lr=server.lr)
+        schedule = getattr(server, "schedule", None)
+        optimiser = server if isinstance(server, ServerSGD) else ServerSGD(lr=server.lr, schedule=schedule)
         inner = describe(
             LocalSGD(
                 batch_size=spec.batch_size,
                 lr=optimiser.lr,
                 momentum=optimiser.momentum,
                 weight_decay=optimiser.weight_decay,
+                schedule=optimiser.schedule,
             )
         )
         values |= {**dict.fromkeys(("lr", "momentum", "weight_decay")), "server": "sgd"}
@@ -124,7 +126,8 @@ def capture(spec: RunSpec, warmup: int, rounds: int) -> list[Captured]:
                 clients=simulation.clients,
                 split=root,
                 parameters=before.parameters,
-                lr=simulation.server.lr,
+                lr=simulation.server.rate(before.round),
+                round=before.round,
                 seed=record.round,
                 buffers=before.buffers,
             )

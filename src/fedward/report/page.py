@@ -13,7 +13,7 @@ from .audit_page import audit_lead, audit_sections
 from .audits import AuditData, find_audit, load_audit
 from .curves import Curve, Panel, panels_section
 from .grid import Placed, best_by_cell, is_grid, place, setting, unique
-from .pieces import NONE, count, cut, document, per_cent, table, whole
+from .pieces import NONE, count, cut, document, per_cent, table, three_digits, whole
 from .runs import ReportError, RunData, load_run
 from .section import clients_in_words, rounds_in_words, run_section
 from .style import shade
@@ -106,7 +106,7 @@ def _summary(placed: Sequence[Placed]) -> str:
                 per_cent(mean_of_known(r.honest_accepted for r in run.records), 1),
                 per_cent(mean_of_known(r.byzantine_accepted for r in run.records), 1),
                 rounds_in_words(run),
-                NONE if seconds is None else f"{seconds:.3g}",
+                NONE if seconds is None else three_digits(seconds),
             ]
         )
     return (
