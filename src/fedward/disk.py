@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import secrets
 import stat
 from collections.abc import Callable, Iterator
@@ -18,6 +19,9 @@ from io import BufferedRandom, BufferedReader, BufferedWriter, FileIO
 from math import isfinite
 from pathlib import Path
 from typing import Any, BinaryIO
+from zlib import crc32
+
+from .failures import MendableError
 
 LARGEST = 1 << 30
 """Bytes that a file of fedward's own may have: 100 rounds of 10,000 clients with scores are a tenth of it."""
@@ -35,6 +39,7 @@ _KINDS = {
     stat.S_IFSOCK: "a socket",
 }
 _NAME = 40  # characters of a file's name that the file beside it has in its own
+_ENDING = re.compile(r"\d+-[0-9a-f]+\.part")  # the process and a number, after the name
 
 
 # --- reading ------------------------------------------------------------------------------------------------
@@ -141,6 +146,26 @@ def _refused(constant: str) -> Any:
 # --- writing ------------------------------------------------------------------------------------------------
 
 
+class NoFolderError(MendableError, FileNotFoundError):
+    """A file is to be written into a folder that is not there: a mistyped path makes none."""
+
+    asked = True
+
+    def __str__(self) -> str:
+        return f"{self.filename}: {self.strerror}"
+
+
+def check_folder(path: str | os.PathLike[str]) -> None:
+    """Refuse a file to be written whose folder is not there, best before the work that it is to tell of.
+
+    Raises:
+        NoFolderError: with the names of both.
+    """
+    folder = Path(path).parent
+    if not folder.is_dir():
+        raise NoFolderError(errno.ENOENT, f"there is no folder {folder}; make it first", os.fspath(path))
+
+
 class _Named(FileIO):
     """A file whose errors say what was to be written: a full disk's say nothing."""
 
@@ -242,13 +267,14 @@ def remove_leftovers(path: str | os.PathLike[str]) -> None:
     place = Path(path)
     start = _beginning(place)
     for file in place.parent.iterdir() if place.parent.is_dir() else ():
-        if file.name.startswith(start) and file.name.endswith(".part"):
+        if file.name.startswith(start) and _ENDING.fullmatch(file.name.removeprefix(start)):
             file.unlink(missing_ok=True)
 
 
 def _beginning(place: Path) -> str:
-    """How the names of files beside a file begin."""
-    return f".{place.name[:_NAME]}."
+    """How the names of files beside a file begin: those of no other file, though its name begin like this one's."""
+    name = place.name
+    return f".{name}." if len(name) <= _NAME else f".{name[:_NAME]}~{crc32(os.fsencode(name)):08x}."
 
 
 def _mode_of(place: Path) -> int:

@@ -18,12 +18,19 @@ def test_the_command_ranks_says_what_to_paste_and_goes_on() -> None:
     assert "without" in text
     assert "honest" in text
     page = Path("choice/report.html").read_text()
-    for words in ("Which rule for this federation?", "nnm:f=2", "label-flip", "worst found"):
+    for words in (
+        "Which rule for this federation?",
+        "nnm:f=2",
+        "label-flip",
+        "worst found,<br>by kappa",
+        "Worst, by<br>accuracy",
+    ):
         assert words in page
     findings = {file: file.read_text() for file in Path("choice/findings").glob("*.jsonl")}
     assert len(findings) == 2
     told = json.loads(invoke(*command, "--json"))
     assert {each["rule"] for each in told["ranking"]} == {"mean", "nnm:f=2 >> median"}
+    assert {each.pop("worst_by") for each in told["ranking"]} == {"accuracy"}
     best = Standing(**told["ranking"][0])
     advice = "None of these withstands" if best.collapses else f'RobustFedAvg(rule="{best.rule}")'
     assert ("Nothing was learned" if told["nothing_learnt"] else advice) in text

@@ -41,7 +41,11 @@ WRONG: dict[str, tuple[Callable[..., Any], type[Exception], str]] = {
     "written": (lambda G: G.sub_(1).mean(0), ContractError, r"wrote to G.*G = G\.clone\(\)"),
     "not finite": (lambda G: G[0] / 0, FunctionError, "NaN or Inf in 6 of 6 entries.*divides by zero"),
     "too large": (lambda G: G[0].double() * 1e200, FunctionError, "NaN or Inf"),
-    "an error": (lambda G: G @ G, FunctionError, "raised RuntimeError, .*in <lambda>, .*misused.py, line"),
+    "an error": (
+        lambda G: G @ G,
+        FunctionError,
+        "raised RuntimeError, .*in <lambda>, .*test_function_misused.py, line",
+    ),
     "of NumPy": (lambda G: G.astype(float), FunctionError, r"'astype'.*fedward\.rule\(\.\.\., numpy=True\)"),
 }
 

@@ -8,7 +8,7 @@ import secrets
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..core import Context, Plan, Result, Rule, decide_on, judge
 from ..core.rule import Outcome
-from ..disk import write_whole
+from ..disk import check_folder, write_whole
 from ..failures import tamed
 from ..registry.notation import describe
 from ..stack.written import save_tensors
@@ -73,9 +73,16 @@ def aggregate_adapters(
     if merge == "average":
         if weights is None:
             raise AuditError(f"{describe(rule)} works on entries of products, not on factors: take --merge svd")
-        return result, _averaged(stack, weights)
+        return result, _with_aside(_averaged(stack, weights), stack, result)
     known = [f.rank for adapter in [*used, *([stack.base] if stack.base else [])] for f in adapter.layers.values()]
-    return result, _reduced(stack, plan, weights, rank or max(known), used)
+    return result, _with_aside(_reduced(stack, plan, weights, rank or max(known), used), stack, result)
+
+
+def _with_aside(adapter: NewAdapter, stack: LowRank, result: Result[Tensor]) -> NewAdapter:
+    """The adapter with what has no columns: running statistics and counters of layers that are trained whole."""
+    assert stack.layout is not None
+    names = (*stack.layout.buffers, *stack.layout.counters)
+    return replace(adapter, tensors={**adapter.tensors, **{name: result.aside[name] for name in names}})
 
 
 def _of_clients(rule: Rule, stack: LowRank, plan: Plan, weights: Tensor) -> Tensor:
@@ -101,10 +108,11 @@ def write_adapter(folder: Path, adapter: NewAdapter) -> None:
         AuditError: there is something already.
         OSError: it cannot be written.
     """
+    check_folder(folder)
     if os.path.lexists(folder):
         raise AuditError(f"{tamed(folder)} is there already; an adapter is a folder of its own, so name a new one")
     beside = folder.with_name(f".{folder.name[:40]}.{secrets.token_hex(4)}.part")
-    beside.mkdir(parents=True)
+    beside.mkdir()
     try:
         save_tensors(beside / "adapter_model.safetensors", adapter.tensors, {"format": "pt"})
         write_whole(beside / ADAPTER_CONFIG, json.dumps(adapter.settings, indent=2, sort_keys=True) + "\n")
@@ -187,7 +195,10 @@ def _averaged(stack: LowRank, weights: Tensor) -> NewAdapter:
         A = torch.stack([f.A.double() * (w / total) for f, (_, w) in zip(factors, chosen, strict=True)]).sum(0)
         B = torch.stack([f.B.double() * (w / total) for f, (_, w) in zip(factors, chosen, strict=True)]).sum(0)
         tensors |= _as_sent(like, A, B, like.rank)
+    assert stack.layout is not None
     for name, tensor in chosen[0][0].plain.items():
+        if name not in stack.layout.names:
+            continue
         values = [adapter.plain[name].double() * (w / total) for adapter, w in chosen]
         tensors[name] = torch.stack(values).sum(0).to(tensor.dtype)
     return NewAdapter(tensors=tensors, settings=dict(chosen[0][0].settings), lost=0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,10 +22,10 @@ from .clients import AuditError
 from .formats import CHANGED, Contents
 from .gather import ClientModels, gather
 from .lowrank import LowRank
-from .notes import doubt_of_base
+from .notes import doubt_of_base, telling
 from .output import Merge, NewAdapter, aggregate_adapters, write_adapter
 from .panel import PanelMember, members_of, usual_panel, verdict_of
-from .statistics import statistics_notes, with_statistics
+from .statistics import statistics_notes
 from .verdicts import ClientAudit, audit_of, describe_nonfinite
 
 _TIMES = 5
@@ -46,6 +47,14 @@ class ModelSource:
     key: str | None = None
     strict: bool = False
     """Whether a client of whom nothing can be used is an error."""
+
+    def audit_telling(self, f: int) -> str:
+        """The command that audits the same clients, with rules that are told of so many byzantine ones."""
+        words = ["fedward", "audit", *(os.fspath(client) for client in self.clients)]
+        for option, value in (("--base", self.base), ("--key", self.key)):
+            words += [] if value is None else [option, os.fspath(value)]
+        words += ["--raw"] * self.raw + ["--f", str(f)]
+        return tamed(shlex.join(words), 1000)
 
     @property
     def base_name(self) -> str:
@@ -121,6 +130,7 @@ def run_audit(
             votes=votes,
             calibrated=calibrated,
             on_attack=on_attack,
+            options=telling(rules),
         )
         return replace(found, notes=(*found.notes, *statistics_notes(gathered.stack, None)))
 
@@ -169,13 +179,12 @@ def run_aggregate(
             result = step(rule, stack, {}, context).result
             if result.weights is None:  # of a rule that works on columns: in how many each client was trimmed
                 result = replace(result, scores=verdict_of(rule, stack, context).scores)
-            result = with_statistics(result, stack, batch_norm)
-            notes += statistics_notes(stack, batch_norm)
+        notes += statistics_notes(stack, batch_norm)
         doubt = doubt_of_base(gathered)  # after the rule, which may have read what this needs
         notes = [doubt, *notes] if doubt else notes
         return Aggregated(gathered=gathered, result=_told(result, gathered), adapter=adapter, doubt=doubt, notes=notes)
 
-    return _while_unchanged(source, work)
+    return _while_unchanged(source, work, batch_norm)
 
 
 def panel_on(
@@ -198,6 +207,7 @@ def panel_on(
         calibrated=calibrated,
         weights=weights,
         on_attack=on_attack,
+        options=source.audit_telling,
     )
     result = aggregated.result
     notes = (f"verdicts are those of {describe(rule)}", *audit.notes, *aggregated.notes)
@@ -229,11 +239,18 @@ def _panel(rules: Sequence[Rule], gathered: ClientModels, f: int | None) -> tupl
     return members_of(rules) if rules else usual_panel(gathered.stack.n, f)
 
 
-def _while_unchanged(source: ModelSource, work: Callable[[ClientModels], T]) -> T:
+def _while_unchanged(source: ModelSource, work: Callable[[ClientModels], T], batch_norm: Policy = "robust") -> T:
     """What comes of the files if they stay as they are; clients whose files do not are left out."""
     left_out: dict[str, str] = {}
     for _ in range(_TIMES):
-        gathered = gather(source.clients, base=source.base, raw=source.raw, key=source.key, leave_out=left_out)
+        gathered = gather(
+            source.clients,
+            base=source.base,
+            raw=source.raw,
+            key=source.key,
+            leave_out=left_out,
+            batch_norm=batch_norm,
+        )
         try:
             _check_strict(source, gathered)
             done = work(gathered)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from math import isfinite
 from typing import Any
@@ -19,7 +19,7 @@ from .checkpoints import Checkpoints
 from .evidence import Evidence, evidence_of
 from .gather import ClientModels
 from .lowrank import LowRank
-from .notes import doubt_of_base, notes_of
+from .notes import doubt_of_base, notes_of, telling
 from .panel import UNUSABLE, Opinion, PanelMember, ask, tally, votes_needed
 
 _MOST_PAIRS = 1000
@@ -136,6 +136,7 @@ def audit_of(
     calibrated: bool = False,
     weights: Tensor | None = None,
     on_attack: OnAttack | None = None,
+    options: Callable[[int], str] | None = None,
 ) -> ClientAudit:
     """Ask a panel about clients' models.
 
@@ -148,6 +149,7 @@ def audit_of(
         calibrated: whether to play known attacks on what was accepted.
         weights: of an aggregate that clients are held against, by client, (n,); the mean of the accepted if None.
         on_attack: told of the calibration's attacks.
+        options: what to type so that rules are told of so many byzantine clients; --f if None.
 
     Raises:
         AuditError: a calibration of too few accepted rows.
@@ -181,7 +183,9 @@ def audit_of(
         evidence = replace(evidence, to_median=torch.full_like(evidence.to_median, torch.nan))
     doubt = doubt_of_base(gathered)
     seen = None if centred else evidence
-    notes = notes_of(gathered, opinions, accepted, counted.tolist(), usable if judged else 0, seen)
+    notes = notes_of(
+        gathered, opinions, accepted, counted.tolist(), usable if judged else 0, seen, options or telling(())
+    )
     return ClientAudit(
         names=names,
         base=base,

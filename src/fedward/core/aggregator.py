@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import replace
 from inspect import isroutine
 from threading import RLock
 from typing import Any, overload
@@ -11,12 +12,15 @@ from typing import Any, overload
 import numpy as np
 from torch import Tensor
 
+from ..registry.bounds import Natural
 from ..registry.parameters import check_parameters, check_value
 from ..stack import Base, Buffers, Ids, Integers, Model, OnBad, Stack, Updates, as_updates
 from ..stack.alike import raw_models, sampled_nearness
+from ..stack.running import odd_notes
 from .context import Context, heard
 from .evaluator import Evaluator
 from .neutral import neutral
+from .plan import noted
 from .rule import Rule
 from .state import State
 from .step import step
@@ -36,7 +40,7 @@ class Aggregator:
 
     Args:
         rule: what decides.
-        seed: of its random choices.
+        seed: of its random choices, at least 0.
         trimmed: whether verdicts of a rule that trims columns (Median, TrimmedMean, ...) have the share of the columns
             in which a row has no part in the output, as the score "trimmed"; that takes one more pass.
 
@@ -75,7 +79,7 @@ class Aggregator:
             )
         check_parameters(rule)  # once more for classes whose own __post_init__ leaves it out
         self.rule = rule
-        self.seed: int = check_value("Aggregator", "seed", seed, int)
+        self.seed: int = check_value("Aggregator", "seed", seed, Natural)
         self.trimmed: bool = check_value("Aggregator", "trimmed", trimmed, bool)
         self.round = 0
         self.state: State = {}
@@ -180,7 +184,8 @@ class Aggregator:
             done = step(self.rule, updates, self.state, context, trimmed=self.trimmed)
             self.state = done.state
             self.round += 1
-        return to_numpy(done.result) if isinstance(G, np.ndarray) else done.result
+        result = _with_odd_statistics(done.result, updates)
+        return to_numpy(result) if isinstance(G, np.ndarray) else result
 
     def state_dict(self) -> dict[str, Any]:
         """All that the next round depends on, for `torch.save`."""
@@ -201,6 +206,14 @@ class Aggregator:
                 )
         with self._lock:
             self.round, self.state = int(saved["round"]), dict(saved["state"])
+
+
+def _with_odd_statistics(result: Result[Tensor], updates: Updates) -> Result[Tensor]:
+    """The result with a note on whose running statistics are odd, where there is a policy for them: in files."""
+    agreed, layout = updates.agreed, updates.layout
+    if agreed is None or agreed.policy is None or layout is None:
+        return result
+    return replace(result, note=noted(result.note, *odd_notes(agreed, layout)))
 
 
 def _warn_of_weights(given: Stack, updates: Updates) -> None:
