@@ -19,7 +19,7 @@ from ..stack.intake import Expected
 from ..stack.reference import STATE_DICT, Agreed, Sent, read_entries
 from ..stack.running import agree_on_statistics
 from ..stack.tensorfile import outlast
-from .adapters import Adapter
+from .adapters import Adapter, odd_kinds
 from .checkpoints import Checkpoints
 from .clients import AuditError, Clients, Place, find_clients, nothing_at
 from .formats import Contents, read_contents
@@ -262,6 +262,8 @@ def _low_rank(
         if held.adapter is None:
             raise AuditError("the base is no adapter, but clients are")
         start = held.adapter
+    odd = odd_kinds({name: each.adapter for name, each in contents.items() if each.adapter is not None}, start)
+    sent = [replace(told, fault=odd.get(name, told.fault)) for name, told in zip(names, sent, strict=True)]
     expected = Expected(None, "auto", "refuse")
     if start is not None:
         expected.sent = _shapes(start)

@@ -60,7 +60,7 @@ def aggregate_adapters(
         merge: "svd", the nearest product of that rank; "average", A and B averaged, where ranks and scales agree.
 
     Raises:
-        AuditError: the rule adds noise of its own, or ranks do not agree for an average.
+        AuditError: the rule adds noise of its own; for an average, ranks or settings do not agree, or one is asked for.
         BoundError: too few rows.
     """
     decided = decide_on(rule, stack, {}, context)
@@ -71,6 +71,8 @@ def aggregate_adapters(
     if not used:
         raise AuditError("nobody was accepted, so that there is nothing to write: keep the previous adapter")
     if merge == "average":
+        if rank is not None:
+            raise AuditError("--rank is for --merge svd: averaged factors keep their rank")
         if weights is None:
             raise AuditError(f"{describe(rule)} works on entries of products, not on factors: take --merge svd")
         return result, _with_aside(_averaged(stack, weights), stack, result)
@@ -201,7 +203,8 @@ def _averaged(stack: LowRank, weights: Tensor) -> NewAdapter:
             continue
         values = [adapter.plain[name].double() * (w / total) for adapter, w in chosen]
         tensors[name] = torch.stack(values).sum(0).to(tensor.dtype)
-    return NewAdapter(tensors=tensors, settings=dict(chosen[0][0].settings), lost=0.0)
+    used = [adapter for adapter, _ in chosen]
+    return NewAdapter(tensors=tensors, settings={**_settings(stack, used), **_scaling(used)}, lost=0.0)
 
 
 def _as_sent(like: Factors, A: Tensor, B: Tensor, rank: int) -> dict[str, Tensor]:
@@ -234,15 +237,37 @@ def _settings(stack: LowRank, used: Sequence[Adapter]) -> dict[str, Any]:
     """What the base says, or more than half of the accepted clients."""
     settings: dict[str, Any] = {"peft_type": "LORA"}
     for key in _KEPT:
-        if stack.base is not None:
-            value = stack.base.settings.get(key)
-        else:
-            said = Counter(json.dumps(_in_order(adapter.settings.get(key)), sort_keys=True) for adapter in used)
-            text, times = said.most_common(1)[0]
-            value = json.loads(text) if 2 * times > len(used) else None
+        value = _said_by_most(used, key)[0] if stack.base is None else stack.base.settings.get(key)
         if value is not None:
             settings[key] = value
     return settings
+
+
+_SCALING = ("r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern")
+
+
+def _scaling(used: Sequence[Adapter]) -> dict[str, Any]:
+    """Ranks and scales of factors that are alike, as more than half of the clients put them.
+
+    Raises:
+        AuditError: there is no such half.
+    """
+    found = {}
+    for key in _SCALING:
+        value, agreed = _said_by_most(used, key)
+        if not agreed:
+            raise AuditError(f"clients do not agree what {key} is: take --merge svd")
+        if value is not None:
+            found[key] = value
+    return found
+
+
+def _said_by_most(used: Sequence[Adapter], key: str) -> tuple[Any, bool]:
+    """What more than half of the clients say of a setting, None of nothing, and whether there is such a half."""
+    said = Counter(json.dumps(_in_order(adapter.settings.get(key)), sort_keys=True) for adapter in used)
+    text, times = said.most_common(1)[0]
+    agreed = 2 * times > len(used)
+    return json.loads(text) if agreed else None, agreed
 
 
 def _in_order(value: object) -> object:

@@ -12,13 +12,14 @@ from typing import TypeVar
 from torch import Tensor
 
 from ..core import Context, Reason, Result, Rule, step
+from ..disk import check_folder
 from ..failures import tamed
 from ..registry.notation import describe
 from ..registry.parameters import check_value
-from ..stack import Policy, RowsLostError, SqNorms, lost_clients
+from ..stack import CENTRES, Policy, RowsLostError, SqNorms, lost_clients
 from ..stack.written import WRITTEN, save_tensors
 from .calibrate import OnAttack
-from .clients import AuditError
+from .clients import AuditError, find_clients
 from .formats import CHANGED, Contents
 from .gather import ClientModels, gather
 from .lowrank import LowRank
@@ -117,8 +118,10 @@ def run_audit(
         on_attack: told of the attacks that are played.
 
     Raises:
-        AuditError: nothing can be audited; see `gather`.
+        AuditError: nothing can be audited; see `gather`; or ``f`` beside rules that are named.
     """
+    if rules and f is not None:
+        raise AuditError("--f is told to the usual panel; rules that are named have it in their own text, krum:f=3")
 
     def work(gathered: ClientModels) -> ClientAudit:
         members = _panel(rules, gathered, f)
@@ -176,6 +179,8 @@ def run_aggregate(
                     f"rank {adapter.settings['r']} has no room for {adapter.lost:.2%} of a layer's square at most"
                 )
         else:
+            if rank is not None or merge != "svd":
+                raise AuditError("--rank and --merge are for adapters, and these are whole models: leave them out")
             result = step(rule, stack, {}, context).result
             if result.weights is None:  # of a rule that works on columns: in how many each client was trimmed
                 result = replace(result, scores=verdict_of(rule, stack, context).scores)
@@ -233,6 +238,26 @@ def check_output(output: Path) -> None:
         raise AuditError(f"{tamed(output)}: the output is one of {', '.join(WRITTEN)}, or of adapters a new folder")
     if not output.absolute().parent.is_dir():
         raise AuditError(f"{tamed(output)}: there is no folder {tamed(output.parent)}; make it first")
+
+
+def check_page(page: Path, source: ModelSource, output: Path | None = None) -> None:
+    """Refuse before any work a page that could not be written after it, or would replace what is read or written.
+
+    Raises:
+        AuditError: it is a folder, a client's, the base, or the model that is to be written.
+        NoFolderError: its folder is not there.
+    """
+    check_folder(page)
+    if page.is_dir():
+        raise AuditError(f"{tamed(page)} is a folder: name a file to write, such as {tamed(page / 'audit.html')}")
+    place = os.path.realpath(page)
+    if output is not None and place == os.path.realpath(output):
+        raise AuditError(f"{tamed(page)}: the model is written there; name another file for the page")
+    base = None if source.base is None or str(source.base) in CENTRES else Path(source.base)
+    if base is not None and place == os.path.realpath(base):
+        raise AuditError(f"{tamed(page)} is the base: name another file for the page")
+    if place in {os.path.realpath(client.path) for client in find_clients(source.clients, besides=base).places}:
+        raise AuditError(f"{tamed(page)} is a client's: name another file for the page")
 
 
 def _panel(rules: Sequence[Rule], gathered: ClientModels, f: int | None) -> tuple[PanelMember, ...]:

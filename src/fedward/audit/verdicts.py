@@ -16,6 +16,7 @@ from ..stack import CENTRES, SqNorms, Updates
 from ..stack.based import FromBase
 from .calibrate import Calibration, OnAttack, calibrate
 from .checkpoints import Checkpoints
+from .clients import AuditError
 from .evidence import Evidence, evidence_of
 from .gather import ClientModels
 from .lowrank import LowRank
@@ -152,8 +153,10 @@ def audit_of(
         options: what to type so that rules are told of so many byzantine clients; --f if None.
 
     Raises:
-        AuditError: a calibration of too few accepted rows.
+        AuditError: a calibration of too few accepted rows; or more votes than there are rules.
     """
+    if votes is not None and votes > len(members):
+        raise AuditError(f"--votes {votes} of {len(members)} rules: nobody could be suspected; take fewer")
     stack = gathered.stack
     context = Context(seed=seed)
     names = gathered.names
@@ -165,11 +168,13 @@ def audit_of(
     unusable = _unusable(gathered)
     suspected = counted >= needed
     usable = len(names) - len(unusable)
-    judged = usable > 1 and any(not opinion.refused for opinion in opinions)
+    heard = sum(not opinion.refused for opinion in opinions)
+    judged = usable > 1 and heard >= needed
     accepted = [judged and name not in unusable and not bool(suspected[i]) for i, name in enumerate(names)]
+    not_judged = _not_judged(usable, heard, len(opinions), needed)
     reasons, details = [], {}
     for i, name in enumerate(names):
-        reason, detail = unusable.get(name) or (_suspicion(opinions, i, accepted[i]) if judged else _not_judged(usable))
+        reason, detail = unusable.get(name) or (_suspicion(opinions, i, accepted[i]) if judged else not_judged)
         reasons.append(reason)
         if detail and not accepted[i]:
             details[name] = detail
@@ -249,8 +254,13 @@ def _rank(reason: str) -> int:
     return _TELLING.index(Reason(reason)) if reason in _TELLING else len(_TELLING)
 
 
-def _not_judged(usable: int) -> tuple[str, str]:
-    why = "it is the only usable client" if usable == 1 else "no rule could decide on so few"
+def _not_judged(usable: int, heard: int, rules: int, needed: int) -> tuple[str, str]:
+    if usable == 1:
+        why = "it is the only usable client"
+    elif heard:
+        why = f"{heard} of {rules} rules could decide, and {needed} must suspect"
+    else:
+        why = "no rule could decide on so few"
     return NOT_JUDGED, f"cannot be judged: {why}; rules hold clients against each other"
 
 

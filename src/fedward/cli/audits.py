@@ -14,10 +14,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..audit import AuditError, ClientAudit, ModelSource, check_output, panel_on, run_aggregate, run_audit
+from ..audit import AuditError, ClientAudit, ModelSource, check_output, check_page, panel_on, run_aggregate, run_audit
 from ..audit.calibrate import PLAYED, OnAttack
 from ..core import Result, Rule
-from ..disk import check_folder
 from ..failures import tamed
 from ..registry.notation import parse
 from ..report import write_audit
@@ -52,7 +51,7 @@ def aggregate(
     rule = _rule(rule_text)
     check_output(out)
     if page is not None:
-        check_folder(page)
+        check_page(page, where, out)
     done = run_aggregate(where, rule, seed=seed, **making)
     # The panel is asked before anything is written: what it stumbles over leaves nothing behind.
     asked = None
@@ -95,7 +94,7 @@ def audit(
     """Ask a panel, show the verdicts."""
     rules = [_rule(text) for text in rule_texts]
     if page is not None:
-        check_folder(page)
+        check_page(page, where)
     with _playing() as follow:
         found = run_audit(where, rules, f=f, votes=votes, calibrated=calibrate, seed=seed, on_attack=follow)
     written = None if page is None else write_audit(found, page)
