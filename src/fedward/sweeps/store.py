@@ -20,7 +20,7 @@ from ..experiments.store import FolderError, RunFolder, read_formatted
 from ..sim import Record
 from ..sim.forms import written
 from .grid import Cell, Sweep
-from .measures import of_run, with_impacts
+from .measures import notes_of, of_run, unmoved, with_impacts
 from .rows import Row, accuracies, write_rows
 
 FORMAT = 1
@@ -132,6 +132,23 @@ class SweepFolder:
     def place(self, cell: CellHead) -> Path:
         """The folder of a cell."""
         return self.cells / cell.folder
+
+    def check_alone(self) -> None:
+        """Refuse a folder that runs lie in which are no cells: a report about it would be of the cells alone.
+
+        Raises:
+            FolderError: there are some, and no sweep yet.
+        """
+        if self.head.exists():
+            return
+        runs = sorted(path.parent for path in (*self.path.glob("run.json"), *self.path.glob("*/run.json")))
+        if runs:
+            more = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
+            raise FolderError(
+                f"{self.path} holds runs that are no cells of a sweep ({runs[0].name}{more}), such as an earlier "
+                f"version made of several values; they stay as they are, and fedward report {self.path} shows them; "
+                f"give the sweep a folder of its own, such as --out {self.path}-2"
+            )
 
     def folders(self) -> dict[str, str]:
         """The name of each cell's folder that there is, by the cell's key."""
@@ -265,6 +282,8 @@ class SweepFolder:
             numba=versions.get("numba"),
             error=state.error,
             measures=of_run(records),
+            notes=tuple(notes_of(records)),
+            unmoved=unmoved(records),
         )
         if state.status == "done":
             self._done[cell.name] = cell, state, row

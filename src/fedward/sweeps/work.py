@@ -108,8 +108,12 @@ def plan(sweep: Sweep, path: Path, *, only: Collection[str] | None = None) -> Pl
         path: the folder.
         only: names of the cells that are to be done now; all if None. Of the others what the folder says stays, and
             their data are not looked for.
+
+    Raises:
+        FolderError: the folder holds runs that are no cells, or something else under the name of a sweep.
     """
     folder = SweepFolder(path)
+    folder.check_alone()
     chosen = frozenset(cell.name for cell in sweep.cells) if only is None else frozenset(only)
     before = {head.name: head for head in folder.read_head().cells} if folder.head.exists() else {}
     places = folder.folders()  # a cell that goes by another name now is still the same
