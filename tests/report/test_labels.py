@@ -78,7 +78,8 @@ def test_tables_and_figures_have_them_and_say_what_they_leave_out(tmp_path: Path
         ("sign-gaurd=Ours", "unknown rule or attack 'sign-gaurd'; did you mean 'sign-guard'"),
         ("sign-guard", "takes RULE=NAME"),
         ("mean=", "no name follows"),
-        ("mean=Ours", "would both be called Ours"),
+        ("mean=Ours", "mean is not the only one that would be called Ours"),
+        ("mean=Bucketing >> Krum", "mean is not the only one that would be called Bucketing >> Krum"),
     ],
 )
 def test_what_names_nothing_is_refused(option: str, why: str) -> None:

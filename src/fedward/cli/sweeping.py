@@ -357,7 +357,7 @@ def _notes(rows: Sequence[Row]) -> list[str]:
     """What the table does not show of cells."""
     notes = [f"{row.cell}: {note}" for row in rows if not row.unmoved for note in row.notes]
     more = len(notes) - _NOTES
-    return [*notes[:_NOTES], *([f"and {more} more such notes, which are on the page"] if more > 0 else [])]
+    return [*notes[:_NOTES], *([f"and {more} more such notes"] if more > 0 else [])]
 
 
 def _table(sweep: Sweep, rows: Sequence[Row]) -> Table:

@@ -66,10 +66,13 @@ def with_labels(data: SweepData, options: Sequence[str]) -> SweepData:
         found[meant] = option.removeprefix(f"{meant}=").strip()
         if not found[meant]:
             raise ReportError(f"--label {option}: no name follows; write --label '{meant}=NAME'")
-    for name in found.values():
-        if len(same := [meant for meant, label in found.items() if label == name]) > 1:
-            raise ReportError(f"--label: {' and '.join(same)} would both be called {name}; give each a name of its own")
-    return replace(data, labels=found)
+    chosen = replace(data, labels=found)
+    shown = labelled(chosen)
+    called = {as_written(shown, row, key) for key in ("rule", "attack") for row in data.rows}
+    for meant, name in found.items():
+        if not any(name in label for label in called):
+            raise ReportError(f"--label: {meant} is not the only one that would be called {name}; give it another name")
+    return chosen
 
 
 def labelled(data: SweepData) -> SweepData:

@@ -41,6 +41,7 @@ class CellHead:
         folder: its name in ``cells``.
         config: the run, resolved.
         cost: seconds of a quiet core that a round is expected to take.
+        no_data: why its data were not there; empty where they were.
     """
 
     name: str
@@ -50,9 +51,10 @@ class CellHead:
     settings: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any]
     cost: float | None = None
+    no_data: str = ""
 
     @classmethod
-    def of(cls, cell: Cell, key: str, folder: str | None = None) -> CellHead:
+    def of(cls, cell: Cell, key: str, folder: str | None = None, no_data: str = "") -> CellHead:
         """Of a cell and its key, in a folder of its own, or in one that holds the same run under another name."""
         return cls(
             name=cell.name,
@@ -62,6 +64,7 @@ class CellHead:
             settings=dict(cell.settings),
             config=cell.spec.resolved(),
             cost=cell.cost,
+            no_data=no_data,
         )
 
 
@@ -268,7 +271,7 @@ class SweepFolder:
             cell=cell.name,
             key=cell.key,
             group=cell.group,
-            status=_status(state, place),
+            status="failed" if cell.no_data else _status(state, place),
             config=cell.config,
             rounds_done=len(records),
             best=best,
@@ -280,7 +283,7 @@ class SweepFolder:
             commit=versions.get("commit"),
             torch=versions.get("torch"),
             numba=versions.get("numba"),
-            error=state.error,
+            error=cell.no_data or state.error,
             measures=of_run(records),
             notes=tuple(notes_of(records)),
             unmoved=unmoved(records),
