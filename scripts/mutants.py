@@ -36,34 +36,36 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = Path("src/fedward")
 PATIENCE = 3  # a mutant whose tests take so many times as long as without it is killed: its loop may have no end
 
-INPUTS = "stack/test_inputs.py stack/test_oddities.py stack/test_stack.py"
+INPUTS = "stack/test_inputs.py stack/test_few_rows.py stack/test_oddities.py stack/test_stack.py"
 VIEWS = "stack/test_statistics.py stack/test_views.py stack/test_stack.py"
-MEMORY = "conformance/test_memory.py conformance/test_recovery.py conformance/test_forgetting.py"
+ROUNDS = "conformance/test_round_by_round.py conformance/test_memory.py"
+MEMORY = f"{ROUNDS} conformance/test_recovery.py conformance/test_forgetting.py"
+SIREN = "conformance/test_siren.py conformance/test_siren_award.py"
 CHAINS = "conformance/test_chain.py conformance/test_mixers.py conformance/test_layers.py"
 NUMBERS = "conformance/test_numbers.py"
 # What is about a file, besides the tests of its rules in conformance/test_rules.py.
 TESTS = {
     "core/chain.py": f"{CHAINS} -k 'not before_every_rule'",
     "core/state.py": MEMORY,
-    "rules/center.py": f"{NUMBERS} conformance/test_memory.py",
+    "rules/center.py": f"{NUMBERS} {ROUNDS}",
     "rules/classwise.py": "conformance/test_classwise.py",
-    "rules/clustering.py": "conformance/test_clusterings.py conformance/test_memory.py conformance/test_forgetting.py",
+    "rules/clustering.py": f"conformance/test_clusterings.py {ROUNDS} conformance/test_forgetting.py",
     "rules/copod.py": NUMBERS,
     "rules/distance.py": NUMBERS,
     "rules/fldetector.py": MEMORY,
     "rules/layerwise.py": f"conformance/test_layers.py {NUMBERS}",
     "rules/meanshift.py": "conformance/test_mean_shift.py conformance/test_signguard.py",
-    "rules/messages.py": "conformance/test_messages.py conformance/test_siren.py",
-    "rules/mixture.py": "conformance/test_memory.py",
+    "rules/messages.py": f"conformance/test_messages.py {SIREN}",
+    "rules/mixture.py": ROUNDS,
     "rules/remembered.py": MEMORY,
     "rules/reputation.py": MEMORY,
-    "rules/sign.py": f"conformance/test_signguard.py {NUMBERS}",
-    "rules/siren.py": "conformance/test_siren.py",
+    "rules/sign.py": f"conformance/test_signguard.py conformance/test_signguard_oracles.py {NUMBERS}",
+    "rules/siren.py": SIREN,
     "rules/spectral.py": NUMBERS,
     "rules/subset.py": f"conformance/test_subset.py {NUMBERS}",
     "rules/trust.py": "conformance/test_parameters_evaluated.py",
     "rules/weiszfeld.py": NUMBERS,
-    "rules/wrapped.py": "conformance/test_siren.py conformance/test_classwise.py",
+    "rules/wrapped.py": f"{SIREN} conformance/test_classwise.py",
     "stack/blocks.py": VIEWS,
     "stack/buffers.py": "stack/test_buffers.py",
     "stack/copies.py": f"{VIEWS} conformance/test_memory.py",

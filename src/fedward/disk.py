@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import secrets
 import stat
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from io import BufferedRandom, BufferedReader, BufferedWriter, FileIO
 from math import isfinite
 from pathlib import Path
 from typing import Any, BinaryIO
+from zlib import crc32
 
 LARGEST = 1 << 30
 """Bytes that a file of fedward's own may have: 100 rounds of 10,000 clients with scores are a tenth of it."""
@@ -35,6 +37,7 @@ _KINDS = {
     stat.S_IFSOCK: "a socket",
 }
 _NAME = 40  # characters of a file's name that the file beside it has in its own
+_ENDING = re.compile(r"\d+-[0-9a-f]+\.part")  # the process and a number, after the name
 
 
 # --- reading ------------------------------------------------------------------------------------------------
@@ -242,13 +245,14 @@ def remove_leftovers(path: str | os.PathLike[str]) -> None:
     place = Path(path)
     start = _beginning(place)
     for file in place.parent.iterdir() if place.parent.is_dir() else ():
-        if file.name.startswith(start) and file.name.endswith(".part"):
+        if file.name.startswith(start) and _ENDING.fullmatch(file.name.removeprefix(start)):
             file.unlink(missing_ok=True)
 
 
 def _beginning(place: Path) -> str:
-    """How the names of files beside a file begin."""
-    return f".{place.name[:_NAME]}."
+    """How the names of files beside a file begin: those of no other file, though its name begin like this one's."""
+    name = place.name
+    return f".{name}." if len(name) <= _NAME else f".{name[:_NAME]}~{crc32(os.fsencode(name)):08x}."
 
 
 def _mode_of(place: Path) -> int:

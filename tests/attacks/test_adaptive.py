@@ -17,7 +17,7 @@ from fedward.attacks import View
 from fedward.attacks.adaptive import OBJECTIVES
 from fedward.stack import Dense, materialise
 from tests.oracles import attacks as forge_oracle
-from tests.oracles import attacks_more as oracle
+from tests.oracles import attacks_tailored as tailored
 
 CONTEXT = fw.Context(round=2, seed=5)
 H, M, D = 9, 3, 150
@@ -53,7 +53,7 @@ def harms(row: np.ndarray, honest: Tensor, rule: fw.Rule, m: int = M) -> dict[st
     weights = None if plan.weights is None else plan.updates.to_clients(plan.weights)
     return {
         "distance": float(np.linalg.norm(output - honest.numpy().mean(0))),
-        "regress": -oracle.progress(output, honest.numpy()),
+        "regress": -tailored.progress(output, honest.numpy()),
         "accepted": 1.0 if weights is None else float((weights[len(honest) :] > 0).double().mean()),
     }
 
@@ -142,8 +142,8 @@ def test_a_rule_that_refuses_every_candidate_is_played_against_all_the_same() ->
 
 FAMILIES: dict[str, tuple[attacks.Attack, str, tuple[float, float], Callable[[np.ndarray, float], np.ndarray]]] = {
     "alie": (attacks.ALIE(), "z", (0.0, 4.0), lambda G, z: forge_oracle.attack_lie(G, 1, z)[0]),
-    "ipm": (attacks.IPM(), "epsilon", (0.0, 3.0), lambda G, e: oracle.attack_ipm(G, 1, e)[0]),
-    "ipm-wide": (attacks.IPM(), "epsilon", (0.0, 10.0), lambda G, e: oracle.attack_ipm(G, 1, e)[0]),
+    "ipm": (attacks.IPM(), "epsilon", (0.0, 3.0), lambda G, e: forge_oracle.attack_ipm(G, 1, e)[0]),
+    "ipm-wide": (attacks.IPM(), "epsilon", (0.0, 10.0), lambda G, e: forge_oracle.attack_ipm(G, 1, e)[0]),
     **{
         k: (
             attacks.Deviation(direction=k),
@@ -294,7 +294,7 @@ def test_no_adaptive_family_of_the_signguard_code_does_more_harm(family: str, ta
     for seed in range(3):
         honest, own = rows(seed)
         everyone = torch.cat([honest, own]).numpy()
-        gamma, row = oracle.attack_adaptive_repo(
+        gamma, row = tailored.attack_adaptive_repo(
             everyone,
             RELEASED[family][0],
             lambda row, h=honest: harm(row, h, rule, objective),
@@ -315,7 +315,7 @@ def test_it_does_at_least_the_harm_of_an_attack_tailored_by_halving(direction: s
     for rule in (rules.MultiKrum(f=M), rules.Krum(f=M), rules.Median()):
         honest, own = rows(4)
         p = forge_oracle.perturbation(honest.numpy(), {"std": "sd"}.get(direction, direction))
-        row = oracle.attack_agr_tailored(
+        row = tailored.attack_agr_tailored(
             honest.numpy(), M, p, lambda G, r=rule: r.decide(Dense(torch.from_numpy(G)), {}, CONTEXT).execute().numpy()
         )[0]
         theirs = harm(row, honest, rule, "distance")

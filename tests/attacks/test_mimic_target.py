@@ -15,7 +15,7 @@ from fedward.redteam import Captured, play
 from fedward.sim import Dataset, FederatedData, Split
 from fedward.stack import Dense, materialise
 from fedward.testing import QuadraticEvaluator
-from tests.oracles import attacks_more as oracle
+from tests.oracles import attacks_over_time as oracle
 
 H, M, D, ROUNDS = 6, 2, 30, 6
 

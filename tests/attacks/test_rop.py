@@ -10,7 +10,7 @@ import fedward as fw
 from fedward import attacks
 from fedward.attacks import View
 from fedward.stack import Dense, materialise
-from tests.oracles import attacks_more as oracle
+from tests.oracles import attacks_over_time as oracle
 
 
 def forge(attack: attacks.Attack, honest: torch.Tensor, own: torch.Tensor, last: torch.Tensor | None) -> np.ndarray:

@@ -18,7 +18,7 @@ from fedward.attacks.tailored import halved, most_harmful
 from fedward.attacks.tailored import harm as harm_of
 from fedward.stack import Dense, materialise
 from tests.oracles import attacks as forge_oracle
-from tests.oracles import attacks_more as oracle
+from tests.oracles import attacks_tailored as oracle
 from tests.oracles import rules as rule_oracle
 
 H, M, D = 9, 3, 60

@@ -12,7 +12,8 @@ import fedward as fw
 from fedward import attacks, mixers, rules
 from fedward.testing import Check, random_stack
 from fedward.testing.stacks import root_data
-from tests.oracles import attacks_more, desgd, geometry
+from tests.oracles import attacks as attacks_oracle
+from tests.oracles import clusters, desgd
 from tests.oracles import rules as oracle
 
 BASES: list[tuple[fw.Rule, Callable]] = [
@@ -20,7 +21,7 @@ BASES: list[tuple[fw.Rule, Callable]] = [
     (rules.Median(), oracle.median),
     (rules.TrimmedMean(f=2), lambda X: oracle.trimmed_mean(X, 2)),
     (rules.MultiKrum(f=2), lambda X: oracle.multi_krum(X, 2)[0]),
-    (rules.CosineClustering(), lambda X: geometry.clustering(X)[0]),
+    (rules.CosineClustering(), lambda X: clusters.clustering(X)[0]),
     (mixers.ClipNorm(radius="median") >> rules.Mean(), oracle.clip_mean),
 ]
 
@@ -171,7 +172,7 @@ def test_alie_in_a_round_of_one_class_is_class_wise_alie() -> None:
     rng = np.random.default_rng(0)
     by_class = {c: rng.normal(size=(6, 5)) for c in range(3)}
     for c, honest in by_class.items():
-        expected = attacks_more.attack_alie_classwise(by_class, c, 2, 1.0)
+        expected = attacks_oracle.attack_alie_classwise(by_class, c, 2, 1.0)
         np.testing.assert_allclose(attacks.ALIE(z=1.0)(honest, np.zeros((2, 5))), expected)
 
 

@@ -10,7 +10,7 @@ import fedward as fw
 from fedward import mixers, rules
 from fedward.rules.clustering import larger_group, majority_cluster
 from fedward.stack import cosines
-from tests.oracles import geometry
+from tests.oracles import clusters
 
 LINKAGES = ("single", "complete", "average")
 RULES = [
@@ -56,7 +56,7 @@ def test_groups_equal_the_oracle_where_distances_tie(linkage: str) -> None:
     for n in (2, 3, 4, 6):
         for name, G in stacks(n).items():
             kept = larger_group(cosines(G @ G.T), G.norm(dim=1), linkage)
-            assert kept.tolist() == geometry.cosine_bipartition(G.numpy(), linkage)[0], (n, name)
+            assert kept.tolist() == clusters.cosine_bipartition(G.numpy(), linkage)[0], (n, name)
 
 
 def test_zero_rows_are_a_group_of_their_own() -> None:

@@ -13,7 +13,7 @@ import fedward as fw
 from fedward import mixers, rules
 from fedward.stack import Dense, Layers, materialise
 from fedward.testing.rules import rule_checks
-from tests.oracles import election, geometry
+from tests.oracles import election, mixing
 from tests.oracles import rules as oracle
 
 Oracle = Callable[[np.ndarray], np.ndarray]
@@ -72,7 +72,7 @@ def test_bad_radius_is_named(radius: float | str) -> None:
 
 def bucketing(s: int, context: fw.Context) -> Oracle:
     def run(X: np.ndarray) -> np.ndarray:
-        return geometry.bucketing(X, torch.randperm(len(X), generator=context.generator("buckets")).tolist(), s)
+        return mixing.bucketing(X, torch.randperm(len(X), generator=context.generator("buckets")).tolist(), s)
 
     return run
 
@@ -82,7 +82,7 @@ def sequential(s: int, context: fw.Context) -> Oracle:
         previous = np.zeros(X.shape[1]) if context.previous is None else context.previous.double().numpy()
         generator, length = context.generator("buckets"), -(-len(X) // s)
         perms = [torch.randperm(len(c), generator=generator).tolist() for c in torch.arange(len(X)).split(length)]
-        return np.array([X[bucket].mean(0) for bucket in geometry.sequential_buckets(X, previous, s, perms)])
+        return np.array([X[bucket].mean(0) for bucket in mixing.sequential_buckets(X, previous, s, perms)])
 
     return run
 
@@ -97,12 +97,12 @@ def clipped(radius: float | None) -> Oracle:
 MIXERS: list[tuple[fw.Mixer, Callable[[fw.Context], Oracle]]] = [
     (mixers.ClipNorm(radius="median"), lambda context: clipped(None)),
     (mixers.ClipNorm(radius=4.0), lambda context: clipped(4.0)),
-    (mixers.Normalize(), lambda context: geometry.normalize),
-    *((mixers.NNM(f=f), lambda context, f=f: lambda X: geometry.nnm(X, f)) for f in (0, 1, 3)),
-    *((mixers.ARC(f=f), lambda context, f=f: lambda X: geometry.arc(X, f)) for f in (0, 1, 3, 4)),
+    (mixers.Normalize(), lambda context: mixing.normalize),
+    *((mixers.NNM(f=f), lambda context, f=f: lambda X: mixing.nnm(X, f)) for f in (0, 1, 3)),
+    *((mixers.ARC(f=f), lambda context, f=f: lambda X: mixing.arc(X, f)) for f in (0, 1, 3, 4)),
     *((mixers.Bucketing(s=s), lambda context, s=s: bucketing(s, context)) for s in (1, 2, 3, 10, 50)),
     *((mixers.SequentialBucketing(s=s), lambda context, s=s: sequential(s, context)) for s in (1, 2, 3, 7, 50)),
-    *((mixers.GroupMajority(r=r), lambda context, r=r: lambda X: geometry.group_majority(X, r)) for r in (1, 3, 4, 50)),
+    *((mixers.GroupMajority(r=r), lambda context, r=r: lambda X: mixing.group_majority(X, r)) for r in (1, 3, 4, 50)),
 ]
 THEN: list[tuple[fw.Rule, Oracle]] = [
     (rules.Mean(), oracle.mean),
@@ -192,19 +192,19 @@ def test_chains_equal_the_oracle_of_the_rule_on_that_of_the_mixer(
     [
         (
             mixers.ARC(f=2) >> mixers.NNM(f=2) >> rules.TrimmedMean(f=2),
-            lambda X, c: oracle.trimmed_mean(geometry.nnm(geometry.arc(X, 2), 2), 2),
+            lambda X, c: oracle.trimmed_mean(mixing.nnm(mixing.arc(X, 2), 2), 2),
         ),
         (
             mixers.NNM(f=2) >> mixers.ARC(f=2) >> rules.Median(),
-            lambda X, c: oracle.median(geometry.arc(geometry.nnm(X, 2), 2)),
+            lambda X, c: oracle.median(mixing.arc(mixing.nnm(X, 2), 2)),
         ),
         (
             mixers.Bucketing(s=2) >> mixers.NNM(f=1) >> rules.Median(),
-            lambda X, c: oracle.median(geometry.nnm(bucketing(2, c.fold("mixer").fold("0"))(X), 1)),
+            lambda X, c: oracle.median(mixing.nnm(bucketing(2, c.fold("mixer").fold("0"))(X), 1)),
         ),
         (
             mixers.GroupMajority(r=3) >> mixers.Bucketing(s=2) >> rules.GeometricMedian(),
-            lambda X, c: oracle.geomed(bucketing(2, c.fold("mixer").fold("1"))(geometry.group_majority(X, 3))),
+            lambda X, c: oracle.geomed(bucketing(2, c.fold("mixer").fold("1"))(mixing.group_majority(X, 3))),
         ),
         (
             mixers.Bucketing(s=2) >> mixers.Bucketing(s=2) >> rules.Mean(),
@@ -214,7 +214,7 @@ def test_chains_equal_the_oracle_of_the_rule_on_that_of_the_mixer(
         ),
         (
             mixers.Normalize() >> mixers.NNM(f=3) >> rules.MultiKrum(f=3),
-            lambda X, c: oracle.multi_krum(geometry.nnm(geometry.normalize(X), 3), 3)[0],
+            lambda X, c: oracle.multi_krum(mixing.nnm(mixing.normalize(X), 3), 3)[0],
         ),
     ],
     ids=lambda x: repr(x) if isinstance(x, fw.Rule) else "",
@@ -317,20 +317,17 @@ def test_a_vote_is_bitwise() -> None:
     assert torch.equal(materialise(mixers.GroupMajority(r=3).view(Dense(G), fw.Context())), row[None])
 
 
-def test_monna_trusts_the_client_it_names_or_none_after_mixing() -> None:
+def test_monna_trusts_the_client_it_names_or_none() -> None:
     G = torch.randn(9, 6, generator=torch.Generator().manual_seed(0)) + 1
     G[0] = torch.nan
-    with pytest.raises((fw.BoundError, ValueError, TypeError)):
+    with pytest.raises(fw.BoundError, match="trusts client 0, which is not among the 8 with finite rows"):
         fw.Aggregator(mixers.NNM(f=1) >> rules.MoNNA(f=1, pivot=0))(G)
 
 
-def test_memory_per_client_follows_clients_through_nnm_or_is_refused() -> None:
+def test_memory_per_client_follows_clients_through_nnm() -> None:
     for rule in (rules.FoolsGold(), rules.RFFL(), rules.FLDetector(window=2)):
         rng = np.random.default_rng(0)
-        try:
-            one, other = (fw.Aggregator(mixers.NNM(f=1) >> rule) for _ in range(2))
-        except (ValueError, TypeError):
-            continue
+        one, other = (fw.Aggregator(mixers.NNM(f=1) >> rule) for _ in range(2))
         for t in range(8):
             X, order = rng.normal(size=(7, 12)) + 1, rng.permutation(7)
             expected = one(X, ids=range(7)).output
@@ -385,7 +382,7 @@ def test_bad_s_is_named(make: Any, s: int) -> None:
 
 @pytest.mark.parametrize("make", [mixers.Bucketing, mixers.SequentialBucketing])
 def test_s_is_a_whole_number(make: Any) -> None:
-    with pytest.raises((ValueError, TypeError)):
+    with pytest.raises(ValueError, match=r"s is a whole number of at least 1, got 2\.5"):
         make(s=2.5)
 
 

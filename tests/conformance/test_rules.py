@@ -16,12 +16,11 @@ from fedward import mixers, rules
 from fedward.stack import Dense
 from fedward.testing import PROPERTIES, Check, QuadraticEvaluator, check_rule, example_stacks, random_stack
 from fedward.testing.rounds import output_of
-from tests.oracles import election, geometry, memory
+from tests.conformance.test_signguard_oracles import CONTEXT, decided
+from tests.oracles import clusters, election, geometry, memory, mixing, root_data
 from tests.oracles import rules as oracle
-from tests.oracles import signguard as signguard_oracle
 
 Oracle = Callable[[np.ndarray], np.ndarray]
-CONTEXT = fw.Context()
 
 
 def dnc_oracle(rule: rules.DnC) -> Oracle:
@@ -30,21 +29,6 @@ def dnc_oracle(rule: rules.DnC) -> Oracle:
         return oracle.dnc(X, rule.f, sets, rule.filter)[0]
 
     return run
-
-
-def signguard_coordinates(rule: rules.SignGuard, d: int, context: fw.Context = CONTEXT) -> np.ndarray:
-    return rule.signs(context).sample.coordinates(d).numpy()
-
-
-def signguard_features(
-    rule: rules.SignGuard, X: np.ndarray, context: fw.Context = CONTEXT, ref: np.ndarray | None = None
-) -> np.ndarray:
-    features = [signguard_oracle.sign_features(X, signguard_coordinates(rule, X.shape[1], context))]
-    if isinstance(rule, rules.SignGuardSim):
-        features.append(signguard_oracle.similarity_feature(X, ref)[:, None])
-    elif isinstance(rule, rules.SignGuardDist):
-        features.append(signguard_oracle.distance_feature(X, ref)[:, None])
-    return np.concatenate(features, axis=1)
 
 
 def fedseca_oracle(rule: rules.FedSECA) -> Oracle:
@@ -63,7 +47,7 @@ def sequential_oracle(rule: rules.SequentialCenteredClipping) -> Oracle:
         generator, length = CONTEXT.generator("buckets"), -(-len(X) // rule.s)
         sizes = [len(c) for c in torch.arange(len(X)).split(length)]
         perms = [torch.randperm(k, generator=generator).tolist() for k in sizes]
-        return geometry.cc_sequential_bucketing(X, np.zeros(X.shape[1]), rule.radius, rule.s, perms)
+        return mixing.cc_sequential_bucketing(X, np.zeros(X.shape[1]), rule.radius, rule.s, perms)
 
     return run
 
@@ -71,7 +55,7 @@ def sequential_oracle(rule: rules.SequentialCenteredClipping) -> Oracle:
 def flame_oracle(rule: rules.FLAME) -> Oracle:
     def run(X: np.ndarray) -> np.ndarray:
         noise = torch.randn(X.shape[1], generator=CONTEXT.generator("noise")).double().numpy()
-        return geometry.flame(X, noise, rule.noise)
+        return clusters.flame(X, noise, rule.noise)
 
     return run
 
@@ -93,8 +77,8 @@ def root_error(X: np.ndarray) -> Callable[[np.ndarray], float]:
 def rejection_oracle(f: int, kind: str, base: Oracle = oracle.mean) -> Oracle:
     def run(X: np.ndarray) -> np.ndarray:
         if kind == "union":
-            return memory.fang_union(X, f, base, root_error(X), root_loss(X))[0]
-        return memory.fang_reject(X, f, base, root_error(X) if kind == "error" else root_loss(X))[0]
+            return root_data.fang_union(X, f, base, root_error(X), root_loss(X))[0]
+        return root_data.fang_reject(X, f, base, root_error(X) if kind == "error" else root_loss(X))[0]
 
     return run
 
@@ -113,6 +97,7 @@ def tailored(rule: rules.RobustTailor, oracles: tuple[Oracle, ...]) -> Oracle:
 
 
 MIXED = rules.RobustTailor(rules=(rules.Median(), rules.GeometricMedian()))
+
 
 # One line a rule: an instance and its oracle. A rule that is registered and not here fails `test_none_is_missing`.
 CASES: dict[str, list[tuple[fw.Rule, Oracle]]] = {
@@ -182,10 +167,10 @@ CASES: dict[str, list[tuple[fw.Rule, Oracle]]] = {
     "smea": [(rules.SMEA(f=f), lambda X, f=f: geometry.smea(X, f)[0]) for f in (0, 1, 3)],
     "caf": [(rules.CAF(f=f), lambda X, f=f: geometry.caf(X, f)) for f in (0, 1, 4)],
     "cosine-clustering": [
-        (rules.CosineClustering(linkage=k), lambda X, k=k: geometry.clustering(X, k)[0])
+        (rules.CosineClustering(linkage=k), lambda X, k=k: clusters.clustering(X, k)[0])
         for k in ("single", "complete", "average")
     ],
-    "clipped-clustering": [(rules.ClippedClustering(), lambda X: geometry.clipped_clustering(X)[0])],
+    "clipped-clustering": [(rules.ClippedClustering(), lambda X: clusters.clipped_clustering(X)[0])],
     "flame": [(rule, flame_oracle(rule)) for rule in (rules.FLAME(), rules.FLAME(noise=0.0))],
     "copoddos": [(rules.CopodDOS(), lambda X: geometry.copod_dos(X)[0])],
     "fools-gold": [(rules.FoolsGold(confidence=c), lambda X, c=c: memory.foolsgold(X, X, c)[0]) for c in (1.0, 0.2)],
@@ -193,8 +178,8 @@ CASES: dict[str, list[tuple[fw.Rule, Oracle]]] = {
         (rules.RFFL(clip=c), lambda X, c=c: memory.RFFL(clip=c).round(X, list(range(len(X))))[0]) for c in (None, 5.0)
     ],
     "fldetector": [(rules.FLDetector(), oracle.mean), (rules.FLDetector(window=1, momentum=0.5), oracle.mean)],
-    "fltrust": [(rules.FLTrust(), lambda X: memory.fltrust(X, root(X).target.numpy()))],
-    "zeno": [(rules.Zeno(f=2, rho=r), lambda X, r=r: memory.zeno(X, root_loss(X), 2, r)[0]) for r in (0.0, 5e-4)],
+    "fltrust": [(rules.FLTrust(), lambda X: root_data.fltrust(X, root(X).target.numpy()))],
+    "zeno": [(rules.Zeno(f=2, rho=r), lambda X, r=r: root_data.zeno(X, root_loss(X), 2, r)[0]) for r in (0.0, 5e-4)],
     "error-rate-rejection": [(rules.ErrorRateRejection(f=2), rejection_oracle(2, "error"))],
     "loss-rejection": [
         (rules.LossRejection(f=2), rejection_oracle(2, "loss")),
@@ -211,7 +196,7 @@ CASES: dict[str, list[tuple[fw.Rule, Oracle]]] = {
     "class-wise": [
         (rules.ClassWise(base=rules.TrimmedMean(f=2)), lambda X: 0.5 * oracle.trimmed_mean(X, 2)),
         (rules.ClassWise(base=rules.Krum(f=1), gamma=0.0), lambda X: oracle.krum(X, 1)[0]),
-        (rules.ClassWise(base=rules.CosineClustering(), gamma=0.2), lambda X: 0.8 * geometry.clustering(X)[0]),
+        (rules.ClassWise(base=rules.CosineClustering(), gamma=0.2), lambda X: 0.8 * clusters.clustering(X)[0]),
     ],
     # In small groups it has a file of its own.
     "hierarchical": [(rules.Hierarchical(base=rules.Median()), oracle.median)],
@@ -335,102 +320,3 @@ def test_two_of_twelve_cannot_move_it_out_of_the_honest(rule: fw.Rule, same: boo
         for dtype in (np.float32, np.float64):
             output = rule(np.concatenate([evil, honest]).astype(dtype))
             assert np.linalg.norm(output - honest.mean(0)) < diameter
-
-
-# --- the SignGuard family -----------------------------------------------------------------------------------
-
-
-def decided(
-    rule: rules.SignGuard, G: torch.Tensor, context: fw.Context = CONTEXT, ref: np.ndarray | None = None
-) -> bool:
-    """Whether no comparison in the clustering hangs on rounding."""
-    features = signguard_features(rule, G.numpy(), context, ref)
-    return signguard_oracle.deciding_gap(features, signguard_oracle.estimate_bandwidth(features)) > 1e-9
-
-
-@pytest.mark.parametrize("warm", [False, True])
-@pytest.mark.parametrize(
-    ("cls", "variant"),
-    [(rules.SignGuard, "plain"), (rules.SignGuardSim, "sim"), (rules.SignGuardDist, "dist")],
-)
-def test_signguard_equals_its_oracle(cls: type[rules.SignGuard], variant: str, warm: bool) -> None:
-    compared = 0
-    for seed in range(60):
-        rng = np.random.default_rng(seed)
-        n, d = int(rng.integers(5, 24)), int(rng.integers(30, 400))
-        X = rng.normal(size=d) + rng.normal(size=(n, d))
-        X[rng.random(X.shape) < 0.1] = 0
-        X[: n // 5] *= rng.choice([-1.0, 0.01, 5.0, 1.0])
-        reference = X.mean(0) + 0.3 * rng.normal(size=d) if warm else None
-        rule = cls(clip=bool(seed % 2), fraction=0.5)
-        context = fw.Context(round=7 if warm else 0)
-        coordinates = signguard_coordinates(rule, d, context)
-        if not decided(rule, torch.from_numpy(X), context, reference):
-            continue
-        compared += 1
-        expected, kept = signguard_oracle.signguard(X, coordinates, variant, reference, rule.clip)
-        state = {} if reference is None else {"reference": torch.from_numpy(reference)}
-        plan = rule.decide(Dense(torch.from_numpy(X)), state, context)
-        assert plan.weights.nonzero().flatten().tolist() == list(kept), f"seed {seed}"
-        np.testing.assert_allclose(plan.execute(), expected, rtol=1e-9, atol=1e-12)
-    assert compared > 30
-
-
-@pytest.mark.parametrize("variant", ["plain", "sim", "dist"])
-def test_official_signguard_equals_its_oracle(variant: str) -> None:
-    cls = {"plain": rules.SignGuard, "sim": rules.SignGuardSim, "dist": rules.SignGuardDist}[variant]
-    rule = cls(variant="official", fraction=0.5)
-    agreed = compared = 0
-    for seed in range(60):
-        rng = np.random.default_rng(seed)
-        n, d = int(rng.integers(5, 24)), int(rng.integers(30, 400))
-        X = rng.normal(size=d) + rng.normal(size=(n, d))
-        X[: n // 5] *= -1
-        coordinates = signguard_coordinates(rule, d)
-        assert (np.diff(coordinates) == 1).all()
-        expected, _ = signguard_oracle.signguard_repo(X, coordinates, variant)
-        if np.isfinite(expected).all():
-            compared += 1
-            agreed += np.allclose(rule(X), expected, rtol=1e-9)
-    # Ties in the clustering hang on rounding (see above), so nearly all must agree, not all.
-    assert compared > 50
-    assert agreed >= 0.9 * compared
-
-
-def test_signguard_clusters_as_published_on_more_than_fifty_rows() -> None:
-    X = random_stack(rules.SignGuard(), extra=70, d=900).numpy()
-    rule = rules.SignGuard(variant="official", fraction=0.5)
-    idx = np.random.RandomState(0).permutation(len(X))[:50]
-    expected, _ = signguard_oracle.signguard_repo(X, signguard_coordinates(rule, 900), sample_idx=idx)
-    np.testing.assert_allclose(rule(X), expected, rtol=1e-9)
-
-
-def test_signguard_reasons() -> None:
-    G = random_stack(rules.SignGuard(), extra=20, d=2000)
-    G[0], G[1], G[2] = G[0] * 1e-3, G[1] * 100, -4 * G.mean(0)
-    result = fw.Aggregator(rules.SignGuard(fraction=1.0))(G)
-    assert result.reasons[0] is fw.Reason.NORM_TOO_SMALL
-    assert result.reasons[1] is fw.Reason.NORM_TOO_LARGE
-    assert not result.accepted[:3].any()
-    assert set(result.scores) == {"norm", "positive"}
-
-
-def test_signguard_with_half_the_rows_zero_gives_zero() -> None:
-    G = random_stack(rules.SignGuard(), extra=8)
-    G[:6] = 0
-    result = fw.Aggregator(rules.SignGuard())(G)
-    assert torch.equal(result.output, torch.zeros_like(G[0]))
-
-
-def test_signguard_sim_looks_at_the_last_output_after_its_warm_up() -> None:
-    aggregate = fw.Aggregator(rules.SignGuardSim(warmup=2, fraction=1.0))
-    G = random_stack(rules.SignGuardSim(), extra=20, d=2000)
-    turned = G.clone()
-    turned[:5] *= -1
-    for _ in range(2):
-        last = aggregate(G)
-    feature = aggregate(turned).scores["feature"]
-    cosines = torch.nn.functional.cosine_similarity(turned, last.output[None])
-    middle = float(np.median(cosines))
-    torch.testing.assert_close(feature, cosines.clamp(0, middle) / (5 * middle))
-    assert (feature[:5] == 0).all()

@@ -28,12 +28,6 @@ from fedward.data.unpickle import unpickled
 MEAN, STD = (np.array(values, np.float32)[:, None, None] for values in COLOUR)
 
 
-@pytest.fixture(autouse=True)
-def _nothing_of_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv("FEDWARD_DATA", raising=False)
-
-
 def batches(classes: int = 10) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Six batches of 20 images."""
     random = np.random.default_rng(0)

@@ -1,10 +1,9 @@
-"""EMNIST, SVHN, EuroSAT, LEAF's data sets, and folders of images: what is read, and what is refused."""
+"""EMNIST, SVHN, EuroSAT, and folders of images: what is read, and what is refused."""
 
 from __future__ import annotations
 
 import gzip
 import io
-import json
 import struct
 import zipfile
 from collections.abc import Callable
@@ -17,18 +16,11 @@ import torch
 from PIL import Image
 from scipy import io as scipy_io
 
-from fedward.data import Dataset, Lazy, Natural, federate, load
+from fedward.data import Lazy, load
 from fedward.data.land import CLASSES
-from fedward.data.leaf import LETTERS
 from fedward.data.sources import DataError
 
 RANDOM = np.random.default_rng(0)
-
-
-@pytest.fixture(autouse=True)
-def _nothing_of_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv("FEDWARD_DATA", raising=False)
 
 
 def raw(split: Any) -> Any:
@@ -268,186 +260,3 @@ def test_eurosat_lacks_a_class_or_is_damaged(tmp_path: Path) -> None:
     (tmp_path / "z" / "EuroSAT.zip").write_bytes(b"<html>")
     with pytest.raises(DataError, match=r"EuroSAT\.zip: expected an archive, found a damaged one"):
         load("eurosat", tmp_path / "z")
-
-
-# --- LEAF ---------------------------------------------------------------------------------------------------
-
-
-def femnist(user: int, count: int) -> dict[str, Any]:
-    x = np.random.default_rng(user).random((count, 784)).round(3).tolist()
-    return {"x": x, "y": [(user + i) % 62 for i in range(count)]}
-
-
-def lines(user: int, count: int) -> dict[str, Any]:
-    text = LETTERS[user:] + LETTERS[:user]
-    return {"x": [text[i : i + 10] for i in range(count)], "y": [text[i + 10] for i in range(count)]}
-
-
-def leaf(folder: Path, make: Callable[[int, int], dict[str, Any]], **changed: Any) -> Path:
-    """Two files of users for the training set, one for the test set."""
-    for name, users, count in (("train/a.json", (1, 2), 4), ("train/b.json", (3,), 5), ("test/a.json", (3, 1), 2)):
-        data = {f"u{user}": {**make(user, count), **changed} for user in users}
-        file = folder / "data" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps({"users": list(data), "num_samples": [count] * len(data), "user_data": data}))
-    return folder
-
-
-@pytest.mark.parametrize("below", ["", "data"])
-def test_femnist_knows_its_writers(tmp_path: Path, below: str) -> None:
-    made = load("femnist", leaf(tmp_path, femnist) / below)
-    assert (made.classes, made.shape, len(made.train), len(made.test)) == (62, (1, 28, 28), 13, 4)
-    assert made.train.owners is not None
-    assert made.test.owners is not None
-    assert made.train.owners.tolist() == [0] * 4 + [1] * 4 + [2] * 5
-    assert made.test.owners.tolist() == [2, 2, 0, 0]
-    np.testing.assert_allclose(raw(made.train)[:4].flatten(1), femnist(1, 4)["x"], atol=1e-6)
-    assert sorted(map(len, federate(made, 3, Natural()).shards)) == [4, 4, 5]
-
-
-def test_shakespeare_knows_its_roles(tmp_path: Path) -> None:
-    made = load("shakespeare", leaf(tmp_path, lines))
-    assert (made.classes, made.shape, made.vocabulary) == (80, (10,), 80)
-    assert made.train.inputs.dtype == torch.int64
-    assert "".join(LETTERS[i] for i in raw(made.train)[5]) == lines(2, 4)["x"][1]
-    assert LETTERS[int(made.train.labels[5])] == lines(2, 4)["y"][1]
-
-
-def test_what_leaf_makes_is_said_to_be_made_by_it(tmp_path: Path) -> None:
-    for name in ("femnist", "shakespeare"):
-        with pytest.raises(
-            DataError, match=rf"Run LEAF's data/{name}/preprocess\.sh .* put train/\*\.json and test/"
-        ) as e:
-            load(name)
-        assert "nobody publishes these files" in str(e.value)
-    (leaf(tmp_path, lines) / "data" / "test" / "a.json").unlink()
-    with pytest.raises(DataError, match=r"lacks test/\*\.json\. Run LEAF's"):
-        load("shakespeare", tmp_path)
-
-
-BAD_LEAF: dict[str, tuple[str, dict[str, Any], str]] = {
-    "fewer labels": ("femnist", {"y": [1]}, r"expected as many labels as samples of user u1, found 1 and 4"),
-    "pixels": ("femnist", {"x": [[0.5] * 783] * 4}, r"expected images of 784 numbers and classes of user u1"),
-    "no users": ("femnist", {"x": [], "y": []}, r"expected users with samples, found none"),
-    "letters": (
-        "shakespeare",
-        {"x": ["abc$"] * 4},
-        r"expected lines of the 80 characters of LEAF's, user u1 has 'abc\$'",
-    ),
-    "lengths": ("shakespeare", {"x": ["ab", "abc", "ab", "ab"]}, r"lines of one length and single characters"),
-    "numbers": ("shakespeare", {"x": [3]}, r"user u1 has 3"),
-}
-
-
-@pytest.mark.parametrize("case", BAD_LEAF)
-def test_bad_json_of_leaf_is_refused(tmp_path: Path, case: str) -> None:
-    name, change, pattern = BAD_LEAF[case]
-    make = femnist if name == "femnist" else lines
-    with pytest.raises(DataError, match=pattern) as caught:
-        load(name, leaf(tmp_path, make, **change))
-    assert ".json" in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"[1]", b'{"user_data": {"u": 3}}', b'{"user_data": {}}', b"\xff", b"[" * 100_000]
-)
-def test_json_of_somebody_else_is_refused(tmp_path: Path, content: bytes) -> None:
-    folder = leaf(tmp_path, femnist)
-    (folder / "data" / "train" / "b.json").write_bytes(content)
-    with pytest.raises(DataError, match=r"b\.json: expected (LEAF's JSON|users with samples)"):
-        load("femnist", folder)
-
-
-# --- tables of images ---------------------------------------------------------------------------------------
-
-
-def csv_of(images: np.ndarray, labels: np.ndarray, header: bool) -> str:
-    rows = [",".join(map(str, [label, *image.flatten()])) for image, label in zip(images, labels, strict=True)]
-    names = ["label", *(f"pixel{i}" for i in range(images[0].size))]
-    return "\n".join([",".join(names), *rows] if header else rows) + "\n"
-
-
-@pytest.mark.parametrize("form", ["csv", "csv with header", "parquet", "npz of both", "npz"])
-def test_mnist_as_a_table(tmp_path: Path, form: str) -> None:
-    images = RANDOM.integers(0, 256, (12, 28, 28), dtype=np.uint8)
-    labels = np.arange(12) % 10
-    for part in ("train", "test"):
-        if form.startswith("csv"):
-            (tmp_path / f"mnist_{part}.csv").write_text(csv_of(images, labels, header="header" in form))
-        elif form == "parquet":
-            parquet(tmp_path / f"{part}-00000-of-00001.parquet", [png_of(image) for image in images], labels)
-        elif form == "npz":
-            np.savez(tmp_path / f"{part}.npz", x=images, y=labels)
-    if form == "npz of both":
-        np.savez(tmp_path / "mnist.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
-    made = load("mnist", tmp_path)
-    assert made.train.labels.tolist() == labels.tolist()
-    np.testing.assert_allclose(raw(made.test)[:, 0], (images / 255 - 0.1307) / 0.3081, atol=1e-5)
-
-
-def png_of(image: np.ndarray) -> bytes:
-    out = io.BytesIO()
-    Image.fromarray(image).save(out, "png")
-    return out.getvalue()
-
-
-def parquet(file: Path, images: list[bytes], labels: np.ndarray) -> None:
-    import pyarrow
-    from pyarrow import parquet as pq
-
-    cells = [{"bytes": image, "path": None} for image in images]
-    pq.write_table(pyarrow.table({"image": cells, "label": labels}), file)
-
-
-BAD_TABLE: dict[str, tuple[str, Callable[[Path], Any], str]] = {
-    "csv: pixels": ("train.csv", lambda f: f.write_text("1,2,300\n"), r"expected pixels from 0 to 255, found 2 to 300"),
-    "csv: text": ("train.csv", lambda f: f.write_text("1,2,3\nx,4,5\n"), r"expected rows of a label and pixels"),
-    "csv: not square": (
-        "train.csv",
-        lambda f: f.write_text("1,2,3\n2,4,5\n"),
-        r"expected the pixels of a square image",
-    ),
-    "csv: empty": ("train.csv", lambda f: f.write_text(""), r"expected rows of a label and pixels"),
-    "npz: names": (
-        "train.npz",
-        lambda f: np.savez(f, a=1, b=2),
-        r"expected images, called images, image, .* found a, b",
-    ),
-    "npz: objects": (
-        "train.npz",
-        lambda f: np.savez(f, images=np.array([{}], dtype=object), labels=[1]),
-        r"expected an \.npz file of plain arrays",
-    ),
-    "parquet: damaged": (
-        "train.parquet",
-        lambda f: f.write_bytes(b"PAR1"),
-        r"expected a Parquet file, found something",
-    ),
-    "parquet: no image": ("train.parquet", lambda f: parquet(f, [b"x"], np.array([1])), r"expected an image file"),
-    "parquet: sizes": (
-        "train.parquet",
-        lambda f: parquet(f, [png((2, 2)), png((3, 2))], np.array([1, 2])),
-        r"expected images of one size, found \(2, 2\), \(3, 2\)",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", BAD_TABLE)
-def test_a_bad_table_is_refused(tmp_path: Path, case: str) -> None:
-    name, write, pattern = BAD_TABLE[case]
-    for file in (tmp_path / name, tmp_path / name.replace("train", "test")):
-        write(file)
-    with pytest.raises(DataError, match=pattern) as caught:
-        load("mnist", tmp_path)
-    assert name in str(caught.value)
-
-
-def test_what_is_needed_beyond_the_package_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for part in ("train", "test"):
-        parquet(tmp_path / f"{part}.parquet", [png((28, 28))] * 2, np.array([0, 1]))
-    assert isinstance(load("mnist", tmp_path), Dataset)
-    for module, words in (("PIL", "image files needs Pillow"), ("pyarrow", "Parquet needs pyarrow")):
-        with monkeypatch.context() as patch:
-            patch.setitem(__import__("sys").modules, module, None)
-            with pytest.raises(DataError, match=rf"{words}: pip install 'fedward\[data\]'"):
-                load("mnist", tmp_path)

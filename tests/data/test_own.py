@@ -8,90 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from torch import Tensor, nn
-from torch.utils.data import Dataset as TorchDataset
-from torch.utils.data import IterableDataset, Subset, TensorDataset
+from torch import Tensor
+from torch.utils.data import IterableDataset
 
-import fedward as fw
-from fedward import sim
-from fedward.data import Dataset, Lazy, Natural, Split, federate, hold_out, own_dataset
+from fedward.data import Dataset, Natural, Split, federate, own_dataset
 from fedward.data.sources import DataError
-
-IMAGES = np.random.default_rng(0).integers(0, 256, (12, 5, 4, 3), dtype=np.uint8)
-LABELS = np.arange(12) % 3
-INPUTS = torch.from_numpy(IMAGES.transpose(0, 3, 1, 2).copy()).float() / 255
-
-
-class Torch(TorchDataset[Any]):
-    """A data set that counts what is read of it."""
-
-    def __init__(self, read: Callable[[int], Any] = lambda i: INPUTS[i], labels: Any = LABELS) -> None:
-        self.read, self.held = read, labels
-        self.asked: list[int] = []
-
-    def __len__(self) -> int:
-        return len(self.held)
-
-    def __getitem__(self, i: int) -> Any:
-        self.asked.append(i)
-        return self.read(i), self.held[i]
-
-
-class Labelled(Torch):
-    """One that tells its labels, as those of torchvision do."""
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.targets = [int(label) for label in self.held]
-
-
-class Table:
-    """What a Hugging Face Dataset looks like."""
-
-    def __init__(self, classes: int | None = None, **columns: Any) -> None:
-        self.columns = columns
-        self.column_names = list(columns)
-        self.features = {name: type("Feature", (), {})() for name in columns}
-        if classes is not None:
-            self.features["label"].num_classes = classes  # type: ignore[attr-defined]
-        self.asked: list[Any] = []
-
-    def __len__(self) -> int:
-        return len(next(iter(self.columns.values())))
-
-    def __getitem__(self, key: int | str) -> Any:
-        self.asked.append(key)
-        if isinstance(key, str):
-            return self.columns[key]
-        return {name: column[key] for name, column in self.columns.items()}
-
-
-def pictures() -> list[Image.Image]:
-    return [Image.fromarray(image) for image in IMAGES]
-
-
-FORMS: dict[str, Callable[[], Any]] = {
-    "tensors": lambda: (INPUTS, torch.from_numpy(LABELS)),
-    "doubles": lambda: (INPUTS.double(), torch.from_numpy(LABELS)),
-    "bytes": lambda: (IMAGES, LABELS),
-    "bytes, channels first": lambda: (torch.from_numpy(IMAGES.transpose(0, 3, 1, 2).copy()), LABELS.tolist()),
-    "a list of arrays": lambda: (list(IMAGES), LABELS),
-    "a split": lambda: Split(inputs=INPUTS, labels=torch.from_numpy(LABELS)),
-    "TensorDataset": lambda: TensorDataset(INPUTS, torch.from_numpy(LABELS)),
-    "torch": Torch,
-    "torch with labels": Labelled,
-    "torch of arrays": lambda: Torch(lambda i: IMAGES[i]),
-    "torch of pictures": lambda: Torch(lambda i: pictures()[i]),
-    "torch of dictionaries": lambda: Dictionaries(),
-    "subset": lambda: Subset(Labelled(lambda i: INPUTS[i % 12], np.tile(LABELS, 2)), range(12, 24)),
-    "table": lambda: Table(3, image=pictures(), label=LABELS.tolist()),
-}
-
-
-class Dictionaries(Torch):
-    def __getitem__(self, i: int) -> Any:
-        return {"pixel_values": INPUTS[i], "labels": torch.tensor(LABELS[i])}
+from tests.data.own import FORMS, IMAGES, INPUTS, LABELS, Labelled, Table, Torch, part, pictures
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -192,10 +114,6 @@ def test_whole_numbers_in_rows_are_tokens() -> None:
     part = (torch.tensor([[1, 2], [5, 0]], dtype=torch.int32), torch.tensor([0, 1]))
     made = own_dataset((part, part))
     assert (made.train.inputs.dtype, made.vocabulary) == (torch.int64, 6)
-
-
-def part(inputs: Any = INPUTS, labels: Any = LABELS) -> tuple[Any, Any]:
-    return inputs, labels
 
 
 def nan() -> Tensor:
@@ -313,99 +231,3 @@ def test_a_bad_sample_among_lazy_ones_is_named_when_it_is_read(read: Callable[[i
     made.train.inputs[:7]
     with pytest.raises(DataError, match=pattern):
         made.train.inputs[:8]
-
-
-# --- holding out --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "form", ["tensors", "bytes", "a list of arrays", "torch", "torch with labels", "TensorDataset"]
-)
-def test_a_share_is_held_out(form: str) -> None:
-    value = FORMS[form]()
-    made, again, other = (own_dataset(hold_out(value, 0.25, seed)) for seed in (0, 0, 1))
-    assert (len(made.train), len(made.test)) == (9, 3)
-    assert torch.equal(made.test.inputs[:], again.test.inputs[:])
-    assert not torch.equal(made.test.inputs[:], other.test.inputs[:])
-    both = torch.cat([made.train.inputs[:], made.test.inputs[:]]).flatten(1)
-    assert sorted(both.tolist()) == sorted(INPUTS.flatten(1).tolist())
-    labels = {tuple(row.tolist()): int(label) for row, label in zip(INPUTS.flatten(1), LABELS, strict=True)}
-    for split in (made.train, made.test):
-        assert [labels[tuple(row.tolist())] for row in split.inputs[:].flatten(1)] == split.labels.tolist()
-
-
-@pytest.mark.parametrize(("data", "share"), [(part(), 0), (part(), 1.0), (part(INPUTS[:1], LABELS[:1]), 0.5)])
-def test_nothing_or_everything_cannot_be_held_out(data: Any, share: float) -> None:
-    with pytest.raises(ValueError, match="a share between 0 and 1 of two samples or more"):
-        hold_out(data, share)
-
-
-# --- in a simulation ----------------------------------------------------------------------------------------
-
-
-class Net(nn.Sequential):
-    def __init__(self, shape: tuple[int, ...] = (3, 5, 4), classes: int = 3) -> None:
-        super().__init__(nn.Flatten(), nn.Linear(int(np.prod(shape)), classes))
-
-
-@pytest.mark.parametrize(
-    "algorithm", [fw.clients.Gradient(batch_size=3), fw.clients.LocalSGD(batch_size=2, epochs=1, lr=0.1)]
-)
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("attack", [fw.attacks.LabelFlip(), fw.attacks.ALIE()])
-def test_lazy_samples_train_as_those_in_memory_do(algorithm: Any, threads: int, attack: Any) -> None:
-    rows = []
-    for form in ("tensors", "torch with labels"):
-        value = FORMS[form]()
-        run = fw.Simulation(
-            model=Net,
-            data=federate((value, FORMS[form]()), clients=4),
-            rule=fw.rules.Median(),
-            attack=attack,
-            byzantine=1,
-            clients=algorithm,
-            threads=threads,
-        )
-        records = list(run.run(rounds=3, evaluate_every=1))
-        rows.append((run.progress.parameters.clone(), [(r.accuracy, r.loss) for r in records]))
-    assert torch.equal(rows[0][0], rows[1][0])
-    assert rows[0][1] == rows[1][1]
-
-
-def test_a_rule_with_root_data_and_an_attack_with_an_aim_take_lazy_samples() -> None:
-    data = federate((Labelled(), Labelled()), clients=4)
-    run = fw.Simulation(
-        model=Net,
-        data=data,
-        rule=fw.rules.FLTrust(),
-        attack=fw.attacks.Backdoor(size=1),
-        byzantine=1,
-        clients=fw.clients.Gradient(batch_size=3),
-        root=5,
-    )
-    [record] = run.run(rounds=1, evaluate_every=1)
-    assert record.confidence is not None
-
-
-def test_checkpoints_tell_lazy_data_from_other_data(tmp_path: Any) -> None:
-    def run(read: Callable[[int], Any]) -> None:
-        simulation = fw.Simulation(
-            model=Net,
-            data=federate((Labelled(read), Labelled()), clients=4),
-            rule=fw.rules.Mean(),
-            clients=fw.clients.Gradient(batch_size=3),
-        )
-        list(simulation.run(rounds=1, checkpoint=tmp_path / "run.pt"))
-
-    run(lambda i: INPUTS[i])
-    run(lambda i: INPUTS[i])
-    with pytest.raises(sim.CheckpointError, match="data"):
-        run(lambda i: INPUTS[i] * (2 if i == 5 else 1))
-
-
-def test_a_lazy_batch_of_nothing_and_of_none() -> None:
-    lazy = Lazy(lambda i: INPUTS[i], 12)
-    assert lazy[torch.empty(0, dtype=torch.int64)].shape == (0, 3, 5, 4)
-    assert lazy.to("meta") is lazy
-    with pytest.raises(ValueError, match="needs samples, got none"):
-        Lazy(lambda i: INPUTS[i], 0)

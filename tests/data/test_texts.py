@@ -23,12 +23,6 @@ CLASSES = ("world", "sports", "business", "science")
 Rows = list[tuple[int, str, str]]
 
 
-@pytest.fixture(autouse=True)
-def _nothing_of_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv("FEDWARD_DATA", raising=False)
-
-
 def news(count: int, seed: int) -> Rows:
     """Labels 0 to 3, titles of which some are empty, descriptions with quotes and line breaks."""
     draw = random.Random(seed)

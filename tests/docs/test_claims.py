@@ -13,7 +13,7 @@ import pytest
 def as_long() -> Iterator[Callable[..., list[dict[str, Any]]]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(Path(__file__).parents[2] / "scripts")
-        from tables.claims import as_long
+        from tables.claims_siren import as_long
 
         yield as_long
 

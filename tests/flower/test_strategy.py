@@ -12,15 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp.strategy import (
-    DifferentialPrivacyServerSideAdaptiveClipping,
     DifferentialPrivacyServerSideFixedClipping,
-    FedAdagrad,
     FedAdam,
     FedAvg,
     FedAvgM,
-    FedProx,
     FedYogi,
     MultiKrum,
 )
@@ -29,12 +26,9 @@ import fedward as fw
 from fedward import attacks, mixers, rules
 from fedward.flower import Robust, RobustFedAvg, Screened, hostile
 from fedward.sim import CheckpointError
+from tests.flower.strategies import made, quiet
 
-from .federation import NODES, Images, InProcess, Quadratic, arrays_of, floats, liars, model, running, vector, weights
-
-
-def quiet(rule: fw.Rule | str, **arguments: Any) -> RobustFedAvg:
-    return RobustFedAvg(rule=rule, fraction_evaluate=0.0, **arguments)
+from .federation import NODES, Images, InProcess, Quadratic, arrays_of, floats, liars, model, vector, weights
 
 
 def deltas(strategy: Any, grid: InProcess) -> tuple[torch.Tensor, list[int]]:
@@ -152,117 +146,6 @@ def test_claims_count_where_they_are_trusted() -> None:
         quiet("median", trust_examples=True).start(InProcess(Quadratic().app), model(), num_rounds=1)
 
 
-# --- hostile replies ----------------------------------------------------------------------------------------
-
-DROPPED = {
-    "wrong-shape": "wrong-shape",
-    "wrong-dtype": "wrong-dtype",
-    "wrong-keys": "wrong-keys",
-    "nan": "nonfinite",
-    "huge": "norm-too-large",
-    "garbage": "unreadable",
-    "bomb": "wrong-shape",
-    "cut": "unreadable",
-    "no-metrics": "wrong-records",
-    "crash": "error",
-}
-HARMLESS = ("extra-arrays", "extra-metrics", "extra-metric", "many-examples", "no-examples", "nan-loss")
-STATISTICS = ("nan-statistics", "huge-statistics", "negative-variances")  # see test_statistics
-
-
-def test_every_way_to_break_a_reply_is_tried() -> None:
-    assert {*DROPPED, *HARMLESS, *STATISTICS} == set(hostile.WAYS)
-
-
-@pytest.mark.parametrize(("how", "reason"), DROPPED.items())
-def test_a_broken_reply_is_dropped_with_a_reason_and_the_others_go_on(how: str, reason: str) -> None:
-    app = Quadratic([hostile.reply_mod(how, liars(2, 5))], spread=0.01).app
-    strategy = quiet("sign-guard:cluster=false")
-    result = strategy.start(InProcess(app), model(), num_rounds=3)
-    for audit in strategy.audits:
-        assert [(v.node, v.reason) for v in audit.dropped] == [(NODES[2], reason), (NODES[5], reason)]
-        assert result.train_metrics_clientapp[audit.round][f"fedward-dropped-{reason}"] == [NODES[2], NODES[5]]
-    assert len(result.train_metrics_clientapp) == 3
-    expected = quiet("sign-guard:cluster=false").start(
-        InProcess(Quadratic(spread=0.01).app, lost=lambda node, _: node in (NODES[2], NODES[5])), model(), num_rounds=3
-    )
-    if how == "huge":  # these the rule saw, so the median norm it clips to is another
-        assert 0.8 < weights(result.arrays).mean() < 1.2
-    else:
-        np.testing.assert_allclose(vector(result.arrays), vector(expected.arrays), rtol=1e-6)
-
-
-@pytest.mark.parametrize("how", HARMLESS)
-def test_what_only_metrics_say_changes_nothing(how: str) -> None:
-    app = Quadratic([hostile.reply_mod(how, liars(2, 5))], spread=0.01).app
-    result = quiet("sign-guard:cluster=false").start(InProcess(app), model(), num_rounds=3)
-    expected = quiet("sign-guard:cluster=false").start(InProcess(Quadratic(spread=0.01).app), model(), num_rounds=3)
-    np.testing.assert_array_equal(vector(result.arrays), vector(expected.arrays))
-    metrics = result.train_metrics_clientapp[3]
-    assert 3 <= float(metrics["loss"]) <= 6
-    assert "never-heard-of" not in metrics
-
-
-def test_replies_made_of_anything_never_end_a_run() -> None:
-    """Bytes of arrays and records changed at random."""
-    generator = np.random.default_rng(0)
-
-    def mangle(message: Message, context: Any, call_next: Any) -> Message:
-        reply = call_next(message, context)
-        if context.node_config["partition-id"] > 2:
-            return reply
-        record = reply.content["arrays"]
-        for name, array in list(record.items()):
-            data = bytearray(array.data)
-            for place in generator.integers(0, len(data), generator.integers(0, 4)):
-                data[place] = generator.integers(0, 256)
-            record[name] = Array(array.dtype, array.shape, array.stype, bytes(data))
-        if generator.random() < 0.2:
-            reply.content.pop(generator.choice(list(reply.content)))
-        if generator.random() < 0.2:
-            reply.content["metrics"] = MetricRecord({"loss": [1.0, 2.0], "num-examples": [3]})
-        return reply
-
-    strategy = quiet("median")
-    with np.errstate(all="ignore"):
-        strategy.start(InProcess(Quadratic([mangle]).app), model(), num_rounds=60)
-    assert strategy.round == 60
-    reasons = {v.reason for audit in strategy.audits for v in audit.dropped}
-    assert {"unreadable", "wrong-records"} <= reasons
-    honest = set(NODES[3:])
-    assert all(honest <= set(audit.kept) for audit in strategy.audits)
-
-
-def test_nodes_that_answer_twice_or_unasked_do_not_count() -> None:
-    class Forging(InProcess):
-        def send_and_receive(self, messages: Any, *, timeout: float | None = None) -> list[Message]:
-            messages = list(messages)
-            if not messages:
-                return []
-            twice = [m for m in messages if m.metadata.dst_node_id == NODES[1]]
-            unasked = Message(messages[0].content, 1234, "train")
-            self.contexts[1234] = self.contexts[NODES[0]]
-            return super().send_and_receive([*messages, *twice, unasked], timeout=timeout)
-
-    strategy = quiet("mean")
-    strategy.start(Forging(Quadratic().app), model(), num_rounds=1)
-    assert [(v.node, v.reason) for v in strategy.audits[0].dropped] == [(1234, "not-asked"), (NODES[1], "second-reply")]
-
-
-def test_the_error_that_stands_for_a_dead_node_comes_under_another_id() -> None:
-    class Dying(InProcess):
-        def send_and_receive(self, messages: Any, *, timeout: float | None = None) -> list[Message]:
-            messages = list(messages)
-            replies = super().send_and_receive(messages, timeout=timeout)
-            nobody = [Message(m.content, 1, "train") for m in messages if m.metadata.dst_node_id == NODES[3]]
-            return [*replies, *(Message(Error(code=3, reason="unavailable"), reply_to=m) for m in nobody)]
-
-    strategy = quiet("mean")
-    grid = Dying(Quadratic().app, lost=lambda node, _: node == NODES[3])
-    strategy.start(grid, model(), num_rounds=1)
-    assert [(v.node, v.reason) for v in strategy.audits[0].dropped] == [(NODES[3], "missing")]
-
-
 # --- too few ------------------------------------------------------------------------------------------------
 
 
@@ -324,164 +207,6 @@ def test_an_aggregate_that_overflows_is_not_taken_and_the_rule_has_not_seen_it()
     one = quiet(Overshooting()).start(InProcess(Quadratic().app), model(), num_rounds=1)
     np.testing.assert_array_equal(vector(result.arrays), vector(one.arrays))
     assert strategy.aggregator.round == strategy.aggregator.state["rounds"] == 1
-
-
-# --- Flower's own arguments, optimisers, privacy ------------------------------------------------------------
-
-
-def test_all_of_fedavgs_arguments_work() -> None:
-    seen: list[int] = []
-
-    def count(contents: list[RecordDict], key: str) -> MetricRecord:
-        seen.append(len(contents))
-        return MetricRecord({"total": sum(int(c["metrics"][key]) for c in contents)})
-
-    grid = InProcess(Quadratic([hostile.reply_mod("huge", liars(0))]).app)
-    strategy = RobustFedAvg(
-        rule="sign-guard:cluster=false",
-        fraction_train=0.5,
-        fraction_evaluate=0.3,
-        min_train_nodes=6,
-        min_evaluate_nodes=4,
-        min_available_nodes=10,
-        weighted_by_key="num-examples",
-        arrayrecord_key="arrays",
-        configrecord_key="config",
-        train_metrics_aggr_fn=count,
-        evaluate_metrics_aggr_fn=count,
-    )
-    result = strategy.start(grid, model(), num_rounds=4, train_config=ConfigRecord({"lr": 0.1}))
-    asked = [len(audit.verdicts) for audit in strategy.audits]
-    assert asked == [6] * 4
-    assert seen == [n for audit in strategy.audits for n in (len(audit.kept), 4)]
-    assert result.train_metrics_clientapp[1]["total"] > 0
-    assert result.evaluate_metrics_clientapp[4]["total"] > 0
-    with pytest.raises(TypeError, match="fraction_trian"):
-        RobustFedAvg(rule="mean", fraction_trian=0.5)
-
-
-def test_a_metrics_function_that_stumbles_costs_the_metrics_alone(caplog: pytest.LogCaptureFixture) -> None:
-    def brittle(contents: list[RecordDict], key: str) -> MetricRecord:
-        return MetricRecord({"loss": sum(c["metrics"]["loss"] for c in contents)})
-
-    def without(message: Message, context: Any, call_next: Any) -> Message:
-        reply = call_next(message, context)
-        reply.content["metrics"].pop("loss")
-        return reply
-
-    strategy = quiet("mean", train_metrics_aggr_fn=brittle)
-    result = strategy.start(InProcess(Quadratic([without]).app), model(), num_rounds=2)
-    assert strategy.round == 2
-    assert "loss" not in result.train_metrics_clientapp[2]
-    assert "KeyError" in caplog.text
-
-
-def test_evaluation_is_the_median_of_sound_replies() -> None:
-    def lie(message: Message, context: Any, call_next: Any) -> Message:
-        reply = call_next(message, context)
-        k = context.node_config["partition-id"]
-        if message.metadata.message_type == "evaluate" and k < 3:
-            reply.content["metrics"].update({"accuracy": 1e30, "num-examples": 10**12})
-            if k == 1:
-                reply.content["more"] = MetricRecord({"accuracy": 1.0})
-            if k == 2:
-                reply.content["metrics"]["accuracy"] = [0.5, 0.5]
-        return reply
-
-    strategy = RobustFedAvg(rule="mean")
-    result = strategy.start(InProcess(Quadratic([lie]).app), model(), num_rounds=1)
-    # Node 1 sent a record too many, which does not count; node 2 a list: the median of nodes 0, 1 (1e30) and 3 to 9.
-    assert result.evaluate_metrics_clientapp[1] == {"accuracy": pytest.approx(0.7)}
-
-
-OPTIMISERS = [FedAvg, FedAvgM, FedProx, FedAdam, FedYogi, FedAdagrad]
-
-
-def made(cls: type[FedAvg]) -> FedAvg:
-    own: dict[type[FedAvg], dict[str, float]] = {
-        FedAvgM: {"server_momentum": 0.9, "server_learning_rate": 0.5},
-        FedProx: {"proximal_mu": 0.1},
-    }
-    return cls(fraction_evaluate=0.0, **own.get(cls, {}))  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("cls", OPTIMISERS)
-def test_with_the_mean_every_optimiser_is_what_it_was(cls: type[FedAvg]) -> None:
-    def same(message: Message, context: Any, call_next: Any) -> Message:
-        reply = call_next(message, context)
-        if "metrics" in reply.content:
-            reply.content["metrics"]["num-examples"] = 10
-        return reply
-
-    flowers = made(cls).start(InProcess(Quadratic([same]).app), floats(), num_rounds=1)
-    ours = Robust(made(cls), rule="mean").start(InProcess(Quadratic([same]).app), floats(), num_rounds=1)
-    np.testing.assert_allclose(weights(ours.arrays), weights(flowers.arrays), rtol=1e-5, atol=1e-6)
-    # Flower's optimisers adapt running statistics too; they are means, whatever the optimiser.
-    means = FedAvg(fraction_evaluate=0.0).start(InProcess(Quadratic([same]).app), floats(), num_rounds=1)
-    np.testing.assert_allclose(running(ours.arrays), running(means.arrays), rtol=1e-6)
-
-
-@pytest.mark.parametrize("cls", OPTIMISERS)
-def test_optimisers_leave_dtypes_and_counters_alone(cls: type[FedAvg]) -> None:
-    app = Quadratic([hostile.reply_mod("nan", liars(0, 1))]).app
-    strategy = Robust(made(cls), rule="multi-krum:f=2")
-    result = strategy.start(InProcess(app), model(), num_rounds=4)
-    assert {k: (a.numpy().dtype, a.numpy().shape) for k, a in result.arrays.items()} == {
-        k: (a.numpy().dtype, a.numpy().shape) for k, a in model().items()
-    }
-    assert result.arrays["a.num_batches_tracked"].numpy() == 7
-    assert all(len(audit.kept) == 8 - 2 - 2 for audit in strategy.audits)
-    distance = [np.abs(vector(a) - 1.4).mean() for a in (model(), result.arrays)]
-    assert distance[1] < distance[0]
-
-
-@pytest.mark.parametrize("how", ["wrong-shape", "nan", "extra-arrays", "extra-metric", "garbage", "crash"])
-@pytest.mark.parametrize("adaptive", [False, True])
-def test_differential_privacy_behind_the_screen(how: str, adaptive: bool) -> None:
-    inner = quiet("multi-krum:f=1")
-    private: Any
-    if adaptive:
-        private = DifferentialPrivacyServerSideAdaptiveClipping(inner, 1e-6, 10, initial_clipping_norm=100.0)
-    else:
-        private = DifferentialPrivacyServerSideFixedClipping(inner, 1e-9, 100.0, 10)
-    strategy = Screened(private)
-    grid = InProcess(Quadratic([hostile.reply_mod(how, liars(0, 1))]).app)
-    result = strategy.start(grid, floats(), num_rounds=2)
-    gone = InProcess(Quadratic().app, lost=lambda node, _: node in NODES[:2])
-    expected = quiet("multi-krum:f=1").start(gone, floats(), num_rounds=2)
-    assert inner.round == 2
-    assert len(inner.audits[-1].kept) == 8 - 1 - 2
-    np.testing.assert_allclose(vector(result.arrays), vector(expected.arrays), atol=1e-3)
-
-
-def test_the_screen_lets_flowers_own_strategies_go_on() -> None:
-    for how in ("wrong-shape", "nan", "extra-arrays", "extra-metric", "wrong-keys"):
-        app = Quadratic([hostile.reply_mod(how, liars(0))]).app
-        strategy = Screened(MultiKrum(num_malicious_nodes=2, num_nodes_to_select=5))
-        result = strategy.start(InProcess(app), model(), num_rounds=2)
-        assert np.isfinite(vector(result.arrays)).all()
-        assert result.train_metrics_clientapp[2].pop("fedward-screened-skipped") == 0
-        dropped = [k for k in result.train_metrics_clientapp[2] if k.startswith("fedward-screened-")]
-        assert len(dropped) == 1
-        assert result.train_metrics_clientapp[2][dropped[0]] == [NODES[0]]
-
-
-def test_the_screen_leaves_out_evaluations_unlike_the_others() -> None:
-    def lie(message: Message, context: Any, call_next: Any) -> Message:
-        reply = call_next(message, context)
-        k = context.node_config["partition-id"]
-        if message.metadata.message_type == "evaluate" and k < 2:
-            reply.content["more" if k else "metrics"] = MetricRecord({"num-examples": 1, "other": 1e30})
-        return reply
-
-    with pytest.raises(Exception, match="MetricRecord"):
-        FedAvg().start(InProcess(Quadratic([lie]).app), floats(), num_rounds=1)
-    result = Screened(FedAvg()).start(InProcess(Quadratic([lie]).app), floats(), num_rounds=1)
-    rest = FedAvg().start(InProcess(Quadratic().app), floats(), num_rounds=1)
-    found, expected = (r.evaluate_metrics_clientapp[1]["accuracy"] for r in (result, rest))
-    examples = np.arange(10, 20)
-    assert expected == pytest.approx(np.average(np.arange(10) / 10, weights=examples))
-    assert found == pytest.approx(np.average(np.arange(2, 10) / 10, weights=examples[2:]))
 
 
 # --- what a rule is told ------------------------------------------------------------------------------------
@@ -549,13 +274,6 @@ def test_the_audit_is_json_lines(tmp_path: Path) -> None:
         file.write('{"round": 3, "ru')  # a kill
     quiet("mean", audit=path).start(InProcess(app), model(), num_rounds=1)
     assert json.loads(path.read_text().splitlines()[-1])["rule"] == "mean"
-
-
-def test_text_of_a_node_cannot_break_the_log() -> None:
-    strategy = quiet("mean")
-    strategy.start(InProcess(Quadratic([hostile.reply_mod("crash", liars(0))]).app), model(), num_rounds=1)
-    (dropped,) = strategy.audits[0].dropped
-    assert dropped.detail == "code 1: this node sends nothing?but an error"
 
 
 # --- restarts -----------------------------------------------------------------------------------------------

@@ -6,13 +6,29 @@ The standard deviation uses divisor b - ``ddof`` (0 by default; the released cod
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tests.oracles.rules import Matrix, Vector, as_rows, check_f, mean, norm, squared_distance
+
+
+def copies(row: Vector, f: int) -> Matrix:
+    """An (f, d) matrix of equal rows."""
+    check_f(f)
+    out = np.zeros((f, row.shape[0]))
+    for i in range(f):
+        out[i] = row
+    return out
+
+
+def normalised(v: Vector) -> Vector:
+    """v / norm(v); the zero vector stays zero."""
+    size = norm(v)
+    return v / size if size > 0 else np.zeros_like(v)
+
 
 # --- Random, noise, flips -----------------------------------------------------------------------------
 
@@ -86,21 +102,12 @@ def standard_deviation(G: ArrayLike, ddof: int = 0) -> Vector:
 
 def attack_lie(G: ArrayLike, f: int, z: float = 0.3, ddof: int = 0) -> Matrix:
     """Baruch et al. 2019, Algorithm 3: f copies of mean(G) - z sd(G)."""
-    return _copies(mean(G) - z * standard_deviation(G, ddof), f)
+    return copies(mean(G) - z * standard_deviation(G, ddof), f)
 
 
 def attack_lie_each(G: ArrayLike, zs: ArrayLike, ddof: int = 0) -> Matrix:
     """FedSECA, the authors' code: one row mean(G) - z sd(G) for each z in ``zs`` (f,)."""
     return np.array([mean(G) - float(z) * standard_deviation(G, ddof) for z in np.asarray(zs)])
-
-
-def _copies(row: Vector, f: int) -> Matrix:
-    """An (f, d) matrix of equal rows."""
-    check_f(f)
-    out = np.zeros((f, row.shape[0]))
-    for i in range(f):
-        out[i] = row
-    return out
 
 
 # --- ByzMean ------------------------------------------------------------------------------------------
@@ -133,7 +140,7 @@ def attack_byzmean(
     total = np.zeros(rows.shape[1])
     for g in rows:
         total = total + g
-    return np.concatenate([_copies(target, m1), _copies(((n - m1) * target - total) / m2, m2)])
+    return np.concatenate([copies(target, m1), copies(((n - m1) * target - total) / m2, m2)])
 
 
 # --- Min-Max and Min-Sum ------------------------------------------------------------------------------
@@ -227,7 +234,7 @@ def min_sum_gamma(G: ArrayLike, p: Vector, method: str = "exact", bound_rule: st
 def attack_min_max(G: ArrayLike, f: int, kind: str = "sd", method: str = "exact", ddof: int = 0) -> Matrix:
     """Shejwalkar & Houmansadr 2021, equations 4 and 5: f copies of mean(G) + gamma p with the Min-Max gamma."""
     p = perturbation(G, kind, ddof)
-    return _copies(mean(G) + min_max_gamma(G, p, method) * p, f)
+    return copies(mean(G) + min_max_gamma(G, p, method) * p, f)
 
 
 def attack_min_sum(
@@ -235,4 +242,66 @@ def attack_min_sum(
 ) -> Matrix:
     """Shejwalkar & Houmansadr 2021, equations 4 and 5: f copies of mean(G) + gamma p with the Min-Sum gamma."""
     p = perturbation(G, kind, ddof)
-    return _copies(mean(G) + min_sum_gamma(G, p, method, bound_rule) * p, f)
+    return copies(mean(G) + min_sum_gamma(G, p, method, bound_rule) * p, f)
+
+
+# --- IPM ----------------------------------------------------------------------------------------------
+
+
+def attack_ipm(G: ArrayLike, f: int, eps: float = 0.1) -> Matrix:
+    """Xie et al. 2020: f copies of -eps mean(G)."""
+    return copies(-eps * mean(G), f)
+
+
+def attack_ipm_each(G: ArrayLike, epsilons: ArrayLike) -> Matrix:
+    """FedSECA, the authors' code: one row -eps mean(G) for each eps in ``epsilons`` (f,)."""
+    return np.array([-float(eps) * mean(G) for eps in np.asarray(epsilons)])
+
+
+# --- Constants and random rows ------------------------------------------------------------------------
+
+
+def attack_constant(f: int, d: int, c: float = 5.0) -> Matrix:
+    """DeSGD: every entry is c."""
+    check_f(f)
+    return np.full((f, d), float(c))
+
+
+def attack_gaussian(noise: ArrayLike, sigma: float = 2.0) -> Matrix:
+    """DeSGD: N(0, sigma^2) per coordinate, as sigma * noise from standard normal draws ``noise`` (f, d)."""
+    return sigma * np.array(noise, dtype=np.float64)
+
+
+def attack_zero(f: int, d: int) -> Matrix:
+    """zeros."""
+    return attack_constant(f, d, 0.0)
+
+
+def attack_nan(f: int, d: int) -> Matrix:
+    """NaN everywhere."""
+    return attack_constant(f, d, math.nan)
+
+
+def attack_inf(f: int, d: int) -> Matrix:
+    """+infinity everywhere."""
+    return attack_constant(f, d, math.inf)
+
+
+def attack_alie_classwise(
+    G_by_class: Mapping[int, ArrayLike] | Sequence[ArrayLike], held_class: int, f: int, z: float = 1.0
+) -> Matrix:
+    """DeSGD: f copies of mean - z sd over the honest rows of class ``held_class`` only."""
+    return attack_lie(G_by_class[held_class], f, z)
+
+
+# --- Model replacement, free rider --------------------------------------------------------------------
+
+
+def attack_model_replacement(own: ArrayLike, honest_count: int, f: int, factor: float | None = None) -> Matrix:
+    """Model replacement (Bagdasaryan et al. 2020): own rows times factor, n / f if None, n = honest_count + f."""
+    rows = np.array(own, dtype=np.float64)
+    if factor is None:
+        if f < 1:
+            raise ValueError("the default factor needs f >= 1")
+        factor = (honest_count + f) / f
+    return factor * rows

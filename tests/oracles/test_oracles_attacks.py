@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 from tests.oracles import attacks
+from tests.oracles import attacks_over_time as over_time
+from tests.oracles.attacks import attack_lie
+from tests.oracles.rules import mean
 
 KINDS = ("sd", "unit", "sign")
 
@@ -163,3 +166,30 @@ def test_more_honest_noise_means_a_stronger_attack() -> None:
     quiet, loud = sample(1, spread=0.5), sample(1, spread=1.0)
     for gamma in (attacks.min_max_gamma, attacks.min_sum_gamma):
         assert gamma(loud, direction) == pytest.approx(2 * gamma(quiet, direction), rel=1e-9)
+
+
+def test_fills_by_hand() -> None:
+    G = [[1.0, -2.0], [3.0, 0.0]]
+    np.testing.assert_allclose(attacks.attack_ipm(G, 2, 0.5), [[-1.0, 0.5]] * 2)
+    assert attacks.attack_constant(2, 3, 5.0).tolist() == [[5.0] * 3] * 2
+    assert attacks.attack_gaussian([[1.0, -0.5]], 2.0).tolist() == [[2.0, -1.0]]
+    assert attacks.attack_zero(1, 2).tolist() == [[0.0, 0.0]]
+    assert np.isnan(attacks.attack_nan(2, 2)).all()
+    assert np.isposinf(attacks.attack_inf(2, 2)).all()
+    assert attacks.attack_ipm(G, 0).shape == (0, 2)
+    assert over_time.attack_free_rider([1.0, 2.0], 2).tolist() == [[1.0, 2.0]] * 2
+    assert attacks.attack_model_replacement([[1.0, -1.0]], 9, 1).tolist() == [[10.0, -10.0]]
+    assert attacks.attack_model_replacement([[1.0, -1.0]], 9, 1, 2.5).tolist() == [[2.5, -2.5]]
+    own = np.array([[1.0, 2.0], [3.0, 6.0]])  # the mean of n rows is the mean of the own ones if the rest are zero
+    sent = np.concatenate([attacks.attack_model_replacement(own, 6, 2), np.zeros((6, 2))])
+    np.testing.assert_allclose(mean(sent), mean(own))
+    with pytest.raises(ValueError, match="f"):
+        attacks.attack_model_replacement(own, 6, 0)
+
+
+def test_schedule_and_classwise() -> None:
+    assert over_time.time_varying([0.0, 0.33, 0.34, 0.99, 1.0], ["a", "b", "c"]) == ["a", "a", "b", "c", "c"]
+    assert over_time.time_varying([], ["a"]) == []
+    groups = {0: sample(0), 4: sample(1, b=3)}
+    np.testing.assert_allclose(attacks.attack_alie_classwise(groups, 4, 2, 0.7), attack_lie(groups[4], 2, 0.7))
+    assert attacks.attack_alie_classwise([[[1.0], [3.0]]], 0, 1, 1.0).tolist() == [[1.0]]

@@ -8,13 +8,9 @@ from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
-from scipy.cluster.hierarchy import fcluster
-from scipy.cluster.hierarchy import linkage as scipy_linkage
-from scipy.spatial.distance import squareform
-from sklearn.cluster import HDBSCAN
 
+from tests.oracles import clusters, mixing, rules
 from tests.oracles import geometry as geo
-from tests.oracles import rules
 
 SEEDS = range(5)
 F = 3
@@ -32,27 +28,28 @@ def vec(result) -> np.ndarray:
 
 V0 = np.zeros(D)
 
+
 RULES: dict[str, tuple[Callable, str]] = {
     # name: (rule, letters of the invariances below that hold; 0 = equals Mean for f = 0; O = odd symmetry)
     "rfa": (lambda X, f: geo.rfa(X), "PKRBO"),
     "rfa_tiny_nu": (lambda X, f: geo.rfa(X, 1e-9), "PSKRO"),
     "centered_clipping": (lambda X, f: geo.centered_clipping(X, V0, 0.8, 3), "PKRO"),
     "huber": (lambda X, f: geo.huber_agg(X, 0.5), "PKRO"),
-    "nnm_mean": (lambda X, f: rules.mean(geo.nnm(X, f)), "PTSKRUBO0"),
+    "nnm_mean": (lambda X, f: rules.mean(mixing.nnm(X, f)), "PTSKRUBO0"),
     "copod_dos": (lambda X, f: geo.copod_dos(X), "PSKRUBO"),
     "faba": (geo.faba, "PTSKRUBO0"),
-    "single": (lambda X, f: geo.clustering(X, "single"), "PSKRUBO"),
-    "complete": (lambda X, f: geo.clustering(X, "complete"), "PSKRUBO"),
-    "average": (lambda X, f: geo.clustering(X, "average"), "PSKRUBO"),
+    "single": (lambda X, f: clusters.clustering(X, "single"), "PSKRUBO"),
+    "complete": (lambda X, f: clusters.clustering(X, "complete"), "PSKRUBO"),
+    "average": (lambda X, f: clusters.clustering(X, "average"), "PSKRUBO"),
     "mda": (geo.mda, "PTSKRUBO0"),
     "monna": (geo.monna, "TSKRUBO0"),
     "cge": (geo.cge, "PSKRUBO0"),
     "caf": (geo.caf, "PTSKRUBO0"),
     "smea": (geo.smea, "PTSKRUBO0"),
-    "flame": (lambda X, f: geo.flame(X), "PSKRUO"),
-    "clipped_clustering": (lambda X, f: geo.clipped_clustering(X), "PSKRUO"),
-    "arc_mean": (lambda X, f: rules.mean(geo.arc(X, f)), "PSKRUO0"),
-    "normalize_mean": (lambda X, f: rules.mean(geo.normalize(X)), "PKRO"),
+    "flame": (lambda X, f: clusters.flame(X), "PSKRUO"),
+    "clipped_clustering": (lambda X, f: clusters.clipped_clustering(X), "PSKRUO"),
+    "arc_mean": (lambda X, f: rules.mean(mixing.arc(X, f)), "PSKRUO0"),
+    "normalize_mean": (lambda X, f: rules.mean(mixing.normalize(X)), "PKRO"),
 }
 
 
@@ -125,14 +122,14 @@ def test_identical_huge_outliers_do_little(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "rule", [geo.nnm, geo.faba, geo.mda, geo.monna, geo.cge, geo.caf, geo.smea, geo.arc], ids=lambda r: r.__name__
+    "rule", [mixing.nnm, geo.faba, geo.mda, geo.monna, geo.cge, geo.caf, geo.smea, mixing.arc], ids=lambda r: r.__name__
 )
 def test_f_out_of_bounds(rule: Callable) -> None:
     X = sample(0, n=4)
     for f in (-1, 4):
         with pytest.raises(ValueError, match="f"):
             rule(X, f)
-    if rule in (geo.caf, geo.arc):
+    if rule in (geo.caf, mixing.arc):
         rule(sample(0, n=5), 2)
         with pytest.raises(ValueError, match="2f"):
             rule(X, 2)
@@ -184,63 +181,6 @@ def test_huber() -> None:
         around = c + 0.01 * np.random.default_rng(seed).normal(size=(50, D))
         assert huber_objective(X, c, 0.5) <= min(huber_objective(X, p, 0.5) for p in around) + 1e-5
         np.testing.assert_allclose(geo.huber_agg(X, 1e-5), rules.geomed(X), atol=0.02)
-
-
-def test_bucketing_by_hand() -> None:
-    X = np.array([[1.0], [2.0], [4.0], [8.0], [16.0]])
-    assert geo.bucketing(X, [4, 0, 3, 1, 2], 2).tolist() == [[8.5], [5.0], [4.0]]
-    assert geo.bucketing(X, [4, 0, 3, 1, 2], 1).tolist() == [[16.0], [1.0], [8.0], [2.0], [4.0]]
-    assert geo.bucketing(X, range(5), 9).tolist() == [[6.2]]
-    for perm, s in ([0, 0, 1, 2, 3], 2), ([0, 1], 2), (range(5), 0):
-        with pytest.raises(ValueError, match=r"perm|s must"):
-            geo.bucketing(X, perm, s)
-
-
-def test_sequential_bucketing_by_hand() -> None:
-    # cosines with (1, 0): 1, -1, 0, 0 (zero row), 0.6 -> order 1, 2, 3, 4, 0; clusters of three: 1 2 3 | 4 0
-    X = np.array([[2.0, 0.0], [-1.0, 0.0], [0.0, 5.0], [0.0, 0.0], [3.0, 4.0]])
-    assert geo.sequential_buckets(X, [1, 0], 2, [[0, 1, 2], [0, 1]]) == [[1, 4], [2, 0], [3]]
-    assert geo.sequential_buckets(X, [1, 0], 2, [[2, 0, 1], [1, 0]]) == [[3, 0], [1, 4], [2]]
-    assert geo.sequential_buckets(X, [0, 0], 2, [[0, 1, 2], [0, 1]]) == [[0, 3], [1, 4], [2]]  # index order
-    # four clusters of ceil(5/4) = 2 need only three
-    perms = [[0, 1], [0, 1], [0]]
-    assert geo.sequential_buckets(X, [0, 0], 4, perms) == [[0, 2, 4], [1, 3]]
-    assert geo.sequential_buckets(X, [0, 0], 4, [*perms, []]) == [[0, 2, 4], [1, 3]]
-    v = np.array([0.0, 0.0])
-    for bucket in [0, 3], [1, 4], [2]:
-        v = geo.centered_clipping(X[bucket], v, 1.5, 1)
-    np.testing.assert_allclose(geo.cc_sequential_bucketing(X, [0, 0], 1.5, 2, [[0, 1, 2], [0, 1]]), v)
-    # tau large: v is the mean of the last bucket
-    assert geo.cc_sequential_bucketing(X, [0, 0], 1e9, 2, [[0, 1, 2], [0, 1]]).tolist() == [0.0, 5.0]
-    for s, perms in (2, [[0, 1, 2]]), (2, [[0, 1], [0, 1, 2]]), (0, []):
-        with pytest.raises(ValueError, match=r"permutation|s must"):
-            geo.sequential_buckets(X, v, s, perms)
-
-
-def test_nnm_by_hand() -> None:
-    X = np.array([[0.0], [1.0], [2.0], [9.0]])
-    assert geo.nnm(X, 2).tolist() == [[0.5], [0.5], [1.5], [5.5]]  # row 1: tie of rows 0 and 2
-    assert geo.nnm(X, 3).tolist() == X.tolist()
-
-
-def test_arc_and_normalize_by_hand() -> None:
-    X = np.array([[3.0, 4.0], [0.0, 1.0], [0.0, 2.0], [0.0, 0.0], [0.0, 4.0]])
-    # n 5, f 1: k = floor(8/5) = 1, radius = second longest = 4
-    np.testing.assert_allclose(geo.arc(X, 1), [[2.4, 3.2], *X[1:].tolist()])
-    # f 2: k = floor(12/5) = 2, radius 2
-    np.testing.assert_allclose(geo.arc(X, 2), [[1.2, 1.6], [0, 1], [0, 2], [0, 0], [0, 2]])
-    assert geo.arc(X, 0).tolist() == X.tolist()
-    np.testing.assert_allclose(geo.normalize(X), [[0.6, 0.8], [0, 1], [0, 1], [0, 0], [0, 1]])
-
-
-def test_group_majority_by_hand() -> None:
-    X = np.array([[1.0], [2.0], [2.0], [3.0], [4.0], [5.0], [0.0], [-0.0]])
-    assert geo.group_majority(X, 3).tolist() == [[2.0], [3.0], [0.0]]
-    assert geo.group_majority(X, 1).tolist() == X.tolist()
-    assert not np.signbit(geo.group_majority(X[[6, 7]], 2)).any()  # 0 and -0 differ: a tie, the first
-    assert np.signbit(geo.group_majority(X[[6, 7, 7]], 3)).all()
-    with pytest.raises(ValueError, match="r must"):
-        geo.group_majority(X, 0)
 
 
 def test_copod_by_hand() -> None:
@@ -341,103 +281,3 @@ def test_smea() -> None:
         subsets = list(combinations(range(N), N - F))
         best = min(subsets, key=lambda subset, Y=Y: top_eigenvalue(Y[list(subset)]))
         assert geo.smea(Y, F)[1] == list(best)
-
-
-def test_bipartition_by_hand() -> None:
-    def circle(*degrees: float) -> np.ndarray:
-        return np.array([[math.cos(math.radians(t)), math.sin(math.radians(t))] for t in degrees])
-
-    # gaps 10 20 30 25: single cuts the 30; complete joins 0 10 | 60 85, then 30 at 30 degrees from 0, 55 from 85
-    X = circle(0, 10, 30, 60, 85)
-    assert geo.cosine_bipartition(X) == ([0, 1, 2], [3, 4])
-    # a chain 0 20 41 63 86: single cuts the last; complete joins 0 20, 41 63, then 86 with 41 63
-    Y = circle(0, 20, 41, 63, 86)
-    assert geo.cosine_bipartition(Y, "single") == ([0, 1, 2, 3], [4])
-    assert geo.cosine_bipartition(Y, "complete") == ([2, 3, 4], [0, 1])
-    # equal sizes: the tighter one; equally tight, as any two rows: nothing decides, so all
-    assert geo.cosine_bipartition(circle(0, 20, 90, 100)) == ([2, 3], [0, 1])
-    assert geo.cosine_bipartition(circle(0, 90, 10, 100)) == ([0, 1, 2, 3], [])
-    assert geo.cosine_bipartition(circle(0, 90)) == ([0, 1], [])
-    assert geo.cosine_bipartition(circle(5)) == ([0], [])
-    # zero rows: cosine 0 to all others, and one row among themselves
-    assert geo.cosine_bipartition(np.zeros((4, 2))) == ([0, 1, 2, 3], [])
-    assert geo.cosine_bipartition(np.vstack([np.zeros((3, 2)), circle(0, 10, 20, 30)])) == ([3, 4, 5, 6], [0, 1, 2])
-    assert geo.cosine_bipartition(np.vstack([np.zeros((1, 2)), circle(5)])) == ([1], [0])
-    # three groups at one distance, of which one has most of the rows, or none has
-    assert geo.cosine_bipartition(np.array([[1.0, 0, 0], [2.0, 0, 0], [3.0, 0, 0], [0, 1, 0], [0, 0, 1]]))[0] == [
-        0,
-        1,
-        2,
-    ]
-    assert geo.cosine_bipartition(np.eye(3)) == ([0, 1, 2], [])
-    scaled = Y * np.array([[3.0], [0.1], [7.0], [1.0], [90.0]])
-    assert geo.clustering(scaled, "complete")[1] == [2, 3, 4]
-    np.testing.assert_allclose(geo.clustering(scaled, "complete")[0], scaled[2:].mean(axis=0))
-    with pytest.raises(ValueError, match="linkage"):
-        geo.cosine_bipartition(X, "ward")
-
-
-@pytest.mark.parametrize("linkage", ["single", "complete", "average"])
-def test_bipartition_against_scipy(linkage: str) -> None:
-    for seed in range(20):
-        X = np.random.default_rng(seed).normal(size=(11, 4))
-        labels = fcluster(scipy_linkage(squareform(geo.cosine_distances(X)), linkage), 2, "maxclust")
-        kept, other = geo.cosine_bipartition(X, linkage)
-        assert {tuple(kept), tuple(other)} == {tuple(np.flatnonzero(labels == k)) for k in (1, 2)}
-        assert len(kept) > len(other)
-
-
-def test_single_linkage_minimises_the_largest_cross_cosine() -> None:
-    for seed in range(10):
-        X = np.random.default_rng(seed).normal(size=(7, 3))
-        C = geo.cosine_distances(X)
-
-        def smallest_gap(group: list[int], C: np.ndarray = C) -> float:
-            return min(C[i, j] for i in group for j in range(7) if j not in group)
-
-        groups = [list(g) for size in range(1, 4) for g in combinations(range(7), size)]
-        assert smallest_gap(geo.cosine_bipartition(X)[0]) == max(smallest_gap(g) for g in groups)
-
-
-def test_clipped_clustering() -> None:
-    X = np.array([[1.0, 0.0], [8.0, 0.8], [2.0, 0.1], [-4.0, 0.0]])
-    out, kept = geo.clipped_clustering(X)
-    assert kept == [0, 1, 2]
-    tau = (np.linalg.norm(X[2]) + 4) / 2
-    np.testing.assert_allclose(out, (X[0] + X[1] * tau / np.linalg.norm(X[1]) + X[2]) / 3)
-    # past norms count: median of 0.5 x 5 and these four is 0.5
-    out, kept = geo.clipped_clustering(X, [0.5] * 5)
-    np.testing.assert_allclose(out, 0.5 * geo.normalize(X)[:3].mean(axis=0))
-    np.testing.assert_allclose(geo.clipped_clustering([[3.0, 4.0]], [1.0])[0], [1.8, 2.4])  # tau 3
-    spread = [np.random.default_rng(seed).normal(size=(11, 4)) for seed in range(10)]
-    average = [geo.cosine_bipartition(Y, "average")[0] for Y in spread]
-    assert [geo.clipped_clustering(Y)[1] for Y in spread] == average
-    assert average != [geo.cosine_bipartition(Y, "single")[0] for Y in spread]
-
-
-def test_flame_by_hand() -> None:
-    X = np.array([[1.0, 0.0], [4.0, 0.4], [0.0, 2.0], [3.0, 0.2], [0.0, -1.0]])
-    assert geo.flame_cluster(X) == [0, 1, 3]
-    S = 2.0  # of the norms 1, 4.02, 2, 3.01, 1
-    expected = (X[0] + S * geo.normalize(X)[1] + S * geo.normalize(X)[3]) / 3
-    np.testing.assert_allclose(geo.flame(X), expected)
-    np.testing.assert_allclose(geo.flame(X, noise=[1.0, -2.0], noise_lambda=0.1), expected + np.array([0.2, -0.4]))
-    assert geo.flame_cluster([[1.0, 2.0]]) == [0]
-    assert geo.flame_cluster([[1.0, 2.0], [-1.0, 2.0]]) == [0, 1]
-    assert geo.flame_cluster(np.outer([1, 0.3, 7, 1.1, -1], [0.1, 0.7, 0.3])) == [0, 1, 2, 3]  # tie of all pairs
-    assert geo.flame_cluster(np.zeros((4, 2))) == [0, 1, 2, 3]
-
-
-def test_flame_against_hdbscan() -> None:
-    sizes = set()
-    for seed in range(60):
-        rng = np.random.default_rng(seed)
-        n, d = int(rng.integers(4, 16)), int(rng.integers(2, 8))
-        X = rng.normal(size=(n, d)) + rng.uniform(0, 2)
-        model = HDBSCAN(
-            min_cluster_size=n // 2 + 1, min_samples=1, metric="precomputed", allow_single_cluster=True, copy=True
-        )
-        labels = model.fit(geo.cosine_distances(X)).labels_
-        assert geo.flame_cluster(X) == np.flatnonzero(labels == 0).tolist()
-        sizes.add(int(np.sum(labels == 0)) - (n // 2 + 1))
-    assert len(sizes) > 1

@@ -32,7 +32,7 @@ from fedward.redteam import (
 from fedward.registry.notation import describe, parse
 from fedward.report import ReportError, write_examinations
 from fedward.testing import QuadraticEvaluator
-from tests.oracles import attacks_more as oracle
+from tests.oracles import attacks_tailored as oracle
 
 SETTING = {
     "data": "fashion-mnist-subset",

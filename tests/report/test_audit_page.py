@@ -117,7 +117,7 @@ def test_rounds_on_record_twice_are_said(tmp_path: Path) -> None:
 
 
 def test_runs_and_federations_stand_on_one_page(tmp_path: Path) -> None:
-    from tests.report.test_report import record, write_run
+    from tests.report.runs import record, write_run
 
     run = write_run(tmp_path / "run", [record(1, accuracy=0.5)])
     audits = [write(tmp_path / f"{name}.jsonl", *rounds(1)) for name in ("one", "two")]

@@ -6,8 +6,8 @@ import pytest
 
 from fedward.report import load_run, render, write_sweep_as
 from tests.report.browser import PROGRAM, Browser
+from tests.report.runs import record, write_run
 from tests.report.sweeps import LONG, made_up
-from tests.report.test_report import record, write_run
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="there is no Chromium on this machine")
 

@@ -15,7 +15,7 @@ from torch import nn
 import fedward as fw
 from fedward import attacks, rules
 from fedward.sim import Dataset, FederatedData, Split
-from tests.oracles import attacks_more as oracle
+from tests.oracles import attacks as oracle
 
 N, M, CLASSES, ROUNDS = 8, 2, 4, 4
 

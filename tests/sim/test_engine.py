@@ -1,8 +1,7 @@
 """The simulator: what a round does, that it can be repeated, and what the records say."""
 
 import random
-from dataclasses import asdict, dataclass
-from math import isnan
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -11,83 +10,7 @@ from torch import nn
 
 import fedward as fw
 from fedward import attacks, rules
-from fedward.core import BoundError
-from fedward.sim import Dataset, FederatedData, Split
-
-N, CLASSES = 8, 4
-
-
-def linear():
-    return nn.Sequential(nn.Flatten(), nn.Linear(16, CLASSES))
-
-
-def dropping():
-    return nn.Sequential(nn.Flatten(), nn.Linear(16, 12), nn.ReLU(), nn.Dropout(0.5), nn.Linear(12, CLASSES))
-
-
-def convolution():
-    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, CLASSES))
-
-
-def split(samples, seed):
-    generator = torch.Generator().manual_seed(seed)
-    inputs = torch.randn(samples, 1, 4, 4, generator=generator)
-    return Split(inputs=inputs, labels=inputs.flatten(1)[:, :CLASSES].argmax(1))
-
-
-def data(n=N, samples=10):
-    shards = torch.randperm(n * samples, generator=torch.Generator().manual_seed(2)).split(samples)
-    return FederatedData(
-        dataset=Dataset(name="tiny", train=split(n * samples, 0), test=split(50, 1), classes=CLASSES), shards=shards
-    )
-
-
-DATA = data()
-
-
-def simulation(**changes):
-    settings = {
-        "model": linear,
-        "data": DATA,
-        "rule": rules.Mean(),
-        "clients": fw.clients.Gradient(batch_size=5),
-        "seed": 3,
-    }
-    return fw.Simulation(**{**settings, **changes})
-
-
-class Job:
-    """What a client's one batch was made of."""
-
-    def __init__(self, algorithm, task):
-        self.inputs, self.labels = task.shard.take(next(task.batches(algorithm.batch_size, 1)))
-        self.seed = task.context.draw_seed(f"model of client {task.client}")
-
-
-def spied(sim):
-    """The rows that the rule gets in each round, beside those that the clients computed."""
-    seen = []
-    messages, run = sim.backend.messages, sim.run
-
-    def computing(algorithm, tasks, out):
-        answers = messages(algorithm, tasks, out)
-        jobs = {task.client: Job(algorithm, task) for task in tasks}
-        own = {task.client: answer.row.clone() for task, answer in zip(tasks, answers, strict=True)}
-        seen.append({"jobs": jobs, "parameters": tasks[0].parameters.clone(), "own": own})
-        return answers
-
-    def running(*arguments, **options):
-        for record in run(*arguments, **options):
-            seen[-1]["sent"] = sim.rows.clone()
-            yield record
-
-    sim.backend.messages, sim.run = computing, running
-    return seen
-
-
-def timeless(records):
-    return [{**asdict(record), "seconds": None} for record in records]
-
+from tests.sim.engine import CLASSES, DATA, N, convolution, data, dropping, linear, simulation, spied, timeless
 
 # --- repeatable ---------------------------------------------------------------------------------------------
 
@@ -330,103 +253,3 @@ def test_rows_of_those_who_take_part_belong_to_them():
             own = DATA.dataset.train.inputs[DATA.shards[client]]
             assert bool((inputs[:1] == own).flatten(1).all(1).any())
             assert torch.equal(seen[-1]["sent"][i], seen[-1]["own"][client] * (-1 if client == 3 else 1))
-
-
-# --- when all goes wrong ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("rule", [rules.Mean(), rules.Krum(f=1), rules.SignGuardSim(warmup=1)], ids=str)
-def test_a_diverged_run_is_recorded_and_goes_on(rule):
-    sim = simulation(model=convolution, rule=rule, server=fw.ServerSGD(lr=1e30, momentum=0.5), byzantine=2)
-    records = list(sim.run(6, evaluate_every=2))
-    assert [r.round for r in records] == [1, 2, 3, 4, 5, 6]
-    skipped = [r for r in records if r.skipped]
-    assert records[-1] in skipped
-    for record in skipped:
-        assert "NaN or Inf" in record.skipped
-        assert record.accepted == (False,) * N
-        assert (record.byzantine_accepted, record.honest_accepted, dict(record.reasons)) == (0.0, 0.0, {})
-        assert isnan(record.train_loss)
-    assert 0 <= records[-1].accuracy <= 1
-
-
-def test_a_skipped_round_changes_neither_model_nor_momentum_nor_memory():
-    sim = simulation(rule=rules.SignGuardSim(warmup=1), server=fw.ServerSGD(momentum=0.9))
-    run = sim.run(3)
-    next(run)
-    before = sim.progress
-    messages = sim.backend.messages
-
-    def broken(algorithm, tasks, out):
-        answers = messages(algorithm, tasks, out)
-        out.fill_(torch.nan)
-        return answers
-
-    sim.backend.messages = broken
-    record = next(run)
-    sim.backend.messages = messages
-    assert (
-        record.skipped
-        == f"every one of the {N} clients sent NaN or Inf, or a norm beyond 1e154: keep the previous model"
-    )
-    assert torch.equal(sim.progress.parameters, before.parameters)
-    assert torch.equal(sim.progress.velocity, before.velocity)
-    assert torch.equal(sim.progress.rule_state["reference"], before.rule_state["reference"])
-    assert next(run).skipped is None
-
-
-@pytest.mark.parametrize(
-    ("changes", "error", "message"),
-    [
-        ({"byzantine": N}, ValueError, f"byzantine is a number below n = {N}"),
-        ({"byzantine": -1}, ValueError, "got -1"),
-        ({"byzantine": [0, N]}, ValueError, rf"got \[0, {N}\]"),
-        ({"byzantine": [1, 1]}, ValueError, "distinct"),
-        ({"byzantine": 2.5}, ValueError, "byzantine is a number .*, got 2.5"),
-        ({"byzantine": True}, ValueError, "byzantine is a number .*, got True"),
-        ({"byzantine": "2"}, ValueError, "byzantine is a number .*, got '2'"),
-        ({"byzantine": [0.5]}, ValueError, r"byzantine is a number .*, got \[0.5\]"),
-        ({"model": "linear"}, ValueError, "model is a module or a function that makes one, got 'linear'"),
-        ({"model": dict}, ValueError, "makes dict, and a model is a torch.nn.Module"),
-        ({"data": "mnist"}, ValueError, "data is FederatedData, got 'mnist'"),
-        ({"threads": "2"}, ValueError, "threads is a whole number or None, got '2'"),
-        ({"participation": 0}, ValueError, "above 0 and at most 1, got 0"),
-        ({"participation": 1.5}, ValueError, "got 1.5"),
-        ({"rule": rules.Krum(f=3)}, BoundError, r"= 9 clients .*, got 8"),
-        ({"rule": rules.Krum(f=1), "participation": 0.5}, BoundError, r"= 5 clients .*, got 4"),
-        ({"rule": rules.Krum(f=1), "dropout": 0.5}, BoundError, r"= 5 clients .*, got 4"),
-        ({"rule": rules.Krum(f=2), "dropout": 0.13, "late": 0.13}, BoundError, r"= 7 clients .*, got 6"),
-        ({"dropout": 0.5, "late": 0.5}, ValueError, "together below 1, got 0.5 and 0.5"),
-        ({"dropout": -0.1}, ValueError, "got -0.1 and 0"),
-        ({"late": 0.2, "clients": fw.clients.ClassMomentum(batch_size=5)}, ValueError, "no answer can be late"),
-    ],
-    ids=lambda value: "-".join(value) if isinstance(value, dict) else None,
-)
-def test_refused_before_anything_runs(changes, error, message):
-    with pytest.raises(error, match=message):
-        simulation(**changes)
-
-
-def test_byzantine_clients_may_be_named_by_numbers_of_any_kind():
-    expected = frozenset({0, 1, 2})
-    for byzantine in (3, np.int64(3), range(3), [2, 0, 1], {0, 1, 2}, np.arange(3)):
-        assert simulation(byzantine=byzantine).byzantine == expected
-
-
-def test_numbers_out_of_bounds():
-    for arguments in ({"rounds": 0}, {"rounds": 1, "evaluate_every": 0}):
-        with pytest.raises(ValueError, match="rounds >= 1 and evaluate_every >= 1 are needed"):
-            next(simulation().run(**arguments))
-    for arguments in ({"rounds": 2.5}, {"rounds": 2, "evaluate_every": "5"}):
-        with pytest.raises(ValueError, match="is a whole number, got"):
-            next(simulation().run(**arguments))
-    for wrong in ({"lr": 0}, {"lr": -1}, {"momentum": 1}, {"momentum": -0.1}, {"weight_decay": -1}):
-        with pytest.raises(ValueError, match=f"ServerSGD: {next(iter(wrong))} is a number .*, got"):
-            fw.ServerSGD(**wrong)
-
-
-def test_a_run_can_be_gone_on_with_in_memory():
-    straight, twice = simulation(model=dropping), simulation(model=dropping)
-    _ = list(straight.run(6)), list(twice.run(2))
-    assert [r.round for r in twice.run(6)] == [3, 4, 5, 6]
-    assert torch.equal(straight.progress.parameters, twice.progress.parameters)

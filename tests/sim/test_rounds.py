@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
-from itertools import islice
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,119 +13,10 @@ import fedward as fw
 from fedward import attacks, rules
 from fedward.clients import ClassMomentum, Gradient, LocalSGD, Siren, WorkerMomentum
 from fedward.experiments import load_spec
-from fedward.sim import Dataset, FederatedData, KClasses, Split, federate
-
-N, CLASSES, ROUNDS = 8, 4, 8
-
-
-def dropping() -> nn.Module:
-    return nn.Sequential(nn.Flatten(), nn.Linear(16, 12), nn.ReLU(), nn.Dropout(0.3), nn.Linear(12, CLASSES))
-
-
-def normed() -> nn.Module:
-    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, CLASSES))
-
-
-def split(count: int, seed: int) -> Split:
-    inputs = 2 + 3 * torch.randn(count, 1, 4, 4, generator=torch.Generator().manual_seed(seed))
-    return Split(inputs=inputs, labels=inputs.flatten(1)[:, :CLASSES].argmax(1))
-
-
-DATASET = Dataset(name="tiny", train=split(N * 40, 0), test=split(100, 1), classes=CLASSES)
-DATA = federate(DATASET, N)
-
-
-def simulation(**changes) -> fw.Simulation:
-    settings = {
-        "model": dropping,
-        "data": DATA,
-        "rule": rules.Mean(),
-        "clients": LocalSGD(batch_size=10, lr=0.1),
-        "seed": 3,
-    }
-    return fw.Simulation(**{**settings, **changes})
-
+from fedward.sim import FederatedData, KClasses, federate
+from tests.sim.rounds import CLASSES, DATA, DATASET, HEARD, SIREN, Listening, N, normed, simulation
 
 BOOSTED = attacks.SignFlip(scale=4.0)
-SIREN = {"rule": rules.SIREN(), "clients": Siren(inner=LocalSGD(batch_size=10, lr=0.1)), "root": 50}
-SYSTEMS = {
-    "local training, some lost, some late": {"dropout": 0.2, "late": 0.26, "participation": 0.8},
-    "several classes a round": {
-        "clients": ClassMomentum(batch_size=5, classes=2),
-        "rule": rules.ClassWise(base=rules.TrimmedMean(f=1)),
-        "byzantine": 1,
-        "attack": attacks.ALIE(z=1.0),
-    },
-    "random classes": {
-        "clients": ClassMomentum(batch_size=5, classes=2, draw="random"),
-        "rule": rules.ClassWise(base=rules.Krum(f=1, bound="definition")),
-        "data": federate(DATASET, N, KClasses(k=3), holding_all=[0]),
-        "byzantine": 1,
-        "attack": attacks.ALIE(z=1.0),
-    },
-    "worker momentum": {"clients": WorkerMomentum(inner=Gradient(batch_size=10)), "participation": 0.5},
-    "siren": {
-        **SIREN,
-        "byzantine": 3,
-        "attack": attacks.FalseAlarms(inner=attacks.SignFlip(scale=4.0)),
-        "dropout": 0.2,
-    },
-    "siren as printed": {
-        **SIREN,
-        "rule": rules.SIREN(rollback="printed"),
-        "byzantine": 5,
-        "attack": attacks.LabelFlip(),
-    },
-    "by class": {
-        "clients": ClassMomentum(batch_size=5),
-        "rule": rules.ClassWise(base=rules.FLDetector(window=2)),
-        "data": federate(DATASET, N, KClasses(k=2), holding_all=[0, 1]),
-        "byzantine": 2,
-        "attack": attacks.ALIE(z=1.0),
-        "dropout": 0.2,
-    },
-    "running statistics": {"model": normed, "clients": Siren(inner=LocalSGD(batch_size=10, lr=0.1)), "late": 0.2},
-    "frozen statistics": {"model": normed, "batch_norm": "frozen", "rule": rules.Median()},
-    "adam": {"clients": LocalSGD(batch_size=10, steps=3, optimizer="adamw"), "rule": rules.FedSECA(momentum=0.5)},
-}
-
-
-def timeless(sim: fw.Simulation) -> str:
-    return repr([{**asdict(r), "seconds": None} for r in sim.records])
-
-
-@pytest.mark.parametrize("name", SYSTEMS)
-@pytest.mark.parametrize("stop", [3, 5])
-def test_resumed_runs_are_bitwise_the_same(name: str, stop: int, tmp_path) -> None:
-    whole = simulation(**SYSTEMS[name])
-    list(whole.run(ROUNDS, evaluate_every=3))
-    run = simulation(**SYSTEMS[name]).run(ROUNDS, evaluate_every=3, checkpoint=tmp_path / "run.pt")
-    list(islice(run, stop))
-    run.close()
-    resumed = simulation(**SYSTEMS[name])
-    list(resumed.run(ROUNDS, evaluate_every=3, checkpoint=tmp_path / "run.pt"))
-    assert torch.equal(resumed.progress.parameters, whole.progress.parameters)
-    assert timeless(resumed) == timeless(whole)
-    assert resumed.progress.client_states.keys() == whole.progress.client_states.keys()
-    for client, state in whole.progress.client_states.items():
-        assert all(torch.equal(v, resumed.progress.client_states[client][k]) for k, v in state.items())
-    if whole.progress.buffers is not None:
-        assert torch.equal(resumed.progress.buffers, whole.progress.buffers)
-
-
-@pytest.mark.parametrize("name", SYSTEMS)
-def test_a_killed_run_goes_on_from_its_last_checkpoint(name: str, tmp_path) -> None:
-    """No `finally` runs in a killed process: what is on the disk is what the last evaluation wrote."""
-    whole, path = simulation(**SYSTEMS[name]), tmp_path / "run.pt"
-    list(whole.run(ROUNDS, evaluate_every=3))
-    run = simulation(**SYSTEMS[name]).run(ROUNDS, evaluate_every=3, checkpoint=path)
-    list(islice(run, 5))
-    content = path.read_bytes()
-    run.close()
-    path.write_bytes(content)
-    resumed = simulation(**SYSTEMS[name])
-    list(resumed.run(ROUNDS, evaluate_every=3, checkpoint=path))
-    assert timeless(resumed) == timeless(whole)
 
 
 # --- who answers --------------------------------------------------------------------------------------------
@@ -184,9 +74,14 @@ def test_states_belong_to_clients_and_wait_for_them() -> None:
 
 
 def test_nobody_left_to_answer_leaves_the_model_alone() -> None:
-    sim = simulation(attack=attacks.Sybils(join=3), byzantine=[0], data=federate(DATASET, 2), dropout=0.5)
-    for record in sim.run(3):
-        assert record.skipped is None or "no client answered" in record.skipped
+    sim = simulation(attack=attacks.Sybils(join=8), byzantine=[0], data=federate(DATASET, 2), dropout=0.5)
+    before, moved = sim.progress.parameters.clone(), []
+    for record in sim.run(8):
+        moved.append(not torch.equal(sim.progress.parameters, before))
+        assert moved[-1] is (record.skipped is None)
+        assert moved[-1] or "no client answered" in record.skipped
+        before = sim.progress.parameters.clone()
+    assert set(moved) == {True, False}
 
 
 # --- what clients send and say ------------------------------------------------------------------------------
@@ -202,28 +97,26 @@ def test_deltas_are_added_and_gradients_subtracted() -> None:
 
 def test_federated_averaging_of_one_client_is_its_own_training() -> None:
     data = federate(DATASET, 1)
-    sim = simulation(data=data, clients=LocalSGD(batch_size=10, lr=0.1))
-    list(sim.run(3))
-    one = simulation(data=data, clients=LocalSGD(batch_size=10, lr=0.1))
-    assert torch.equal(one.backend.initial(), simulation().backend.initial())
+    plain = nn.Sequential(nn.Flatten(), nn.Linear(16, CLASSES))
+    clients = LocalSGD(batch_size=len(DATASET.train.labels), steps=2, lr=0.1)  # all of its data in each step
+    sim = simulation(data=data, model=lambda: nn.Sequential(nn.Flatten(), nn.Linear(16, CLASSES)), clients=clients)
     assert sim.server == fw.ServerSGD(lr=1.0)
-
-
-class Listening(rules.Mean):
-    """Keeps what it is told."""
-
-    def decide(self, updates, state, context):
-        HEARD.append((updates.ids, dict(context.messages), context.group))
-        return super().decide(updates, state, context)
-
-
-HEARD: list = []
+    nn.utils.vector_to_parameters(sim.progress.parameters.clone(), plain.parameters())
+    optimizer = torch.optim.SGD(plain.parameters(), lr=0.1)
+    for _ in sim.run(3):
+        for _ in range(2):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(plain(DATASET.train.inputs), DATASET.train.labels).backward()
+            optimizer.step()
+        expected = nn.utils.parameters_to_vector(plain.parameters()).detach()
+        torch.testing.assert_close(sim.progress.parameters, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_what_clients_say_reaches_the_rule_and_byzantine_ones_say_what_their_attack_wants() -> None:
     HEARD.clear()
     sim = simulation(**{**SIREN, "rule": Listening(), "byzantine": [2], "attack": attacks.FalseAlarms()}, dropout=0.2)
     list(sim.run(4))
+    assert len(HEARD) == 4
     for ids, messages, group in HEARD:
         assert set(messages) == set(ids)
         assert group is None

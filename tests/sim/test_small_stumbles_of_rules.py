@@ -10,7 +10,7 @@ from fedward import attacks, rules
 from fedward.clients import ClassMomentum, Gradient, LocalModel, Shard, Task, carry_out
 from fedward.core import BoundError
 from fedward.sim.record import Record, why_skipped
-from tests.sim.test_training import linear
+from tests.sim.federations import linear
 
 HONEST = torch.randn(6, 40, generator=torch.Generator().manual_seed(0)) + 0.5
 ROWS = torch.cat([HONEST, attacks.SignFlip(scale=3.0)(HONEST, HONEST[:4])])

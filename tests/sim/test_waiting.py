@@ -12,7 +12,7 @@ from fedward import Context, Plan, Rule, clients, mixers, rules
 from fedward.core import BoundError, State
 from fedward.experiments import RunSpec
 from fedward.stack import Updates
-from tests.sim.test_training import federation, linear
+from tests.sim.federations import federation, linear
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from typing import Any, overload
 import numpy as np
 from torch import Tensor
 
+from ..registry.bounds import Natural
 from ..registry.parameters import check_parameters, check_value
 from ..stack import Base, Buffers, Ids, Integers, Model, OnBad, Stack, Updates, as_updates
 from ..stack.alike import raw_models, sampled_nearness
@@ -36,7 +37,7 @@ class Aggregator:
 
     Args:
         rule: what decides.
-        seed: of its random choices.
+        seed: of its random choices, at least 0.
         trimmed: whether verdicts of a rule that trims columns (Median, TrimmedMean, ...) have the share of the columns
             in which a row has no part in the output, as the score "trimmed"; that takes one more pass.
 
@@ -75,7 +76,7 @@ class Aggregator:
             )
         check_parameters(rule)  # once more for classes whose own __post_init__ leaves it out
         self.rule = rule
-        self.seed: int = check_value("Aggregator", "seed", seed, int)
+        self.seed: int = check_value("Aggregator", "seed", seed, Natural)
         self.trimmed: bool = check_value("Aggregator", "trimmed", trimmed, bool)
         self.round = 0
         self.state: State = {}

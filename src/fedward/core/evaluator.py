@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -69,7 +70,10 @@ class RootEvaluator:
         if self.train is not None:
             return self.train(copy.deepcopy(self.model)).detach()
         parameters = [p for p in self.model.parameters() if p.requires_grad]
-        loss = nn.functional.cross_entropy(self.model(self.inputs), self.labels)
+        # In training, a model moves its running statistics as it looks at samples: those of a copy.
+        buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
+        logits = torch.func.functional_call(self.model, buffers, (self.inputs,))
+        loss = nn.functional.cross_entropy(logits, self.labels)
         gradient = torch.cat([g.reshape(-1) for g in torch.autograd.grad(loss, parameters)])
         return gradient if self.step < 0 else -gradient
 
@@ -84,10 +88,8 @@ class RootEvaluator:
     def _try(self, steps: Updates) -> tuple[Tensor, Tensor]:
         parameters = {k: p.detach() for k, p in self.model.named_parameters() if p.requires_grad}
         layout = Layout.of(parameters, buffers=None)
-        training = self.model.training
-        self.model.eval()
         results = []
-        with torch.inference_mode():
+        with _evaluating(self.model), torch.inference_mode():
             for row in rows_of(steps):
                 moved = {k: parameters[k].add(v, alpha=self.step) for k, v in layout.unflatten(row).items()}
                 loss, wrong = 0.0, 0
@@ -98,9 +100,20 @@ class RootEvaluator:
                     loss += float(nn.functional.cross_entropy(logits, labels, reduction="sum"))
                     wrong += int((logits.argmax(1) != labels).sum())
                 results.append((loss / len(self.labels), wrong / len(self.labels)))
-        self.model.train(training)
         losses, wrongs = torch.tensor(results, dtype=torch.float64).T
         return losses, wrongs
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """The model without dropout and the like; afterwards each of its parts is as before, and some may be frozen."""
+    training = [part for part in model.modules() if part.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for part in training:
+            part.training = True
 
 
 class Once:
@@ -116,9 +129,20 @@ class Once:
         self._update: Tensor | None = None
 
     def update(self) -> Tensor:
-        """See `Evaluator.update`."""
+        """See `Evaluator.update`.
+
+        Raises:
+            ValueError: it is not as wide as the clients' rows, or not finite.
+        """
         if self._update is None:
-            self._update = self._share.part(self._evaluator.update())
+            update = self._evaluator.update()
+            odd = int((~update.isfinite()).sum())
+            if update.shape != (self._share.d,) or odd:
+                raise ValueError(
+                    f"the evaluator's update must be {self._share.d} finite numbers like the clients' rows, got shape "
+                    f"{tuple(update.shape)}, {odd} of them not finite"
+                )
+            self._update = self._share.part(update)
         return self._update
 
     def losses(self, steps: Updates) -> Tensor:

@@ -21,7 +21,7 @@ from .chain import Chain, Mixer
 from .compound import Compound
 from .context import Context
 from .linking import linked, no_link
-from .plan import Plan, Reason, noted, rows_judged
+from .plan import Plan, noted, rows_judged
 from .rule import BoundError, Rule
 from .state import State, placed, within
 
@@ -158,13 +158,13 @@ class Filtered(Compound[_Decided]):
         first = (verdict.judged or verdict.updates).owner()
         second = rows_judged(then, updates)
         second[~accepted] = -1
-        scores = {name: _spread(score, first) for name, score in verdict.scores.items()}
-        for name, score in then.scores.items():
+        scores = verdict.scores_at(first)
+        for name, score in then.scores_at(second).items():
             while name in scores:
                 name = f"filtered {name}"
-            scores[name] = _spread(score, second)
+            scores[name] = score
         reasons = [
-            _reason(then, b) if ok else _reason(verdict, a)
+            then.reason_at(b) if ok else verdict.reason_at(a)
             for ok, a, b in zip(accepted.tolist(), first.tolist(), second.tolist(), strict=True)
         ]
         note = noted(verdict.note, then.note)
@@ -177,16 +177,6 @@ class Filtered(Compound[_Decided]):
         if then is not None:
             after = self.rule.advance(after, then, output, context.fold(_RULE))
         return placed(placed({}, _FILTER, before), _RULE, after)
-
-
-def _spread(score: Tensor, rows: Tensor) -> Tensor:
-    """A score of each row, of those at the given places; NaN at -1."""
-    return torch.where(rows >= 0, score.double().cpu()[rows.clamp_min(0)], torch.nan)
-
-
-def _reason(plan: Plan, row: int) -> Reason:
-    """What a plan says of a row that has no weight."""
-    return Reason.NOT_SELECTED if plan.reasons is None or row < 0 else plan.reasons[row]
 
 
 @dataclass(frozen=True, kw_only=True)

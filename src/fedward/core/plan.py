@@ -53,6 +53,9 @@ class Plan(Generic[M]):
     whole round was decided, where a rule has several ways. ``memo`` is for the rule's own `Rule.advance`: nobody else
     looks into it. ``counts`` says of a kernel's block which entries go into the output, (n, b) bool: the median's
     middle values, a trimmed mean's.
+
+    Whatever a rule has worked them out in, and where: weights and scores are float64 and on the CPU here, ``voters``
+    bools.
     """
 
     updates: Updates
@@ -77,6 +80,11 @@ class Plan(Generic[M]):
                 f"voters say of {self.updates.n} rows whether they have a say in a kernel, got "
                 f"{tuple(self.voters.shape)} with {'weights' if self.kernel is None else 'a kernel'}"
             )
+        if self.weights is not None:
+            object.__setattr__(self, "weights", self.weights.double().cpu())
+        if self.voters is not None:
+            object.__setattr__(self, "voters", self.voters.bool().cpu())
+        object.__setattr__(self, "scores", {name: score.double().cpu() for name, score in self.scores.items()})
 
     def accepted(self) -> Tensor:
         """Which clients have a weight above 0; in a kernel, which have a say: (n,) bool, of the clients' stack."""
@@ -84,10 +92,18 @@ class Plan(Generic[M]):
 
     def counted(self) -> Tensor:
         """The weights of the rows of ``updates``; in a kernel 1 for those with a say, 0 for others: (n,) float64."""
-        counted = self.weights
-        if counted is None:
-            counted = torch.ones(self.updates.n) if self.voters is None else self.voters
-        return counted.double().cpu()
+        if self.weights is not None:
+            return self.weights
+        return torch.ones(self.updates.n, dtype=torch.float64) if self.voters is None else self.voters.double()
+
+    def scores_at(self, rows: Tensor) -> dict[str, Tensor]:
+        """Scores of the rows at the given places of those that it judges, NaN at -1: (n,) each."""
+        places = rows.clamp_min(0)
+        return {name: torch.where(rows >= 0, score[places], torch.nan) for name, score in self.scores.items()}
+
+    def reason_at(self, row: int) -> Reason:
+        """Why a row has no weight, or no say: that at this place of those that it judges, -1 for one unknown to it."""
+        return Reason.NOT_SELECTED if self.reasons is None or row < 0 else self.reasons[row]
 
     def trimmed(self) -> Tensor | None:
         """The share of the columns in which each row of ``updates`` has no part in the output: (n,); one pass.

@@ -147,7 +147,6 @@ def judge(updates: Updates, outcome: Outcome) -> Result[Tensor]:
     weights = None if plan.weights is None else plan.updates.to_clients(plan.weights)
     accepted = plan.accepted()
     owner = (plan.judged or plan.updates).owner()
-    scores = {k: torch.where(owner >= 0, s.double()[owner.clamp_min(0)], torch.nan) for k, s in plan.scores.items()}
     rows = zip(outcome.finite.tolist(), accepted.tolist(), owner.tolist(), strict=True)
     reasons = tuple(_reason(updates, plan, i, *row) for i, row in enumerate(rows))
     overflown = [name for name, reason in zip(updates.ids, reasons, strict=True) if reason is Reason.OVERFLOW]
@@ -156,7 +155,7 @@ def judge(updates: Updates, outcome: Outcome) -> Result[Tensor]:
         weights=weights,
         accepted=accepted,
         reasons=reasons,
-        scores=scores,
+        scores=plan.scores_at(owner),
         ids=updates.ids,
         layout=updates.layout,
         # Where nobody was accepted, a model needs its counters and running statistics all the same.
@@ -175,9 +174,7 @@ def _reason(updates: Updates, plan: Plan, i: int, finite: bool, accepted: bool, 
         return Reason.OVERFLOW if updates.sent_finite(i) else Reason.NONFINITE
     if accepted:
         return Reason.ACCEPTED
-    if plan.reasons is None or row < 0:
-        return Reason.NOT_SELECTED
-    return plan.reasons[row]
+    return plan.reason_at(row)
 
 
 def _aside(updates: Updates, accepted: Tensor) -> dict[str, Any]:

@@ -89,7 +89,7 @@ class ClassWise(Wrapped[_Received]):
         kernel: Kernel | None = None
         if plan.weights is not None:
             added = torch.tensor([self.gamma], dtype=torch.float64)
-            weights = torch.cat([(1 - self.gamma) * plan.weights.double().cpu(), added])
+            weights = torch.cat([(1 - self.gamma) * plan.weights, added])
         if plan.kernel is not None:
             kernel = _compensated(plan.kernel, self.gamma)
         voters = None if plan.voters is None else torch.cat([plan.voters, torch.ones(1, dtype=torch.bool)])
@@ -193,13 +193,13 @@ def _mean_of(plans: Sequence[Plan]) -> Plan:
     stack = Gathered([plan.updates for plan in plans])
     judged = Gathered([plan.judged or plan.updates for plan in plans])
     names = [name for name in plans[0].scores if all(name in plan.scores for plan in plans)]
-    scores = {name: torch.cat([plan.scores[name].double().cpu() for plan in plans]) for name in names}
+    scores = {name: torch.cat([plan.scores[name] for plan in plans]) for name in names}
     reasons: list[Reason] = []
     for plan, view in zip(plans, judged.views, strict=True):
         reasons += [Reason.NOT_SELECTED] * view.n if plan.reasons is None else plan.reasons
     note = ", ".join(dict.fromkeys(plan.note for plan in plans if plan.note))
     share = 1 / len(plans)
-    weights = [plan.weights.double().cpu() * share for plan in plans if plan.weights is not None]
+    weights = [plan.weights * share for plan in plans if plan.weights is not None]
     if len(weights) == len(plans):
         return Plan(stack, torch.cat(weights), scores=scores, reasons=reasons, judged=judged, note=note)
 
@@ -208,15 +208,8 @@ def _mean_of(plans: Sequence[Plan]) -> Plan:
         parts = zip(plans, stack.split(block), strict=True)
         return torch.stack([_on_block(plan, rows) for plan, rows in parts]).mean(0)
 
-    voters = torch.cat([_voters(plan) for plan in plans])
+    voters = torch.cat([plan.counted() > 0 for plan in plans])
     return Plan(stack, kernel=kernel, voters=voters, scores=scores, reasons=reasons, judged=judged, note=note)
-
-
-def _voters(plan: Plan) -> Tensor:
-    """Which rows count: those with weight, or with a say in the kernel."""
-    if plan.weights is not None:
-        return (plan.weights > 0).cpu()
-    return torch.ones(plan.updates.n, dtype=torch.bool) if plan.voters is None else plan.voters.cpu()
 
 
 def _on_block(plan: Plan, rows: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from ..core import WHOLE, BoundError, Compound, Context, Plan, Reason, Rule, State, Traits, rows_judged
+from ..core import WHOLE, BoundError, Compound, Context, Plan, Reason, Rule, State, Traits, noted, rows_judged
 from ..registry.bounds import AtLeast
 from ..registry.entries import register
 from ..stack import Aggregates, Apart, Group, Updates
@@ -24,6 +24,7 @@ class _Decided:
     group: Group
     reasons: Sequence[Reason]
     scores: Mapping[str, Tensor]
+    note: str
 
 
 @register("hierarchical", paper="-", example={"base": Median(), "size": 4}, complexity="O(n s d)")
@@ -167,7 +168,7 @@ class Hierarchical(Compound):
             scores=_scores(tiers),
             reasons=_reasons(tiers),
             judged=updates,
-            note=self._told(updates.n),
+            note=noted(self._told(updates.n), *(each.note for tier in tiers for each in tier)),
         )
         one = torch.ones(1, dtype=torch.float64)
         return plan(one) if stack.linear else plan(kernel=_only)
@@ -184,18 +185,14 @@ def _decided(rule: Rule, stack: Updates, rows: Tensor, context: Context) -> _Dec
     plan = rule.decide(part, {}, context)
     shares = plan.accepted().double()
     if plan.weights is not None:
-        shares = plan.updates.to_clients(plan.weights.double().cpu())
+        shares = plan.updates.to_clients(plan.weights)
     judged = rows_judged(plan, part)
     reasons = [
-        Reason.ACCEPTED if ok else Reason.NOT_SELECTED if plan.reasons is None or row < 0 else plan.reasons[row]
+        Reason.ACCEPTED if ok else plan.reason_at(row)
         for ok, row in zip((shares > 0).tolist(), judged.tolist(), strict=True)
     ]
-    scores = {
-        name: torch.where(judged >= 0, score.double().cpu()[judged.clamp_min(0)], torch.nan)
-        for name, score in plan.scores.items()
-    }
     group = Group(rows=rows, updates=plan.updates, weights=plan.weights, kernel=plan.kernel, shares=shares)
-    return _Decided(group=group, reasons=reasons, scores=scores)
+    return _Decided(group=group, reasons=reasons, scores=plan.scores_at(judged), note=plan.note)
 
 
 def _reasons(tiers: Sequence[Sequence[_Decided]]) -> list[Reason]:

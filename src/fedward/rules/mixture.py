@@ -56,6 +56,9 @@ class RobustTailor(Compound):
     def parts(self) -> tuple[Rule, ...]:
         return self.rules
 
+    def withstands(self, n: int) -> int:
+        return min(rule.withstands(n) for rule in self.rules)
+
     def drawn(self, context: Context) -> int:
         """Which rule aggregates this round."""
         p = self.probabilities or (1 / len(self.rules),) * len(self.rules)

@@ -32,17 +32,6 @@ from .coordinate import Mean
 from .remembered import zero_row
 
 
-def _root_update(context: Context, d: int) -> Tensor:
-    """The server's own update: (d,)."""
-    update = context.root_data().update()
-    if update.shape != (d,) or not bool(update.isfinite().all()):
-        raise ValueError(
-            f"the evaluator's update must be {d} finite numbers like the clients' rows, got shape "
-            f"{tuple(update.shape)}, {int((~update.isfinite()).sum())} of them not finite"
-        )
-    return update
-
-
 @register("fltrust", paper="Cao et al. 2021")
 @dataclass(frozen=True, kw_only=True)
 class FLTrust(Rule):
@@ -67,7 +56,7 @@ class FLTrust(Rule):
         return (SqNorms(), Dots(rows=context.evaluator.update()))
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        own = _root_update(context, updates.width)
+        own = context.root_data().update()
         norms = updates.norms()
         length = float(updates.share.norm(own))
         cosine = cosines_to(updates.compute(Dots(rows=own))[0][:, 0], norms, length)
@@ -189,12 +178,9 @@ class _Rejection(Compound):
 
         # The plan speaks of the survivors, or of fewer rows; what it says is spread over all that came in.
         judged = rows_judged(plan, updates)
-        for name, score in plan.scores.items():
-            scores[name] = torch.where(judged >= 0, score.double().cpu()[judged.clamp_min(0)], torch.nan)
-        given = plan.reasons or [Reason.NOT_SELECTED] * len(judged)
-        reasons = [given[i] if i >= 0 else Reason.HARMFUL for i in judged.tolist()]
+        reasons = [plan.reason_at(i) if i >= 0 else Reason.HARMFUL for i in judged.tolist()]
         note = noted(self.note(updates.n), plan.note)
-        return replace(plan, scores=scores, reasons=reasons, judged=updates, note=note)
+        return replace(plan, scores=scores | plan.scores_at(judged), reasons=reasons, judged=updates, note=note)
 
     def _impacts(self, updates: Updates, context: Context) -> dict[str, Tensor]:
         """How much worse each measure is with each client than without: (n,) each."""

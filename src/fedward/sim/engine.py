@@ -19,6 +19,7 @@ from ..attacks import Attack, NoAttack
 from ..clients import Client, Gradient, Setup
 from ..core import Context, Result, Rule, Skipped, Step
 from ..data.dataset import FederatedData
+from ..registry.bounds import Natural
 from ..registry.parameters import check_value, parameters_of
 from .backends import Backend
 from .checkpoint import CheckpointError, load_checkpoint, save_checkpoint
@@ -68,7 +69,7 @@ class Simulation:
         root: training samples that the server has as well, for rules that judge clients by data of its own.
         root_apart: whether these are taken out of the shards of all clients, whatever the rule, so that rules which use
             them and rules which do not are compared on the same training data.
-        seed: of everything random.
+        seed: of everything random, at least 0.
         device: where models, data and rows live.
         threads: at most so many clients work at once on a CPU; as many as PyTorch has threads if None. Results do not
             depend on it.
@@ -110,7 +111,7 @@ class Simulation:
         forge: Forge = "rows",
         root: int = 100,
         root_apart: bool = False,
-        seed: int = 0,
+        seed: Natural = 0,
         device: torch.device | str = "cpu",
         threads: int | None = None,
         precision: Literal["float32", "bfloat16"] = "float32",

@@ -17,9 +17,10 @@ from ..attacks import Attack, View
 from ..clients import Client
 from ..clients.tally import Tally
 from ..core import Context, Evaluator, Rule, Skipped, State, Step, decision, neutral, step_or_skip
+from ..core.evaluator import Once
 from ..data.dataset import Dataset, Split
 from ..registry.notation import describe
-from ..stack import Dense, Updates, materialise
+from ..stack import ColumnShare, Dense, Updates, materialise
 from .backends import Backend
 from .cohort import Arrivals, Cohort, Drawn
 from .progress import Progress
@@ -145,7 +146,7 @@ class Phases:
     def _evaluator(self, now: Progress) -> Evaluator | None:
         if self.root is None:
             return None
-        return BackendEvaluator(
+        own = BackendEvaluator(
             backend=self.backend,
             clients=self.clients,
             split=self.root,
@@ -154,6 +155,8 @@ class Phases:
             seed=Context(now.round, self.seed).draw_seed("model of the server"),
             buffers=now.buffers,
         )
+        # The rule is asked once, an attack may ask it for every candidate of a search.
+        return Once(own, ColumnShare(len(now.parameters)))
 
     # --- forged ---------------------------------------------------------------------------------------------
 

@@ -28,6 +28,18 @@ class ColumnShare:
         self.first = first
         self.width = d if width is None else width
 
+    def check(self, rows: Tensor, what: str) -> None:
+        """Refuse rows, (d,) or (k, d), of other columns than are held here: of them none is cut, and nothing read past.
+
+        Raises:
+            ValueError: they are of another width; with what they are.
+        """
+        if rows.ndim not in (1, 2) or rows.shape[-1] != self.width:
+            raise ValueError(
+                f"{what} need the stack's d = {self.width} columns, got shape {tuple(rows.shape)}; what is remembered "
+                "of one model is of no use for another: start afresh"
+            )
+
     def total(self, *sums: Tensor) -> tuple[Tensor, ...]:
         """Sums over the columns of all processes, from those over the columns of each: float64, on the CPU."""
         return sums

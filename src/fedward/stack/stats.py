@@ -44,6 +44,10 @@ class Statistic(ABC):
         Or `Products`, where `evened` mirrors what they add up to.
         """
 
+    def check(self, share: ColumnShare) -> None:
+        """Raise ValueError if there is none of rows with these columns."""
+        return
+
     def in_loops(self, n: int) -> bool:
         """Whether that function calls compiled loops for n rows, which are for several threads to run side by side."""
         return False
@@ -179,6 +183,9 @@ class Dots(Statistic):
 
     def __hash__(self) -> int:
         return hash((Dots, id(self.rows)))
+
+    def check(self, share: ColumnShare) -> None:
+        share.check(self.rows, "rows for inner products")
 
     def partials(self, d: int, device: torch.device) -> Partial:
         rows = self.rows.reshape(-1, self.rows.shape[-1]).to(device)

@@ -65,7 +65,7 @@ class Group:
         if len(rows) == 0:
             return torch.zeros(stop - start, dtype=torch.float64, device=self.updates.device)
         block = self.updates.read(start, stop, rows).double()
-        return weighted_sum(block, torch.arange(len(rows)), self.weights[rows].double().cpu())
+        return weighted_sum(block, torch.arange(len(rows)), self.weights[rows])
 
 
 class Aggregates(View):

@@ -129,6 +129,8 @@ class Updates(ABC):
 
     def _sum(self, statistics: Sequence[Statistic]) -> None:
         """Compute statistics in one pass."""
+        for statistic in statistics:
+            statistic.check(self.share)
         partials = [statistic.partials(self.d, self.device) for statistic in statistics]
         loops = all(statistic.in_loops(self.n) for statistic in statistics)
         sums: list[Tensor] = []
@@ -379,8 +381,7 @@ class Anchored(Longer):
     """G with rows of the server's own below it; weights on those are weights on no client."""
 
     def __init__(self, base: Updates, anchors: Tensor) -> None:
-        if anchors.ndim not in (1, 2) or anchors.shape[-1] != base.width:
-            raise ValueError(f"anchor rows need the stack's d = {base.width} columns, got shape {tuple(anchors.shape)}")
+        base.share.check(anchors, "anchor rows")
         rows = anchors.reshape(-1, base.width)
         super().__init__(base, base.n + len(rows))
         self.anchors = anchors  # as given: a statistic of this very tensor may be known already

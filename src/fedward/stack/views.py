@@ -153,6 +153,9 @@ class Offset(View):
         unit: float = 1.0,
     ) -> None:
         super().__init__(base, base.n)
+        for row in (*remembered, shift):
+            if row is not None:
+                self.share.check(row, "remembered rows")
         self.ids = base.ids
         self.remembered = remembered
         self.factor = factor

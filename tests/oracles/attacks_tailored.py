@@ -1,50 +1,19 @@
-"""Reference attacks beyond the SignGuard paper (model poisoning that works on the rows), float64 NumPy.
+"""Reference attacks tailored to a rule (Fang's, those of Shejwalkar & Houmansadr), float64 NumPy.
 
 ``G`` holds the rows the attacker knows; attacks return the (f, d) rows that are sent unless stated.
-Each docstring names its formula; random draws are always arguments.
+Random draws are always arguments.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tests.oracles.attacks import attack_lie, gamma_search, standard_deviation
+from tests.oracles.attacks import copies, gamma_search, normalised, standard_deviation
 from tests.oracles.rules import Matrix, Vector, as_rows, check_f, krum, mean, norm, squared_distance
-
-Strategy = TypeVar("Strategy")
-
-
-def copies(row: Vector, f: int) -> Matrix:
-    """An (f, d) matrix of equal rows."""
-    check_f(f)
-    out = np.zeros((f, row.shape[0]))
-    for i in range(f):
-        out[i] = row
-    return out
-
-
-def normalised(v: Vector) -> Vector:
-    """v / norm(v); the zero vector stays zero."""
-    size = norm(v)
-    return v / size if size > 0 else np.zeros_like(v)
-
-
-# --- IPM ----------------------------------------------------------------------------------------------
-
-
-def attack_ipm(G: ArrayLike, f: int, eps: float = 0.1) -> Matrix:
-    """Xie et al. 2020: f copies of -eps mean(G)."""
-    return copies(-eps * mean(G), f)
-
-
-def attack_ipm_each(G: ArrayLike, epsilons: ArrayLike) -> Matrix:
-    """FedSECA, the authors' code: one row -eps mean(G) for each eps in ``epsilons`` (f,)."""
-    return np.array([-float(eps) * mean(G) for eps in np.asarray(epsilons)])
 
 
 def attack_fang_fedseca(G: ArrayLike, lambdas: ArrayLike) -> Matrix:
@@ -177,103 +146,6 @@ def attack_fang_trmean_partial(own: ArrayLike, uniforms: ArrayLike, ddof: int = 
             else:
                 out[i, j] = mu[j]
     return out
-
-
-# --- Mimic --------------------------------------------------------------------------------------------
-
-
-def mimic_fixed(G: ArrayLike, index: int) -> Vector:
-    """Karimireddy et al. 2022, section 3.2 (DeSGD): the message of honest client ``index``."""
-    row: Vector = as_rows(G)[index]
-    return row.copy()
-
-
-def mimic_first_round(G: ArrayLike, z0: ArrayLike, steps: int = 20_000) -> int:
-    """The row that sticks out most along the direction of largest variance of one round's rows.
-
-    z <- normalised sum_i ((g_i - mu).z)(g_i - mu), mu = mean(G), from z0 until it stays; argmax_i g_i.z.
-    """
-    rows = as_rows(G)
-    centre = mean(rows)
-    z = normalised(np.array(z0, dtype=np.float64))
-    for _ in range(steps):
-        before = z
-        total = np.zeros(rows.shape[1])
-        for g in rows:
-            total = total + float(np.sum((g - centre) * z)) * (g - centre)
-        z = normalised(total)
-        if norm(z - before) < 1e-13:
-            break
-    products = [float(np.sum(g * z)) for g in rows]
-    return products.index(max(products))
-
-
-class Mimic:
-    """Karimireddy et al. 2022, section 3.2, learned target.  ``round(G)`` returns the index of the honest row to copy.
-
-    t = 0: mu = mean(G), z = normalised sum_i ((g_i - mu).z0)(g_i - mu).
-    0 < t < warmup: mu <- (t mu + mean)/(1 + t); a = normalised sum_i ((g_i - mu).z)(g_i - mu) with the new mu;
-    z <- normalised (t/(1+t) z + a/(1+t)).  Target = argmax_i g_i.z, ties by lowest index.
-    After warm-up the target is frozen; ``frozen="direction"`` freezes z and keeps taking the argmax.
-    """
-
-    def __init__(self, z0: ArrayLike, warmup: int = 5, frozen: str = "target") -> None:
-        """Start from the random direction z0; the first round is always learned from."""
-        if frozen not in ("target", "direction"):
-            raise ValueError("frozen must be target or direction")
-        self.z = np.array(z0, dtype=np.float64)
-        self.mu = np.zeros_like(self.z)
-        self.warmup = warmup
-        self.frozen = frozen
-        self.t = 0
-        self.target = 0
-
-    def round(self, G: ArrayLike) -> int:
-        """One round."""
-        rows = as_rows(G)
-        learning = self.t == 0 or self.t < self.warmup
-        if learning:
-            t = self.t
-            self.mu = (t * self.mu + mean(rows)) / (1.0 + t)
-            total = np.zeros(rows.shape[1])
-            for g in rows:
-                total = total + float(np.sum((g - self.mu) * self.z)) * (g - self.mu)
-            a = normalised(total)
-            self.z = a if t == 0 else normalised(t / (1.0 + t) * self.z + a / (1.0 + t))
-        if learning or self.frozen == "direction":
-            products = [float(np.sum(g * self.z)) for g in rows]
-            self.target = products.index(max(products))
-        self.t += 1
-        return self.target
-
-
-# --- Constants and random rows ------------------------------------------------------------------------
-
-
-def attack_constant(f: int, d: int, c: float = 5.0) -> Matrix:
-    """DeSGD: every entry is c."""
-    check_f(f)
-    return np.full((f, d), float(c))
-
-
-def attack_gaussian(noise: ArrayLike, sigma: float = 2.0) -> Matrix:
-    """DeSGD: N(0, sigma^2) per coordinate, as sigma * noise from standard normal draws ``noise`` (f, d)."""
-    return sigma * np.array(noise, dtype=np.float64)
-
-
-def attack_zero(f: int, d: int) -> Matrix:
-    """zeros."""
-    return attack_constant(f, d, 0.0)
-
-
-def attack_nan(f: int, d: int) -> Matrix:
-    """NaN everywhere."""
-    return attack_constant(f, d, math.nan)
-
-
-def attack_inf(f: int, d: int) -> Matrix:
-    """+infinity everywhere."""
-    return attack_constant(f, d, math.inf)
 
 
 # --- Attacks tailored to a rule -----------------------------------------------------------------------
@@ -423,125 +295,6 @@ def tailored_gamma(
     gamma = gamma_search(success, start, start / 2)
     without = tailored_harm(G, f, p, agnostic, aggregate, admits)
     return agnostic if gamma == 0 or without > highest * (1 + 1e-9) else gamma
-
-
-# --- PoisonedFL ---------------------------------------------------------------------------------------
-
-
-class PoisonedFL:
-    """Xie et al. 2025: rows c norm(H) v * s with fixed signs s; what is sent is a change of the model.
-
-    H = last global model change, m = last malicious row, v = |H - m norm(H)/norm(m)| normalised.
-    Without a non-zero m, v is the vector of ones normalised.
-    """
-
-    def __init__(self, s: ArrayLike, c: float = 8.0) -> None:
-        """Signs s in {-1, 1}^d and the factor c, which the caller may adjust between rounds."""
-        self.s = np.array(s, dtype=np.float64)
-        self.c = c
-        self.m: Vector | None = None
-
-    def round(self, previous_change: ArrayLike) -> Vector:
-        """The row every attacker sends this round."""
-        H = np.array(previous_change, dtype=np.float64)
-        if self.m is None or norm(self.m) == 0:
-            v = normalised(np.ones(H.shape[0]))
-        else:
-            v = normalised(np.abs(H - self.m * norm(H) / norm(self.m)))
-        self.m = self.c * norm(H) * v * self.s
-        return self.m.copy()
-
-
-def binomial_half_quantile(d: int, level_percent: int = 99) -> int:
-    """Smallest k with P(Binomial(d, 1/2) <= k) >= level, in exact integers: 100 sum C(d, i) >= percent 2^d."""
-    threshold = level_percent * 2**d
-    total, term = 0, 1
-    for k in range(d + 1):
-        total += term
-        if 100 * total >= threshold:
-            return k
-        term = term * (d - k) // (k + 1)
-    return d
-
-
-def poisonedfl_adjust(c: float, moved_along: int, d: int) -> float:
-    """0.7c if fewer than the 99% quantile of coordinates moved along s and 0.7c >= 0.5.
-
-    Xie et al. 2025, every 50 rounds.
-    """
-    if moved_along < binomial_half_quantile(d) and 0.7 * c >= 0.5:
-        return 0.7 * c
-    return c
-
-
-# --- Over time, and by class --------------------------------------------------------------------------
-
-
-def time_varying(draws: Sequence[float] | Vector, strategies: Sequence[Strategy]) -> list[Strategy]:
-    """Epoch e uses strategy number floor(u_e S) of the S strategies, u_e uniform in [0, 1) (1: the last).
-
-    Xu et al. 2022, section V.
-    """
-    chosen = []
-    for u in draws:
-        chosen.append(strategies[min(math.floor(float(u) * len(strategies)), len(strategies) - 1)])
-    return chosen
-
-
-def attack_alie_classwise(
-    G_by_class: Mapping[int, ArrayLike] | Sequence[ArrayLike], held_class: int, f: int, z: float = 1.0
-) -> Matrix:
-    """DeSGD: f copies of mean - z sd over the honest rows of class ``held_class`` only."""
-    return attack_lie(G_by_class[held_class], f, z)
-
-
-# --- Model replacement, free rider --------------------------------------------------------------------
-
-
-def attack_model_replacement(own: ArrayLike, honest_count: int, f: int, factor: float | None = None) -> Matrix:
-    """Model replacement (Bagdasaryan et al. 2020): own rows times factor, n / f if None, n = honest_count + f."""
-    rows = np.array(own, dtype=np.float64)
-    if factor is None:
-        if f < 1:
-            raise ValueError("the default factor needs f >= 1")
-        factor = (honest_count + f) / f
-    return factor * rows
-
-
-def attack_free_rider(previous_update: ArrayLike, f: int) -> Matrix:
-    """Free rider: f copies of the last global update."""
-    return copies(np.array(previous_update, dtype=np.float64), f)
-
-
-# --- ROP ----------------------------------------------------------------------------------------------
-
-
-def attack_rop(
-    G: ArrayLike,
-    f: int,
-    last: ArrayLike | None,
-    z: float = 1.0,
-    relocate: float = 1.0,
-    reference: float = 0.9,
-    degrees: float = 90.0,
-) -> Matrix:
-    """ROP: a + z (sin t * p + cos t * u / norm(u)), p = normalised (1 - projection of 1 on u), 1 the vector of ones.
-
-    a = relocate * last + (1 - relocate) * mean(G), u = reference * last + (1 - reference) * mean(G); without a last
-    step a = (1 - relocate) * mean(G) and u = mean(G).
-    """
-    centre = mean(G)
-    ones = np.ones(len(centre))
-    if last is None:
-        start, u = (1 - relocate) * centre, centre
-    else:
-        step = np.array(last, dtype=np.float64)
-        start = relocate * step + (1 - relocate) * centre
-        u = reference * step + (1 - reference) * centre
-    u = normalised(u)
-    p = normalised(ones - float(np.sum(ones * u)) * u)
-    t = math.radians(degrees)
-    return copies(start + z * (math.sin(t) * p + math.cos(t) * u), f)
 
 
 # --- Objectives of adaptive searches ------------------------------------------------------------------

@@ -1,0 +1,123 @@
+"""A sweep's table as Markdown and LaTeX, with its bibliography."""
+
+import csv
+import io
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from fedward import catalogue
+from fedward.report import ReportError, bibliography, write_sweep_as
+from fedward.report.sweep_exports import in_latex, latex, markdown
+from tests.report.sweeps import LONG, made_up
+from tests.report.test_sweep import two_by_three
+
+ROOT = Path(__file__).parents[2]
+
+
+TABLE = {"rule": ["mean", "median"], "attack": ["alie", "no-attack", "min-max"], "seed": [0, 1]}
+
+
+def test_markdown_and_latex_have_the_same_numbers():
+    data = made_up(TABLE, two_by_three)
+    lines = [line.strip("| ").split(" | ") for line in markdown(data).splitlines() if line.startswith("|")]
+    assert lines[0] == ["rule", "no-attack", "ALIE", "MinMax", "worst"]
+    assert lines[3] == ["Median", "**91.00 ± 1.41**", "**51.00 ± 1.41**", "**71.00 ± 1.41**", "51.00"]
+    text = latex(data)
+    assert r"Median & \textbf{91.00 $\pm$ 1.41} & \textbf{51.00 $\pm$ 1.41}" in text
+    assert r"\begin{tabular}{lrrrr}" in text
+    assert [text.count(f"\\{rule}rule") for rule in ("top", "mid", "bottom")] == [1, 1, 1]
+    assert "over 2 seeds" in text
+
+
+def test_signs_mean_nothing_to_latex():
+    assert in_latex("a_b & 50% {#}") == r"a\_b \& 50\% \{\#\}"
+    assert in_latex("\\ ~ ^") == r"\textbackslash{} \textasciitilde{} \textasciicircum{}"
+    assert in_latex("$|<>") == r"\$\textbar{}\textless{}\textgreater{}"
+
+
+@pytest.mark.parametrize("ending", ["html", "csv", "md", "tex", "bib", "svg", "pdf"])
+def test_the_ending_of_the_file_is_the_format(tmp_path, ending):
+    data = made_up(TABLE, two_by_three)
+    file = write_sweep_as(data, tmp_path / "new" / f"it.{ending}")
+    content = file.read_bytes()
+    begins = {"html": b"<!DOCTYPE", "csv": b"cell,", "md": b"# A sweep", "tex": b"% ", "bib": b"% alie\n@"}
+    assert content.startswith({**begins, "svg": b"<?xml", "pdf": b"%PDF"}[ending])
+    assert write_sweep_as(data, tmp_path / f"again.{ending}").read_bytes() == content
+    if ending == "csv":
+        rows = list(csv.DictReader(io.StringIO(content.decode())))
+        assert [float(row["best"]) for row in rows] == [row.best for row in data.rows]
+
+
+def test_other_endings_and_figures_are_refused_with_what_there_is(tmp_path):
+    data = made_up({"rule": "mean", "attack": "alie", "byzantine": ["5", "10"]})
+    with pytest.raises(ReportError, match=r"no format ends in \.docx; files end in \.html, \.csv"):
+        write_sweep_as(data, tmp_path / "it.docx")
+    with pytest.raises(ReportError, match="byzantine, curves"):
+        write_sweep_as(data, tmp_path / "it.svg", "bizantine-share")
+    with pytest.raises(ReportError, match=r"is no figure; name a file that ends in \.svg or \.pdf"):
+        write_sweep_as(data, tmp_path / "it.tex", "curves")
+    empty = made_up({"rule": "mean", "attack": "alie"}, lambda cell: None)
+    with pytest.raises(ReportError, match="nothing to draw yet"):
+        write_sweep_as(empty, tmp_path / "it.svg")
+
+
+def test_a_bibliography_has_every_paper_once_and_nothing_that_nobody_knows():
+    rules = ["mean", "bucketing:s=2 >> multi-krum", "sign-guard", "centered-clipping:radius=10", "clip-mean"]
+    data = made_up({"rule": rules, "attack": ["alie", LONG.format(20)], "algorithm": "worker-momentum:inner=gradient"})
+    text = bibliography.bibtex(data)
+    keys = re.findall(r"^@\w+\{(\w+),$", text, re.M)
+    assert len(keys) == len(set(keys))
+    assert {"blanchard2017", "karimireddy2021", "karimireddy2022", "xu2022", "baruch2019", "sun2019"} <= set(keys)
+    assert text.count("Learning from history") == 1  # two components name it, each in its way
+    assert "note = {Sun et al. 2019; no more is known here, complete it}" in text
+    known = {"author", "title", "booktitle", "journal", "year", "eprint", "archiveprefix", "note"}
+    assert set(re.findall(r"^  (\w+) =", text, re.M)) <= known
+
+
+def sources():
+    """All that the repository says of papers but the bibliography itself: docstrings, references of tests, sources."""
+    files = [
+        *ROOT.glob("src/fedward/*/*.py"),
+        *ROOT.glob("src/fedward/published/*.toml"),
+        ROOT / "tests/oracles/__init__.py",
+    ]
+    return " ".join(" ".join(file.read_text(encoding="utf-8").split()) for file in files).lower()
+
+
+LOOKED_UP = {
+    "Baruch et al. 2019": "Baruch, Baruch, Goldberg",
+    "Blanchard et al. 2017": "Blanchard, El Mhamdi, Guerraoui, Stainer",
+    "Guo et al. 2021": "Guo, Wang, Song, Hua, Lv, Jin, Xue, Ma, Guan",
+    "Nguyen et al. 2022": "Nguyen, Rieger, Chen, Yalame, Möllering, Fereidooni, Marchal, Miettinen, Mirhoseini, "
+    "Zeitouni, Koushanfar, Sadeghi, Schneider",
+    "Yin et al. 2018": "Yin, Chen, Ramchandran, Bartlett",
+}
+"""Authors as the papers themselves have them, of those that components name by the first."""
+
+
+def test_the_bibliography_says_no_more_than_the_repository():
+    """A title, venue or id that stands nowhere else would be an invention, and so would an author nobody looked up."""
+    said = sources()
+    names = {entry.paper for entry in catalogue()}
+    for paper in bibliography.papers():
+        assert paper.paper in names, paper
+        for text in (paper.title, paper.venue, paper.journal, paper.arxiv):
+            assert text.lower() in said, (paper.paper, text)
+        for surname in paper.authors:
+            assert surname.lower() in said or surname in LOOKED_UP.get(paper.paper, ""), (paper.paper, surname)
+    for paper, authors in LOOKED_UP.items():
+        assert [", ".join(one.authors) for one in bibliography.papers() if one.paper == paper] == [authors]
+    whole = tomllib.loads((ROOT / "src/fedward/report/papers.toml").read_text(encoding="utf-8"))
+    keys = {"paper", "of", "authors", "title", "venue", "journal", "arxiv"}
+    assert {key for entry in whole["paper"] for key in entry} <= keys
+
+
+def test_a_paper_that_two_share_a_name_with_is_told_by_its_component():
+    titles = {name: bibliography.paper_of(entry).title for name, entry in ((e.name, e) for e in catalogue())}
+    assert titles["phocas"].startswith("Phocas")
+    assert titles["mea-med"].startswith("Generalized")
+    assert titles["caf"] != titles["arc"]
+    assert titles["smea"] != titles["nnm"]
