@@ -159,16 +159,16 @@ class Maximise(Around):
             return self._with(high), high, float("nan")
         step = (high - low) / (self.candidates - 1)
         grid = [low + k * step for k in range(self.candidates)]
-        tried = {value: self._score(view, value) for value in grid}
+        scores = {value: self._score(view, value) for value in grid}
         for _ in range(self.zooms):
             # The best value's two neighbours were tried already: as many new ones lie between them.
-            value = _best(tried)
+            value = _best(scores)
             fine = 2 * step / (self.candidates + 1)
             grid = [value - step + (k + 1) * fine for k in range(self.candidates)]
-            tried |= {v: self._score(view, v) for v in grid if low <= v <= high and v not in tried}
+            scores |= {v: self._score(view, v) for v in grid if low <= v <= high and v not in scores}
             step = fine
-        value = _best(tried)
-        return self._with(value), value, tried[value]
+        value = _best(scores)
+        return self._with(value), value, scores[value]
 
     def _with(self, value: float) -> Attack:
         return replace(self.inner, **{self.over: value})
@@ -181,8 +181,8 @@ class Maximise(Around):
         return -inf if isnan(found) else found  # a model that has diverged already cannot be harmed
 
 
-def _best(tried: Mapping[float, float]) -> float:
+def _best(scores: Mapping[float, float]) -> float:
     """The largest of the values that do most harm; what rounding tells apart counts as equal."""
-    most = max(tried.values())
+    most = max(scores.values())
     slack = 1e-12 * abs(most) if isfinite(most) else 0.0
-    return max(value for value, found in tried.items() if found >= most - slack)
+    return max(value for value, found in scores.items() if found >= most - slack)

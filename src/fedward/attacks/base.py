@@ -143,7 +143,10 @@ class Attack(Component):
         return
 
     def aim(self, inputs: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor] | None:
-        """Of test data, the samples that the attack is after and the labels that it wants; None if it has no target."""
+        """Of test data, all or some, the samples that the attack is after, with the labels that it wants.
+
+        None if it has no target, whatever the samples.
+        """
         return None
 
     @overload

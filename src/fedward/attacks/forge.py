@@ -10,7 +10,7 @@ from statistics import NormalDist
 import torch
 from torch import Tensor
 
-from ..core import WHOLE, Knowledge
+from ..core import WHOLE, Knowledge, whole_share
 from ..registry.bounds import Natural, NotNegative, Share
 from ..registry.entries import register
 from ..stack import Joined, Kernel, Updates
@@ -129,7 +129,7 @@ class ByzMean(Around):
     def forge(self, view: View) -> Updates:
         h = view.honest.n
         m = view.own.n
-        m1 = min(floor(self.split * m), m - 1)
+        m1 = min(whole_share(self.split, m), m - 1)
         m2 = m - m1
         stack = Joined(view.honest, self.inner.forged(view))
         M = torch.zeros(m, stack.n, dtype=torch.float64)

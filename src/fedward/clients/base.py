@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..core import EXAMPLES, Context, State, Whole
 from ..registry.component import Component
+from ..training.schedules import LearningRates, rate
 from .model import Inputs, LocalModel
 
 Poison = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -166,6 +167,8 @@ class Task:
         state: what it remembered when it last took part; empty at first.
         told: what the server says besides its model, as `Client.tell` has it; empty at first.
         buffers: the server's running statistics, (b,), if the model has any.
+        schedule_round: the round that learning rates go by, the context's if None. It is another one where the server
+            trains on data of its own, which it goes through anew in every round.
     """
 
     client: Hashable
@@ -175,11 +178,16 @@ class Task:
     state: State = field(default_factory=dict)
     told: State = field(default_factory=dict)
     buffers: Tensor | None = None
+    schedule_round: int | None = None
 
     @property
     def seed(self) -> int:
         """Of what is random in the model in this round."""
         return self.context.draw_seed(f"model of client {self.client}")
+
+    def rate(self, lr: float, schedule: LearningRates | None) -> float:
+        """The learning rate of this round, with a schedule or without one."""
+        return rate(lr, schedule, self.context.round if self.schedule_round is None else self.schedule_round)
 
     def batches(self, batch_size: int, count: int, name: str = "", *, drop_last: bool = True) -> Iterator[Tensor]:
         """Sample numbers of this round's ``count`` batches: int64.

@@ -94,7 +94,7 @@ class Scaffold(Client):
                 if parameter.grad is not None:
                     parameter.grad.add_(part)
 
-        lr = rate(self.lr, self.schedule, task.context.round)
+        lr = task.rate(self.lr, self.schedule)
         optimizer = torch.optim.SGD(model.parameters, lr, weight_decay=self.weight_decay)
         batches = task.batches(self.batch_size, self.steps, drop_last=self.drop_last)
         total = train(model, task.shard, batches, optimizer, correct=correct)

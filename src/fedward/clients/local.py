@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..core import Traits
 from ..registry.bounds import Count, Decay, NotNegative, Positive, Share
 from ..registry.entries import register
-from ..training.schedules import LearningRates, rate
+from ..training.schedules import LearningRates
 from .base import Answer, Client, Samples, Shard, Task, batches_per_epoch, share_of
 from .model import LocalModel
 
@@ -112,7 +112,7 @@ class LocalSGD(Client):
     def work(self, model: LocalModel, task: Task) -> Answer:
         per_epoch = batches_per_epoch(self.batch_size, task.shard, drop_last=self.drop_last)
         count = self.steps or (self.epochs or 1) * per_epoch
-        optimizer = self._optimizer(model, rate(self.lr, self.schedule, task.context.round))
+        optimizer = self._optimizer(model, task.rate(self.lr, self.schedule))
         batches = task.batches(self.batch_size, count, drop_last=self.drop_last)
         total = train(model, task.shard, batches, optimizer, clip=self.clip, correct=self._correction(model, task))
         return Answer(row=change(model, task.parameters), loss=total / count)

@@ -120,7 +120,8 @@ class Once:
     """An evaluator that works out its update once a round: what is known of a tensor is known of that very object.
 
     Where processes hold the columns together, each has the root data and tries whole rows; of the update it keeps the
-    columns of its share.
+    columns of its share. Losses and error rates are float64 and on the CPU, as decisions are, whatever they were worked
+    out in.
     """
 
     def __init__(self, evaluator: Evaluator, share: ColumnShare) -> None:
@@ -147,8 +148,8 @@ class Once:
 
     def losses(self, steps: Updates) -> Tensor:
         """See `Evaluator.losses`."""
-        return self._evaluator.losses(whole_rows(steps))
+        return self._evaluator.losses(whole_rows(steps)).double().cpu()
 
     def error_rates(self, steps: Updates) -> Tensor:
         """See `Evaluator.error_rates`."""
-        return self._evaluator.error_rates(whole_rows(steps))
+        return self._evaluator.error_rates(whole_rows(steps)).double().cpu()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, overload
 
 import numpy as np
@@ -43,7 +43,7 @@ class FunctionRule(FunctionComponent, Rule):
     minimum: Count = 1
 
     def traits(self) -> Traits:
-        return Traits(in_memory=True, properties=frozenset(), bound=Bound(0, self.minimum))
+        return replace(self.declared, bound=Bound(0, self.minimum))
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         made = called(self, {"G": updates}, RowDue(updates.d))

@@ -140,7 +140,12 @@ class Plan(Generic[M]):
 
 def how_many(f: float, n: int) -> int:
     """f of n rows: a number is itself; a share, such as 0.2, the most rows that are no more than that, floor(f n)."""
-    return f if isinstance(f, int) else floor(f * n + 1e-9)  # 0.29 of 100 are 29, whatever floats say
+    return f if isinstance(f, int) else whole_share(f, n)
+
+
+def whole_share(share: float, n: int) -> int:
+    """How many of n a share of them is, rounded down: 0.29 of 100 are 29, whatever floats say."""
+    return floor(share * n + 1e-9)
 
 
 def how_many_said(f: float, n: int) -> str:

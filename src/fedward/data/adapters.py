@@ -59,6 +59,8 @@ def inputs_of(value: Any, which: str) -> Tensor | Lazy | list[str]:
     """
     if isinstance(value, Lazy):
         return value
+    if isinstance(value, Tensor | np.ndarray) and value.ndim == 0:
+        raise ValueError(f"{which} samples are a single number; one of them for each label is needed")
     if isinstance(value, Tensor):
         return as_numbers(value, f"{which} sample")
     if len(value) and all(isinstance(item, str) for item in value):
@@ -148,7 +150,10 @@ def _relabels(value: Any) -> bool:
 
 
 def _number(label: Any) -> Any:
-    return label.item() if isinstance(label, Tensor | np.ndarray) else label
+    """A label as a number; one that is several numbers as an array, for `labels_of` to refuse."""
+    if isinstance(label, Tensor):
+        label = label.detach().cpu().numpy()
+    return label.item() if isinstance(label, np.ndarray) and label.size == 1 else label
 
 
 def _item(item: Any, which: str) -> tuple[Any, Any]:

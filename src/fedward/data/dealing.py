@@ -43,6 +43,8 @@ def federate(
     """
     dataset = own_dataset(dataset)
     everything = set(holding_all)
+    if clients < 1:
+        raise ValueError(f"clients must be at least 1, got {clients}")
     partition = as_partition(IID() if partition is None else partition)
     if clients - len(everything) > len(dataset.train):  # before anything is made for each of them
         raise ValueError(

@@ -21,8 +21,8 @@ _TELLING = 64
 class Lazy:
     """What a `Split` holds in the place of an (N, ...) tensor, if not all samples are to lie in memory.
 
-    A batch is taken as from a tensor, with a slice or a tensor of numbers, and is one: read by one thread at a time, on
-    the CPU. Whoever takes it moves it to where it is needed.
+    A batch is taken as from a tensor, with a slice, a tensor of numbers or a mask, and is one: read by one thread at a
+    time, on the CPU. Whoever takes it moves it to where it is needed.
 
     Args:
         read: one sample by its number, as a tensor, an array or an image of PIL's.
@@ -52,6 +52,8 @@ class Lazy:
         return self.shape[0]
 
     def __getitem__(self, chosen: slice | Tensor) -> Tensor:
+        if isinstance(chosen, Tensor) and chosen.dtype == torch.bool:
+            chosen = chosen.nonzero().flatten()
         places = range(len(self))[chosen] if isinstance(chosen, slice) else chosen.tolist()
         if not places:
             return torch.empty((0, *self.shape[1:]), dtype=self.dtype)
@@ -114,7 +116,7 @@ def as_numbers(samples: Tensor, called: str) -> Tensor:
         return samples.to(torch.int64)
     samples = samples.to(torch.float32)
     if not bool(torch.isfinite(samples).all()):
-        bad = int((~torch.isfinite(samples).flatten(1).all(1)).nonzero()[0])
+        bad = int((~torch.isfinite(samples)).nonzero()[0, 0])
         which = called if len(samples) == 1 else f"{called} {bad}"
         raise ValueError(f"{which} holds NaN or infinity: drop or repair such samples")
     return samples

@@ -41,7 +41,8 @@ def _csv(file: Readable) -> Stored:
     if not first[0].strip().isdigit():
         header = [name.strip().lower() for name in rows.pop(0)]
         place = next((header.index(name) for name in ("class index", *LABELS) if name in header), 0)
-        texts = [i for i, name in enumerate(header) if name in _TEXTS] or [i for i in texts if i != place]
+        others = [i for i in range(len(header)) if i != place]
+        texts = [i for i in others if header[i] in _TEXTS] or others
     labels = []
     joined = []
     if not rows:

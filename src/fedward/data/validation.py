@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import floor
 
 import torch
 from torch import Tensor
@@ -29,7 +30,7 @@ def held_out(dataset: Dataset, share: float) -> Dataset:
     total = len(dataset.train)
     if not 0 < share < 1:
         raise ValueError(f"a validation split is a share of the training data above 0 and below 1, got {share}")
-    count = max(int(share * total), 1)
+    count = max(floor(round(share * total, 6)), 1)  # 0.29 * 100 is 29, whatever floats say
     if count >= total:
         raise ValueError(f"a validation split of {share} of {total} training samples leaves none to train on")
     order = torch.randperm(total, generator=torch.Generator().manual_seed(_SEED))

@@ -35,7 +35,6 @@ class Sharded(ColumnShard):
     def __init__(self, rows: RowSource, share: Columns) -> None:
         super().__init__(rows, share)
         self.peers = share.peers
-        self._columns = share
 
     @classmethod
     def of_columns(cls, G: Tensor, *, ids: Ids = None, group: ProcessGroup | None = None) -> Sharded:
@@ -168,7 +167,8 @@ def even_widths(d: int, processes: int) -> list[int]:
     """
     if d < processes:
         raise ValueError(f"{processes} processes cannot share out {d} columns: take at most {d} processes")
-    return [len(part) for part in torch.arange(d).tensor_split(processes)]
+    least, more = divmod(d, processes)
+    return [least + (place < more) for place in range(processes)]
 
 
 def check_agreed(peers: Peers, own: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from flwr.serverapp.strategy import FedAvg
 from torch import Tensor
 
 from ..core import Aggregator
+from ..disk import check_folder
 from ..failures import tamed
 from ..sim.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 
@@ -144,7 +145,7 @@ def check_place(path: Path) -> None:
         CheckpointError: it cannot.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        check_folder(path)
         with TemporaryFile(dir=path.parent) as trial:
             trial.write(b"0")
             trial.flush()
@@ -161,24 +162,28 @@ def optimiser_settings(strategy: FedAvg) -> dict[str, Any]:
     }
 
 
+def memory_of(strategy: FedAvg) -> dict[str, Any]:
+    """What a strategy's optimiser remembers, by attribute; it replaces these and changes none in place."""
+    return {name: vars(strategy)[name] for name in (*_BY_NAME, _BY_PLACE) if name in vars(strategy)}
+
+
 def finite_memory(strategy: FedAvg) -> bool:
     """Whether all that a strategy's optimiser remembers is finite."""
-    for name in (*_BY_NAME, _BY_PLACE):
-        kept = getattr(strategy, name, None) or ()
-        arrays = kept.values() if isinstance(kept, Mapping) else kept
+    for kept in memory_of(strategy).values():
+        arrays = kept.values() if isinstance(kept, Mapping) else kept or ()
         if not all(np.isfinite(array).all() for array in arrays):
             return False
     return True
 
 
 def _optimiser(strategy: FedAvg) -> dict[str, Any]:
-    state: dict[str, Any] = {}
-    for name in _BY_NAME:
-        if value := getattr(strategy, name, None):
-            state[name] = {key: _tensor(array) for key, array in value.items()}
-    if value := getattr(strategy, _BY_PLACE, None):
-        state[_BY_PLACE] = [_tensor(array) for array in value]
-    return state
+    return {
+        name: {key: _tensor(array) for key, array in kept.items()}
+        if isinstance(kept, Mapping)
+        else [_tensor(array) for array in kept]
+        for name, kept in memory_of(strategy).items()
+        if kept
+    }
 
 
 def _are_tensors(value: object) -> bool:

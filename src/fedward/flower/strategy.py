@@ -36,6 +36,7 @@ from .resume import (
     check_same,
     finite_memory,
     load_saved,
+    memory_of,
     optimiser_settings,
     restore,
     save,
@@ -135,20 +136,19 @@ class Robust(Screened):
             names=check_value(type(self).__name__, "names", names, Naming),
             trimmed=audit is not None,
         )
-        own = copy.copy(strategy)  # its metric functions are called here, so not once more in there
+        self._optimiser = own = copy.copy(strategy)  # its metric functions are called here, so not once more in there
         super().__init__(own, on_skip=on_skip, max_skipped=max_skipped, metricrecord_key=metricrecord_key)
-        self._optimiser = own
         self._train_metrics = _taken(own, "train_metrics_aggr_fn")
         self._evaluate_metrics = _taken(own, "evaluate_metrics_aggr_fn")
         self._buffers = fixed(buffers)
         self._integers: Integers = check_value(type(self).__name__, "integers", integers, Integers)
-        settings = {
+        self._settings = {
             "integers": self._integers,
             "classes": classes,
             "trust_examples": trust_examples,
             "max_share": max_share,
+            **optimiser_settings(own),
         }
-        self._settings = {**settings, **optimiser_settings(own)}
         self.audits: list[Audit] = []
         self._file = None if audit is None else AuditFile(audit)
         self._checkpoint = None if checkpoint is None else Path(checkpoint)
@@ -161,6 +161,7 @@ class Robust(Screened):
             check_place(self._checkpoint)
         self._before = self.round
         self._configured = self._settled = self.round
+        self._at_first: tuple[Memory, dict[str, Any]] | None = None
 
     @property
     def aggregator(self) -> Aggregator:
@@ -169,14 +170,12 @@ class Robust(Screened):
 
     def summary(self) -> None:
         """Log the rule and the strategy's settings."""
-        logger.log(INFO, "\t├──> Rule: %s (rows by %s)", self._rounds.rule, self._weighting())
+        claimed = self._rounds.claims()
+        by = "node, whatever examples they claim" if claimed is None else f"claimed '{claimed}'"
+        logger.log(INFO, "\t├──> Rule: %s (rows by %s)", self._rounds.rule, by)
         if self.round:
             logger.log(INFO, "\t├──> Resuming after round %d", self.round)
         super().summary()
-
-    def _weighting(self) -> str:
-        claimed = self._rounds.claims()
-        return "node, whatever examples they claim" if claimed is None else f"claimed '{claimed}'"
 
     def begin(self) -> None:
         """Another start is another run; with a checkpoint it goes on from there."""
@@ -184,6 +183,9 @@ class Robust(Screened):
         if self._checkpoint is None:
             self.round = 0
             self.arrays = None
+            self._at_first = self._at_first or (self.memory(), memory_of(self._optimiser))
+            self.go_back(self._at_first[0])
+            vars(self._optimiser).update(self._at_first[1])
         self._before = self._configured = self._settled = self.round
         self._rounds.names = NodeNames(self._rounds.names.naming)
         self._note(self.round, lambda file: file.begin(self.round))

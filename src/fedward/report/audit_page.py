@@ -15,7 +15,7 @@ from .audit_lines import NO_ANSWER, UNUSED, NodeEntry, RoundEntry, shown_name
 from .audits import AuditData
 from .clientmap import nodes_by_round
 from .curves import panel_box, panel_grid
-from .pieces import NONE, count, cut, figure, per_cent, table
+from .pieces import NONE, count, cut, figure, per_cent, table, three_digits
 from .series import Figure
 from .style import ACCEPTED, DROPPED, PALETTE, base_axis, base_layout, margins, safe_text
 
@@ -333,7 +333,7 @@ def _rounds(audit: AuditData) -> str:
     shown = table(head, rows, 2, "wide")
     seconds = [entry.seconds for entry in audit.rounds]
     mean = sum(seconds) / len(seconds)
-    caption = f"The last {len(rows)} of {len(audit.rounds):,}; a decision took {mean:.3g} s on average."
+    caption = f"The last {len(rows)} of {len(audit.rounds):,}; a decision took {three_digits(mean)} s on average."
     return f'<h2>Last rounds</h2>\n{shown}<p class="caption">{caption}</p>\n'
 
 
@@ -354,5 +354,5 @@ def _round(entry: RoundEntry) -> list[str]:
         f"{kept:,}",
         f"{len(dropped):,}",
         f"{absent:,}",
-        f"{entry.seconds:.3g}",
+        three_digits(entry.seconds),
     ]

@@ -55,6 +55,11 @@ def per_cent(value: float | None, digits: int) -> str:
     return NONE if value is None else f"{value:.{digits}%}"
 
 
+def three_digits(value: float) -> str:
+    """A number in three digits, or all of those before its point where they are more: 0.0123, 12.3, 1,235."""
+    return f"{value:,.0f}" if 100 <= abs(value) < 1e12 else f"{value:.3g}"
+
+
 def whole(text: str) -> str:
     """Text that stays on one line unless it is long, and is cut if it is very long."""
     return f'<span class="whole">{escape(text)}</span>' if len(text) <= 24 else cut(text)

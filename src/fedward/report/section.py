@@ -11,7 +11,7 @@ from ..sim.record import mean_of_known
 from . import rates, scores, style
 from .clientmap import clients_by_round
 from .grid import Placed, plain, unique
-from .pieces import count, cut, figure, per_cent, table
+from .pieces import count, cut, figure, per_cent, table, three_digits
 from .runs import RunData
 from .series import step_of, window_of
 
@@ -99,14 +99,17 @@ def _scores(run: RunData, name: str) -> str:
     told = scores.decisions(run)
     parts = [f"<p>{told}</p>\n"] if told else []
     for number, score in enumerate(scores.score_names(run)):
-        title = escape(score[:1].upper() + score[1:])
+        spoken = score[:1].upper() + score[1:]
+        title = escape(spoken)
         caption = (
             f"{title} of each client after each round, byzantine clients dashed. {scores.range_in_words(run, score)}"
         )
-        parts.append(f"<h3>{title}</h3>\n" + figure(f"{name}-score-{number}", scores.score(run, score), caption, title))
+        parts.append(
+            f"<h3>{title}</h3>\n" + figure(f"{name}-score-{number}", scores.score(run, score), caption, spoken)
+        )
         caption = "The same, a row a client and a column a round, so that equal lines do not hide each other."
         drawn = scores.score_map(run, score)
-        parts.append(figure(f"{name}-score-{number}-map", drawn, caption, f"{title} of every client by round"))
+        parts.append(figure(f"{name}-score-{number}-map", drawn, caption, f"{spoken} of every client by round"))
     return "".join(parts)
 
 
@@ -179,8 +182,8 @@ def _time(run: RunData) -> str:
     rows = []
     for phase in phases:
         spent = sum(record.seconds.get(phase, 0.0) for record in run.records)
-        rows.append([escape(phase), f"{1000 * spent / run.rounds:,.3g}", f"{spent:,.1f}", f"{spent / total:.0%}"])
-    rows.append(["all", f"{1000 * total / run.rounds:,.3g}", f"{total:,.1f}", "100%"])
+        rows.append([escape(phase), three_digits(1000 * spent / run.rounds), f"{spent:,.1f}", f"{spent / total:.0%}"])
+    rows.append(["all", three_digits(1000 * total / run.rounds), f"{total:,.1f}", "100%"])
     return "<h3>Time</h3>\n" + table(["Phase", "ms per round", "Seconds", "Share"], rows, 1)
 
 

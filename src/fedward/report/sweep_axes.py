@@ -222,7 +222,9 @@ def axis_figure(
         hovermode="closest",
         showlegend=False,
         margin=margins(10, 46, 8),
-        xaxis=base_axis(axis.title, tickvals=ticks, ticktext=[f"{x:.0%}" if axis.share else f"{x:g}" for x in ticks]),
+        xaxis=base_axis(
+            safe_text(axis.title), tickvals=ticks, ticktext=[f"{x:.0%}" if axis.share else f"{x:g}" for x in ticks]
+        ),
         yaxis=base_axis(tickformat=".0%", range=[0, 1]),
     )
     if axis.truth is not None:

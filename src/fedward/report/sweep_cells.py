@@ -11,27 +11,27 @@ from ..experiments.spec import RunSpec
 from ..sweeps import Row
 from .curves import Curve, Panel, panels_section
 from .grid import plain
-from .pieces import NONE, breakable, count, per_cent, table
+from .pieces import NONE, breakable, count, per_cent, table, three_digits
 from .sweep_heat import Marks, mark
 from .sweep_table import Crossing, SweepData
 
 _MEASURES = {
-    "attack_impact": ("attack impact", "%"),
-    "worst_class": ("worst class", "%"),
-    "worst_client": ("worst client", "%"),
-    "calibration_error": ("calibration error", "%"),
-    "attack_confidence": ("success of the attack", "%"),
-    "stability": ("spread of the last tests", "%"),
-    "rounds_to_target": ("rounds to 85%", ""),
-    "honest_accepted": ("honest accepted", "%"),
-    "byzantine_accepted": ("byzantine accepted", "%"),
-    "seconds_rule": ("rule, s a round", "s"),
-    "seconds_server": ("server, s a round", "s"),
-    "seconds_attacker": ("attacker, s a round", "s"),
-    "memory_server": ("server, MB", "MB"),
-    "memory_attacker": ("attacker, MB", "MB"),
+    "attack_impact": ("attack impact", True),
+    "worst_class": ("worst class", True),
+    "worst_client": ("worst client", True),
+    "calibration_error": ("calibration error", True),
+    "attack_confidence": ("success of the attack", True),
+    "stability": ("spread of the last tests", True),
+    "rounds_to_target": ("rounds to 85%", False),
+    "honest_accepted": ("honest accepted", True),
+    "byzantine_accepted": ("byzantine accepted", True),
+    "seconds_rule": ("rule, s a round", False),
+    "seconds_server": ("server, s a round", False),
+    "seconds_attacker": ("attacker, s a round", False),
+    "memory_server": ("server, MB", False),
+    "memory_attacker": ("attacker, MB", False),
 }
-"""What `fedward.sweeps.measures` names, in words, with the unit; a measure that is not here goes by its name."""
+"""What `fedward.sweeps.measures` names, in words, and whether it is a share; any other goes by its name."""
 
 
 def command(config: Mapping[str, Any]) -> str:
@@ -85,7 +85,7 @@ def _section(data: SweepData, place: Crossing, marks: Marks, grid: str) -> str:
 def _seeds(rows: Sequence[Row]) -> str:
     known = [name for name in _named(rows) if any(row.measures.get(name) is not None for row in rows)]
     head = ["Seed", "Status", "Best", "Last", "Rounds", "Seconds", "MB"]
-    head += [escape(_MEASURES.get(name, (name, ""))[0]) for name in known]
+    head += [escape(_MEASURES.get(name, (name, False))[0]) for name in known]
     lines = []
     for row in rows:
         lines.append(
@@ -110,7 +110,7 @@ def _named(rows: Sequence[Row]) -> list[str]:
 def _measure(name: str, value: float | str | None) -> str:
     if value is None or isinstance(value, str):
         return NONE if value is None else escape(value)
-    return per_cent(value, 2) if _MEASURES.get(name, ("", ""))[1] == "%" else f"{value:.3g}"
+    return per_cent(value, 2) if _MEASURES.get(name, ("", False))[1] else three_digits(value)
 
 
 def _failure(data: SweepData, row: Row) -> str:

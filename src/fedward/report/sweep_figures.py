@@ -65,8 +65,9 @@ def draw(data: SweepData, ending: str, figure: str | None = None) -> bytes:
     panels = _curve_panels(data) if chosen == CURVES else _axis_panels(data, chosen)
     if not panels:
         raise ReportError(f"{data.title}: there is nothing to draw yet; wait for the first test of a cell")
-    # Text stays text, and the same sweep is the same file.
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "fedward", "pdf.fonttype": 42, "font.size": 8}):
+    # Text stays text, names with $ too, and the same sweep is the same file.
+    look: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "fedward", "pdf.fonttype": 42, "font.size": 8}
+    with matplotlib.rc_context({**look, "text.parse_math": False}):
         drawing = Figure(layout="constrained")
         FigureCanvasAgg(drawing)
         _drawn(drawing, panels, rules, data.labels)

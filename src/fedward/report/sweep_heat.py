@@ -17,7 +17,7 @@ Marks = Mapping[str, Sequence[str]]
 def mark(marks: Marks, values: Mapping[str, str]) -> str:
     """What something is of, as the filters of the page read it: ``data-is="rule=0 attack=3"``."""
     text = mark_text(marks, values)
-    return f' data-is="{text}"' if text else ""
+    return f' data-is="{escape(text)}"' if text else ""
 
 
 def mark_text(marks: Marks, values: Mapping[str, str]) -> str:

@@ -79,9 +79,8 @@ def _filters(marks: Marks, others: Sequence[Measure]) -> str:
         if len(values) > 1:
             choices = "".join(f'<option value="{i}">{escape(value or "-")}</option>' for i, value in enumerate(values))
             name = escape(_FILTER_NAMES.get(key, key.replace("_", " ")))
-            boxes.append(
-                f'<label>{name} <select data-key="{key}"><option value="">all</option>{choices}</select></label>'
-            )
+            shown = f'<select data-key="{escape(key)}"><option value="">all</option>{choices}</select>'
+            boxes.append(f"<label>{name} {shown}</label>")
     return f'<div class="filters">{"".join(boxes)}</div>\n' if boxes else ""
 
 

@@ -297,7 +297,7 @@ class _Case:
         if not len(rows):
             return
         wrong = self.context.root_data().error_rates(self.updates.take(rows))
-        self.accuracy[rows] = (1 - wrong.double().cpu()).nan_to_num(nan=0.0)
+        self.accuracy[rows] = (1 - wrong).nan_to_num(nan=0.0)
 
     def _best(self, among: Tensor) -> int:
         rows = among.nonzero().flatten()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import floor, inf
+from math import inf
 from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..core import Bound, Context, Plan, Reason, Rule, State, Traits, average_of, smallest
+from ..core import Bound, Context, Plan, Reason, Rule, State, Traits, average_of, smallest, whole_share
 from ..registry.bounds import AtLeast, Below, Byzantine, Count, Iterations
 from ..registry.entries import register
 from ..stack import Gram, Sample, Statistic, Updates, evened
@@ -48,11 +48,11 @@ class DnC(Rule):
 
     def traits(self) -> Traits:
         # No rule can tell one of two rows from the other in a way that neither order nor a shift of both changes.
-        may_be_one = not isinstance(self.f, int) or floor(self.filter * self.f) == 1
+        may_be_one = not isinstance(self.f, int) or whole_share(self.filter, self.f) == 1
         return self.declared.without("translation") if may_be_one else self.declared
 
     def most_accepted(self, n: int) -> int:
-        return max(n - floor(self.filter * self.f_of(n)), 0)
+        return max(n - whole_share(self.filter, self.f_of(n)), 0)
 
     def steps(self, n: int) -> float:
         return 2.0 * n**3 * self.iterations if n < 2 * self.subsample else 0

@@ -48,8 +48,8 @@ class Parallel(Loop):
         threads: at most so many clients at once; as many as PyTorch has threads if None. One on other devices.
 
     Attributes:
-        together: whether passes are shared; None before there were batches to try it on.
-        apart: why they are not, which is logged once.
+        together: whether passes were shared in the last round that asked for batches; None before there was one.
+        apart: why they are not, or not in all rounds, which is logged once.
         samples_at_once: in a shared pass at most.
 
     Raises:
@@ -70,6 +70,8 @@ class Parallel(Loop):
         self._one_by_one = not on_cpu
         self.together: bool | None = None
         self.apart: str | None = None
+        self._agrees: bool | None = None
+        """Whether the model makes the same of several batches at once; None before there were any to try it on."""
         place = "cpu" if on_cpu else "cuda"
         self.samples_at_once = _SAMPLES[place]
         self._activations = _ACTIVATIONS[place]
@@ -83,10 +85,11 @@ class Parallel(Loop):
             self._passes = {id(worker): GroupedGradients(worker) for worker in self._workers}
         except UngroupableError as error:
             self._passes = {}
+            self._agrees = False
             self._work_apart(str(error))
 
     def messages(self, algorithm: Client, tasks: Sequence[Task], out: Tensor) -> list[Answer]:
-        if self.together is not False and len(tasks) > 1:
+        if self._agrees is not False and len(tasks) > 1:
             asked = [algorithm.asks(task) for task in tasks]
             batches = [list(of_task) for of_task in asked if of_task]
             for worker in self._workers:
@@ -130,14 +133,27 @@ class Parallel(Loop):
     # --- in one pass ------------------------------------------------------------------------------------------
 
     def _can_share(self, tasks: Sequence[Task], batches: Sequence[Sequence[Samples]]) -> bool:
-        """Whether the model's gradients on two batches are the same from one pass as from two."""
+        """Whether the batches of this round can share passes: a matter of the model and of them, not of rounds before.
+
+        So a run that is resumed shares in the rounds in which it would have shared without.
+        """
         first = tasks[0].parameters
         if any(task.parameters is not first or task.buffers is not None for task in tasks):
             return False
-        if self.together is None:
+        if self._agrees is None:
             with torch.random.fork_rng(devices=[]):  # the model may turn out to draw from PyTorch's own generator
-                self.together = self._agree(tasks[:2], [samples for samples, *_ in batches[:2]])
-        return self.together
+                self._agrees = self._agree(tasks[:2], [samples for samples, *_ in batches[:2]])
+        if not self._agrees:
+            return False
+        # Two batches at least, or there is nothing to share but memory.
+        size = min(len(numbers) for of_task in batches for _, numbers in of_task)
+        room = self._activations // max(self._passes[id(self.local)].entries, 1)
+        if room < 2 * size:
+            self._work_apart(f"a batch of {size} fills a pass, this model's layers take so much")
+            return False
+        self.samples_at_once = min(self.samples_at_once, room)
+        self.together = True
+        return True
 
     def _agree(self, tasks: Sequence[Task], batches: Sequence[Samples]) -> bool:
         """Whether two gradients come out of one pass as they come out of two.
@@ -166,19 +182,13 @@ class Parallel(Loop):
         )
         if not agree:
             self._work_apart("the model does not make the same of two batches at once as it does of two batches")
-            return False
-        # Two batches at least, or there is nothing to share but memory.
-        room = self._activations // max(self._passes[id(self.local)].entries, 1)
-        if room < 2 * size:
-            self._work_apart(f"a batch of {size} fills a pass, this model's layers take so much")
-            return False
-        self.samples_at_once = min(self.samples_at_once, room)
-        return True
+        return agree
 
     def _work_apart(self, why: str) -> None:
         self.together = False
-        self.apart = why
-        _LOGGER.info("clients work one by one, passes are not shared: %s", why)
+        if self.apart is None:
+            self.apart = why
+            _LOGGER.info("clients work one by one, passes are not shared: %s", why)
 
     def _shared(
         self, algorithm: Client, tasks: Sequence[Task], batches: Sequence[Sequence[Samples]], out: Tensor

@@ -19,6 +19,7 @@ from ..clients.tally import Tally
 from ..core import Context, Evaluator, Rule, Skipped, State, Step, decision, neutral, step_or_skip
 from ..core.evaluator import Once
 from ..data.dataset import Dataset, Split
+from ..data.lazy import Lazy
 from ..registry.notation import describe
 from ..stack import ColumnShare, Dense, Updates, materialise
 from .backends import Backend
@@ -152,6 +153,7 @@ class Phases:
             split=self.root,
             parameters=now.parameters,
             lr=self.server.rate(now.round),
+            round=now.round,
             seed=Context(now.round, self.seed).draw_seed("model of the server"),
             buffers=now.buffers,
         )
@@ -300,14 +302,18 @@ class Phases:
 
     def _confidence(self, now: Stepped) -> float | None:
         """Of the attack's success, where it is after some samples."""
-        test = self.dataset.test
-        if not self.cohort.byzantine:
-            return None
-        wanted = self.attack.aim(test.inputs[:], test.labels, self.dataset.classes)
-        if wanted is None:
-            return None
-        inputs, labels = wanted
-        return self.backend.confidence(now.parameters, Split(inputs=inputs, labels=labels), now.buffers)
+        wanted = _aimed(self.attack, self.dataset) if self.cohort.byzantine else None
+        return None if wanted is None else self.backend.confidence(now.parameters, wanted, now.buffers)
+
+
+def _aimed(attack: Attack, dataset: Dataset) -> Split | None:
+    """The test samples that an attack is after, with the labels that it wants; None if it has no target."""
+    test = dataset.test
+    # A test set that does not lie in memory is read as a whole only for an attack that has a target.
+    if isinstance(test.inputs, Lazy) and attack.aim(test.inputs[:1], test.labels[:1], dataset.classes) is None:
+        return None
+    wanted = attack.aim(test.inputs[:], test.labels, dataset.classes)
+    return None if wanted is None else Split(inputs=wanted[0], labels=wanted[1])
 
 
 def _signs(updates: Dense, **groups: Sequence[int]) -> dict[str, Shares | None]:

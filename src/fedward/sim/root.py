@@ -52,7 +52,16 @@ def _drawn(total: int, samples: int, context: Context) -> Tensor:
 
 
 class BackendEvaluator:
-    """An evaluator at the server's current parameters; a gradient g leads to w - lr g, a delta to w + lr delta."""
+    """An evaluator at the server's current parameters; a gradient g leads to w - lr g, a delta to w + lr delta.
+
+    Args:
+        backend, clients: of the simulation; `update` is what such a client makes of the server's samples.
+        split: the server's samples.
+        parameters, buffers: the server's model, (d,) and (b,).
+        lr: the server's learning rate in this round.
+        round: that the clients' learning rates go by, 0 the first.
+        seed: of the order of samples, and of what is random in the model.
+    """
 
     def __init__(
         self,
@@ -62,6 +71,7 @@ class BackendEvaluator:
         split: Split,
         parameters: Tensor,
         lr: float,
+        round: int,
         seed: int,
         buffers: Tensor | None = None,
     ) -> None:
@@ -70,6 +80,7 @@ class BackendEvaluator:
         self.split = split
         self.parameters = parameters
         self.buffers = buffers
+        self.round = round
         self.seed = seed
         self.step = lr if clients.traits().sends == "delta" else -lr
 
@@ -83,8 +94,9 @@ class BackendEvaluator:
             client="server",
             parameters=self.parameters,
             shard=shard,
-            context=Context(seed=self.seed),
+            context=Context(seed=self.seed),  # its samples in a fresh order, from the first
             buffers=self.buffers,
+            schedule_round=self.round,
         )
         self.backend.messages(algorithm, [task], row)
         return row[0]

@@ -50,18 +50,18 @@ class Origin:
         """The type for differences: never half precision, whose rounding would be added to the base."""
         return torch.float64 if self.dtype == torch.float64 else torch.float32
 
-    def part(self, start: int, stop: int) -> Tensor:
-        """Columns ``start`` to ``stop`` in float64: (stop - start,)."""
+    def part(self, start: int, stop: int, device: torch.device) -> Tensor:
+        """Columns ``start`` to ``stop`` in float64, on one device, whichever its pieces are on: (stop - start,)."""
         found = [
-            flat.part(max(start - a, 0), min(stop, b) - a).double()
+            flat.part(max(start - a, 0), min(stop, b) - a).to(device, torch.float64)
             for flat, (a, b) in zip(self._flat, pairwise(self._edges), strict=True)
             if a < stop and b > start
         ]
-        return torch.cat(found) if found else torch.empty(0, dtype=torch.float64)
+        return torch.cat(found) if found else torch.empty(0, dtype=torch.float64, device=device)
 
     def left_out(self, block: Tensor, start: int) -> Tensor:
         """A block of weights from column ``start`` on, as differences in float64."""
-        return block.double() - self.part(start, start + block.shape[1]).to(block.device)
+        return block.double() - self.part(start, start + block.shape[1], block.device)
 
     def added(self, output: Tensor, first: int = 0) -> Tensor:
         """An aggregate of differences, from column ``first`` on, as weights: the base plus it, rounded once."""
@@ -69,8 +69,8 @@ class Origin:
         whole = torch.empty(width, dtype=self.dtype, device=output.device)
         for start in range(0, width, _AT_A_TIME):
             stop = min(start + _AT_A_TIME, width)
-            base = self.part(first + start, first + stop)
-            whole[start:stop] = base.to(output.device) + output[start:stop].double()
+            base = self.part(first + start, first + stop, output.device)
+            whole[start:stop] = base + output[start:stop].double()
         return whole
 
 

@@ -325,8 +325,7 @@ class Scaled(View):
         return self.base.owner()
 
     def parts(self, full: bool = False) -> Parts:
-        M = torch.diag(self.factors)
-        M = torch.ones_like(M) if full else M
+        M = torch.ones(self.n, self.n, dtype=torch.float64) if full else torch.diag(self.factors)
         return {root: M @ weights for root, weights in self.base.parts(full).items()}
 
 

@@ -1,0 +1,110 @@
+"""Samples and labels of forms that one meets: refused with a sentence, or read whole, never read in part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset as TorchDataset
+
+from fedward.data.dataset import Dataset, Split
+from fedward.data.dealing import federate
+from fedward.data.lazy import Lazy
+from fedward.data.own import own_dataset
+from fedward.data.sources import OwnDataError
+from fedward.data.texts import read_texts
+from fedward.data.validation import held_out
+
+LABELS = torch.tensor([0, 1, 0])
+
+
+class Held(TorchDataset[Any]):
+    def __init__(self, inputs: Any, labels: Any) -> None:
+        self.inputs = inputs
+        self.targets = labels
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __getitem__(self, i: int) -> tuple[Any, Any]:
+        return self.inputs[i], self.targets[i]
+
+
+@pytest.mark.parametrize("kind", [torch.tensor, np.asarray])
+def test_numbers_for_samples_that_hold_nan_are_named(kind: Any) -> None:
+    pair = kind([1.0, 2.0, float("nan")]), LABELS
+    with pytest.raises(OwnDataError, match="train sample 2 holds NaN or infinity: drop or repair"):
+        own_dataset((pair, pair))
+
+
+def test_a_number_that_is_nan_is_named_when_it_is_read() -> None:
+    with pytest.raises(ValueError, match="sample 0 holds NaN or infinity"):
+        Lazy([float("nan"), 1.0].__getitem__, 2)
+
+
+@pytest.mark.parametrize("inputs", [torch.tensor(1.0), np.asarray(1.0)])
+def test_a_single_number_is_no_samples(inputs: Any) -> None:
+    with pytest.raises(OwnDataError, match="train samples are a single number"):
+        own_dataset(((inputs, LABELS), (torch.zeros(3), LABELS)))
+
+
+@pytest.mark.parametrize("kind", [torch.tensor, np.asarray])
+def test_one_hot_labels_of_a_data_set_of_pytorch_s_are_refused_with_the_remedy(kind: Any) -> None:
+    held = Held(torch.zeros(3, 2), kind(np.eye(3)[LABELS.numpy()].tolist()))
+    with pytest.raises(OwnDataError, match=r"train labels are 3 x 3; .*labels.argmax\(1\)"):
+        own_dataset((held, held))
+
+
+def test_labels_of_one_number_each_are_read() -> None:
+    held = Held(torch.zeros(3, 2), LABELS[:, None])
+    assert own_dataset((held, held)).train.labels.tolist() == LABELS.tolist()
+
+
+def test_a_mask_takes_the_samples_that_it_marks() -> None:
+    held = Lazy(torch.arange(6.0).reshape(3, 2).__getitem__, 3)
+    mask = torch.tensor([False, True, True])
+    assert held[mask].tolist() == [[2.0, 3.0], [4.0, 5.0]]
+    assert held[~mask & mask].shape == (0, 2)
+
+
+@pytest.mark.parametrize("clients", [0, -1])
+def test_fewer_than_one_client_is_said_plainly(clients: int) -> None:
+    part = Split(inputs=torch.zeros(3, 2), labels=LABELS)
+    dataset = Dataset(name="tiny", train=part, test=part, classes=2)
+    with pytest.raises(ValueError, match=f"clients must be at least 1, got {clients}"):
+        federate(dataset, clients)
+
+
+def texts_of(content: str, folder: Path) -> list[str]:
+    files = {}
+    for name in ("train.csv", "test.csv"):
+        files[name] = folder / name
+        files[name].write_text(content, encoding="utf-8")
+    return list(read_texts(files)[0].samples)
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "text"),
+    [
+        ("headline,label", "one,0", "one"),
+        ("headline,body,label", "one,two,0", "one two"),
+        ("headline,label,body", "one,0,two", "one two"),
+        ("label,headline,body", "0,one,two", "one two"),
+        ("id,text,label", "one,two,0", "two"),
+    ],
+)
+def test_all_columns_but_the_label_are_the_text_where_none_is_called_so(
+    header: str, row: str, text: str, tmp_path: Path
+) -> None:
+    assert texts_of(f"{header}\n{row}\n", tmp_path) == [text]
+
+
+def test_a_share_of_the_training_data_is_no_sample_short_by_rounding() -> None:
+    part = Split(inputs=torch.zeros(100, 1), labels=torch.arange(100) % 2)
+    dataset = Dataset(name="tiny", train=part, test=part, classes=2)
+    found: Tensor = held_out(dataset, 0.29).test.labels  # 0.29 * 100 is 28.999999999999996
+    assert len(found) == 29
