@@ -81,7 +81,7 @@ def test_one_that_fails_stops_no_other_and_fresh_begins_anew() -> None:
 def test_one_follows_a_single_run_alone() -> None:
     assert (
         "--log tensorboard follows one run, and these are 2"
-        in run("--seed", "0", "--seed", "1", "--log", "tensorboard", status=1)[1]
+        in run("--seed", "0", "--seed", "1", "--log", "tensorboard", status=2)[1]
     )
 
 
@@ -97,5 +97,5 @@ def test_a_table_of_several_is_one_for_run_too(here: Path) -> None:
     sweep = sweeping.of_values({**toml_table(file), "seed": 1}, {"seed": 1}, file, trust=False)
     assert [(cell.spec.rule, cell.spec.seed) for cell in sweep.cells] == [("mean", 1), ("median", 1)]
     assert sweep.title == "Two"
-    wrong = run("--rule", "maen", "--rule", "mean", status=1)[1]
+    wrong = run("--rule", "maen", "--rule", "mean", status=2)[1]
     assert "Error one.toml: maen under sign-flip: unknown rule 'maen'; did you mean 'mean'?" in wrong
