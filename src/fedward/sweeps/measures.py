@@ -55,7 +55,7 @@ def of_run(records: Sequence[Record], *, target: float = TARGET, last: int = LAS
     }
 
 
-def notes_of(records: Sequence[Record]) -> Iterator[str]:
+def decision_notes(records: Sequence[Record]) -> Iterator[str]:
     """What figures do not show: rounds that changed nothing, were decided on too few rows, or accepted nobody."""
     whole = f"of {len(records)} rounds"
     if skipped := sum(record.skipped is not None for record in records):

@@ -20,7 +20,7 @@ from ..experiments.store import FolderError, RunFolder, read_formatted
 from ..sim import Record
 from ..sim.forms import written
 from .grid import Cell, Sweep
-from .measures import notes_of, of_run, unmoved, with_impacts
+from .measures import decision_notes, of_run, unmoved, with_impacts
 from .rows import Row, accuracies, write_rows
 
 FORMAT = 1
@@ -285,7 +285,7 @@ class SweepFolder:
             numba=versions.get("numba"),
             error=cell.no_data or state.error,
             measures=of_run(records),
-            notes=tuple(notes_of(records)),
+            notes=tuple(decision_notes(records)),
             unmoved=unmoved(records),
         )
         if state.status == "done":
