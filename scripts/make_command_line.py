@@ -30,6 +30,9 @@ mistyped name is answered by the nearest ones, and by where all are listed.
 Tables and results go to standard output, progress and errors to standard error. Where there is no terminal, progress
 is a line now and then, and `--json` leaves nothing but JSON on standard output. `NO_COLOR=1` leaves colours out,
 `COLUMNS=100` says how wide a line may be, and `FEDWARD_TRACEBACK=1` shows where an error came from.
+
+A folder that `--out` names is made, and those above it. A file is written into a folder that is there: where a path of
+`-o` or `--report` is mistyped, no folder is made of it, and the command ends before the work.
 """
 
 

@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from zlib import crc32
 
+from .failures import MendableError
+
 LARGEST = 1 << 30
 """Bytes that a file of fedward's own may have: 100 rounds of 10,000 clients with scores are a tenth of it."""
 
@@ -142,6 +144,26 @@ def _refused(constant: str) -> Any:
 
 
 # --- writing ------------------------------------------------------------------------------------------------
+
+
+class NoFolderError(MendableError, FileNotFoundError):
+    """A file is to be written into a folder that is not there: a mistyped path makes none."""
+
+    asked = True
+
+    def __str__(self) -> str:
+        return f"{self.filename}: {self.strerror}"
+
+
+def check_folder(path: str | os.PathLike[str]) -> None:
+    """Refuse a file to be written whose folder is not there, best before the work that it is to tell of.
+
+    Raises:
+        NoFolderError: with the names of both.
+    """
+    folder = Path(path).parent
+    if not folder.is_dir():
+        raise NoFolderError(errno.ENOENT, f"there is no folder {folder}; make it first", os.fspath(path))
 
 
 class _Named(FileIO):

@@ -25,6 +25,8 @@ class MendableError(Exception):
 
     hint: ClassVar[str] = ""
     """What the command line adds."""
+    asked: ClassVar[bool] = False
+    """Whether it is what was asked for that cannot be, so that nothing was begun: the command line's exit status 2."""
 
 
 class ContractError(MendableError, TypeError):

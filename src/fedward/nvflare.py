@@ -6,7 +6,6 @@ Needs the extra: ``pip install 'fedward[nvflare]'``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import isfinite
 from typing import Any, cast
 
 import numpy as np
@@ -33,6 +32,7 @@ from .registry.component import components_within
 from .registry.notation import parse
 
 _NAME = "client_name"  # in the meta of a result, as NVFlare's controllers put it there
+_LARGEST = 1e300  # of a metric: a whole number can be beyond what a float can hold
 
 
 class UnchangedError(MendableError, RuntimeError):
@@ -199,7 +199,7 @@ def _medians(metrics: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Of the numbers that more than half of the clients say: a mean would be whose it is that says the largest."""
     found = {}
     for name in dict.fromkeys(name for said in metrics for name in said):
-        values = [v for said in metrics if isinstance(v := said.get(name), int | float) and isfinite(v)]
+        values = [v for said in metrics if isinstance(v := said.get(name), int | float) and abs(v) < _LARGEST]
         if 2 * len(values) > len(metrics):
             found[name] = float(np.median(values))
     return found

@@ -18,12 +18,19 @@ def test_the_command_ranks_says_what_to_paste_and_goes_on() -> None:
     assert "honest" in text
     assert "RobustFedAvg(rule=" in text or "None of these withstands" in text or "Nothing was learned" in text
     page = Path("choice/report.html").read_text()
-    for words in ("Which rule for this federation?", "nnm:f=2", "label-flip", "worst found"):
+    for words in (
+        "Which rule for this federation?",
+        "nnm:f=2",
+        "label-flip",
+        "worst found,<br>by kappa",
+        "Worst, by<br>accuracy",
+    ):
         assert words in page
     findings = {file: file.read_text() for file in Path("choice/findings").glob("*.jsonl")}
     assert len(findings) == 2
     told = json.loads(invoke(*command, "--json"))
     assert {each["rule"] for each in told["ranking"]} == {"mean", "nnm:f=2 >> median"}
+    assert {each["worst_by"] for each in told["ranking"]} == {"accuracy"}
     assert told["ranking"][0]["worst"] >= told["ranking"][1]["worst"] - ALIKE
     assert findings == {file: file.read_text() for file in Path("choice/findings").glob("*.jsonl")}
 

@@ -45,8 +45,8 @@ def invoke(*arguments: str, code: int = 0) -> str:
     return result.stdout if "--json" in arguments else result.output  # progress is for people
 
 
-def failure(*arguments: str) -> str:
-    text = " ".join(invoke(*arguments, code=1).split())
+def failure(*arguments: str, code: int = 2) -> str:
+    text = " ".join(invoke(*arguments, code=code).split())
     assert text.startswith("Error ")
     assert "Traceback" not in text
     return text

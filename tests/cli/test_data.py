@@ -110,7 +110,7 @@ def test_show_in_words() -> None:
 )
 def test_what_cannot_be_shown_is_said(arguments: tuple[str, ...], words: str) -> None:
     outcome = run("show", *arguments)
-    assert outcome.exit_code == 1
+    assert outcome.exit_code == 2
     assert words in " ".join(outcome.stderr.split())
     assert "please report it" not in outcome.stderr
 

@@ -190,11 +190,11 @@ def test_what_an_attack_or_a_rule_of_ones_own_does_wrong_is_said(
     monkeypatch.syspath_prepend(tmp_path)
     once = ["run", *QUICK, "--rounds", "1"]
     forged, decided = WRONG[how]
-    text = failure(*once, "--rule", "mean", "--attack", f"{module}.Forging:how={how}")
+    text = failure(*once, "--rule", "mean", "--attack", f"{module}.Forging:how={how}", code=1)
     assert forged in text
     assert "fault of fedward" not in text
     around = f"groups:attacks=({module}.Forging:how={how} | alie)"
-    assert "fault of fedward" not in failure(*once, "--rule", "mean", "--attack", around, "--out", "around")
+    assert "fault of fedward" not in failure(*once, "--rule", "mean", "--attack", around, "--out", "around", code=1)
     result = CliRunner().invoke(cli.app, [*once, "--rule", f"{module}.Deciding:how={how}", "--out", "rule"])
     assert result.exit_code == 1
     assert decided in result.output

@@ -79,7 +79,7 @@ def test_what_was_typed_is_followed_and_what_is_trusted() -> None:
     options = ["run", "--config", "run.toml", *QUICK, "--rounds", "1", "--attack", "no-attack"]
     path = list(sys.path)
     refused = CliRunner().invoke(cli.app, [*options, "--out", "refused"])
-    assert refused.exit_code == 1
+    assert refused.exit_code == 2
     for number, more in enumerate((["--rule", "own_typed.Mine"], ["--trust-imports"])):
         result = CliRunner().invoke(cli.app, [*options, *more, "--out", str(number)])
         assert result.exit_code == 0, result.output

@@ -54,10 +54,10 @@ def test_for_programs(tmp_path: Path) -> None:
 
 def test_what_cannot_be_watched_is_a_sentence(tmp_path: Path) -> None:
     found = told(str(tmp_path / "audit.jsonl"), "--once")
-    assert found.exit_code == 1
-    assert "No such file" in found.stderr
+    assert found.exit_code == 2
+    assert "no such file; without --once it is waited for" in found.stderr
     found = told(str(tmp_path / "audit.jsonl"), "--once", "--serve")
-    assert found.exit_code == 1
+    assert found.exit_code == 2
     assert "leave one of them out" in found.stderr
 
 

@@ -134,5 +134,5 @@ def test_a_run_is_logged_round_by_round_from_the_command_line(tmp_path, writer):
     assert [told[2] for told in writer if told[0] == "honest_accepted"] == [1, 2]
     assert writer[-1] == "close"
     several = CliRunner().invoke(app, ["run", *options, "--rule", "median"])
-    assert several.exit_code == 1
+    assert several.exit_code == 2
     assert "follows one run" in several.output

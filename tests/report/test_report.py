@@ -17,8 +17,8 @@ def test_the_page_is_one_file_that_loads_nothing(tmp_path):
     from plotly.offline import get_plotlyjs
 
     folders = [write_run(tmp_path / "secret-place" / name) for name in ("a", "b")]
-    out = write_report(folders, tmp_path / "new" / "report.html", title="Trial")
-    assert out == tmp_path / "new" / "report.html"
+    out = write_report(folders, tmp_path / "report.html", title="Trial")
+    assert out == tmp_path / "report.html"
     page = out.read_text(encoding="utf-8")
     assert page.count(get_plotlyjs()) == 1
     assert page.count("* plotly.js v") == 1

@@ -77,7 +77,9 @@ def uninterrupted():
 
 @pytest.fixture
 def path(tmp_path):
-    return tmp_path / "deep" / "run.pt"
+    folder = tmp_path / "deep"
+    folder.mkdir()
+    return folder / "run.pt"
 
 
 # --- stopping and going on ----------------------------------------------------------------------------------
@@ -270,7 +272,6 @@ def test_a_damaged_checkpoint_is_refused_and_left_alone(path, damage):
     "content", [{"format": 3, "identity": {}}, {"format": None}, {}, [1, 2], torch.ones(3)], ids=str
 )
 def test_another_format_is_refused(path, content):
-    path.parent.mkdir()
     torch.save(content, path)
     with pytest.raises(CheckpointError, match=r"has format .*, this version reads 2; move it away"):
         load_checkpoint(path, {})
@@ -294,7 +295,6 @@ class Dangerous:
 
 
 def test_a_checkpoint_is_never_executed(path, monkeypatch):
-    path.parent.mkdir()
     monkeypatch.chdir(path.parent)
     torch.save({"format": 2, "identity": Dangerous()}, path)
     with pytest.raises(CheckpointError, match="cannot be read as a checkpoint"):

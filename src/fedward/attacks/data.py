@@ -19,6 +19,8 @@ from .simple import Factor, Scaling
 class LabelError(MendableError, ValueError):
     """A label that the data do not have."""
 
+    asked = True
+
 
 class _DataAttack(Attack):
     """The simulator hands the byzantine clients' batches to `poison`; their rows are sent as they come out."""

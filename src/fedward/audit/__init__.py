@@ -11,7 +11,7 @@ from .gather import ClientModels, gather
 from .lowrank import LowRank
 from .output import Merge, aggregate_adapters
 from .panel import Opinion, PanelMember, members_of, usual_panel
-from .run import Aggregated, ModelSource, check_output, panel_on, run_aggregate, run_audit
+from .run import Aggregated, ModelSource, check_output, check_page, panel_on, run_aggregate, run_audit
 from .verdicts import ClientAudit, audit_of
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "audit_of",
     "calibrate",
     "check_output",
+    "check_page",
     "evidence_of",
     "find_clients",
     "gather",

@@ -6,9 +6,10 @@ is the same change whatever R is, so that nothing can be told from factors by th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
-from math import isfinite, sqrt
+from math import sqrt
 from typing import Any
 
 import torch
@@ -123,8 +124,31 @@ def adapter_of(settings: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Ad
             halves.setdefault(name.removesuffix(ending), {})[_ENDINGS[ending]] = (name, tensor)
     if not halves:
         raise UnfitError(ValueError, "has no LoRA factors: names that end in lora_A.weight and lora_B.weight")
+    if twice := sorted(halves.keys() & plain.keys()):
+        raise UnfitError(ValueError, f"has {tamed(twice[0])} both whole and as factors")
     layers = {layer: _factors(layer, found, settings) for layer, found in sorted(halves.items())}
     return Adapter(layers=layers, plain=plain, settings=settings)
+
+
+def odd_kinds(adapters: Mapping[Hashable, Adapter], start: Adapter | None) -> dict[Hashable, UnfitError]:
+    """Clients that send whole what others send as factors of the same shape, or the other way, and what that is.
+
+    Args:
+        adapters: by client.
+        start: the base, which says what is due; else most clients do.
+    """
+    judges = list(adapters.values()) if start is None else [start]
+    as_factors = Counter(name for judge in judges for name in judge.layers)
+    as_whole = Counter(name for judge in judges for name in judge.plain)
+    found: dict[Hashable, UnfitError] = {}
+    for client, adapter in adapters.items():
+        for name in adapter.plain:
+            if as_factors[name] > as_whole[name]:
+                found[client] = UnfitError(ValueError, f"has {tamed(name)} whole, but factors are due")
+        for name in adapter.layers:
+            if as_whole[name] and as_whole[name] >= as_factors[name]:
+                found[client] = UnfitError(ValueError, f"has factors of {tamed(name)}, which is due whole")
+    return found
 
 
 def _factors(layer: str, found: Mapping[str, tuple[str, Tensor]], settings: Mapping[str, Any]) -> Factors:
@@ -160,7 +184,7 @@ def _scale(layer: str, rank: int, settings: Mapping[str, Any]) -> float:
         if layer == ending or layer.endswith(f".{ending}"):
             alpha = value
             break
-    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not isfinite(alpha) or abs(alpha) > 1e6:
+    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not abs(alpha) <= 1e6:  # nor is NaN
         raise UnfitError(ValueError, f"lora_alpha is {tamed(alpha, 40)}; a number up to a million is due")
     return float(alpha) / (sqrt(rank) if settings.get("use_rslora") else rank)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -29,7 +28,7 @@ class Checkpoints(RowSource):
 
     Args:
         contents: of the files, by client.
-        agreed: what clients agree on.
+        agreed: what clients agree on, with the values of what has no columns (`fedward.stack.running.held_aside`).
         layout: where tensors lie in a row.
         block: columns at a time; as many as suit the cache if None.
     """
@@ -53,31 +52,12 @@ class Checkpoints(RowSource):
             FileRow([_stretch(c, tensors[name], columns) for name, columns in layout.slices()], read_as)
             for c, tensors in zip(held, agreed.tensors, strict=True)
         ]
-        self.layout = layout
-        # What has no columns is little, and is held.
-        aside = (*layout.buffers, *layout.counters)
-        self.agreed = replace(
-            agreed,
-            tensors=[
-                {**tensors, **{name: c.values(tensors[name]).to_dense() for name in aside}}
-                for c, tensors in zip(held, agreed.tensors, strict=True)
-            ],
-        )
+        self.layout, self.agreed = layout, agreed
         self._sent = [*self._rows]
-        self._spoiled = {
-            row: bad
-            for row, tensors in enumerate(self.agreed.tensors)
-            if (bad := [name for name in layout.buffers if not Flat(tensors[name]).isfinite()])
-        }
-        for row in self._spoiled:
-            self._rows[row] = nothing(self.d, read_as)
+        for client in agreed.spoiled:
+            self._rows[agreed.clients.index(client)] = nothing(self.d, read_as)
         self._ahead = ReadAhead(self._rows, layout.d)
         self._lost: set[int] = set()
-
-    @property
-    def spoiled(self) -> tuple[Hashable, ...]:
-        """Clients whose running statistics have NaN or Inf."""
-        return tuple(self.ids[row] for row in self._spoiled)
 
     @property
     def dear(self) -> bool:
@@ -110,8 +90,9 @@ class Checkpoints(RowSource):
     def nonfinite(self, row: int) -> list[str]:
         """Names of a client's tensors with NaN or Inf, or that cannot be read any more."""
         assert self.layout is not None
+        assert self.agreed is not None
         columns = [name for name, columns in self.layout.slices() if not self._finite_in(row, columns)]
-        return [*columns, *self._spoiled.get(row, ())]
+        return [*columns, *self.agreed.spoiled.get(self.ids[row], ())]
 
     def _finite_in(self, row: int, columns: slice) -> bool:
         wide = self._sent[row].wide()  # as it was sent: what float32 has no number for is finite

@@ -24,6 +24,8 @@ _AT_A_TIME = 1 << 20
 class AuditError(MendableError, ValueError):
     """What the caller gave cannot be audited: no clients, a bad base, weights without a base."""
 
+    asked = True
+
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
@@ -162,8 +164,22 @@ def _is_base(place: Place, base: Path | None) -> bool:
         return False
     if path.samefile(base) or (base.is_dir() and path.parent.samefile(base) and models_in(base) == [base / path.name]):
         return True
-    among_others = place.within == path.parent and place.name == path.stem
-    return among_others and path.name == base.name and _same_bytes(path, base)
+    among_others = place.within == path.parent and place.name == (path.name if path.is_dir() else path.stem)
+    return among_others and path.name == base.name and _is_copy(path, base)
+
+
+def _is_copy(path: Path, other: Path) -> bool:
+    """Whether two files hold the same, or two folders the same models with the same configurations and indices."""
+    if not (path.is_dir() and other.is_dir()):
+        return _same_bytes(path, other)
+    names, others = ([file.name for file in _read_in(folder)] for folder in (path, other))
+    return names == others and bool(names) and all(_same_bytes(path / name, other / name) for name in names)
+
+
+def _read_in(folder: Path) -> list[Path]:
+    """The files of a client's folder that are read."""
+    config = folder / ADAPTER_CONFIG
+    return [*models_in(folder), *indices_in(folder), *([config] if config.exists() else [])]
 
 
 def _same_bytes(path: Path, other: Path) -> bool:

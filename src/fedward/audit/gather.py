@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,18 +12,18 @@ from torch import Tensor
 
 from ..failures import tamed
 from ..registry.naming import did_you_mean
-from ..stack import CENTRES, Layout, RowSource, nearness
+from ..stack import CENTRES, Layout, Policy, RowSource, nearness
 from ..stack.based import FromBase, origin_of
 from ..stack.entries import UnfitError
-from ..stack.intake import Expected, agree_on_layout
+from ..stack.intake import Expected
 from ..stack.reference import STATE_DICT, Agreed, Sent, read_entries
+from ..stack.running import agree_on_statistics
 from ..stack.tensorfile import outlast
-from .adapters import Adapter
+from .adapters import Adapter, odd_kinds
 from .checkpoints import Checkpoints
 from .clients import AuditError, Clients, Place, find_clients, nothing_at
 from .formats import Contents, read_contents
 from .lowrank import LowRank
-from .statistics import impossible_statistics
 
 _OPEN = 400
 """Files that are kept open, of the 1,024 that a process may have."""
@@ -74,6 +74,7 @@ def gather(
     raw: bool = False,
     key: str | None = None,
     leave_out: Mapping[str, str] | None = None,
+    batch_norm: Policy = "robust",
 ) -> ClientModels:
     """Read clients' models as rows of what they changed.
 
@@ -83,6 +84,7 @@ def gather(
         raw: rules are to see what was sent, weights or not.
         key: where pickled files have the model.
         leave_out: clients that are known to be unusable, and why.
+        batch_norm: what becomes of running statistics in an aggregate, see `run_aggregate`.
 
     Raises:
         AuditError: there are no clients, the base cannot be read, no model is in the majority, or clients sent weights
@@ -108,7 +110,7 @@ def gather(
         raise AuditError("; ".join(nothing[:5]) + more)
     outlast(max((held.time for held in contents.values()), default=0))
     try:
-        stack = _stack(found.places, contents, faults, held, base)
+        stack = _stack(found.places, contents, faults, held, base, batch_norm)
     except (TypeError, ValueError) as error:
         raise AuditError(str(error)) from None
     gathered = ClientModels(stack=stack, contents=contents, base=held, found=found)
@@ -135,6 +137,7 @@ def _stack(
     faults: Mapping[Hashable, UnfitError],
     held: Contents | None,
     base: object,
+    policy: Policy,
 ) -> RowSource:
     of_adapters = [contents[place.name].adapter is not None for place in places if place.name in contents]
     adapters = held.adapter is not None if held else 2 * sum(of_adapters) > len(of_adapters)
@@ -148,7 +151,7 @@ def _stack(
             told = Sent(form=STATE_DICT, tensors={}, fault=fault)
         sent.append(told)
     if adapters:
-        return _low_rank(names, sent, contents, held, base)
+        return _low_rank(names, sent, contents, held, base, policy)
     if held is None:
         expected = Expected(None, "auto", "refuse")
     else:
@@ -156,34 +159,42 @@ def _stack(
             expected = Expected({name: held.values(tensor) for name, tensor in held.tensors.items()}, "auto", "refuse")
         except UnfitError as error:
             raise AuditError(f"the base: {error.text}") from None
-    agreed, layout = _agree(sent, names, expected)
+    agreed, layout = _agree(sent, names, expected, lambda name, t: contents[name].values(t).to_dense(), policy)
     rows = Checkpoints(contents, agreed, layout)
-    if odd := impossible_statistics(rows):
-        faulty = [replace(s, fault=odd[name]) if name in odd else s for s, name in zip(sent, names, strict=True)]
-        agreed, layout = _agree(faulty, names, expected)
-        rows = Checkpoints(contents, agreed, layout)
     if base is None:
         return rows
     origin = origin_of(rows, expected.sent if expected.sent else str(base))  # type: ignore[arg-type]
     return FromBase(rows, origin)
 
 
-def _agree(sent: Sequence[Sent], names: Sequence[str], expected: Expected) -> tuple[Agreed, Layout]:
-    """What clients agree on, and where its tensors lie.
+def _agree(
+    sent: Sequence[Sent],
+    names: Sequence[str],
+    expected: Expected,
+    values: Callable[[Hashable, Tensor], Tensor],
+    policy: Policy,
+) -> tuple[Agreed, Layout]:
+    """What clients agree on whose running statistics can be, and where its tensors lie.
 
     Raises:
-        AuditError: the base fits none of those whose files are sound, which is its doing rather than everybody's.
+        AuditError: the base fits none of those whose files are sound, which is its doing rather than everybody's; or
+            statistics are to stay the base's, and there is none.
         TypeError, ValueError: clients agree on nothing.
     """
     try:
-        agreed, layout = agree_on_layout(sent, names, expected, "drop")
+        agreed, layout = agree_on_statistics(
+            sent, names, expected, values, policy=policy, has_base=expected.sent is not None, on_bad="drop"
+        )
     except (TypeError, ValueError):
         sound = [(name, told) for name, told in zip(names, sent, strict=True) if not told.fault]
-        if expected.sent is None or not sound:
+        fits = expected.sent is None or any(told.signature == expected.sent.signature for _, told in sound)
+        if fits or not sound:
             raise
         name, told = sound[0]
+        assert expected.sent is not None
         raise AuditError(f"no client fits this base: {_differing(expected.sent, told, name)}") from None
-    assert layout is not None
+    if policy == "frozen" and layout.buffers and not agreed.before:
+        raise AuditError("frozen running statistics are the base's, and there is no base: give --base FILE")
     return agreed, layout
 
 
@@ -242,6 +253,7 @@ def _low_rank(
     contents: Mapping[Hashable, Contents],
     held: Contents | None,
     base: object,
+    policy: Policy,
 ) -> RowSource:
     if base is not None and held is None:
         raise AuditError(f"of adapters there is no {base}: give the adapter they started from, or none")
@@ -250,10 +262,12 @@ def _low_rank(
         if held.adapter is None:
             raise AuditError("the base is no adapter, but clients are")
         start = held.adapter
+    odd = odd_kinds({name: each.adapter for name, each in contents.items() if each.adapter is not None}, start)
+    sent = [replace(told, fault=odd.get(name, told.fault)) for name, told in zip(names, sent, strict=True)]
     expected = Expected(None, "auto", "refuse")
     if start is not None:
         expected.sent = _shapes(start)
-    agreed, layout = _agree(sent, names, expected)
+    agreed, layout = _agree(sent, names, expected, lambda _, tensor: tensor.to_dense(), policy)
     adapters = [adapter for name in agreed.clients if (adapter := contents[name].adapter) is not None]
     if start is not None and not start.is_finite():
         raise AuditError("the base has NaN or Inf; give the adapter that clients started from")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
+from ..core import Rule
 from ..failures import tamed
+from ..registry.notation import describe
 from ..stack import Gram, SqNorms, nearness
 from .evidence import Evidence
 from .gather import ClientModels
@@ -35,6 +39,7 @@ def notes_of(
     votes: Sequence[int],
     usable: int,
     evidence: Evidence | None,
+    options: Callable[[int], str],
 ) -> tuple[str, ...]:
     """All notes of an audit but the doubt of its base, the gravest first.
 
@@ -44,6 +49,7 @@ def notes_of(
         accepted, votes: of all clients.
         usable: how many of them rules could look at and hold against each other.
         evidence: of these; None where angles to the median say nothing.
+        options: what to type so that rules are told of so many byzantine clients.
     """
     names = gathered.names
     notes = []
@@ -53,7 +59,7 @@ def notes_of(
         )
     unusable = len(names) - usable
     suspected = len(names) - sum(accepted) - unusable
-    notes += _told(opinions, usable, suspected)
+    notes += _told(opinions, usable, suspected, options)
     of = f" ({usable} of {len(names)} clients are usable)" if unusable and usable else ""
     notes += [f"{o.name} could not decide: {o.refused}{of}" for o in opinions if o.refused]
     notes += [f"{tamed(path.name)} is the base, and no client" for path in gathered.found.bases]
@@ -77,23 +83,46 @@ def _turned(
     return notes if more <= 0 else [*notes[:_NAMED], f"{more} more are accepted and turned against the others"]
 
 
-def _told(opinions: Sequence[Opinion], usable: int, suspected: int) -> list[str]:
+def telling(rules: Sequence[Rule]) -> Callable[[int], str]:
+    """What to type for `fedward audit` so that these rules, or the usual ones if none, are told of so many."""
+
+    def options(f: int) -> str:
+        more = [replace(rule, f=f) if _is_told(rule) else rule for rule in rules]
+        return shlex.join([word for rule in more for word in ("--rule", describe(rule))] or ["--f", str(f)])
+
+    return options
+
+
+def _is_told(rule: Rule) -> bool:
+    f = getattr(rule, "f", None)
+    return isinstance(f, int) and f > 0
+
+
+def _fits(rule: Rule, f: int, n: int) -> bool:
+    """Whether the rule can decide on n rows when it is told of f."""
+    try:
+        replace(rule, f=f).check(n)
+    except ValueError:
+        return False
+    return True
+
+
+def _told(opinions: Sequence[Opinion], usable: int, suspected: int, options: Callable[[int], str]) -> list[str]:
     """What rules were told of byzantine clients, and whether there are as many, which may be more."""
     if not usable:
         return []
-    told: dict[str, int] = {}
-    for opinion in opinions:
-        f = getattr(opinion.member.rule, "f", None)
-        if isinstance(f, int) and f > 0 and not opinion.refused:
-            told[opinion.member.idea] = f
+    rules = {o.member.idea: o.member.rule for o in opinions if _is_told(o.member.rule) and not o.refused}
+    told: dict[str, int] = {idea: getattr(rule, "f", 0) for idea, rule in rules.items()}
     if not told:
         return []
     most = max(told.values())
     notes = []
     if suspected >= most:
+        more = suspected + 1
+        fits = all(_fits(rule, more, usable) for rule in rules.values())
         notes.append(
             f"as many are suspected as the rules were told (f = {most}), so that there may be more: audit the others "
-            f"without them, or tell the rules of more (--f {suspected + 1})"
+            "without them" + (f", or tell the rules of more ({options(more)})" if fits else "")
         )
     numbers = " and ".join(map(str, sorted(set(told.values()))))
     notes.append(f"{', '.join(tamed(idea) for idea in told)}: told of f = {numbers} among {usable} usable clients")

@@ -8,7 +8,7 @@ import secrets
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..core import Context, Plan, Result, Rule, decide_on, judge
 from ..core.rule import Outcome
-from ..disk import write_whole
+from ..disk import check_folder, write_whole
 from ..failures import tamed
 from ..registry.notation import describe
 from ..stack.written import save_tensors
@@ -60,7 +60,7 @@ def aggregate_adapters(
         merge: "svd", the nearest product of that rank; "average", A and B averaged, where ranks and scales agree.
 
     Raises:
-        AuditError: the rule adds noise of its own, or ranks do not agree for an average.
+        AuditError: the rule adds noise of its own; for an average, ranks or settings do not agree, or one is asked for.
         BoundError: too few rows.
     """
     decided = decide_on(rule, stack, {}, context)
@@ -71,11 +71,20 @@ def aggregate_adapters(
     if not used:
         raise AuditError("nobody was accepted, so that there is nothing to write: keep the previous adapter")
     if merge == "average":
+        if rank is not None:
+            raise AuditError("--rank is for --merge svd: averaged factors keep their rank")
         if weights is None:
             raise AuditError(f"{describe(rule)} works on entries of products, not on factors: take --merge svd")
-        return result, _averaged(stack, weights)
+        return result, _with_aside(_averaged(stack, weights), stack, result)
     known = [f.rank for adapter in [*used, *([stack.base] if stack.base else [])] for f in adapter.layers.values()]
-    return result, _reduced(stack, plan, weights, rank or max(known), used)
+    return result, _with_aside(_reduced(stack, plan, weights, rank or max(known), used), stack, result)
+
+
+def _with_aside(adapter: NewAdapter, stack: LowRank, result: Result[Tensor]) -> NewAdapter:
+    """The adapter with what has no columns: running statistics and counters of layers that are trained whole."""
+    assert stack.layout is not None
+    names = (*stack.layout.buffers, *stack.layout.counters)
+    return replace(adapter, tensors={**adapter.tensors, **{name: result.aside[name] for name in names}})
 
 
 def _of_clients(rule: Rule, stack: LowRank, plan: Plan, weights: Tensor) -> Tensor:
@@ -101,10 +110,11 @@ def write_adapter(folder: Path, adapter: NewAdapter) -> None:
         AuditError: there is something already.
         OSError: it cannot be written.
     """
+    check_folder(folder)
     if os.path.lexists(folder):
         raise AuditError(f"{tamed(folder)} is there already; an adapter is a folder of its own, so name a new one")
     beside = folder.with_name(f".{folder.name[:40]}.{secrets.token_hex(4)}.part")
-    beside.mkdir(parents=True)
+    beside.mkdir()
     try:
         save_tensors(beside / "adapter_model.safetensors", adapter.tensors, {"format": "pt"})
         write_whole(beside / ADAPTER_CONFIG, json.dumps(adapter.settings, indent=2, sort_keys=True) + "\n")
@@ -187,10 +197,14 @@ def _averaged(stack: LowRank, weights: Tensor) -> NewAdapter:
         A = torch.stack([f.A.double() * (w / total) for f, (_, w) in zip(factors, chosen, strict=True)]).sum(0)
         B = torch.stack([f.B.double() * (w / total) for f, (_, w) in zip(factors, chosen, strict=True)]).sum(0)
         tensors |= _as_sent(like, A, B, like.rank)
+    assert stack.layout is not None
     for name, tensor in chosen[0][0].plain.items():
+        if name not in stack.layout.names:
+            continue
         values = [adapter.plain[name].double() * (w / total) for adapter, w in chosen]
         tensors[name] = torch.stack(values).sum(0).to(tensor.dtype)
-    return NewAdapter(tensors=tensors, settings=dict(chosen[0][0].settings), lost=0.0)
+    used = [adapter for adapter, _ in chosen]
+    return NewAdapter(tensors=tensors, settings={**_settings(stack, used), **_scaling(used)}, lost=0.0)
 
 
 def _as_sent(like: Factors, A: Tensor, B: Tensor, rank: int) -> dict[str, Tensor]:
@@ -223,15 +237,37 @@ def _settings(stack: LowRank, used: Sequence[Adapter]) -> dict[str, Any]:
     """What the base says, or more than half of the accepted clients."""
     settings: dict[str, Any] = {"peft_type": "LORA"}
     for key in _KEPT:
-        if stack.base is not None:
-            value = stack.base.settings.get(key)
-        else:
-            said = Counter(json.dumps(_in_order(adapter.settings.get(key)), sort_keys=True) for adapter in used)
-            text, times = said.most_common(1)[0]
-            value = json.loads(text) if 2 * times > len(used) else None
+        value = _said_by_most(used, key)[0] if stack.base is None else stack.base.settings.get(key)
         if value is not None:
             settings[key] = value
     return settings
+
+
+_SCALING = ("r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern")
+
+
+def _scaling(used: Sequence[Adapter]) -> dict[str, Any]:
+    """Ranks and scales of factors that are alike, as more than half of the clients put them.
+
+    Raises:
+        AuditError: there is no such half.
+    """
+    found = {}
+    for key in _SCALING:
+        value, agreed = _said_by_most(used, key)
+        if not agreed:
+            raise AuditError(f"clients do not agree what {key} is: take --merge svd")
+        if value is not None:
+            found[key] = value
+    return found
+
+
+def _said_by_most(used: Sequence[Adapter], key: str) -> tuple[Any, bool]:
+    """What more than half of the clients say of a setting, None of nothing, and whether there is such a half."""
+    said = Counter(json.dumps(_in_order(adapter.settings.get(key)), sort_keys=True) for adapter in used)
+    text, times = said.most_common(1)[0]
+    agreed = 2 * times > len(used)
+    return json.loads(text) if agreed else None, agreed
 
 
 def _in_order(value: object) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,20 +12,21 @@ from typing import TypeVar
 from torch import Tensor
 
 from ..core import Context, Reason, Result, Rule, step
+from ..disk import check_folder
 from ..failures import tamed
 from ..registry.notation import describe
 from ..registry.parameters import check_value
-from ..stack import Policy, RowsLostError, SqNorms, lost_clients
+from ..stack import CENTRES, Policy, RowsLostError, SqNorms, lost_clients
 from ..stack.written import WRITTEN, save_tensors
 from .calibrate import OnAttack
-from .clients import AuditError
+from .clients import AuditError, find_clients
 from .formats import CHANGED, Contents
 from .gather import ClientModels, gather
 from .lowrank import LowRank
-from .notes import doubt_of_base
+from .notes import doubt_of_base, telling
 from .output import Merge, NewAdapter, aggregate_adapters, write_adapter
 from .panel import PanelMember, members_of, usual_panel, verdict_of
-from .statistics import statistics_notes, with_statistics
+from .statistics import statistics_notes
 from .verdicts import ClientAudit, audit_of, describe_nonfinite
 
 _TIMES = 5
@@ -46,6 +48,14 @@ class ModelSource:
     key: str | None = None
     strict: bool = False
     """Whether a client of whom nothing can be used is an error."""
+
+    def audit_telling(self, f: int) -> str:
+        """The command that audits the same clients, with rules that are told of so many byzantine ones."""
+        words = ["fedward", "audit", *(os.fspath(client) for client in self.clients)]
+        for option, value in (("--base", self.base), ("--key", self.key)):
+            words += [] if value is None else [option, os.fspath(value)]
+        words += ["--raw"] * self.raw + ["--f", str(f)]
+        return tamed(shlex.join(words), 1000)
 
     @property
     def base_name(self) -> str:
@@ -108,8 +118,10 @@ def run_audit(
         on_attack: told of the attacks that are played.
 
     Raises:
-        AuditError: nothing can be audited; see `gather`.
+        AuditError: nothing can be audited; see `gather`; or ``f`` beside rules that are named.
     """
+    if rules and f is not None:
+        raise AuditError("--f is told to the usual panel; rules that are named have it in their own text, krum:f=3")
 
     def work(gathered: ClientModels) -> ClientAudit:
         members = _panel(rules, gathered, f)
@@ -121,6 +133,7 @@ def run_audit(
             votes=votes,
             calibrated=calibrated,
             on_attack=on_attack,
+            options=telling(rules),
         )
         return replace(found, notes=(*found.notes, *statistics_notes(gathered.stack, None)))
 
@@ -166,16 +179,17 @@ def run_aggregate(
                     f"rank {adapter.settings['r']} has no room for {adapter.lost:.2%} of a layer's square at most"
                 )
         else:
+            if rank is not None or merge != "svd":
+                raise AuditError("--rank and --merge are for adapters, and these are whole models: leave them out")
             result = step(rule, stack, {}, context).result
             if result.weights is None:  # of a rule that works on columns: in how many each client was trimmed
                 result = replace(result, scores=verdict_of(rule, stack, context).scores)
-            result = with_statistics(result, stack, batch_norm)
-            notes += statistics_notes(stack, batch_norm)
+        notes += statistics_notes(stack, batch_norm)
         doubt = doubt_of_base(gathered)  # after the rule, which may have read what this needs
         notes = [doubt, *notes] if doubt else notes
         return Aggregated(gathered=gathered, result=_told(result, gathered), adapter=adapter, doubt=doubt, notes=notes)
 
-    return _while_unchanged(source, work)
+    return _while_unchanged(source, work, batch_norm)
 
 
 def panel_on(
@@ -198,6 +212,7 @@ def panel_on(
         calibrated=calibrated,
         weights=weights,
         on_attack=on_attack,
+        options=source.audit_telling,
     )
     result = aggregated.result
     notes = (f"verdicts are those of {describe(rule)}", *audit.notes, *aggregated.notes)
@@ -225,15 +240,42 @@ def check_output(output: Path) -> None:
         raise AuditError(f"{tamed(output)}: there is no folder {tamed(output.parent)}; make it first")
 
 
+def check_page(page: Path, source: ModelSource, output: Path | None = None) -> None:
+    """Refuse before any work a page that could not be written after it, or would replace what is read or written.
+
+    Raises:
+        AuditError: it is a folder, a client's, the base, or the model that is to be written.
+        NoFolderError: its folder is not there.
+    """
+    check_folder(page)
+    if page.is_dir():
+        raise AuditError(f"{tamed(page)} is a folder: name a file to write, such as {tamed(page / 'audit.html')}")
+    place = os.path.realpath(page)
+    if output is not None and place == os.path.realpath(output):
+        raise AuditError(f"{tamed(page)}: the model is written there; name another file for the page")
+    base = None if source.base is None or str(source.base) in CENTRES else Path(source.base)
+    if base is not None and place == os.path.realpath(base):
+        raise AuditError(f"{tamed(page)} is the base: name another file for the page")
+    if place in {os.path.realpath(client.path) for client in find_clients(source.clients, besides=base).places}:
+        raise AuditError(f"{tamed(page)} is a client's: name another file for the page")
+
+
 def _panel(rules: Sequence[Rule], gathered: ClientModels, f: int | None) -> tuple[PanelMember, ...]:
     return members_of(rules) if rules else usual_panel(gathered.stack.n, f)
 
 
-def _while_unchanged(source: ModelSource, work: Callable[[ClientModels], T]) -> T:
+def _while_unchanged(source: ModelSource, work: Callable[[ClientModels], T], batch_norm: Policy = "robust") -> T:
     """What comes of the files if they stay as they are; clients whose files do not are left out."""
     left_out: dict[str, str] = {}
     for _ in range(_TIMES):
-        gathered = gather(source.clients, base=source.base, raw=source.raw, key=source.key, leave_out=left_out)
+        gathered = gather(
+            source.clients,
+            base=source.base,
+            raw=source.raw,
+            key=source.key,
+            leave_out=left_out,
+            batch_norm=batch_norm,
+        )
         try:
             _check_strict(source, gathered)
             done = work(gathered)

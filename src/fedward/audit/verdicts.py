@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from math import isfinite
 from typing import Any
@@ -16,10 +16,11 @@ from ..stack import CENTRES, SqNorms, Updates
 from ..stack.based import FromBase
 from .calibrate import Calibration, OnAttack, calibrate
 from .checkpoints import Checkpoints
+from .clients import AuditError
 from .evidence import Evidence, evidence_of
 from .gather import ClientModels
 from .lowrank import LowRank
-from .notes import doubt_of_base, notes_of
+from .notes import doubt_of_base, notes_of, telling
 from .panel import UNUSABLE, Opinion, PanelMember, ask, tally, votes_needed
 
 _MOST_PAIRS = 1000
@@ -136,6 +137,7 @@ def audit_of(
     calibrated: bool = False,
     weights: Tensor | None = None,
     on_attack: OnAttack | None = None,
+    options: Callable[[int], str] | None = None,
 ) -> ClientAudit:
     """Ask a panel about clients' models.
 
@@ -148,10 +150,13 @@ def audit_of(
         calibrated: whether to play known attacks on what was accepted.
         weights: of an aggregate that clients are held against, by client, (n,); the mean of the accepted if None.
         on_attack: told of the calibration's attacks.
+        options: what to type so that rules are told of so many byzantine clients; --f if None.
 
     Raises:
-        AuditError: a calibration of too few accepted rows.
+        AuditError: a calibration of too few accepted rows; or more votes than there are rules.
     """
+    if votes is not None and votes > len(members):
+        raise AuditError(f"--votes {votes} of {len(members)} rules: nobody could be suspected; take fewer")
     stack = gathered.stack
     context = Context(seed=seed)
     names = gathered.names
@@ -163,11 +168,13 @@ def audit_of(
     unusable = _unusable(gathered)
     suspected = counted >= needed
     usable = len(names) - len(unusable)
-    judged = usable > 1 and any(not opinion.refused for opinion in opinions)
+    heard = sum(not opinion.refused for opinion in opinions)
+    judged = usable > 1 and heard >= needed
     accepted = [judged and name not in unusable and not bool(suspected[i]) for i, name in enumerate(names)]
+    not_judged = _not_judged(usable, heard, len(opinions), needed)
     reasons, details = [], {}
     for i, name in enumerate(names):
-        reason, detail = unusable.get(name) or (_suspicion(opinions, i, accepted[i]) if judged else _not_judged(usable))
+        reason, detail = unusable.get(name) or (_suspicion(opinions, i, accepted[i]) if judged else not_judged)
         reasons.append(reason)
         if detail and not accepted[i]:
             details[name] = detail
@@ -181,7 +188,9 @@ def audit_of(
         evidence = replace(evidence, to_median=torch.full_like(evidence.to_median, torch.nan))
     doubt = doubt_of_base(gathered)
     seen = None if centred else evidence
-    notes = notes_of(gathered, opinions, accepted, counted.tolist(), usable if judged else 0, seen)
+    notes = notes_of(
+        gathered, opinions, accepted, counted.tolist(), usable if judged else 0, seen, options or telling(())
+    )
     return ClientAudit(
         names=names,
         base=base,
@@ -245,8 +254,13 @@ def _rank(reason: str) -> int:
     return _TELLING.index(Reason(reason)) if reason in _TELLING else len(_TELLING)
 
 
-def _not_judged(usable: int) -> tuple[str, str]:
-    why = "it is the only usable client" if usable == 1 else "no rule could decide on so few"
+def _not_judged(usable: int, heard: int, rules: int, needed: int) -> tuple[str, str]:
+    if usable == 1:
+        why = "it is the only usable client"
+    elif heard:
+        why = f"{heard} of {rules} rules could decide, and {needed} must suspect"
+    else:
+        why = "no rule could decide on so few"
     return NOT_JUDGED, f"cannot be judged: {why}; rules hold clients against each other"
 
 

@@ -41,7 +41,7 @@ def _main(
     Exit status:
       0    all is done
       1    it failed, or a part of it did; an error says why
-      2    the command line is wrong; of aggregate and audit: nothing was done
+      2    what was asked for cannot be (a name, a value, a file); nothing was done
       3    of aggregate and audit: some clients were dropped
       130  stopped, as by Ctrl-C; the same command resumes
     """

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..audit import AuditError, ClientAudit, ModelSource, check_output, panel_on, run_aggregate, run_audit
+from ..audit import AuditError, ClientAudit, ModelSource, check_output, check_page, panel_on, run_aggregate, run_audit
 from ..audit.calibrate import PLAYED, OnAttack
 from ..core import Result, Rule
 from ..failures import tamed
@@ -50,6 +50,8 @@ def aggregate(
     """Aggregate, write the model, show the verdicts."""
     rule = _rule(rule_text)
     check_output(out)
+    if page is not None:
+        check_page(page, where, out)
     done = run_aggregate(where, rule, seed=seed, **making)
     # The panel is asked before anything is written: what it stumbles over leaves nothing behind.
     asked = None
@@ -91,6 +93,8 @@ def audit(
 ) -> None:
     """Ask a panel, show the verdicts."""
     rules = [_rule(text) for text in rule_texts]
+    if page is not None:
+        check_page(page, where)
     with _playing() as follow:
         found = run_audit(where, rules, f=f, votes=votes, calibrated=calibrate, seed=seed, on_attack=follow)
     written = None if page is None else write_audit(found, page)

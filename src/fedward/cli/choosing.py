@@ -12,6 +12,7 @@ from typing import Any
 
 import typer
 
+from ..core import Rule
 from ..experiments.load import load_spec
 from ..experiments.pool import Failed
 from ..experiments.spec import RunSpec, SpecError, each_rule, file_name, make_spec
@@ -22,16 +23,17 @@ from ..redteam import (
     PARTITIONS,
     Examination,
     Standing,
-    attacks_on,
     check_attacked,
     examination_steps,
     examine_all,
     label,
     nothing_learnt,
+    played_on,
     ranked,
     seconds_of,
     standing,
 )
+from ..registry.notation import parse
 from ..report import write_choice
 from ..sim import load
 from . import display
@@ -65,6 +67,7 @@ def choose(
 
     plain = [make(setting, "mean") for setting in settings]
     check_attacked(plain[0])
+    _check_minority(plain[0], rules)
     f = None if plain[0].f == "unknown" else plain[0].answers.byzantine
     specs, refused = _candidates(rules, [partial(make, setting) for setting in settings], f)
     jobs = {_file(out, spec): spec for each in specs.values() for spec in each}
@@ -84,6 +87,31 @@ def choose(
         say_error(f"{place}: {why}")
     if failed:
         raise typer.Exit(1)
+
+
+def _check_minority(spec: RunSpec, rules: Sequence[str]) -> None:
+    """Raise SpecError where half of the clients or more lie, unless candidates are rules that can be told by data.
+
+    Whatever such a rule makes of rows alone, liars that are as many as the others may be taken for them.
+    """
+    n, f = spec.clients, spec.answers.byzantine
+    most = (n - 1) // 2
+    if 2 * f < n or (rules and all(_has_data(text) for text in rules)):
+        return
+    raise SpecError(
+        f"byzantine = {f} of {n} clients are no minority: rules that see nothing but rows need n >= 2f + 1 = "
+        f"{2 * f + 1} clients, or f <= {most} of these (--byzantine {most}). Rules with data of the server's own may "
+        "withstand more, if they alone are named: --rule fltrust"
+    )
+
+
+def _has_data(text: str) -> bool:
+    """Whether a text names a rule with data of the server's own; what names none is for others to refuse."""
+    try:
+        rule = parse(text, "rule")
+    except ValueError:
+        return False
+    return isinstance(rule, Rule) and rule.traits().root_data
 
 
 def _settings(given: Mapping[str, Any], config: Path | None) -> list[dict[str, Any]]:
@@ -140,7 +168,7 @@ def _examine(
     titles = {}
     for file, spec in jobs.items():
         config = spec.resolved()
-        played = checked or attacks_on(spec.make_rule())
+        played = played_on(spec.make_rule(), checked)
         titles[file] = (f"{config['rule']}, {config['partition']}", examination_steps(played, worst, ALSO))
     with JobsProgress(titles, even=False) as progress:
         return examine_all(jobs, worst=worst, attacks=checked, also=ALSO, workers=workers, on_progress=progress)

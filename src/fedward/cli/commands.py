@@ -16,12 +16,21 @@ import typer
 from .. import catalogue, published
 from ..core import reads
 from ..data.named import KNOWN
+from ..disk import check_folder
 from ..experiments.load import load_spec, names_in_config
-from ..experiments.loggers import make_logger
+from ..experiments.loggers import LOGGERS, make_logger
 from ..experiments.pool import Failed, cores
 from ..experiments.run import Summary, execute, in_folders, run_grid
 from ..experiments.spec import RunSpec, SpecError, each_rule, file_name, make_spec
-from ..redteam import Examination, attacks_on, check_attacked, examination_steps, examine, examine_all
+from ..redteam import (
+    ALL_ATTACKS,
+    Examination,
+    check_attacked,
+    examination_steps,
+    examine,
+    examine_all,
+    played_on,
+)
 from ..registry.entries import Entry
 from ..registry.naming import unknown
 from ..registry.notation import parse, short_for
@@ -89,6 +98,9 @@ def run(
     log: list[str],
 ) -> None:
     """One run, or a grid of them."""
+    for what in log:
+        if what not in LOGGERS:
+            raise SpecError(unknown("logger", what, LOGGERS))
     choices = list(_choices(_spec_keys(given)))
     trust = _trusted(config, given)
     specs = [_spec(config, choice, trust) for choice in choices]
@@ -148,7 +160,7 @@ def redteam(
         typer.echo(json.dumps(told, indent=1))
     elif page:
         display.out.print(display.examination_table(examinations))
-        for line in display.statistics_told(examinations):
+        for line in (*display.worst_told(examinations), *display.statistics_told(examinations)):
             display.say(line)
         for name, why in refused.items():
             display.say(f"not examined: {name}: {why}")
@@ -160,6 +172,7 @@ def report(
     runs: list[Path], out: Path, title: str | None, *, spec: str | None, profile: str | None, figure: str | None
 ) -> None:
     """Write the page about runs or a sweep, or a sweep in the format that a file's ending names."""
+    check_folder(out)
     if spec is None:
         parts = [unfolded(path) for path in runs]
         runs = list(dict.fromkeys(path for part in parts for path in part.paths))
@@ -250,7 +263,9 @@ def _spec_keys(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def checked_attack(attack: str) -> str:
-    """An attack as it was typed, if it is one."""
+    """An attack to play as it was typed, if it is one, or all of them."""
+    if attack == ALL_ATTACKS:
+        return attack
     try:
         parse(attack, "attack")
     except ValueError as error:
@@ -276,7 +291,7 @@ def _examine(jobs: Mapping[Path, RunSpec], options: Mapping[str, Any]) -> Mappin
     """Examine rules, a single one in this process, where what is being played can be shown."""
     titles = {}
     for file, spec in jobs.items():
-        attacks = options.get("attacks", attacks_on(spec.make_rule()))
+        attacks = played_on(spec.make_rule(), options.get("attacks"))
         titles[file] = (spec.resolved()["rule"], examination_steps(attacks, options["worst"]))
     with JobsProgress(titles, even=False) as progress:
         if len(jobs) != 1:

@@ -12,6 +12,7 @@ from ..data import FederatedData, federate, load
 from ..data.flwr_datasets import as_partition
 from ..data.named import KNOWN
 from ..data.sources import where
+from ..disk import check_folder
 from ..experiments.spec import SpecError
 from ..registry.entries import catalogue
 from ..registry.notation import parse
@@ -43,6 +44,8 @@ def show_data(
     name: str, data_path: str | None, partition: str, clients: int, seed: int, out: Path | None, as_json: bool
 ) -> None:
     """A data set, dealt to clients: as text or JSON, and as a page."""
+    if out is not None:
+        check_folder(out)
     try:
         dealer = as_partition(parse(partition, "partition", num_partitions=clients, partition_by="label"))
         dealt = federate(load(name, data_path), clients, dealer, seed)

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from ..core import BEYOND, reads
 from ..experiments.run import Summary
-from ..redteam import Examination, Standing, label
+from ..redteam import WORST_BY, Examination, Standing, label
 from ..registry.entries import Entry
 from ..registry.notation import short_for
 from .terminal import shortened
@@ -92,7 +92,7 @@ def examination_table(examinations: Sequence[Examination]) -> Table:
 def _strengths(examination: Examination) -> Table:
     normalised = examination.astray() is not None
     last = ["statistics"] if normalised else []
-    table = _columns(["worst strength of each attack"], ["kappa", "progress", *_ACCEPTED, "accuracy", *last])
+    table = _columns(["worst strength of each attack, by kappa"], ["kappa", "progress", *_ACCEPTED, "accuracy", *last])
     for _, f in examination.worst():
         accepted = percent(f.byzantine_accepted, 0), percent(f.honest_accepted, 0)
         far = ["" if f.statistics is None else f"{f.statistics:.3g}"] if normalised else []
@@ -102,7 +102,9 @@ def _strengths(examination: Examination) -> Table:
 
 def ranking_table(standings: Sequence[Standing]) -> Table:
     """Rules by rank: what each is worth at worst and without attack, and what it costs."""
-    table = _columns(["rule", "worst attack"], ["worst\naccuracy", "without\nattack", "honest\ndropped", "ms"])
+    table = _columns(
+        ["rule", "worst attack, by accuracy"], ["worst\naccuracy", "without\nattack", "honest\ndropped", "ms"]
+    )
     for s in standings:
         shares = percent(s.worst), percent(s.untouched), percent(s.honest_dropped, 0)
         table.add_row(s.rule, f"{label(s.under)} ({s.where})", *shares, f"{1000 * s.seconds:.1f}")
@@ -119,13 +121,27 @@ def statistics_told(examinations: Sequence[Examination]) -> Iterator[str]:
 
 
 def _rules(examinations: Sequence[Examination]) -> Table:
-    table = _columns(["rule", "worst attack"], ["kappa", _ACCEPTED[0], "accuracy\nwithout", "lowest\naccuracy"])
+    table = _columns(["rule", "worst, by kappa"], ["kappa", _ACCEPTED[0], "accuracy\nwithout", "lowest\naccuracy"])
     for e in examinations:
         _, worst = e.worst()[0]
         lowest = e.trained[0][1] if e.trained else None
         shares = percent(worst.byzantine_accepted, 0), percent(e.untouched), percent(lowest)
         table.add_row(e.rule, label(worst.attack), f"{worst.kappa:.3g}", *shares)
     return table
+
+
+def worst_told(examinations: Sequence[Examination]) -> Iterator[str]:
+    """A sentence for each rule on which attack is the worst by which measure, and that kappa is no training."""
+    for e in examinations:
+        if not e.findings:
+            continue
+        _, worst = e.worst()[0]
+        told = f"{e.rule}: worst by kappa {label(worst.attack)} ({worst.kappa:.3g})"
+        if e.trained:
+            attack, accuracy = e.trained[0]
+            told += f"; by accuracy, of those trained under, {label(attack)} ({percent(accuracy)})"
+        yield told
+    yield WORST_BY
 
 
 _ACCEPTED = ("byzantine\naccepted", "honest\naccepted")

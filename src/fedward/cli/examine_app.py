@@ -20,7 +20,7 @@ def redteam(
         typer.Option(
             min=0,
             metavar="N",
-            help="Kinds of attack to train under, the worst first.",
+            help="Kinds of attack to train under, the worst by kappa first.",
             rich_help_panel=keys.EXAMINATION_PANEL,
         ),
     ] = 3,
@@ -60,7 +60,8 @@ def redteam(
     """Play every attack at every strength against a rule, on updates of real training, and train under the worst.
 
     Kappa is the squared distance of the rule's output from the honest mean, in units of the honest updates' mean
-    squared distance from it. Ctrl-C is safe: the same command resumes. With --config, what the file leaves out is as
+    squared distance from it; the worst attack is that of the largest kappa, and another one may cost more accuracy.
+    Ctrl-C is safe: the same command resumes. With --config, what the file leaves out is as
     `fedward run` has it.
 
     Examples:
@@ -92,7 +93,7 @@ def choose(
         typer.Option(
             min=0,
             metavar="N",
-            help="Kinds of attack to train under besides, the worst first.",
+            help="Kinds of attack to train under besides, the worst by kappa first.",
             rich_help_panel=keys.EXAMINATION_PANEL,
         ),
     ] = 2,
@@ -118,8 +119,9 @@ def choose(
 ) -> None:
     """Rank rules for a federation like yours: trained under the usual attacks, and under the worst against each.
 
-    The line to paste comes last. Ctrl-C is safe: the same command resumes. With --config, what the file leaves out is
-    as `fedward run` has it.
+    Attacks are chosen to be trained under by kappa (`fedward redteam --help`); the worst of them is that of the lowest
+    accuracy. The line to paste comes last. Ctrl-C is safe: the same command resumes. With --config, what the file
+    leaves out is as `fedward run` has it.
 
     Examples:
       fedward choose --clients 20 --byzantine 4

@@ -145,11 +145,11 @@ ATTACK = spec_option(
     autocompletion=_ATTACK,
 )
 PLAYED_ATTACK = spec_option(
-    "Attack to play (`fedward list attacks`).",
+    "Attack to play (`fedward list attacks`), or all, to which others add.",
     "ATTACK",
     DEFENCE_PANEL,
     "all, at several strengths",
-    autocompletion=_ATTACK,
+    autocompletion=names_of("attack", also=("all",)),
 )
 F = spec_option(
     "What rules are told: expected in a round, half, twice, or unknown.",

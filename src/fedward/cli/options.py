@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from ..failures import sentence
+from ..failures import MendableError, sentence
 from .helping import write_help
 from .terminal import INTERRUPTED, interrupts_raise, say_error
+
+_ASKED = 2
+"""Exit status where what was asked for cannot be: what click has for a command line that cannot be read."""
 
 
 class Commands(TyperGroup):
@@ -25,7 +29,7 @@ class Command(TyperCommand):
     """A command that refuses an option given twice, and says in a sentence what went wrong."""
 
     failed = 1
-    """Exit status after an error."""
+    """Exit status after an error while it was at work; after one in what was asked for it is 2, as typer has it."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Arguments and options by name. Of an option that takes one value, no second one may replace the first."""
@@ -43,9 +47,13 @@ class Command(TyperCommand):
         """What `--help` says."""
         write_help(self, ctx, formatter)
 
+    def announce(self, ctx: Any) -> None:
+        """What is to be said before anything is loaded, which takes seconds."""
+
     def invoke(self, ctx: Any) -> Any:
         """Carry the command out."""
         try:
+            self.announce(ctx)
             from . import commands  # noqa: F401  # all that takes long to load
 
             interrupts_raise()
@@ -57,17 +65,25 @@ class Command(TyperCommand):
             raise
         except Exception as error:
             say_error(sentence(error))
-            raise typer.Exit(self.failed) from None
+            asked = isinstance(error, MendableError) and error.asked
+            raise typer.Exit(_ASKED if asked else self.failed) from None
 
 
 class Judgement(Command):
     """A command whose status 3 says that somebody was dropped; 2 is any error, as it is for wrong options."""
 
-    failed = 2
+    failed = _ASKED
 
 
 class Watching(Command):
-    """A command whose option --serve may do without a value."""
+    """A command that says at once what it waits for, and whose option --serve may do without a value."""
+
+    def announce(self, ctx: Any) -> None:
+        """What is watched, or waited for."""
+        from .awaited import say_awaited
+
+        given = ctx.params
+        say_awaited(Path(given["audit"]), once=given["once"], as_json=given["as_json_"], serve=given["serve"])
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Whatever follows --serve is its port if it is a number; without one, any free port is taken."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from ..failures import MendableError
-from ..report.following import line_told, read_from
+from ..report.following import line_told, no_audit, read_from
 from ..report.live import LIVE_POLICY, live_page
 from . import display
 
@@ -132,6 +132,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         except OSError as error:
             self._send(HTTPStatus.OK, "application/json", json.dumps({"failed": error.strerror or "cannot be read"}))
+            return
+        if offset == "0" and (why := no_audit(piece)):
+            self._send(HTTPStatus.OK, "application/json", json.dumps({"failed": why}))
             return
         told = {
             "lines": [line_told(line) for line in piece.lines],

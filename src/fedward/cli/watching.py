@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ..failures import MendableError, tamed
+from ..failures import tamed
 from ..report.audit_lines import EvaluationEntry, RoundEntry, natural
 from ..report.audits import AUDIT
 from ..report.following import (
@@ -23,10 +23,12 @@ from ..report.following import (
     Piece,
     evaluation_in_words,
     line_told,
+    no_audit,
     read_from,
     round_in_words,
 )
 from . import display
+from .awaited import WatchError, say_waiting
 
 _PAUSE = 0.5  # seconds between two looks at the file
 _MARKS = {"1": ("\u2588", "blue"), "0": ("x", "bold red"), "-": ("\u00b7", "dim")}
@@ -35,51 +37,64 @@ _AROUND = 9
 """Lines of a terminal that the table's rows cannot have."""
 
 
-class WatchError(MendableError, ValueError):
-    """Nothing that could be watched."""
-
-
 def watch(audit: Path, *, serve: int | None, host: str, once: bool, as_json: bool) -> None:
     """Follow an audit until Ctrl-C."""
     path = audit / AUDIT if audit.is_dir() else audit
     if serve is not None:
-        if once or as_json:
-            raise WatchError("--serve serves a page, and --once and --json are for the terminal: leave one of them out")
         from . import serving
 
+        if path.exists() and (why := no_audit(read_from(path))):
+            raise WatchError(f"{tamed(path)} {why}")
         serving.serve(path, host, serve)
         return
     try:
+        said = not audit.exists()  # that it is waited for
         if as_json:
-            _follow(path, once, _print)
+            _follow(path, _print, once=once, waiting=said)
         elif once or not display.out.is_terminal:
-            _follow(path, once, _say)
+            _follow(path, _say, once=once, waiting=said)
         else:
             _watch_live(path)
     except KeyboardInterrupt:
         return  # that is how it ends
 
 
-def _follow(path: Path, once: bool, show: Callable[[Piece], object]) -> None:
-    """Show what is there and, unless that is all that is asked for, what is added."""
+def _follow(path: Path, show: Callable[[Piece], object], *, once: bool = False, waiting: bool = False) -> None:
+    """Show what is there and, unless that is all that is asked for, what is added.
+
+    Args:
+        path: the audit.
+        show: what is done with each piece.
+        once: whether that is all.
+        waiting: whether it was said that the file is waited for.
+
+    Raises:
+        WatchError: the file is no audit.
+    """
     offset, file = 0, ""
-    waiting = False
+    begun = False
     while True:
         try:
             piece = read_from(path, offset, file)
         except FileNotFoundError:
             if once:
-                raise
+                raise WatchError(f"{tamed(path)}: no such file; without --once it is waited for") from None
             if not waiting:
-                display.say(f"Waiting for {path}, which RobustFedAvg(audit=...) writes", display.err)
+                say_waiting(path)
             waiting = True
             sleep(_PAUSE)
             continue
         if piece.again:
             display.say(f"{path} is another audit now", display.err)
+        begun = begun and not piece.again
+        if not begun and (why := no_audit(piece)):
+            raise WatchError(f"{tamed(path)} {why}")
+        begun = begun or bool(piece.lines)
         offset, file = piece.offset, piece.file
         show(piece)
         if once and not piece.more:
+            if not begun:
+                display.say(f"{path} has no round yet", display.err)
             return
         if not piece.more:
             sleep(_PAUSE)
@@ -88,11 +103,16 @@ def _follow(path: Path, once: bool, show: Callable[[Piece], object]) -> None:
 def _print(piece: Piece) -> None:
     for line in piece.lines:
         typer.echo(json.dumps(line_told(line)))
+    _say_broken(piece)
 
 
 def _say(piece: Piece) -> None:
     for line in piece.lines:
         display.say(evaluation_in_words(line) if isinstance(line, EvaluationEntry) else round_in_words(line))
+    _say_broken(piece)
+
+
+def _say_broken(piece: Piece) -> None:
     if piece.broken:
         display.say(f"lines that cannot be read: {piece.broken}", display.err)
 
@@ -106,16 +126,17 @@ def _watch_live(path: Path) -> None:
             if not piece.more:
                 live.update(standing_shown(standing, display.out.height), refresh=True)
 
-        live.update(Text(f"Waiting for {path}"), refresh=True)
-        _follow(path, False, show)
+        live.update(standing_shown(standing, display.out.height), refresh=True)
+        _follow(path, show)
 
 
 def standing_shown(standing: FederationStanding, height: int) -> Group:
     """Where a federation stands, as a terminal of so many lines has room for."""
     last = standing.last
+    broken = [Text(f"lines that cannot be read: {standing.broken:,}")] if standing.broken else []
     if last is None:
-        return Group(Text("No round yet."))
-    lines = [_head(standing, last)]
+        return Group(Text("No round yet."), *broken)
+    lines = [_head(standing, last), *broken]
     lines += [Text(evaluation_in_words(entry)) for entry in standing.found.values()]
     if last.skipped:
         lines.append(Text(f"The model stays as it was: {tamed(last.skipped, 300)}", style="red"))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..registry.bounds import Natural
+from ..registry.component import components_within
 from ..registry.entries import register
 from ..training.augment import draw_moves, moved
 from .base import Answer, Client, Prepare, Samples, Shard, Task, WithInner
@@ -31,7 +32,8 @@ class Augment(WithInner):
         flip: whether images are mirrored from left to right, with probability 1/2.
 
     Raises:
-        ValueError: crop negative, or an inner algorithm that tests on samples of its own: augment within that.
+        ValueError: crop negative, an inner algorithm that tests on samples of its own (augment within that), or one
+            that augments already.
     """
 
     inner: Client
@@ -44,6 +46,8 @@ class Augment(WithInner):
             raise ValueError(
                 f"{self.inner!r} tests on samples of its own, which stay as they are: put augment in its place within"
             )
+        if any(isinstance(part, Augment) for part in components_within(self.inner)):
+            raise ValueError(f"{self.inner!r} moves and mirrors images already: augment once")
 
     def epochs_per_round(self, shard: Shard) -> float | None:
         return self.inner.epochs_per_round(shard)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import replace
 from inspect import isroutine
 from threading import RLock
 from typing import Any, overload
@@ -15,9 +16,11 @@ from ..registry.bounds import Natural
 from ..registry.parameters import check_parameters, check_value
 from ..stack import Base, Buffers, Ids, Integers, Model, OnBad, Stack, Updates, as_updates
 from ..stack.alike import raw_models, sampled_nearness
+from ..stack.running import odd_notes
 from .context import Context, heard
 from .evaluator import Evaluator
 from .neutral import neutral
+from .plan import noted
 from .rule import Rule
 from .state import State
 from .step import step
@@ -181,7 +184,8 @@ class Aggregator:
             done = step(self.rule, updates, self.state, context, trimmed=self.trimmed)
             self.state = done.state
             self.round += 1
-        return to_numpy(done.result) if isinstance(G, np.ndarray) else done.result
+        result = _with_odd_statistics(done.result, updates)
+        return to_numpy(result) if isinstance(G, np.ndarray) else result
 
     def state_dict(self) -> dict[str, Any]:
         """All that the next round depends on, for `torch.save`."""
@@ -202,6 +206,14 @@ class Aggregator:
                 )
         with self._lock:
             self.round, self.state = int(saved["round"]), dict(saved["state"])
+
+
+def _with_odd_statistics(result: Result[Tensor], updates: Updates) -> Result[Tensor]:
+    """The result with a note on whose running statistics are odd, where there is a policy for them: in files."""
+    agreed, layout = updates.agreed, updates.layout
+    if agreed is None or agreed.policy is None or layout is None:
+        return result
+    return replace(result, note=noted(result.note, *odd_notes(agreed, layout)))
 
 
 def _warn_of_weights(given: Stack, updates: Updates) -> None:

@@ -90,7 +90,8 @@ class Rule(Component, Generic[M]):
         remedy = ""
         if definition is not None and n >= definition.minimum(f):
             remedy = f" ({definition} = {definition.minimum(f)} with bound='definition')"
-        raise BoundError(f"{self!r} needs {formula}{fewest} clients{remedy}, got {n}" + (f" ({said})" if said else ""))
+        got = f"got {n}" + (f" ({said})" if said else "") + bound.allowed(n)
+        raise BoundError(f"{self!r} needs {formula}{fewest} clients{remedy}, {got}")
 
     def f_of(self, n: int) -> int:
         """How many of n rows are byzantine at most, as the parameter f says it, if there is one: see `how_many`."""

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..stack import Layout, Updates, lost_clients, lower_median, mean_of_running
 from ..stack.reference import ROW, Agreed
+from ..stack.running import settled_statistics
 from ..stack.written import save_tensors
 from .plan import Plan, Reason
 from .rule import Outcome
@@ -42,8 +43,8 @@ class Result(Generic[A]):
             its theorem.
         details: what is wrong with what a client sent, by id, where a reason does not say it all.
         layout: names and shapes of what the output is made of, where the input had names.
-        aside: what has no columns, by name: means of running statistics and lower medians of counters over the accepted
-            clients, and entries of ``like`` that are no tensors.
+        aside: what has no columns, by name: means of running statistics (of files: what ``Files(batch_norm=...)`` says)
+            and lower medians of counters over the accepted clients, and entries of ``like`` that are no tensors.
     """
 
     output: A
@@ -61,8 +62,9 @@ class Result(Generic[A]):
         """The output as named tensors, in the shapes and dtypes of the clients' state dicts.
 
         Running statistics are the mean over the accepted clients whose values are finite, variances at least 0, or
-        that of ``like`` if there are none; counters are the lower median over the accepted clients. No rule weighs
-        either, and both are taken as they are: clients send their values, not how far they moved.
+        that of ``like`` if there are none; of files they are what ``Files(batch_norm=...)`` says. Counters are the
+        lower median over the accepted clients. No rule weighs either, and both are taken as they are: clients send
+        their values, not how far they moved.
 
         Raises:
             ValueError: the input had no names, or no accepted client sent a finite value of a running statistic.
@@ -159,9 +161,9 @@ def judge(updates: Updates, outcome: Outcome) -> Result[Tensor]:
         ids=updates.ids,
         layout=updates.layout,
         # Where nobody was accepted, a model needs its counters and running statistics all the same.
-        aside=_aside(updates, accepted if bool(accepted.any()) else outcome.finite),
+        aside=_aside(updates, accepted if bool(accepted.any()) else outcome.finite, outcome.finite),
         note=plan.note,
-        details={**dict.fromkeys(overflown, _TOO_LARGE), **lost_clients(updates)},
+        details={**dict.fromkeys(overflown, _TOO_LARGE), **_spoiled(updates), **lost_clients(updates)},
     )
     return _with_malformed(result, updates.agreed) if updates.agreed and updates.agreed.malformed else result
 
@@ -177,12 +179,20 @@ def _reason(updates: Updates, plan: Plan, i: int, finite: bool, accepted: bool, 
     return plan.reason_at(row)
 
 
-def _aside(updates: Updates, accepted: Tensor) -> dict[str, Any]:
-    """What becomes of tensors without columns: what the accepted clients sent, all clients, the server."""
+def _spoiled(updates: Updates) -> dict[Hashable, str]:
+    """In which running statistics clients have NaN or Inf, where these are looked at."""
+    if updates.agreed is None:
+        return {}
+    return {name: f"NaN or Inf in {', '.join(bad[:3])}" for name, bad in updates.agreed.spoiled.items() if bad}
+
+
+def _aside(updates: Updates, accepted: Tensor, finite: Tensor) -> dict[str, Any]:
+    """What becomes of tensors without columns: what the accepted clients sent, all usable ones, the server."""
     if updates.layout is None or updates.agreed is None:
         return {}
     agreed = updates.agreed
     chosen = [tensors for tensors, ok in zip(agreed.tensors, accepted.tolist(), strict=True) if ok]
+    settled = settled_statistics(agreed, updates.layout, finite.tolist())
     aside = dict(agreed.kept)
     for name in (*updates.layout.buffers, *updates.layout.counters):
         if name not in agreed.model:
@@ -190,6 +200,8 @@ def _aside(updates: Updates, accepted: Tensor) -> dict[str, Any]:
         due = agreed.model[name]
         if agreed.form == ROW:  # which holds no tensors but the columns
             value = due
+        elif name in settled:
+            value = settled[name]
         elif name in updates.layout.counters:
             value = lower_median((tensors[name] for tensors in chosen), due.dtype)
         else:

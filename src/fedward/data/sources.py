@@ -34,6 +34,7 @@ class DataError(MendableError, RuntimeError):
     """A data set cannot be had: the message says which file, what is wrong with it and what to do."""
 
     hint = "(Or take the data that comes with fedward: --data fashion-mnist-subset.)"
+    asked = True
 
 
 class OwnDataError(DataError):

@@ -36,6 +36,8 @@ _ONE_VALUE = "one value here; several make a grid, which `fedward run` and `fedw
 class SpecError(MendableError, ValueError):
     """A specification that cannot be run; says which key, why, and what is valid."""
 
+    asked = True
+
 
 class RunSpec(BaseModel):
     """One run. Defaults are the SignGuard paper's setting on Fashion-MNIST, under ALIE.

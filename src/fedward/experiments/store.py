@@ -31,6 +31,8 @@ Versions = Mapping[str, str | None]
 class FolderError(MendableError, ValueError):
     """A run folder that cannot be read; the message names the file, the line, what is wrong and the remedy."""
 
+    asked = True
+
 
 @dataclass(frozen=True, kw_only=True)
 class Earlier:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from ..core import Result
-from ..disk import json_line, json_of, open_regular, open_to_append, set_aside
+from ..disk import check_folder, json_line, json_of, open_regular, open_to_append, set_aside
 from .answers import Drop, Fault, Reply, shown
 from .names import NodeNames
 
@@ -208,12 +208,12 @@ class AuditFile:
     and the log says so; a run that resumes from a checkpoint continues its file.
 
     Raises:
-        OSError: the file cannot be written to.
+        OSError: the file cannot be written to, or its folder is not there.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        check_folder(self.path)
         with open_to_append(self.path):
             pass  # before a round is spent on it
         self._last: int | None = None

@@ -15,6 +15,7 @@ from flwr.serverapp.strategy import FedAvg
 from torch import Tensor
 
 from ..core import Aggregator
+from ..disk import check_folder
 from ..failures import tamed
 from ..sim.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 
@@ -144,7 +145,7 @@ def check_place(path: Path) -> None:
         CheckpointError: it cannot.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        check_folder(path)
         with TemporaryFile(dir=path.parent) as trial:
             trial.write(b"0")
             trial.flush()

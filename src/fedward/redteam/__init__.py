@@ -4,7 +4,7 @@ Honest updates of a real training run are captured; every attack forges rows fro
 rule itself; what the rule makes of it is compared with the honest mean. Then the model is trained under the worst.
 """
 
-from .arsenal import ADAPTIVE, ALARMS, ARSENAL, EVERYTHING, attacks_on, family, label
+from .arsenal import ADAPTIVE, ALARMS, ALL_ATTACKS, ARSENAL, EVERYTHING, attacks_on, family, label, played_on
 from .capture import Captured, as_examined, capture
 from .choice import (
     ALIKE,
@@ -20,13 +20,14 @@ from .choice import (
     standing,
 )
 from .examine import check_attacked, examination_steps, examine, examine_all
-from .findings import NONE, Examination, RedTeamError, load_examination
+from .findings import NONE, WORST_BY, Examination, RedTeamError, load_examination
 from .play import Finding, play
 
 __all__ = [
     "ADAPTIVE",
     "ALARMS",
     "ALIKE",
+    "ALL_ATTACKS",
     "ALSO",
     "ARSENAL",
     "CANDIDATES",
@@ -34,6 +35,7 @@ __all__ = [
     "NONE",
     "NOTHING_LEARNT",
     "PARTITIONS",
+    "WORST_BY",
     "Captured",
     "Examination",
     "Finding",
@@ -52,6 +54,7 @@ __all__ = [
     "load_examination",
     "nothing_learnt",
     "play",
+    "played_on",
     "ranked",
     "seconds_of",
     "standing",

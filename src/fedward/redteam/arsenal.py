@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from ..attacks import Attack, Maximise
 from ..attacks.optimised import Deviation
@@ -75,6 +76,17 @@ _SEARCH = re.compile(r"maximise:(?:.*,)?attack=\(?([\w.]+)")
 def attacks_on(rule: Rule) -> tuple[str, ...]:
     """All that is played against a rule."""
     return (*EVERYTHING, *ALARMS) if rule.traits().hears_alarms else EVERYTHING
+
+
+ALL_ATTACKS = "all"
+"""What stands for all that is played against a rule, so that attacks of one's own may be played beside them."""
+
+
+def played_on(rule: Rule, attacks: Sequence[str] | None) -> tuple[str, ...]:
+    """The attacks that are asked for, as text, each once: all there are in the place of "all", or if None."""
+    wanted = (ALL_ATTACKS,) if attacks is None else attacks
+    each = (attacks_on(rule) if text == ALL_ATTACKS else (text,) for text in wanted)
+    return tuple(dict.fromkeys(text for texts in each for text in texts))
 
 
 def family(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,11 +42,12 @@ class Captured:
     """One round of honest training.
 
     Attributes:
-        rows: what every client sent, (n, d).
+        rows: what clients sent, (n, d).
         previous: the server's last step, (d,); None in the first round of all.
         evaluator: the server's data, at the parameters of this round.
         messages: what clients say besides, by their number.
         normalised: running statistics, where the model has any.
+        clients: whose the rows are, in their order; 0 to n - 1 if None.
     """
 
     rows: Tensor
@@ -54,6 +55,12 @@ class Captured:
     evaluator: Evaluator
     messages: Messages = field(default_factory=dict)
     normalised: Normalised | None = None
+    clients: tuple[int, ...] | None = None
+
+    @property
+    def whose(self) -> Sequence[int]:
+        """The client of each row."""
+        return range(len(self.rows)) if self.clients is None else self.clients
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +115,7 @@ def as_examined(spec: RunSpec) -> RunSpec:
 
 
 def capture(spec: RunSpec, warmup: int, rounds: int) -> list[Captured]:
-    """Rows of all clients in ``rounds`` successive rounds of honest training with Mean, after ``warmup`` of them.
+    """What clients send in ``rounds`` successive rounds of honest training with Mean, after ``warmup`` of them.
 
     Raises:
         DataError: data files are missing or damaged.
@@ -131,13 +138,17 @@ def capture(spec: RunSpec, warmup: int, rounds: int) -> list[Captured]:
                 seed=record.round,
                 buffers=before.buffers,
             )
+            sent = simulation.rows
+            present = tuple(client for client, accepted in enumerate(record.accepted) if accepted is not None)
             said: Messages = {
-                client: {EXAMPLES: len(shard), **ear.heard.get(client, {})}
-                for client, shard in enumerate(simulation.data.shards)
+                client: {EXAMPLES: len(simulation.data.shards[client]), **ear.heard.get(client, {})}
+                for client in present
             }
             captured.append(
                 Captured(
-                    rows=simulation.rows.clone(),
+                    rows=sent.clone(),
+                    # In rounds of several classes a client sends a row for each, and rows go by their places.
+                    clients=present if len(present) == len(sent) else None,
                     previous=spy.previous,
                     evaluator=evaluator,
                     messages=said,

@@ -78,8 +78,8 @@ class Standing:
         return self.worst < self.untouched / 2
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON has it."""
-        return asdict(self)
+        """As JSON has it, with the measure by which the worst is the worst."""
+        return {**asdict(self), "worst_by": "accuracy"}
 
 
 def nothing_learnt(standings: Sequence[Standing], classes: int) -> bool:
@@ -140,7 +140,7 @@ def seconds_of(rules: Mapping[str, Rule], spec: RunSpec) -> dict[str, float]:
         DataError: data files are missing or damaged.
     """
     [first] = capture(spec, 0, 1)
-    rows = Dense(first.rows)
+    rows = Dense(first.rows, ids=first.whose)
     seconds = {}
     for name, rule in rules.items():
         context = Context(rule.traits().starts, spec.seed, messages=first.messages, evaluator=first.evaluator)

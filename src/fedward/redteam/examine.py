@@ -10,12 +10,12 @@ from functools import partial
 from pathlib import Path
 
 from ..experiments.pool import Failed, run_jobs, stop_if_asked
-from ..experiments.spec import RunSpec
+from ..experiments.spec import RunSpec, SpecError
 from ..experiments.versions import versions
 from ..registry.notation import describe, parse
-from .arsenal import attacks_on, family
+from .arsenal import family, played_on
 from .capture import as_examined, capture
-from .findings import NONE, Examination, FindingsFile, RedTeamError, results_in
+from .findings import NONE, Examination, FindingsFile, results_in
 from .play import play
 
 
@@ -42,12 +42,13 @@ def examine(
         warmup: honest rounds before the rows are captured.
         rounds: successive rounds that are captured; attacks play in all but the first.
         worst: how many kinds of attack the model is trained under.
-        attacks: which, as text; all there are for the rule if None (`attacks_on`).
+        attacks: which, as text; all there are for the rule if None (`attacks_on`), and in the place of "all".
         also: attacks that the model is trained under in any case, those on data too.
         on_progress: told what is being done, how much is done, and how much there is in all.
 
     Raises:
-        RedTeamError: the file holds an examination with other settings; it is left as it is. Or nobody is byzantine.
+        RedTeamError: the file holds an examination with other settings; it is left as it is.
+        SpecError: nobody is byzantine.
         DataError: data files are missing or damaged.
 
     Examples:
@@ -62,8 +63,7 @@ def examine(
     spec = as_examined(spec)
     check_attacked(spec)
     rule = spec.make_rule()
-    wanted = attacks_on(rule) if attacks is None else attacks
-    attacks = [describe(parse(text, "attack")) for text in wanted]
+    attacks = [describe(parse(text, "attack")) for text in played_on(rule, attacks)]
     also = [describe(parse(text, "attack")) for text in also]
     settings = {**spec.resolved(), "warmup": warmup, "captured": rounds, "worst": worst, "attacks": attacks}
     settings |= {"also": also} if also else {}
@@ -98,9 +98,9 @@ def examine(
 
 
 def check_attacked(spec: RunSpec) -> None:
-    """Raise RedTeamError where nobody is byzantine, so that there is nothing to examine."""
+    """Raise SpecError where nobody is byzantine, so that there is nothing to examine."""
     if not spec.answers.byzantine:
-        raise RedTeamError("byzantine = 0: where nobody attacks there is nothing to examine; take 1 at least")
+        raise SpecError("byzantine = 0: where nobody attacks there is nothing to examine; take 1 at least")
 
 
 def examination_steps(attacks: Sequence[str], worst: int, also: Sequence[str] = ()) -> int:

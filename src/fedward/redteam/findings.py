@@ -31,8 +31,17 @@ _SHOWN = frozenset({"rule", "data", "model", "partition", "clients", "byzantine"
 """Settings that every examination has, and the page about it shows."""
 
 
+WORST_BY = (
+    "Worst by kappa is farthest from the honest mean on captured updates. Which attack costs a model most is said by "
+    "training alone, and it may be another."
+)
+"""What is to be said wherever an attack is called the worst by kappa."""
+
+
 class RedTeamError(MendableError, ValueError):
     """A file of findings that cannot be resumed, or read."""
+
+    asked = True
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -94,7 +103,16 @@ class Examination:
             "forged": None if self.forged is None else list(self.forged),
             "versions": list(self.versions),
             "findings": [written(finding) for finding in self.findings],
+            "worst": self._worst_json(),
         }
+
+    def _worst_json(self) -> dict[str, Any]:
+        """The worst attack by each measure; null where there is none."""
+        found = self.worst()
+        kappa = {"attack": found[0][1].attack, "kappa": found[0][1].kappa} if found else None
+        trained = self.trained
+        accuracy = {"attack": trained[0][0], "accuracy": trained[0][1]} if trained else None
+        return {"by_kappa": kappa, "by_accuracy": accuracy}
 
 
 def load_examination(file: Path) -> Examination:

@@ -93,17 +93,20 @@ def play(
     """
     if not captured:
         raise ValueError("at least one captured round is needed, got none")
-    n = len(captured[0].rows)
-    attack.check(range(n), byzantine_ids(byzantine, n))
+    n = 1 + max(client for now in captured for client in now.whose)
+    members = byzantine_ids(byzantine, n)
+    attack.check(range(n), members)
     rule_state: State = {}
     attack_state: State = {}
     played: list[_Round] = []
     for number, now in enumerate(captured):
-        attacks = number > 0 or len(captured) == 1
-        stack = Dense(now.rows)
-        members = byzantine_ids(byzantine, stack.n)
-        liars = sorted(members)
-        others = [client for client in range(stack.n) if client not in members]
+        stack = Dense(now.rows, ids=now.whose)
+        liars = [place for place, client in enumerate(now.whose) if client in members]
+        others = [place for place, client in enumerate(now.whose) if client not in members]
+        if not others:
+            raise ValueError("no honest client answered in a captured round: let more of them take part")
+        counts = number > 0 or len(captured) == 1
+        attacks = counts and bool(liars)
         honest = stack.take(torch.tensor(others))
         rows = now.rows.clone()
         normalised = now.normalised
@@ -111,7 +114,8 @@ def play(
         context = Context(rule.traits().starts + number, seed)
         said = dict(now.messages)
         if attacks:
-            said |= {liar: attack.say(said.get(liar, {}), context.fold("attack")) for liar in liars}
+            lying = [now.whose[place] for place in liars]
+            said |= {client: attack.say(said.get(client, {}), context.fold("attack")) for client in lying}
         within = replace(context, messages=said, evaluator=now.evaluator).fold("rule")
         if attacks:
             view = View(
@@ -123,14 +127,14 @@ def play(
                 state=attack_state,
             )
             forged = attack.forged(view)
-            if normalised is not None and sent is not None and liars:
+            if normalised is not None and sent is not None:
                 known = Statistics.of(view, list(sent[others]), list(sent[liars]), normalised.before)
                 sent[liars] = forged_statistics(attack, view, forged, known)
             rows[liars] = materialise(forged).to(rows.dtype)
             attack_state = attack.advance(view, rows[liars])
-        done = step_or_skip(rule, Dense(rows), rule_state, within)
+        done = step_or_skip(rule, Dense(rows, ids=now.whose), rule_state, within)
         rule_state = done.state
-        if attacks:
+        if counts:
             compared = _compared(done, honest, liars=liars, others=others)
             if normalised is not None and sent is not None:
                 compared = replace(compared, statistics=_strayed(done, rule, sent, normalised, others))

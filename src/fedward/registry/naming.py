@@ -12,6 +12,9 @@ _MANY = 5
 _ALIKE = 0.5
 """How like a name another one must be to be meant."""
 
+_MEANT = {"none": "no-attack", "no": "no-attack", "nothing": "no-attack"}
+"""Words for a name that no likeness of letters leads to."""
+
 
 def article(kind: str) -> str:
     """A kind of the catalogue, with its article."""
@@ -66,8 +69,12 @@ def nearest_first(wrong: str, valid: Iterable[str], listed: str = "") -> str:
 def _near(wrong: str, names: list[str], most: int, alike: float) -> list[str]:
     by_spelling = {_spelling(name): name for name in reversed(names)}  # the first of those that are spelt alike
     # Of a long one the beginning: comparing takes the square of the length.
-    near = get_close_matches(_spelling(wrong[:_LONGEST]), by_spelling, n=most, cutoff=alike)
-    return [by_spelling[spelling] for spelling in near]
+    spelling = _spelling(wrong[:_LONGEST])
+    near = get_close_matches(spelling, by_spelling, n=most, cutoff=alike)
+    meant = _MEANT.get(spelling, "")
+    if meant in by_spelling:
+        near = [meant, *(name for name in near if name != meant)][:most]
+    return [by_spelling[name] for name in near]
 
 
 def _spelling(name: str) -> str:

@@ -10,7 +10,7 @@ body { margin: 0; background: #fff; color: var(--ink); line-height: 1.5; font-si
 main { max-width: 1160px; margin: 0 auto; padding: 36px 28px 72px; }
 h1 { font-size: 29px; line-height: 1.2; letter-spacing: -0.01em; margin: 0 0 6px; overflow-wrap: anywhere; }
 h2 { font-size: 20px; margin: 46px 0 12px; padding-top: 18px; border-top: 1px solid var(--rule); }
-h3 { font-size: 16px; margin: 26px 0 6px; }
+h3 { font-size: 16px; margin: 28px 0 6px; }
 p { margin: 6px 0; max-width: 52em; }
 .lead, figcaption, .caption, small, .note { color: var(--soft); }
 .lead { font-size: 16px; }
@@ -71,9 +71,10 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 12.5px; backgro
   border-radius: 6px; margin: 4px 0; font-family: ui-monospace, "SF Mono", Menlo, Consolas, monospace; }
 pre.command { user-select: all; }
 .best { font-weight: 700; }
-figure { margin: 10px 0 22px; }
+figure { margin: 0 0 22px; }
 figcaption, .caption { font-size: 13.5px; max-width: 68em; margin-top: 4px; }
-.plot { width: 100%; }
+.plot { width: 100%; padding-top: 28px; }  /* where the buttons are, above all that is drawn */
+.plot .modebar-container { top: -28px !important; }
 .key { display: flex; flex-wrap: wrap; gap: 4px 20px; font-size: 13.5px; margin: 4px 0 0; }
 .swatch { display: inline-block; width: 14px; height: 14px; margin-right: 6px; vertical-align: -2px;
   border-radius: 2px; }
@@ -115,7 +116,7 @@ button:hover { background: #f4f5f7; }
   th, td { padding: 6px 8px; } .heat.answer .rule { min-width: 92px; } }
 @media (max-width: 620px) { .answer .setting { display: none; } .answer small.narrow { display: block; }
   .heat.answer .rule { max-width: 128px; } }
-@media (max-width: 520px) { .modebar-container { display: none; } }  /* it would lie on the legend */
+@media (max-width: 520px) { .modebar-container { display: none; } .plot { padding-top: 0; } }
 @media print { button { display: none; } details.run { border: 0; } }
 """
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-from ..disk import write_whole
+from ..disk import check_folder, write_whole
 from ..redteam import ALIKE, NONE, NOTHING_LEARNT, Examination, Standing, examined_in, label
 from .pieces import NONE as ABSENT
 from .pieces import breakable, count, document, per_cent, table
@@ -40,7 +40,7 @@ def write_choice(
     if refused:
         lines = "".join(f"<li>{escape(rule)}: {escape(why)}</li>" for rule, why in refused.items())
         parts.append(f"<h2>Not examined</h2>\n<ul>{lines}</ul>\n")
-    output.parent.mkdir(parents=True, exist_ok=True)
+    check_folder(output)
     write_whole(output, document(TITLE, _lead(examinations), "".join(parts), charts=False).encode(errors="replace"))
     return output
 
@@ -70,7 +70,14 @@ def _answer(best: Standing) -> str:
 
 
 def _ranking(standings: Sequence[Standing]) -> str:
-    head = ["Rule", "Worst<br>accuracy", "Under", "Without<br>attack", "Honest<br>dropped", "Aggregation"]
+    head = [
+        "Rule",
+        "Worst<br>accuracy",
+        "Worst, by<br>accuracy, under",
+        "Without<br>attack",
+        "Honest<br>dropped",
+        "Aggregation",
+    ]
     rows = [
         [
             breakable(s.rule),
@@ -83,9 +90,9 @@ def _ranking(standings: Sequence[Standing]) -> str:
         for s in standings
     ]
     caption = (
-        "The lowest test accuracy after a short training run, over the attacks below, the worst that the red team "
-        f"found against this very rule, and all settings. Rules within {100 * ALIKE:.1f} points of the best are taken "
-        "for equally good, and stand by how many honest updates they drop where nobody attacks, then by time."
+        "The lowest test accuracy after a short training run, over the attacks below, the worst by kappa that the red "
+        f"team found against this very rule, and all settings. Rules within {100 * ALIKE:.1f} points of the best are "
+        "taken for equally good, and stand by how many honest updates they drop where nobody attacks, then by time."
     )
     return f'<h2>Ranking</h2>\n{table(head, rows, 1, "wide")}<p class="caption">{caption}</p>\n'
 
@@ -115,10 +122,11 @@ def _heat(standings: Sequence[Standing], examinations: Mapping[str, Sequence[Exa
         body.append(f'<tr><th class="rule">{breakable(s.rule)}</th>{cells}</tr>\n')
     return (
         '<h2>Rules by attacks</h2>\n<div class="scroll"><table class="heat answer"><thead><tr>'
-        f'<th class="rule">Rule</th>{head}<th>worst found</th></tr></thead>'
+        f'<th class="rule">Rule</th>{head}<th>worst found,<br>by kappa</th></tr></thead>'
         f"<tbody>{''.join(body)}</tbody></table></div>\n"
         '<p class="caption">Test accuracy in per cent after a short training run, in the setting where it was lowest; '
-        "worst found is the least under the attacks that were strongest against this rule alone.</p>\n"
+        "worst found is the least under the attacks that were the worst against this rule alone by kappa, the distance "
+        "of its output from the honest mean.</p>\n"
     )
 
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..data import Dataset, FederatedData
-from ..disk import write_whole
+from ..disk import check_folder, write_whole
 from .pieces import count, document, figure, per_cent, table
 from .runs import ReportError
 from .series import Figure
@@ -39,7 +39,7 @@ def write_data(data: FederatedData, output: str | Path, title: str) -> Path:
         raise ReportError(f"{output}: is a folder; name a file to write, such as {output / 'data.html'}")
     body = "".join((_clients(data), _images(data.dataset), _classes(data.dataset)))
     page = document(title, _lead(data), body)
-    output.parent.mkdir(parents=True, exist_ok=True)
+    check_folder(output)
     write_whole(output, page.encode(errors="replace"))
     return output
 

@@ -33,6 +33,7 @@ class Piece:
         again: whether the file is another one than it was, or was cut, so that it was read from its beginning.
         more: whether there is more to read at once.
         broken: lines that could not be read.
+        why: what is wrong with the first of these, or with what begins the last line, which is not whole yet.
     """
 
     lines: tuple[AuditLine, ...]
@@ -41,6 +42,14 @@ class Piece:
     again: bool
     more: bool
     broken: int
+    why: str = ""
+
+
+def no_audit(piece: Piece) -> str:
+    """Why a file of which this is the beginning is no audit; "" if it is one, or is too short to tell."""
+    if piece.lines or not piece.why:
+        return ""
+    return f"is no audit of a federation, which RobustFedAvg(audit=...) writes: {piece.why}"
 
 
 def read_from(path: Path, offset: int = 0, file: str = "") -> Piece:
@@ -75,14 +84,23 @@ def read_from(path: Path, offset: int = 0, file: str = "") -> Piece:
         size = os.fstat(opened.fileno()).st_size
     lines: list[AuditLine] = []
     broken = int(position > start + end)
+    why = f"a line has more than {_LONGEST:,} bytes" if broken else ""
     for line in content[:end].split(b"\n"):
         if line.strip():
             try:
                 lines.append(read_line(line))
-            except ValueError:
+            except ValueError as error:
                 broken += 1
+                why = why or tamed(error)
+    why = why or _begins_wrong(content[end:])
     more = start < position < size
-    return Piece(lines=tuple(lines), offset=position, file=now, again=again, more=more, broken=broken)
+    return Piece(lines=tuple(lines), offset=position, file=now, again=again, more=more, broken=broken, why=why)
+
+
+def _begins_wrong(part: bytes) -> str:
+    """What is wrong with the beginning of a line that is not whole yet."""
+    began = part.lstrip()
+    return "" if not began or began.startswith(b"{") else f"a line begins with {tamed(repr(began[:16]))}"
 
 
 def _continues(opened: Any, offset: int, size: int) -> bool:

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from statistics import fmean
 
-from ..disk import write_whole
+from ..disk import check_folder, write_whole
 from ..sim.record import mean_of_known
 from .audit_page import audit_lead, audit_sections
 from .audits import AuditData, find_audit, load_audit
@@ -39,7 +39,7 @@ def write_report(runs: Sequence[str | Path], output: str | Path, title: str | No
     audits = [load_audit(audit) for _, audit in found if audit is not None]
     others = [load_run(path) for path, audit in found if audit is None]
     page = _with_audits(others, audits, title or OF_AUDITS) if audits else render(others, title or TITLE)
-    output.parent.mkdir(parents=True, exist_ok=True)
+    check_folder(output)
     write_whole(output, page.encode(errors="replace"))  # names of files may hold what is no letter
     return output
 

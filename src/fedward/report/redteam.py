@@ -8,9 +8,9 @@ from math import log10
 from pathlib import Path
 from typing import Any
 
-from ..disk import write_whole
+from ..disk import check_folder, write_whole
 from ..redteam.arsenal import family, label
-from ..redteam.findings import Examination
+from ..redteam.findings import WORST_BY, Examination
 from ..redteam.play import Finding
 from .pieces import NONE, count, document, figure, per_cent, table
 from .runs import ReportError
@@ -49,7 +49,7 @@ def write_examinations(
     if refused:
         lines = "".join(f"<li>{escape(rule)}: {escape(why)}</li>" for rule, why in refused.items())
         body += f"<h2>Not examined</h2>\n<ul>{lines}</ul>\n"
-    output.parent.mkdir(parents=True, exist_ok=True)
+    check_folder(output)
     write_whole(output, document(title, _lead(examinations), body).encode(errors="replace"))
     return output
 
@@ -70,7 +70,7 @@ def _number(value: float) -> str:
 
 
 def _summary(examinations: Sequence[Examination]) -> str:
-    head = ["Rule", "Worst attack", "Kappa", "Kappa<br>without", "Progress", "Byzantine<br>accepted"]
+    head = ["Rule", "Worst attack,<br>by kappa", "Kappa", "Kappa<br>without", "Progress", "Byzantine<br>accepted"]
     head += ["Accuracy<br>without", "Lowest<br>accuracy", "Under"]
     rows = []
     for number, e in enumerate(examinations, 1):
@@ -89,8 +89,9 @@ def _summary(examinations: Sequence[Examination]) -> str:
                 escape(label(lowest[0])) if lowest else NONE,
             ]
         )
-    caption = f"Each rule with its worst attack, by kappa. {_EXPLAINED} Accuracies are those of a short training run."
-    return f'<h2>Every rule and its worst attack</h2>\n{table(head, rows, 2, "wide")}<p class="caption">{caption}</p>\n'
+    caption = f"{WORST_BY} {_EXPLAINED} Accuracies are those of a short training run."
+    heading = "<h2>Every rule and its worst attack, by kappa</h2>"
+    return f'{heading}\n{table(head, rows, 2, "wide")}<p class="caption">{caption}</p>\n'
 
 
 def _map(examinations: Sequence[Examination]) -> str:
@@ -115,7 +116,7 @@ def _map(examinations: Sequence[Examination]) -> str:
     layout = base_layout(max(300, 150 + 20 * len(examinations)), margin=margins(36, 110))
     layout |= {"xaxis": base_axis(tickangle=-45), "yaxis": base_axis(autorange="reversed", dtick=1)}
     drawn = {"data": [trace], "layout": layout}
-    caption = "Kappa of each kind of attack at its worst strength, attacks that do most harm to the left."
+    caption = "Kappa of each kind of attack at its worst strength, by kappa, attacks that do most harm to the left."
     return "<h2>Rules against attacks</h2>\n" + figure("map", drawn, caption, "Kappa by rule and attack")
 
 
@@ -131,7 +132,15 @@ def _words(found: Mapping[str, Finding], kinds: Sequence[str]) -> list[str]:
 
 def _section(number: int, e: Examination, alone: bool) -> str:
     worst = e.worst()
-    head = ["Attack", "Worst strength", "Kappa", "Progress", "Byzantine<br>accepted", "Honest<br>accepted", "Accuracy"]
+    head = [
+        "Attack",
+        "Worst strength,<br>by kappa",
+        "Kappa",
+        "Progress",
+        "Byzantine<br>accepted",
+        "Honest<br>accepted",
+        "Accuracy",
+    ]
     normalised = e.astray() is not None
     head += ["Statistics"] if normalised else []
     rows = [
@@ -147,7 +156,7 @@ def _section(number: int, e: Examination, alone: bool) -> str:
         ]
         for kind, f in worst
     ]
-    most = f"worst: {escape(label(worst[0][1].attack))}, kappa {_number(worst[0][1].kappa)}" if worst else "no findings"
+    most = _worst_told(e) if worst else "no findings"
     return (
         f'<details class="run" id="run-{number}"{" open" * alone}><summary><span class="name">{escape(e.rule)}</span>'
         f'<span class="facts">{most}</span></summary>\n'
@@ -155,6 +164,16 @@ def _section(number: int, e: Examination, alone: bool) -> str:
         "Accuracy is that after a short training run, where one was made; without attack it is "
         f"{per_cent(e.untouched, 1)}.{_statistics(e)} {_clients(e)}</p>\n</div></details>\n"
     )
+
+
+def _worst_told(e: Examination) -> str:
+    """The worst attack by each measure."""
+    _, worst = e.worst()[0]
+    told = f"worst by kappa: {escape(label(worst.attack))}, {_number(worst.kappa)}"
+    if not e.trained:
+        return told
+    attack, accuracy = e.trained[0]
+    return f"{told}; by accuracy: {escape(label(attack))}, {per_cent(accuracy, 1)}"
 
 
 def _clients(e: Examination) -> str:

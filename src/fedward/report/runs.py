@@ -18,6 +18,8 @@ from ..sim.record import beyond_theorem, nobody_accepted, why_skipped
 class ReportError(MendableError, ValueError):
     """A page that cannot be made, such as of a run folder that cannot be read; the message has the remedy."""
 
+    asked = True
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunData:
@@ -64,6 +66,10 @@ def load_run(folder: str | Path) -> RunData:
         ReportError: a file is missing, unreadable or of another format.
     """
     folder = Path(folder)
+    if folder.suffix == ".jsonl" and not folder.exists():
+        raise ReportError(
+            f"{folder}: no such file; give the audit that RobustFedAvg(audit=...) wrote, or the folder of a run"
+        )
     if not folder.is_dir():
         raise ReportError(f"{folder}: no such run folder; give the folder that holds run.json and records.jsonl")
     place = RunFolder(folder)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ..disk import write_whole
+from ..disk import check_folder, write_whole
 from ..sweeps.rows import as_csv
 from .bibliography import bibtex
 from .runs import ReportError
@@ -53,7 +53,7 @@ def write_sweep_as(data: SweepData, output: Path, figure: str | None = None) -> 
         raise ReportError(f"{output}: no format ends in {ending or 'nothing'}; {endings_in_words()}")
     if output.is_dir():
         raise ReportError(f"{output}: is a folder; name a file to write, such as {output / f'table{ending}'}")
-    output.parent.mkdir(parents=True, exist_ok=True)
+    check_folder(output)
     write_whole(output, content)
     return output
 

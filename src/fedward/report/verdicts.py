@@ -10,7 +10,7 @@ from typing import Any
 
 from ..audit import Calibration, ClientAudit, Evidence
 from ..core import Result
-from ..disk import write_whole
+from ..disk import check_folder, write_whole
 from ..failures import tamed
 from .pieces import NONE, count, document, figure, per_cent, table
 from .style import ABSENT, ACCEPTED, BETWEEN, DROPPED, base_axis, base_layout, margins, safe_text
@@ -79,7 +79,7 @@ def write_result(result: Result[Any], output: Path, title: str) -> Path:
 
 
 def _write(output: Path, page: str) -> None:
-    output.parent.mkdir(parents=True, exist_ok=True)
+    check_folder(output)
     write_whole(output, page.encode("utf-8", errors="replace"))
 
 

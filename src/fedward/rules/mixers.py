@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..core import BoundError, Context, Mixer, ScalingMixer, Traits, how_many, median_of, smallest
+from ..core import Bound, BoundError, Context, Mixer, ScalingMixer, Traits, how_many, median_of, smallest
 from ..registry.bounds import Byzantine, Count, Positive
 from ..registry.entries import register
 from ..stack import Distances, Dots, Gram, SqNorms, Statistic, Updates, cosines_to
@@ -84,7 +84,7 @@ class ARC(ScalingMixer):
     f: Byzantine
 
     def check(self, n: int) -> None:
-        _at_least(self, n, 2 * how_many(self.f, n) + 1, "2f + 1")
+        _at_least(self, n, how_many(self.f, n), Bound(2, 1))
 
     def statistics(self, context: Context) -> tuple[Statistic, ...]:
         return (SqNorms(),)
@@ -112,7 +112,7 @@ class NNM(Mixer):
     declared = Traits(keeps_clients=True)
 
     def check(self, n: int) -> None:
-        _at_least(self, n, how_many(self.f, n) + 1, "f + 1")
+        _at_least(self, n, how_many(self.f, n), Bound(1, 1))
 
     def statistics(self, context: Context) -> tuple[Statistic, ...]:
         return (Gram(),)
@@ -238,6 +238,6 @@ def _means(buckets: Sequence[Tensor], n: int) -> Tensor:
     return M
 
 
-def _at_least(mixer: Mixer, n: int, fewest: int, formula: str) -> None:
-    if n < fewest:
-        raise BoundError(f"{mixer!r} needs n >= {formula} = {fewest} clients, got {n}")
+def _at_least(mixer: Mixer, n: int, f: int, bound: Bound) -> None:
+    if n < bound.minimum(f):
+        raise BoundError(f"{mixer!r} needs {bound} = {bound.minimum(f)} clients, got {n}{bound.allowed(n)}")

@@ -30,6 +30,8 @@ _LEVELS.maxstring = _LEVELS.maxother = _LEVELS.maxlong = _LEVELS.maxlist = _LEVE
 class CheckpointError(MendableError, RuntimeError):
     """A checkpoint that cannot be resumed from."""
 
+    asked = True
+
 
 def save_checkpoint(path: Path, identity: Mapping[str, Any], content: Mapping[str, Any]) -> None:
     """Write a checkpoint beside its place, then move it there: a kill leaves the old one or the new one.
@@ -37,7 +39,6 @@ def save_checkpoint(path: Path, identity: Mapping[str, Any], content: Mapping[st
     Raises:
         OSError: it cannot be written; with the file's name. The old one is left.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path, durable=True) as file:
         torch.save({"format": _FORMAT, "identity": dict(identity), **content}, file)
 

@@ -19,6 +19,7 @@ from ..attacks import Attack, NoAttack
 from ..clients import Client, Gradient, Setup
 from ..core import Context, Result, Rule, Skipped, Step
 from ..data.dataset import FederatedData
+from ..disk import check_folder
 from ..registry.bounds import Natural
 from ..registry.parameters import check_value, parameters_of
 from .backends import Backend
@@ -232,12 +233,15 @@ class Simulation:
 
         Raises:
             CheckpointError: the checkpoint is damaged or of another configuration; it is left as it is.
+            NoFolderError: its folder is not there.
         """
         for name, value in (("rounds", rounds), ("evaluate_every", evaluate_every)):
             check_value("Simulation.run", name, value, int)
         if rounds < 1 or evaluate_every < 1:
             raise ValueError(f"rounds >= 1 and evaluate_every >= 1 are needed, got {rounds} and {evaluate_every}")
         path = None if checkpoint is None else Path(checkpoint)
+        if path is not None:
+            check_folder(path)
         if path is not None and path.exists():
             self.progress = self._resumed(path)
         saved = self.round if path is not None and path.exists() else -1

@@ -6,18 +6,20 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
-from typing import cast
+from typing import cast, get_args
 
 import torch
 from torch import Tensor
 
 from .ahead import ReadAhead
 from .based import CENTRES, Origin
+from .buffers import Policy
 from .entries import UnfitError
 from .filerows import FileRow, Stretch, nothing
-from .intake import Base, Expected, Model, OnBad, agree_on_layout
+from .intake import Base, Expected, Model, OnBad
 from .layout import Buffers, Integers, Layout
-from .reference import STATE_DICT, Agreed, Ids, Sent, client_names
+from .reference import STATE_DICT, Ids, Sent, client_names
+from .running import agree_on_statistics
 from .sources import RowsLostError, RowSource, Types
 from .tensorfile import TensorFile, open_all
 
@@ -43,7 +45,12 @@ class Files(RowSource):
         base: the model that clients started from, a file or a state dict, if files hold weights: rows are their
             differences from it. Or a centre of the clients' rows, see `as_updates`.
         like, buffers, integers, on_bad: as `as_updates` has them. A file that is absent or damaged counts as something
-            that cannot be used, too.
+            that cannot be used, too, and so do running statistics that cannot be (a variance below 0). NaN or Inf in
+            a client's statistics is as if its row had it.
+        batch_norm: what becomes of running statistics, which no rule judges: "robust", the median of each entry over
+            all usable clients, whoever the rule accepted, and no farther from the base's than the bound of
+            `median_of_running`, without one if there is no base; "mean", of accepted clients, which any of them can
+            move; or "frozen", the base's. Whose statistics are odd is said in the note of an aggregator's result.
         block: columns at a time; as many as suit the cache if None.
 
     Raises:
@@ -76,8 +83,11 @@ class Files(RowSource):
         buffers: Buffers = "auto",
         integers: Integers = "refuse",
         on_bad: OnBad = "raise",
+        batch_norm: Policy = "robust",
         block: int | None = None,
     ) -> None:
+        if batch_norm not in get_args(Policy):
+            raise ValueError(f"batch_norm is one of {', '.join(map(repr, get_args(Policy)))}, got {batch_norm!r}")
         if isinstance(paths, Mapping):
             if ids is not None:
                 raise ValueError("files by id have their ids; leave ids= out, or give the files as a list")
@@ -93,10 +103,27 @@ class Files(RowSource):
             base = _base_in(fspath(base))
         expected = Expected(like, buffers, integers, base=cast(Base | None, base))
         opened = open_all(places, _OPEN)
-        agreed, layout = agree_on_layout(list(map(_sent, opened)), names, expected, on_bad)
         files = {name: file for name, file in zip(names, opened, strict=True) if isinstance(file, TensorFile)}
+        unread: set[Hashable] = set()
+
+        def value(client: Hashable, tensor: Tensor) -> Tensor:
+            read = files[client].values(tensor)
+            if read is None:
+                unread.add(client)
+            return torch.zeros_like(tensor, device="cpu") if read is None else read
+
+        agreed, layout = agree_on_statistics(
+            list(map(_sent, opened)),
+            names,
+            expected,
+            value,
+            policy=batch_norm,
+            has_base=expected.is_base,
+            on_bad=on_bad,
+        )
+        if batch_norm == "frozen" and layout.buffers and not agreed.before:
+            raise ValueError("frozen running statistics are the base's, and there is no base: give base=, a model")
         self._files = [files[name] for name in agreed.clients]
-        assert layout is not None  # state dicts have one
         types = Types.of(agreed, layout.names)
         super().__init__(
             n=len(agreed.clients),
@@ -112,7 +139,12 @@ class Files(RowSource):
         self._ahead = ReadAhead(self._rows, layout.d)
         self._lost: dict[int, str] = {}
         self.layout = layout
-        self.agreed = self._with_aside(agreed, layout)
+        # What could not be read is nobody's: no statistics that others' are held against.
+        self.agreed = replace(agreed, spoiled={**agreed.spoiled, **dict.fromkeys(unread, ())})
+        for row, client in enumerate(agreed.clients):
+            if client in agreed.spoiled:
+                self._rows[row] = nothing(layout.d, read_as)
+        self._give_up([row for row, client in enumerate(agreed.clients) if client in unread])
         self._origin: Origin | None = None
         self._origin = self._found_origin(expected)
         if self._origin is not None:
@@ -129,19 +161,6 @@ class Files(RowSource):
                 self._statistics.clear()
                 self._contained.clear()
                 self._entries_read = 0
-
-    def _with_aside(self, agreed: Agreed, layout: Layout) -> Agreed:
-        """What clients sent, with the values of what has no columns, which are few."""
-        held = []
-        for row, (file, tensors) in enumerate(zip(self._files, agreed.tensors, strict=True)):
-            values = {**tensors}
-            for name in (*layout.buffers, *layout.counters):
-                read = file.values(tensors[name])
-                if read is None:
-                    self._give_up([row])
-                values[name] = torch.zeros_like(tensors[name], device="cpu") if read is None else read
-            held.append(values)
-        return replace(agreed, tensors=held)
 
     @property
     def has_base(self) -> bool:
@@ -187,7 +206,9 @@ class Files(RowSource):
 
     def sent_finite(self, row: int) -> bool:
         try:
-            return row not in self._lost and super().sent_finite(row)
+            assert self.agreed is not None
+            unsound = row in self._lost or self.ids[row] in self.agreed.spoiled
+            return not unsound and super().sent_finite(row)
         except RowsLostError:
             return False
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..failures import tamed
+from .buffers import Policy
 from .entries import UnfitError, as_tensor, kind, middle_dtype
 
 ROW, STATE_DICT, LAYERS = "row", "state dict", "list of layers"
@@ -59,6 +60,9 @@ class Agreed:
         malformed: who sent something else, and what is wrong with it.
         examples: how many examples clients say they have, where that came with what they sent.
         kept: what is no tensor, as the server has it.
+        policy: what becomes of running statistics, which a file's are examined for; None: their mean, as they are.
+        spoiled: clients of whose running statistics some have NaN or Inf, and which.
+        before: running statistics of the model that clients started from, where it is known.
     """
 
     clients: tuple[Hashable, ...]
@@ -69,6 +73,9 @@ class Agreed:
     malformed: Mapping[Hashable, str]
     examples: Mapping[Hashable, Any] = field(default_factory=dict)
     kept: Mapping[Any, Any] = field(default_factory=dict)
+    policy: Policy | None = None
+    spoiled: Mapping[Hashable, tuple[str, ...]] = field(default_factory=dict)
+    before: Mapping[Any, Tensor] = field(default_factory=dict)
 
 
 def read_entries(form: str, entries: Mapping[Any, object]) -> Sent:

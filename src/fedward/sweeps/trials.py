@@ -179,7 +179,7 @@ def _trial(cell: Cell, contest: str, values: Mapping[str, Any], tuning: Tuning) 
         spec=with_values(cell.spec, {**values, "validation": tuning.validation, "rounds": rounds}, name),
         settings={**cell.settings, **values},
     )
-    return TrialRun(cell=trial, of=cell.name, contest=contest, values=values, attack=str(cell.settings["attack"]))
+    return TrialRun(cell=trial, of=cell.name, contest=contest, values=values, attack=cell.spec.attack)
 
 
 def with_values(spec: RunSpec, values: Mapping[str, Any], name: str) -> RunSpec:

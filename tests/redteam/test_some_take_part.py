@@ -1,0 +1,93 @@
+"""An examination of a federation in which not every client answers in every round: rows go by whose they are."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import pytest
+import torch
+
+import fedward as fw
+from fedward import attacks, rules
+from fedward.attacks import View
+from fedward.core import EXAMPLES
+from fedward.experiments.spec import RunSpec
+from fedward.redteam.capture import Captured, capture
+from fedward.redteam.choice import seconds_of
+from fedward.redteam.play import play
+from fedward.testing import QuadraticEvaluator
+
+BYZANTINE = (0, 2, 5)
+
+
+class Watching(attacks.SignFlip):
+    """Keeps whose rows it is shown."""
+
+    def forge(self, view: View) -> fw.Updates:
+        seen_by_attack.append((tuple(view.honest.ids), tuple(view.own.ids)))
+        return super().forge(view)
+
+
+class Listening(rules.Mean):
+    """Keeps whose rows it is given, and what each says of its number of samples."""
+
+    def decide(self, updates: fw.Updates, state: fw.State, context: fw.Context) -> fw.Plan:
+        said: dict[Hashable, Any] = {client: context.messages[client][EXAMPLES] for client in updates.ids}
+        seen_by_rule.append(said)
+        return super().decide(updates, state, context)
+
+
+seen_by_attack: list[tuple[tuple[Hashable, ...], tuple[Hashable, ...]]] = []
+seen_by_rule: list[dict[Hashable, Any]] = []
+
+
+def spec() -> RunSpec:
+    return RunSpec(
+        data="fashion-mnist-subset", model="linear", clients=8, byzantine=BYZANTINE, participation=0.5, rounds=2,
+        rule="mean", batch_size=8, partition="quantity-skew",
+    )  # fmt: skip
+
+
+def test_liars_are_the_byzantine_clients_that_take_part() -> None:
+    simulation = spec().simulation()
+    present = [[c for c, ok in enumerate(r.accepted) if ok is not None] for r in simulation.run(5)][1:]
+    captured = capture(spec(), warmup=1, rounds=4)
+    assert [list(now.clients or ()) for now in captured] == present
+    seen_by_attack.clear()
+    seen_by_rule.clear()
+    play(Listening(), Watching(), captured, BYZANTINE)
+    sizes = [len(shard) for shard in simulation.data.shards]
+    assert seen_by_rule[-4:] == [{c: sizes[c] for c in clients} for clients in present]
+    expected = [
+        (tuple(c for c in clients if c not in BYZANTINE), tuple(c for c in clients if c in BYZANTINE))
+        for clients in present[1:]
+    ]
+    assert seen_by_attack == [pair for pair in expected if pair[1]]
+
+
+def captured_round(clients: tuple[int, ...] | None) -> Captured:
+    rows = 1 + torch.randn(4, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return Captured(rows=rows, previous=None, evaluator=QuadraticEvaluator(6), clients=clients)
+
+
+def test_a_round_without_byzantine_clients_does_no_harm() -> None:
+    finding = play(rules.Mean(), attacks.SignFlip(scale=10.0), [captured_round((1, 2, 4, 5))], {0, 3})
+    assert (finding.kappa, finding.byzantine_accepted) == (pytest.approx(0, abs=1e-20), 0.0)
+    assert finding.progress == pytest.approx(1)
+
+
+def test_a_round_without_honest_clients_is_refused() -> None:
+    with pytest.raises(ValueError, match="no honest client answered"):
+        play(rules.Mean(), attacks.SignFlip(), [captured_round((1, 2, 3, 4))], {1, 2, 3, 4})
+
+
+def test_rows_of_all_clients_go_by_their_places() -> None:
+    expected = play(rules.Krum(f=1), attacks.SignFlip(), [captured_round((0, 1, 2, 3))], 1)
+    assert play(rules.Krum(f=1), attacks.SignFlip(), [captured_round(None)], 1) == expected
+
+
+def test_rules_are_timed_on_what_those_say_that_take_part() -> None:
+    seen_by_rule.clear()
+    assert seconds_of({"listening": Listening()}, spec())["listening"] > 0
+    assert {len(said) for said in seen_by_rule} == {4}
