@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 import time
 from pathlib import Path
@@ -10,19 +9,15 @@ from types import ModuleType
 
 import pytest
 
+from tests.loaded import module_of
+
 SCRIPT = Path(__file__).parents[2] / "scripts" / "kills.py"
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kills processes as only POSIX systems know it")
 
 
 @pytest.fixture(scope="module")
 def kills() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("kills", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = script
-    spec.loader.exec_module(script)
-    return script
+    return module_of(SCRIPT)
 
 
 @pytest.mark.parametrize("name", ["run", "aggregate", "Flower server"])

@@ -199,8 +199,8 @@ def test_a_process_that_dies_is_missed_at_once() -> None:
     assert seconds < 30
 
 
-def test_a_process_that_hangs_is_missed_after_the_timeout() -> None:
-    (why, seconds), _ = spread(reduces.one_sleeps, 2, silence=3)
+def test_a_process_that_hangs_is_missed_after_the_timeout(tmp_path: Path) -> None:
+    (why, seconds), _ = spread(reduces.one_sleeps, 2, str(tmp_path), silence=3)
     assert why.startswith("PeerError: rank 0 of 2: the others do not answer")
     assert 2 < seconds < 15
 

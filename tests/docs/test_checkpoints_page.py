@@ -47,7 +47,7 @@ def test_the_examples_run(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_commands_of_the_page_are_commands() -> None:
-    lines = re.findall(r"^fedward (\w+) updates (.*?)(?:#.*)?$", PAGE, flags=re.MULTILINE)
+    lines = re.findall(r"^fedward (\w+) updates (.*?)(?:[#>].*)?$", PAGE, flags=re.MULTILINE)
     assert {command for command, _ in lines} == {"aggregate", "audit"}
     for line in lines:
         done = CliRunner().invoke(app, [line[0], "updates", *line[1].split()])

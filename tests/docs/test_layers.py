@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -99,10 +100,15 @@ def modules(folder: Path, prefix: str) -> dict[str, Path]:
     return found
 
 
+@cache
+def parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
 def imports(name: str, file: Path, known: Mapping[str, Path]) -> Iterator[str]:
     """The modules among ``known`` that a module imports, anywhere in it; its own package is none of them."""
     package = name if file.name == "__init__.py" else name.rpartition(".")[0]
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(file)):
         if isinstance(node, ast.Import):
             found = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -173,6 +179,11 @@ def _allowed(own: str, other: str) -> bool:
 SOURCES = modules(PACKAGE, "fedward")
 
 
+@cache
+def arrows_of_sources() -> dict[str, set[str]]:
+    return graph(SOURCES)
+
+
 # --- the house ----------------------------------------------------------------------------------------------
 
 
@@ -181,11 +192,11 @@ def test_every_package_has_its_place() -> None:
 
 
 def test_arrows_between_packages_point_downwards() -> None:
-    assert arrows_upwards(graph(SOURCES)) == []
+    assert arrows_upwards(arrows_of_sources()) == []
 
 
 def test_no_exception_has_outlived_its_reason() -> None:
-    arrows = graph(SOURCES)
+    arrows = arrows_of_sources()
     assert [pair for pair in KNOWN_ARROWS if pair[1] not in arrows.get(pair[0], ())] == []
     assert sorted(set(SAME_NAME) - set(several_owners())) == []
 
@@ -211,7 +222,7 @@ def several_owners() -> dict[str, list[str]]:
     """Public functions and classes that are defined in more than one module, with these modules."""
     owners: dict[str, list[str]] = {}
     for module, file in SOURCES.items():
-        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        for node in parsed(file).body:
             if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
                 owners.setdefault(node.name, []).append(module)
     return {name: where for name, where in owners.items() if len(set(where)) > 1}

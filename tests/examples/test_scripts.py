@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+
+from tests.loaded import module_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PAGE = (EXAMPLES / "README.md").read_text(encoding="utf-8")
@@ -27,16 +27,6 @@ SHORTER: Mapping[str, Mapping[str, object]] = {
     "audit_folder.py": {},
 }
 """What this one does, with less of what takes time."""
-
-
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"example_{name.removesuffix('.py')}", EXAMPLES / name)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where its functions and classes are looked for
-    spec.loader.exec_module(module)
-    return module
 
 
 def shown(name: str) -> list[str]:
@@ -57,7 +47,7 @@ def test_an_example_prints_what_its_page_shows(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    module = load(name)
+    module = module_of(EXAMPLES / name, f"example_{name.removesuffix('.py')}")
     for constant, value in SHORTER[name].items():
         assert hasattr(module, constant)
         monkeypatch.setattr(module, constant, value)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import signal
-import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+
+from tests.loaded import module_of
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "flower-signguard"
 
@@ -23,17 +22,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, EXAMPLE / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-deploy = load("deploy")
+deploy = module_of(EXAMPLE / "deploy.py")
 
 
 def until(done: Callable[[], bool], seconds: float, said: Callable[[], str]) -> None:

@@ -206,7 +206,7 @@ def test_several_rules_in_processes_of_their_own(tmp_path: Path) -> None:
 
 def test_the_page_names_rules_attacks_and_what_could_not_be_examined(tmp_path: Path) -> None:
     found = [examine(spec(rule), tmp_path / f"{rule}.jsonl", **QUICK) for rule in ("krum", "mean")]
-    page = write_examinations(found, {"smea:f=3": "too <many> subsets"}, tmp_path / "deep" / "report.html").read_text()
+    page = write_examinations(found, {"smea:f=3": "too <many> subsets"}, tmp_path / "report.html").read_text()
     for text in ("krum:f=3", "mean", "adaptive ipm: distance", "alie:z=1.5", "too &lt;many&gt; subsets", "Kappa"):
         assert text in page, text
     assert write_examinations(found[:1], {}, tmp_path / "one.html").read_text().count('id="run-') >= 1

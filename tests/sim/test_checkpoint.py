@@ -340,7 +340,7 @@ def test_a_kill_while_writing_leaves_the_old_checkpoint(path, call, monkeypatch,
 
 def test_saving_is_whole_or_not_at_all(path):
     save_checkpoint(path, {"a": 1}, {"round": 1})
-    with pytest.raises(PicklingError, match="lambda"):
+    with pytest.raises((AttributeError, PicklingError), match="pickle"):
         save_checkpoint(path, {"a": 1}, {"round": lambda: 2})
     assert load_checkpoint(path, {"a": 1})["round"] == 1
 

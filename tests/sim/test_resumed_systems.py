@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import cache
 from itertools import islice
 
 import pytest
@@ -60,11 +61,18 @@ def timeless(sim: fw.Simulation) -> str:
     return repr([{**asdict(r), "seconds": None} for r in sim.records])
 
 
+@cache
+def undisturbed(name: str) -> fw.Simulation:
+    """All rounds of a system, one after the other."""
+    whole = simulation(**SYSTEMS[name])
+    list(whole.run(ROUNDS, evaluate_every=3))
+    return whole
+
+
 @pytest.mark.parametrize("name", SYSTEMS)
 @pytest.mark.parametrize("stop", [3, 5])
 def test_resumed_runs_are_bitwise_the_same(name: str, stop: int, tmp_path) -> None:
-    whole = simulation(**SYSTEMS[name])
-    list(whole.run(ROUNDS, evaluate_every=3))
+    whole = undisturbed(name)
     run = simulation(**SYSTEMS[name]).run(ROUNDS, evaluate_every=3, checkpoint=tmp_path / "run.pt")
     list(islice(run, stop))
     run.close()
@@ -82,8 +90,7 @@ def test_resumed_runs_are_bitwise_the_same(name: str, stop: int, tmp_path) -> No
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_a_killed_run_goes_on_from_its_last_checkpoint(name: str, tmp_path) -> None:
     """No `finally` runs in a killed process: what is on the disk is what the last evaluation wrote."""
-    whole, path = simulation(**SYSTEMS[name]), tmp_path / "run.pt"
-    list(whole.run(ROUNDS, evaluate_every=3))
+    whole, path = undisturbed(name), tmp_path / "run.pt"
     run = simulation(**SYSTEMS[name]).run(ROUNDS, evaluate_every=3, checkpoint=path)
     list(islice(run, 5))
     content = path.read_bytes()

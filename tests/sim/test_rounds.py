@@ -74,7 +74,7 @@ def test_states_belong_to_clients_and_wait_for_them() -> None:
 
 
 def test_nobody_left_to_answer_leaves_the_model_alone() -> None:
-    sim = simulation(attack=attacks.Sybils(join=8), byzantine=[0], data=federate(DATASET, 2), dropout=0.5)
+    sim = simulation(attack=attacks.Sybils(join=8), byzantine=[0], data=federate(DATASET, 2), participation=0.5)
     before, moved = sim.progress.parameters.clone(), []
     for record in sim.run(8):
         moved.append(not torch.equal(sim.progress.parameters, before))

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.loaded import module_of
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "kill_sweep.py"
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in /proc, which Linux has")
 def test_killed_and_finished_is_the_same(tmp_path: Path) -> None:
-    spec = importlib.util.spec_from_file_location("kill_sweep", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = script
-    spec.loader.exec_module(script)
-    result = script.tried(tmp_path, kills=2, cells=2, workers=1, seed=3, rounds=24)
+    result = module_of(SCRIPT).tried(tmp_path, kills=2, cells=2, workers=1, seed=3, rounds=24)
     assert result["same"]
     assert result["done"] == result["cells"] == 2
     assert result["left over"] == 0

@@ -156,7 +156,8 @@ class LocalModel:
                 if self.shares_generator:
                     torch.default_generator.manual_seed(seed)
                 if cuda:
-                    torch.cuda.manual_seed(seed)
+                    with torch.cuda.device(self.device):  # which need not be the current one
+                        torch.cuda.manual_seed(seed)
                 yield
         finally:
             self.streams[:] = [None]

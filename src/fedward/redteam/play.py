@@ -100,44 +100,39 @@ def play(
     attack_state: State = {}
     played: list[_Round] = []
     for number, now in enumerate(captured):
-        stack = Dense(now.rows, ids=now.whose)
         liars = [place for place, client in enumerate(now.whose) if client in members]
         others = [place for place, client in enumerate(now.whose) if client not in members]
         if not others:
             raise ValueError("no honest client answered in a captured round: let more of them take part")
         counts = number > 0 or len(captured) == 1
-        attacks = counts and bool(liars)
+        attacked = counts and bool(liars)
+        stack = Dense(now.rows, ids=now.whose)
         honest = stack.take(torch.tensor(others))
-        rows = now.rows.clone()
-        normalised = now.normalised
-        sent = None if normalised is None else normalised.sent.clone()
         context = Context(rule.traits().starts + number, seed)
         said = dict(now.messages)
-        if attacks:
+        if attacked:
             lying = [now.whose[place] for place in liars]
             said |= {client: attack.say(said.get(client, {}), context.fold("attack")) for client in lying}
         within = replace(context, messages=said, evaluator=now.evaluator).fold("rule")
-        if attacks:
+        sent = now.rows, None if now.normalised is None else now.normalised.sent
+        if attacked:
             view = View(
                 honest=honest,
-                own=stack.take(torch.tensor(liars, dtype=torch.long)),
+                own=stack.take(torch.tensor(liars)),
                 context=context.fold("attack"),
                 decide=partial(decision, rule, state=rule_state, context=within),
                 previous=now.previous,
                 state=attack_state,
             )
-            forged = attack.forged(view)
-            if normalised is not None and sent is not None:
-                known = Statistics.of(view, list(sent[others]), list(sent[liars]), normalised.before)
-                sent[liars] = forged_statistics(attack, view, forged, known)
-            rows[liars] = materialise(forged).to(rows.dtype)
-            attack_state = attack.advance(view, rows[liars])
+            sent = _forged(attack, view, now, liars=liars, others=others)
+            attack_state = attack.advance(view, sent[0][liars])
+        rows, statistics = sent
         done = step_or_skip(rule, Dense(rows, ids=now.whose), rule_state, within)
         rule_state = done.state
         if counts:
             compared = _compared(done, honest, liars=liars, others=others)
-            if normalised is not None and sent is not None:
-                compared = replace(compared, statistics=_strayed(done, rule, sent, normalised, others))
+            if now.normalised is not None and statistics is not None:
+                compared = replace(compared, statistics=_strayed(done, rule, statistics, now.normalised, others))
             played.append(compared)
     return Finding(
         attack=describe(attack),
@@ -148,6 +143,21 @@ def play(
         refused=sum(r.refused for r in played),
         statistics=mean_of_known(r.statistics for r in played),
     )
+
+
+def _forged(
+    attack: Attack, view: View, now: Captured, *, liars: list[int], others: list[int]
+) -> tuple[Tensor, Tensor | None]:
+    """The rows of a round and the running statistics beside them, of which the liars' are forged."""
+    forged = attack.forged(view)
+    statistics = None
+    if now.normalised is not None:
+        statistics = now.normalised.sent.clone()
+        known = Statistics.of(view, list(statistics[others]), list(statistics[liars]), now.normalised.before)
+        statistics[liars] = forged_statistics(attack, view, forged, known)
+    rows = now.rows.clone()
+    rows[liars] = materialise(forged).to(rows.dtype)
+    return rows, statistics
 
 
 def _strayed(done: Step | Skipped, rule: Rule, sent: Tensor, normalised: Normalised, others: Sequence[int]) -> float:
