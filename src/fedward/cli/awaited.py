@@ -18,7 +18,7 @@ class WatchError(MendableError, ValueError):
     asked = True
 
 
-def say_awaited(audit: Path, *, once: bool, as_json: bool, serve: int | None) -> None:
+def say_awaited(audit: Path, *, once: bool, as_json: bool, serve: int | None, host: str | None) -> None:
     """Say what is watched, or waited for.
 
     Raises:
@@ -26,6 +26,8 @@ def say_awaited(audit: Path, *, once: bool, as_json: bool, serve: int | None) ->
     """
     if serve is not None and (once or as_json):
         raise WatchError("--serve serves a page, and --once and --json are for the terminal: leave one of them out")
+    if serve is None and host is not None:
+        raise WatchError("--host says where --serve serves a page: give --serve, too, or leave it out")
     if (audit / _RUN).is_file():
         raise WatchError(f"{tamed(audit)} is the folder of a run, not an audit of a federation: fedward report {audit}")
     if not audit.exists():

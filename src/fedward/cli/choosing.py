@@ -77,11 +77,13 @@ def choose(
     outcomes = _examine(jobs, attacks, worst, workers)
     failed = {str(file): outcome.why for file, outcome in outcomes.items() if isinstance(outcome, Failed)}
     found = _whole(specs, outcomes, out)
+    page, standings, learnt = None, [], True
     if found:
         seconds = seconds_of({rule: specs[rule][0].make_rule() for rule in found}, plain[0])
         standings = ranked([standing(rule, each, seconds[rule]) for rule, each in found.items()])
         learnt = not nothing_learnt(standings, load(plain[0].data, plain[0].data_path).classes)
         page = write_choice(standings, found, refused | failed, out / "report.html", learnt=learnt)
+    if found or as_json:
         _tell(standings, refused, failed, page, learnt=learnt, as_json=as_json)
     for place, why in failed.items():
         say_error(f"{place}: {why}")
@@ -191,14 +193,14 @@ def _tell(
     standings: Sequence[Standing],
     refused: Mapping[str, str],
     failed: Mapping[str, str],
-    page: Path,
+    page: Path | None,
     *,
     learnt: bool,
     as_json: bool,
 ) -> None:
     if as_json:
         told: dict[str, Any] = {"ranking": [s.to_json() for s in standings], "nothing_learnt": not learnt}
-        told |= {"refused": refused, "failed": failed, "report": str(page)}
+        told |= {"refused": refused, "failed": failed, "report": page and str(page)}
         typer.echo(json.dumps(told, indent=1))
         return
     display.out.print(display.ranking_table(standings))

@@ -83,11 +83,14 @@ def watch(
         ),
     ] = None,
     host: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="Where to serve it; others than this machine may read it then.", metavar="HOST", rich_help_panel=_PAGE
+            help="Where to serve it; others than this machine may read it then.",
+            metavar="HOST",
+            show_default="127.0.0.1",
+            rich_help_panel=_PAGE,
         ),
-    ] = "127.0.0.1",
+    ] = None,
     once: Annotated[
         bool, typer.Option("--once", help="Tell what is there, and end.", rich_help_panel=FILES_PANEL)
     ] = False,

@@ -83,7 +83,8 @@ class Watching(Command):
         from .awaited import say_awaited
 
         given = ctx.params
-        say_awaited(Path(given["audit"]), once=given["once"], as_json=given["as_json_"], serve=given["serve"])
+        wanted = {name: given[name] for name in ("once", "serve", "host")}
+        say_awaited(Path(given["audit"]), as_json=given["as_json_"], **wanted)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Whatever follows --serve is its port if it is a number; without one, any free port is taken."""

@@ -18,6 +18,8 @@ from ..report.following import line_told, no_audit, read_from
 from ..report.live import LIVE_POLICY, live_page
 from . import display
 
+HERE = "127.0.0.1"
+"""Where a page is served that nobody else is to read."""
 _PATIENCE = 30  # seconds for a request
 _DIGITS = 16
 _LONGEST = 80  # characters of what says which file is meant

@@ -37,7 +37,7 @@ _AROUND = 9
 """Lines of a terminal that the table's rows cannot have."""
 
 
-def watch(audit: Path, *, serve: int | None, host: str, once: bool, as_json: bool) -> None:
+def watch(audit: Path, *, serve: int | None, host: str | None, once: bool, as_json: bool) -> None:
     """Follow an audit until Ctrl-C."""
     path = audit / AUDIT if audit.is_dir() else audit
     if serve is not None:
@@ -45,7 +45,7 @@ def watch(audit: Path, *, serve: int | None, host: str, once: bool, as_json: boo
 
         if path.exists() and (why := no_audit(read_from(path))):
             raise WatchError(f"{tamed(path)} {why}")
-        serving.serve(path, host, serve)
+        serving.serve(path, host or serving.HERE, serve)
         return
     try:
         said = not audit.exists()  # that it is waited for

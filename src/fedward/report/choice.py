@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-from ..disk import check_folder, write_whole
 from ..redteam import ALIKE, NONE, NOTHING_LEARNT, Examination, Standing, examined_in, label
 from .pieces import NONE as ABSENT
-from .pieces import breakable, count, document, per_cent, table
+from .pieces import breakable, count, document, per_cent, save_page, table
 from .style import shade
 
 TITLE = "Which rule for this federation?"
@@ -40,9 +39,7 @@ def write_choice(
     if refused:
         lines = "".join(f"<li>{escape(rule)}: {escape(why)}</li>" for rule, why in refused.items())
         parts.append(f"<h2>Not examined</h2>\n<ul>{lines}</ul>\n")
-    check_folder(output)
-    write_whole(output, document(TITLE, _lead(examinations), "".join(parts), charts=False).encode(errors="replace"))
-    return output
+    return save_page(output, document(TITLE, _lead(examinations), "".join(parts), charts=False))
 
 
 def _lead(examinations: Mapping[str, Sequence[Examination]]) -> str:

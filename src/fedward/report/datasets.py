@@ -13,8 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..data import Dataset, FederatedData
-from ..disk import check_folder, write_whole
-from .pieces import count, document, figure, per_cent, table
+from .pieces import count, document, figure, per_cent, save_page, table
 from .runs import ReportError
 from .series import Figure
 from .style import PALETTE, base_axis, base_layout, margins
@@ -38,10 +37,7 @@ def write_data(data: FederatedData, output: str | Path, title: str) -> Path:
     if output.is_dir():
         raise ReportError(f"{output}: is a folder; name a file to write, such as {output / 'data.html'}")
     body = "".join((_clients(data), _images(data.dataset), _classes(data.dataset)))
-    page = document(title, _lead(data), body)
-    check_folder(output)
-    write_whole(output, page.encode(errors="replace"))
-    return output
+    return save_page(output, document(title, _lead(data), body))
 
 
 def _lead(data: FederatedData) -> str:

@@ -7,13 +7,12 @@ from html import escape
 from pathlib import Path
 from statistics import fmean
 
-from ..disk import check_folder, write_whole
 from ..sim.record import mean_of_known
 from .audit_page import audit_lead, audit_sections
 from .audits import AuditData, find_audit, load_audit
 from .curves import Curve, Panel, panels_section
 from .grid import Placed, best_by_cell, is_grid, place, setting, unique
-from .pieces import NONE, count, cut, document, per_cent, table, three_digits, whole
+from .pieces import NONE, count, cut, document, per_cent, save_page, table, three_digits, whole
 from .runs import ReportError, RunData, load_run
 from .section import clients_in_words, rounds_in_words, run_section
 from .style import shade
@@ -39,9 +38,7 @@ def write_report(runs: Sequence[str | Path], output: str | Path, title: str | No
     audits = [load_audit(audit) for _, audit in found if audit is not None]
     others = [load_run(path) for path, audit in found if audit is None]
     page = _with_audits(others, audits, title or OF_AUDITS) if audits else render(others, title or TITLE)
-    check_folder(output)
-    write_whole(output, page.encode(errors="replace"))  # names of files may hold what is no letter
-    return output
+    return save_page(output, page)
 
 
 def _with_audits(runs: Sequence[RunData], audits: Sequence[AuditData], title: str) -> str:

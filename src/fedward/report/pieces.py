@@ -6,7 +6,9 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from html import escape
+from pathlib import Path
 
+from ..disk import check_folder, write_whole
 from . import assets
 from .runs import ReportError
 from .series import Figure
@@ -35,6 +37,17 @@ def document(title: str, lead: str, body: str, kind: str = "", *, charts: bool =
             f"</main>\n{plotly}<script>{assets.SCRIPT}</script>\n</body>\n</html>\n",
         )
     )
+
+
+def save_page(output: Path, page: str) -> Path:
+    """Write a page; return its path.
+
+    Raises:
+        OSError: it cannot be written, or its folder is not there.
+    """
+    check_folder(output)
+    write_whole(output, page.encode(errors="replace"))  # names of files may hold what is no letter
+    return output
 
 
 def _plotly_js() -> str:

@@ -8,11 +8,10 @@ from math import log10
 from pathlib import Path
 from typing import Any
 
-from ..disk import check_folder, write_whole
 from ..redteam.arsenal import family, label
 from ..redteam.findings import WORST_BY, Examination
 from ..redteam.play import Finding
-from .pieces import NONE, count, document, figure, per_cent, table
+from .pieces import NONE, count, document, figure, per_cent, save_page, table
 from .runs import ReportError
 from .style import BYZANTINE, HONEST, base_axis, base_layout, margins, safe_text
 
@@ -49,9 +48,7 @@ def write_examinations(
     if refused:
         lines = "".join(f"<li>{escape(rule)}: {escape(why)}</li>" for rule, why in refused.items())
         body += f"<h2>Not examined</h2>\n<ul>{lines}</ul>\n"
-    check_folder(output)
-    write_whole(output, document(title, _lead(examinations), body).encode(errors="replace"))
-    return output
+    return save_page(output, document(title, _lead(examinations), body))
 
 
 def _lead(examinations: Sequence[Examination]) -> str:

@@ -10,9 +10,8 @@ from typing import Any
 
 from ..audit import Calibration, ClientAudit, Evidence
 from ..core import Result
-from ..disk import check_folder, write_whole
 from ..failures import tamed
-from .pieces import NONE, count, document, figure, per_cent, table
+from .pieces import NONE, count, document, figure, per_cent, save_page, table
 from .style import ABSENT, ACCEPTED, BETWEEN, DROPPED, base_axis, base_layout, margins, safe_text
 
 TITLE = "Audit of clients"
@@ -52,8 +51,7 @@ def write_audit(audit: ClientAudit, output: Path, title: str = TITLE) -> Path:
     body.append(_scores(audit))
     if audit.calibration is not None:
         body.append(_calibration(audit, audit.calibration))
-    _write(output, document(title, _lead(audit), "".join(body)))
-    return output
+    return save_page(output, document(title, _lead(audit), "".join(body)))
 
 
 def write_result(result: Result[Any], output: Path, title: str) -> Path:
@@ -74,13 +72,7 @@ def write_result(result: Result[Any], output: Path, title: str) -> Path:
         rows.append([_name(name), _verdict(str(result.reasons[i]), bool(result.accepted[i]), detail), weight, *numbers])
     note = f'<p class="note">{escape(tamed(result.note))}</p>\n' if result.note else ""
     body = "<h2>Verdicts</h2>\n" + table(["Client", "Verdict", "Weight", *map(escape, scores)], rows, 2, "wide") + note
-    _write(output, document(title, lead, body))
-    return output
-
-
-def _write(output: Path, page: str) -> None:
-    check_folder(output)
-    write_whole(output, page.encode("utf-8", errors="replace"))
+    return save_page(output, document(title, lead, body))
 
 
 def _lead(audit: ClientAudit) -> str:

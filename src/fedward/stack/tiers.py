@@ -79,7 +79,11 @@ class Aggregates(View):
 
     def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
         wanted = self.groups if rows is None else [self.groups[row] for row in rows.tolist()]
-        return torch.stack([group.output(start, stop) for group in wanted])
+        # Results kept one by one would lie between the freed blocks that they were made of, and those would be lost.
+        made = torch.empty((len(wanted), stop - start), dtype=torch.float64, device=self.device)
+        for row, group in zip(made, wanted, strict=True):
+            row.copy_(group.output(start, stop))
+        return made
 
     def _spread(self, weights: Tensor) -> Tensor:
         below = torch.zeros(self.base.n, dtype=torch.float64)
