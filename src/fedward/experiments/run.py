@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from io import TextIOWrapper
@@ -131,20 +131,6 @@ def execute_unlocked(
     return Summary.of(spec, path, simulation.records)
 
 
-def in_folders(specs: Iterable[RunSpec], parent: Path) -> dict[Path, RunSpec]:
-    """A grid as data: each specification with a folder of its own; one that is there twice is run once."""
-    jobs: dict[Path, RunSpec] = {}
-    for spec in specs:
-        path = parent / spec.name()
-        number = 1
-        # Names of other specifications can be the same where they differ only in what files refuse.
-        while path in jobs and jobs[path].resolved() != spec.resolved():
-            number += 1
-            path = parent / f"{spec.name()}-{number}"
-        jobs[path] = spec
-    return jobs
-
-
 def run_grid(
     jobs: Mapping[Path, RunSpec],
     *,
@@ -183,5 +169,4 @@ def _work(spec: RunSpec, path: Path, fresh: bool) -> Summary:
     def watched(record: Record) -> None:
         stop_if_asked()
 
-    stop_if_asked()
     return execute(spec, path, on_record=watched, fresh=fresh)
