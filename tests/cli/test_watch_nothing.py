@@ -95,8 +95,12 @@ def test_it_is_said_before_anything_is_loaded(tmp_path: Path) -> None:
 
 
 def test_the_command_says_it_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before `commands`, which loads everything."""
-    monkeypatch.setitem(sys.modules, "fedward.cli.commands", None)  # an error for whoever loads it
+    """Before all is loaded, after which Ctrl-C is seen to."""
+
+    def too_late() -> None:
+        raise AssertionError("everything was loaded first")
+
+    monkeypatch.setattr("fedward.cli.options.interrupts_raise", too_late)
     found = told(str(tmp_path / "audit.jsonl"), "--once")
     assert found.exit_code == 2
     assert "no such file" in found.stderr
