@@ -82,21 +82,22 @@ def test_json_is_all_there_is_on_standard_output() -> None:
     assert 0 <= summary["best_accuracy"] <= 1
 
 
-def test_several_rules_and_attacks_make_a_grid() -> None:
+def test_several_rules_and_attacks_make_a_sweep() -> None:
     choice = ["--rule", "mean", "--rule", "krum", "--attack", "alie", "--attack", "sign-flip:scale=3"]
-    summaries = json.loads(
+    told = json.loads(
         CliRunner().invoke(cli.app, ["run", *QUICK, "--rounds", "2", "--out", "grid", "--json", *choice]).stdout
-    )["runs"]
-    assert [(s["rule"], s["attack"]) for s in summaries] == [
+    )
+    assert told["folder"] == "grid"
+    assert [(cell["rule"], cell["attack"]) for cell in told["cells"]] == [
         ("mean", "alie"),
         ("krum:f=2", "alie"),
         ("mean", "sign-flip:scale=3"),
         ("krum:f=2", "sign-flip:scale=3"),
     ]
-    assert sorted(p.name for p in Path("grid").iterdir()) == sorted(Path(s["folder"]).name for s in summaries)
+    [krum] = Path("grid/cells").glob("krum-under-alie-*")
     alone = ["--rule", "krum", "--rounds", "2", "--out", "alone"]
     invoke("run", *QUICK, *alone)
-    assert records(Path("alone")) == records(Path(summaries[1]["folder"]))
+    assert records(Path("alone")) == records(krum)
 
 
 def test_a_file_with_options_that_count_instead() -> None:

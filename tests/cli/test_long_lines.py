@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
-
 import pytest
 
 from fedward.cli import display
@@ -37,12 +33,3 @@ def test_what_was_typed_comes_back_cut() -> None:
     assert len(failure("run", "--rule", "k" * 100_000)) < 2_000
     assert len(failure("choose", "--rule", "krum:f=1,what=" + "9" * 100_000)) < 2_000
     assert len(failure("run", "--partition", ">>".join(["a"] * 5_000))) < 2_000
-
-
-def test_many_folders_are_told_by_the_one_that_holds_them(tmp_path: Path) -> None:
-    places = [tmp_path / "runs" / f"run-{k}" for k in range(40)]
-    for place in (*places, tmp_path / "runs" / "another"):
-        place.mkdir(parents=True)
-    summaries = cast(Any, [SimpleNamespace(folder=str(place)) for place in places])
-    assert display.folders(summaries) == str(tmp_path / "runs")
-    assert display.folders(summaries[:2]) == f"{places[0]} {places[1]}"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fedward.experiments.run import in_folders
 from fedward.experiments.spec import RunSpec, file_name, make_spec
-from tests.cli.test_cli import QUICK, failure, invoke, quick, records
+from fedward.sweeps import make_sweep
+from tests.cli.test_cli import QUICK, failure, invoke, records
 
 OTHER = {
     "data": "fashion-mnist-subset",
@@ -84,27 +84,26 @@ def test_another_rate_or_partition_is_another_run() -> None:
     assert len(list(Path("runs").iterdir())) == 3
 
 
-def test_names_that_files_cannot_tell_apart_get_a_number() -> None:
-    specs = [make_spec({"attack": f"alie:z={z}", "rule": "mean"}) for z in (1, 1, 2)]
-    same = [spec.model_copy() for spec in specs]
-    for spec in same:
-        object.__setattr__(spec, "name", lambda: "same")
-    places = in_folders(same, Path("there"))
-    assert list(places) == [Path("there/same"), Path("there/same-2")]
+def test_runs_of_a_key_with_several_values_are_named_by_all_of_them() -> None:
+    table = {"rule": ["mean", "krum:f=2"], "seed": [0, 1], "attack": "min-max", "rounds": 50}
+    name, heading = make_sweep(table, name="").told_by_values
+    assert name == "fashion-mnist__min-max__rounds=50__rule=mean-krum-f=2__seed=0-1"
+    assert heading == "rule: mean, krum:f=2; seed: 0, 1"
+    for key, value in OTHER.items() | SAME.items() - {("data_path", "elsewhere")}:
+        if key != "rule":
+            assert make_sweep({"rule": ["mean", "median"], key: value}, name="").told_by_values[0] != name
 
 
-def test_one_in_the_way_costs_the_others_no_table() -> None:
-    grid = ["run", *QUICK, "--rounds", "2", "--rule", "mean", "--rule", "median", "--out", "grid", "--threads", "1"]
-    folder = Path("grid/fashion-mnist-subset__median__alie__seed0__model=linear__clients=12__byzantine=2__batch_size=8")
-    invoke("run", *quick("--batch-size", "9"), "--rounds", "3", "--rule", "median", "--out", str(folder))
-    before = {p.name: p.read_bytes() for p in folder.iterdir()}
-    text = " ".join(invoke(*grid, code=1).split())
-    assert "alie mean " in text
-    assert "alie median " not in text
-    assert f"Error {folder}: {folder}/checkpoint.pt is of another configuration" in text
-    files = "run.json, records.jsonl, checkpoint.pt"
-    assert f"--out {folder}-2. (--fresh would delete {files} in {folder} (3 rounds), and start anew there.)" in text
-    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+def test_one_in_the_way_is_left_as_it_is() -> None:
+    once = ["run", *QUICK, "--rounds", "1", "--rule", "mean"]
+    invoke(*once, "--out", "old/one")
+    before = {p.name: p.read_bytes() for p in Path("old/one").iterdir()}
+    for place, holds in (("old", "old holds runs that are no cells of a sweep (one)"), ("old/one", "old/one holds")):
+        text = failure(*once, "--rule", "median", "--out", place)
+        assert holds in text
+        assert f"such as --out {place}-2" in text
+    assert {p.name: p.read_bytes() for p in Path("old/one").iterdir()} == before
+    assert [p.name for p in Path("old").iterdir()] == ["one"]
 
 
 def test_fewer_rounds_than_there_are_change_nothing_and_are_said() -> None:

@@ -62,7 +62,13 @@ def test_every_command_refuses_and_several_rules_are_several() -> None:
     several = {(name, p.name) for name, c in COMMANDS.items() for p in c.params if getattr(p, "multiple", False)}
     others = {name for name in several if name[0] != "run"}
     chosen = {("choose", key) for key in ("rule", "attack", "partition", "seed")}
-    assert others == chosen | {("redteam", "rule"), ("audit", "rule"), ("redteam", "attack"), ("sweep", "only")}
+    assert others == chosen | {
+        ("redteam", "rule"),
+        ("audit", "rule"),
+        ("redteam", "attack"),
+        ("sweep", "only"),
+        ("report", "label"),
+    }
     once = {"data_path", "device", "root_apart"}
     assert {key for name, key in several if name == "run"} == {*RunSpec.model_fields, "log"} - once
 

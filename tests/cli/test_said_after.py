@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from unittest.mock import Mock
 
 import pytest
 import torch
@@ -12,7 +11,6 @@ from typer.testing import CliRunner
 
 from fedward.cli import display
 from fedward.cli.app import app
-from fedward.experiments.run import Summary
 
 IDEAS = ("norm", "sign", "distance", "spectral", "clustering")
 
@@ -28,16 +26,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(display.out, "_width", 80)
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def test_pictures_of_a_grid_are_of_its_folder_unless_other_runs_lie_there(here: Path) -> None:
-    summaries = [Mock(Summary, folder=f"runs/{name}") for name in ("mean", "me dian")]
-    for summary in summaries:
-        Path(summary.folder).mkdir(parents=True)
-    assert display.folders(summaries) == "runs"
-    assert display.folders(summaries[:1]) == "runs/mean"
-    (here / "runs" / "another").mkdir()
-    assert display.folders(summaries) == "runs/mean 'runs/me dian'"
 
 
 def test_the_table_of_known_attacks_breaks_no_word(here: Path) -> None:

@@ -116,16 +116,3 @@ def test_help_names_what_there_is() -> None:
     result = CliRunner().invoke(app, ["sweep", "--help"])
     for option in ("--profile", "--only", "--seeds", "--workers", "--dry-run", "--array"):
         assert option in result.stdout
-
-
-def test_run_takes_several_values_of_any_key() -> None:
-    words = ["run", "--data", "fashion-mnist-subset", "--byzantine", "1", "--batch-size", "4", "--rounds", "1"]
-    words += ["--model", "linear", "--rule", "mean", "--attack", "no-attack", "--threads", "1"]
-    several = ["--seed", "0", "--seed", "1", "--seed", "0", "--clients", "4", "--clients", "6"]
-    result = CliRunner().invoke(app, [*words, *several])
-    assert result.exit_code == 0, result.output
-    head = next(line for line in result.stdout.splitlines() if "seed" in line)
-    assert "clients" in head
-    lines = [line.split() for line in result.stdout.splitlines() if line.strip().startswith("no-attack")]
-    assert [line[2:4] for line in lines] == [["0", "4"], ["0", "6"], ["1", "4"], ["1", "6"]]
-    assert len(list(Path("runs").iterdir())) == 4

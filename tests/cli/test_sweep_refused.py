@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -29,6 +30,10 @@ attack = "no-attack"
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def rows_of(file: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
 
 
 def asked(*words: str) -> tuple[int, str, str]:
@@ -101,7 +106,17 @@ def test_data_that_are_not_there_are_told_once(here: Path, monkeypatch: pytest.M
     status, said, told = asked("sweep", "mine.toml")
     assert status == 1
     assert told.count("no pictures here") == 1
-    assert "and 1 more: no pictures here" in told
+    assert "Error 4 cells, such as mean under no-attack: no pictures here" in told
+    rows = rows_of(here / "sweeps" / "mine" / "sweep.csv")
+    assert [row["status"] for row in rows if row["error"].startswith("no pictures here")] == ["failed"] * 4
+
+
+def test_a_value_that_is_wrong_for_many_cells_is_told_once(here: Path) -> None:
+    table = f'{BASE}rule = ["mean", "median", "krmu"]\nseed = [0, 1, 2]'
+    (here / "mine.toml").write_text(table, encoding="utf-8")
+    status, _, told = asked("sweep", "mine.toml")
+    assert (status, told.count("krmu'")) == (2, 1)
+    assert "Error mine.toml: 3 cells, such as krmu under no-attack: unknown rule 'krmu'; did you mean 'krum'?" in told
 
 
 def test_what_is_left_is_what_counts(here: Path) -> None:

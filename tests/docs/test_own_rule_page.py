@@ -41,7 +41,9 @@ def test_its_commands(folder: Path) -> None:
     assert len(said) == 3
     assert "ours.trim:f=2" in said[0]
     assert "ours.hide" in said[2]
-    assert len(list((folder / "runs").iterdir())) == 4
+    sweep, run = sorted((folder / "runs").iterdir(), key=lambda path: "rule=" not in path.name)
+    assert len(list((sweep / "cells").iterdir())) == 3
+    assert (run / "run.json").exists()
     sys.modules.pop("ours", None)
 
 

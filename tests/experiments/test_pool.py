@@ -66,6 +66,39 @@ def test_neither_failures_nor_kills_cost_others_anything(tmp_path: Path) -> None
     assert multiprocessing.active_children() == []
 
 
+def load_or_work(file: Path, loads: bool) -> None:
+    """Load for ever, which cannot be asked to end, or work, which saves what it has when it is."""
+    file.write_text("loads")
+    if loads:
+        time.sleep(600)
+    stop_if_asked()
+    wait_for_ever(file)
+
+
+@pytest.mark.parametrize("libraries", [True, False])
+def test_whoever_still_loads_is_not_waited_for_and_whoever_works_saves(libraries: bool, tmp_path: Path) -> None:
+    loading, working = tmp_path / "loading", tmp_path / "working"
+    stopped: list[float] = []
+
+    def interrupt(_: object) -> None:
+        at_work = working.exists() and working.read_text() not in ("", "loads")  # it has asked
+        if libraries or (loading.exists() and at_work):
+            stopped.append(time.monotonic())
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_jobs(
+            load_or_work,
+            {loading: (loading, True), working: (working, False)},
+            workers=2,
+            progress=lambda file: 0,
+            on_progress=interrupt,
+        )
+    assert time.monotonic() - stopped[0] < 120  # and not 600; on a busy machine an exit takes its time
+    assert multiprocessing.active_children() == []
+    assert libraries or working.read_text() == "saved"
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_workers_end_with_their_parent(number: signal.Signals, tmp_path: Path) -> None:
     program = tmp_path / "program.py"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from itertools import product
@@ -17,10 +18,10 @@ from .. import catalogue, published
 from ..core import reads
 from ..data.named import KNOWN
 from ..disk import check_folder
-from ..experiments.load import load_spec, names_in_config
+from ..experiments.load import load_spec, names_in_config, toml_table
 from ..experiments.loggers import LOGGERS, make_logger
-from ..experiments.pool import Failed, cores
-from ..experiments.run import Summary, execute, in_folders, run_grid
+from ..experiments.pool import Failed, cores_of
+from ..experiments.run import Summary, execute, run_grid
 from ..experiments.spec import RunSpec, SpecError, each_rule, file_name, make_spec
 from ..redteam import (
     ALL_ATTACKS,
@@ -43,10 +44,12 @@ from ..report import (
     write_report,
     write_sweep_as,
 )
+from ..report.labels import with_labels
 from ..report.parents import unfolded
 from ..sim import Record
 from ..sweeps import Sweep, read_sweep
-from . import display
+from ..sweeps.grid import has_several
+from . import display, sweeping
 from .imports import is_own
 from .progress import JobsProgress, RunProgress
 from .terminal import say_error
@@ -97,23 +100,40 @@ def run(
     as_json: bool,
     log: list[str],
 ) -> None:
-    """One run, or a grid of them."""
+    """One run, or a sweep where there are several values of a key."""
     for what in log:
         if what not in LOGGERS:
             raise SpecError(unknown("logger", what, LOGGERS))
-    choices = list(_choices(_spec_keys(given)))
+    typed = {key: _value(value) for key, value in _spec_keys(given).items()}
     trust = _trusted(config, given)
-    specs = [_spec(config, choice, trust) for choice in choices]
+    table = typed if config is None else {**toml_table(config), **typed}
+    if has_several(table):
+        sweep = sweeping.of_values(table, typed, config, trust)
+        _warn(cell.spec for cell in sweep.cells)
+        if log:
+            raise SpecError(f"--log {log[0]} follows one run, and these are {len(sweep.cells)}; leave it out")
+        sweeping.run_values(sweep, Path("runs"), out, fresh=fresh, workers=threads, as_json=as_json)
+        return
+    spec = _spec(config, typed, trust)
+    _warn([spec])
+    path = out or Path("runs") / spec.name()
+    if is_sweep(path):
+        raise SpecError(f"{path} is the folder of a sweep, and this is a single run: give it another, --out {path}-2")
+    _show({path: _single(spec, path, fresh, threads, log)}, as_json)
+
+
+def _value(given: Any) -> Any:
+    """What was given for a key: one value, or a list of several. A value that is given twice is one."""
+    if not isinstance(given, list):
+        return given
+    values = list(dict.fromkeys(given))
+    return values[0] if len(values) == 1 else values
+
+
+def _warn(specs: Iterable[RunSpec]) -> None:
+    """Say what nothing can promise in these settings, each sentence once."""
     for warning in dict.fromkeys(spec.warning for spec in specs if spec.warning):
         display.say(warning, display.err)
-    if len(specs) > 1:
-        if log:
-            raise SpecError(f"--log {log[0]} follows one run, and these are {len(specs)}; leave it out")
-        jobs = in_folders(specs, out or Path("runs"))
-        _show(_grid(jobs, fresh, threads), as_json, differing=_differing(choices, specs, jobs))
-        return
-    path = out or Path("runs") / specs[0].name()
-    _show({path: _single(specs[0], path, fresh, threads, log)}, as_json)
 
 
 def demo(out: Path, fresh: bool, as_json: bool) -> None:
@@ -169,7 +189,14 @@ def redteam(
 
 
 def report(
-    runs: list[Path], out: Path, title: str | None, *, spec: str | None, profile: str | None, figure: str | None
+    runs: list[Path],
+    out: Path,
+    title: str | None,
+    *,
+    spec: str | None,
+    profile: str | None,
+    figure: str | None,
+    labels: Sequence[str] = (),
 ) -> None:
     """Write the page about runs or a sweep, or a sweep in the format that a file's ending names."""
     check_folder(out)
@@ -179,7 +206,7 @@ def report(
         for part in parts:
             if part.note:
                 display.say(part.note, display.err)
-    alone = out.suffix.lower() == ".html" and spec is None and figure is None
+    alone = out.suffix.lower() == ".html" and spec is None and figure is None and not labels
     if alone and not any(is_of_several(path) or is_sweep(path) for path in runs):
         display.say(f"Report: {write_report(runs, out, title=title or 'fedward report')}")
         return
@@ -187,12 +214,13 @@ def report(
         raise SpecError(f"--profile {profile}: of which sweep? give --sweep, too")
     sweep = None if spec is None else _sweep(spec, profile)
     if len(runs) == 1 and sweep is None and is_sweep(runs[0]):
-        stored = read_stored(runs[0])
-        display.say(f"Report: {write_sweep_as(replace(stored, title=title or stored.title), out, figure)}")
-        return
-    heading = title or (sweep.title if sweep else ", ".join(run.resolve().name for run in runs))
-    data = read_sweep_runs(runs, heading, sweep)
-    display.say(f"Report: {write_sweep_as(replace(data, title=heading), out, figure)}")
+        data = read_stored(runs[0])
+        heading = title or data.title
+    else:
+        heading = title or (sweep.title if sweep else ", ".join(run.resolve().name for run in runs))
+        data = read_sweep_runs(runs, heading, sweep)
+    named = with_labels(replace(data, title=heading), labels)
+    display.say(f"Report: {write_sweep_as(named, out, figure)}")
 
 
 def _sweep(spec: str, profile: str | None) -> Sweep:
@@ -313,18 +341,6 @@ def _entry_json(entry: Entry) -> dict[str, Any]:
     return {**first, "statistics": read, **last, "arguments": arguments, "aliases": short_for(entry)}
 
 
-def _choices(options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """All combinations of what was given: one seed whole before the next, attacks, and rules innermost.
-
-    Keys that were not given are left to the file and the defaults. A value that is given twice is one.
-    """
-    last = ("attack", "rule")
-    keys = sorted(options, key=lambda key: (last.index(key) + 1 if key in last else 0, key != "seed"))
-    values = [list(dict.fromkeys(given if isinstance(given := options[key], list) else [given])) for key in keys]
-    for choice in product(*values):
-        yield dict(zip(keys, choice, strict=True))
-
-
 def _trusted(config: Path | None, given: Mapping[str, Any]) -> bool:
     """Whether import paths in the configuration are followed as if they had been typed."""
     return config is not None and (bool(given["trust_imports"]) or is_own(config))
@@ -345,37 +361,17 @@ def _single(spec: RunSpec, path: Path, fresh: bool, threads: int | None, log: Se
             for follower in followers:
                 follower(record)
 
-        return execute(spec, path, on_record=follow, threads=_cores(threads), fresh=fresh)
+        return execute(spec, path, on_record=follow, threads=cores_of(threads), fresh=fresh)
 
 
-def _grid(jobs: Mapping[Path, RunSpec], fresh: bool, workers: int | None = None) -> Mapping[Path, Summary | Failed]:
+def _grid(jobs: Mapping[Path, RunSpec], fresh: bool) -> Mapping[Path, Summary | Failed]:
     configs = {path: spec.resolved() for path, spec in jobs.items()}
     titles = {path: (f"{c['rule']} under {c['attack']}", c["rounds"]) for path, c in configs.items()}
     with JobsProgress(titles) as progress:
-        return run_grid(jobs, workers=_cores(workers), fresh=fresh, on_progress=progress)
+        return run_grid(jobs, fresh=fresh, on_progress=progress)
 
 
-def _cores(wanted: int | None) -> int:
-    """How many of the cores to use: more than there are would only stand in each other's way."""
-    return min(wanted or cores(), cores())
-
-
-def _differing(
-    choices: Sequence[Mapping[str, Any]], specs: Sequence[RunSpec], jobs: Mapping[Path, RunSpec]
-) -> dict[str, dict[str, str]]:
-    """By folder, the keys besides rule and attack that several values were given for, each with its value."""
-    several = [key for key in choices[0] if len({repr(choice[key]) for choice in choices}) > 1]
-    keys = [key for key in several if key not in ("rule", "attack")]
-    told = {id(spec): {key: str(choice[key]) for key in keys} for spec, choice in zip(specs, choices, strict=True)}
-    return {str(path): told[id(spec)] for path, spec in jobs.items()}
-
-
-def _show(
-    outcomes: Mapping[Path, Summary | Failed],
-    as_json: bool,
-    page: Path | None = None,
-    differing: Mapping[str, Mapping[str, str]] | None = None,
-) -> None:
+def _show(outcomes: Mapping[Path, Summary | Failed], as_json: bool, page: Path | None = None) -> None:
     """The table of what was done, then what failed, with the exit status that goes with it."""
     summaries = [outcome for outcome in outcomes.values() if isinstance(outcome, Summary)]
     failed = {str(path): outcome.why for path, outcome in outcomes.items() if isinstance(outcome, Failed)}
@@ -384,10 +380,10 @@ def _show(
         runs = [asdict(s) for s in summaries]
         typer.echo(json.dumps({"runs": runs, "failed": failed, "report": page and str(page)}, indent=1))
     elif summaries:
-        display.out.print(display.summary_table(summaries, differing or {}))
+        display.out.print(display.summary_table(summaries))
         for note in display.notes(summaries):
             display.say(note)
-        display.say(f"Report: {page}" if page else f"Pictures: fedward report {display.folders(summaries)}")
+        display.say(f"Report: {page}" if page else f"Pictures: fedward report {shlex.quote(summaries[0].folder)}")
     _complain(failed)
 
 

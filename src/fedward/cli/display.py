@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -17,9 +15,6 @@ from ..redteam import WORST_BY, Examination, Standing, label
 from ..registry.entries import Entry
 from ..registry.notation import short_for
 from .terminal import shortened
-
-_NAMED = 6
-"""Folders that a command line to paste names one by one."""
 
 # What is shown has names of the user's own in it, which are no markup.
 out = Console(markup=False, emoji=False)
@@ -36,35 +31,17 @@ def percent(share: float | None, digits: int = 1) -> str:
     return "-" if share is None else f"{100 * share:.{digits}f} %"
 
 
-def summary_table(summaries: Sequence[Summary], differing: Mapping[str, Mapping[str, str]]) -> Table:
-    """Attack x rule: accuracies and accepted rates.
-
-    Args:
-        summaries: of the runs.
-        differing: by folder, what runs differ in besides.
-    """
-    more = list(differing.get(summaries[0].folder, ()))
-    table = _columns(["attack", "rule", *more], ["best\naccuracy", "final\naccuracy", *_ACCEPTED])
+def summary_table(summaries: Sequence[Summary]) -> Table:
+    """Attack x rule: accuracies and accepted rates."""
+    table = _columns(["attack", "rule"], ["best\naccuracy", "final\naccuracy", *ACCEPTED])
     before = summaries[0].attack
     for s in summaries:
         if s.attack != before:
             table.add_section()
         before = s.attack
         rates = (percent(s.byzantine_accepted), percent(s.honest_accepted))
-        others = [differing.get(s.folder, {}).get(key, "") for key in more]
-        table.add_row(s.attack, s.rule, *others, percent(s.best_accuracy), percent(s.final_accuracy), *rates)
+        table.add_row(s.attack, s.rule, percent(s.best_accuracy), percent(s.final_accuracy), *rates)
     return table
-
-
-def folders(summaries: Sequence[Summary]) -> str:
-    """Run folders as arguments; the folder that they lie in where it has no other, or they are too many to be named."""
-    places = {Path(s.folder) for s in summaries}
-    parent = next(iter(places)).parent
-    together = {place.parent for place in places} == {parent}
-    alone = together and {place for place in parent.iterdir() if place.is_dir()} == places
-    if len(places) > 1 and (alone or (together and len(places) > _NAMED)):
-        return shlex.quote(str(parent))
-    return " ".join(shlex.quote(s.folder) for s in summaries)
 
 
 def notes(summaries: Sequence[Summary]) -> Iterator[str]:
@@ -92,7 +69,7 @@ def examination_table(examinations: Sequence[Examination]) -> Table:
 def _strengths(examination: Examination) -> Table:
     normalised = examination.astray() is not None
     last = ["statistics"] if normalised else []
-    table = _columns(["worst strength of each attack, by kappa"], ["kappa", "progress", *_ACCEPTED, "accuracy", *last])
+    table = _columns(["worst strength of each attack, by kappa"], ["kappa", "progress", *ACCEPTED, "accuracy", *last])
     for _, f in examination.worst():
         accepted = percent(f.byzantine_accepted, 0), percent(f.honest_accepted, 0)
         far = ["" if f.statistics is None else f"{f.statistics:.3g}"] if normalised else []
@@ -121,7 +98,7 @@ def statistics_told(examinations: Sequence[Examination]) -> Iterator[str]:
 
 
 def _rules(examinations: Sequence[Examination]) -> Table:
-    table = _columns(["rule", "worst, by kappa"], ["kappa", _ACCEPTED[0], "accuracy\nwithout", "lowest\naccuracy"])
+    table = _columns(["rule", "worst, by kappa"], ["kappa", ACCEPTED[0], "accuracy\nwithout", "lowest\naccuracy"])
     for e in examinations:
         _, worst = e.worst()[0]
         lowest = e.trained[0][1] if e.trained else None
@@ -144,7 +121,7 @@ def worst_told(examinations: Sequence[Examination]) -> Iterator[str]:
     yield WORST_BY
 
 
-_ACCEPTED = ("byzantine\naccepted", "honest\naccepted")
+ACCEPTED = ("byzantine\naccepted", "honest\naccepted")
 
 
 def _columns(texts: Sequence[str], numbers: Sequence[str]) -> Table:

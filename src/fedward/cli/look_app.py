@@ -51,6 +51,14 @@ def report(
             rich_help_panel=FILES_PANEL,
         ),
     ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="For .md, .tex, .svg and .pdf: what a rule or an attack is called, such as sign-guard=Ours.",
+            metavar="RULE=NAME",
+            rich_help_panel=FILES_PANEL,
+        ),
+    ] = None,
 ) -> None:
     """Write about runs: a self-contained HTML page, or tables, figures and BibTeX for a paper.
 
@@ -59,12 +67,12 @@ def report(
 
     Examples:
       fedward report runs -o runs.html
-      fedward report sweeps/mine -o table.tex
+      fedward report sweeps/mine -o table.tex --label sign-guard=Ours
       fedward report sweeps/mine -o curves.svg --figure curves
     """
     from . import commands
 
-    commands.report(runs, out, title, spec=spec, profile=profile, figure=figure)
+    commands.report(runs, out, title, spec=spec, profile=profile, figure=figure, labels=label or [])
 
 
 def watch(

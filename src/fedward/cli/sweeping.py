@@ -5,25 +5,28 @@ from __future__ import annotations
 import json
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
 from .. import published
-from ..experiments.pool import cores
+from ..experiments.load import names_in_config
+from ..experiments.pool import cores_of
 from ..experiments.spec import SpecError, file_name
+from ..experiments.store import RunFolder
 from ..experiments.versions import versions
 from ..registry.naming import unknown
-from ..sweeps import Cell, Local, Row, Sweep, plan, read_sweep, run_sweep
+from ..sweeps import Cell, Local, Row, Sweep, make_sweep, plan, read_sweep, run_sweep
 from ..sweeps.choices import CHOICES, Choice, write_choices
-from ..sweeps.measures import OverSeeds, over_seeds
-from ..sweeps.origin import LIBRARIES, forget_others, made_by_others
+from ..sweeps.grammar import text_of
+from ..sweeps.origin import LIBRARIES, forget_all, forget_others, made_by_others
 from ..sweeps.pace import expected
+from ..sweeps.pattern import several_named
 from ..sweeps.slurm import Share, job_script
 from ..sweeps.store import state_of
 from ..sweeps.trials import trials
@@ -32,12 +35,8 @@ from ..sweeps.work import Engine, Planned, begun
 from . import display
 from .imports import is_own
 from .progress import SweepProgress, duration
+from .sweep_end import notes_of_cells, sweep_table
 from .terminal import say_error
-
-_SHOWN = 40
-"""Rows of a table that people still look at."""
-_TOLD = 3
-"""Names of cells that failed for the same reason."""
 
 
 def sweep(
@@ -60,7 +59,6 @@ def sweep(
     options: dict[str, Any] = {"profile": profile, "seeds": seeds, "trust_imports": trust_imports}
     whole = _read(what, **options)
     chosen = _read(what, only=only, **options) if only else whole
-    names = [cell.name for cell in chosen.cells]
     path = out or Path("sweeps") / file_name("-".join(filter(None, (whole.name, profile))))
     _check_together(array=array, ray=ray, task=task, workers=workers)
     if array:
@@ -69,31 +67,106 @@ def sweep(
     if dry_run:
         if whole.tune:
             tried = plan(trial_sweep(chosen, trials(chosen)), path / "trials")
-            _show_plan(tried, _count(workers), as_json, chosen.cells)
+            _show_plan(tried, cores_of(workers), as_json, chosen.cells)
         else:
-            _show_plan(plan(whole, path, only=names), _count(workers), as_json)
+            names = [cell.name for cell in chosen.cells]
+            _show_plan(plan(whole, path, only=names), cores_of(workers), as_json)
         return
-    engine = _engine(workers, ray)
-    mine = Share.of(task) if task else None
+    carried = partial(
+        _carry_out,
+        engine=_engine(workers, ray),
+        workers=cores_of(workers),
+        forget=forget_others if redo else None,
+    )
+    _perform(whole, chosen, path, carried, task=Share.of(task) if task else None, as_json=as_json)
 
-    def carried(planned: Planned, share: Share | None) -> list[Row]:
-        planned = begun(planned)
-        if redo:
-            forget_others(planned)
-        return _carry_out(planned, engine, share, _count(workers))
 
+def of_values(table: Mapping[str, Any], typed: Mapping[str, Any], config: Path | None, trust: bool) -> Sweep:
+    """The sweep of keys with several values each, of which the configuration may have said some.
+
+    Args:
+        table: all keys, those of the configuration included.
+        typed: those of the command line.
+        config: the file of the others.
+        trust: whether import paths in it are followed.
+
+    Raises:
+        SpecError: as `make_sweep`.
+    """
+    try:
+        with nullcontext() if config is None else names_in_config(typed=typed.values(), trust_imports=trust):
+            sweep = make_sweep(table, name=text_of(table, "name") or "")
+    except SpecError as error:
+        raise error if config is None else SpecError(f"{config}: {error}") from None
+    name, heading = sweep.told_by_values
+    return replace(sweep, name=sweep.name or name, title=sweep.title or heading)
+
+
+def run_values(
+    sweep: Sweep, parent: Path, out: Path | None, *, fresh: bool, workers: int | None, as_json: bool
+) -> None:
+    """The sweep of a command that gave several values: carried out or resumed, and shown.
+
+    Args:
+        sweep: the sweep.
+        parent: where single runs lie; the sweep's folder is there as well if no other is given.
+        out: its folder.
+        fresh: whether to start anew.
+        workers: how many cells are worked at at once; all cores if None.
+        as_json: for programs.
+    """
+    path = out or parent / file_name(sweep.name)
+    if out is None and not path.exists():
+        _tell_of_runs(sweep, parent)
+    carried = partial(
+        _carry_out,
+        engine=_engine(workers, None),
+        workers=cores_of(workers),
+        forget=forget_all if fresh else None,
+    )
+    _perform(sweep, sweep, path, carried, as_json=as_json)
+
+
+def _tell_of_runs(sweep: Sweep, parent: Path) -> None:
+    """That cells were run before, each alone, which counts for nothing here."""
+    alone = [place for cell in sweep.cells if RunFolder(place := parent / cell.spec.name()).head.exists()]
+    if alone:
+        were = "was run before in a folder of its own" if len(alone) == 1 else "were run before in folders of their own"
+        display.say(
+            f"{_cells(len(alone))} {were}, such as {alone[0]}: what is there stays and is not taken over; "
+            f"fedward report {shlex.quote(str(parent))} compares all",
+            display.err,
+        )
+
+
+def _perform(
+    whole: Sweep,
+    chosen: Sweep,
+    path: Path,
+    carried: Callable[[Planned, Share | None], list[Row]],
+    *,
+    task: Share | None = None,
+    as_json: bool,
+) -> None:
+    """Carry a sweep out, after its trials if it has any, and show what came of it.
+
+    Args:
+        whole: all of its cells.
+        chosen: those that are to be done now.
+        path: its folder.
+        carried: does what is planned, or a share of it.
+        task: the share of the cells.
+        as_json: for programs.
+    """
     if not whole.tune:
-        planned = plan(whole, path, only=names)
-        rows = carried(planned, mine)
-        _show(chosen, planned, rows, (), as_json)
+        planned = plan(whole, path, only=[cell.name for cell in chosen.cells])
+        _show(chosen, planned, carried(planned, task), (), as_json)
         return
-
     tuned, choices = carried_out(chosen, lambda trials: carried(plan(trials, path / "trials"), None))
     path.mkdir(parents=True, exist_ok=True)
     write_choices(choices, path / CHOICES)
     planned = plan(tuned, path)
-    rows = carried(planned, mine)
-    _show(tuned, planned, rows, choices, as_json)
+    _show(tuned, planned, carried(planned, task), choices, as_json)
 
 
 def _read(what: str, *, trust_imports: bool, **options: Any) -> Sweep:
@@ -123,14 +196,10 @@ def _check_together(*, array: bool, ray: str | None, task: str | None, workers: 
 
 def _engine(workers: int | None, address: str | None) -> Engine:
     if address is None:
-        return Local(workers=_count(workers))
+        return Local(workers=cores_of(workers))
     from ..sweeps.ray import Ray
 
     return Ray(address=address, workers=workers)
-
-
-def _count(workers: int | None) -> int:
-    return min(workers or cores(), cores())
 
 
 def _again(
@@ -150,7 +219,12 @@ def _again(
     return words + ["--trust-imports"] * trust_imports + ["--redo"] * redo
 
 
-def _carry_out(planned: Planned, engine: Engine, task: Share | None, workers: int) -> list[Row]:
+def _carry_out(
+    planned: Planned, task: Share | None, *, engine: Engine, workers: int, forget: Callable[[Planned], None] | None
+) -> list[Row]:
+    planned = begun(planned)
+    if forget is not None:
+        forget(planned)
     with SweepProgress(planned, workers) as progress:
         return run_sweep(
             planned,
@@ -240,6 +314,7 @@ def _show(sweep: Sweep, planned: Planned, rows: Sequence[Row], choices: Sequence
     """The table, where it is, and what failed, with the exit status that goes with it."""
     path = planned.folder.path
     failed = {row.cell: row.error for row in rows if row.status == "failed"}
+    failed |= {row.cell: f"no round changed the model: {row.unmoved}" for row in rows if row.unmoved}
     left = [str(place) for place in planned.folder.left_over()]
     others = _others_told(planned)
     if as_json:
@@ -249,7 +324,9 @@ def _show(sweep: Sweep, planned: Planned, rows: Sequence[Row], choices: Sequence
     else:
         for choice in choices:
             display.say(choice.told())
-        display.out.print(_table(sweep, rows))
+        display.out.print(sweep_table(sweep, rows))
+        for line in notes_of_cells(rows):
+            display.say(line)
         waiting = sum(row.status in ("waiting", "running") for row in rows)
         if waiting:
             display.say(f"{waiting} of {len(rows)} cells are not done; the same command resumes.")
@@ -262,38 +339,6 @@ def _show(sweep: Sweep, planned: Planned, rows: Sequence[Row], choices: Sequence
     for cell, why in failed.items():
         by_reason.setdefault(why, []).append(cell)
     for why, cells_of in by_reason.items():
-        more = f" and {len(cells_of) - _TOLD} more" if len(cells_of) > _TOLD else ""
-        say_error(f"{', '.join(cells_of[:_TOLD])}{more}: {why}")
+        say_error(f"{several_named(cells_of)}: {why}")
     if failed:
         raise typer.Exit(1)
-
-
-def _table(sweep: Sweep, rows: Sequence[Row]) -> Table:
-    """Best and last accuracy of each setting, over its seeds."""
-    keys = [key for key in sweep.axes if key != "seed"] or ["rule", "attack"]
-    best, last = over_seeds(rows), over_seeds(rows, lambda row: row.last)
-    grouped = any(row.group for row in rows)
-    heads = [*(["group"] if grouped else []), *keys]
-    table = Table(box=SIMPLE_HEAD, show_edge=False)
-    for head in heads:
-        table.add_column(head, overflow="fold")
-    for head in ("seeds", "best", "last", "impact"):
-        table.add_column(head, justify="right", no_wrap=True)
-    for one, end in list(zip(best, last, strict=True))[:_SHOWN]:
-        names = [one.row.group] if grouped else []
-        names += [str(one.row.config.get(key, "")) for key in keys]
-        impacts = [row.measures.get("attack_impact") for row in one.rows]
-        known = [impact for impact in impacts if isinstance(impact, float)]
-        hit = display.percent(fmean(known) if known else None)
-        table.add_row(*names, f"{len(one.values)} of {len(one.rows)}", _mean(one), _mean(end), hit)
-    if len(best) > _SHOWN:
-        table.caption = f"and {len(best) - _SHOWN} more"
-    return table
-
-
-def _mean(over: OverSeeds) -> str:
-    """Mean and standard deviation over seeds, in per cent."""
-    if over.mean is None:
-        return "-"
-    spread = "" if over.std is None else f" ± {100 * over.std:.1f}"
-    return f"{100 * over.mean:.1f}{spread} %"

@@ -47,7 +47,7 @@ def run(
     config: Config = None,
     trust_imports: TrustImports = False,
     out: Annotated[
-        Path | None, folder_out("Folder for the run; for several runs, their parent.", "runs/NAME, or runs")
+        Path | None, folder_out("Folder of the run, or of the sweep that several values make.", "runs/NAME")
     ] = None,
     fresh: Annotated[bool, fresh_start("Start anew, and delete an earlier run that the folder holds.")] = False,
     log: Annotated[
@@ -64,8 +64,8 @@ def run(
     """Train a model across clients, some of them byzantine.
 
     Defaults are the SignGuard paper's setting: Fashion-MNIST, 50 clients, 10 of them byzantine, 1200 rounds.
-    Ctrl-C is safe: the same command resumes. Options with ... may be repeated, --seed 0 --seed 1: every combination is
-    a run, on all cores. `fedward sweep` takes such a grid from a file, and keeps it as one table.
+    Ctrl-C is safe: the same command resumes. Options with ... may be repeated, --seed 0 --seed 1, or be lists in the
+    file: that is a sweep, every combination a cell, on all cores, with one folder and one table of them all.
 
     Examples:
       fedward run --data fashion-mnist-subset --rounds 50

@@ -148,8 +148,14 @@ class Once:
 
     def losses(self, steps: Updates) -> Tensor:
         """See `Evaluator.losses`."""
-        return self._evaluator.losses(whole_rows(steps)).double().cpu()
+        return _of_each(steps, "losses", self._evaluator.losses(whole_rows(steps)))
 
     def error_rates(self, steps: Updates) -> Tensor:
         """See `Evaluator.error_rates`."""
-        return self._evaluator.error_rates(whole_rows(steps)).double().cpu()
+        return _of_each(steps, "error rates", self._evaluator.error_rates(whole_rows(steps)))
+
+
+def _of_each(steps: Updates, what: str, found: Tensor) -> Tensor:
+    if found.shape != (steps.n,):
+        raise ValueError(f"{what} are one number for each of {steps.n} rows, got shape {tuple(found.shape)}")
+    return found.double().cpu()

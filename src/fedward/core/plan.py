@@ -13,6 +13,7 @@ from torch import Tensor
 from typing_extensions import TypeVar
 
 from ..stack import Kernel, Updates
+from ..stack.rowmaps import by_number
 
 M = TypeVar("M", default=Any)
 """What a rule's `Rule.decide` tells its `Rule.advance`, in `Plan.memo`; whoever has nothing to tell leaves it out."""
@@ -170,7 +171,8 @@ def rows_judged(plan: Plan, updates: Updates) -> Tensor:
 def smallest(scores: Tensor, k: int, *then: Tensor) -> Tensor:
     """Indices of the k smallest scores, best first; of equal ones those smallest by ``then``, or else the first rows.
 
-    Numbers within 1e-12 of their size of the next are equal: rounding must not decide between identical rows.
+    Numbers within 1e-12 of their size of the next are equal: rounding must not decide between identical rows. NaN is no
+    smaller than infinity.
 
     Examples:
         >>> smallest(torch.tensor([3.0, 1.0, 2.0, 1.0]), 2)
@@ -184,7 +186,8 @@ def smallest(scores: Tensor, k: int, *then: Tensor) -> Tensor:
 
 def levels(values: Tensor) -> Tensor:
     """The rank of each number among those that differ, 0 for the smallest, as `smallest` tells them apart: (n,)."""
-    ranked, order = values.double().sort(stable=True)
+    # Nobody is chosen for a score that is no number.
+    ranked, order = values.double().nan_to_num(torch.inf, torch.inf, -torch.inf).sort(stable=True)
     slack = torch.where(ranked.isfinite(), 1e-12 * ranked.abs(), 0.0)
     gaps = ranked[1:] > ranked[:-1] + slack[1:].minimum(slack[:-1])
     level = torch.cat([torch.zeros(1, dtype=torch.int64), gaps.long().cumsum(0)])
@@ -202,7 +205,7 @@ def average_of(
 ) -> Plan[M]:
     """The plan to average the rows at the given indices; the others get the given reason. No rows: the zero vector."""
     weights = torch.zeros(updates.n, dtype=torch.float64)
-    weights[rows] = 1 / max(len(rows), 1)
+    weights[by_number(rows)] = 1 / max(len(rows), 1)
     return Plan(updates, weights, scores=scores or {}, reasons=[reason] * updates.n, note=note, memo=memo)
 
 

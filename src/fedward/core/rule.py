@@ -325,6 +325,11 @@ def _decided(rule: Rule, updates: Updates, state: State, context: Context, lost:
             f"the rule {rule!r} decided on {type(plan).__name__}; it must return fedward.Plan(updates, weights), or "
             "fedward.average_of(updates, rows)"
         )
+    odd = int((~plan.counted().isfinite()).sum())
+    if odd:
+        raise ValueError(
+            f"{rule!r} weighed {odd} of {plan.updates.n} rows by NaN or Inf: something overflows, or divides by zero"
+        )
     updates.share.agree(plan.counted())
     return Decided(plan=plan, finite=finite)
 

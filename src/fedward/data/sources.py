@@ -307,7 +307,7 @@ def _locate(source: Source, path: str | PathLike[str] | None, download: bool) ->
             return _sure(_found(source, source.cache, str(source.cache)))
         except OSError as error:
             reason = f"the download failed: {error}"
-    raise source.error(f"{source.name}: not in {', '.join(map(str, looked))}; {reason}")
+    raise source.error(f"{source.name}: not in {', '.join(dict.fromkeys(map(str, looked)))}; {reason}")
 
 
 def where(source: Source, below: Path | None = None) -> str:
@@ -331,8 +331,8 @@ def where(source: Source, below: Path | None = None) -> str:
 
 
 def _named_in(folder: Path, source: Source) -> tuple[Path, ...]:
-    """Where in a folder for several data sets this one may be."""
-    return folder / source.name, folder / source.name.replace("-", "_"), folder
+    """Where in a folder for several data sets this one may be; each place once."""
+    return tuple(dict.fromkeys((folder / source.name, folder / source.name.replace("-", "_"), folder)))
 
 
 def _complete(source: Source, place: Path, shared: bool = False) -> Found | None:

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
-from threading import Thread
+from threading import Event, Thread
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -30,6 +30,8 @@ R = TypeVar("R")
 
 ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 """Signals that ask a program to end: Ctrl-C, `kill`, and a terminal that is closed."""
+_BEGUN = b"begun"
+"""What a worker says of a job when there is something that it would lose."""
 _TRIES = 2
 """How often a piece of work is begun whose process is killed."""
 
@@ -90,11 +92,12 @@ def run_jobs(
 
 @dataclass(kw_only=True)
 class _Worker(Generic[K]):
-    """A process, the way to it, and what it is at; None if at nothing."""
+    """A process, the way to it, what it is at, None if at nothing, and whether that has more than begun to load."""
 
     process: multiprocessing.process.BaseProcess
     connection: Connection
     key: K | None
+    begun: bool = False
 
 
 class _Crew(Generic[K, R]):
@@ -126,7 +129,11 @@ class _Crew(Generic[K, R]):
             key = worker.key
             assert key is not None
             try:
-                outcome: R | Failed = pickle.loads(worker.connection.recv_bytes())
+                said = worker.connection.recv_bytes()
+                if said == _BEGUN:
+                    worker.begun = True
+                    continue
+                outcome: R | Failed = pickle.loads(said)
             except (EOFError, OSError):
                 self._workers.remove(worker)
                 worker.connection.close()
@@ -142,8 +149,14 @@ class _Crew(Generic[K, R]):
             yield key, outcome
 
     def stop(self) -> None:
-        """End all as soon as they can be left; another Ctrl-C ends them at once."""
+        """End all as soon as they can be left; another Ctrl-C ends them at once.
+
+        Whoever still loads libraries or data, which may take a minute, has nothing to lose and is not waited for.
+        """
         try:
+            for worker in self._workers:
+                if not worker.begun and not worker.connection.poll():
+                    worker.process.kill()
             self.leave()
         except BaseException:
             for worker in self._workers:
@@ -169,6 +182,7 @@ class _Crew(Generic[K, R]):
 
     def _give(self, worker: _Worker[K], key: K) -> None:
         worker.key = key
+        worker.begun = False
         self._tries[key] += 1
         with suppress(BrokenPipeError, ConnectionResetError):  # it is gone, which is seen when it is waited for
             worker.connection.send(self._jobs[key])
@@ -179,7 +193,9 @@ def _serve(connection: Connection, work: Callable[..., Any]) -> None:
     _set_up(connection)
     while True:
         try:
-            connection.send_bytes(_packed(_attempted(work, connection.recv_bytes())))
+            arguments = connection.recv_bytes()
+            _told.clear()
+            connection.send_bytes(_packed(_attempted(work, arguments)))
         except (EOFError, OSError, StoppedError):
             return
 
@@ -218,14 +234,23 @@ def _uninterrupted() -> Iterator[None]:
 def stop_if_asked() -> None:
     """Raise StoppedError if this is a worker process that is to end; nothing elsewhere.
 
+    The first call of a job says that from now on there is something to save. A worker that has not come so far is
+    killed when all are to end.
+
     As long as a worker works nothing is sent to it: what can be read then is that the connection has been closed. (A
     lock that is shared among processes would be lost with a worker that is killed while it holds it.)
     """
-    if _parent is not None and _parent.poll():
+    if _parent is None:
+        return
+    if _parent.poll():
         raise StoppedError
+    if not _told.is_set():
+        _told.set()
+        _parent.send_bytes(_BEGUN)
 
 
 _parent: Connection | None = None  # of a worker process, the way to the one that has the work
+_told = Event()  # whether that one knows that the job has begun
 
 
 def _set_up(connection: Connection) -> None:
@@ -242,6 +267,11 @@ def _end_with(parent: Any) -> None:
     """End this worker when its parent has been killed: nobody would tell it to, and it might write beside a new one."""
     multiprocessing.connection.wait([parent.sentinel])
     os._exit(1)
+
+
+def cores_of(wanted: int | None) -> int:
+    """How many of the cores to use: more than there are would only stand in each other's way."""
+    return min(wanted or cores(), cores())
 
 
 def cores() -> int:

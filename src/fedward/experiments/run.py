@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from io import TextIOWrapper
@@ -20,7 +20,20 @@ from .store import RunFolder
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What came of a run. It has more rounds than were asked for if its folder held them already."""
+    """What came of a run.
+
+    Attributes:
+        folder: of the run.
+        rule, attack: as text, in full.
+        asked: rounds that were asked for.
+        rounds: that there are; more than were asked for if the folder held them already.
+        best_accuracy, final_accuracy: of the tests; None where there was none.
+        byzantine_accepted, honest_accepted: rates, means over rounds.
+        seconds_per_round: in the mean.
+        skipped: rounds that left the model as it was, and ``skipped_why`` in words.
+        beyond: rounds that the rule decided on fewer rows than its theorem needs.
+        nobody: rounds in which it accepted nobody.
+    """
 
     folder: str
     rule: str
@@ -36,11 +49,10 @@ class Summary:
     skipped_why: str | None
     beyond: int = 0
     nobody: int = 0
-    """Rounds that the rule decided on fewer rows than its theorem needs."""
 
     @classmethod
     def of(cls, spec: RunSpec, folder: Path, records: Sequence[Record]) -> Summary:
-        """Best and last accuracy, and accepted rates averaged over all rounds."""
+        """Of the records of a run, one at least."""
         config = spec.resolved()
         accuracies = [r.accuracy for r in records if r.accuracy is not None]
         return cls(
@@ -119,20 +131,6 @@ def execute_unlocked(
     return Summary.of(spec, path, simulation.records)
 
 
-def in_folders(specs: Iterable[RunSpec], parent: Path) -> dict[Path, RunSpec]:
-    """A grid as data: each specification with a folder of its own; one that is there twice is run once."""
-    jobs: dict[Path, RunSpec] = {}
-    for spec in specs:
-        path = parent / spec.name()
-        number = 1
-        # Names of other specifications can be the same where they differ only in what files refuse.
-        while path in jobs and jobs[path].resolved() != spec.resolved():
-            number += 1
-            path = parent / f"{spec.name()}-{number}"
-        jobs[path] = spec
-    return jobs
-
-
 def run_grid(
     jobs: Mapping[Path, RunSpec],
     *,
@@ -171,5 +169,4 @@ def _work(spec: RunSpec, path: Path, fresh: bool) -> Summary:
     def watched(record: Record) -> None:
         stop_if_asked()
 
-    stop_if_asked()
     return execute(spec, path, on_record=watched, fresh=fresh)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Any, Literal
 from zlib import crc32
@@ -306,12 +306,15 @@ class RunSpec(BaseModel):
 
         Runs that differ in `_SAME_RUN` alone share a folder: one resumes the other.
         """
+        return file_name("__".join(self.told_apart(beside=_SAME_RUN).values()))
+
+    def told_apart(self, *, beside: Collection[str]) -> dict[str, str]:
+        """By key, what tells the run from others in a name; keys beside are left out."""
         config = self.resolved()
         usual = self._usual()
-        parts = [self.data, config["rule"], config["attack"], f"seed{self.seed}"]
-        others = config.keys() - {"data", "rule", "attack", "seed", *_SAME_RUN}
-        parts += [f"{key}={config[key]}" for key in config if key in others and config[key] != usual[key]]
-        return file_name("__".join(parts))
+        always = {"data": self.data, "rule": config["rule"], "attack": config["attack"], "seed": f"seed{self.seed}"}
+        others = {key: f"{key}={config[key]}" for key in config if key not in always and config[key] != usual[key]}
+        return {key: text for key, text in (always | others).items() if key not in beside}
 
     def _usual(self) -> dict[str, Any]:
         """What the keys are if they are not given, beside this algorithm and this batch size."""

@@ -185,7 +185,7 @@ def _parse(spec: Spec, kind: str | None, known: Mapping[str, Any]) -> Any:
     """As `parse`, but a component of another kind is left to whoever takes it."""
     if isinstance(spec, Mapping):
         return _from_table(spec, kind, known).make()
-    *before, last = _split(spec, ">>")
+    *before, last = split_outside(spec, ">>")
     fronts = [_front(part, known, spec) for part in before]
     made = _from_text(last, kind, known).make()
     for front in reversed(fronts):
@@ -228,7 +228,7 @@ def _from_text(text: str, kind: str | None, known: Mapping[str, Any]) -> Recipe:
         raise ValueError(f"parentheses do not match in {text!r}; what is meant as text stands in quotes")
     name, _, rest = dotted(text).partition(":")
     given: dict[str, Any] = {}
-    for item in filter(None, (part.strip() for part in _split(rest, ","))):
+    for item in filter(None, (part.strip() for part in split_outside(rest, ","))):
         key, equals, value = item.partition("=")
         if not equals:
             remedy = "; of a module of your own write my.module:Net, not its file" if "/" in name else ""
@@ -297,7 +297,7 @@ def _several(parameter: Parameter, kind: str, value: Any, known: Mapping[str, An
     if isinstance(value, Mapping):
         return _pairs(parameter, ((int(key), _component(item, kind, known)) for key, item in value.items()))
     if isinstance(value, str):
-        items: Sequence[Any] = [item for item in _split(_unwrapped(value), "|") if item.strip()]
+        items: Sequence[Any] = [item for item in split_outside(_unwrapped(value), "|") if item.strip()]
     elif isinstance(value, list | tuple):
         items = value
     else:
@@ -340,7 +340,7 @@ def _is_plain(text: str) -> bool:
         return False
     if any(_opens_quotes(text, place) for place in range(len(text))):
         return False
-    return all(_split(text, mark) == [text] for mark in (",", ">>", "|"))
+    return all(split_outside(text, mark) == [text] for mark in (",", ">>", "|"))
 
 
 def _wrapped(text: str) -> str:
@@ -359,7 +359,7 @@ def _unwrapped(text: str) -> str:
     return inside if text.startswith("(") and text.endswith(")") and _balanced(inside) else text
 
 
-def _split(text: str, separator: str) -> list[str]:
+def split_outside(text: str, separator: str) -> list[str]:
     """The parts between separators that are not inside parentheses or quotes."""
     parts = []
     start = 0

@@ -9,6 +9,7 @@ from pathlib import Path
 from ..disk import check_folder, write_whole
 from ..sweeps.rows import as_csv
 from .bibliography import bibtex
+from .labels import in_full, labelled
 from .runs import ReportError
 from .sweep_figures import FIGURES, draw
 from .sweep_page import render_sweep
@@ -31,7 +32,8 @@ def write_sweep_as(data: SweepData, output: Path, figure: str | None = None) -> 
     """Write a sweep in the format that the ending of the file names; return its path.
 
     ``.html`` is the page, ``.csv`` a row a cell and seed, ``.tex`` and ``.md`` rules by attacks, ``.svg`` and ``.pdf``
-    figures, ``.bib`` where the rules and attacks are from.
+    figures, ``.bib`` where the rules and attacks are from. Tables and figures have the names of
+    `fedward.report.labels.short_labels`.
 
     Args:
         data: the sweep.
@@ -45,6 +47,10 @@ def write_sweep_as(data: SweepData, output: Path, figure: str | None = None) -> 
     ending = output.suffix.lower()
     if figure is not None and ending not in FIGURES:
         raise ReportError(f"--figure {figure}: {output.name} is no figure; name a file that ends in .svg or .pdf")
+    if data.labels and ending not in _LABELLED:
+        raise ReportError(
+            f"--label: {output.name} has names as they are written; labels are for {', '.join(_LABELLED)}"
+        )
     if ending in FIGURES:
         content = draw(data, ending, figure)
     elif ending in _TEXTS:
@@ -69,20 +75,22 @@ def endings_in_words() -> str:
 def markdown(data: SweepData) -> str:
     """Rules by attacks as Markdown: mean and deviation over seeds in per cent, the best of a column bold."""
     parts = []
-    found = grids(data)
+    caption = f"{_caption(data)}{in_full(data)}"
+    found = grids(labelled(data))
     for grid in found:
         heading = f"## {_in_markdown(grid.title)}\n\n" if len(found) > 1 else ""
         head = _head(grid, _in_markdown)
         lines = [_line(grid, line, _in_markdown, lambda text: f"**{text}**") for line in grid.lines]
         sides = ["---"] * (1 + len(grid.keys)) + ["---:"] * (len(head) - 1 - len(grid.keys))
         parts.append(heading + "".join(f"| {' | '.join(cells)} |\n" for cells in (head, sides, *lines)))
-    return f"# {_in_markdown(data.title)}\n\n" + "\n".join(parts) + f"\n{_caption(data)}\n"
+    return f"# {_in_markdown(data.title)}\n\n" + "\n".join(parts) + f"\n{_in_markdown(caption)}\n"
 
 
 def latex(data: SweepData) -> str:
     """The same for LaTeX with booktabs, a table a grid."""
     parts = ["% \\usepackage{booktabs}\n"]
-    found = grids(data)
+    caption = f"{_caption(data)}{in_full(data)}"
+    found = grids(labelled(data))
     for number, grid in enumerate(found, 1):
         head = _head(grid, in_latex)
         lines = [_line(grid, line, in_latex, lambda text: f"\\textbf{{{text}}}") for line in grid.lines]
@@ -92,7 +100,7 @@ def latex(data: SweepData) -> str:
         body = "".join(f"    {' & '.join(cells)} \\\\\n" for cells in lines)
         parts.append(
             "\\begin{table}\n  \\centering\n"
-            f"  \\caption{{{in_latex(title)}. {in_latex(_caption(data))}}}\n"
+            f"  \\caption{{{in_latex(title)}. {in_latex(caption)}}}\n"
             f"  \\label{{tab:{label}}}\n"
             f"  \\begin{{tabular}}{{{columns}}}\n    \\toprule\n    {' & '.join(head)} \\\\\n    \\midrule\n"
             f"{body}    \\bottomrule\n  \\end{{tabular}}\n\\end{{table}}\n"
@@ -156,3 +164,6 @@ _TEXTS: Mapping[str, Callable[[SweepData], str]] = {
     ".bib": bibtex,
 }
 """What makes a text, by the ending of its file."""
+
+_LABELLED = (".md", ".tex", *FIGURES)
+"""Formats that call rules and attacks as papers do."""

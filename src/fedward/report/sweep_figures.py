@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..registry.naming import unknown
 from .curves import Curve, line_style
 from .grid import unique
+from .labels import labelled, short_labels
 from .runs import ReportError
 from .sweep_axes import Axis, axes_of, panel_title
 from .sweep_panels import of_grid, trainings
@@ -52,13 +53,14 @@ def draw(data: SweepData, ending: str, figure: str | None = None) -> bytes:
     there = choices(data)
     chosen = there[0] if figure is None else figure
     if chosen not in there:
-        raise ReportError(unknown("figure", chosen, there))
+        raise ReportError(f"{unknown('figure', chosen, there)}; or leave --figure out, for {there[0]}")
     try:
         import matplotlib
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
         raise ReportError("figures need matplotlib; install it with: pip install 'fedward[figures]'") from error
+    data = labelled(data)
     rules = unique([line.rule for grid in grids(data) for line in grid.lines])
     panels = _curve_panels(data) if chosen == CURVES else _axis_panels(data, chosen)
     if not panels:
@@ -68,7 +70,7 @@ def draw(data: SweepData, ending: str, figure: str | None = None) -> bytes:
     with matplotlib.rc_context({**look, "text.parse_math": False}):
         drawing = Figure(layout="constrained")
         FigureCanvasAgg(drawing)
-        _drawn(drawing, panels, rules)
+        _drawn(drawing, panels, rules, data.labels)
         content = BytesIO()
         stamp = {"Date": None} if ending == ".svg" else {"CreationDate": None}
         drawing.savefig(content, format=ending[1:], metadata=stamp)
@@ -94,11 +96,12 @@ def _axis_panels(data: SweepData, key: str) -> Panels:
     return found
 
 
-def _drawn(drawing: Drawing, panels: Panels, rules: Sequence[str]) -> None:
-    """All panels below one legend."""
+def _drawn(drawing: Drawing, panels: Panels, rules: Sequence[str], labels: Mapping[str, str]) -> None:
+    """All panels below one legend. Along an axis of rules lines have the texts of these, and get short names here."""
     across = min(_ACROSS, len(panels))
     down = -(-len(panels) // across)
     names = [name for _, content in panels for name in _names(content)]
+    short = short_labels([name for name in names if name not in rules], labels)
     rules = unique([*rules, *names])
     rows = -(-len(set(names)) // 4)
     drawing.set_size_inches(_WIDTH, _HEIGHT * down + 0.2 * rows)
@@ -118,7 +121,8 @@ def _drawn(drawing: Drawing, panels: Panels, rules: Sequence[str]) -> None:
             _draw_axis(box, axis, series, rules, handles)
     drawing.supylabel("test accuracy (%)", fontsize=8)
     shown = [name for name in rules if name in handles]
-    drawing.legend([handles[name] for name in shown], shown, loc="outside upper center", ncols=4, frameon=False)
+    told = [short.get(name, name) for name in shown]
+    drawing.legend([handles[name] for name in shown], told, loc="outside upper center", ncols=4, frameon=False)
 
 
 def _names(content: list[Curve] | Along) -> list[str]:

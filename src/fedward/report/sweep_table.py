@@ -35,6 +35,7 @@ class SweepData:
         notes: what a reader of the figures should know.
         failures: tracebacks of cells that failed, by name.
         choices: hyper-parameters that were chosen before, and what that took.
+        labels: what tables and figures for a paper call rules and attacks, by how they are written or by their names.
     """
 
     title: str
@@ -47,6 +48,7 @@ class SweepData:
     notes: tuple[str, ...] = ()
     failures: Mapping[str, str] = field(default_factory=dict)
     choices: tuple[Choice, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def of_sweep(sweep: Sweep, rows: Sequence[Row], records: Mapping[str, Sequence[Record]], **more: Any) -> SweepData:

@@ -118,8 +118,8 @@ class Huber(FromGram):
         def weigh(dists: Tensor) -> Tensor:
             return (self.threshold / dists.clamp_min(1e-6)).clamp_max(1)
 
-        def settled(before: Tensor, after: Tensor) -> bool:
-            return search.length(after - before) < self.tolerance
+        def settled(before: Tensor | None, after: Tensor) -> bool:
+            return search.moved(before, after) < self.tolerance
 
         weights, dists = search.run(weigh, self.iterations, settled)
         return Plan(updates, weights, scores={"distance": dists})

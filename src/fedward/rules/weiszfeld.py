@@ -52,17 +52,23 @@ class Reweighting:
             return self.gram.diagonal().clamp_min(0).sqrt()
         return mix_distances(self.K, weights)
 
-    def length(self, weights: Tensor) -> float:
-        """Norm of the mix with these weights, which add up to 0."""
-        return float((weights @ self.K @ weights).clamp_min(0).sqrt())
+    def moved(self, before: Tensor | None, after: Tensor) -> float:
+        """How far the mix moves from one of these weights to the other, which add up to 1; from zero if None."""
+        if before is None:
+            return float((after @ self.gram @ after).clamp_min(0).sqrt())
+        change = after - before
+        return float((change @ self.K @ change).clamp_min(0).sqrt())
 
     def run(
         self,
         weigh: Callable[[Tensor], Tensor],
         steps: int,
-        settled: Callable[[Tensor, Tensor], bool] | None = None,
+        settled: Callable[[Tensor | None, Tensor], bool] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Weights after at most so many steps from zero, and the distances of the rows from that mix."""
+        """Weights after at most so many steps from zero, and the distances of the rows from that mix.
+
+        ``settled`` is told the weights before a step, None before the first, and those after it.
+        """
         weights = None
         dists = self.distances(None)
         for _ in range(steps):
@@ -70,7 +76,7 @@ class Reweighting:
             weights = weigh(dists)
             weights = weights / weights.sum()
             dists = self.distances(weights)
-            if settled is not None and before is not None and settled(before, weights):
+            if settled is not None and settled(before, weights):
                 break
         assert weights is not None
         return weights, dists

@@ -56,7 +56,7 @@ def as_tensor(value: object) -> Tensor:
         raise UnfitError(TypeError, f"is {value.dtype}; {remedy(value)}")
     if value.is_floating_point() and value.dtype not in _BY_PRECISION:
         raise UnfitError(TypeError, f"is {value.dtype}, which cannot be read; convert it with .float()")
-    return value.detach() if value.layout == torch.strided else _sparse(value.detach())
+    return value.detach().resolve_neg() if value.layout == torch.strided else _sparse(value.detach())
 
 
 def _sparse(tensor: Tensor) -> Tensor:

@@ -11,6 +11,17 @@ from torch import Tensor
 Root = TypeVar("Root", bound=Hashable)
 
 
+def by_number(rows: Tensor) -> Tensor:
+    """Numbers of rows, on the CPU.
+
+    Raises:
+        TypeError: a mask, whose length says nothing of how many rows it has.
+    """
+    if rows.dtype == torch.bool:
+        raise TypeError("rows are chosen by their numbers, got a mask: mask.nonzero().flatten() has them")
+    return rows.cpu()
+
+
 def through(below: Tensor, above: Tensor) -> Tensor:
     """Compose two owner maps: client -> row of the base -> row of the view."""
     return torch.where(below >= 0, above[below.clamp_min(0)], -1)

@@ -133,7 +133,7 @@ class Dense(RowSource):
             raise TypeError(f"updates must be floating point, got {G.dtype}; convert them with .float()")
         n, d = G.shape
         super().__init__(n=n, d=d, dtype=G.dtype, device=G.device, ids=ids, block=block)
-        self._G = G.detach()
+        self._G = G.detach().resolve_neg()
         self._watch([self._G])
 
     def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:

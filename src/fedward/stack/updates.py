@@ -20,7 +20,7 @@ from .layout import Layout
 from .loops import BLOCKS, available, in_loops, side_by_side
 from .pairs import added, by_rows, submatrix
 from .reference import Agreed
-from .rowmaps import heaviest, lengthened, through
+from .rowmaps import by_number, heaviest, lengthened, through
 from .sample import Sample
 from .shares import ColumnShare
 from .stats import Gram, SignConcordance, SignCounts, SqNorms, Statistic
@@ -334,7 +334,7 @@ class Taken(View):
 
     def __init__(self, base: Updates, rows: Tensor) -> None:
         super().__init__(base, len(rows))
-        self.rows = rows.cpu()
+        self.rows = by_number(rows)
         self.ids = tuple(base.ids[i] for i in self.rows.tolist())
 
     def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:

@@ -35,16 +35,16 @@ from pathlib import Path
 from typing import Any
 
 from ..experiments.load import names_in_config, toml_table
-from ..experiments.spec import RunSpec, SpecError, make_spec
+from ..experiments.spec import RunSpec, SpecError, file_name, make_spec
 from ..registry.naming import unknown
 from ..registry.strangers import ask_about_all
-from .grammar import TOP, check_key, check_table, text_of
-from .pattern import Pattern, as_text, listed, value_of
+from .grammar import OWN, TOP, check_key, check_table, text_of
+from .pattern import Pattern, as_text, listed, several_named, value_of
 
 _INNER = ("attack", "rule")
 """Keys that are always in the name of a cell, and the innermost of a grid."""
 _SHOWN = 5
-"""Of the cells that cannot be run, how many are told."""
+"""How many things that are wrong are told."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +96,15 @@ class Sweep:
             for key, value in cell.settings.items():
                 found.setdefault(key, {}).setdefault(repr(value), value)
         return {key: tuple(values.values()) for key, values in found.items() if len(values) > 1}
+
+    @property
+    def told_by_values(self) -> tuple[str, str]:
+        """A name and a heading of what it crosses, where nobody has given it any."""
+        axes = {key: tuple(map(as_text, values)) for key, values in self.axes.items()}
+        common = self.cells[0].spec.told_apart(beside=("data_path", *axes))
+        parts = [*common.values(), *(f"{key}={'-'.join(values)}" for key, values in axes.items())]
+        heading = "; ".join(f"{key}: {', '.join(values)}" for key, values in axes.items())
+        return file_name("__".join(parts)), heading or self.cells[0].name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,6 +180,12 @@ def make_sweep(
         published=text_of(table, "published"),
         tune=table.get("tune", {}),
     )
+
+
+def has_several(table: Mapping[str, Any]) -> bool:
+    """Whether a table is one of several runs: a key has a list of values, or it says what only a sweep knows."""
+    listing = (key for key, value in table.items() if isinstance(value, list) and listed(key, value) is value)
+    return any(key in RunSpec.model_fields for key in listing) or not table.keys().isdisjoint((*OWN, *TOP))
 
 
 def drafts(table: Mapping[str, Any], *, profile: str | None = None, seeds: int | None = None) -> list[Draft]:
@@ -333,18 +348,19 @@ def _profile(table: Mapping[str, Any], profile: str | None) -> dict[str, Any]:
 def _cells(found: list[Draft]) -> tuple[Cell, ...]:
     """The cells, each of which can be run."""
     cells = []
-    refused = []
+    refused: dict[str, list[str]] = {}
     for draft in found:
         values = dict(draft.values)
         cost = values.pop("cost", None)
         try:
             spec = make_spec(values)
         except SpecError as error:
-            refused.append(f"{draft.name}: {error}")
+            refused.setdefault(str(error), []).append(draft.name)
             continue
         settings = {key: value_of(draft.values, key) for key in dict.fromkeys((*draft.axes, *_INNER, "seed"))}
         cells.append(Cell(name=draft.name, spec=spec, group=draft.group, settings=settings, cost=cost))
     if refused:
-        more = [f"and {len(refused) - _SHOWN} more"] if len(refused) > _SHOWN else []
-        raise SpecError("\n".join([*refused[:_SHOWN], *more]))
+        told = [f"{several_named(names)}: {why}" for why, names in refused.items()]
+        more = [f"and {len(told) - _SHOWN} more that are wrong in other ways"] if len(told) > _SHOWN else []
+        raise SpecError("\n".join([*told[:_SHOWN], *more]))
     return tuple(cells)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, pstdev, stdev
 from typing import Any
 
+from ..core import BEYOND
 from ..sim import Record
-from ..sim.record import mean_of_known
+from ..sim.record import beyond_theorem, mean_of_known, nobody_accepted, why_skipped
 from .rows import Row
 
 TARGET = 0.85
@@ -52,6 +53,22 @@ def of_run(records: Sequence[Record], *, target: float = TARGET, last: int = LAS
         "memory_server": _memory(records, ("rows", "server", "rule")),
         "memory_attacker": _memory(records, ("attacker",)),
     }
+
+
+def decision_notes(records: Sequence[Record]) -> Iterator[str]:
+    """What figures do not show: rounds that changed nothing, were decided on too few rows, or accepted nobody."""
+    whole = f"of {len(records)} rounds"
+    if skipped := sum(record.skipped is not None for record in records):
+        yield f"{skipped} {whole} left the model as it was: {why_skipped(records)}"
+    if beyond := beyond_theorem(records):
+        yield f"{beyond} {whole} were decided {BEYOND}"
+    if nobody := nobody_accepted(records):
+        yield f"in {nobody} {whole} nobody was accepted"
+
+
+def unmoved(records: Sequence[Record]) -> str:
+    """Why no round changed the model; nothing where one did, or there is none yet."""
+    return (why_skipped(records) or "") if all(record.skipped is not None for record in records) else ""
 
 
 def tests_of(records: Iterable[Record]) -> dict[int, float]:

@@ -7,7 +7,7 @@ anew where that is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -33,8 +33,17 @@ def made_by_others(planned: Planned) -> dict[Path, str]:
 
 def forget_others(planned: Planned) -> None:
     """Forget the rounds of `made_by_others`. What somebody works at right now is left to him."""
+    _forget(planned, made_by_others(planned))
+
+
+def forget_all(planned: Planned) -> None:
+    """Forget the rounds of all cells that are to be done now. What somebody works at right now is left to him."""
+    _forget(planned, [planned.folder.place(h) for _, h in planned.cells if h.key and h.name in planned.chosen])
+
+
+def _forget(planned: Planned, places: Iterable[Path]) -> None:
     keys = {planned.folder.place(head): (head.key, cell.spec.rounds) for cell, head in planned.cells}
-    for place in made_by_others(planned):
+    for place in places:
         key, rounds = keys[place]
         with suppress(LockedError), one_writer(place):
             if state_of(place, key, rounds).attempts:

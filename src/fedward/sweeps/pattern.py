@@ -101,3 +101,8 @@ def listed(key: str, value: Any) -> list[Any]:
 def _clients(value: Collection[Any]) -> bool:
     """Whether a list says which clients there are, and not several such lists or numbers of clients."""
     return bool(value) and all(isinstance(one, int) for one in value)
+
+
+def several_named(cells: Sequence[str]) -> str:
+    """Cells of which the same is to be said: the name of the only one, or how many they are and one of them."""
+    return cells[0] if len(cells) == 1 else f"{len(cells)} cells, such as {cells[0]}"

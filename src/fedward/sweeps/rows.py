@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..disk import write_whole
 from ..experiments.spec import RunSpec
-from ..experiments.store import write_whole
 from ..sim import Record
 
 _FIRST = ("cell", "group", "status")
@@ -39,6 +39,8 @@ class Row:
         numba: that of numba; None where it was not installed.
         error: why it failed, in a sentence.
         measures: further figures by name (`fedward.sweeps.measures`).
+        notes: what a reader of the figures should know, in sentences without a subject; in no table.
+        unmoved: why no round at all changed the model; empty where one did. In no table, either.
     """
 
     cell: str
@@ -58,6 +60,8 @@ class Row:
     numba: str | None = None
     error: str = ""
     measures: Mapping[str, float | str | None] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    unmoved: str = ""
 
     def flat(self) -> dict[str, Any]:
         """By column; a measure that no other row has is a column as well."""

@@ -20,7 +20,7 @@ from ..experiments.store import FolderError, RunFolder, read_formatted
 from ..sim import Record
 from ..sim.forms import written
 from .grid import Cell, Sweep
-from .measures import of_run, with_impacts
+from .measures import decision_notes, of_run, unmoved, with_impacts
 from .rows import Row, accuracies, write_rows
 
 FORMAT = 1
@@ -41,6 +41,7 @@ class CellHead:
         folder: its name in ``cells``.
         config: the run, resolved.
         cost: seconds of a quiet core that a round is expected to take.
+        no_data: why its data were not there; empty where they were.
     """
 
     name: str
@@ -50,9 +51,10 @@ class CellHead:
     settings: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any]
     cost: float | None = None
+    no_data: str = ""
 
     @classmethod
-    def of(cls, cell: Cell, key: str, folder: str | None = None) -> CellHead:
+    def of(cls, cell: Cell, key: str, folder: str | None = None, no_data: str = "") -> CellHead:
         """Of a cell and its key, in a folder of its own, or in one that holds the same run under another name."""
         return cls(
             name=cell.name,
@@ -62,6 +64,7 @@ class CellHead:
             settings=dict(cell.settings),
             config=cell.spec.resolved(),
             cost=cell.cost,
+            no_data=no_data,
         )
 
 
@@ -132,6 +135,23 @@ class SweepFolder:
     def place(self, cell: CellHead) -> Path:
         """The folder of a cell."""
         return self.cells / cell.folder
+
+    def check_alone(self) -> None:
+        """Refuse a folder that runs lie in which are no cells: a report about it would be of the cells alone.
+
+        Raises:
+            FolderError: there are some, and no sweep yet.
+        """
+        if self.head.exists():
+            return
+        runs = sorted(path.parent for path in (*self.path.glob("run.json"), *self.path.glob("*/run.json")))
+        if runs:
+            more = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
+            raise FolderError(
+                f"{self.path} holds runs that are no cells of a sweep ({runs[0].name}{more}), such as an earlier "
+                f"version made of several values; they stay as they are, and fedward report {self.path} shows them; "
+                f"give the sweep a folder of its own, such as --out {self.path}-2"
+            )
 
     def folders(self) -> dict[str, str]:
         """The name of each cell's folder that there is, by the cell's key."""
@@ -251,7 +271,7 @@ class SweepFolder:
             cell=cell.name,
             key=cell.key,
             group=cell.group,
-            status=_status(state, place),
+            status="failed" if cell.no_data else _status(state, place),
             config=cell.config,
             rounds_done=len(records),
             best=best,
@@ -263,8 +283,10 @@ class SweepFolder:
             commit=versions.get("commit"),
             torch=versions.get("torch"),
             numba=versions.get("numba"),
-            error=state.error,
+            error=cell.no_data or state.error,
             measures=of_run(records),
+            notes=tuple(decision_notes(records)),
+            unmoved=unmoved(records),
         )
         if state.status == "done":
             self._done[cell.name] = cell, state, row

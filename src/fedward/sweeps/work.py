@@ -108,8 +108,12 @@ def plan(sweep: Sweep, path: Path, *, only: Collection[str] | None = None) -> Pl
         path: the folder.
         only: names of the cells that are to be done now; all if None. Of the others what the folder says stays, and
             their data are not looked for.
+
+    Raises:
+        FolderError: the folder holds runs that are no cells, or something else under the name of a sweep.
     """
     folder = SweepFolder(path)
+    folder.check_alone()
     chosen = frozenset(cell.name for cell in sweep.cells) if only is None else frozenset(only)
     before = {head.name: head for head in folder.read_head().cells} if folder.head.exists() else {}
     places = folder.folders()  # a cell that goes by another name now is still the same
@@ -125,7 +129,7 @@ def plan(sweep: Sweep, path: Path, *, only: Collection[str] | None = None) -> Pl
                 missing[data] = sentence(error)
         if cell.name in chosen and data in missing:
             no_data[cell.name] = missing[data]
-        head = CellHead.of(cell, key, places.get(key))
+        head = CellHead.of(cell, key, places.get(key), no_data.get(cell.name, ""))
         if key:
             places[key] = head.folder  # for another cell that is the same run
         known = before.get(cell.name)
@@ -202,7 +206,7 @@ def run_sweep(
             ready = _left_by_others(elsewhere, lambda: shown({}))
     finally:
         folder.write_table()
-    return [_with_no_data(row, planned.no_data) for row in folder.rows() if row.cell in planned.chosen]
+    return [row for row in folder.rows() if row.cell in planned.chosen]
 
 
 def work_on(spec: RunSpec, place: Path, key: str) -> CellState | Elsewhere:
@@ -278,8 +282,3 @@ def _left_by_others(places: set[Path], look: Callable[[], None]) -> set[Path]:
         look()
         left = {place for place in places if not is_locked(place)}
     return left
-
-
-def _with_no_data(row: Row, no_data: Mapping[str, str]) -> Row:
-    why = no_data.get(row.cell)
-    return row if why is None else replace(row, status="failed", error=why)
