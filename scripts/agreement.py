@@ -29,8 +29,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from tables.fedseca import EIGHT
 
 from fedward.core import Context, Plan, State
+from fedward.disk import write_whole
 from fedward.experiments.spec import RunSpec, make_spec
-from fedward.experiments.store import write_whole
 from fedward.experiments.versions import versions
 from fedward.rules import FedSECA
 from fedward.stack import Updates

@@ -13,9 +13,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from fedward.disk import write_whole
 from fedward.experiments.run import execute
 from fedward.experiments.spec import RunSpec, SpecError, make_spec
-from fedward.experiments.store import RunFolder, write_whole
+from fedward.experiments.store import RunFolder
 from fedward.experiments.versions import code, versions
 from fedward.sim import Record
 

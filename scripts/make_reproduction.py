@@ -24,8 +24,8 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from fedward import published
+from fedward.disk import write_whole
 from fedward.experiments.spec import RunSpec, SpecError, make_spec
-from fedward.experiments.store import write_whole
 from fedward.published.compare import COLLAPSED, SHARES_WITHIN, WITHIN, counted
 from fedward.sweeps import Cell, Row, Sweep
 

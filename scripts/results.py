@@ -34,10 +34,11 @@ import collect_runs
 import kept
 from experiments import RESULTS, ROOT, Experiment, Job, names, read
 
+from fedward.disk import write_whole
 from fedward.experiments.pool import Failed, StoppedError, cores, run_jobs, stop_if_asked
 from fedward.experiments.run import execute
 from fedward.experiments.spec import SpecError
-from fedward.experiments.store import RunFolder, lines_in, write_whole
+from fedward.experiments.store import RunFolder, lines_in
 from fedward.experiments.versions import code, commit
 from fedward.redteam import attacks_on, examination_steps, examine, load_examination
 

@@ -206,7 +206,7 @@ def test_a_class_that_forgets_the_check_is_checked_where_it_is_used(
         ({"rule": rules.Mean(), "clients": 5}, "Simulation: clients is a client algorithm or None, got 5"),
         ({"rule": rules.Mean(), "server": 0.1}, "Simulation: server is a server or None, got 0.1"),
         ({"rule": rules.Mean(), "participation": "all"}, "Simulation: participation is a number, got 'all'"),
-        ({"rule": rules.Mean(), "seed": 0.5}, "Simulation: seed is a whole number, got 0.5"),
+        ({"rule": rules.Mean(), "seed": 0.5}, "Simulation: seed is a whole number of at least 0, got 0.5"),
         ({"rule": rules.Mean(), "root": True}, "Simulation: root is a whole number, got True"),
     ],
 )

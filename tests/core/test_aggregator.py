@@ -336,7 +336,7 @@ def test_a_rule_is_a_dataclass():
 
 @pytest.mark.parametrize("wrong", ["a", 1.5, None, True, [0]])
 def test_a_seed_is_a_whole_number(wrong):
-    with pytest.raises(ValueError, match="Aggregator: seed is a whole number, got"):
+    with pytest.raises(ValueError, match="Aggregator: seed is a whole number of at least 0, got"):
         fw.Aggregator(rules.Median(), seed=wrong)
     assert repr(fw.Aggregator(rules.Median(), seed=np.int64(3))) == "Aggregator(Median(), seed=3)"
 

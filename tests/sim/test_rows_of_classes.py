@@ -59,8 +59,8 @@ def skipped(run: fw.Simulation, rounds: int = 2 * CLASSES) -> list[str]:
 def test_a_class_with_too_few_rows_is_refused_before_the_run(rule: fw.Rule) -> None:
     message = (
         r"^a round of class 0 \(7 rows, from 5 honest and 2 byzantine clients\): Krum\(f=3, bound='theorem'\) needs "
-        r"n >= 2f \+ 3 = 9 clients \(n >= f \+ 3 = 6 with bound='definition'\), got 7; give a smaller f, or have more "
-        r"clients hold each class$"
+        r"n >= 2f \+ 3 = 9 clients \(n >= f \+ 3 = 6 with bound='definition'\), got 7: f is at most 2; give a smaller "
+        r"f, or have more clients hold each class$"
     )
     with pytest.raises(fw.BoundError, match=message):
         simulation(rule=rule)
@@ -94,9 +94,12 @@ def test_what_is_taken_skips_no_round(rule: fw.Rule, classes: int, draw: Any) ->
         (rules.ClassWise(base=rules.TrimmedMean(f=4)), r"TrimmedMean\(f=4\) needs n >= 2f \+ 1 = 9 clients, got 7"),
         (
             rules.ClassWise(base=mixers.Bucketing(s=2) >> rules.TrimmedMean(f=2)),
-            r"TrimmedMean\(f=2\) .*, got 4 \(7 clients after Bucketing\(s=2\)\)",
+            r"TrimmedMean\(f=2\) .*, got 4: f is at most 1 \(7 clients after Bucketing\(s=2\)\)",
         ),
-        (mixers.NNM(f=2) >> rules.ClassWise(base=rules.Krum(f=3)), r"Krum.*, got 7 \(\d+ clients after NNM\(f=2\)\)"),
+        (
+            mixers.NNM(f=2) >> rules.ClassWise(base=rules.Krum(f=3)),
+            r"Krum.*, got 7: f is at most 2 \(\d+ clients after NNM\(f=2\)\)",
+        ),
         (rules.Delayed(base=rules.ClassWise(base=rules.Krum(f=3))), r"Krum.* = 9 clients .*, got 7"),
         (
             rules.RobustTailor(rules=(rules.ClassWise(base=rules.Mean()), rules.ClassWise(base=rules.Krum(f=3)))),

@@ -20,7 +20,20 @@ from .store import RunFolder
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What came of a run. It has more rounds than were asked for if its folder held them already."""
+    """What came of a run.
+
+    Attributes:
+        folder: of the run.
+        rule, attack: as text, in full.
+        asked: rounds that were asked for.
+        rounds: that there are; more than were asked for if the folder held them already.
+        best_accuracy, final_accuracy: of the tests; None where there was none.
+        byzantine_accepted, honest_accepted: rates, means over rounds.
+        seconds_per_round: in the mean.
+        skipped: rounds that left the model as it was, and ``skipped_why`` in words.
+        beyond: rounds that the rule decided on fewer rows than its theorem needs.
+        nobody: rounds in which it accepted nobody.
+    """
 
     folder: str
     rule: str
@@ -36,11 +49,10 @@ class Summary:
     skipped_why: str | None
     beyond: int = 0
     nobody: int = 0
-    """Rounds that the rule decided on fewer rows than its theorem needs."""
 
     @classmethod
     def of(cls, spec: RunSpec, folder: Path, records: Sequence[Record]) -> Summary:
-        """Best and last accuracy, and accepted rates averaged over all rounds."""
+        """Of the records of a run, one at least."""
         config = spec.resolved()
         accuracies = [r.accuracy for r in records if r.accuracy is not None]
         return cls(

@@ -10,8 +10,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..disk import json_line, json_of, open_regular, read_bounded, remove_leftovers
-from ..disk import write_whole as write_whole
+from ..disk import json_line, json_of, open_regular, read_bounded, remove_leftovers, write_whole
 from ..failures import MendableError, tamed
 from ..sim import CheckpointError, Record, Simulation
 from ..sim.forms import FormError, brief, read_back, written

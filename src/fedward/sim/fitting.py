@@ -16,8 +16,10 @@ def fitting_model(model: nn.Module | Callable[..., nn.Module], dataset: Dataset,
     """The module itself, or what the function makes of the shape of samples, the number of classes, and the seed.
 
     Raises:
-        ValueError: it is neither, it cannot take the samples, or its output does not fit the classes.
+        ValueError: it is neither, it cannot take the samples, or its output or the labels do not fit the classes; or
+            there is nothing to test on.
     """
+    _check_labels(dataset)
     made = model if isinstance(model, nn.Module) else _made(model, dataset, seed)
     _check_fit(made, dataset)
     return made
@@ -33,6 +35,19 @@ def _made(model: Callable[..., nn.Module], dataset: Dataset, seed: int) -> nn.Mo
             return make_model(model, shape, dataset.classes, dataset.vocabulary)
         except TypeError as error:
             raise ValueError(f"Simulation: {model!r} makes no model of samples of shape {shape}: {error}") from error
+
+
+def _check_labels(dataset: Dataset) -> None:
+    """Of data that anybody may have put together: on a GPU a label that is none ends the process."""
+    for split, called in ((dataset.train, "training"), (dataset.test, "test")):
+        if len(split) == 0:
+            raise ValueError(f"Simulation: the {called} set has no samples")
+        for label in (int(split.labels.min()), int(split.labels.max())):
+            if not 0 <= label < dataset.classes:
+                raise ValueError(
+                    f"Simulation: labels are whole numbers from 0 to {dataset.classes - 1}, one of the {called} set is "
+                    f"{label}"
+                )
 
 
 def _check_fit(model: nn.Module, dataset: Dataset) -> None:

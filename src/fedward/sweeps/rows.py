@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..disk import write_whole
 from ..experiments.spec import RunSpec
-from ..experiments.store import write_whole
 from ..sim import Record
 
 _FIRST = ("cell", "group", "status")

@@ -128,14 +128,11 @@ class TorchSchedule(LearningRates):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._rates(0.1, 1)
+        _rates(self.of, self.arguments, 0.1, 1)
 
     def at(self, lr: float, round: int) -> float:
         # As many as the next power of two: not all of them anew in every round.
-        return self._rates(lr, 1 << (round + 1).bit_length())[round]
-
-    def _rates(self, lr: float, rounds: int) -> tuple[float, ...]:
-        return _rates(self.of, self.arguments, lr, rounds)
+        return _rates(self.of, self.arguments, lr, 1 << (round + 1).bit_length())[round]
 
 
 @lru_cache(maxsize=64)
