@@ -18,6 +18,7 @@ from ..registry.functions import Function, FunctionComponent, takes_functions
 from ..registry.naming import article
 from ..registry.traits import Bound, Traits
 from ..stack import Single, Updates, materialise, whole_rows
+from ..stack.kernels import only_row
 from .context import Context
 from .plan import Plan
 from .rule import Rule
@@ -47,7 +48,7 @@ class FunctionRule(FunctionComponent, Rule):
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         made = called(self, {"G": updates}, RowDue(updates.d))
-        return Plan(Single(updates, updates.share.part(made)), kernel=_only)
+        return Plan(Single(updates, updates.share.part(made)), kernel=only_row)
 
 
 @overload
@@ -229,11 +230,6 @@ class _Call:
         if returned.layout != torch.strided:
             raise self.wrong(f"returned a tensor in {returned.layout}", "return its .to_dense()")
         return returned
-
-
-def _only(block: Tensor) -> Tensor:
-    """The one row that there is."""
-    return block[0]
 
 
 def _copy(updates: Updates) -> Tensor:

@@ -1,4 +1,4 @@
-"""`Rule`, `Plan`: the decision, as data.
+"""`Rule`: from a stack to a decision, as data; and `apply`, which carries it out.
 
 A rule looks at statistics of a stack and returns a `Plan`: weights of rows, or a kernel over columns. It touches no
 data. `apply` is the one place where a rule meets a stack: it computes the statistics that the rule declares in a

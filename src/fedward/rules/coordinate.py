@@ -1,4 +1,4 @@
-"""Rules that look at each column on its own: kernels, not weights."""
+"""Means, and rules that look at each column on its own: kernels, not weights."""
 
 from __future__ import annotations
 

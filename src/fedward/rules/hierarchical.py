@@ -14,6 +14,7 @@ from ..core import WHOLE, BoundError, Compound, Context, Plan, Reason, Rule, Sta
 from ..registry.bounds import AtLeast
 from ..registry.entries import register
 from ..stack import Aggregates, Apart, Group, Updates
+from ..stack.kernels import only_row
 from .coordinate import Median
 
 
@@ -171,12 +172,7 @@ class Hierarchical(Compound):
             note=noted(self._told(updates.n), *(each.note for tier in tiers for each in tier)),
         )
         one = torch.ones(1, dtype=torch.float64)
-        return plan(one) if stack.linear else plan(kernel=_only)
-
-
-def _only(block: Tensor) -> Tensor:
-    """The one row that is left."""
-    return block[0]
+        return plan(one) if stack.linear else plan(kernel=only_row)
 
 
 def _decided(rule: Rule, stack: Updates, rows: Tensor, context: Context) -> _Decided:

@@ -20,6 +20,7 @@ from ..stack import (
     layer_features,
     power_above,
 )
+from ..stack.kernels import only_row
 from .election import row_floors
 from .mixers import clip_factors
 
@@ -69,7 +70,7 @@ class LASA(Rule):
         mixed = LayerMixed(updates, layers, weights)
         scores = {"layers": selected.double().mean(1), "norm": norms}
         reasons = [Reason.NOT_SELECTED] * updates.n
-        return Plan(mixed, kernel=lambda block: block[0], scores=scores, reasons=reasons, judged=updates)
+        return Plan(mixed, kernel=only_row, scores=scores, reasons=reasons, judged=updates)
 
 
 def z_scores(values: Tensor) -> Tensor:

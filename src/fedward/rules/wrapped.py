@@ -1,4 +1,4 @@
-"""Rules around another rule: from some round on, or class by class."""
+"""Rules around another rule; and `Delayed`, which has it decide from some round on."""
 
 from __future__ import annotations
 

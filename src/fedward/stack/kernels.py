@@ -111,6 +111,11 @@ def mean_around_trimmed_mean(block: Tensor, f: int) -> Tensor:
     return mean_of_closest(block, range(f, n - f), n - f)
 
 
+def only_row(block: Tensor) -> Tensor:
+    """The one row that there is: (1, b) to (b,)."""
+    return block[0]
+
+
 def total(rows: Iterable[Tensor]) -> Tensor:
     """The sum of rows, from the first to the last, in float64."""
     first, *others = rows
