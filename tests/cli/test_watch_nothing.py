@@ -87,7 +87,7 @@ def test_the_page_says_of_a_file_that_comes_later_that_it_is_none(tmp_path: Path
 def test_it_is_said_before_anything_is_loaded(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from fedward.cli.awaited import say_awaited; "
-        f"say_awaited(Path({str(tmp_path / 'x')!r}), once=False, as_json=False, serve=None); "
+        f"say_awaited(Path({str(tmp_path / 'x')!r}), once=False, as_json=False, serve=None, host=None); "
         "assert 'torch' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
