@@ -14,8 +14,8 @@ from fedward.sim.record import beyond_theorem, nobody_accepted, why_skipped
 from tests.cli.test_cli import QUICK, invoke, records
 
 NEEDS = (
-    "Krum(f=4, bound='theorem') needs n >= 2f + 3 = 11 clients (n >= f + 3 = 7 with bound='definition'), got 10: "
-    "f is at most 3"
+    "Krum(f=4, bound='theorem') needs n >= 2f + 3 = 11 clients (n >= f + 3 = 7 with bound='definition'), got 10 "
+    "(f is at most 3)"
 )
 
 

@@ -48,6 +48,14 @@ def test_what_is_no_audit_is_refused(kind: str, way: str, tmp_path: Path) -> Non
     assert found.stdout == ""
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such device")
+@pytest.mark.parametrize("way", ["--once", "--serve", ""])
+def test_a_device_is_refused(way: str) -> None:
+    found = told("/dev/zero", *filter(None, [way]))
+    assert (found.exit_code, found.stdout) == (2, "")
+    assert "/dev/zero cannot be read: is a device, not a regular file" in found.stderr
+
+
 def test_an_audit_with_a_broken_line_is_one(tmp_path: Path) -> None:
     file = write(tmp_path / "audit.jsonl", *rounds(1))
     file.write_text("no line\n" + file.read_text())

@@ -95,7 +95,7 @@ def test_the_bound_is_that_of_the_cheapest_way_to_the_top(n: int, size: int) -> 
     assert rule.levels(n)[-1] == [len(rule.levels(n)[-2])] if n > size else [n]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(n=st.integers(1, 60), size=st.integers(2, 9), seed=st.integers(0, 999))
 def test_colluders_within_the_bound_never_decide(n: int, size: int, seed: int) -> None:
     rule = rules.Hierarchical(base=rules.Median(), size=size)

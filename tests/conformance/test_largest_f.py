@@ -52,7 +52,7 @@ def test_of_mixers(mixer: type[mixers.NNM] | type[mixers.ARC], n: int) -> None:
 
 
 def test_of_shares_and_where_f_does_not_matter() -> None:
-    with pytest.raises(fw.BoundError, match=r"got 10 \(f = 5 of 10 rows\): f is at most 4"):
+    with pytest.raises(fw.BoundError, match=r"got 10 \(f = 5 of 10 rows\) \(f is at most 4\)"):
         rules.TrimmedMean(f=0.5).check(10)
     assert Bound(0, 3).allowed(2) == Bound(2, 3).allowed(2) == ""
 

@@ -263,28 +263,28 @@ def test_memory_per_client_follows_clients_through_nnm() -> None:
             mixers.Bucketing(s=2) >> rules.Krum(f=5),
             20,
             "Krum(f=5, bound='theorem') needs n >= 2f + 3 = 13 clients "
-            "(n >= f + 3 = 8 with bound='definition'), got 10: f is at most 3 (20 clients after Bucketing(s=2))",
+            "(n >= f + 3 = 8 with bound='definition'), got 10 (f is at most 3) (20 clients after Bucketing(s=2))",
         ),
         (
             mixers.SequentialBucketing(s=3) >> rules.TrimmedMean(f=2),
             12,
-            "TrimmedMean(f=2) needs n >= 2f + 1 = 5 clients, got 4: f is at most 1 "
+            "TrimmedMean(f=2) needs n >= 2f + 1 = 5 clients, got 4 (f is at most 1) "
             "(12 clients after SequentialBucketing(s=3))",
         ),
         (
             mixers.GroupMajority(r=3) >> mixers.Bucketing(s=2) >> rules.Krum(f=1),
             24,
             "Krum(f=1, bound='theorem') needs n >= 2f + 3 = 5 clients "
-            "(n >= f + 3 = 4 with bound='definition'), got 4: f is at most 0 "
+            "(n >= f + 3 = 4 with bound='definition'), got 4 (f is at most 0) "
             "(24 clients after GroupMajority(r=3) >> Bucketing(s=2))",
         ),
         (
             mixers.Bucketing(s=2) >> mixers.NNM(f=4) >> rules.Mean(),
             8,
-            "NNM(f=4) needs n >= f + 1 = 5 clients, got 4: f is at most 3 (8 clients after Bucketing(s=2))",
+            "NNM(f=4) needs n >= f + 1 = 5 clients, got 4 (f is at most 3) (8 clients after Bucketing(s=2))",
         ),
-        (mixers.NNM(f=4) >> rules.Mean(), 4, "NNM(f=4) needs n >= f + 1 = 5 clients, got 4: f is at most 3"),
-        (mixers.ARC(f=4) >> rules.Mean(), 8, "ARC(f=4) needs n >= 2f + 1 = 9 clients, got 8: f is at most 3"),
+        (mixers.NNM(f=4) >> rules.Mean(), 4, "NNM(f=4) needs n >= f + 1 = 5 clients, got 4 (f is at most 3)"),
+        (mixers.ARC(f=4) >> rules.Mean(), 8, "ARC(f=4) needs n >= 2f + 1 = 9 clients, got 8 (f is at most 3)"),
     ],
     ids=lambda x: repr(x) if isinstance(x, fw.Rule) else None,
 )

@@ -130,7 +130,7 @@ def test_the_rules_bound_holds_for_what_is_left() -> None:
     rule = rules.MultiKrum(f=1) >> rules.TrimmedMean(f=2)
     with pytest.raises(
         BoundError,
-        match=r"2f \+ 1 = 5 clients, got 4: f is at most 1 \(7 clients, of which MultiKrum.* accepts 4 at most",
+        match=r"2f \+ 1 = 5 clients, got 4 \(f is at most 1\) \(7 clients, of which MultiKrum.* accepts 4 at most",
     ):
         rule.check(7)
     rule.check(8)

@@ -31,4 +31,4 @@ def test_a_skipped_round_has_no_note() -> None:
     strategy.start(grid, model(), num_rounds=1)
     (audit,) = strategy.audits
     assert audit.note == ""
-    assert audit.skipped == "Krum(f=3, bound='definition') needs n >= f + 3 = 6 clients, got 5: f is at most 2"
+    assert audit.skipped == "Krum(f=3, bound='definition') needs n >= f + 3 = 6 clients, got 5 (f is at most 2)"

@@ -156,10 +156,12 @@ def test_a_rule_that_needs_more_nodes_than_are_asked() -> None:
         return call_next(message, context)
 
     grid = InProcess(Quadratic([called]).app, nodes=NODES[:5])
-    text = r"MultiKrum\(f=2.* got 5: 5 nodes are asked .*smaller f, or wait until .*: min_train_nodes=7"
+    text = (
+        r"MultiKrum\(f=2.* got 5 \(f is at most 1\): 5 nodes are asked .*smaller f, or wait until .*: min_train_nodes=7"
+    )
     with pytest.raises(ValueError, match=text):
         quiet("multi-krum:f=2").start(grid, model(), num_rounds=3)
-    with pytest.raises(ValueError, match="got 4: 4 nodes are asked"):
+    with pytest.raises(ValueError, match=r"got 4 \(f is at most 0\): 4 nodes are asked"):
         quiet("multi-krum:f=2", fraction_train=0.4).start(InProcess(Quadratic([called]).app), model(), num_rounds=3)
     assert not calls
     strategy = quiet("multi-krum:f=2", on_skip="warn")

@@ -157,8 +157,8 @@ def test_missing_nodes_are_those_sampled_minus_those_received(caplog: pytest.Log
     assert skipped[0] is skipped[2] is None
     assert (
         skipped[1]
-        == "Krum(f=2, bound='theorem') needs n >= 2f + 3 = 7 clients (n >= f + 3 = 5 with bound='definition'), got 6: "
-        "f is at most 1"
+        == "Krum(f=2, bound='theorem') needs n >= 2f + 3 = 7 clients (n >= f + 3 = 5 with bound='definition'), got 6 "
+        "(f is at most 1)"
     )
     assert [v.reason for v in strategy.audits[1].verdicts] == ["missing"] * 4 + ["round-skipped"] * 6
     assert any(r.levelno == logging.WARNING and "the model stays as it was" in r.message for r in caplog.records)

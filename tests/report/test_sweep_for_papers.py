@@ -41,7 +41,7 @@ def test_signs_mean_nothing_to_latex():
 @pytest.mark.parametrize("ending", ["html", "csv", "md", "tex", "bib", "svg", "pdf"])
 def test_the_ending_of_the_file_is_the_format(tmp_path, ending):
     data = made_up(TABLE, two_by_three)
-    file = write_sweep_as(data, tmp_path / "new" / f"it.{ending}")
+    file = write_sweep_as(data, tmp_path / f"it.{ending}")
     content = file.read_bytes()
     begins = {"html": b"<!DOCTYPE", "csv": b"cell,", "md": b"# A sweep", "tex": b"% ", "bib": b"% alie\n@"}
     assert content.startswith({**begins, "svg": b"<?xml", "pdf": b"%PDF"}[ending])

@@ -20,7 +20,7 @@ def made(samples: int, classes: int, seed: int, scale: float = 2.0) -> tuple[tor
     return logits, torch.randint(0, classes - 1, (samples,), generator=generator)  # the last class has no sample
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(samples=st.integers(1, 40), classes=st.integers(2, 30), seed=st.integers(0, 999))
 def test_calibration_and_accuracy_by_class_are_those_of_the_formulas(samples: int, classes: int, seed: int) -> None:
     logits, labels = made(samples, classes, seed)
@@ -39,7 +39,7 @@ def test_a_sure_model_that_is_half_right_is_off_by_half() -> None:
     assert Tally.of(logits.neg().nan_to_num() * torch.nan, torch.tensor([0, 0, 1, 1])).calibration_error is None
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(samples=st.integers(5, 40), classes=st.integers(2, 6), seed=st.integers(0, 999))
 def test_clients_are_tested_on_their_own_mix(samples: int, classes: int, seed: int) -> None:
     logits, labels = made(samples, classes, seed)

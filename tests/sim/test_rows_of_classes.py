@@ -59,8 +59,8 @@ def skipped(run: fw.Simulation, rounds: int = 2 * CLASSES) -> list[str]:
 def test_a_class_with_too_few_rows_is_refused_before_the_run(rule: fw.Rule) -> None:
     message = (
         r"^a round of class 0 \(7 rows, from 5 honest and 2 byzantine clients\): Krum\(f=3, bound='theorem'\) needs "
-        r"n >= 2f \+ 3 = 9 clients \(n >= f \+ 3 = 6 with bound='definition'\), got 7: f is at most 2; give a smaller f, or "
-        r"have more clients hold each class$"
+        r"n >= 2f \+ 3 = 9 clients \(n >= f \+ 3 = 6 with bound='definition'\), got 7: f is at most 2; give a smaller "
+        r"f, or have more clients hold each class$"
     )
     with pytest.raises(fw.BoundError, match=message):
         simulation(rule=rule)

@@ -15,7 +15,7 @@ from fedward.clients import Tally
 SIZES = st.integers(1, 40)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(samples=SIZES, classes=st.integers(2, 6), seed=st.integers(0, 999))
 def test_figures_are_those_of_scikit_learn(samples: int, classes: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)

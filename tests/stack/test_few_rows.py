@@ -64,9 +64,9 @@ class AtLeast(Pairs):
             Pairs() >> rules.Krum(f=5),
             20,
             "Krum(f=5, bound='theorem') needs n >= 2f + 3 = 13 clients "
-            "(n >= f + 3 = 8 with bound='definition'), got 10: f is at most 3 (20 clients after Pairs())",
+            "(n >= f + 3 = 8 with bound='definition'), got 10 (f is at most 3) (20 clients after Pairs())",
         ),
-        (Pairs() >> Pairs() >> rules.Krum(f=1), 16, "got 4: f is at most 0 (16 clients after Pairs() >> Pairs())"),
+        (Pairs() >> Pairs() >> rules.Krum(f=1), 16, "got 4 (f is at most 0) (16 clients after Pairs() >> Pairs())"),
         (AtLeast(least=9) >> rules.Mean(), 8, "AtLeast(least=9) needs n >= 9 clients, got 8"),
         (Pairs() >> AtLeast(least=9) >> rules.Mean(), 16, "needs n >= 9 clients, got 8 (16 clients after Pairs())"),
     ],
@@ -88,14 +88,14 @@ def test_too_few_clients_for_f(rule, n, message):
             8,
             2,
             "Krum(f=2, bound='theorem') needs n >= 2f + 3 = 7 clients "
-            "(n >= f + 3 = 5 with bound='definition'), got 6: f is at most 1 (6 of 8 clients sent finite rows)",
+            "(n >= f + 3 = 5 with bound='definition'), got 6 (f is at most 1) (6 of 8 clients sent finite rows)",
         ),
         (
             Pairs() >> rules.Krum(f=5),
             26,
             2,
             "Krum(f=5, bound='theorem') needs n >= 2f + 3 = 13 clients "
-            "(n >= f + 3 = 8 with bound='definition'), got 12: f is at most 4 (24 clients after Pairs()) "
+            "(n >= f + 3 = 8 with bound='definition'), got 12 (f is at most 4) (24 clients after Pairs()) "
             "(24 of 26 clients sent finite rows)",
         ),
         (

@@ -96,9 +96,11 @@ def nothing_at(path: Path) -> str:
     """Why nobody can have a model at a path: it is not there, or a folder without one; "" if somebody may."""
     if not os.path.lexists(path):
         return f"{tamed(path)}: no such file or folder"
-    if path.is_dir() and not is_client(path) and not models_in(path):
-        return f"{tamed(path)} holds no models ({', '.join(SUFFIXES)}, or adapters)"
-    return ""
+    try:
+        empty = path.is_dir() and not is_client(path) and not models_in(path)
+    except OSError:  # nobody may look into it
+        return ""
+    return f"{tamed(path)} holds no models ({', '.join(SUFFIXES)}, or adapters)" if empty else ""
 
 
 def models_in(folder: Path) -> list[Path]:
@@ -129,7 +131,10 @@ def _in_folder(folder: Path, ignored: list[Path]) -> list[Place]:
 
 def _one_client(folder: Path, within: Path) -> Place:
     """A folder among others, which is one client's whatever is in it."""
-    models = [] if is_client(folder) else models_in(folder)
+    try:
+        models = [] if is_client(folder) else models_in(folder)
+    except OSError:  # for whoever reads it to say
+        models = []
     return Place(name=_name_of(folder), path=models[0] if len(models) == 1 else folder, within=within)
 
 

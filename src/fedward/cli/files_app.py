@@ -32,7 +32,9 @@ Key = Annotated[
     typer.Option(help="Where .pt files have the model, such as model.state.", metavar="NAME", rich_help_panel=_MODELS),
 ]
 Strict = Annotated[bool, typer.Option(help="Fail if a client's files cannot be used.", rich_help_panel=_MODELS)]
-Seed = Annotated[int, typer.Option(help="Of everything random.", metavar="N", rich_help_panel=keys.EXAMINATION_PANEL)]
+Seed = Annotated[
+    int, typer.Option(min=0, help="Of everything random.", metavar="N", rich_help_panel=keys.EXAMINATION_PANEL)
+]
 
 
 def aggregate(

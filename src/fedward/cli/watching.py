@@ -43,7 +43,7 @@ def watch(audit: Path, *, serve: int | None, host: str | None, once: bool, as_js
     if serve is not None:
         from . import serving
 
-        if path.exists() and (why := no_audit(read_from(path))):
+        if path.exists() and (why := no_audit(_read(path))):
             raise WatchError(f"{tamed(path)} {why}")
         serving.serve(path, host or serving.HERE, serve)
         return
@@ -54,7 +54,7 @@ def watch(audit: Path, *, serve: int | None, host: str | None, once: bool, as_js
         elif once or not display.out.is_terminal:
             _follow(path, _say, once=once, waiting=said)
         else:
-            _watch_live(path)
+            _watch_live(path, waiting=said)
     except KeyboardInterrupt:
         return  # that is how it ends
 
@@ -75,7 +75,7 @@ def _follow(path: Path, show: Callable[[Piece], object], *, once: bool = False, 
     begun = False
     while True:
         try:
-            piece = read_from(path, offset, file)
+            piece = _read(path, offset, file)
         except FileNotFoundError:
             if once:
                 raise WatchError(f"{tamed(path)}: no such file; without --once it is waited for") from None
@@ -100,6 +100,21 @@ def _follow(path: Path, show: Callable[[Piece], object], *, once: bool = False, 
             sleep(_PAUSE)
 
 
+def _read(path: Path, offset: int = 0, file: str = "") -> Piece:
+    """What is there from an offset on.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        WatchError: it cannot be read, or is no regular file.
+    """
+    try:
+        return read_from(path, offset, file)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise WatchError(f"{tamed(path)} cannot be read: {error.strerror or error}") from None
+
+
 def _print(piece: Piece) -> None:
     for line in piece.lines:
         typer.echo(json.dumps(line_told(line)))
@@ -117,7 +132,7 @@ def _say_broken(piece: Piece) -> None:
         display.say(f"lines that cannot be read: {piece.broken}", display.err)
 
 
-def _watch_live(path: Path) -> None:
+def _watch_live(path: Path, *, waiting: bool) -> None:
     standing = FederationStanding()
     with Live(console=display.out, auto_refresh=False) as live:
 
@@ -127,7 +142,7 @@ def _watch_live(path: Path) -> None:
                 live.update(standing_shown(standing, display.out.height), refresh=True)
 
         live.update(standing_shown(standing, display.out.height), refresh=True)
-        _follow(path, show)
+        _follow(path, show, waiting=waiting)
 
 
 def standing_shown(standing: FederationStanding, height: int) -> Group:

@@ -81,7 +81,7 @@ def train_with(
             return Message(Error(_NOTHING, f"{algorithm!r} has nothing to send in this round"), reply_to=message)
         model.load(start + (answer.row if algorithm.traits().sends == "delta" else -lr * answer.row), answer.buffers)
         arrays = ArrayRecord({k: Array(v.cpu().numpy()) for k, v in model.module.state_dict().items()})
-        said = {name: int(value) for name, value in answer.messages.items()}
+        said = {name: value if isinstance(value, float) else int(value) for name, value in answer.messages.items()}
         metrics = MetricRecord({"loss": float(answer.loss), **said})
         return Message(RecordDict({"arrays": arrays, "metrics": metrics}), reply_to=message)
 

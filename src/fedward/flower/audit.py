@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from logging import INFO, getLogger
 from math import isfinite
@@ -156,7 +156,7 @@ def verdicts(
         names: what nodes are called.
     """
     dropped = [*drops] if isinstance(result, Result) else [*drops, *result]
-    replies = {reply.client: reply for reply in sound}
+    replies: dict[Hashable, Reply] = {reply.client: reply for reply in sound}
     said = {reply.node: told_numbers(reply.metrics) for reply in sound}
     called = names or NodeNames("ids")
     found = [
@@ -174,7 +174,7 @@ def verdicts(
         weights = [None] * len(result.ids) if result.weights is None else result.weights.tolist()
         scores = {name: values.tolist() for name, values in result.scores.items()}
         for i, client in enumerate(result.ids):
-            reply = replies[client]  # type: ignore[index]
+            reply = replies[client]
             found.append(
                 Verdict(
                     node=reply.node,

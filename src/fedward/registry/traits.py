@@ -51,7 +51,7 @@ class Bound:
 
     def allowed(self, n: int) -> str:
         """What an error about too few clients adds: the largest f that n of them are enough for, if there is one."""
-        return f": f is at most {(n - self.plus) // self.per_f}" if self.per_f and n >= self.plus else ""
+        return f" (f is at most {(n - self.plus) // self.per_f})" if self.per_f and n >= self.plus else ""
 
 
 # --- how the traits of parts become that of the whole -------------------------------------------------------
