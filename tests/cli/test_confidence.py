@@ -71,7 +71,7 @@ def test_the_command_line_has_both(tmp_path, monkeypatch) -> None:  # type: igno
     options = ["--rule", "cge", "--participation", "0.5", "--confidence", "0.5"]
     text = invoke("run", *QUICK, *options, "--rounds", "1")
     assert "f is chosen for a confidence of 50 %" in " ".join(text.split())
-    assert "f is unknown" in invoke("run", *QUICK, "--rounds", "1", "--rule", "krum", "--f", "unknown", code=1)
+    assert "f is unknown" in invoke("run", *QUICK, "--rounds", "1", "--rule", "krum", "--f", "unknown", code=2)
 
 
 def test_the_f_of_a_rule_on_all_clients_rows_is_about_all_clients() -> None:

@@ -134,7 +134,7 @@ def test_pictures_are_png_files(shape: tuple[int, ...]) -> None:
 def test_a_page_about_texts_has_no_pictures(tmp_path: Path) -> None:
     split = Split(inputs=torch.ones(20, 5, dtype=torch.int64), labels=torch.arange(20) % 2)
     data = federate(Dataset(name="<t>", train=split, test=split, classes=2, vocabulary=9), 300 // 15)
-    page = write_data(data, tmp_path / "deep" / "t.html", "<title>").read_text()
+    page = write_data(data, tmp_path / "t.html", "<title>").read_text()
     assert "<img" not in page
     assert "texts of 9 tokens" in page
     assert "<t>" not in page

@@ -86,7 +86,7 @@ def test_a_profile_has_a_folder_of_its_own(here: Path) -> None:
 )
 def test_what_is_wrong_is_said_with_what_is_right(words: tuple[str, ...], why: str) -> None:
     status, _, told = asked(*words)
-    assert status == 1
+    assert status == 2
     assert why in told
 
 

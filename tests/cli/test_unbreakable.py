@@ -56,7 +56,7 @@ def test_what_stands_in_a_configuration_is_no_harm(case: str, tmp_path: Path) ->
     text, said = TOML[case]
     (tmp_path / "run.toml").write_text(text)
     status, told = typed(["run", "--config", "run.toml"])
-    assert status == 1
+    assert status == 2
     assert said in told
     assert len(told) < 10_000
 
