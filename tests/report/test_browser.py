@@ -111,7 +111,7 @@ def test_hovering_over_a_line_tells_its_values(browser, pages, name, told):
     spot = """(() => {
       const plot = document.querySelector('section.panel .plot'), layout = plot._fullLayout;
       const trace = plot.data.findLast((trace) => trace.hovertemplate), last = trace.x.length - 2;
-      const box = plot.getBoundingClientRect();
+      const box = plot.querySelector('.main-svg').getBoundingClientRect();
       return [box.x + layout.xaxis._offset + layout.xaxis.d2p(trace.x[last]),
               box.y + layout.yaxis._offset + layout.yaxis.d2p(trace.y[last]), trace.y[last]];
     })()"""
