@@ -138,7 +138,9 @@ def test_a_rule_that_cannot_be_there_is_named() -> None:
         rules.Hierarchical(base=rules.Mean(weighted=True))
     with pytest.raises(ValueError, match=r"at least 2.*groups of one are no groups"):
         rules.Hierarchical(base=rules.Median(), size=1)
-    with pytest.raises(BoundError, match=r"= 7 clients.*, got 6 \(f is at most 1\) \(100 clients in 6 groups of 16 or 17, 1 group of 6"):
+    with pytest.raises(
+        BoundError, match=r"= 7 clients.*, got 6 \(f is at most 1\) \(100 clients in 6 groups of 16 or 17, 1 group of 6"
+    ):
         rules.Hierarchical(base=rules.Median(), size=17, then=rules.Krum(f=2)).check(100)
     rules.Hierarchical(base=rules.Mean(weighted=True), then=rules.Median())
 

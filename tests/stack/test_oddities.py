@@ -333,7 +333,8 @@ def test_too_few_that_are_well_formed() -> None:
     aggregate = fw.Aggregator(rules.Krum(f=2))
     clients = [torch.ones(4)] * 6 + [torch.ones(3)]
     with pytest.raises(
-        fw.BoundError, match=r"got 6 \(f is at most 1\) \(6 of 7 clients sent well-formed updates; client 6: row has shape"
+        fw.BoundError,
+        match=r"got 6 \(f is at most 1\) \(6 of 7 clients sent well-formed updates; client 6: row has shape",
     ):
         aggregate(clients, on_bad="drop")
     assert aggregate.round == 0
