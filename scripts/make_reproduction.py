@@ -19,14 +19,14 @@ import json
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, stdev
 
 from fedward import published
 from fedward.disk import write_whole
 from fedward.experiments.spec import RunSpec, SpecError, make_spec
-from fedward.published.compare import COLLAPSED, SHARES_WITHIN, WITHIN, counted
+from fedward.published.compare import COLLAPSED, SHARES_WITHIN, WITHIN, WITHIN_IN_SMALL, counted
 from fedward.sweeps import Cell, Row, Sweep
 
 ROOT = Path(__file__).parents[1]
@@ -37,6 +37,7 @@ PROFILES = (None, "short")
 MATCHED = ("group", "rule", "attack", "row", "column")
 NONE = "-"
 MARKS = {"reproduced": "=", "differs": "**differs**", "not run": "", "not compared": ""}
+MARKS_IN_SMALL = {**MARKS, "reproduced": "~"}
 
 HEAD = f"""# Reproduction
 
@@ -46,13 +47,15 @@ what was measured comes from `results/`, and nothing is on it that was not.
 - **reproduced** (=): an accuracy within {WITHIN} points of the published one, or a collapse where a collapse is
   published: {COLLAPSED:.0f} points or more below the paper's accuracy without attack. A bound in the text holds to
   {WITHIN} points, a share of clients is within {SHARES_WITHIN}, a drop of accuracy within {WITHIN} points.
+- **the same in small** (~): run in the short setting alone, which takes minutes a cell on two cores. Its accuracies
+  are lower with and without an attack, so the loss is compared, how far an accuracy is below the mean's without
+  attack, here and in the paper: within {WITHIN_IN_SMALL:.0f} points, or {COLLAPSED:.0f} and more in both. It says that
+  a claim holds in small, and nothing of the digits.
 - **differs**: anything else; what would explain it is below each table.
 - **not run** (-): neither in the published setting nor in the short one. Seconds are those of another machine and are
-  not compared.
+  not compared, nor is a short run without one of the mean without attack.
 
-Every table is a sweep, `fedward sweep NAME`; with `--profile short` it takes minutes a cell on two cores. What was run
-in the short setting alone is marked as short: it says whether a claim holds in small, and cannot be held against the
-digits.
+Every table is a sweep, `fedward sweep NAME`, with `--profile short` in the short setting.
 """
 
 
@@ -149,12 +152,14 @@ class Compared:
         number: the published one.
         values: ours, by seed.
         short: whether these are of the short setting.
+        clean: of the short setting, our accuracy of the mean without attack in per cent, where it was run.
         where: the folders of results that they are from, each with a digest of the code that made them, if known.
     """
 
     number: published.Number
     values: tuple[float, ...] = ()
     short: bool = False
+    clean: float | None = None
     where: tuple[tuple[str, str | None], ...] = ()
 
     @property
@@ -163,7 +168,13 @@ class Compared:
 
     @property
     def verdict(self) -> published.Verdict:
+        if self.short:
+            return published.verdict_in_small(self.number, self.ours, self.clean)
         return published.verdict_on(self.number, self.ours)
+
+    @property
+    def mark(self) -> str:
+        return (MARKS_IN_SMALL if self.short else MARKS)[self.verdict]
 
     @property
     def digits(self) -> int:
@@ -186,7 +197,27 @@ def compared(name: str, found: Mapping[Setting, Mapping[int, Found]]) -> list[Co
     sweeps = [published.read(name, profile=profile, seeds=1) for profile in PROFILES]
     by_profile = [_by_cell(sweep, found) for sweep in sweeps]
     baselines = [_baselines(cells) for cells in by_profile]
-    return [_compared(number, by_profile, baselines) for number in numbers]
+    short = by_profile[PROFILES.index("short")]
+    return [
+        replace(one, clean=_clean(one.number, numbers, short)) if one.short else one
+        for one in (_compared(number, by_profile, baselines) for number in numbers)
+    ]
+
+
+def _clean(
+    number: published.Number, numbers: Sequence[published.Number], cells: Sequence[tuple[Cell, dict[int, Found]]]
+) -> float | None:
+    """What was measured of the cell that a paper's accuracy without attack is of, in per cent."""
+    for other in numbers:
+        if (other.rule, other.attack, other.figure) == (
+            "mean",
+            "no-attack",
+            number.figure,
+        ) and other.value == number.clean:
+            rows = [one.row for cell, of_cell in cells if other.of(cell) for one in of_cell.values()]
+            known = [value for row in rows if (value := published.measured(other, row)) is not None]
+            return fmean(known) if known else None
+    return None
 
 
 def _by_cell(sweep: Sweep, found: Mapping[Setting, Mapping[int, Found]]) -> list[tuple[Cell, dict[int, Found]]]:
@@ -267,12 +298,17 @@ def page(results: Path, explained: Sequence[Explanation], names: Sequence[str]) 
 
 
 def _summary(every: Mapping[str, Sequence[Compared]]) -> str:
-    lines = ["| | numbers | reproduced | differs | not run | in the short setting |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| | numbers | reproduced | the same in small | differs | of these in small | not run or not compared |",
+        "|---" * 7 + "|",
+    ]
     for name, rows in every.items():
         if rows:
-            counts = counted(row.verdict for row in rows)
-            short = sum(row.short for row in rows)
-            figures = (len(rows), counts["reproduced"], counts["differs"], counts["not run"], short)
+            whole = counted(row.verdict for row in rows if not row.short)
+            small = counted(row.verdict for row in rows if row.short)
+            alike = (whole["reproduced"], small["reproduced"])
+            differing = (whole["differs"] + small["differs"], small["differs"])
+            figures = (len(rows), *alike, *differing, len(rows) - sum(alike) - differing[0])
             lines.append(f"| [{published.look_up(name).title}](#{name}) | {' | '.join(map(str, figures))} |")
     return "\n".join([*lines, ""])
 
@@ -317,7 +353,7 @@ def _titled(number: published.Number) -> str:
 
 def _cell(row: Compared) -> str:
     relation = "" if row.number.relation == "=" else f"{row.number.relation} "
-    return f"{relation}{row.number.text} / {row.told()} {MARKS[row.verdict]}".rstrip()
+    return f"{relation}{row.number.text} / {row.told()} {row.mark}".rstrip()
 
 
 def _differing(name: str, rows: Sequence[Compared], explained: Sequence[Explanation]) -> list[str]:

@@ -56,7 +56,7 @@ def test_what_was_measured_is_found_by_its_settings(tmp_path: Path) -> None:
     assert {cell: one.verdict for cell, one in found.items() if one.verdict != "not run"} == {
         CLEAN: "reproduced",
         MEDIAN: "reproduced",  # 37.21 is a collapse from 55.33, and so is 40
-        SIREN: "differs",
+        SIREN: "not compared",  # without a short run of the mean without attack
     }
     assert found[CLEAN].told() == "55.00"
     assert found[MEDIAN].told() == "40.00 ± 14.14"
@@ -71,6 +71,19 @@ def test_the_published_setting_counts_where_both_were_run(tmp_path: Path) -> Non
     write_run(tmp_path / "short", SHORT[SIREN], 0.40)
     write_run(tmp_path / "long", LONG[SIREN], 0.49)
     assert compared(tmp_path)[SIREN].told() == "49.00"
+
+
+def test_in_small_losses_are_compared(tmp_path: Path) -> None:
+    write_run(tmp_path / "one", SHORT[SIREN], 0.40)  # 49.82 of 55.33 in the paper
+    write_run(tmp_path / "one", SHORT[MEDIAN], 0.20)  # 37.21
+    for clean, siren, median in ((0.44, "reproduced", "reproduced"), (0.55, "differs", "reproduced")):
+        write_run(tmp_path / f"clean {clean}", SHORT[CLEAN], clean)
+        found = compared(tmp_path)
+        assert (found[SIREN].verdict, found[MEDIAN].verdict) == (siren, median)
+        assert found[MEDIAN].mark == "~"
+    text = made.page(tmp_path, [], [NAME])
+    assert "49.82 / 40.00 (short) **differs**" in text
+    assert "37.21 / 20.00 (short) ~" in text
 
 
 def test_nothing_is_told_that_was_not_measured(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fedward.published import Number, measured, verdict_on
+from fedward.published import Number, measured, verdict_in_small, verdict_on
 from fedward.sweeps import Row
 
 
@@ -51,6 +51,32 @@ def test_accuracies(text: str, clean: float | None, ours: float | None, expected
 )
 def test_bounds(relation: str, ours: float, expected: str) -> None:
     assert verdict_on(number("84", relation=relation, clean=90.0), ours) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "relation", "ours", "expected"),
+    [
+        ("88.00", "=", 77.0, "reproduced"),  # a loss of 2 points there, of 3 here
+        ("88.00", "=", 73.0, "reproduced"),  # 5 points more
+        ("88.00", "=", 72.99, "differs"),
+        ("16.31", "=", 65.0, "reproduced"),  # 15 points below in both
+        ("16.31", "=", 65.01, "differs"),
+        ("88.00", ">", 73.0, "reproduced"),
+        ("88.00", ">", 72.0, "differs"),
+        ("70.00", "<", 64.0, "reproduced"),
+        ("70.00", "<", 66.0, "differs"),
+    ],
+)
+def test_in_small_the_losses_are_compared(text: str, relation: str, ours: float, expected: str) -> None:
+    assert verdict_in_small(number(text, relation=relation, clean=90.0), ours, 80.0) == expected
+
+
+def test_in_small_there_must_be_something_to_lose_from() -> None:
+    assert verdict_in_small(number("88.00", clean=90.0), 77.0, None) == "not compared"
+    assert verdict_in_small(number("88.00"), 77.0, 80.0) == "not compared"
+    assert verdict_in_small(number("88.00", clean=90.0), None, 80.0) == "not run"
+    rate = number("0.68", figure="honest_accepted")
+    assert [verdict_in_small(rate, ours, None) for ours in (0.70, 0.80)] == ["reproduced", "differs"]
 
 
 def test_shares_drops_and_seconds() -> None:

@@ -14,6 +14,8 @@ SHARES_WITHIN = 0.05
 """The same of shares of clients."""
 COLLAPSED = 15.0
 """Points below the paper's accuracy without attack from which on a training counts as collapsed."""
+WITHIN_IN_SMALL = 5.0
+"""Points by which what a setting takes of accuracy may be off in a shorter training."""
 
 Verdict = Literal["reproduced", "differs", "not run", "not compared"]
 """What is said of a published number beside ours."""
@@ -50,23 +52,42 @@ def verdict_on(number: Number, ours: float | None) -> Verdict:
     return "reproduced" if _alike(number, ours) else "differs"
 
 
+def verdict_in_small(number: Number, ours: float | None, clean: float | None) -> Verdict:
+    """Whether a shorter training tells the same as a published number.
+
+    Its accuracies are lower with and without an attack, so what is compared is the loss: how far an accuracy is below
+    the mean's without attack, here and in the paper. Two losses are alike within 5 points, or from 15 on. What is no
+    accuracy is compared as it is.
+
+    Args:
+        number: the published one.
+        ours: in its units.
+        clean: the accuracy of the mean without attack in the shorter training, in per cent; None where it was not run.
+    """
+    if ours is None or number.figure not in ("best", "last"):
+        return verdict_on(number, ours)
+    if clean is None or number.clean is None:
+        return "not compared"
+    return "reproduced" if _alike(number, ours + number.clean - clean, WITHIN_IN_SMALL) else "differs"
+
+
 def collapsed(number: Number, accuracy: float) -> bool:
     """Whether an accuracy, in per cent, is a collapse beside the paper's without attack."""
     return number.clean is not None and accuracy <= number.clean - COLLAPSED
 
 
-def _alike(number: Number, ours: float) -> bool:
+def _alike(number: Number, ours: float, points: float = WITHIN) -> bool:
     if number.relation != "=":
-        return _holds(number.relation, ours, number.value)
+        return _holds(number.relation, ours, number.value, points)
     if number.figure in ("best", "last") and collapsed(number, number.value):
         return collapsed(number, ours)
-    within = SHARES_WITHIN if number.figure in ("honest_accepted", "byzantine_accepted") else WITHIN
+    within = SHARES_WITHIN if number.figure in ("honest_accepted", "byzantine_accepted") else points
     return abs(round(ours - number.value, 6)) <= within
 
 
-def _holds(relation: Relation, ours: float, bound: float) -> bool:
+def _holds(relation: Relation, ours: float, bound: float, points: float) -> bool:
     """Whether a bound holds, to what an accuracy may be off."""
-    return ours < bound + WITHIN if relation == "<" else ours >= bound - WITHIN
+    return ours < bound + points if relation == "<" else ours >= bound - points
 
 
 def counted(verdicts: Iterable[Verdict]) -> dict[Verdict, int]:
