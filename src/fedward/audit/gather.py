@@ -55,6 +55,12 @@ class ClientModels:
         """Whose model does not fit, and why."""
         return {} if self.stack.agreed is None else self.stack.agreed.malformed
 
+    @property
+    def read_from(self) -> tuple[Path, ...]:
+        """Clients' files and folders."""
+        files = [path for contents in self.contents.values() for path in contents.stamps]
+        return (*(place.path for place in self.found.places), *files)
+
     def changed(self) -> dict[str, Path]:
         """Clients whose files are not what they were when they were read.
 
