@@ -23,7 +23,7 @@ from .clients import AuditError, find_clients, lies_among
 from .formats import CHANGED, Contents
 from .gather import ClientModels, gather
 from .lowrank import LowRank
-from .notes import doubt_of_base, telling
+from .notes import TAKEN_AS_UPDATES, doubt_of_base, telling
 from .output import Merge, NewAdapter, aggregate_adapters, write_adapter
 from .panel import PanelMember, members_of, usual_panel, verdict_of
 from .statistics import statistics_notes
@@ -183,6 +183,7 @@ def run_aggregate(
         stack, context = gathered.stack, Context(seed=seed)
         adapter = None
         notes = [f"{tamed(path.name)} is the base, and no client" for path in gathered.found.bases]
+        notes += [TAKEN_AS_UPDATES] if gathered.assumed else []
         if isinstance(stack, LowRank):
             result, adapter = aggregate_adapters(rule, stack, context, rank, merge)
             if adapter.lost > 0:
