@@ -34,7 +34,7 @@ def clients(tmp_path: Path) -> ModelSource:
 
 
 def hint(text: str) -> str:
-    (note,) = [note for note in json.loads(text)["notes"] if "as many are suspected" in note]
+    (note,) = [note for note in json.loads(text)["notes"] if "so that there may be more" in note]
     found = re.search(r"tell the rules of more \((.*)\)$", note)
     assert found
     return found[1]
@@ -57,8 +57,11 @@ def test_of_an_audit(rules: list[str], clients: ModelSource) -> None:
 def test_nothing_is_suggested_that_no_rule_could_decide_with(clients: ModelSource) -> None:
     """Krum accepts one of twelve: of 12 byzantine clients it cannot be told."""
     _, text = run("audit", str(clients.clients[0]), "--base", str(clients.base), "--rule", "krum:f=1", "--json")
-    (note,) = [note for note in json.loads(text)["notes"] if "as many are suspected" in note]
+    (note,) = [note for note in json.loads(text)["notes"] if "so that there may be more" in note]
     assert note.endswith("audit the others without them")
+    suspected = sum(not client["accepted"] for client in json.loads(text)["clients"])
+    assert suspected > 1
+    assert note.startswith(f"more are suspected ({suspected}) than the rules were told (f = 1), so that")
 
 
 def test_of_an_aggregate(clients: ModelSource, tmp_path: Path) -> None:

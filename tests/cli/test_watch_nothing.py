@@ -48,6 +48,14 @@ def test_what_is_no_audit_is_refused(kind: str, way: str, tmp_path: Path) -> Non
     assert found.stdout == ""
 
 
+def test_what_an_audit_of_files_printed_is_told_from_one_of_a_federation(tmp_path: Path) -> None:
+    (file := tmp_path / "audit.json").write_text(json.dumps({"report": None, "base": "b.pt"}, indent=1))
+    said = " ".join(told(str(file), "--once").stderr.split())
+    assert "each line of one is JSON of a round" in said
+    assert "what fedward audit --json prints is none" in said
+    assert "Expecting" not in said
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such device")
 @pytest.mark.parametrize("way", ["--once", "--serve", ""])
 def test_a_device_is_refused(way: str) -> None:

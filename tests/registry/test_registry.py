@@ -297,6 +297,8 @@ def test_attacks_within_attacks(text, inner, split):
         ("krum:g=2", "unknown argument of krum 'g'.* Valid names: f"),
         ("krum", "krum needs f, for example krum:f=2"),
         ("krum:2", "'2' in 'krum:2' is not of the form argument=value"),
+        ("dirichlet:0.3", r"not of the form argument=value; did you mean dirichlet:alpha=0\.3\?"),
+        ("dirichlet:alpha", "'alpha' in 'dirichlet:alpha' is not of the form argument=value$"),
         ("krum:f=two", "got 'two'"),
         ("krum:f=1,f=2", "f is given more than once in 'krum:f=1,f=2'"),
         ("delayed:base=(krum:f=1,f=1)", "f is given more than once"),

@@ -147,9 +147,10 @@ def _told(opinions: Sequence[Opinion], usable: int, suspected: int, options: Cal
     if suspected >= most:
         more = suspected + 1
         fits = all(_fits(rule, more, usable) for rule in rules.values())
+        many = "as many are suspected as" if suspected == most else f"more are suspected ({suspected}) than"
+        others = f", or tell the rules of more ({options(more)})" if fits else ""
         notes.append(
-            f"as many are suspected as the rules were told (f = {most}), so that there may be more: audit the others "
-            "without them" + (f", or tell the rules of more ({options(more)})" if fits else "")
+            f"{many} the rules were told (f = {most}), so that there may be more: audit the others without them{others}"
         )
     numbers = " and ".join(map(str, sorted(set(told.values()))))
     notes.append(f"{', '.join(tamed(idea) for idea in told)}: told of f = {numbers} among {usable} usable clients")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from inspect import signature
+
 import torch
 
 from ..core import Aggregator, BoundError, Rule
 from ..registry.component import components_within
+from ..registry.naming import did_you_mean
 
 MOST = 1 << 12
 """Rows that a rule is tried with."""
@@ -51,3 +55,18 @@ def enough(rule: Rule, n: int) -> bool:
     except BoundError:
         return False
     return True
+
+
+def check_names(made: type, around: type, given: Iterable[str]) -> None:
+    """Whether arguments by name that are passed on are those of the class that they are passed on to.
+
+    Raises:
+        TypeError: neither class has one of this name; with the nearest that there is.
+    """
+    theirs = signature(around).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in theirs.values()):
+        return
+    for name in given:
+        if name not in theirs:
+            names = [key for key, p in signature(made).parameters.items() if p.kind is not p.VAR_KEYWORD]
+            raise TypeError(f"{made.__name__} has no argument {name!r}{did_you_mean(name, [*names, *theirs])}")

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..core import Evaluator, Rule
 from ..stack import Policy
 from ..stack.layout import Buffers, Integers
+from .checks import check_names
 from .names import Naming
 from .skips import OnSkip
 from .strategy import Robust
@@ -49,6 +50,7 @@ class RobustFedAvg(Robust):
         names: Naming = "claimed",
         **fedavg: Any,
     ) -> None:
+        check_names(RobustFedAvg, FedAvg, fedavg)
         super().__init__(
             FedAvg(**fedavg),
             rule=rule,

@@ -32,6 +32,7 @@ from ..stack import Policy
 from ..stack.layout import Buffers, Integers
 from .answers import shown
 from .audit import Audit
+from .checks import check_names
 from .names import Naming
 from .older import (
     LOSS,
@@ -107,6 +108,7 @@ class RobustFedAvg(FedAvg):
         fresh: bool = False,
         **fedavg: Any,
     ) -> None:
+        check_names(RobustFedAvg, FedAvg, fedavg)
         super().__init__(**fedavg)
         if not self.accept_failures:
             raise ValueError(

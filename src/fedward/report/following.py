@@ -6,6 +6,7 @@ import os
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ _PIECE = 1 << 22
 """Bytes that are read at a time, if they hold a line."""
 _LONGEST = 1 << 26
 """Bytes of a line; a longer one is left out."""
+_JSON_LINES = (
+    "each line of one is JSON of a round (what fedward audit --json prints is none: --report makes a page of its own)"
+)
 _MOST_NODES = 2000
 _MOST_NUMBERS = 8
 _RECENT = 40
@@ -89,6 +93,9 @@ def read_from(path: Path, offset: int = 0, file: str = "") -> Piece:
         if line.strip():
             try:
                 lines.append(read_line(line))
+            except JSONDecodeError:
+                broken += 1
+                why = why or f"{_JSON_LINES}; here a line begins with {tamed(repr(line[:16]))}"
             except ValueError as error:
                 broken += 1
                 why = why or tamed(error)
