@@ -22,7 +22,7 @@ def test_an_interrupted_grid_saves_every_run_and_starts_no_more(tmp_path: Path) 
     jobs = {tmp_path / rule: spec(rule) for rule in ("mean", "sign-guard-sim", "median")}
 
     def interrupt(rounds: Mapping[Path, int]) -> None:
-        if sum(rounds.values()) > 20:
+        if rounds.get(tmp_path / "sign-guard-sim", 0) > 5:  # whoever still loads is not waited for
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

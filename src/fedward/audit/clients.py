@@ -84,6 +84,16 @@ def find_clients(arguments: Iterable[str | os.PathLike[str]], besides: Path | No
     return Clients(places=tuple(_named(list(chosen.values()))), ignored=tuple(ignored), bases=tuple(sorted(bases)))
 
 
+def lies_among(path: Path, argument: str | os.PathLike[str]) -> bool:
+    """Whether `find_clients` would find what is written at a path by this argument: below a folder, or by a glob."""
+    if os.path.isdir(argument):
+        return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(argument))
+    if os.path.lexists(argument) or not glob.has_magic(os.fspath(argument)):
+        return False
+    pattern = os.path.join(glob.escape(os.getcwd()), argument)  # which is the argument, if that begins at the root
+    return Path(os.path.abspath(path)).match(os.path.normpath(pattern))
+
+
 def is_client(folder: Path) -> bool:
     """Whether a folder is one client's: it has an adapter or an index of shards."""
     return (folder / ADAPTER_CONFIG).exists() or bool(indices_in(folder))

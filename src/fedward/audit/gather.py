@@ -27,6 +27,13 @@ from .lowrank import LowRank
 _OPEN = 400
 """Files that are kept open, of the 1,024 that a process may have."""
 
+_OTHER_KIND = {
+    True: "the base is an adapter, but clients sent whole models: give the model that they started from",
+    False: "the base is a whole model, but clients sent adapters: give the folder of the adapter that they went on "
+    "from, or no base if each began anew",
+}
+"""Of a base whose kind no client's is, by whether it is an adapter."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ClientModels:
@@ -37,12 +44,14 @@ class ClientModels:
         contents: what was read, by client.
         base: what the base's file held; None if there is none, or it is a centre of the clients.
         found: the clients, whether they could be read or not.
+        assumed: whether what was sent is taken as updates though nobody said so: neither a base nor ``raw``.
     """
 
     stack: RowSource
     contents: Mapping[Hashable, Contents]
     base: Contents | None
     found: Clients
+    assumed: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -53,6 +62,12 @@ class ClientModels:
     def malformed(self) -> Mapping[Hashable, str]:
         """Whose model does not fit, and why."""
         return {} if self.stack.agreed is None else self.stack.agreed.malformed
+
+    @property
+    def read_from(self) -> tuple[Path, ...]:
+        """Clients' files and folders."""
+        files = [path for contents in self.contents.values() for path in contents.stamps]
+        return (*(place.path for place in self.found.places), *files)
 
     def changed(self) -> dict[str, Path]:
         """Clients whose files are not what they were when they were read.
@@ -112,14 +127,25 @@ def gather(
         stack = _stack(found.places, contents, faults, held, base, batch_norm)
     except (TypeError, ValueError) as error:
         raise AuditError(str(error)) from None
-    gathered = ClientModels(stack=stack, contents=contents, base=held, found=found)
-    if base is None and not raw and (share := nearness(stack)) is not None:
-        raise AuditError(
-            f"these are weights, not updates: most clients differ by {share:.1%} of their length, so that rules would "
-            "see what they have in common and nothing of what each changed. Give the model they started from (--base "
-            "FILE), or --base median-of-clients or mean-of-clients; --raw if they are updates all the same"
+    assumed = base is None and not raw
+    if assumed and (share := nearness(stack)) is not None:
+        raise AuditError(_too_near(share, adapters=isinstance(stack, LowRank)))
+    return ClientModels(stack=stack, contents=contents, base=held, found=found, assumed=assumed)
+
+
+def _too_near(share: float, *, adapters: bool) -> str:
+    """Why what differs by so little is not taken as updates, and what to do."""
+    if adapters:  # which are changes; but those that went on from one adapter have that in common
+        return (
+            f"these adapters are nearly the same: most differ by {share:.1%} of their length, so that rules would see "
+            "what they have in common and nothing of what each changed. If clients went on from one adapter, give the "
+            "folder of that adapter (--base FOLDER); if each began anew, say that they are changes as they are (--raw)"
         )
-    return gathered
+    return (
+        f"these are weights, not updates: most clients differ by {share:.1%} of their length, so that rules would "
+        "see what they have in common and nothing of what each changed. Give the model they started from (--base "
+        "FILE), or --base median-of-clients or mean-of-clients; --raw if they are updates all the same"
+    )
 
 
 def _base(path: Path, key: str | None) -> Contents:
@@ -140,6 +166,8 @@ def _stack(
 ) -> RowSource:
     of_adapters = [contents[place.name].adapter is not None for place in places if place.name in contents]
     adapters = held.adapter is not None if held else 2 * sum(of_adapters) > len(of_adapters)
+    if held is not None and of_adapters and adapters not in of_adapters:
+        raise AuditError(_OTHER_KIND[adapters])
     names = [place.name for place in places]
     sent = []
     for place in places:
@@ -257,11 +285,7 @@ def _low_rank(
 ) -> RowSource:
     if base is not None and held is None:
         raise AuditError(f"of adapters there is no {base}: give the adapter they started from, or none")
-    start = None
-    if held is not None:
-        if held.adapter is None:
-            raise AuditError("the base is no adapter, but clients are")
-        start = held.adapter
+    start = None if held is None else held.adapter
     odd = odd_kinds({name: each.adapter for name, each in contents.items() if each.adapter is not None}, start)
     sent = [replace(told, fault=odd.get(name, told.fault)) for name, told in zip(names, sent, strict=True)]
     expected = Expected(None, "auto", "refuse")

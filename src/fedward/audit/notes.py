@@ -6,6 +6,8 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import torch
+
 from ..core import Rule
 from ..failures import tamed
 from ..registry.notation import describe
@@ -17,6 +19,10 @@ from .panel import Opinion
 _AGAINST = -0.05
 """Cosine to the median of all below which a client is said to be turned against the others: what two digits show."""
 _NAMED = 5
+TAKEN_AS_UPDATES = "no --base: what was sent is taken as updates"
+"""Where neither a base was given nor that there is none."""
+_SAME = 1e-12
+"""What 1 - cos of two rows, and the difference of their lengths, is below where they differ by rounding alone."""
 
 
 def doubt_of_base(gathered: ClientModels) -> str:
@@ -66,7 +72,28 @@ def notes_of(
     if gathered.found.ignored:
         files = ", ".join(path.name for path in gathered.found.ignored[:_NAMED])
         notes.append(f"no models, and left out: {files}" + (" ..." if len(gathered.found.ignored) > _NAMED else ""))
+    if gathered.assumed:
+        notes.append(TAKEN_AS_UPDATES)
     return tuple(notes)
+
+
+def copies_in(evidence: Evidence) -> list[str]:
+    """Who sent the same as others did, in a note for each such group."""
+    norms = evidence.norms
+    longer = torch.maximum(norms[:, None], norms)
+    near = (norms[:, None] - norms).abs() <= _SAME * longer
+    near &= (1 - evidence.cosines <= _SAME) | (longer == 0)  # nothing has an angle to nothing
+    first = near.double().argmax(1).tolist()  # of each the first that sent the same, itself if nobody before it did
+    groups: dict[int, list[str]] = {}
+    for name, leader in zip(evidence.ids, first, strict=True):
+        groups.setdefault(leader, []).append(tamed(name))
+    notes = []
+    for group in groups.values():
+        if len(group) > 1:
+            more = f" and {len(group) - _NAMED} more" if len(group) > _NAMED else ""
+            named = ", ".join(group[:_NAMED]) + more
+            notes.append(f"{named} sent the same: copies, or one sender under several names")
+    return notes if len(notes) <= _NAMED else [*notes[:_NAMED], f"{len(notes) - _NAMED} more groups sent the same"]
 
 
 def _turned(

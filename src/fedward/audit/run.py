@@ -19,11 +19,11 @@ from ..registry.parameters import check_value
 from ..stack import CENTRES, Policy, RowsLostError, SqNorms, lost_clients
 from ..stack.written import WRITTEN, save_tensors
 from .calibrate import OnAttack
-from .clients import AuditError, find_clients
+from .clients import AuditError, find_clients, lies_among
 from .formats import CHANGED, Contents
 from .gather import ClientModels, gather
 from .lowrank import LowRank
-from .notes import doubt_of_base, telling
+from .notes import TAKEN_AS_UPDATES, doubt_of_base, telling
 from .output import Merge, NewAdapter, aggregate_adapters, write_adapter
 from .panel import PanelMember, members_of, usual_panel, verdict_of
 from .statistics import statistics_notes
@@ -62,6 +62,11 @@ class ModelSource:
         """What the base is called."""
         return "" if self.base is None else tamed(os.fspath(self.base))
 
+    @property
+    def base_path(self) -> Path | None:
+        """Where the base is; None if there is none, or it is a centre of the clients."""
+        return None if self.base is None or str(self.base) in CENTRES else Path(self.base)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Aggregated:
@@ -83,13 +88,19 @@ class Aggregated:
             AuditError: it cannot be written so.
             OSError: it cannot be written.
         """
-        taken = [os.path.realpath(place.path) for place in self.gathered.found.places]
-        if os.path.realpath(output) in taken:
+        place = os.path.realpath(output)
+        if place in map(os.path.realpath, self.gathered.read_from):
             raise AuditError(f"{tamed(output)} is a client's: name another file to write")
+        base: Contents | None = self.gathered.base
+        bases = [*self.gathered.found.bases, *(base.stamps if base else ())]
+        if place in map(os.path.realpath, bases):
+            raise AuditError(f"{tamed(output)} is the base's: name another file to write")
         if self.adapter is not None:
+            if output.suffix in WRITTEN:
+                named, folder = tamed(output.name), tamed(output.with_suffix(""))
+                raise AuditError(f"an adapter is a folder, and {named} is the name of a file: -o {folder}")
             write_adapter(output, self.adapter)
             return
-        base: Contents | None = self.gathered.base
         try:
             save_tensors(output, self.result.state_dict(), {} if base is None else base.metadata)
         except ValueError as error:
@@ -172,6 +183,7 @@ def run_aggregate(
         stack, context = gathered.stack, Context(seed=seed)
         adapter = None
         notes = [f"{tamed(path.name)} is the base, and no client" for path in gathered.found.bases]
+        notes += [TAKEN_AS_UPDATES] if gathered.assumed else []
         if isinstance(stack, LowRank):
             result, adapter = aggregate_adapters(rule, stack, context, rank, merge)
             if adapter.lost > 0:
@@ -228,16 +240,25 @@ def panel_on(
     )
 
 
-def check_output(output: Path) -> None:
-    """Refuse before any work what could not be written after it.
+def check_output(output: Path, source: ModelSource | None = None) -> None:
+    """Refuse before any work what could not be written after it, or would replace the base or become a client.
 
     Raises:
-        AuditError: a format that is not written, or a folder that is not there.
+        AuditError: a format that is not written, a folder that is not there, the base, or a place among the clients.
     """
     if output.suffix and output.suffix not in WRITTEN:
         raise AuditError(f"{tamed(output)}: the output is one of {', '.join(WRITTEN)}, or of adapters a new folder")
     if not output.absolute().parent.is_dir():
         raise AuditError(f"{tamed(output)}: there is no folder {tamed(output.parent)}; make it first")
+    if source is None:
+        return
+    base = source.base_path
+    if base is not None and os.path.realpath(output) == os.path.realpath(base):
+        raise AuditError(f"{tamed(output)} is the base: name another file to write")
+    if not os.path.lexists(output) and any(lies_among(output, argument) for argument in source.clients):
+        raise AuditError(
+            f"{tamed(output)} lies among the clients, so that the next audit would take it for one: write it elsewhere"
+        )
 
 
 def check_page(page: Path, source: ModelSource, output: Path | None = None) -> None:
@@ -253,7 +274,7 @@ def check_page(page: Path, source: ModelSource, output: Path | None = None) -> N
     place = os.path.realpath(page)
     if output is not None and place == os.path.realpath(output):
         raise AuditError(f"{tamed(page)}: the model is written there; name another file for the page")
-    base = None if source.base is None or str(source.base) in CENTRES else Path(source.base)
+    base = source.base_path
     if base is not None and place == os.path.realpath(base):
         raise AuditError(f"{tamed(page)} is the base: name another file for the page")
     if place in {os.path.realpath(client.path) for client in find_clients(source.clients, besides=base).places}:

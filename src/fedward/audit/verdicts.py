@@ -20,7 +20,7 @@ from .clients import AuditError
 from .evidence import Evidence, evidence_of
 from .gather import ClientModels
 from .lowrank import LowRank
-from .notes import doubt_of_base, notes_of, telling
+from .notes import copies_in, doubt_of_base, notes_of, telling
 from .panel import UNUSABLE, Opinion, PanelMember, ask, tally, votes_needed
 
 _MOST_PAIRS = 1000
@@ -191,6 +191,7 @@ def audit_of(
     notes = notes_of(
         gathered, opinions, accepted, counted.tolist(), usable if judged else 0, seen, options or telling(())
     )
+    notes = (*(copies_in(evidence) if evidence is not None else ()), *notes)
     return ClientAudit(
         names=names,
         base=base,

@@ -49,7 +49,7 @@ def aggregate(
 ) -> None:
     """Aggregate, write the model, show the verdicts."""
     rule = _rule(rule_text)
-    check_output(out)
+    check_output(out, where)
     if page is not None:
         check_page(page, where, out)
     done = run_aggregate(where, rule, seed=seed, **making)

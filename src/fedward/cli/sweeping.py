@@ -127,6 +127,11 @@ def run_values(
     _perform(sweep, sweep, path, carried, as_json=as_json)
 
 
+def _first_same(sweep: Sweep) -> str:
+    name, cell = next(iter(sweep.same.items()))
+    return f"{name} is {cell}" + (", and others" if len(sweep.same) > 1 else "")
+
+
 def _tell_of_runs(sweep: Sweep, parent: Path) -> None:
     """That cells were run before, each alone, which counts for nothing here."""
     alone = [place for cell in sweep.cells if RunFolder(place := parent / cell.spec.name()).head.exists()]
@@ -330,6 +335,8 @@ def _show(sweep: Sweep, planned: Planned, rows: Sequence[Row], choices: Sequence
         waiting = sum(row.status in ("waiting", "running") for row in rows)
         if waiting:
             display.say(f"{waiting} of {len(rows)} cells are not done; the same command resumes.")
+        if sweep.same:
+            display.say(f"{_cells(len(sweep.same))} left out that others are already: {_first_same(sweep)}")
         if left:
             display.say(f"{_cells(len(left))} of an earlier table or of other code kept: {path / 'cells'}")
         for line in others:

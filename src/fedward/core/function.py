@@ -34,7 +34,7 @@ class FunctionRule(FunctionComponent, Rule):
         function: from the finite rows, (n, d), to one row, (d,).
         arguments: what else it is told, by name.
         numpy: whether it is called with an array, not with a tensor.
-        minimum: the fewest rows that it works with.
+        minimum: the fewest rows that it works with; of one that is told f, f + 1 at least.
     """
 
     stacks: ClassVar[tuple[str, ...]] = ("the rows",)
@@ -44,7 +44,10 @@ class FunctionRule(FunctionComponent, Rule):
     minimum: Count = 1
 
     def traits(self) -> Traits:
-        return replace(self.declared, bound=Bound(0, self.minimum))
+        # A function that is told of f byzantine rows has an honest one at least.
+        f = dict(self.arguments).get("f")
+        told = f + 1 if isinstance(f, int) and not isinstance(f, bool) else 0
+        return replace(self.declared, bound=Bound(0, max(self.minimum, told)))
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         made = called(self, {"G": updates}, RowDue(updates.d))

@@ -78,6 +78,7 @@ class Sweep:
         profile: that was chosen; None for the settings as they stand.
         published: the name of the published table or figure that it is; None where it is none.
         tune: which parameters are to be chosen, from which values.
+        same: combinations that are no cells, by name: each is the run of this cell, written in another way.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Sweep:
     profile: str | None = None
     published: str | None = None
     tune: Mapping[str, Any] = field(default_factory=dict)
+    same: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def axes(self) -> dict[str, tuple[Any, ...]]:
@@ -171,14 +173,16 @@ def make_sweep(
     chosen = drafts(table, profile=profile, seeds=seeds)
     if only:
         chosen = _only(chosen, only)
+    cells, same = _cells(chosen)
     return Sweep(
         name=name,
         title=text_of(table, "title") or name,
-        cells=_cells(chosen),
+        cells=cells,
         table=table,
         profile=profile,
         published=text_of(table, "published"),
         tune=table.get("tune", {}),
+        same=same,
     )
 
 
@@ -345,10 +349,12 @@ def _profile(table: Mapping[str, Any], profile: str | None) -> dict[str, Any]:
 # --- from drafts to cells -------------------------------------------------------------------------------------
 
 
-def _cells(found: list[Draft]) -> tuple[Cell, ...]:
-    """The cells, each of which can be run."""
+def _cells(found: list[Draft]) -> tuple[tuple[Cell, ...], dict[str, str]]:
+    """The cells, each of which can be run, and the names of those that another of their group is already."""
     cells = []
     refused: dict[str, list[str]] = {}
+    first: dict[tuple[str, str], str] = {}
+    same: dict[str, str] = {}
     for draft in found:
         values = dict(draft.values)
         cost = values.pop("cost", None)
@@ -357,10 +363,14 @@ def _cells(found: list[Draft]) -> tuple[Cell, ...]:
         except SpecError as error:
             refused.setdefault(str(error), []).append(draft.name)
             continue
+        there = first.setdefault((draft.group, repr(spec.resolved())), draft.name)
+        if there != draft.name:  # twice in a table, it would count as two seeds
+            same[draft.name] = there
+            continue
         settings = {key: value_of(draft.values, key) for key in dict.fromkeys((*draft.axes, *_INNER, "seed"))}
         cells.append(Cell(name=draft.name, spec=spec, group=draft.group, settings=settings, cost=cost))
     if refused:
         told = [f"{several_named(names)}: {why}" for why, names in refused.items()]
         more = [f"and {len(told) - _SHOWN} more that are wrong in other ways"] if len(told) > _SHOWN else []
         raise SpecError("\n".join([*told[:_SHOWN], *more]))
-    return tuple(cells)
+    return tuple(cells), same

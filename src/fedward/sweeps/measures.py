@@ -142,26 +142,30 @@ class OverSeeds:
 
 
 def over_seeds(rows: Iterable[Row], figure: Callable[[Row], float | None] = best) -> list[OverSeeds]:
-    """Cells by everything but their seed, in the order in which they first appear."""
-    groups: dict[Any, list[Row]] = {}
+    """Cells by everything but their seed, in the order in which they first appear; a run that is there twice is one."""
+    groups: dict[Any, dict[str, Row]] = {}
     for row in rows:
         same = tuple((key, repr(value)) for key, value in sorted(row.config.items()) if key != "seed")
-        groups.setdefault((row.group, same), []).append(row)
+        by_seed = groups.setdefault((row.group, same), {})
+        seed = repr(row.config.get("seed"))
+        if seed not in by_seed or (figure(by_seed[seed]) is None and figure(row) is not None):
+            by_seed[seed] = row
     found = []
-    for members in groups.values():
+    for by_seed in groups.values():
+        members = tuple(by_seed.values())
         values = tuple(value for value in map(figure, members) if value is not None)
-        found.append(OverSeeds(rows=tuple(members), values=values))
+        found.append(OverSeeds(rows=members, values=values))
     return found
 
 
 def references(rows: Iterable[Row], figure: Callable[[Row], float | None] = best) -> dict[Any, float]:
     """Of each setting, what Mean reaches without attack: the mean over seeds, where there are such cells."""
-    clean: dict[Any, list[float]] = {}
+    clean: dict[Any, dict[str, float]] = {}
     for row in rows:
         value = figure(row)
         if value is not None and (row.config.get("rule"), row.config.get("attack")) == ("mean", "no-attack"):
-            clean.setdefault(setting_of(row), []).append(value)
-    return {setting: fmean(values) for setting, values in clean.items()}
+            clean.setdefault(setting_of(row), {})[repr(row.config.get("seed"))] = value
+    return {setting: fmean(by_seed.values()) for setting, by_seed in clean.items()}
 
 
 def impact(row: Row, references: Mapping[Any, float], figure: Callable[[Row], float | None] = best) -> float | None:
