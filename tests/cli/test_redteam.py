@@ -35,7 +35,7 @@ def test_several_rules_as_json_and_again_from_what_is_there() -> None:
     assert Path("here/median.jsonl").read_text() == before
     told = json.loads(invoke(*none_trained, code=1).partition("Error")[0])
     assert list(told["failed"]) == ["here/median.jsonl", "here/smea-f=2.jsonl"]
-    assert "another worst; choose another folder, such as --out here-2" in told["failed"]["here/median.jsonl"]
+    assert "other settings (worst); choose another folder, such as --out here-2" in told["failed"]["here/median.jsonl"]
     assert Path("here/median.jsonl").read_text() == before
     median_alone = [*none_trained[:3], *none_trained[5:]]
     invoke(*median_alone, "--fresh")

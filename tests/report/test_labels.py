@@ -72,6 +72,13 @@ def test_tables_and_figures_have_them_and_say_what_they_leave_out(tmp_path: Path
     assert "trimmed-mean:f=2" in page
 
 
+@pytest.mark.parametrize("written", ["fedward.attacks:IPM:epsilon=2", "fedward.attacks.IPM:epsilon=2"])
+@pytest.mark.parametrize("option", ["fedward.attacks:IPM=50% tilt", "fedward.attacks.IPM=50% tilt"])
+def test_an_import_path_is_meant_with_a_colon_or_a_dot(written: str, option: str) -> None:
+    data = with_labels(made_up({"rule": "mean", "attack": ["alie", written]}), [option])
+    assert "50\\% tilt" in latex(data)
+
+
 @pytest.mark.parametrize(
     ("option", "why"),
     [

@@ -33,6 +33,7 @@ from ..redteam import (
     seconds_of,
     standing,
 )
+from ..redteam.examine import check_resumed
 from ..registry.notation import parse
 from ..report import write_choice
 from ..sim import load
@@ -74,7 +75,9 @@ def choose(
     if fresh:
         for file in jobs:
             file.unlink(missing_ok=True)
-    outcomes = _examine(jobs, attacks, worst, workers)
+    checked = [checked_attack(text) for text in attacks] or None
+    check_resumed(jobs, out, worst=worst, attacks=checked, also=ALSO)
+    outcomes = _examine(jobs, checked, worst, workers)
     failed = {str(file): outcome.why for file, outcome in outcomes.items() if isinstance(outcome, Failed)}
     found = _whole(specs, outcomes, out)
     page, standings, learnt = None, [], True
@@ -86,7 +89,7 @@ def choose(
     if found or as_json:
         _tell(standings, refused, failed, page, learnt=learnt, as_json=as_json)
     for place, why in failed.items():
-        say_error(f"{place}: {why}")
+        say_error(why if why.startswith(place) else f"{place}: {why}")
     if failed:
         raise typer.Exit(1)
 
@@ -164,16 +167,15 @@ def _file(out: Path, spec: RunSpec) -> Path:
 
 
 def _examine(
-    jobs: Mapping[Path, RunSpec], attacks: Sequence[str], worst: int, workers: int | None
+    jobs: Mapping[Path, RunSpec], attacks: Sequence[str] | None, worst: int, workers: int | None
 ) -> Mapping[Path, Examination | Failed]:
-    checked = [checked_attack(text) for text in attacks] or None
     titles = {}
     for file, spec in jobs.items():
         config = spec.resolved()
-        played = played_on(spec.make_rule(), checked)
+        played = played_on(spec.make_rule(), attacks)
         titles[file] = (f"{config['rule']}, {config['partition']}", examination_steps(played, worst, ALSO))
     with JobsProgress(titles, even=False) as progress:
-        return examine_all(jobs, worst=worst, attacks=checked, also=ALSO, workers=workers, on_progress=progress)
+        return examine_all(jobs, worst=worst, attacks=attacks, also=ALSO, workers=workers, on_progress=progress)
 
 
 def _whole(

@@ -390,6 +390,6 @@ def _show(outcomes: Mapping[Path, Summary | Failed], as_json: bool, page: Path |
 def _complain(failed: Mapping[str, str]) -> None:
     """Say what failed of several, if anything, and leave with the status that says so."""
     for place, why in failed.items():
-        say_error(f"{place}: {why}")
+        say_error(why if why.startswith(place) else f"{place}: {why}")
     if failed:
         raise typer.Exit(1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ..experiments.pool import Failed, run_jobs, stop_if_asked
 from ..experiments.spec import RunSpec, SpecError
@@ -15,7 +16,7 @@ from ..experiments.versions import versions
 from ..registry.notation import describe, parse
 from .arsenal import family, played_on
 from .capture import as_examined, capture
-from .findings import NONE, Examination, FindingsFile, results_in
+from .findings import NONE, Examination, FindingsFile, RedTeamError, differing, results_in
 from .play import play
 
 
@@ -63,11 +64,8 @@ def examine(
     spec = as_examined(spec)
     check_attacked(spec)
     rule = spec.make_rule()
-    attacks = [describe(parse(text, "attack")) for text in played_on(rule, attacks)]
-    also = [describe(parse(text, "attack")) for text in also]
-    settings = {**spec.resolved(), "warmup": warmup, "captured": rounds, "worst": worst, "attacks": attacks}
-    settings |= {"also": also} if also else {}
-    del settings["attack"]
+    settings = _settings(spec, warmup, rounds, worst, attacks, also)
+    attacks, also = settings["attacks"], settings.get("also", ())
     found = FindingsFile(file, settings, versions("redteam"))
     total = examination_steps(attacks, worst, also)
 
@@ -107,6 +105,47 @@ def examination_steps(attacks: Sequence[str], worst: int, also: Sequence[str] = 
     """How many results an examination has; a model with running statistics has one more, which takes as long."""
     kinds = {family(attack) for attack in attacks} - {NONE}
     return len(set(attacks)) + min(worst, len(kinds)) + len({*also, NONE})
+
+
+def check_resumed(
+    jobs: Mapping[Path, RunSpec],
+    out: Path,
+    *,
+    warmup: int = 20,
+    rounds: int = 3,
+    worst: int = 3,
+    attacks: Sequence[str] | None = None,
+    also: Sequence[str] = (),
+) -> None:
+    """Raise RedTeamError where files that are there hold examinations of other settings than `examine_all` would make.
+
+    Args:
+        jobs, warmup, rounds, worst, attacks, also: as `examine_all`.
+        out: the folder that the error names.
+    """
+    differ = [
+        differing(file, _settings(as_examined(spec), warmup, rounds, worst, attacks, also))
+        for file, spec in jobs.items()
+    ]
+    others = [names for names in differ if names]
+    if others:
+        named = ", ".join(dict.fromkeys(name for names in others for name in names))
+        files = "file of its" if len(others) == 1 else f"{len(others)} files of their"
+        raise RedTeamError(
+            f"{out} holds {'an examination' if len(others) == 1 else 'examinations'} of other settings ({named}): "
+            f"choose another folder, such as --out {out}-2. (--fresh would delete the {files} results, and start anew.)"
+        )
+
+
+def _settings(
+    spec: RunSpec, warmup: int, rounds: int, worst: int, attacks: Sequence[str] | None, also: Sequence[str]
+) -> dict[str, Any]:
+    """What the first line of an examination's file has."""
+    played = [describe(parse(text, "attack")) for text in played_on(spec.make_rule(), attacks)]
+    settings = {**spec.resolved(), "warmup": warmup, "captured": rounds, "worst": worst, "attacks": played}
+    settings |= {"also": [describe(parse(text, "attack")) for text in also]} if also else {}
+    del settings["attack"]
+    return settings
 
 
 def examine_all(

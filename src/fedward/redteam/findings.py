@@ -215,11 +215,10 @@ class FindingsFile:
             self._results.add(each)
 
     def _refusal(self, lines: Sequence[Mapping[str, Any]]) -> RedTeamError:
-        other = _whole(lines[0].get("settings", {}))
-        differ = [key for key in {**other, **self._settings} if other.get(key) != self._settings.get(key)]
+        differ = ", ".join(_differing(lines[0].get("settings", {}), self._settings)) or "format"
         return RedTeamError(
-            f"{self._file} holds an examination with another {', '.join(differ) or 'format'}; choose another folder, "
-            f"such as --out {self._file.parent}-2. (--fresh would delete its {len(lines) - 1} results, and start anew.)"
+            f"{self._file} holds an examination of other settings ({differ}); choose another folder, such as --out "
+            f"{self._file.parent}-2. (--fresh would delete its {len(lines) - 1} results, and start anew.)"
         )
 
 
@@ -265,6 +264,21 @@ class _Results:
             forged=next(iter(self.forged.items()), None),
             versions=tuple(self.made_by),
         )
+
+
+def differing(file: Path, settings: Mapping[str, Any]) -> list[str]:
+    """In what an examination in a file is another one; nothing of a file that is not there, or is no examination."""
+    try:
+        head = next(_lines(_text_of(file), str(file)), {})
+    except RedTeamError:  # for whoever reads on to say
+        return []
+    held = head.get("settings")
+    return _differing(held, json.loads(json.dumps(settings))) if isinstance(held, dict) else []
+
+
+def _differing(held: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
+    other = _whole(held)
+    return [key for key in {**other, **settings} if other.get(key) != settings.get(key)]
 
 
 def _whole(settings: Mapping[str, Any]) -> dict[str, Any]:

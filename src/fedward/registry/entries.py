@@ -14,6 +14,7 @@ import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, is_dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 from ..failures import missing_extra
@@ -344,7 +345,7 @@ def _imported(path: str, kind: str | None) -> Entry:
         found = attribute_at(path)
     except Exception as error:  # whatever is wrong with the module
         needed = missing_extra(error) if isinstance(error, ModuleNotFoundError) else ""
-        meant = _meant(error) if isinstance(error, AttributeError) else ""
+        meant = _meant(error) if isinstance(error, AttributeError | ModuleNotFoundError) else ""
         remedy = needed or f"{error}{meant or '; write it like package.module.Class'}"
         raise ValueError(f"cannot import {path!r}: {remedy}") from error
     try:
@@ -355,8 +356,10 @@ def _imported(path: str, kind: str | None) -> Entry:
     return Entry(name=path, kind=own_kind, cls=found, paper="-", complexity="", example=_example(found, None))
 
 
-def _meant(error: AttributeError) -> str:
-    """Which name of a module, or of a class, may be meant by one that it has not."""
+def _meant(error: AttributeError | ModuleNotFoundError) -> str:
+    """Which name of a module or a class, or which module of this folder, may be meant by one that is not there."""
+    if isinstance(error, ModuleNotFoundError):
+        return did_you_mean(error.name or "", (file.stem for file in Path.cwd().glob("*.py")))
     return did_you_mean(error.name or "", (name for name in dir(error.obj) if not name.startswith("_")))
 
 

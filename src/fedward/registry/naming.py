@@ -45,7 +45,15 @@ def unknown(what: str, wrong: str, valid: Iterable[str], listed: str = "") -> st
     names = list(valid)
     meant = did_you_mean(wrong, names) or "."
     told = repr(wrong) if len(wrong) <= _LONGEST else f"{wrong[:_LONGEST]!r}..."
+    if _are_several(wrong, names):
+        return f"{told} are several: give each by itself, as an option of its own or as one of a list in a file"
     return f"unknown {what} {told}{meant} Valid names: {nearest_first(wrong, names, listed)}"
+
+
+def _are_several(wrong: str, names: Iterable[str]) -> bool:
+    """Whether somebody wrote valid names with commas between them."""
+    parts = wrong[:_LONGEST].split(",")
+    return len(parts) > 1 and {_spelling(part.strip()) for part in parts} <= {_spelling(name) for name in names}
 
 
 def did_you_mean(wrong: str, valid: Iterable[str]) -> str:

@@ -55,17 +55,21 @@ def with_labels(data: SweepData, options: Sequence[str]) -> SweepData:
     written = [as_written(data, row, key) for key in ("rule", "attack") for row in data.rows]
     known = unique([name for text in written for name in (text, *(part.name for part in _parts(text)))])
     known = [name for name in known if name != NO_ATTACK]  # which tables know by this name
+    spelled = {":".join(name.rsplit(".", 1)): name for name in known if ":" not in name} | {
+        name: name for name in known
+    }
     found: dict[str, str] = {}
     for option in options:
-        meant = max((name for name in known if option.startswith(f"{name}=")), key=len, default=None)
-        if meant is None:
+        begun = max((spelling for spelling in spelled if option.startswith(f"{spelling}=")), key=len, default=None)
+        if begun is None:
             name, equals, _ = option.rpartition("=")
             if not equals:
                 raise ReportError(f"--label takes RULE=NAME, such as --label 'sign-guard=Ours', got {option!r}")
             raise ReportError(f"--label: {unknown('rule or attack', name, known)}")
-        found[meant] = option.removeprefix(f"{meant}=").strip()
+        meant = spelled[begun]
+        found[meant] = option.removeprefix(f"{begun}=").strip()
         if not found[meant]:
-            raise ReportError(f"--label {option}: no name follows; write --label '{meant}=NAME'")
+            raise ReportError(f"--label {option}: no name follows; write --label '{begun}=NAME'")
     chosen = replace(data, labels=found)
     shown = labelled(chosen)
     called = {as_written(shown, row, key) for key in ("rule", "attack") for row in data.rows}
