@@ -30,6 +30,7 @@ from .core import Aggregator, BoundError, Reason, Result, Rule
 from .failures import MendableError, tamed
 from .registry.component import components_within
 from .registry.notation import parse
+from .stack import Policy
 
 _NAME = "client_name"  # in the meta of a result, as NVFlare's controllers put it there
 _LARGEST = 1e300  # of a metric: a whole number can be beyond what a float can hold
@@ -51,6 +52,8 @@ class RobustAggregator(ModelAggregator):
         rule: as text, for NVFlare writes it into the configuration of a job.
         seed: of the rule's random choices.
         max_skipped: how many rounds in a row may keep the model, before an `UnchangedError` ends the job.
+        batch_norm: what becomes of running statistics, "robust", "mean" or "frozen", see `Aggregator`; whose are
+            odd is in the log.
 
     Attributes:
         last: what was decided on the last round; None before the first, and where the rule could not decide.
@@ -59,17 +62,18 @@ class RobustAggregator(ModelAggregator):
         ValueError: a rule that needs data of the server's, or the examples that clients claim.
     """
 
-    def __init__(self, rule: str, seed: int = 0, max_skipped: int = 3) -> None:
+    def __init__(self, rule: str, seed: int = 0, max_skipped: int = 3, batch_norm: Policy = "robust") -> None:
         super().__init__()
         self.rule = rule
         self.seed = seed
         self.max_skipped = max_skipped
+        self.batch_norm = batch_norm
         made = cast(Rule, parse(rule, "rule"))
         if made.traits().root_data:
             raise ValueError(f"{rule!r} judges clients by data of the server's own, which NVFlare's server has not")
         if any(getattr(part, "weighted", False) is True for part in components_within(made)):
             raise ValueError(f"{rule!r} goes by the examples that clients claim, and none of theirs count here")
-        self._aggregator = Aggregator(made, seed=seed)
+        self._aggregator = Aggregator(made, seed=seed, batch_norm=batch_norm)
         self._skipped = 0
         self.last: Result[Tensor] | None = None
         self.reset_stats()
@@ -164,6 +168,8 @@ class RobustAggregator(ModelAggregator):
             if reason != Reason.ACCEPTED:
                 detail = result.details.get(name, "")
                 self.info(f"dropped {tamed(name)}: {reason}{': ' * bool(detail)}{detail}")
+        if result.note:
+            self.info(result.note)
 
 
 def _weights(model: FLModel, base: Mapping[str, Tensor]) -> Any:

@@ -56,7 +56,7 @@ def made(rule: str = "median", **arguments: Any) -> Any:
 
 
 def moved(step: float, difference: bool = False) -> dict[str, Any]:
-    change = {name: np.full_like(value, step) for name, value in BASE.items()}
+    change = {name: np.full_like(value, max(step, 0) if "batches" in name else step) for name, value in BASE.items()}
     return change if difference else {name: value + change[name] for name, value in BASE.items()}
 
 

@@ -24,7 +24,7 @@ from .federation import NODES, InProcess, Quadratic, arrays_of, floats, liars, m
 
 
 def quiet(rule: fw.Rule | str, **arguments: Any) -> RobustFedAvg:
-    return RobustFedAvg(rule=rule, fraction_evaluate=0.0, **arguments)
+    return RobustFedAvg(rule=rule, batch_norm="mean", fraction_evaluate=0.0, **arguments)
 
 
 def setting(values: Mapping[str, float], *partitions: int) -> Any:
@@ -108,7 +108,8 @@ OPTIMISERS = [FedAvg, FedAvgM, FedAdam, FedYogi, FedAdagrad]
 @pytest.mark.parametrize("cls", OPTIMISERS)
 def test_they_are_the_mean_of_accepted_nodes_whatever_the_optimiser(cls: type[FedAvg]) -> None:
     given = {"server_momentum": 0.9, "server_learning_rate": 0.5} if cls is FedAvgM else {}
-    strategy = Robust(cls(fraction_evaluate=0.0, **given), rule="multi-krum:f=2")  # type: ignore[arg-type]
+    inner = cls(fraction_evaluate=0.0, **given)  # type: ignore[arg-type]
+    strategy = Robust(inner, rule="multi-krum:f=2", batch_norm="mean")
     mods = [setting({"weight": 1e3, "running_mean": 7.0}, 0, 1)]
     result = strategy.start(InProcess(Quadratic(mods).app), model(), num_rounds=2)
     expected = np.zeros(4), np.ones(4)

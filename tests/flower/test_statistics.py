@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,7 +13,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Message
 
 from fedward import attacks, rules
 from fedward.clients.model import BATCH_NORM
-from fedward.flower import RobustFedAvg, hostile
+from fedward.flower import Robust, RobustFedAvg, hostile, legacy
 from fedward.flower.answers import Reply
 from fedward.flower.model import SentModel
 from fedward.flower.running import Policy, Running
@@ -41,7 +42,14 @@ def test_medians_are_those_of_honest_nodes_whatever_a_minority_sends(how: str, r
 
 
 def test_a_mean_follows_them() -> None:
-    assert np.abs(after([hostile.reply_mod("huge-statistics", liars(4))])).max() > 1e28
+    assert np.abs(after([hostile.reply_mod("huge-statistics", liars(4))], batch_norm="mean")).max() > 1e28
+
+
+def test_no_default_lets_a_liar_move_them() -> None:
+    for cls in (Robust, RobustFedAvg, legacy.RobustFedAvg):
+        assert signature(cls).parameters["batch_norm"].default == "robust"
+    honest = after([], batch_norm="robust")
+    np.testing.assert_allclose(after([hostile.reply_mod("huge-statistics", liars(4))]), honest, atol=0.02)
 
 
 def test_nothing_that_nodes_send_moves_frozen_ones() -> None:
@@ -143,7 +151,7 @@ def test_another_policy_is_another_run(tmp_path: Path) -> None:
     path = tmp_path / "run.pt"
     quiet(checkpoint=path, batch_norm="robust").start(InProcess(Quadratic().app), model(), num_rounds=1)
     with pytest.raises(CheckpointError, match="batch norm was 'robust', now 'mean'"):
-        quiet(checkpoint=path)
+        quiet(checkpoint=path, batch_norm="mean")
     resumed = quiet(checkpoint=path, batch_norm="robust").start(InProcess(Quadratic().app), model(), num_rounds=3)
     whole = quiet(batch_norm="robust").start(InProcess(Quadratic().app), model(), num_rounds=3)
     np.testing.assert_array_equal(running(resumed.arrays), running(whole.arrays))
@@ -151,11 +159,11 @@ def test_another_policy_is_another_run(tmp_path: Path) -> None:
 
 def test_a_checkpoint_from_before_there_was_a_choice_is_of_a_mean(tmp_path: Path) -> None:
     path = tmp_path / "run.pt"
-    quiet(checkpoint=path).start(InProcess(Quadratic().app), model(), num_rounds=1)
+    quiet(checkpoint=path, batch_norm="mean").start(InProcess(Quadratic().app), model(), num_rounds=1)
     saved = torch.load(path, weights_only=True)
     del saved["identity"]["batch norm"]
     torch.save(saved, path)
-    assert quiet(checkpoint=path).round == 1
+    assert quiet(checkpoint=path, batch_norm="mean").round == 1
     with pytest.raises(CheckpointError, match="batch norm was 'mean', now 'frozen'"):
         quiet(checkpoint=path, batch_norm="frozen")
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import fedward as fw
 from fedward import rules
-from fedward.stack import Files, Layout
+from fedward.stack import Files, Layout, as_updates
 
 RULES = [
     rules.Mean(),
@@ -76,7 +76,7 @@ def test_running_statistics_do_not_vote(rule: fw.Rule, source: str, tmp_path: Pa
 
 def test_they_are_the_mean_over_the_accepted() -> None:
     sent = states()
-    result = fw.Aggregator(rules.DnC(f=2))(sent).state_dict()
+    result = fw.Aggregator(rules.DnC(f=2), batch_norm="mean")(sent).state_dict()
     network().load_state_dict(result, strict=True)
     assert [*result] == [*sent[0]]
     for name in ("1.running_mean", "1.running_var"):
@@ -92,9 +92,9 @@ def test_they_are_the_mean_over_the_accepted() -> None:
 )
 def test_whatever_one_client_says_of_them(value: float, dtype: torch.dtype, name: str) -> None:
     sent = states()
-    plain = fw.Aggregator(rules.Mean())(sent)
+    plain = fw.Aggregator(rules.Mean())(as_updates(sent, batch_norm=None))
     sent[4][name] = torch.full((4,), value, dtype=torch.float64).to(dtype)
-    result = fw.Aggregator(rules.Mean())(sent)
+    result = fw.Aggregator(rules.Mean())(as_updates(sent, batch_norm=None))
     assert torch.equal(result.output, plain.output)
     assert result.reasons == plain.reasons
     found = result.state_dict()[name]
@@ -108,12 +108,12 @@ def test_whatever_one_client_says_of_them(value: float, dtype: torch.dtype, name
 
 def test_when_nobody_says_anything_finite() -> None:
     sent = [{**s, "1.running_var": torch.full((4,), torch.nan)} for s in states()]
-    result = fw.Aggregator(rules.Mean())(sent)
+    result = fw.Aggregator(rules.Mean())(as_updates(sent, batch_norm=None))
     assert bool(result.output.isfinite().all())
     with pytest.raises(ValueError, match=r"no accepted client sent finite values of 1.running_var: keep what"):
         result.state_dict()
     like = network().state_dict()
-    found = fw.Aggregator(rules.Mean())(sent, like=like).state_dict()
+    found = fw.Aggregator(rules.Mean())(as_updates(sent, like=like, batch_norm=None)).state_dict()
     assert torch.equal(found["1.running_var"], like["1.running_var"])
 
 
@@ -121,11 +121,11 @@ def test_whoever_is_not_accepted_has_no_say_even_if_nobody_else_says_anything_fi
     sent = [{**s, "1.running_var": torch.full((4,), torch.nan)} for s in states()]
     sent[0] = {name: 100 + value for name, value in states()[0].items()}
     like = network().state_dict()
-    result = fw.Aggregator(rules.MultiKrum(f=2))(sent, like=like)
+    result = fw.Aggregator(rules.MultiKrum(f=2))(as_updates(sent, like=like, batch_norm=None))
     assert not result.accepted[0]
     assert torch.equal(result.state_dict()["1.running_var"], like["1.running_var"])
     with pytest.raises(ValueError, match=r"no accepted client sent finite values of 1.running_var"):
-        fw.Aggregator(rules.MultiKrum(f=2))(sent).state_dict()
+        fw.Aggregator(rules.MultiKrum(f=2))(as_updates(sent, batch_norm=None)).state_dict()
 
 
 def test_which_they_are() -> None:

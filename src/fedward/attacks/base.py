@@ -162,7 +162,11 @@ class Attack(Component):
         Raises:
             ValueError: no honest row, no own row, or different numbers of columns.
         """
-        view = View(honest=as_updates(honest), own=as_updates(own), context=context or Context())
+        view = View(
+            honest=as_updates(honest, batch_norm=None),
+            own=as_updates(own, batch_norm=None),
+            context=context or Context(),
+        )
         if view.honest.d != view.own.d:
             raise ValueError(f"honest rows have {view.honest.d} columns, own rows {view.own.d}; they must agree")
         rows = materialise(self.forged(view)).to(view.own.dtype)

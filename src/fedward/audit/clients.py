@@ -65,8 +65,10 @@ def find_clients(arguments: Iterable[str | os.PathLike[str]], besides: Path | No
         besides: the base, which is no client though it may lie among them.
 
     Raises:
-        AuditError: a glob matches nothing, or there is no client.
+        AuditError: a glob matches nothing, there is no client, or what came is one path and no list of them.
     """
+    if isinstance(arguments, str | os.PathLike):
+        raise AuditError(f"clients is a list of files, folders and globs, got {arguments!r}: pass [...] around it")
     places: list[Place] = []
     ignored: list[Path] = []
     for argument in arguments:

@@ -15,9 +15,8 @@ from ..registry.naming import did_you_mean
 from ..stack import CENTRES, Layout, Policy, RowSource, nearness
 from ..stack.based import FromBase, origin_of
 from ..stack.entries import UnfitError
-from ..stack.intake import Expected
+from ..stack.intake import Expected, agree_on_statistics
 from ..stack.reference import STATE_DICT, Agreed, Sent, read_entries
-from ..stack.running import agree_on_statistics
 from ..stack.tensorfile import outlast
 from .adapters import Adapter, odd_kinds
 from .checkpoints import Checkpoints
@@ -221,6 +220,7 @@ def _agree(
         name, told = sound[0]
         assert expected.sent is not None
         raise AuditError(f"no client fits this base: {_differing(expected.sent, told, name)}") from None
+    assert layout is not None  # state dicts have one
     if policy == "frozen" and layout.buffers and not agreed.before:
         raise AuditError("frozen running statistics are the base's, and there is no base: give --base FILE")
     return agreed, layout

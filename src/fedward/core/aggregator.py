@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..registry.bounds import Natural
 from ..registry.parameters import check_parameters, check_value
-from ..stack import Base, Buffers, Ids, Integers, Model, OnBad, Stack, Updates, as_updates
+from ..stack import Base, Buffers, Ids, Integers, Model, OnBad, Policy, Stack, Updates, as_updates
 from ..stack.alike import raw_models, sampled_nearness
 from ..stack.running import odd_notes
 from .context import Context, heard
@@ -43,6 +43,11 @@ class Aggregator:
         seed: of its random choices, at least 0.
         trimmed: whether verdicts of a rule that trims columns (Median, TrimmedMean, ...) have the share of the columns
             in which a row has no part in the output, as the score "trimmed"; that takes one more pass.
+        batch_norm: what becomes of running statistics in state dicts, which no rule judges: "robust", the median of
+            each entry over all usable clients, whoever the rule accepted, and no farther from the base's than the bound
+            of `median_of_running`, without one if there is no base; "mean", of accepted clients, which any of them can
+            move; or "frozen", the base's. Whose statistics are odd is said in the result's note. A stack in files says
+            it itself, ``Files(batch_norm=...)``.
 
     Examples:
         >>> import torch
@@ -67,7 +72,7 @@ class Aggregator:
         mal    0.0000  no        3.208e+04  far
     """
 
-    def __init__(self, rule: Rule, *, seed: int = 0, trimmed: bool = False) -> None:
+    def __init__(self, rule: Rule, *, seed: int = 0, trimmed: bool = False, batch_norm: Policy = "robust") -> None:
         if not isinstance(rule, Rule):
             remedy = "; fedward.rule makes one of a function" * isroutine(rule)
             raise TypeError(f"an Aggregator needs a rule, such as rules.Median(), got {rule!r}{remedy}")
@@ -81,6 +86,7 @@ class Aggregator:
         self.rule = rule
         self.seed: int = check_value("Aggregator", "seed", seed, Natural)
         self.trimmed: bool = check_value("Aggregator", "trimmed", trimmed, bool)
+        self.batch_norm: Policy = check_value("Aggregator", "batch_norm", batch_norm, Policy)
         self.round = 0
         self.state: State = {}
         self._looked = False
@@ -90,7 +96,7 @@ class Aggregator:
         return {name: value for name, value in vars(self).items() if name != "_lock"}
 
     def __setstate__(self, saved: Mapping[str, Any]) -> None:
-        vars(self).update({"trimmed": False, "_looked": False, **saved}, _lock=RLock())
+        vars(self).update({"trimmed": False, "batch_norm": "robust", "_looked": False, **saved}, _lock=RLock())
 
     def __repr__(self) -> str:
         return f"Aggregator({self.rule!r}, seed={self.seed})"
@@ -156,8 +162,9 @@ class Aggregator:
             buffers: running statistics, which have no columns and do not vote: "auto" knows running_mean and
                 running_var; names, or a module, whose buffers are meant, come on top; None, all vote.
             integers: "refuse" integer tensors that are no counters, or take them for "counters".
-            on_bad: "raise" where a client sent something that does not fit; or "drop" it, with `Reason.MALFORMED` and
-                a line in the details.
+            on_bad: "raise" where a client sent something that does not fit, or running statistics that cannot be (a
+                variance below 0); or "drop" it, with `Reason.MALFORMED` and a line in the details. NaN or Inf in a
+                client's statistics is as if its row had it.
             evaluator: the server's own data, for rules that judge by it.
             group: the class that this round is about, for `rules.ClassWise`; or that of each row, by id.
 
@@ -169,7 +176,16 @@ class Aggregator:
             RawWeightsWarning: in the first round, where state dicts, lists of layers or files are so much alike that
                 they must be weights, and there is no base.
         """
-        updates = as_updates(G, ids, like=like, base=base, buffers=buffers, integers=integers, on_bad=on_bad)
+        updates = as_updates(
+            G,
+            ids,
+            like=like,
+            base=base,
+            buffers=buffers,
+            integers=integers,
+            on_bad=on_bad,
+            batch_norm=self.batch_norm,
+        )
         with self._lock:
             if not self._looked:
                 self._looked = True
@@ -209,7 +225,7 @@ class Aggregator:
 
 
 def _with_odd_statistics(result: Result[Tensor], updates: Updates) -> Result[Tensor]:
-    """The result with a note on whose running statistics are odd, where there is a policy for them: in files."""
+    """The result with a note on whose running statistics are odd, where there is a policy for them."""
     agreed, layout = updates.agreed, updates.layout
     if agreed is None or agreed.policy is None or layout is None:
         return result

@@ -43,8 +43,9 @@ class Result(Generic[A]):
             its theorem.
         details: what is wrong with what a client sent, by id, where a reason does not say it all.
         layout: names and shapes of what the output is made of, where the input had names.
-        aside: what has no columns, by name: means of running statistics (of files: what ``Files(batch_norm=...)`` says)
-            and lower medians of counters over the accepted clients, and entries of ``like`` that are no tensors.
+        aside: what has no columns, by name: running statistics, as ``Aggregator(batch_norm=...)`` says (in files,
+            ``Files(batch_norm=...)``), lower medians of counters over the accepted clients, and entries of ``like``
+            that are no tensors.
     """
 
     output: A
@@ -61,9 +62,8 @@ class Result(Generic[A]):
     def state_dict(self) -> dict[str, Tensor]:
         """The output as named tensors, in the shapes and dtypes of the clients' state dicts.
 
-        Running statistics are the mean over the accepted clients whose values are finite, variances at least 0, or
-        that of ``like`` if there are none; of files they are what ``Files(batch_norm=...)`` says. Counters are the
-        lower median over the accepted clients. No rule weighs either, and both are taken as they are: clients send
+        Running statistics are what ``batch_norm`` of the `Aggregator`, or of the `Files`, makes of them. Counters are
+        the lower median over the accepted clients. No rule weighs either, and both are taken as they are: clients send
         their values, not how far they moved.
 
         Raises:

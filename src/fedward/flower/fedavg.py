@@ -42,7 +42,7 @@ class RobustFedAvg(Robust):
         max_share: float | None = None,
         buffers: Buffers = "auto",
         integers: Integers = "refuse",
-        batch_norm: Policy = "mean",
+        batch_norm: Policy = "robust",
         on_skip: OnSkip = "raise",
         max_skipped: int = 3,
         metricrecord_key: str = "metrics",

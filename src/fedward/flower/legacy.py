@@ -101,7 +101,7 @@ class RobustFedAvg(FedAvg):
         max_share: float | None = None,
         buffers: Buffers = "auto",
         integers: Integers = "refuse",
-        batch_norm: Policy = "mean",
+        batch_norm: Policy = "robust",
         names: Naming = "claimed",
         on_skip: OnSkip = "raise",
         max_skipped: int = 3,

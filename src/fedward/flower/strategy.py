@@ -84,8 +84,8 @@ class Robust(Screened):
             too; None, none at all, so that the rule weighs every floating-point array.
         integers: "refuse" integer arrays that are no counters (without dimensions, or called num_batches_tracked), for
             quantised weights would never move; or take them for "counters", which stay as the server has them.
-        batch_norm: what becomes of running statistics: "mean" of accepted nodes', which a liar among them moves where
-            it likes; "robust", bounded medians (`Running`); "frozen", they stay as the server has them.
+        batch_norm: what becomes of running statistics: "robust", bounded medians (`Running`); "mean" of accepted
+            nodes', which a liar among them moves where it likes; "frozen", they stay as the server has them.
         on_skip, max_skipped, metricrecord_key: see `Screened`. With "raise" a rule that cannot decide on as many nodes
             as the first round asks is refused before any of them trains.
         names: what nodes are called, in the audit and in the rule's memory, instead of by ids that Flower draws anew:
@@ -115,7 +115,7 @@ class Robust(Screened):
         max_share: float | None = None,
         buffers: Buffers = "auto",
         integers: Integers = "refuse",
-        batch_norm: Policy = "mean",
+        batch_norm: Policy = "robust",
         on_skip: OnSkip = "raise",
         max_skipped: int = 3,
         metricrecord_key: str = "metrics",

@@ -82,7 +82,8 @@ def middle_of_running(name: str, sent: Iterable[Tensor], dtype: torch.dtype) -> 
     finite = [value for value in values if bool(value.isfinite().all())]
     if not finite:
         return None
-    ranked = torch.stack(finite).double() / 2  # halves: the sum of two in the middle must not be infinite
+    together = torch.stack([value.to(finite[0].device) for value in finite])
+    ranked = together.double() / 2  # halves: the sum of two in the middle must not be infinite
     if is_variance(name):
         ranked.clamp_(min=0)
     ranked = ranked.sort(0).values

@@ -16,10 +16,9 @@ from .based import CENTRES, Origin
 from .buffers import Policy
 from .entries import UnfitError
 from .filerows import FileRow, Stretch, nothing
-from .intake import Base, Expected, Model, OnBad
+from .intake import Base, Expected, Model, OnBad, agree_on_statistics, check_frozen
 from .layout import Buffers, Integers, Layout
 from .reference import STATE_DICT, Ids, Sent, client_names
-from .running import agree_on_statistics
 from .sources import RowsLostError, RowSource, Types
 from .tensorfile import TensorFile, open_all
 
@@ -55,7 +54,8 @@ class Files(RowSource):
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError, TypeError: a file is damaged or no safetensors file, or files differ in names or shapes of tensors.
+        ValueError, TypeError: a file is damaged or no safetensors file (`fedward.audit.run_aggregate` reads others,
+            too), files differ in names or shapes of tensors, or ``paths`` is one path.
 
     Examples:
         >>> import tempfile, torch
@@ -93,6 +93,11 @@ class Files(RowSource):
                 raise ValueError("files by id have their ids; leave ids= out, or give the files as a list")
             ids = list(paths)
             paths = paths.values()
+        if isinstance(paths, str | PathLike):
+            raise TypeError(
+                f"paths is a list of files, one a client, or files by the client's id, got {paths!r}: pass [...] "
+                "around one file, sorted(Path(...).glob('*.safetensors')) of a folder"
+            )
         places = [fspath(path) for path in paths]
         if not places:
             raise ValueError("a stack needs at least one row, got no files: no client sent an update")
@@ -121,8 +126,8 @@ class Files(RowSource):
             has_base=expected.is_base,
             on_bad=on_bad,
         )
-        if batch_norm == "frozen" and layout.buffers and not agreed.before:
-            raise ValueError("frozen running statistics are the base's, and there is no base: give base=, a model")
+        assert layout is not None  # state dicts have one
+        check_frozen(agreed, layout)
         self._files = [files[name] for name in agreed.clients]
         types = Types.of(agreed, layout.names)
         super().__init__(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from typing import Any, Literal
@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from .based import CENTRES, Centre, FromBase, Origin, origin_of
+from .buffers import Policy
 from .entries import UnfitError, as_tensor, widest
 from .layout import Buffers, Integers, Layout
 from .reference import LAYERS, ROW, STATE_DICT, WHOLE, Agreed, Ids, Sent, agree, client_names, read_entries
+from .running import held_aside, impossible_statistics
 from .sources import Dense, Layers, RowSource
 from .updates import Updates, View
 from .views import Rooted
@@ -43,6 +45,7 @@ def as_updates(
     buffers: Buffers = "auto",
     integers: Integers = "refuse",
     on_bad: OnBad = "raise",
+    batch_norm: Policy | None = "robust",
 ) -> Updates:
     """Any accepted form of a stack as `Updates`, without copying it.
 
@@ -63,7 +66,10 @@ def as_updates(
             fixes names, shapes and types as ``like`` does; or a centre of the clients' finite rows, "mean-of-clients"
             or "median-of-clients".
         buffers, integers: which tensors of state dicts have no columns, see `Layout.of`.
-        on_bad: "raise" where a client sent something else; or "drop" it, see `Agreed.malformed`.
+        on_bad: "raise" where a client sent something else, or running statistics that cannot be (a variance below 0);
+            or "drop" it, see `Agreed.malformed`.
+        batch_norm: what becomes of running statistics in state dicts, see `Files`; None, they are not looked at, and an
+            aggregator has their mean.
 
     Raises:
         TypeError: not one of these forms, or entries that are not floating point.
@@ -85,20 +91,35 @@ def as_updates(
             raise ValueError(
                 "like, base, buffers and integers belong to the stack: give them to Files(...), not to the call"
             )
+        if batch_norm not in ("robust", None if G.agreed is None else G.agreed.policy):
+            raise ValueError(
+                f"batch_norm={batch_norm!r} belongs to the stack: give it to Files(...) or as_updates(...), not to the "
+                "aggregator"
+            )
         return Rooted(G) if isinstance(G, View) else G
     expected = Expected(like, buffers, integers, base=base)
-    stack = _source(G, ids, expected, on_bad)
+    stack = _source(G, ids, expected, on_bad, batch_norm)
     origin = expected.origin(stack)
     return stack if origin is None else FromBase(stack, origin)
 
 
-def _source(G: Stack, ids: Ids, expected: Expected, on_bad: OnBad) -> RowSource:
+def _source(G: Stack, ids: Ids, expected: Expected, on_bad: OnBad, policy: Policy | None) -> RowSource:
     """Rows as they were sent."""
     if isinstance(G, np.ndarray) or (isinstance(G, Tensor) and not G.is_nested):
         return _whole(G, ids, expected)
     names, clients = _clients(G, ids)
     try:
-        agreed, layout = agree_on_layout([_read(client, expected) for client in clients], names, expected, on_bad)
+        agreed, layout = agree_on_statistics(
+            [_read(client, expected) for client in clients],
+            names,
+            expected,
+            _in_memory,
+            policy=policy,
+            has_base=expected.is_base,
+            on_bad=on_bad,
+        )
+        if layout is not None:
+            check_frozen(agreed, layout)
         return Layers(agreed, layout=layout)
     except (TypeError, ValueError) as error:
         if isinstance(G, Mapping) and all(isinstance(client, Tensor | np.ndarray) for client in clients):
@@ -181,6 +202,55 @@ def agree_on_layout(
         agreed = agree(sent, names, like=expected.sent, on_bad=on_bad)
         layout = expected.layout(agreed.model)
     return replace(agreed, examples=examples, kept=expected.kept), layout
+
+
+def agree_on_statistics(
+    sent: Sequence[Sent],
+    names: Sequence[Hashable],
+    expected: Expected,
+    values: Callable[[Hashable, Tensor], Tensor],
+    *,
+    policy: Policy | None,
+    has_base: bool,
+    on_bad: OnBad,
+) -> tuple[Agreed, Layout | None]:
+    """What clients agree on whose running statistics can be, with the values of what has no columns, and its layout.
+
+    Args:
+        sent: what clients sent, of which the values may not be read yet.
+        names: of the clients.
+        expected: what they should send.
+        values: of a client's tensor.
+        policy: what becomes of running statistics; None, they are not looked at.
+        has_base: whether what is expected is what clients started from.
+        on_bad: what becomes of those that send something else, or statistics that cannot be.
+
+    Raises:
+        TypeError, ValueError: clients agree on nothing, or one does not fit that is not to be dropped.
+    """
+
+    def agreed_on(told: Sequence[Sent]) -> tuple[Agreed, Layout | None]:
+        agreed, layout = agree_on_layout(told, names, expected, on_bad)
+        if policy is None or layout is None or agreed.form == ROW:  # a flat row has no statistics
+            return agreed, layout
+        return held_aside(agreed, layout, values, policy=policy, has_base=has_base), layout
+
+    agreed, layout = agreed_on(sent)
+    impossible = {} if layout is None or agreed.policy is None else impossible_statistics(agreed, layout)
+    if not impossible:
+        return agreed, layout
+    return agreed_on([replace(s, fault=impossible.get(name, s.fault)) for s, name in zip(sent, names, strict=True)])
+
+
+def check_frozen(agreed: Agreed, layout: Layout) -> None:
+    """Raise ValueError where statistics are to stay the base's, and there is none."""
+    if agreed.policy == "frozen" and layout.buffers and not agreed.before:
+        raise ValueError("frozen running statistics are the base's, and there is no base: give base=, a model")
+
+
+def _in_memory(_: Hashable, tensor: Tensor) -> Tensor:
+    tensor = tensor.detach()
+    return tensor if tensor.layout == torch.strided else tensor.to_dense()
 
 
 def _whole(G: Tensor | np.ndarray, ids: Ids, expected: Expected) -> RowSource:

@@ -60,7 +60,7 @@ class Agreed:
         malformed: who sent something else, and what is wrong with it.
         examples: how many examples clients say they have, where that came with what they sent.
         kept: what is no tensor, as the server has it.
-        policy: what becomes of running statistics, which a file's are examined for; None: their mean, as they are.
+        policy: what becomes of running statistics, which are examined for it; None: their mean, as they are.
         spoiled: clients of whose running statistics some have NaN or Inf, and which.
         before: running statistics of the model that clients started from, where it is known.
     """

@@ -12,9 +12,8 @@ from torch import Tensor
 from ..failures import tamed
 from .buffers import EPS, MOST, Policy, median_of_running, middle_of_running, variance_of
 from .entries import Flat, UnfitError
-from .intake import Expected, OnBad, agree_on_layout
 from .layout import Layout, is_variance, variance_beside
-from .reference import Agreed, Sent
+from .reference import Agreed
 
 MOST_BATCHES = 10**10
 """Batches that nobody has trained on: a thousand a second for four months."""
@@ -31,44 +30,7 @@ _NAMED = 10
 """Clients that notes name one by one."""
 
 
-def agree_on_statistics(
-    sent: Sequence[Sent],
-    names: Sequence[Hashable],
-    expected: Expected,
-    values: Callable[[Hashable, Tensor], Tensor],
-    *,
-    policy: Policy,
-    has_base: bool,
-    on_bad: OnBad,
-) -> tuple[Agreed, Layout]:
-    """What clients agree on whose running statistics can be, with the values of what has no columns, and its layout.
-
-    Args:
-        sent: state dicts, of which the values may not be read yet.
-        names: of the clients.
-        expected: what they should send.
-        values: of a client's tensor.
-        policy: what becomes of running statistics.
-        has_base: whether what is expected is what clients started from.
-        on_bad: what becomes of those that send something else, or statistics that cannot be.
-
-    Raises:
-        TypeError, ValueError: clients agree on nothing, or one does not fit that is not to be dropped.
-    """
-
-    def agreed_on(told: Sequence[Sent]) -> tuple[Agreed, Layout]:
-        agreed, layout = agree_on_layout(told, names, expected, on_bad)
-        assert layout is not None  # state dicts have one
-        return _held_aside(agreed, layout, values, policy=policy, has_base=has_base), layout
-
-    agreed, layout = agreed_on(sent)
-    impossible = impossible_statistics(agreed, layout)
-    if not impossible:
-        return agreed, layout
-    return agreed_on([replace(s, fault=impossible.get(name, s.fault)) for s, name in zip(sent, names, strict=True)])
-
-
-def _held_aside(
+def held_aside(
     agreed: Agreed,
     layout: Layout,
     values: Callable[[Hashable, Tensor], Tensor],
@@ -107,14 +69,14 @@ def impossible_statistics(agreed: Agreed, layout: Layout) -> dict[Hashable, Unfi
     return found
 
 
-def _impossible(name: str, tensor: Tensor) -> str:
+def _impossible(name: Hashable, tensor: Tensor) -> str:
     if tensor.numel() == 0:
         return ""
     if is_variance(name) and (least := float(tensor.double().nan_to_num().min())) < 0:
         return f"{tamed(name, 80)} is a variance, and below 0: {least:.4g}"
-    if not name.endswith(_COUNTER):
+    if not str(name).endswith(_COUNTER):
         return ""
-    low, high = int(tensor.min()), int(tensor.max())
+    low, high = int(tensor.long().min()), int(tensor.long().max())
     if low < 0 or high > MOST_BATCHES:
         return f"{tamed(name, 80)} counts {low if low < 0 else high:,} batches; 0 to {MOST_BATCHES:,} can be"
     return ""
@@ -139,14 +101,14 @@ def odd_statistics(agreed: Agreed, layout: Layout) -> dict[str, list[str]]:
     if len(clients) < _LEAST:
         return found
     for name in layout.buffers:
-        sent = torch.stack([each[name].detach().double().flatten() for each in tensors])
+        sent = torch.stack([each[name].detach().cpu().double().flatten() for each in tensors])
         beside = variance_beside(name)
         if sent.shape[1] == 0:
             continue
         if is_variance(name):
             texts = _odd_variances(sent)
         elif beside in layout.buffers and tensors[0][beside].shape == tensors[0][name].shape:
-            texts = _odd_means(sent, torch.stack([each[beside].detach().double().flatten() for each in tensors]))
+            texts = _odd_means(sent, torch.stack([each[beside].detach().cpu().double().flatten() for each in tensors]))
         else:  # of which there is no scale
             continue
         for k, text in texts.items():

@@ -187,7 +187,10 @@ class Layers(RowSource):
         if not keys:
             raise ValueError("rows need at least one floating-point tensor, got none")
         of = Types.of(agreed, keys)
-        self._rows = [[Flat(tensors[key]) for key in keys] for tensors in agreed.tensors]
+        self._rows = [
+            [Flat(_nothing(tensors[key]) if client in agreed.spoiled else tensors[key]) for key in keys]
+            for client, tensors in zip(agreed.clients, agreed.tensors, strict=True)
+        ]
         types = [{row[k].dtype for row in self._rows} for k in range(len(keys))]
         devices = Counter(layer.device for row in self._rows for layer in row)
         device = max(devices, key=lambda device: (devices[device], str(device)))
@@ -262,6 +265,11 @@ def _agree_on_layers(rows: Sequence[Sequence[Tensor]], layout: Layout | None, id
         read_entries(LAYERS, {names[k] if k < len(names) else str(k): t for k, t in enumerate(row)}) for row in rows
     ]
     return agree(sent, client_names(ids, len(rows)), like=like)
+
+
+def _nothing(tensor: Tensor) -> Tensor:
+    """NaN for each entry of a client's that has NaN elsewhere, in running statistics."""
+    return torch.full(tensor.shape, torch.nan, device=tensor.device).to(tensor.dtype)
 
 
 def _at_least_float32(block: Tensor) -> Tensor:

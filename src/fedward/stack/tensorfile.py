@@ -40,6 +40,8 @@ _HEADER = 1 << 24
 """Bytes that a header may have: that of a model of 100,000 tensors is as long."""
 _OURS = frozenset({errno.EMFILE, errno.ENFILE})
 """What goes wrong with this process or machine, and is no client's fault."""
+_OTHERS = frozenset({".pt", ".pth", ".bin", ".npz"})
+"""Files of models in other formats."""
 _SAME_TIME = 20_000_000
 """Nanoseconds within which the clock of file systems may not have moved."""
 
@@ -89,7 +91,7 @@ class TensorFile:
             try:
                 self._read_header(file.read(8), file)
             except (ValueError, TypeError, OverflowError, RuntimeError, OSError) as error:
-                text = f"{path} is damaged or no safetensors file ({tamed(error)})"
+                text = f"{path} is damaged or no safetensors file ({tamed(error)}){_elsewhere(path)}"
                 raise UnfitError(ValueError, text) from None
             if keep:
                 self._handle = os.dup(file.fileno())
@@ -229,6 +231,14 @@ def open_all(paths: Iterable[str], most: int) -> list[TensorFile | UnfitError]:
 def outlast(last: int) -> None:
     """Wait, a moment at most, until what is written to files has another time than one, in nanoseconds."""
     time.sleep(min(max(last + _SAME_TIME - time.time_ns(), 0), _SAME_TIME) / 1e9)
+
+
+def _elsewhere(path: str) -> str:
+    """What reads a file that is sound in another format, by its name."""
+    suffix = os.path.splitext(path)[1]
+    if suffix not in _OTHERS:
+        return ""
+    return f": Files read .safetensors alone; fedward aggregate and fedward.audit.run_aggregate read {suffix}, too"
 
 
 def _stamp(found: os.stat_result) -> Stamp:
