@@ -76,15 +76,18 @@ def median_of_running(
     return bounded.where(bounded.isfinite(), median).to(before.dtype)
 
 
-def middle_of_running(name: str, sent: Iterable[Tensor], dtype: torch.dtype) -> Tensor | None:
-    """The median that `median_of_running` bounds, in float64, of values in ``dtype``; None if nobody's are finite."""
+def middle_of_running(name: str, sent: Iterable[Tensor], dtype: torch.dtype, *, changes: bool = False) -> Tensor | None:
+    """The median that `median_of_running` bounds, in float64, of values in ``dtype``; None if nobody's are finite.
+
+    Changes of variances may be below 0, variances count as 0 there.
+    """
     values = [tensor.detach().to(dtype) for tensor in sent]
     finite = [value for value in values if bool(value.isfinite().all())]
     if not finite:
         return None
     together = torch.stack([value.to(finite[0].device) for value in finite])
     ranked = together.double() / 2  # halves: the sum of two in the middle must not be infinite
-    if is_variance(name):
+    if is_variance(name) and not changes:
         ranked.clamp_(min=0)
     ranked = ranked.sort(0).values
     n = len(ranked)

@@ -236,7 +236,9 @@ def agree_on_statistics(
         return held_aside(agreed, layout, values, policy=policy, has_base=has_base), layout
 
     agreed, layout = agreed_on(sent)
-    impossible = {} if layout is None or agreed.policy is None else impossible_statistics(agreed, layout)
+    impossible: Mapping[Hashable, UnfitError] = {}
+    if layout is not None and agreed.policy is not None:
+        impossible = impossible_statistics(agreed, layout, has_base=has_base)
     if not impossible:
         return agreed, layout
     return agreed_on([replace(s, fault=impossible.get(name, s.fault)) for s, name in zip(sent, names, strict=True)])

@@ -57,9 +57,15 @@ def held_aside(
 # --- what cannot be ------------------------------------------------------------------------------------------
 
 
-def impossible_statistics(agreed: Agreed, layout: Layout) -> dict[Hashable, UnfitError]:
-    """Clients whose statistics cannot be of any training, and why: variances below 0, counters that counted nothing."""
+def impossible_statistics(agreed: Agreed, layout: Layout, *, has_base: bool) -> dict[Hashable, UnfitError]:
+    """Clients whose statistics cannot be of any training, and why: variances below 0, counters that counted nothing.
+
+    Where no base says that models are sent, and half of the clients have variances below 0 or more, they sent what
+    they changed, of which everything can be.
+    """
     found: dict[Hashable, UnfitError] = {}
+    if not has_base and _are_changes(agreed, layout):
+        return found
     for client, tensors in zip(agreed.clients, agreed.tensors, strict=True):
         for name in (*layout.buffers, *layout.counters):
             why = _impossible(name, tensors[name])
@@ -67,6 +73,12 @@ def impossible_statistics(agreed: Agreed, layout: Layout) -> dict[Hashable, Unfi
                 found[client] = UnfitError(ValueError, why)
                 break
     return found
+
+
+def _are_changes(agreed: Agreed, layout: Layout) -> bool:
+    variances = [name for name in layout.buffers if is_variance(name)]
+    below = [any((tensors[name].double() < 0).any() for name in variances) for tensors in agreed.tensors]
+    return 2 * sum(below) >= len(below) > 0
 
 
 def _impossible(name: Hashable, tensor: Tensor) -> str:
@@ -194,7 +206,8 @@ def settled_statistics(agreed: Agreed, layout: Layout, usable: Sequence[bool]) -
         if before is not None:
             made = median_of_running(name, sent, before, variance_of(agreed.before, name))
         else:
-            made = middle_of_running(name, sent, dtype)
+            # Variances are none below 0 by now, unless they are changes of such.
+            made = middle_of_running(name, sent, dtype, changes=True)
             made = None if made is None else made.to(dtype)
         if made is not None:
             taken[name] = made
