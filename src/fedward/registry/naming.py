@@ -62,6 +62,12 @@ def did_you_mean(wrong: str, valid: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
+def argument_meant(name: str, arguments: Iterable[str], value: str) -> str:
+    """A question after what a value may be of that was given without its argument; nothing where there are several."""
+    known = list(arguments)
+    return f"; did you mean {name}:{known[0]}={value}?" if len(known) == 1 and value not in known else ""
+
+
 def nearest_first(wrong: str, valid: Iterable[str], listed: str = "") -> str:
     """Valid names, those nearest to a wrong one first; of more than five these alone, and where all are listed."""
     names = list(valid)

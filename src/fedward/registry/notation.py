@@ -18,7 +18,7 @@ from typing import Any
 
 from .component import Component
 from .entries import KINDS, Entry, catalogue, find, name_of, registered
-from .naming import article, listing, nearest_first
+from .naming import argument_meant, article, listing, nearest_first
 from .parameters import Parameter, parameters_of
 
 Spec = str | Mapping[str, Any]
@@ -232,20 +232,14 @@ def _from_text(text: str, kind: str | None, known: Mapping[str, Any]) -> Recipe:
         key, equals, value = item.partition("=")
         if not equals:
             remedy = "; of a module of your own write my.module:Net, not its file" if "/" in name else ""
-            remedy = remedy or _meant(name.strip(), item)
+            entry = None if remedy else registered(name.strip())
+            remedy = remedy or argument_meant(name.strip(), entry.parameters if entry else (), item)
             raise ValueError(f"{item!r} in {text!r} is not of the form argument=value{remedy}")
         key = key.strip()
         if key in given:
             raise ValueError(f"{key} is given more than once in {text!r}: which of them is meant?")
         given[key] = value.strip()
     return _recipe(name.strip(), kind, given, known)
-
-
-def _meant(name: str, value: str) -> str:
-    """A question after the argument that a value without one may be meant for; nothing where there are several."""
-    entry = registered(name)
-    arguments = [] if entry is None or value in entry.parameters else list(entry.parameters)
-    return f"; did you mean {name}:{arguments[0]}={value}?" if len(arguments) == 1 else ""
 
 
 def _recipe(name: str, kind: str | None, given: Mapping[str, Any], known: Mapping[str, Any]) -> Recipe:

@@ -17,7 +17,7 @@ from .clientmap import nodes_by_round
 from .curves import panel_box, panel_grid
 from .pieces import NONE, count, cut, figure, per_cent, table, three_digits
 from .series import Figure
-from .style import ACCEPTED, DROPPED, PALETTE, base_axis, base_layout, margins, safe_text
+from .style import ACCEPTED, DROPPED, PALETTE, base_axis, base_layout, margins, round_axis, safe_text
 
 _MOST_POINTS = 12_000
 """Of a figure: rounds are left out beyond it."""
@@ -175,7 +175,7 @@ def _found(audit: AuditData, name: str) -> str:
             if known:
                 lines.append(_line(title, known, colour))
         if lines:
-            layout = _layout(metric, [y for line in lines for y in line["y"]])
+            layout = _layout(metric, [x for line in lines for x in line["x"]], [y for line in lines for y in line["y"]])
             boxes.append(_box(f"{name}-found-{number}", metric, {"data": lines, "layout": layout}))
     if not boxes:
         return ""
@@ -253,7 +253,10 @@ def _dots(name: str, told: Sequence[tuple[int, str, float, NodeEntry]]) -> Figur
                     "hovertemplate": "<b>%{text}</b><br>round %{x}: %{y}<extra></extra>",
                 }
             )
-    return {"data": data, "layout": _layout(name, [value for _, _, value, _ in points])}
+    return {
+        "data": data,
+        "layout": _layout(name, [number for number, *_ in points], [value for _, _, value, _ in points]),
+    }
 
 
 def _pointed(who: str, node: NodeEntry) -> str:
@@ -300,7 +303,7 @@ def _line(title: str, known: Sequence[tuple[int, float]], colour: str) -> dict[s
     }
 
 
-def _layout(name: str, values: Sequence[float]) -> dict[str, Any]:
+def _layout(name: str, rounds: Sequence[int], values: Sequence[float]) -> dict[str, Any]:
     """Axes; logarithmic where some values would hide the others."""
     positive = bool(values) and min(values) > 0
     wide = positive and max(values) > _LOGARITHMIC * min(values)
@@ -313,7 +316,7 @@ def _layout(name: str, values: Sequence[float]) -> dict[str, Any]:
         hovermode="closest",
         showlegend=False,
         margin=margins(10, 46, 8),
-        xaxis=base_axis("round", hoverformat=",d"),
+        xaxis=round_axis(rounds, hoverformat=",d"),
         yaxis=base_axis(**axis),
     )
 

@@ -26,6 +26,7 @@ from .style import (
     base_layout,
     margins,
     note,
+    round_axis,
     safe_text,
 )
 
@@ -177,7 +178,7 @@ def _plain_layout(
         inner + 86,
         hovermode="closest",
         margin=margins(34, 52, right=right),
-        xaxis=base_axis("round", range=[edges[0], edges[-1]], showgrid=False),
+        xaxis=round_axis(edges, range=[edges[0], edges[-1]], showgrid=False),
         yaxis=base_axis(
             title,
             range=[rows - 0.5, -0.5],

@@ -12,7 +12,7 @@ from ..sim import Record
 from ..sim.record import mean_of_known
 from .pieces import breakable, count, figure
 from .series import Figure, as_floats, drawn_as, for_json, step_of
-from .style import DASHES, PALETTE, base_axis, base_layout, margins, safe_text
+from .style import DASHES, PALETTE, base_axis, base_layout, margins, round_axis, safe_text
 
 _HEIGHT = 280
 _ALONE = 400
@@ -165,7 +165,7 @@ def _panel(
         hovermode="closest",
         showlegend=False,
         margin=margins(10, 46, 8),
-        xaxis=base_axis("round", range=scale["x"]),
+        xaxis=round_axis(scale["x"], range=scale["x"]),
         yaxis=base_axis(range=scale["y"], tickformat=scale["format"]),
     )
     return {"data": data, "layout": layout}

@@ -9,7 +9,7 @@ from typing import Any
 from ..sim.record import Record, Shares
 from .runs import RunData
 from .series import Figure, as_floats, drawn_as, for_json, step_of, trailing_mean, window_of
-from .style import BYZANTINE, HONEST, base_axis, base_layout, margins, note
+from .style import BYZANTINE, HONEST, base_axis, base_layout, margins, note, round_axis
 
 _SIDES = (("honest", HONEST), ("byzantine", BYZANTINE))
 _WITH_SIGNS = (*_SIDES, ("virtual", BYZANTINE))
@@ -37,7 +37,7 @@ def success(run: RunData) -> Figure | None:
         }
         for name, colour, values in lines
     ]
-    return {"data": data, "layout": _rates_layout("share")}
+    return {"data": data, "layout": _rates_layout([r.round for r in points], "share")}
 
 
 def acceptance(run: RunData) -> Figure | None:
@@ -47,7 +47,7 @@ def acceptance(run: RunData) -> Figure | None:
         "byzantine": [r.byzantine_accepted for r in run.records],
     }
     data = [_line(run, rates[side], side, colour) for side, colour in _SIDES if _any_known(rates[side])]
-    return {"data": data, "layout": _rates_layout("accepted")} if data else None
+    return {"data": data, "layout": _rates_layout(_rounds(run), "accepted")} if data else None
 
 
 def with_signs(run: RunData) -> RunData:
@@ -71,8 +71,8 @@ def signs(run: RunData) -> Figure | None:
     for index, sign in enumerate(("positive", "zero", "negative")):
         axis = "" if index == 0 else str(index + 1)
         left = index * (width + gap)
-        layout[f"xaxis{axis}"] = base_axis(
-            "round",
+        layout[f"xaxis{axis}"] = round_axis(
+            _rounds(run),
             domain=[left, left + width],
             anchor=f"y{axis}",
             hoverformat=",d",
@@ -128,11 +128,15 @@ def _line(
     return line | more
 
 
-def _rates_layout(title: str) -> dict[str, Any]:
+def _rounds(run: RunData) -> list[int]:
+    return [record.round for record in run.records]
+
+
+def _rates_layout(rounds: Sequence[int], title: str) -> dict[str, Any]:
     return base_layout(
         300,
         hovermode="x unified",
         showlegend=True,
-        xaxis=base_axis("round", hoverformat=",d", unifiedhovertitle={"text": "round %{x}"}),
+        xaxis=round_axis(rounds, hoverformat=",d", unifiedhovertitle={"text": "round %{x}"}),
         yaxis=base_axis(title, range=[-0.03, 1.03], tickformat=".0%"),
     )

@@ -10,7 +10,7 @@ from ..core import BEYOND
 from .clientmap import map_layout, order_of
 from .runs import RunData
 from .series import Figure, step_of
-from .style import ABSENT, BYZANTINE, HONEST, base_axis, base_layout, safe_text
+from .style import ABSENT, BYZANTINE, HONEST, base_axis, base_layout, round_axis, safe_text
 
 MAX_CLIENTS = 200
 """Clients that have a line at most, the byzantine ones first."""
@@ -53,7 +53,7 @@ def score(run: RunData, name: str) -> Figure:
         300,
         hovermode="closest",
         showlegend=True,
-        xaxis=base_axis("round", hoverformat=",d"),
+        xaxis=round_axis((record.round for record in run.records), hoverformat=",d"),
         yaxis=base_axis(safe_text(name), rangemode="tozero"),
     )
     return {"data": data, "layout": layout}

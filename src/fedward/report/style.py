@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 # Okabe and Ito's palette, made for colour-blind readers, without its yellow (too pale on white).
@@ -16,6 +17,7 @@ ABSENT = "#ececec"
 
 INK = "#1f2933"
 _GRID = "#e4e7eb"
+_FEW_ROUNDS = 10
 _FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 
 
@@ -62,6 +64,13 @@ def base_axis(title: str | None = None, **more: Any) -> dict[str, Any]:
     if title is not None:
         axis["title"] = {"text": title, "standoff": 8, "font": {"size": 13}}
     return axis | more
+
+
+def round_axis(rounds: Iterable[float], **more: Any) -> dict[str, Any]:
+    """An axis of these rounds, with a tick at each of a few: left alone plotly marks halves between them."""
+    known = list(rounds)
+    few = {"tick0": 0, "dtick": 1} if known and max(known) - min(known) <= _FEW_ROUNDS else {}
+    return base_axis("round", **{**few, **more})
 
 
 def safe_text(value: str) -> str:
