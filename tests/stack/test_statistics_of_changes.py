@@ -28,12 +28,10 @@ def test_changes_of_variances_have_their_median() -> None:
         assert found.state_dict()[name].equal(torch.stack([each[name] for each in sent]).median(0).values)
     assert (found.state_dict()["1.running_var"] < 0).any()
     assert found.note == ""
-    mean = fw.Aggregator(rules.Mean(), batch_norm="mean")(sent).state_dict()["1.running_var"]
-    torch.testing.assert_close(mean, torch.stack([each["1.running_var"] for each in sent]).mean(0))
 
 
 def test_one_client_below_0_among_models_is_wrong() -> None:
     sent = [{name: t.abs() for name, t in changes(seed).items()} for seed in range(5)]
     sent[2]["1.running_var"] = -sent[2]["1.running_var"]
-    with pytest.raises(ValueError, match="client 2: 1.running_var is a variance, and below 0"):
+    with pytest.raises(ValueError, match=r"client 2: 1\.running_var is a variance, and below 0"):
         fw.Aggregator(rules.Median())(sent)
