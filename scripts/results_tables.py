@@ -36,6 +36,7 @@ PAGES: Mapping[str, tuple[str, Mapping[str, Block]]] = {
     "results/memory/README.md": ("memory", others.MEMORY),
     "results/redteam/README.md": ("redteam", others.REDTEAM),
     "results/signguard/README.md": ("signguard", runs.SIGNGUARD),
+    "results/signguard-table1-short/README.md": ("signguard-table1-short", {}),  # its table is table.md
     "results/siren/README.md": ("siren", siren.SIREN),
     "results/time-varying/README.md": ("time-varying", runs.TIME_VARYING),
     "results/workloads/README.md": ("workloads", workloads.WORKLOADS),

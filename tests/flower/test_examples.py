@@ -19,7 +19,7 @@ from .federation import NODES, InProcess, Quadratic, floats, liars, model, vecto
 
 
 def quiet(rule: fw.Rule | str, **arguments: Any) -> RobustFedAvg:
-    return RobustFedAvg(rule=rule, fraction_evaluate=0.0, **arguments)
+    return RobustFedAvg(rule=rule, batch_norm="mean", fraction_evaluate=0.0, **arguments)
 
 
 def renamed(key: str | None, *partitions: int) -> Any:

@@ -133,7 +133,9 @@ def test_claims_about_examples_count_for_nothing() -> None:
 
 def test_claims_count_where_they_are_trusted() -> None:
     flowers = FedAvg(fraction_evaluate=0.0).start(InProcess(Quadratic().app), floats(), num_rounds=2)
-    ours = quiet("mean", trust_examples=True).start(InProcess(Quadratic().app), floats(), num_rounds=2)
+    ours = quiet("mean", trust_examples=True, batch_norm="mean").start(
+        InProcess(Quadratic().app), floats(), num_rounds=2
+    )
     np.testing.assert_allclose(vector(ours.arrays), vector(flowers.arrays), rtol=1e-6)
     loss = ours.train_metrics_clientapp[1]["loss"]
     assert loss == pytest.approx(flowers.train_metrics_clientapp[1]["loss"])

@@ -169,7 +169,7 @@ def test_another_examination_is_refused_and_left(tmp_path: Path) -> None:
     file = tmp_path / "krum.jsonl"
     examine(spec(), file, **{**QUICK, "worst": 0, "attacks": ("alie",)})
     before = file.read_text()
-    with pytest.raises(RedTeamError, match=r"another lr.*--fresh"):
+    with pytest.raises(RedTeamError, match=r"other settings \(lr\).*--fresh"):
         examine(spec(lr=0.5), file, **{**QUICK, "worst": 0, "attacks": ("alie",)})
     assert file.read_text() == before
     file.write_text("nonsense\n")
