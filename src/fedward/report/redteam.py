@@ -94,7 +94,8 @@ def _summary(examinations: Sequence[Examination]) -> str:
 def _map(examinations: Sequence[Examination]) -> str:
     worst = [dict(e.worst()) for e in examinations]
     kinds = list(dict.fromkeys(kind for found in worst for kind in found))
-    kinds.sort(key=lambda kind: -sum(_depth(found[kind]) for found in worst if kind in found))
+    # One that ruins a single rule is none to overlook, whatever others make of it.
+    kinds.sort(key=lambda kind: -max(_depth(found[kind]) for found in worst if kind in found))
     trace = {
         "type": "heatmap",
         "x": [safe_text(kind) for kind in kinds],
@@ -113,7 +114,10 @@ def _map(examinations: Sequence[Examination]) -> str:
     layout = base_layout(max(300, 150 + 20 * len(examinations)), margin=margins(36, 110))
     layout |= {"xaxis": base_axis(tickangle=-45), "yaxis": base_axis(autorange="reversed", dtick=1)}
     drawn = {"data": [trace], "layout": layout}
-    caption = "Kappa of each kind of attack at its worst strength, by kappa, attacks that do most harm to the left."
+    caption = (
+        "Kappa of each kind of attack at its worst strength, by kappa; to the left those with the greatest kappa under "
+        "any of the rules."
+    )
     return "<h2>Rules against attacks</h2>\n" + figure("map", drawn, caption, "Kappa by rule and attack")
 
 
