@@ -10,8 +10,8 @@ from statistics import NormalDist
 import torch
 from torch import Tensor
 
-from ..core import WHOLE, Knowledge, whole_share
-from ..registry.bounds import Natural, NotNegative, Share
+from ..core import WHOLE, Knowledge
+from ..registry.bounds import Natural, NotNegative, Share, whole_share
 from ..registry.entries import register
 from ..stack import Joined, Kernel, Updates
 from .base import Around, Attack, View, jittered, mean_of, strayed

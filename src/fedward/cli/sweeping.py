@@ -128,6 +128,7 @@ def run_values(
 
 
 def _first_same(sweep: Sweep) -> str:
+    """One of the combinations that another cell is already, and whether there are more."""
     name, cell = next(iter(sweep.same.items()))
     return f"{name} is {cell}" + (", and others" if len(sweep.same) > 1 else "")
 
@@ -325,7 +326,8 @@ def _show(sweep: Sweep, planned: Planned, rows: Sequence[Row], choices: Sequence
     if as_json:
         cells = [row.flat() for row in rows]
         told = {"sweep": sweep.name, "folder": str(path), "cells": cells, "failed": failed, "left_over": left}
-        typer.echo(json.dumps({**told, "made_by_others": others}, indent=1, default=str))
+        told |= {"made_by_others": others, "same": dict(sweep.same)}
+        typer.echo(json.dumps(told, indent=1, default=str))
     else:
         for choice in choices:
             display.say(choice.told())

@@ -21,7 +21,6 @@ from .plan import (
     noted,
     rows_judged,
     smallest,
-    whole_share,
 )
 from .rule import BEYOND, BoundError, CostWarning, Decided, Outcome, Rule, apply, decide_on
 from .state import State, finite_copy, most
@@ -83,5 +82,4 @@ __all__ = [
     "smallest",
     "step",
     "step_or_skip",
-    "whole_share",
 ]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from enum import StrEnum
-from math import floor
 from typing import Any, Generic, cast
 
 import torch
 from torch import Tensor
 from typing_extensions import TypeVar
 
+from ..registry.bounds import whole_share
 from ..stack import Kernel, Updates
 from ..stack.rowmaps import by_number
 
@@ -142,11 +142,6 @@ class Plan(Generic[M]):
 def how_many(f: float, n: int) -> int:
     """f of n rows: a number is itself; a share, such as 0.2, the most rows that are no more than that, floor(f n)."""
     return f if isinstance(f, int) else whole_share(f, n)
-
-
-def whole_share(share: float, n: int) -> int:
-    """How many of n a share of them is, rounded down: 0.29 of 100 are 29, whatever floats say."""
-    return floor(share * n + 1e-9)
 
 
 def how_many_said(f: float, n: int) -> str:

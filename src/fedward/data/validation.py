@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import floor
 
 import torch
 from torch import Tensor
 
+from ..registry.bounds import whole_share
 from .dataset import Dataset, Split
 from .lazy import Lazy
 
@@ -30,7 +30,7 @@ def held_out(dataset: Dataset, share: float) -> Dataset:
     total = len(dataset.train)
     if not 0 < share < 1:
         raise ValueError(f"a validation split is a share of the training data above 0 and below 1, got {share}")
-    count = max(floor(round(share * total, 6)), 1)  # 0.29 * 100 is 29, whatever floats say
+    count = max(whole_share(share, total), 1)
     if count >= total:
         raise ValueError(f"a validation split of {share} of {total} training samples leaves none to train on")
     order = torch.randperm(total, generator=torch.Generator().manual_seed(_SEED))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import floor
 from typing import Annotated, Any, ClassVar
 
 
@@ -118,3 +119,8 @@ Byzantine = Annotated[
 """f: how many clients are byzantine, or what share of a round's rows at most: 0.2."""
 Decay = Annotated[float, AtLeast(0), Below(1)]
 """0 or more, and below 1: what is kept of a running mean, such as a momentum."""
+
+
+def whole_share(share: float, n: int) -> int:
+    """How many of n a share of them is, rounded down: 0.29 of 100 are 29, whatever floats say."""
+    return floor(share * n + 1e-9)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from ..published import Number, verdict_on
+from ..published.compare import WITHIN, WITHIN_IN_SMALL
 from .pieces import NONE, breakable
 from .style import shade
 from .sweep_table import NO_ATTACK, Crossing, Grid, Line, SweepData
@@ -77,10 +77,15 @@ def caption_of(data: SweepData, found: Sequence[Grid]) -> str:
         "over all attacks. A cell leads to its runs."
     ]
     if any(place.published for grid in found for place in grid.places) and data.source is not None:
+        alike = f"within {WITHIN} points, or a collapse for a collapse"
+        if data.profile is not None:
+            alike = (
+                f"as far below the mean without attack as there, within {WITHIN_IN_SMALL:.0f} points, or a collapse "
+                "for a collapse"
+            )
         told.append(
             f"Below: the published number ({escape(data.source.paper)}, {escape(data.source.place)}) and how far ours "
-            'is from it, <span class="beside same">within 1.5 points, or a collapse for a collapse</span> or '
-            '<span class="beside other">not</span>.'
+            f'is from it, <span class="beside same">{alike}</span> or <span class="beside other">not</span>.'
         )
         if data.profile is not None:
             told.append(
@@ -92,9 +97,8 @@ def caption_of(data: SweepData, found: Sequence[Grid]) -> str:
 
 def verdicts_of(found: Sequence[Grid]) -> tuple[int, int]:
     """How many published accuracies are reproduced, and how many there are beside a figure of ours."""
-    both = [(p.published, p.over.mean) for grid in found for p in grid.places]
-    told = [verdict_on(number, 100 * mean) for number, mean in both if number is not None and mean is not None]
-    return told.count("reproduced"), len(told)
+    told = [place.verdict for grid in found for place in grid.places]
+    return told.count("reproduced"), told.count("reproduced") + told.count("differs")
 
 
 def _cell(grid: Grid, place: Crossing | None, attack: str, bottom: float, top: float, marks: Marks) -> str:
@@ -117,7 +121,7 @@ def _cell(grid: Grid, place: Crossing | None, attack: str, bottom: float, top: f
         few = "<small>not finished</small>"
     return (
         f'<td{of}{best} style="{shade((over.mean - bottom) / (top - bottom))}"><a {link}>{100 * over.mean:.2f}{spread}'
-        f"</a>{few}{_beside(place.published, over.mean)}</td>"
+        f"</a>{few}{_beside(place, over.mean)}</td>"
     )
 
 
@@ -125,15 +129,16 @@ def _said(status: str, best: float | None) -> str:
     return status if best is None else f"{best:.2%}" + (f" ({status})" if status != "done" else "")
 
 
-def _beside(number: Number | None, mean: float) -> str:
+def _beside(place: Crossing, mean: float) -> str:
     """The published number, and how far ours is from it."""
+    number = place.published
     if number is None:
         return ""
     ours = 100 * mean
-    kind = "same" if verdict_on(number, ours) == "reproduced" else "other"
+    kind = {"reproduced": " same", "differs": " other"}.get(place.verdict or "", "")
     note = f"{number.row}, {number.column}. {number.note}".strip()
     off = round(ours - number.value, 2) + 0.0  # no -0.00
-    return f'<small class="beside {kind}" title="{escape(note)}">{escape(number.text)} {_signed(off)}</small>'
+    return f'<small class="beside{kind}" title="{escape(note)}">{escape(number.text)} {_signed(off)}</small>'
 
 
 def _signed(points: float) -> str:

@@ -101,7 +101,8 @@ def _lead(data: SweepData, found: Sequence[Grid]) -> str:
                 facts.append(words.format(escape(value)))
     same, compared = verdicts_of(found)
     if compared:
-        facts.append(f"{same} of {compared} published numbers reproduced")
+        small = "" if data.profile is None else " in small"
+        facts.append(f"{same} of {compared} published numbers reproduced{small}")
     if data.profile is not None:
         facts.append(f"profile {escape(data.profile)}")
     return " &middot; ".join(facts)

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..published import Number, Published, look_up
+from ..published import Number, Published, Verdict, look_up, verdict_in_small, verdict_on
 from ..sim import Record
 from ..sweeps import Row, Sweep
 from ..sweeps.choices import Choice
-from ..sweeps.measures import OverAttacks, OverSeeds, over_seeds
+from ..sweeps.measures import OverAttacks, OverSeeds, over_seeds, references, setting_of
 from .grid import plain, unique
 
 NO_ATTACK = "no-attack"
@@ -76,6 +76,7 @@ class Crossing:
         rule, attack: as they are written.
         settings: that differ in its grid, as text.
         published: the accuracy that a paper has for it.
+        verdict: on ours beside that; None where one of the two is not there.
     """
 
     number: int
@@ -84,6 +85,7 @@ class Crossing:
     attack: str
     settings: Mapping[str, str]
     published: Number | None = None
+    verdict: Verdict | None = None
 
     @property
     def title(self) -> str:
@@ -173,6 +175,7 @@ def grids(data: SweepData) -> list[Grid]:
 
 def _grid(data: SweepData, title: str, cells: Sequence[OverSeeds], first: int) -> Grid:
     keys = _differing([over.row.config for over in cells])
+    clean = references(data.rows)
     lines: dict[tuple[str, ...], dict[str, Crossing]] = {}
     for number, over in enumerate(cells, first):
         rule, attack = as_written(data, over.row, "rule"), as_written(data, over.row, "attack")
@@ -180,13 +183,15 @@ def _grid(data: SweepData, title: str, cells: Sequence[OverSeeds], first: int) -
         if attack in lines.get((rule, *settings.values()), {}):  # told apart by what is not written
             rule = plain(over.row.config["rule"])
         numbers = data.numbers.get(over.row.cell, ())
+        published = next((one for one in numbers if one.figure == "best" and one.relation == "="), None)
         place = Crossing(
             number=number,
             over=over,
             rule=rule,
             attack=attack,
             settings=settings,
-            published=next((one for one in numbers if one.figure == "best" and one.relation == "="), None),
+            published=published,
+            verdict=_verdict(data, published, over, clean.get(setting_of(over.row))),
         )
         lines.setdefault((rule, *settings.values()), {})[attack] = place
     return Grid(
@@ -198,6 +203,15 @@ def _grid(data: SweepData, title: str, cells: Sequence[OverSeeds], first: int) -
             for (rule, *values), places in lines.items()
         ),
     )
+
+
+def _verdict(data: SweepData, number: Number | None, over: OverSeeds, clean: float | None) -> Verdict | None:
+    """On the digits in the paper's setting, on what is lost against the mean without attack in another."""
+    if number is None or over.mean is None:
+        return None
+    if data.profile is None:
+        return verdict_on(number, 100 * over.mean)
+    return verdict_in_small(number, 100 * over.mean, None if clean is None else 100 * clean)
 
 
 def _without_first(attacks: Iterable[str]) -> list[str]:

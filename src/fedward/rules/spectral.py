@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core import Bound, Context, Plan, Reason, Rule, State, Traits, average_of, smallest, whole_share
-from ..registry.bounds import AtLeast, Below, Byzantine, Count, Iterations
+from ..core import Bound, Context, Plan, Reason, Rule, State, Traits, average_of, smallest
+from ..registry.bounds import AtLeast, Below, Byzantine, Count, Iterations, whole_share
 from ..registry.entries import register
 from ..stack import Gram, Sample, Statistic, Updates, evened
 
