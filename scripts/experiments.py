@@ -8,6 +8,7 @@ says, or ``[script]``, which calls a benchmark.
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ class Job:
         spec: the run, or the training that the rule is examined on.
         options: of an examination; None for a run.
         cost: seconds of a quiet core that a round is expected to take; None where nobody has said so.
+        recorded: what ``runs.json`` has under its name; None where it has nothing.
     """
 
     experiment: str
@@ -42,6 +44,7 @@ class Job:
     spec: RunSpec
     options: Mapping[str, Any] | None = None
     cost: float | None = None
+    recorded: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
 
     @property
     def group(self) -> str:
@@ -121,7 +124,11 @@ def read(name: str, results: Path = RESULTS) -> Experiment:
     refused: dict[str, str] = {}
     try:
         cells = () if others else make_sweep(table, name=name).cells
-        jobs = [Job(experiment=name, name=cell.name, spec=cell.spec, cost=cell.cost) for cell in cells]
+        runs = recorded_in(file.parent)
+        jobs = [
+            Job(experiment=name, name=cell.name, spec=cell.spec, cost=cell.cost, recorded=runs.get(cell.name))
+            for cell in cells
+        ]
         if "redteam" in others:
             jobs, refused = _examinations(name, table, others["redteam"])
     except SpecError as error:
@@ -138,6 +145,13 @@ def read(name: str, results: Path = RESULTS) -> Experiment:
         script=others.get("script", {}),
         refused=refused,
     )
+
+
+def recorded_in(folder: Path) -> dict[str, Any]:
+    """The runs of a folder of results by name, as ``runs.json`` has them."""
+    file = folder / "runs.json"
+    runs: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return runs
 
 
 def run_names(folder: Path) -> list[str]:

@@ -34,6 +34,11 @@ def mark(place: Path) -> dict[str, Any] | None:
     return found
 
 
+def set_mark(place: Path, rounds: int) -> None:
+    """Say that this code has played so many rounds of the run again."""
+    write_whole(place / _MARK, json.dumps({"rounds": rounds, "versions": versions()}) + "\n")
+
+
 def forget(place: Path) -> None:
     """Take the mark away."""
     (place / _MARK).unlink(missing_ok=True)
@@ -48,12 +53,12 @@ def whole(spec: RunSpec, place: Path) -> bool:
     """Whether there is a whole run of this specification, by whatever code; of one code, that is."""
     try:
         head = RunFolder(place).read_head()
-        return not head.earlier and _same(head.config, spec) and RunFolder(place).rounds == spec.rounds
+        return not head.earlier and same(head.config, spec) and RunFolder(place).rounds == spec.rounds
     except (OSError, ValueError):
         return False
 
 
-def _same(config: Mapping[str, Any], spec: RunSpec) -> bool:
+def same(config: Mapping[str, Any], spec: RunSpec) -> bool:
     """Whether a specification as it was written down is this one, what has been added since at its default."""
     try:
         return make_spec(config).resolved() == spec.resolved()
@@ -70,7 +75,7 @@ def played_again(spec: RunSpec, place: Path) -> bool:
         now = RunFolder(Path(folder)).read_records().records
     if not all(map(_alike, before, now)):
         return False
-    write_whole(place / _MARK, json.dumps({"rounds": rounds, "versions": versions()}) + "\n")
+    set_mark(place, rounds)
     return True
 
 

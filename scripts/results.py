@@ -7,9 +7,10 @@
     make results ONLY=fedseca HOW=--write    # write the folder with the runs that are finished, run nothing
     make results HOW=--keep                  # runs of other code count, if this code makes their first rounds again
 
-It can be stopped at any time, killed too: the same command resumes. Runs that this code has finished are kept, those of
-other code are made anew. Runs are made in the order in which ``experiment.toml`` has them, what is most urgent first. A
-folder is written when all of its runs are there; ``--write`` writes it before, and its tables say what is not run yet.
+It can be stopped at any time, killed too: the same command resumes. Runs that this code has finished are kept, those
+too that ``runs.json`` alone has, as another clone wrote it; those of other code are made anew. Runs are made in the
+order of ``experiment.toml``, what is most urgent first. A folder is written when all of its runs are there; ``--write``
+writes it before, and its tables say what is not run yet.
 Folders that measure time or memory are made only where ``ONLY`` names them, after the others, on a machine that must be
 quiet.
 """
@@ -32,7 +33,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import ages
 import collect_runs
 import kept
-from experiments import RESULTS, ROOT, Experiment, Job, names, read
+import recorded
+from experiments import RESULTS, ROOT, Experiment, Job, names, read, recorded_in
 
 from fedward.disk import write_whole
 from fedward.experiments.pool import Failed, StoppedError, cores, run_jobs, stop_if_asked
@@ -64,9 +66,20 @@ def finished(job: Job, work: Path) -> bool:
         return _ours(job, work) and lines_in(place) > examination_steps(
             job.options.get("attacks", attacks_on(job.spec.make_rule())), job.options.get("worst", 3)
         )
+    return in_a_folder(job, work) or recorded.counts(job, work)
+
+
+def in_a_folder(job: Job, work: Path) -> bool:
+    """Whether the folder of a run has all of it, made by this code or played again by it."""
+    place = job.place(work)
     if _ours(job, work):
         return RunFolder(place).rounds == job.spec.rounds
     return kept.counts(place) and kept.whole(job.spec, place)
+
+
+def run_of(job: Job, work: Path) -> dict[str, Any]:
+    """A finished run: from its folder, or as the folder of results has it."""
+    return collect_runs.collected(job.place(work)) if in_a_folder(job, work) else recorded.run_of(job, work)
 
 
 def _ours(job: Job, work: Path) -> bool:
@@ -100,7 +113,7 @@ def carried_out(job: Job, work: Path, expected: str, keep: bool = False) -> Outc
         if code("redteam") != expected:
             raise RuntimeError("the code has changed since the others were begun: start the same command again")
         if not _ours(job, work):
-            if keep and job.options is None and kept.whole(job.spec, place) and kept.played_again(job.spec, place):
+            if keep and job.options is None and _kept(job, work):
                 return Outcome(seconds=time.perf_counter() - start, text="kept: its first rounds come out the same")
             _clear(place)
         if job.options is not None:
@@ -117,6 +130,14 @@ def carried_out(job: Job, work: Path, expected: str, keep: bool = False) -> Outc
         return Outcome(
             seconds=time.perf_counter() - start, text=f"FAILED: {type(error).__name__}: {error}", failed=True
         )
+
+
+def _kept(job: Job, work: Path) -> bool:
+    """Whether there is a whole run of other code, in its folder or in the folder of results, that begins the same."""
+    place = job.place(work)
+    if kept.whole(job.spec, place):
+        return kept.played_again(job.spec, place)
+    return recorded.whole(job) and recorded.played_again(job, work)
 
 
 def _clear(place: Path) -> None:
@@ -193,10 +214,7 @@ def _expected(job: Job, known: Mapping[str, float]) -> float:
 
 def _seconds(experiment: Experiment) -> dict[str, float]:
     """What each run took when the folder was made."""
-    file = experiment.folder / "runs.json"
-    if not file.exists():
-        return {}
-    runs = json.loads(file.read_text(encoding="utf-8"))
+    runs = recorded_in(experiment.folder)
     return {name: run["seconds"] for name, run in runs.items() if "seconds" in run}
 
 
@@ -211,6 +229,8 @@ def write_parts(experiments: Sequence[Experiment], work: Path) -> None:
             raise SpecError(f"{experiment.name} holds examinations, and is written whole: leave --write out")
         count = sum(finished(job, work) for job in experiment.jobs)
         tell(f"{experiment.name}: {count} of {len(experiment.jobs)} are finished")
+        if lost := [job.name for job in experiment.jobs if recorded.whole(job) and not finished(job, work)]:
+            tell(f"{experiment.name}: {len(lost)} runs of other code are left out, such as {lost[0]}: first --keep")
         if count:
             write(experiment, work)
 
@@ -225,7 +245,7 @@ def write(experiment: Experiment, work: Path) -> None:
             shutil.copy(job.place(work), findings)
     else:
         there = [job for job in experiment.jobs if finished(job, work)]
-        text = collect_runs.dumped({job.name: collect_runs.collected(job.place(work)) for job in there})
+        text = collect_runs.dumped({job.name: run_of(job, work) for job in there})
         file = experiment.folder / "runs.json"
         if file.exists() and file.read_text(encoding="utf-8") == text:
             tell(f"{experiment.name} is up to date")

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -181,3 +182,84 @@ def test_another_specification_is_not_kept(results: ModuleType, folder: Path, tm
     assert results.kept.whole(job.spec, place)
     assert not results.kept.whole(job.spec.model_copy(update={"batch_size": 5}), place)
     assert not results.kept.whole(job.spec.model_copy(update={"rounds": 6}), place)
+
+
+def recorded_anew(results: ModuleType, folder: Path, work: Path, number: int = 2) -> tuple[Any, Path]:
+    """A run that only ``runs.json`` has, and an empty place for runs, as in a fresh clone."""
+    experiment = results.read("tiny", folder)
+    results.carried_out(experiment.jobs[number], work / "first", code("redteam"))
+    results.write_parts([experiment], work / "first")
+    return results.read("tiny", folder), work / "second"
+
+
+def test_a_run_that_a_folder_of_results_has_is_finished_in_every_clone(
+    results: ModuleType, folder: Path, tmp_path: Path
+) -> None:
+    experiment, work = recorded_anew(results, folder, tmp_path)
+    assert [job.name for job in experiment.jobs if results.finished(job, work)] == [NAMES[2]]
+    written = json.loads((folder / "tiny" / "runs.json").read_text())
+    results.carried_out(experiment.jobs[0], work, code("redteam"))
+    results.write_parts([experiment], work)
+    both = json.loads((folder / "tiny" / "runs.json").read_text())
+    assert list(both) == [NAMES[0], NAMES[2]]
+    assert both[NAMES[2]] == written[NAMES[2]]
+
+    (folder / "tiny" / "experiment.toml").write_text(TINY.replace("batch_size = 4", "batch_size = 5"))
+    assert not any(results.finished(job, work) for job in results.read("tiny", folder).jobs)
+
+
+def of_other_code(folder: Path, **changes: Any) -> dict[str, Any]:
+    """The run that is recorded, as if other code had made it."""
+    file = folder / "tiny" / "runs.json"
+    runs: dict[str, Any] = json.loads(file.read_text())
+    (name,) = runs
+    runs[name]["versions"].update(code="0123456789ab", commit="0" * 12)
+    runs[name].pop("replayed", None)
+    runs[name].update(changes)
+    file.write_text(json.dumps(runs))
+    return runs[name]
+
+
+def test_a_recorded_run_of_other_code_counts_if_it_begins_the_same(
+    results: ModuleType, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, work = recorded_anew(results, folder, tmp_path)
+    before = of_other_code(folder)
+    experiment = results.read("tiny", folder)
+    job = experiment.jobs[2]
+    assert not results.finished(job, work)
+    results.write_parts([experiment], work)
+    assert f"1 runs of other code are left out, such as {NAMES[2]}: first --keep" in capsys.readouterr().out
+    assert json.loads((folder / "tiny" / "runs.json").read_text()) == {NAMES[2]: before}
+
+    assert "kept" in results.carried_out(job, work, code("redteam"), True).text
+    assert results.finished(job, work)
+    results.write_parts([experiment], work)
+    run = json.loads((folder / "tiny" / "runs.json").read_text())[NAMES[2]]
+    assert run.pop("replayed")["versions"]["code"] == code()
+    assert run == before
+    assert results.finished(results.read("tiny", folder).jobs[2], tmp_path / "third")
+
+    of_other_code(folder, accuracy_by_round={})
+    assert not results.recorded.played_again(results.read("tiny", folder).jobs[2], tmp_path / "no test")
+    tests = {**before["accuracy_by_round"], "2": before["accuracy_by_round"]["2"] + 0.0001}
+    of_other_code(folder, accuracy_by_round=tests)
+    job = results.read("tiny", folder).jobs[2]
+    work = tmp_path / "fourth"
+    assert "best" in results.carried_out(job, work, code("redteam"), True).text
+    assert results.in_a_folder(job, work)
+
+
+def test_scores_and_decisions_of_a_recorded_run_are_held_against_its_rounds(
+    results: ModuleType, folder: Path, tmp_path: Path
+) -> None:
+    text = TINY.replace('rule = ["mean", "median"]', 'rule = ["fedseca", "siren"]').replace("seed = [0, 1]\n", "")
+    (folder / "tiny" / "experiment.toml").write_text(text)
+    for number, key in ((0, "concordance"), (1, "accepted")):
+        (folder / "tiny" / "runs.json").unlink(missing_ok=True)
+        _, work = recorded_anew(results, folder, tmp_path / key, number)
+        run = of_other_code(folder)
+        wrong = {**run[key], "1": None} if isinstance(run[key], dict) else [None, *run[key][1:]]
+        assert results.recorded.played_again(results.read("tiny", folder).jobs[number], work)
+        of_other_code(folder, **{key: wrong})
+        assert not results.recorded.played_again(results.read("tiny", folder).jobs[number], work)
