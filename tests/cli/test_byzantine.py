@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from fedward import attacks, rules
+from fedward.cli.app import app
 from fedward.experiments.load import load_spec
 from fedward.experiments.spec import RunSpec, SpecError, make_spec
 from fedward.redteam import Captured, play
@@ -72,3 +74,16 @@ def test_the_red_team_plays_the_clients_that_are_named() -> None:
     first = play(rules.Mean(), attacks.SignFlip(scale=3), moved, byzantine=2)
     assert named.kappa == pytest.approx(first.kappa)
     assert named.progress == pytest.approx(first.progress)
+
+
+def test_a_list_of_numbers_in_a_file_is_said_to_be_clients(tmp_path: Path) -> None:
+    """A list of anything else is several values of its key."""
+    file = tmp_path / "run.toml"
+    file.write_text(
+        "data = 'fashion-mnist-subset'\nmodel = 'linear'\nclients = 5\nbyzantine = [1, 2]\nrule = 'mean'\nrounds = 1\n"
+    )
+    done = CliRunner().invoke(app, ["run", "--config", str(file), "--out", str(tmp_path / "run")])
+    assert done.exit_code == 0, done.output
+    assert 'byzantine = [1, 2]: the clients 1, 2; so many of them would be ["1", "2"].' in done.output
+    done = CliRunner().invoke(app, ["run", "--config", str(file), "--byzantine", "1,2", "--out", str(tmp_path / "run")])
+    assert "so many of them" not in done.output

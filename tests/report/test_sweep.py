@@ -12,6 +12,7 @@ from fedward.cli.app import app
 from fedward.experiments.spec import make_spec
 from fedward.report.sweep_axes import axes_of
 from fedward.report.sweep_cells import command
+from fedward.report.sweep_measures import BEST
 from fedward.report.sweep_page import render_sweep
 from fedward.report.sweep_table import as_written, grids
 from tests.report.sweeps import LONG, made_up
@@ -67,7 +68,7 @@ def test_the_best_of_a_column_is_bold_among_rules_of_the_same_setting():
     table = {"rule": ["mean", "median"], "attack": ["alie", "min-max"], "byzantine": ["5", "10"]}
     level = lambda cell: 0.3 + 0.1 * (cell.settings["rule"] == "mean") + 0.2 * (cell.settings["byzantine"] == "5")  # noqa: E731
     [grid] = grids(made_up(table, level))
-    best = [(line.rule, line.settings["byzantine"]) for line in grid.lines if grid.is_best(line.places["alie"])]
+    best = [(line.rule, line.settings["byzantine"]) for line in grid.lines if BEST.is_best(line.places["alie"], grid)]
     assert best == [("mean", "5"), ("mean", "10")]
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from fedward import catalogue
 from fedward.report import ReportError, bibliography, write_sweep_as
 from fedward.report.sweep_exports import in_latex, latex, markdown
+from fedward.report.sweep_measures import measure_of
 from tests.report.sweeps import LONG, made_up
 from tests.report.test_sweep import two_by_three
 
@@ -30,6 +32,60 @@ def test_markdown_and_latex_have_the_same_numbers():
     assert r"\begin{tabular}{lrrrr}" in text
     assert [text.count(f"\\{rule}rule") for rule in ("top", "mid", "bottom")] == [1, 1, 1]
     assert "over 2 seeds" in text
+
+
+def test_cells_say_another_measure_when_asked(tmp_path):
+    """The least is bold where less is better, and worst is the most then."""
+    data = made_up(TABLE, two_by_three)
+    assert "Best test accuracy in per cent, mean ± standard deviation over 2 seeds; bold" in markdown(data)
+    last = replace(data, measure="last")
+    assert "Accuracy in the last test, in per cent, mean ± standard deviation over 2 seeds; bold" in markdown(last)
+
+    accepted = {"mean": 0.9, "median": 0.1}
+    rows = [
+        replace(
+            row,
+            measures={
+                **row.measures,
+                "byzantine_accepted": accepted[row.config["rule"]] + 0.05 * (row.config["attack"] == "alie"),
+            },
+        )
+        for row in data.rows
+    ]
+    lines = markdown(replace(data, rows=tuple(rows), measure="byzantine_accepted")).splitlines()
+    cells = [line.strip("| ").split(" | ") for line in lines if line.startswith("|")]
+    assert cells[2] == ["Mean", "90.00 ± 0.00", "95.00 ± 0.00", "90.00 ± 0.00", "95.00"]
+    assert cells[3] == ["Median", "**10.00 ± 0.00**", "**15.00 ± 0.00**", "**10.00 ± 0.00**", "15.00"]
+
+    rows = [replace(row, measures={**row.measures, "attack_impact": -0.031}) for row in data.rows]
+    text = latex(replace(data, rows=tuple(rows), measure="attack_impact"))
+    assert r"\textbf{$-$3.10 $\pm$ 0.00}" in text
+
+    with pytest.raises(
+        ReportError, match=r"--measure last: it\.svg has no cells to show it in; it is for \.md and \.tex"
+    ):
+        write_sweep_as(last, tmp_path / "it.svg")
+    with pytest.raises(ReportError, match=r"'wurst-class'.*worst.class"):
+        measure_of("wurst-class")
+    assert measure_of("worst-class").key == "worst_class"
+
+
+def test_a_caption_tells_what_all_cells_have_in_common():
+    text = markdown(made_up({**TABLE, "byzantine": ["5", "10"]}, two_by_three))
+    [setting] = re.findall(r"Setting: (.*?)\.", text)
+    assert setting.startswith("fashion-mnist")
+    assert "50 clients" in setting
+    assert "byzantine" not in setting
+    assert "byzantine 10" in latex(made_up({**TABLE, "byzantine": 10}, two_by_three))
+
+
+def test_a_figure_has_its_title_above_it_where_that_is_asked(tmp_path):
+    data = made_up(TABLE, two_by_three)
+    plain = write_sweep_as(data, tmp_path / "plain.svg").read_text()
+    titled = write_sweep_as(data, tmp_path / "titled.svg", titled=True).read_text()
+    assert f"<dc:title>{data.title}</dc:title>" in plain
+    assert f">{data.title}</text>" not in plain
+    assert f">{data.title}</text>" in titled
 
 
 def test_signs_mean_nothing_to_latex():
@@ -73,7 +129,7 @@ def test_a_bibliography_has_every_paper_once_and_nothing_that_nobody_knows():
     assert {"blanchard2017", "karimireddy2021", "karimireddy2022", "xu2022", "baruch2019", "sun2019"} <= set(keys)
     assert text.count("Learning from history") == 1  # two components name it, each in its way
     assert "note = {Sun et al. 2019; no more is known here, complete it}" in text
-    known = {"author", "title", "booktitle", "journal", "year", "eprint", "archiveprefix", "note"}
+    known = {"author", "title", "booktitle", "journal", "year", "eprint", "archiveprefix", "note", "url"}
     assert set(re.findall(r"^  (\w+) =", text, re.M)) <= known
 
 

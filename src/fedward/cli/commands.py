@@ -46,6 +46,7 @@ from ..report import (
 )
 from ..report.labels import with_labels
 from ..report.parents import unfolded
+from ..report.sweep_measures import measure_of
 from ..sim import Record
 from ..sweeps import Sweep, read_sweep
 from ..sweeps.grid import has_several
@@ -107,6 +108,8 @@ def run(
     typed = {key: _value(value) for key, value in _spec_keys(given).items()}
     trust = _trusted(config, given)
     table = typed if config is None else {**toml_table(config), **typed}
+    if "byzantine" not in typed:
+        display.say_ids(table.get("byzantine"))
     if has_several(table):
         sweep = sweeping.of_values(table, typed, config, trust)
         _warn(cell.spec for cell in sweep.cells)
@@ -197,6 +200,7 @@ def report(
     profile: str | None,
     figure: str | None,
     labels: Sequence[str] = (),
+    measure: str | None = None,
 ) -> None:
     """Write the page about runs or a sweep, or a sweep in the format that a file's ending names."""
     check_folder(out)
@@ -206,7 +210,7 @@ def report(
         for part in parts:
             if part.note:
                 display.say(part.note, display.err)
-    alone = out.suffix.lower() == ".html" and spec is None and figure is None and not labels
+    alone = out.suffix.lower() == ".html" and spec is None and figure is None and not labels and not measure
     if alone and not any(is_of_several(path) or is_sweep(path) for path in runs):
         display.say(f"Report: {write_report(runs, out, title=title or 'fedward report')}")
         return
@@ -219,8 +223,9 @@ def report(
     else:
         heading = title or (sweep.title if sweep else ", ".join(run.resolve().name for run in runs))
         data = read_sweep_runs(runs, heading, sweep)
-    named = with_labels(replace(data, title=heading), labels)
-    display.say(f"Report: {write_sweep_as(named, out, figure)}")
+    shown = replace(data, title=heading, measure=measure_of(measure or data.measure).key)
+    written = write_sweep_as(with_labels(shown, labels), out, figure, titled=title is not None)
+    display.say(f"Report: {written}")
 
 
 def _sweep(spec: str, profile: str | None) -> Sweep:

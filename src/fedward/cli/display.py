@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -163,3 +164,11 @@ def _facts(entry: Entry) -> Iterator[str]:
         yield "remembers rounds"
     if entry.root_data:
         yield "needs root data"
+
+
+def say_ids(byzantine: Any) -> None:
+    """What a list of numbers in a file is: it looks like several values of a key, which a list of others is."""
+    if isinstance(byzantine, list) and byzantine and all(type(one) is int for one in byzantine):
+        clients = ", ".join(map(str, byzantine))
+        counts = ", ".join(f'"{one}"' for one in byzantine)
+        say(f"byzantine = [{clients}]: the clients {clients}; so many of them would be [{counts}].", err)

@@ -31,7 +31,10 @@ def report(
             rich_help_panel=FILES_PANEL,
         ),
     ] = Path("report.html"),
-    title: Annotated[str | None, typer.Option(help="Its heading.", metavar="TEXT", rich_help_panel=FILES_PANEL)] = None,
+    title: Annotated[
+        str | None,
+        typer.Option(help="Its heading; above a figure only if given.", metavar="TEXT", rich_help_panel=FILES_PANEL),
+    ] = None,
     spec: Annotated[
         str | None,
         typer.Option(
@@ -59,6 +62,15 @@ def report(
             rich_help_panel=FILES_PANEL,
         ),
     ] = None,
+    measure: Annotated[
+        str | None,
+        typer.Option(
+            help="For .md and .tex: what the cells say, such as last or byzantine-accepted.",
+            metavar="WHAT",
+            show_default="best, the best test accuracy",
+            rich_help_panel=FILES_PANEL,
+        ),
+    ] = None,
 ) -> None:
     """Write about runs: a self-contained HTML page, or tables, figures and BibTeX for a paper.
 
@@ -72,7 +84,7 @@ def report(
     """
     from . import commands
 
-    commands.report(runs, out, title, spec=spec, profile=profile, figure=figure, labels=label or [])
+    commands.report(runs, out, title, spec=spec, profile=profile, figure=figure, labels=label or [], measure=measure)
 
 
 def watch(

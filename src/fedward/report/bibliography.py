@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ def _names(component: Any) -> Iterator[str]:
 
 
 def bibtex(data: SweepData) -> str:
-    """An entry for each paper that the rules, attacks and client algorithms of a sweep name."""
+    """An entry for each paper that the rules, attacks and client algorithms of a sweep name, and one for fedward."""
     users: dict[Paper, list[str]] = {}
     for entry in used([row.config for row in data.rows]):
         users.setdefault(paper_of(entry), []).append(entry.name)
@@ -113,7 +114,18 @@ def bibtex(data: SweepData) -> str:
         merged[key] = (paper, sorted({*merged.get(key, (paper, []))[1], *names}))
     taken: set[str] = set()
     parts = [_entry(paper, names, taken) for paper, names in sorted(merged.values(), key=lambda both: both[0].paper)]
-    return "\n".join(parts) or "% No component of this sweep names a paper.\n"
+    return "\n".join([*(parts or ["% No component of this sweep names a paper.\n"]), _itself()])
+
+
+def _itself() -> str:
+    """The entry of this package, as CITATION.cff has it, of the version that is installed."""
+    about = metadata.metadata("fedward")
+    urls = dict(line.split(", ", 1) for line in about.get_all("Project-URL", []))
+    return (
+        "% what ran it\n@misc{fedward,\n  author = {{The fedward developers}},\n"
+        f"  title = {{{{fedward {about['Version']}: {_tex(about['Summary'].rstrip('.'))}}}}},\n"
+        f"  url = {{{urls['Source']}}},\n}}\n"
+    )
 
 
 def _entry(paper: Paper, names: Sequence[str], taken: set[str]) -> str:

@@ -9,13 +9,25 @@ from pathlib import Path
 from ..disk import check_folder, write_whole
 from ..sweeps.rows import as_csv
 from .bibliography import bibtex
+from .grid import unique
 from .labels import in_full, labelled
 from .runs import ReportError
 from .sweep_figures import FIGURES, draw
+from .sweep_measures import BEST, MINUS, Measure, measure_of
 from .sweep_page import render_sweep
-from .sweep_table import NO_ATTACK, Grid, Line, SweepData, grids
+from .sweep_table import NO_ATTACK, Grid, Line, SweepData, as_shown, grids
 
 _PLUS_MINUS = "\u00b1"
+_COMMON = {
+    "data": "{}",
+    "model": "{}",
+    "partition": "partition {}",
+    "clients": "{} clients",
+    "byzantine": "byzantine {}",
+    "algorithm": "{}",
+    "rounds": "{} rounds",
+}
+"""Keys of a setting that a caption tells, and how."""
 _SIGNS = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -24,11 +36,12 @@ _SIGNS = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     _PLUS_MINUS: r"$\pm$",
+    MINUS: "$-$",
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
 }
 
 
-def write_sweep_as(data: SweepData, output: Path, figure: str | None = None) -> Path:
+def write_sweep_as(data: SweepData, output: Path, figure: str | None = None, *, titled: bool = False) -> Path:
     """Write a sweep in the format that the ending of the file names; return its path.
 
     ``.html`` is the page, ``.csv`` a row a cell and seed, ``.tex`` and ``.md`` rules by attacks, ``.svg`` and ``.pdf``
@@ -39,6 +52,7 @@ def write_sweep_as(data: SweepData, output: Path, figure: str | None = None) -> 
         data: the sweep.
         output: the file.
         figure: which one, of `fedward.report.sweep_figures.choices`; if None the first of them.
+        titled: whether a figure has the sweep's title above it; it is in the file's metadata in any case.
 
     Raises:
         ReportError: another ending, no such figure, or what a format needs is not installed.
@@ -51,8 +65,13 @@ def write_sweep_as(data: SweepData, output: Path, figure: str | None = None) -> 
         raise ReportError(
             f"--label: {output.name} has names as they are written; labels are for {', '.join(_LABELLED)}"
         )
+    if data.measure != BEST.key and ending not in _MEASURED:
+        raise ReportError(
+            f"--measure {data.measure}: {output.name} has no cells to show it in; it is for {' and '.join(_MEASURED)}, "
+            "and .csv and .html have all measures"
+        )
     if ending in FIGURES:
-        content = draw(data, ending, figure)
+        content = draw(data, ending, figure, titled=titled)
     elif ending in _TEXTS:
         content = _TEXTS[ending](data).encode(errors="replace")
     else:
@@ -73,14 +92,15 @@ def endings_in_words() -> str:
 
 
 def markdown(data: SweepData) -> str:
-    """Rules by attacks as Markdown: mean and deviation over seeds in per cent, the best of a column bold."""
+    """Rules by attacks as Markdown: mean and deviation over seeds, the best of a column bold."""
     parts = []
-    caption = f"{_caption(data)}{in_full(data)}"
+    measure = measure_of(data.measure)
+    caption = f"{_caption(data, measure)}{in_full(data)}"
     found = grids(labelled(data))
     for grid in found:
         heading = f"## {_in_markdown(grid.title)}\n\n" if len(found) > 1 else ""
         head = _head(grid, _in_markdown)
-        lines = [_line(grid, line, _in_markdown, lambda text: f"**{text}**") for line in grid.lines]
+        lines = [_line(grid, line, measure, _in_markdown, lambda text: f"**{text}**") for line in grid.lines]
         sides = ["---"] * (1 + len(grid.keys)) + ["---:"] * (len(head) - 1 - len(grid.keys))
         parts.append(heading + "".join(f"| {' | '.join(cells)} |\n" for cells in (head, sides, *lines)))
     return f"# {_in_markdown(data.title)}\n\n" + "\n".join(parts) + f"\n{_in_markdown(caption)}\n"
@@ -89,11 +109,12 @@ def markdown(data: SweepData) -> str:
 def latex(data: SweepData) -> str:
     """The same for LaTeX with booktabs, a table a grid."""
     parts = ["% \\usepackage{booktabs}\n"]
-    caption = f"{_caption(data)}{in_full(data)}"
+    measure = measure_of(data.measure)
+    caption = f"{_caption(data, measure)}{in_full(data)}"
     found = grids(labelled(data))
     for number, grid in enumerate(found, 1):
         head = _head(grid, in_latex)
-        lines = [_line(grid, line, in_latex, lambda text: f"\\textbf{{{text}}}") for line in grid.lines]
+        lines = [_line(grid, line, measure, in_latex, lambda text: f"\\textbf{{{text}}}") for line in grid.lines]
         columns = "l" * (1 + len(grid.keys)) + "r" * (len(head) - 1 - len(grid.keys))
         title = f"{data.title}, {grid.title}" if len(found) > 1 else data.title
         label = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or f"sweep-{number}"
@@ -122,34 +143,50 @@ def _head(grid: Grid, escaped: Callable[[str], str]) -> list[str]:
     return [escaped(text) for text in ("rule", *grid.keys, *grid.attacks, *worst)]
 
 
-def _line(grid: Grid, line: Line, escaped: Callable[[str], str], bold: Callable[[str], str]) -> list[str]:
+def _line(
+    grid: Grid, line: Line, measure: Measure, escaped: Callable[[str], str], bold: Callable[[str], str]
+) -> list[str]:
     cells = [escaped(line.rule), *(escaped(value) for value in line.settings.values())]
     for attack in grid.attacks:
         place = line.places.get(attack)
-        if place is None or place.over.mean is None:
+        text = "" if place is None else escaped(measure.shown(place))
+        if place is None or not text:
             cells.append("--")
-            continue
-        spread = "" if place.over.std is None else f" {_PLUS_MINUS} {100 * place.over.std:.2f}"
-        text = escaped(f"{100 * place.over.mean:.2f}{spread}")
-        cells.append(bold(text) if grid.is_best(place) else text)
+        else:
+            cells.append(bold(text) if measure.is_best(place, grid) else text)
     if _summed(grid):
-        across = line.across
-        known = across.worst is not None and not across.missing  # of some attacks alone it would say too much
-        cells.append(f"{100 * (across.worst or 0.0):.2f}" if known else "--")
+        cells.append(escaped(_worst(line, measure)))
     return cells
+
+
+def _worst(line: Line, measure: Measure) -> str:
+    """The worst mean of a line under any attack; of some attacks alone it would say too much."""
+    means = [measure.mean(place) for attack, place in line.places.items() if attack != NO_ATTACK]
+    known = [mean for mean in means if mean is not None]
+    return f"{measure.worst_of(known):.{measure.digits}f}".replace("-", MINUS) if known == means and means else "--"
 
 
 def _summed(grid: Grid) -> bool:
     return sum(attack != NO_ATTACK for attack in grid.attacks) > 1
 
 
-def _caption(data: SweepData) -> str:
-    seeds = sorted({len(place.over.values) for grid in grids(data) for place in grid.places if place.over.values})
+def _caption(data: SweepData, measure: Measure) -> str:
+    """What is measured, over how many seeds, in which setting."""
+    places = [place for grid in grids(data) for place in grid.places]
+    seeds = sorted({len(measure.over(place)) for place in places if measure.over(place)})
     many = "no runs yet" if not seeds else f"{seeds[0]} to {seeds[-1]} seeds" if len(seeds) > 1 else f"{seeds[0]} seeds"
-    if seeds == [1]:
-        return "Best test accuracy in per cent, one seed; bold, the best of a column in the same setting."
-    spread = f"mean {_PLUS_MINUS} standard deviation over {many}"
-    return f"Best test accuracy in per cent, {spread}; bold, the best of a column in the same setting."
+    spread = "one seed" if seeds == [1] else f"mean {_PLUS_MINUS} standard deviation over {many}"
+    return f"{measure.told}, {spread}; bold, the best of a column in the same setting. {_setting(data)}"
+
+
+def _setting(data: SweepData) -> str:
+    """What all cells have in common and a reader asks for first; what differs has a column or a title of its own."""
+    parts = []
+    for key, told in _COMMON.items():
+        values = unique([as_shown(row.config, key) for row in data.rows if row.config.get(key) is not None])
+        if len(values) == 1:
+            parts.append(told.format(values[0]))
+    return f"Setting: {', '.join(parts)}." if parts else ""
 
 
 def _csv(data: SweepData) -> str:
@@ -165,5 +202,7 @@ _TEXTS: Mapping[str, Callable[[SweepData], str]] = {
 }
 """What makes a text, by the ending of its file."""
 
-_LABELLED = (".md", ".tex", *FIGURES)
+_MEASURED = (".md", ".tex")
+"""Formats whose cells show one measure."""
+_LABELLED = (*_MEASURED, *FIGURES)
 """Formats that call rules and attacks as papers do."""

@@ -39,13 +39,14 @@ def choices(data: SweepData) -> list[str]:
     return [*unique([axis.key for grid in grids(data) for axis in axes_of(grid)]), CURVES]
 
 
-def draw(data: SweepData, ending: str, figure: str | None = None) -> bytes:
+def draw(data: SweepData, ending: str, figure: str | None = None, *, titled: bool = False) -> bytes:
     """A figure as the content of a file.
 
     Args:
         data: the sweep.
         ending: ``.svg`` or ``.pdf``.
         figure: one of `choices`; the first if None.
+        titled: whether the title stands above it.
 
     Raises:
         ReportError: no such figure, nothing to draw, or matplotlib is not installed.
@@ -71,9 +72,11 @@ def draw(data: SweepData, ending: str, figure: str | None = None) -> bytes:
         drawing = Figure(layout="constrained")
         FigureCanvasAgg(drawing)
         _drawn(drawing, panels, rules, data.labels)
+        if titled:
+            drawing.suptitle(data.title, fontsize=9)
         content = BytesIO()
-        stamp = {"Date": None} if ending == ".svg" else {"CreationDate": None}
-        drawing.savefig(content, format=ending[1:], metadata=stamp)
+        told = {"Title": data.title, "Date" if ending == ".svg" else "CreationDate": None}
+        drawing.savefig(content, format=ending[1:], metadata=told)
     return content.getvalue()
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
+from statistics import fmean, stdev
 
 from ..published.compare import WITHIN, WITHIN_IN_SMALL
 from .pieces import NONE, breakable
 from .style import shade
+from .sweep_measures import BEST, Measure
 from .sweep_table import NO_ATTACK, Crossing, Grid, Line, SweepData
 
 Marks = Mapping[str, Sequence[str]]
@@ -38,6 +40,18 @@ def heat_table(grid: Grid, marks: Marks, titled: bool) -> str:
         body.append(cells + (_across(line, bottom, top) if summed else []))
     more = ('<th class="across">worst</th>', '<th title="over all attacks">mean</th>')
     return framed(grid, marks, titled, body, more if summed else ())
+
+
+def measure_table(grid: Grid, measure: Measure, marks: Marks, titled: bool) -> str:
+    """A grid as HTML with this measure in its cells."""
+    means = [fmean(values) for place in grid.places if (values := measure.over(place))]
+    limits = min(means, default=0.0), max(means, default=0.0)
+
+    def cells(line: dict[str, Crossing]) -> Iterator[str]:
+        for attack in grid.attacks:
+            yield _measured(measure, line.get(attack), mark(marks, {"attack": attack}), limits)
+
+    return framed(grid, marks, titled, [list(cells(dict(line.places))) for line in grid.lines])
 
 
 def framed(grid: Grid, marks: Marks, titled: bool, body: Sequence[Sequence[str]], more: Sequence[str] = ()) -> str:
@@ -112,7 +126,7 @@ def _cell(grid: Grid, place: Crossing | None, attack: str, bottom: float, top: f
     if over.mean is None:
         state = "failed" if any(row.status == "failed" for row in over.rows) else over.row.status
         return f'<td{of} class="none"><a {link}>{escape(state)}</a></td>'
-    best = ' class="best"' if grid.is_best(place) else ""
+    best = ' class="best"' if BEST.is_best(place, grid) else ""
     spread = "" if over.std is None else f' <span class="spread">±{100 * over.std:.2f}</span>'
     few = ""
     if len(over.values) < len(over.rows):
@@ -122,6 +136,20 @@ def _cell(grid: Grid, place: Crossing | None, attack: str, bottom: float, top: f
     return (
         f'<td{of}{best} style="{shade((over.mean - bottom) / (top - bottom))}"><a {link}>{100 * over.mean:.2f}{spread}'
         f"</a>{few}{_beside(place, over.mean)}</td>"
+    )
+
+
+def _measured(measure: Measure, place: Crossing | None, of: str, limits: tuple[float, float]) -> str:
+    values = [] if place is None else measure.over(place)
+    if place is None or not values:
+        return f'<td{of} class="none">{NONE}</td>'
+    mean, (least, most) = fmean(values), limits
+    level = (mean - least) / (most - least) if most > least else 0.5
+    spread = f' <span class="spread">±{stdev(values):.{measure.digits}f}</span>' if len(values) > 1 else ""
+    shown = f"{mean + 0.0:.{measure.digits}f}".replace("-", "&minus;")
+    return (
+        f'<td{of} style="{shade(level if measure.higher else 1 - level)}">'
+        f'<a href="#run-{place.number}" title="{escape(place.title)}">{shown}{spread}</a></td>'
     )
 
 

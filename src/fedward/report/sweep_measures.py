@@ -1,17 +1,18 @@
-"""The table of a sweep with other measures in its cells, which the page shows in place of the best accuracy."""
+"""What the cells of a sweep's table may say: the best accuracy, and measures that a reader chooses in its place."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from statistics import fmean, stdev
 
+from ..registry.naming import unknown
 from ..sweeps import Row
-from .pieces import NONE
-from .style import shade
-from .sweep_heat import Marks, framed, mark
+from .runs import ReportError
 from .sweep_table import Crossing, Grid
+
+MINUS = "\u2212"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,15 +37,43 @@ class Measure:
 
     def of(self, row: Row) -> float | None:
         """Of a cell, as it is shown; None where it is not known."""
-        value = row.last if self.key == "last" else row.measures.get(self.key)
+        value = getattr(row, self.key) if self.key in ("best", "last") else row.measures.get(self.key)
         return None if value is None or isinstance(value, str) else self.scale * value
 
     def over(self, place: Crossing) -> list[float]:
         """Of all seeds that have one."""
         return [value for row in place.over.rows if (value := self.of(row)) is not None]
 
+    def mean(self, place: Crossing) -> float | None:
+        """Over seeds, in the digits that are shown; None where no seed has one."""
+        values = self.over(place)
+        return round(fmean(values), self.digits) + 0.0 if values else None
 
+    def shown(self, place: Crossing) -> str:
+        """The mean, and the deviation over seeds where there are several; empty where no seed has one."""
+        values, mean = self.over(place), self.mean(place)
+        if mean is None:
+            return ""
+        spread = f" \u00b1 {stdev(values):.{self.digits}f}" if len(values) > 1 else ""
+        return f"{mean:.{self.digits}f}{spread}".replace("-", MINUS)
+
+    def is_best(self, place: Crossing, grid: Grid) -> bool:
+        """Whether no rival has a better mean, in the digits that are shown."""
+        there = [mean for rival in grid.rivals(place) if (mean := self.mean(rival)) is not None]
+        return bool(there) and self.mean(place) == self.best_of(there)
+
+    def best_of(self, values: Sequence[float]) -> float:
+        """The best of some figures, one at least."""
+        return max(values) if self.higher else min(values)
+
+    def worst_of(self, values: Sequence[float]) -> float:
+        """The worst of some figures, one at least."""
+        return min(values) if self.higher else max(values)
+
+
+BEST = Measure(key="best", name="best accuracy", told="Best test accuracy in per cent", higher=True)
 MEASURES = (
+    BEST,
     Measure(key="last", name="last accuracy", told="Accuracy in the last test, in per cent", higher=True),
     Measure(
         key="attack_impact",
@@ -108,38 +137,24 @@ MEASURES = (
 
 
 def known_measures(found: Sequence[Grid]) -> list[Measure]:
-    """The measures that some cell has."""
+    """The measures that some cell has, but for the best accuracy."""
     places = [place for grid in found for place in grid.places]
-    return [measure for measure in MEASURES if any(measure.over(place) for place in places)]
+    return [measure for measure in MEASURES if measure is not BEST and any(measure.over(place) for place in places)]
 
 
-def measure_table(grid: Grid, measure: Measure, marks: Marks, titled: bool) -> str:
-    """A grid as HTML with this measure in its cells."""
-    means = [fmean(values) for place in grid.places if (values := measure.over(place))]
-    limits = min(means, default=0.0), max(means, default=0.0)
+def measure_of(key: str) -> Measure:
+    """The measure that a key names, with dashes or underscores.
 
-    def cells(line: dict[str, Crossing]) -> Iterator[str]:
-        for attack in grid.attacks:
-            yield _cell(measure, line.get(attack), mark(marks, {"attack": attack}), limits)
-
-    return framed(grid, marks, titled, [list(cells(dict(line.places))) for line in grid.lines])
+    Raises:
+        ReportError: there is none.
+    """
+    for measure in MEASURES:
+        if measure.key == key.replace("-", "_"):
+            return measure
+    raise ReportError(unknown("measure", key, [measure.key for measure in MEASURES]))
 
 
 def measure_caption(measure: Measure) -> str:
     """What the table shows, in sentences."""
     better = "more" if measure.higher else "less"
     return escape(f"{measure.told}: mean ± standard deviation over seeds; the darker, the {better}, which is better.")
-
-
-def _cell(measure: Measure, place: Crossing | None, of: str, limits: tuple[float, float]) -> str:
-    values = [] if place is None else measure.over(place)
-    if place is None or not values:
-        return f'<td{of} class="none">{NONE}</td>'
-    mean, (least, most) = fmean(values), limits
-    level = (mean - least) / (most - least) if most > least else 0.5
-    spread = f' <span class="spread">±{stdev(values):.{measure.digits}f}</span>' if len(values) > 1 else ""
-    shown = f"{mean + 0.0:.{measure.digits}f}".replace("-", "&minus;")
-    return (
-        f'<td{of} style="{shade(level if measure.higher else 1 - level)}">'
-        f'<a href="#run-{place.number}" title="{escape(place.title)}">{shown}{spread}</a></td>'
-    )

@@ -13,8 +13,8 @@ from .grid import unique
 from .pieces import breakable, count, document, figure, table
 from .sweep_axes import Axis, axes_of, axis_figure, panel_title
 from .sweep_cells import cell_sections
-from .sweep_heat import Marks, caption_of, heat_table, mark_text, verdicts_of
-from .sweep_measures import Measure, known_measures, measure_caption, measure_table
+from .sweep_heat import Marks, caption_of, heat_table, mark_text, measure_table, verdicts_of
+from .sweep_measures import Measure, known_measures, measure_caption
 from .sweep_panels import trainings
 from .sweep_table import Grid, SweepData, as_shown, grids
 

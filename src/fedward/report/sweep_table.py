@@ -36,6 +36,7 @@ class SweepData:
         failures: tracebacks of cells that failed, by name.
         choices: hyper-parameters that were chosen before, and what that took.
         labels: what tables and figures for a paper call rules and attacks, by how they are written or by their names.
+        measure: key of what a table for a paper has in its cells, of `fedward.report.sweep_measures.MEASURES`.
     """
 
     title: str
@@ -49,6 +50,7 @@ class SweepData:
     failures: Mapping[str, str] = field(default_factory=dict)
     choices: tuple[Choice, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+    measure: str = "best"
 
 
 def of_sweep(sweep: Sweep, rows: Sequence[Row], records: Mapping[str, Sequence[Record]], **more: Any) -> SweepData:
@@ -138,23 +140,14 @@ class Grid:
         """All of them, line by line."""
         return [line.places[attack] for line in self.lines for attack in self.attacks if attack in line.places]
 
-    def is_best(self, place: Crossing) -> bool:
-        """Whether no other rule has a better mean under the same attack, in the digits that are printed.
+    def rivals(self, place: Crossing) -> list[Crossing]:
+        """What a place is held against under the same attack, itself included.
 
         Rules are compared in the same setting; where each has its own, all are.
         """
-        mean = place.over.mean
-        if mean is None:
-            return False
         alike = len({line.rule for line in self.lines}) < len(self.lines)
         rivals = [line for line in self.lines if line.settings == place.settings] if alike else self.lines
-        there = [line.places[place.attack].over.mean for line in rivals if place.attack in line.places]
-        return printed(mean) == max(printed(one) for one in there if one is not None)
-
-
-def printed(accuracy: float) -> float:
-    """In per cent with two decimals."""
-    return round(100 * accuracy, 2)
+        return [line.places[place.attack] for line in rivals if place.attack in line.places]
 
 
 def grids(data: SweepData) -> list[Grid]:
