@@ -53,7 +53,7 @@ def whole(spec: RunSpec, place: Path) -> bool:
     """Whether there is a whole run of this specification, by whatever code; of one code, that is."""
     try:
         head = RunFolder(place).read_head()
-        return not head.earlier and same(head.config, spec) and RunFolder(place).rounds == spec.rounds
+        return len(head.codes) == 1 and same(head.config, spec) and RunFolder(place).rounds == spec.rounds
     except (OSError, ValueError):
         return False
 

@@ -27,9 +27,10 @@ _SAID = ("config", "versions")
 def whole(job: Job) -> bool:
     """Whether there is a whole run of this specification, by whatever code; of one code, that is."""
     run = job.recorded
-    if run is None or "earlier" in run or run.get("rounds") != job.spec.rounds:
+    if run is None or run.get("rounds") != job.spec.rounds:
         return False
-    return kept.same(run["config"], job.spec)
+    earlier = {part["versions"] and part["versions"]["code"] for part in run.get("earlier", ())}
+    return earlier <= {run["versions"]["code"]} and kept.same(run["config"], job.spec)
 
 
 def counts(job: Job, work: Path) -> bool:

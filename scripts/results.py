@@ -91,7 +91,7 @@ def _ours(job: Job, work: Path) -> bool:
             same = all(found.settings.get(key) == value for key, value in _plain(job).items() if key != "attack")
             return same and {(v or {}).get("code") for v in found.versions} == {code("redteam")}
         head = RunFolder(place).read_head()
-        return head.config == _plain(job) and not head.earlier and head.versions.get("code") == code()
+        return head.config == _plain(job) and head.codes == {code()}
     except (OSError, ValueError):
         return False
 

@@ -263,3 +263,22 @@ def test_scores_and_decisions_of_a_recorded_run_are_held_against_its_rounds(
         assert results.recorded.played_again(results.read("tiny", folder).jobs[number], work)
         of_other_code(folder, **{key: wrong})
         assert not results.recorded.played_again(results.read("tiny", folder).jobs[number], work)
+
+
+@pytest.mark.parametrize(("earlier", "counts"), [("the same", True), ("0123456789ab", False), (None, False)])
+def test_a_run_that_was_resumed_at_another_commit_of_the_same_code_counts(
+    results: ModuleType, folder: Path, tmp_path: Path, earlier: str | None, counts: bool
+) -> None:
+    job = results.read("tiny", folder).jobs[2]
+    results.carried_out(job, tmp_path, code("redteam"))
+    head = json.loads((job.place(tmp_path) / "run.json").read_text())
+    before = {**head["versions"], "commit": "0" * 12, "code": code() if earlier == "the same" else earlier}
+    head["earlier"] = [{"rounds": 2, "versions": before if earlier else None}]
+    (job.place(tmp_path) / "run.json").write_text(json.dumps(head))
+    assert results.finished(job, tmp_path) == counts
+    assert results.kept.whole(job.spec, job.place(tmp_path)) == counts
+
+    (folder / "tiny" / "runs.json").write_text(
+        json.dumps({job.name: results.collect_runs.collected(job.place(tmp_path))})
+    )
+    assert results.finished(results.read("tiny", folder).jobs[2], tmp_path / "another") == counts

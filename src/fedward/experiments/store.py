@@ -68,6 +68,11 @@ class RunHead:
     earlier: tuple[Earlier, ...] = ()
     own: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def codes(self) -> frozenset[str | None]:
+        """Digests of the code that made it: one, unless another has gone on; None for what nobody knows."""
+        return frozenset((made or {}).get("code") for made in (self.versions, *(e.versions for e in self.earlier)))
+
     def to_json(self) -> dict[str, Any]:
         """As JSON has it; ``earlier`` and ``own`` only where there is something to say."""
         return {key: value for key, value in written(self).items() if value or key not in ("earlier", "own")}
