@@ -16,6 +16,7 @@ _EXTRAS = {
     **dict.fromkeys(("PIL", "pyarrow"), "data"),
     **dict.fromkeys(("datasets", "flwr_datasets"), "flwr-datasets"),
 }
+_OTHER_FORMATS = frozenset({".bib", ".csv", ".json", ".md", ".pdf", ".png", ".svg", ".tex", ".txt"})
 _OWN = Path(__file__).parent
 _INSTALLED = (_OWN, *(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")))
 
@@ -35,6 +36,13 @@ class ContractError(MendableError, TypeError):
 
 class FunctionError(MendableError, ValueError):
     """A plain function of the user's raised an error, or returned NaN or Inf, maybe for what is in the rows."""
+
+
+def no_page(file: Path) -> str:
+    """Why a page cannot go by this name, in a sentence; nothing if it can."""
+    if file.suffix.lower() not in _OTHER_FORMATS:
+        return ""
+    return f"{file}: a page is HTML; name a file such as {file.with_suffix('.html').name}"
 
 
 def place_in(error: BaseException) -> str:

@@ -79,6 +79,11 @@ def test_an_import_path_is_meant_with_a_colon_or_a_dot(written: str, option: str
     assert "50\\% tilt" in latex(data)
 
 
+def test_a_name_that_a_table_prints_is_meant_too() -> None:
+    data = made_up({"rule": RULES, "attack": "alie"})
+    assert "| Ours |" in markdown(with_labels(data, ["SignGuard=Ours"]))
+
+
 @pytest.mark.parametrize(
     ("option", "why"),
     [

@@ -26,7 +26,7 @@ def test_markdown_and_latex_have_the_same_numbers():
     data = made_up(TABLE, two_by_three)
     lines = [line.strip("| ").split(" | ") for line in markdown(data).splitlines() if line.startswith("|")]
     assert lines[0] == ["rule", "no-attack", "ALIE", "MinMax", "worst"]
-    assert lines[3] == ["Median", "**91.00 ± 1.41**", "**51.00 ± 1.41**", "**71.00 ± 1.41**", "51.00"]
+    assert lines[3] == ["Median", "**91.00 ± 1.41**", "**51.00 ± 1.41**", "**71.00 ± 1.41**", "**51.00**"]
     text = latex(data)
     assert r"Median & \textbf{91.00 $\pm$ 1.41} & \textbf{51.00 $\pm$ 1.41}" in text
     assert r"\begin{tabular}{lrrrr}" in text
@@ -54,8 +54,9 @@ def test_cells_say_another_measure_when_asked(tmp_path):
     ]
     lines = markdown(replace(data, rows=tuple(rows), measure="byzantine_accepted")).splitlines()
     cells = [line.strip("| ").split(" | ") for line in lines if line.startswith("|")]
+    assert "Worst: the most of a row under any attack." in "".join(lines)
     assert cells[2] == ["Mean", "90.00 ± 0.00", "95.00 ± 0.00", "90.00 ± 0.00", "95.00"]
-    assert cells[3] == ["Median", "**10.00 ± 0.00**", "**15.00 ± 0.00**", "**10.00 ± 0.00**", "15.00"]
+    assert cells[3] == ["Median", "**10.00 ± 0.00**", "**15.00 ± 0.00**", "**10.00 ± 0.00**", "**15.00**"]
 
     rows = [replace(row, measures={**row.measures, "attack_impact": -0.031}) for row in data.rows]
     text = latex(replace(data, rows=tuple(rows), measure="attack_impact"))
@@ -77,6 +78,16 @@ def test_a_caption_tells_what_all_cells_have_in_common():
     assert "50 clients" in setting
     assert "byzantine" not in setting
     assert "byzantine 10" in latex(made_up({**TABLE, "byzantine": 10}, two_by_three))
+    assert "lr 0.25, momentum 0.9" in markdown(made_up({**TABLE, "lr": 0.25}, two_by_three))
+    assert "participation" not in text
+    assert "participation 0.5" in markdown(made_up({**TABLE, "participation": 0.5}, two_by_three))
+
+
+def test_tables_of_one_sweep_have_labels_of_their_own():
+    data = made_up(TABLE, two_by_three)
+    labels = [re.findall(r"\\label\{(.*)\}", latex(one)) for one in (data, replace(data, measure="last"))]
+    assert len(labels[0]) == 1
+    assert labels[1] == [f"{labels[0][0]}-last"]
 
 
 def test_a_figure_has_its_title_above_it_where_that_is_asked(tmp_path):

@@ -9,7 +9,7 @@ import typer
 from .. import __version__
 from . import examine_app, files_app, look_app, train_app
 from .data_app import data_app
-from .options import Command, Commands, Judgement, OwnCommand, Watching
+from .options import Command, Commands, Judgement, Looking, OwnCommand, Watching
 
 app = typer.Typer(
     name="fedward",
@@ -59,7 +59,7 @@ app.command(cls=OwnCommand, rich_help_panel=_EXAMINE)(examine_app.choose)
 app.command(cls=OwnCommand, rich_help_panel=_EXAMINE)(examine_app.redteam)
 app.command(cls=Judgement, rich_help_panel=_FILES)(files_app.aggregate)
 app.command(cls=Judgement, rich_help_panel=_FILES)(files_app.audit)
-app.command(cls=Command, rich_help_panel=_LOOK)(look_app.report)
+app.command(cls=Looking, rich_help_panel=_LOOK)(look_app.report)
 app.command(cls=Watching, rich_help_panel=_LOOK)(look_app.watch)
-app.command("list", cls=Command, rich_help_panel=_LOOK)(look_app.list_)
+app.command("list", cls=Looking, rich_help_panel=_LOOK)(look_app.list_)
 app.add_typer(data_app, cls=Commands, rich_help_panel=_LOOK)

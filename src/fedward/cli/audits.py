@@ -16,8 +16,9 @@ from rich.text import Text
 
 from ..audit import AuditError, ClientAudit, ModelSource, check_output, check_page, panel_on, run_aggregate, run_audit
 from ..audit.calibrate import PLAYED, OnAttack
+from ..audit.notes import TAKEN_AS_UPDATES
 from ..core import Result, Rule
-from ..failures import tamed
+from ..failures import no_page, tamed
 from ..registry.notation import parse
 from ..report import write_audit
 from . import display
@@ -51,7 +52,7 @@ def aggregate(
     rule = _rule(rule_text)
     check_output(out, where)
     if page is not None:
-        check_page(page, where, out)
+        _check_page(page, where, out)
     done = run_aggregate(where, rule, seed=seed, **making)
     # The panel is asked before anything is written: what it stumbles over leaves nothing behind.
     asked = None
@@ -68,10 +69,10 @@ def aggregate(
         told["notes"] = list(done.notes)
         typer.echo(json.dumps({**told, "panel": asked and asked.to_json()}, indent=1))
     else:
+        _doubt(done.doubt, display.out)
         display.out.print(_result_table(done.result))
         if "norm" in _shown_scores(done.result):
             display.say(_NORM_OF_RULE)
-        _doubt(done.doubt, display.out)
         for line in (*_details(done.result.details), done.result.note, *done.notes):
             if line and line != done.doubt:
                 display.say(line)
@@ -94,7 +95,7 @@ def audit(
     """Ask a panel, show the verdicts."""
     rules = [_rule(text) for text in rule_texts]
     if page is not None:
-        check_page(page, where)
+        _check_page(page, where)
     with _playing() as follow:
         found = run_audit(where, rules, f=f, votes=votes, calibrated=calibrate, seed=seed, on_attack=follow)
     written = None if page is None else write_audit(found, page)
@@ -102,11 +103,13 @@ def audit(
         _doubt(found.doubt, display.err)
         typer.echo(json.dumps({"report": written and str(written), **found.to_json()}, indent=1))
     else:
-        display.out.print(_audit_table(found))
-        display.say(_COLUMNS)
+        assumed = TAKEN_AS_UPDATES in found.notes
         _doubt(found.doubt, display.out)
+        _doubt(f"{TAKEN_AS_UPDATES}; of whole models that says nothing" if assumed else "", display.out)
+        display.out.print(_audit_table(found))
+        display.say(_COLUMNS.replace("changed", "sent", 1) if assumed else _COLUMNS)
         for line in (*_details(found.details), *found.notes):
-            if line != found.doubt:
+            if line not in (found.doubt, TAKEN_AS_UPDATES):
                 display.say(line)
         _tell(found, written)
     _leave(all(found.accepted))
@@ -125,6 +128,12 @@ def _playing() -> Iterator[OnAttack]:
             progress.follow(name, attack, played)
 
         yield follow
+
+
+def _check_page(page: Path, where: ModelSource, out: Path | None = None) -> None:
+    if why := no_page(page):
+        raise AuditError(why)
+    check_page(page, where, out)
 
 
 def _rule(text: str) -> Rule:

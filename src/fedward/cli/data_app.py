@@ -9,7 +9,7 @@ import typer
 
 from . import keys
 from .completing import names_of
-from .options import Command, OwnCommand
+from .options import Looking, OwnCommand
 from .shared import Json
 
 data_app = typer.Typer(
@@ -17,7 +17,7 @@ data_app = typer.Typer(
 )
 
 
-@data_app.command("list", cls=Command)
+@data_app.command("list", cls=Looking)
 def list_data(
     data_path: Annotated[
         Path | None,

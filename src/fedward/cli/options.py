@@ -30,6 +30,8 @@ class Command(TyperCommand):
 
     failed = 1
     """Exit status after an error while it was at work; after one in what was asked for it is 2, as typer has it."""
+    resumes = "; what was done is saved. The same command resumes"
+    """What is said after "Stopped" when an interrupt has ended it."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Arguments and options by name. Of an option that takes one value, no second one may replace the first."""
@@ -59,7 +61,7 @@ class Command(TyperCommand):
             interrupts_raise()
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            typer.echo("Stopped; what was done is saved. The same command resumes.", err=True)
+            typer.echo(f"Stopped{self.resumes}.", err=True)
             raise typer.Exit(INTERRUPTED) from None
         except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
             raise
@@ -73,9 +75,16 @@ class Judgement(Command):
     """A command whose status 3 says that somebody was dropped; 2 is any error, as it is for wrong options."""
 
     failed = _ASKED
+    resumes = ""
 
 
-class Watching(Command):
+class Looking(Command):
+    """A command that writes nothing, or all at once: there is nothing to be resumed."""
+
+    resumes = ""
+
+
+class Watching(Looking):
     """A command that says at once what it waits for, and whose option --serve may do without a value."""
 
     def announce(self, ctx: Any) -> None:

@@ -231,6 +231,12 @@ def _carry_out(
     planned = begun(planned)
     if forget is not None:
         forget(planned)
+    if left := planned.folder.left_over():
+        display.say(
+            f"{_cells(len(left))} that this folder has are of other settings or of other code: kept, but not in the "
+            "table; both together are lists of values, or name another folder with --out",
+            display.err,
+        )
     with SweepProgress(planned, workers) as progress:
         return run_sweep(
             planned,

@@ -77,7 +77,10 @@ def load_audit(file: Path) -> AuditData:
             except OtherFormatError as error:
                 raise ReportError(f"{file}: {error}") from error
     if not found.rounds:
-        raise ReportError(f"{file}: no complete round of an audit; give the file that RobustFedAvg(audit=...) wrote")
+        raise ReportError(
+            f"{file}: no complete round of an audit is in it yet; give the file that RobustFedAvg(audit=...) wrote, "
+            "once it has one"
+        )
     rounds = tuple(found.rounds[number] for number in sorted(found.rounds))
     ids = who_is_who(rounds)
     if not ids:

@@ -123,8 +123,8 @@ def _itself() -> str:
     urls = dict(line.split(", ", 1) for line in about.get_all("Project-URL", []))
     return (
         "% what ran it\n@misc{fedward,\n  author = {{The fedward developers}},\n"
-        f"  title = {{{{fedward {about['Version']}: {_tex(about['Summary'].rstrip('.'))}}}}},\n"
-        f"  url = {{{urls['Source']}}},\n}}\n"
+        f"  title = {{{{fedward: {_tex(about['Summary'].rstrip('.'))}}}}},\n"
+        f"  url = {{{urls['Source']}}},\n  note = {{Version {about['Version']}}},\n}}\n"
     )
 
 

@@ -52,11 +52,15 @@ def with_labels(data: SweepData, options: Sequence[str]) -> SweepData:
     Raises:
         ReportError: no such rule or attack, no name, or one name for two.
     """
-    written = [as_written(data, row, key) for key in ("rule", "attack") for row in data.rows]
+    rules, attacks = ([as_written(data, row, key) for row in data.rows] for key in ("rule", "attack"))
+    written = [*rules, *attacks]
     known = unique([name for text in written for name in (text, *(part.name for part in _parts(text)))])
     known = [name for name in known if name != NO_ATTACK]  # which tables know by this name
-    spelled = {":".join(name.rsplit(".", 1)): name for name in known if ":" not in name} | {
-        name: name for name in known
+    printed = {label: text for texts in (rules, attacks) for text, label in short_labels(texts).items()}
+    spelled = {
+        **printed,
+        **{":".join(name.rsplit(".", 1)): name for name in known if ":" not in name},
+        **{name: name for name in known},
     }
     found: dict[str, str] = {}
     for option in options:
@@ -65,7 +69,8 @@ def with_labels(data: SweepData, options: Sequence[str]) -> SweepData:
             name, equals, _ = option.rpartition("=")
             if not equals:
                 raise ReportError(f"--label takes RULE=NAME, such as --label 'sign-guard=Ours', got {option!r}")
-            raise ReportError(f"--label: {unknown('rule or attack', name, known)}")
+            once = [one for one in known if one.replace(":", ".") == one or one.replace(":", ".") not in known]
+            raise ReportError(f"--label: {unknown('rule or attack', name, once)}")
         meant = spelled[begun]
         found[meant] = option.removeprefix(f"{begun}=").strip()
         if not found[meant]:

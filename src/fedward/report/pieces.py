@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 
 from ..disk import check_folder, write_whole
+from ..failures import no_page
 from . import assets
 from .runs import ReportError
 from .series import Figure
@@ -43,8 +44,11 @@ def save_page(output: Path, page: str) -> Path:
     """Write a page; return its path.
 
     Raises:
+        ReportError: its name is that of another format.
         OSError: it cannot be written, or its folder is not there.
     """
+    if why := no_page(output):
+        raise ReportError(why)
     check_folder(output)
     write_whole(output, page.encode(errors="replace"))  # names of files may hold what is no letter
     return output

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from ..disk import check_folder, write_whole
+from ..experiments.spec import RunSpec
 from ..sweeps.rows import as_csv
 from .bibliography import bibtex
 from .grid import unique
@@ -15,7 +17,7 @@ from .runs import ReportError
 from .sweep_figures import FIGURES, draw
 from .sweep_measures import BEST, MINUS, Measure, measure_of
 from .sweep_page import render_sweep
-from .sweep_table import NO_ATTACK, Grid, Line, SweepData, as_shown, grids
+from .sweep_table import NEVER_SHOWN, NO_ATTACK, Grid, Line, SweepData, as_shown, grids
 
 _PLUS_MINUS = "\u00b1"
 _COMMON = {
@@ -26,8 +28,11 @@ _COMMON = {
     "byzantine": "byzantine {}",
     "algorithm": "{}",
     "rounds": "{} rounds",
+    "server": "server {}",
+    "lr": "lr {}",
+    "momentum": "momentum {}",
 }
-"""Keys of a setting that a caption tells, and how."""
+"""Keys of a setting that a caption tells in any case, and how."""
 _SIGNS = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -117,7 +122,8 @@ def latex(data: SweepData) -> str:
         lines = [_line(grid, line, measure, in_latex, lambda text: f"\\textbf{{{text}}}") for line in grid.lines]
         columns = "l" * (1 + len(grid.keys)) + "r" * (len(head) - 1 - len(grid.keys))
         title = f"{data.title}, {grid.title}" if len(found) > 1 else data.title
-        label = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or f"sweep-{number}"
+        told = title if measure is BEST else f"{title} {measure.key}"
+        label = re.sub(r"[^a-z0-9]+", "-", told.lower()).strip("-") or f"sweep-{number}"
         body = "".join(f"    {' & '.join(cells)} \\\\\n" for cells in lines)
         parts.append(
             "\\begin{table}\n  \\centering\n"
@@ -155,15 +161,19 @@ def _line(
         else:
             cells.append(bold(text) if measure.is_best(place, grid) else text)
     if _summed(grid):
-        cells.append(escaped(_worst(line, measure)))
+        worst = [_worst(one, measure) for one in grid.rivals_of(line)]
+        best = measure.best_of([one for one in worst if one is not None] or [0.0])
+        own = _worst(line, measure)
+        text = "--" if own is None else escaped(f"{own:.{measure.digits}f}".replace("-", MINUS))
+        cells.append(bold(text) if own == best else text)
     return cells
 
 
-def _worst(line: Line, measure: Measure) -> str:
-    """The worst mean of a line under any attack; of some attacks alone it would say too much."""
+def _worst(line: Line, measure: Measure) -> float | None:
+    """The worst mean of a line under any attack; None where one is missing, since that of others says too much."""
     means = [measure.mean(place) for attack, place in line.places.items() if attack != NO_ATTACK]
     known = [mean for mean in means if mean is not None]
-    return f"{measure.worst_of(known):.{measure.digits}f}".replace("-", MINUS) if known == means and means else "--"
+    return measure.worst_of(known) if known and known == means else None
 
 
 def _summed(grid: Grid) -> bool:
@@ -176,17 +186,31 @@ def _caption(data: SweepData, measure: Measure) -> str:
     seeds = sorted({len(measure.over(place)) for place in places if measure.over(place)})
     many = "no runs yet" if not seeds else f"{seeds[0]} to {seeds[-1]} seeds" if len(seeds) > 1 else f"{seeds[0]} seeds"
     spread = "one seed" if seeds == [1] else f"mean {_PLUS_MINUS} standard deviation over {many}"
-    return f"{measure.told}, {spread}; bold, the best of a column in the same setting. {_setting(data)}"
+    worst = ""
+    if any(_summed(grid) for grid in grids(data)):
+        worst = f" Worst: the {'least' if measure.higher else 'most'} of a row under any attack."
+    return f"{measure.told}, {spread}; bold, the best of a column in the same setting.{worst} {_setting(data)}"
 
 
 def _setting(data: SweepData) -> str:
-    """What all cells have in common and a reader asks for first; what differs has a column or a title of its own."""
+    """What all cells have in common: what a reader asks for first, and what is not as it is if nobody says so.
+
+    What differs has a column or a title of its own.
+    """
     parts = []
-    for key, told in _COMMON.items():
+    for key in unique([*_COMMON, *(key for row in data.rows for key in row.config)]):
         values = unique([as_shown(row.config, key) for row in data.rows if row.config.get(key) is not None])
-        if len(values) == 1:
-            parts.append(told.format(values[0]))
+        if len(values) == 1 and (key in _COMMON or _is_told(key, data.rows[0].config)):
+            parts.append(_COMMON.get(key, f"{key.replace('_', ' ')} {{}}").format(values[0]))
     return f"Setting: {', '.join(parts)}." if parts else ""
+
+
+def _is_told(key: str, config: Mapping[str, Any]) -> bool:
+    if key in NEVER_SHOWN or key not in RunSpec.model_fields:
+        return False
+    if key == "batch_size" and f"batch_size={config[key]}" in str(config.get("algorithm")):
+        return False
+    return bool(config[key] != RunSpec.model_fields[key].default)
 
 
 def _csv(data: SweepData) -> str:

@@ -49,7 +49,10 @@ def read_sweep_runs(paths: Sequence[Path], title: str, sweep: Sweep | None = Non
     for path in paths:
         there = run_folders(path)
         if not there:
-            raise ReportError(f"{path}: no run folder, and none in it; give a folder that fedward run has written")
+            more = "; of an audit there is only a page, -o report.html" if path.suffix == ".jsonl" else ""
+            raise ReportError(
+                f"{path}: no run folder, and none in it; give a folder that fedward run has written{more}"
+            )
         for folder in there:
             try:
                 runs.append(load_run(folder))

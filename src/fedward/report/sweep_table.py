@@ -15,7 +15,7 @@ from ..sweeps.measures import OverAttacks, OverSeeds, over_seeds, references, se
 from .grid import plain, unique
 
 NO_ATTACK = "no-attack"
-_NEVER_SHOWN = ("rule", "attack", "seed", "data_path", "device", "confidence", "evaluate_every")
+NEVER_SHOWN = ("rule", "attack", "seed", "data_path", "device", "confidence", "evaluate_every")
 """Keys that make no column: what the grid is about, and what changes no figure."""
 
 
@@ -141,13 +141,18 @@ class Grid:
         return [line.places[attack] for line in self.lines for attack in self.attacks if attack in line.places]
 
     def rivals(self, place: Crossing) -> list[Crossing]:
-        """What a place is held against under the same attack, itself included.
+        """What a place is held against under the same attack, itself included."""
+        lines = self._lines_of(place.settings)
+        return [line.places[place.attack] for line in lines if place.attack in line.places]
 
-        Rules are compared in the same setting; where each has its own, all are.
-        """
+    def rivals_of(self, line: Line) -> list[Line]:
+        """What a line is held against, itself included."""
+        return self._lines_of(line.settings)
+
+    def _lines_of(self, settings: Mapping[str, str]) -> list[Line]:
+        """Rules are compared in the same setting; where each has its own, all are."""
         alike = len({line.rule for line in self.lines}) < len(self.lines)
-        rivals = [line for line in self.lines if line.settings == place.settings] if alike else self.lines
-        return [line.places[place.attack] for line in rivals if place.attack in line.places]
+        return [line for line in self.lines if line.settings == settings] if alike else list(self.lines)
 
 
 def grids(data: SweepData) -> list[Grid]:
@@ -213,7 +218,7 @@ def _without_first(attacks: Iterable[str]) -> list[str]:
 
 
 def _differing(configs: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    keys = dict.fromkeys(key for config in configs for key in config if key not in _NEVER_SHOWN)
+    keys = dict.fromkeys(key for config in configs for key in config if key not in NEVER_SHOWN)
     return tuple(key for key in keys if len({_beside_others(config, key) for config in configs}) > 1)
 
 

@@ -126,7 +126,7 @@ def _seen(evidence: Evidence | None, name: str) -> list[str]:
     to_median = float(evidence.to_median[row])
     cosine = NONE if to_median != to_median else f"{to_median:.2f}"
     numbers = [_number(float(evidence.norms[row])), cosine, to_aggregate]
-    return [*numbers, per_cent(float(evidence.signs[row, 0]), 1), nearest, str(evidence.clusters[row] + 1)]
+    return [*numbers, per_cent(float(evidence.signs[row, 0]), 1), nearest, str(evidence.clusters[row])]
 
 
 def _verdict(reason: str, accepted: bool, detail: str) -> str:
@@ -196,7 +196,7 @@ def _alike(audit: ClientAudit, evidence: Evidence) -> str:
         members = [str(evidence.ids[k]) for k, cluster in enumerate(evidence.clusters) if cluster == number]
         out = sum(not accepted[name] for name in members)
         listed = ", ".join(_name(name) for name in members[:20]) + (" ..." if len(members) > 20 else "")
-        groups.append(f"<li>cluster {number + 1}, {count(len(members), 'client')}, {out} dropped: {listed}</li>")
+        groups.append(f"<li>cluster {number}, {count(len(members), 'client')}, {out} dropped: {listed}</li>")
     caption = "Cosines between what clients changed, those that are alike side by side (average linkage on 1 - cos)."
     head = "<h2>How alike clients are</h2>\n"
     return (
