@@ -342,3 +342,23 @@ def test_rows_of_candidates_that_are_no_mixes_are_not_kept() -> None:
     assert not seen._stacks
     attacks.Maximise(attacks.IPM, over="epsilon", bounds=(0.0, 2.0)).best(seen)
     assert len(seen._stacks) == 1
+
+
+@pytest.mark.parametrize("bounds", [(0.1, 1.0), (0.05, 0.95), (-0.3, 0.1)])
+@pytest.mark.parametrize("candidates", [3, 4, 7, 8, 12, 20])
+def test_a_search_stays_within_its_bounds(bounds: tuple[float, float], candidates: int) -> None:
+    """A share of 1.0000000000000002 is none: the attack would refuse it in the middle of a run."""
+    low, high = bounds
+    tried: list[float] = []
+
+    class Spying(attacks.Maximise):
+        def _with(self, value: float) -> attacks.Attack:
+            tried.append(value)
+            return super()._with(value)
+
+    search = Spying(attacks.IPM, over="epsilon", bounds=bounds, candidates=candidates)
+    search.best(view(*rows(1), rules.Mean()))
+    assert min(tried) == low
+    assert max(tried) == high
+    share = attacks.Maximise(attacks.ByzMean, over="split", bounds=(0.1, 1.0), candidates=candidates)
+    assert 0.1 <= share.best(view(*rows(1), rules.Mean()))[1] <= 1.0

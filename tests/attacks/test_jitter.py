@@ -11,6 +11,7 @@ import torch
 import fedward as fw
 from fedward import attacks
 from fedward.attacks import View
+from fedward.attacks.forge import deviation
 from fedward.stack import Dense, materialise
 
 H, M, D = 8, 5, 60
@@ -100,3 +101,11 @@ def test_the_sign_of_the_rows_is_that_of_z() -> None:
     assert not torch.allclose(materialise(attacks.ALIE(z=1.0, **recipe).forge(turned)), -gradients)
     for odd in (attacks.IPM(epsilon=1.3, knows="all"), fw.build("fang", knows="all")):
         torch.testing.assert_close(materialise(odd.forge(turned)), -materialise(odd.forge(seen)))
+
+
+def test_a_deviation_whose_squares_overflow_is_known() -> None:
+    """Float32 rows of 1e20 are finite, and so is their deviation; what is not finite stays so."""
+    huge = torch.tensor([[1e20, 1.0], [-1e20, 2.0], [3e20, 3.0]])
+    assert torch.allclose(deviation(huge), huge.double().std(0, correction=0).float())
+    assert torch.equal(deviation(huge[:, 1:]), deviation(huge)[1:])
+    assert not deviation(torch.tensor([[float("inf")], [1.0]])).isfinite().any()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import random
 from itertools import combinations
-from math import comb
+from math import comb, floor
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fedward.experiments.expected import Answers
 from fedward.experiments.spec import SpecError, make_spec
 from fedward.sim import Simulation
+from fedward.sim.cohort import drawn_in_round
 from tests.cli.test_cli import QUICK, invoke
 
 SUBSET = {"data": "fashion-mnist-subset", "model": "linear", "batch_size": 2}
@@ -82,3 +86,28 @@ def test_how_often_f_is_exceeded_is_said(tmp_path: Path, monkeypatch: pytest.Mon
     text = invoke("run", *QUICK, *options)
     assert "multi-krum:f=1: 6 of 12 clients answer in a round; in 23 % of the rounds more than f = 1" in text
     assert "multi-krum:f=2" in invoke("run", *QUICK, "--rounds", "1", "--rule", "multi-krum", "--out", "all")
+
+
+@given(
+    n=st.integers(2, 30),
+    participation=st.sampled_from([0.2, 0.5, 0.8, 1.0]),
+    dropout=st.sampled_from([0.0, 0.1, 0.3, 0.5]),
+    late=st.sampled_from([0.0, 0.1, 0.25, 0.4]),
+    seed=st.integers(0, 100),
+)
+def test_no_round_has_fewer_answers_or_more(
+    n: int, participation: float, dropout: float, late: float, seed: int
+) -> None:
+    """Played with numbers alone: who is late answers a round later, and is not drawn for it."""
+    answers = Answers.of(clients=n, byzantine=1, participation=participation, dropout=dropout, late=late)
+    draw, active = random.Random(seed), drawn_in_round(n, participation)
+    waiting: list[int] = []
+    for _ in range(20):
+        drawn = [client for client in draw.sample(range(n), active) if client not in waiting]
+        lost, behind = (floor(round(share * len(drawn), 6)) for share in (dropout, late))
+        assert answers.fewest <= len(drawn) - lost - behind + len(waiting) <= answers.most
+        waiting = drawn[:behind]
+
+
+def test_of_ten_clients_eight_answer_at_most_where_three_are_lost_and_one_is_late() -> None:
+    assert Answers.of(clients=10, byzantine=2, participation=1, dropout=0.3, late=0.1).most == 8

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
+import torch
 
 import fedward as fw
 from fedward.experiments.spec import SpecError, make_spec
-from fedward.sim import FedAdam, FedAvgM
+from fedward.sim import FedAdagrad, FedAdam, FedAvgM, FedYogi
 from fedward.training import MultiStep
 
 DELTAS = {"algorithm": "local-sgd:steps=2"}
@@ -64,3 +66,15 @@ def test_where_it_is_said_makes_no_other_run() -> None:
 def test_what_contradicts_itself_is_refused(given: dict[str, object], why: str) -> None:
     with pytest.raises(SpecError, match=why):
         make_spec(given)
+
+
+@pytest.mark.parametrize("server", [FedAdagrad(), FedAdam(), FedYogi()], ids=lambda server: type(server).__name__)
+def test_a_square_that_overflows_freezes_no_coordinate(server: Any) -> None:
+    """One gradient of 1e22 in float32, and ordinary ones after it, which move the coordinate as they do others."""
+    parameters, state = torch.zeros(2), {}
+    for round, first in enumerate([1e22, *[1.0] * 5]):
+        moved = server.move(parameters, torch.tensor([first, 1.0]), None, state, round)
+        parameters, state = moved.parameters, moved.state
+        assert state["square"].isfinite().all()
+        assert parameters.isfinite().all()
+    assert bool((moved.velocity != 0).all())

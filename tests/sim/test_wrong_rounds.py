@@ -9,6 +9,7 @@ import torch
 import fedward as fw
 from fedward import rules
 from fedward.core import BoundError
+from fedward.report.runs import _diverged
 from tests.sim.engine import N, convolution, dropping, simulation
 
 
@@ -107,3 +108,14 @@ def test_a_run_can_be_gone_on_with_in_memory():
     _ = list(straight.run(6)), list(twice.run(2))
     assert [r.round for r in twice.run(6)] == [3, 4, 5, 6]
     assert torch.equal(straight.progress.parameters, twice.progress.parameters)
+
+
+def test_a_round_that_no_honest_client_answers_has_no_training_loss(tmp_path):
+    """It is no perfect one, and no divergence either."""
+    sim = simulation(byzantine=N - 1, participation=1 / N, attack=fw.attacks.Zero())
+    records = list(sim.run(rounds=12))
+    honest = [record.honest_accepted is not None for record in records]
+    assert True in honest
+    assert False in honest
+    assert [record.train_loss is not None for record in records] == honest
+    assert _diverged(records) == []

@@ -158,7 +158,7 @@ class Maximise(Around):
         if view.decide is None:
             return self._with(high), high, float("nan")
         step = (high - low) / (self.candidates - 1)
-        grid = [low + k * step for k in range(self.candidates)]
+        grid = [min(low + k * step, high) for k in range(self.candidates)]  # rounding would overstep what may be
         scores = {value: self._score(view, value) for value in grid}
         for _ in range(self.zooms):
             # The best value's two neighbours were tried already: as many new ones lie between them.

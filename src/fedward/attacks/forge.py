@@ -150,4 +150,7 @@ def deviation(block: Tensor, ddof: Natural = 0) -> Tensor:
     n = len(block)
     if n <= ddof:
         return torch.zeros_like(block[0])
-    return (block - block.mean(0)).square_().sum(0).div_(n - ddof).sqrt_()
+    spread = (block - block.mean(0)).square_().sum(0).div_(n - ddof).sqrt_()
+    if block.dtype != torch.float64 and not bool(spread.isfinite().all()) and bool(block.isfinite().all()):
+        return deviation(block.double(), ddof).to(block.dtype)  # squares of finite numbers have overflowed
+    return spread

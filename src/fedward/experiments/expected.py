@@ -10,7 +10,7 @@ from ..core import Rule, how_many
 from ..registry.component import components_within
 from ..registry.entries import catalogue
 from ..registry.notation import describe, parse
-from ..sim.cohort import drawn_in_round, fewest_answers
+from ..sim.cohort import drawn_in_round, fewest_answers, most_answers
 
 Told = Literal["expected", "half", "twice", "unknown"]
 """What rules are told of the number of byzantine clients: as many as there are, half or twice as many, or nothing."""
@@ -51,7 +51,7 @@ class Answers:
             clients=clients,
             byzantine=byzantine,
             fewest=fewest_answers(drawn, dropout, late),
-            most=fewest_answers(drawn, dropout, 0.0),
+            most=most_answers(clients, drawn, dropout, late),
             confidence=confidence,
         )
 

@@ -115,9 +115,11 @@ def decided(records: Sequence[Record]) -> list[str]:
 
 def _diverged(records: Sequence[Record]) -> list[str]:
     """A note on rounds whose training loss is not finite, if there are any."""
-    # Files have null where it was not finite; of runs that know no training loss all rounds have.
+    # Files have null where it was not finite; of runs that know no training loss all rounds have, and of others those
+    # that no honest client answered.
     known = any(r.train_loss is not None for r in records)
-    rounds = [r.round for r in records if known and (r.train_loss is None or not math.isfinite(r.train_loss))]
+    answered = [r for r in records if known and r.honest_accepted is not None]
+    rounds = [r.round for r in answered if r.train_loss is None or not math.isfinite(r.train_loss)]
     if not rounds:
         return []
     more = f" and {len(rounds) - 1} more" if len(rounds) > 1 else ""

@@ -59,7 +59,8 @@ class _Adaptive(Server):
             "square": torch.full_like(gradient, self.tau**2),
         }
         mean = before["mean"].mul(self.beta1).add_(gradient, alpha=1 - self.beta1)
-        square = self._squared(before["square"], gradient)
+        # What has overflowed once would stay infinite, and its coordinate where it is for ever.
+        square = self._squared(before["square"], gradient).clamp_(max=torch.finfo(gradient.dtype).max)
         direction = mean / square.sqrt().add_(self.tau)
         return Moved(
             parameters=parameters.sub(direction, alpha=self.rate(round)),

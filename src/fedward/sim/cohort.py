@@ -313,6 +313,19 @@ def fewest_answers(drawn: int, dropout: float, late: float) -> int:
     return drawn - _part(dropout, drawn) - _part(late, drawn)
 
 
+def most_answers(clients: int, drawn: int, dropout: float, late: float) -> int:
+    """Answers at most, those included that come a round late.
+
+    Whoever is late answers in the next round and is not drawn for it, so that of fewer clients fewer are lost: of 10
+    with dropout 0.3 and late 0.1 at most 7 answer in the first round, and 9 - 2 + 1 = 8 in the second.
+    """
+    most = 0
+    for waiting in range(_part(late, drawn) + 1):
+        for among in range(max(0, drawn + waiting - clients), waiting + 1):  # of the waiting, how many would be drawn
+            most = max(most, fewest_answers(drawn - among, dropout, late) + waiting)
+    return most
+
+
 def rounds_per_epoch(clients: Client, shards: Sequence[Shard]) -> float | None:
     """How many rounds of a client go through as many samples as a client has on average; None if that is not known."""
     seen = 0.0

@@ -333,7 +333,7 @@ class Simulation:
             worst_client=evaluated.worst_client if evaluated else None,
             calibration_error=evaluated.tally.calibration_error if evaluated else None,
             loss=evaluated.tally.loss if evaluated else None,
-            train_loss=sum(losses) / max(len(losses), 1),
+            train_loss=sum(losses) / len(losses) if losses else None,
             byzantine_accepted=share([accepted[i] for i in arrivals.byzantine]),
             honest_accepted=share([accepted[i] for i in arrivals.honest]),
             accepted=by_client(self.data.n, arrivals.clients, accepted),

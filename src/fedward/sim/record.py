@@ -92,7 +92,7 @@ class Record:
             of each class the client trains on (clients that differ in more than their labels are not told apart).
         calibration_error: likewise, expected calibration error in 15 bins (`fedward.clients.Tally`).
         loss: likewise.
-        train_loss: mean over the honest clients' batches.
+        train_loss: mean over the honest clients' batches; None in a round that none of them answers.
         byzantine_accepted: share of the byzantine clients that took part who were accepted; None if none took part.
         honest_accepted: the same of the honest ones.
         accepted: per client; None for those that did not take part. In files one character each: 1, 0 or -.
