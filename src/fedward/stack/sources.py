@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .blocks import at_least_float32
 from .entries import Flat, middle_dtype, widest
 from .kernels import weighted_sum
 from .layout import Layout, remedy
@@ -154,7 +155,7 @@ class Dense(RowSource):
     def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
         self._entries_read += (stop - start) * (self.n if rows is None else len(rows))
         block = self._G[:, start:stop]
-        return _at_least_float32(block if rows is None else block[rows.to(self.device)])
+        return at_least_float32(block if rows is None else block[rows.to(self.device)])
 
     def combine(self, weights: Tensor) -> Tensor:
         rows = weights.nonzero().flatten()
@@ -285,7 +286,3 @@ def _agree_on_layers(rows: Sequence[Sequence[Tensor]], layout: Layout | None, id
 def _nothing(tensor: Tensor) -> Tensor:
     """NaN for each entry of a client's that has NaN elsewhere, in running statistics."""
     return torch.full(tensor.shape, torch.nan, device=tensor.device).to(tensor.dtype)
-
-
-def _at_least_float32(block: Tensor) -> Tensor:
-    return block.float() if block.dtype.itemsize < 4 else block
