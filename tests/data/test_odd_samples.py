@@ -108,3 +108,18 @@ def test_a_share_of_the_training_data_is_no_sample_short_by_rounding() -> None:
     dataset = Dataset(name="tiny", train=part, test=part, classes=2)
     found: Tensor = held_out(dataset, 0.29).test.labels  # 0.29 * 100 is 28.999999999999996
     assert len(found) == 29
+
+
+@pytest.mark.parametrize("count", [1, 2, 63, 64, 65, 1_000, (1 << 24) + 1, 1 << 25, 3 << 24, 10**9])
+def test_samples_that_tell_a_data_set_from_others_are_samples_of_it(count: int) -> None:
+    asked: list[int] = []
+
+    def read(place: int) -> Tensor:
+        asked.append(place)
+        return torch.zeros(1)
+
+    held = Lazy(read, count)
+    asked.clear()
+    assert len(held.telling()) == min(count, 64)
+    assert (asked[0], asked[-1]) == (0, count - 1)
+    assert asked == sorted(set(asked))

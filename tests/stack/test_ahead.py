@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import time
+from itertools import count
 from pathlib import Path
+from weakref import WeakSet
 
 import pytest
 import torch
@@ -133,16 +137,57 @@ def test_a_pass_that_is_given_up_costs_the_next_nothing(tmp_path: Path) -> None:
     assert torch.equal(torch.cat(rest, 1), whole[:, 1_500:])
 
 
-@pytest.mark.usefixtures("small")
-def test_what_fails_in_a_reader_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stack = Files(written(tmp_path), block=500)
+@pytest.mark.usefixtures("small", "way")
+@pytest.mark.parametrize("call", [0, 3, 7, 20, 40])
+@pytest.mark.parametrize("error", [OSError(24, "Too many open files"), MemoryError("no room")], ids=repr)
+def test_what_fails_in_a_reader_is_raised_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int, error: Exception
+) -> None:
+    """Wherever in a pass it was: the next pass reads all, and no window is kept for the one that failed."""
+    places = written(tmp_path)
+    expected = materialise(Files(places))
+    stack = Files(places, block=500)
+    load, calls, windows = filerows.FileRow.load, count(), WeakSet[ahead._Window]()
+    window = ahead._Window
 
-    def failing(*_: object) -> None:
-        raise OSError(24, "Too many open files")
+    def failing(row: filerows.FileRow, *where: object) -> int | None:
+        if next(calls) == call:
+            raise error
+        return load(row, *where)  # type: ignore[arg-type]
+
+    def counted(*args: object, **named: object) -> ahead._Window:
+        windows.add(made := window(*args, **named))  # type: ignore[arg-type]
+        return made
 
     monkeypatch.setattr(filerows.FileRow, "load", failing)
-    with pytest.raises(OSError, match="Too many open files"):
+    monkeypatch.setattr(ahead, "_Window", counted)
+    with pytest.raises(type(error), match=str(error.args[-1])) as told:
         materialise(stack)
+    told.value.with_traceback(None)
+    del told
+    until = time.monotonic() + 10
+    while windows and time.monotonic() < until:  # a reader may still be at work
+        gc.collect()
+    assert not windows
+    assert torch.equal(materialise(stack), expected)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_reader_that_cannot_be_started_ends_no_later_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    places = written(tmp_path)
+    expected = materialise(Files(places))
+    stack = Files(places, block=500)
+    start, calls = ahead.Thread.start, count()
+
+    def refused(thread: ahead.Thread) -> None:
+        if next(calls) == 3:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(ahead.Thread, "start", refused)
+    with pytest.raises(RuntimeError, match="can't start"):
+        materialise(stack)
+    assert torch.equal(materialise(stack), expected)
 
 
 @pytest.mark.usefixtures("small")

@@ -273,9 +273,9 @@ def test_more_files_than_a_process_may_open_are_no_fault_of_clients(places: list
 
 def test_tensors_are_those_that_the_package_reads(tmp_path: Path) -> None:
     """Of every type, in order, empty ones and scalars too."""
-    from fedward.stack.tensorfile import _DTYPES, TensorFile
+    from fedward.stack.tensorfile import DTYPES, TensorFile
 
-    held = {f"{name}-{k}": torch.arange(6).reshape(2, 3).to(t) for k, (name, t) in enumerate(_DTYPES.items())}
+    held = {f"{name}-{k}": torch.arange(6).reshape(2, 3).to(t) for k, (name, t) in enumerate(DTYPES.items())}
     held |= {"scalar": torch.tensor(3.0), "empty": torch.zeros(0, 4), "also empty": torch.zeros(2, 0)}
     save_file(held, tmp_path / "all.safetensors")
     read = TensorFile(str(tmp_path / "all.safetensors"), keep=True)

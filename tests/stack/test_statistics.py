@@ -176,6 +176,59 @@ def test_a_view_of_a_view(first: str, then: str) -> None:
         check(VIEWS[then](base), [statistic], f"of {then} after {first}, alone")
 
 
+# --- the precision of blocks --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("name", VIEWS)
+def test_no_block_is_in_half_precision(name: str, dtype: torch.dtype) -> None:
+    view = VIEWS[name](Dense(rows().to(dtype), block=12))
+    assert view.read(3, 20).dtype in (torch.float32, F64)
+    assert view.read(3, 20, torch.tensor([0])).dtype in (torch.float32, F64)
+
+
+# What a kernel or a mix by layer makes of float32 blocks is in float32.
+@pytest.mark.parametrize("name", sorted({*VIEWS} - {"extended", "mixed by layer"}))
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=str)
+def test_calculated_rows_are_not_rounded(name: str, dtype: torch.dtype) -> None:
+    G = rows().to(dtype)
+    view, exact = VIEWS[name](Dense(G, block=12)), VIEWS[name](Dense(G.double(), block=12))
+    for chosen in (None, torch.tensor([0])):
+        torch.testing.assert_close(view.read(0, D, chosen).double(), exact.read(0, D, chosen), rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_a_row_of_a_function_s_is_not_read_in_half_precision(dtype: torch.dtype) -> None:
+    assert Single(Dense(rows().float()), rows()[0].to(dtype)).read(0, D).dtype == torch.float32
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("pieces", [2, 5])
+def test_what_is_gathered_is_summed_before_it_is_rounded(dtype: torch.dtype, pieces: int) -> None:
+    """An output in half precision is the exact sum, rounded once; rows of weight 0 may be anything."""
+    G = normal(30, 500, seed=3).to(dtype)
+    G[7] = torch.nan
+    weights = normal(30, seed=4).abs()
+    weights[7] = 0
+    sound = G.double().nan_to_num(0)
+    stack = Gathered([Dense(G, block=64).take(part) for part in torch.arange(30).chunk(pieces)])
+    assert torch.equal(stack.combine(weights), (weights @ sound).to(dtype))
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 5])
+def test_what_is_gathered_of_plain_rows_is_the_sum_of_what_each_view_gives(pieces: int) -> None:
+    G = normal(30, 500, seed=3).float()
+    weights = normal(30, seed=4)
+    views = [Dense(G, block=64).take(part) for part in torch.arange(30).chunk(pieces)]
+    stack = Gathered(views)
+    total = torch.zeros(500)
+    for view, part in zip(views, stack.split(weights), strict=True):
+        total = total + view.combine(part)
+    assert torch.equal(stack.combine(weights), total)
+    assert stack.read(0, 500).dtype == torch.float32
+    assert torch.equal(stack.read(0, 500), G)
+
+
 # --- samples of columns -------------------------------------------------------------------------------------
 
 

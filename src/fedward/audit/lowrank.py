@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -13,10 +14,12 @@ from ..stack import Gram, Layout, SqNorms, Statistic
 from ..stack.entries import Flat
 from ..stack.reference import Agreed
 from ..stack.sources import RowSource
-from .adapters import Adapter
+from .adapters import Adapter, Factors
 
-# Entries of a plain tensor in memory at a time.
-_AT_A_TIME = 1 << 20
+# Entries of a plain tensor in memory at a time, of one client's and of all clients'.
+_AT_A_TIME, _OF_ALL = 1 << 20, 1 << 26
+# Ranks of adapters whose products with as many others are in memory at a time.
+_RANKS = 1 << 12
 
 
 class LowRank(RowSource):
@@ -121,23 +124,65 @@ class LowRank(RowSource):
             return self._plain_gram(self._plain[layer])
         factors = [adapter.layers[layer] for adapter in self._all]
         finite = [*self._finite.tolist(), True]
-        owner = torch.cat([torch.full((f.rank,), i) for i, f in enumerate(factors)])
-        A = torch.cat([_double(f.A, ok) for f, ok in zip(factors, finite, strict=False)])
-        B = torch.cat([_double(f.B, ok) * f.scale for f, ok in zip(factors, finite, strict=False)], 1)
-        products = (B.T @ B) * (A @ A.T)
         n = len(factors)
-        by_row = torch.zeros(n, len(owner), dtype=torch.float64).index_add_(0, owner, products)
-        return torch.zeros(n, n, dtype=torch.float64).index_add_(1, owner, by_row)
+        total = torch.zeros(n, n, dtype=torch.float64)
+        pieces = _pieces([f.rank for f in factors])
+        for k, piece in enumerate(pieces):
+            one = _Stacked.of(factors[piece], finite[piece])
+            for other in pieces[k:]:
+                products = one.products(one if other == piece else _Stacked.of(factors[other], finite[other]))
+                total[piece, other] = products
+                if other != piece:
+                    total[other, piece] = products.T
+        return total
 
     def _plain_gram(self, rows: Sequence[Flat]) -> Tensor:
         size = rows[0].values.numel()
         finite = [*self._finite.tolist(), True]
         total = torch.zeros(len(rows), len(rows), dtype=torch.float64)
-        for start in range(0, size, _AT_A_TIME):
-            stop = min(start + _AT_A_TIME, size)
+        step = max(min(_AT_A_TIME, _OF_ALL // len(rows)), 1)
+        for start in range(0, size, step):
+            stop = min(start + step, size)
             block = torch.stack([_double(row.part(start, stop), ok) for row, ok in zip(rows, finite, strict=False)])
             total += block @ block.T
         return total
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Stacked:
+    """Factors of some adapters in one layer, side by side in float64, and whose each rank is."""
+
+    A: Tensor
+    B: Tensor
+    owner: Tensor
+    n: int
+
+    @classmethod
+    def of(cls, factors: Sequence[Factors], finite: Sequence[bool]) -> _Stacked:
+        both = list(zip(factors, finite, strict=False))
+        return cls(
+            A=torch.cat([_double(f.A, ok) for f, ok in both]),
+            B=torch.cat([_double(f.B, ok) * f.scale for f, ok in both], 1),
+            owner=torch.cat([torch.full((f.rank,), i) for i, f in enumerate(factors)]),
+            n=len(factors),
+        )
+
+    def products(self, other: _Stacked) -> Tensor:
+        """Inner products of these adapters' rows with those of others: (n, their n)."""
+        products = (self.B.T @ other.B).mul_(self.A @ other.A.T)
+        by_row = torch.zeros(self.n, len(other.owner), dtype=torch.float64).index_add_(0, self.owner, products)
+        return torch.zeros(self.n, other.n, dtype=torch.float64).index_add_(1, other.owner, by_row)
+
+
+def _pieces(ranks: Sequence[int]) -> list[slice]:
+    """Neighbours with at most `_RANKS` ranks together, or one that has more: all of them, in order."""
+    edges, held = [0], 0
+    for place, rank in enumerate(ranks):
+        if place > edges[-1] and held + rank > _RANKS:
+            edges.append(place)
+            held = 0
+        held += rank
+    return [slice(first, last) for first, last in pairwise([*edges, len(ranks)])]
 
 
 def _from_last(gram: Tensor) -> Tensor:

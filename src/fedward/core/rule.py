@@ -29,6 +29,7 @@ from ..stack import (
     Unread,
     Updates,
     as_updates,
+    lost_rows,
     output_beside_norms,
 )
 from .context import Context, Messages, heard
@@ -285,14 +286,16 @@ def _warn_of(rule: Rule, n: int) -> None:
 
 def _without_lost(updates: Updates, work: Callable[[Tensor], T]) -> T:
     """What comes of the rows that are not lost meanwhile; the work is told which are, (n,) bool."""
-    lost = torch.zeros(updates.n, dtype=torch.bool)
+    # Statistics of an earlier call may be from before a row was lost. Rows that one of several processes lost are an
+    # error on all of them.
+    lost = lost_rows(updates) if updates.share.alone else torch.zeros(updates.n, dtype=torch.bool)
     while True:  # until no file has changed while its rows were read; each time there are fewer rows
         try:
             done = work(lost)
             updates.check_unwritten()
             return done
         except RowsLostError as error:
-            lost |= error.among(updates)
+            lost |= error.among(updates) | lost_rows(updates)
 
 
 def _foreseen(rule: Rule, updates: Updates, state: State, context: Context) -> Tensor | None:

@@ -21,7 +21,7 @@ from .reference import Ids
 from .sample import Sample
 from .shards import ColumnShard, held_like, whole_rows
 from .shares import ColumnShare
-from .sources import Dense, Layers, RowsLostError, RowSource, lost_clients
+from .sources import Dense, Layers, RowsLostError, RowSource, lost_clients, lost_rows
 from .stats import Dots, Gram, SignConcordance, SignCounts, SqNorms, Statistic
 from .tiers import Aggregates, Apart, Group
 from .updates import Kernel, Updates, View
@@ -86,6 +86,7 @@ __all__ = [
     "layer_features",
     "loops_from",
     "lost_clients",
+    "lost_rows",
     "lower_median",
     "made_of",
     "magnitude_of_rank",

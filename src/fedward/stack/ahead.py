@@ -61,10 +61,11 @@ class ReadAhead:
                 if start != 0 or stop == self._d or not self.worth(len(wanted)):
                     return None
                 self._pass = None  # its windows are given back before there are new ones
-                now = self._pass = _Pass([self._rows[row] for row in wanted], tuple(wanted), self._d)
+                now = _Pass([self._rows[row] for row in wanted], tuple(wanted), self._d)
+            self._pass = None  # one that fails is over: the next begins anew, with windows of its own
             failed = now.take(start, stop, out)
-            if failed or stop == self._d:
-                self._pass = None
+            if not failed and stop != self._d:
+                self._pass = now
             return failed
 
     def worth(self, rows: int) -> bool:

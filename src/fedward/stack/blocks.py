@@ -34,3 +34,8 @@ def stacked(above: Tensor, below: Tensor) -> Tensor:
     """One block above another, in a type for both."""
     dtype = torch.promote_types(above.dtype, below.dtype)
     return torch.cat([above.to(dtype), below.to(above.device, dtype)])
+
+
+def at_least_float32(rows: Tensor) -> Tensor:
+    """Rows, converted where they are in half precision, in which no sum is taken."""
+    return rows.float() if rows.dtype.itemsize < 4 else rows

@@ -1,7 +1,8 @@
 """Kernels over columns: order statistics by sorting networks, each column on its own.
 
 A network's steps are few enough for a block to stay in cache meanwhile, and only those that part the wanted ranks from
-the others are made. By a loop or in torch, results are the same to the bit: sums are in one order, in float64.
+the others are made. By a loop or in torch, results are the same to the bit: sums are in one order, in float64. Not so
+those of `weighted_sum`, whose terms are added in any order, in float64, and rounded once.
 """
 
 from __future__ import annotations

@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .blocks import at_least_float32
 from .entries import Flat, middle_dtype, widest
 from .kernels import weighted_sum
 from .layout import Layout, remedy
 from .loops import BLOCKS, side_by_side
+from .madeof import rows_made_of
 from .reference import LAYERS, ROW, WHOLE, Agreed, Ids, Sent, agree, client_names, read_entries
 from .shares import ColumnShare
 from .stats import Statistic
@@ -110,10 +112,24 @@ class RowsLostError(RuntimeError):
 
     def among(self, updates: Updates) -> Tensor:
         """Which rows of a view, or of the stack itself, are made of them: (n,) bool."""
-        weights = updates.parts(full=True).get(self.stack)
-        if weights is None:
-            return torch.zeros(updates.n, dtype=torch.bool)
-        return (weights[:, list(self.rows)] != 0).any(1)
+        return rows_made_of(updates, self._marks)
+
+    def _marks(self, stack: Updates) -> Tensor | None:
+        if stack is not self.stack:
+            return None
+        return torch.zeros(stack.n, dtype=torch.bool).index_fill_(0, torch.tensor(self.rows, dtype=torch.int64), 1)
+
+
+def lost_rows(updates: Updates) -> Tensor:
+    """Which rows, of a view too, are made of such as can no longer be read as they were sent: (n,) bool."""
+
+    def marks(stack: Updates) -> Tensor | None:
+        if not isinstance(stack, RowSource):
+            return None
+        lost = stack.lost
+        return torch.tensor([name in lost for name in stack.ids])
+
+    return rows_made_of(updates, marks)
 
 
 def lost_clients(updates: Updates) -> Mapping[Hashable, str]:
@@ -139,7 +155,7 @@ class Dense(RowSource):
     def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
         self._entries_read += (stop - start) * (self.n if rows is None else len(rows))
         block = self._G[:, start:stop]
-        return _at_least_float32(block if rows is None else block[rows.to(self.device)])
+        return at_least_float32(block if rows is None else block[rows.to(self.device)])
 
     def combine(self, weights: Tensor) -> Tensor:
         rows = weights.nonzero().flatten()
@@ -270,7 +286,3 @@ def _agree_on_layers(rows: Sequence[Sequence[Tensor]], layout: Layout | None, id
 def _nothing(tensor: Tensor) -> Tensor:
     """NaN for each entry of a client's that has NaN elsewhere, in running statistics."""
     return torch.full(tensor.shape, torch.nan, device=tensor.device).to(tensor.dtype)
-
-
-def _at_least_float32(block: Tensor) -> Tensor:
-    return block.float() if block.dtype.itemsize < 4 else block

@@ -19,7 +19,7 @@ from ..disk import json_of, open_regular
 from ..failures import tamed
 from .entries import UnfitError
 
-_DTYPES: Mapping[str, torch.dtype] = {
+DTYPES: Mapping[str, torch.dtype] = {
     "BOOL": torch.bool,
     "U8": torch.uint8,
     "I8": torch.int8,
@@ -36,6 +36,7 @@ _DTYPES: Mapping[str, torch.dtype] = {
     "F32": torch.float32,
     "F64": torch.float64,
 }
+"""Types of tensors by the names that safetensors has for them."""
 _HEADER = 1 << 24
 """Bytes that a header may have: that of a model of 100,000 tensors is as long."""
 _OURS = frozenset({errno.EMFILE, errno.ENFILE})
@@ -274,13 +275,13 @@ def _entry(name: str, said: Any) -> tuple[Tensor, int, int]:
     if not isinstance(said, dict) or said.keys() != {"dtype", "shape", "data_offsets"}:
         raise ValueError(f"{tamed(name, 80)!r} has not type, shape and place alone")
     kind, shape, place = said["dtype"], said["shape"], said["data_offsets"]
-    if kind not in _DTYPES:
+    if kind not in DTYPES:
         raise ValueError(f"{tamed(name, 80)!r} is of type {tamed(kind, 40)}, which cannot be read")
     if not (_whole(shape) and _whole(place) and len(place) == 2):
         raise ValueError(f"{tamed(name, 80)!r} has no shape and place of whole numbers")
-    if prod(shape) * _DTYPES[kind].itemsize != place[1] - place[0]:
+    if prod(shape) * DTYPES[kind].itemsize != place[1] - place[0]:
         raise ValueError(f"{tamed(name, 80)!r} has another size than its shape")
-    return torch.empty(shape, dtype=_DTYPES[kind], device="meta"), place[0], place[1]
+    return torch.empty(shape, dtype=DTYPES[kind], device="meta"), place[0], place[1]
 
 
 def _whole(numbers: Any) -> bool:

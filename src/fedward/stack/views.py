@@ -7,7 +7,7 @@ from collections.abc import Hashable, Sequence
 import torch
 from torch import Tensor
 
-from .blocks import stacked
+from .blocks import at_least_float32, stacked
 from .rowmaps import lengthened, through
 from .stats import Statistic
 from .updates import Kernel, Longer, Parts, Updates, View
@@ -78,7 +78,7 @@ class Single(View):
         self.row = row
 
     def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
-        block = self.row[None, start:stop]
+        block = at_least_float32(self.row[None, start:stop])
         return block if rows is None else block[rows]
 
     def to_clients(self, weights: Tensor) -> Tensor:
@@ -107,7 +107,8 @@ class Gathered(View):
             view.check_unwritten()
 
     def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
-        block = torch.cat([view.read(start, stop).to(self.dtype) for view in self.views])
+        # In the widest type that was read: of calculated rows that is float64, whatever clients sent.
+        block = torch.cat([at_least_float32(view.read(start, stop)) for view in self.views])
         return block if rows is None else block[rows]
 
     def split(self, rows: Tensor) -> tuple[Tensor, ...]:
@@ -115,6 +116,8 @@ class Gathered(View):
         return torch.split(rows, [view.n for view in self.views])
 
     def combine(self, weights: Tensor) -> Tensor:
+        if any(view.dtype.itemsize < 4 for view in self.views):
+            return super().combine(weights)  # what views give is rounded to half precision already
         total, *others = (view.combine(w) for view, w in zip(self.views, self.split(weights), strict=True))
         for other in others:
             total = total + other

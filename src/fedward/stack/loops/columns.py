@@ -1,7 +1,8 @@
 """Loops over the columns of a block, written for numba to compile like those of `rows`: ranks and elections.
 
 A few columns at a time are sorted as far as needed and averaged while they are in the first-level cache. Sums go from
-the first row or rank to the last, in float64, as in `kernels` and `election`: the results are the same to the bit.
+the first row or rank to the last, in float64, as in `kernels` and `election`: the results are the same to the bit. All
+but those of `weighted_sum`, which takes four rows at a time: its terms are added in any order.
 
 Wherever an inner loop goes over neighbouring columns it has no branch: a choice is written as a value that counts or
 does not (``x if condition else 0``), which a vector instruction makes for all columns of a register at once.
