@@ -33,6 +33,8 @@ from .registry.notation import parse
 from .stack import Policy
 
 _NAME = "client_name"  # in the meta of a result, as NVFlare's controllers put it there
+_TOLD = (BoundError, TypeError, ValueError)
+"""Errors whose words tell what is wrong by themselves."""
 _LARGEST = 1e300  # of a metric: a whole number can be beyond what a float can hold
 
 
@@ -126,13 +128,15 @@ class RobustAggregator(ModelAggregator):
         self.reset_stats()
         if not rows:
             return self._unchanged("no client sent a result")
+        before = self._aggregator.state_dict()
         try:
             result = self._aggregator(rows, base=base, on_bad="drop")
             made = result.state_dict()
             if not all(bool(value.isfinite().all()) for value in made.values() if value.is_floating_point()):
                 raise BoundError("the model after the round is not finite")
-        except (BoundError, TypeError, ValueError) as error:  # too few results, or none that fits
-            return self._unchanged(str(error))
+        except Exception as error:  # too few results, none that fits, or the rule stumbled over what clients sent
+            self._aggregator.load_state_dict(before)  # a round that does not count is not remembered
+            return self._unchanged(str(error) if isinstance(error, _TOLD) else f"{type(error).__name__}: {error}")
         self._skipped = 0
         self.last = result
         self._tell(result)

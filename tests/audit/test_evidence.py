@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import builtins
+from dataclasses import dataclass
+from typing import cast
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +14,7 @@ import fedward as fw
 from fedward.audit import calibrate, evidence_of, members_of, usual_panel
 from fedward.audit.panel import ask, stand_apart, tally, verdict_of, votes_needed
 from fedward.core import Context
+from fedward.failures import ContractError
 from fedward.stack import Dense, Layers, Layout, nearness
 from tests.oracles import audit as oracle
 
@@ -141,6 +146,34 @@ def test_votes_are_counted_and_two_of_five_are_enough() -> None:
     few = [ask(member, Dense(G[:3]), Context()) for member in usual_panel(3)]
     assert [o.member.idea for o in few if o.refused] == ["distance"]
     assert "n >= 2f + 3" in few[2].refused
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stumbles(fw.Rule):
+    """Raises an error, or decides on something that is no plan."""
+
+    error: str = "RuntimeError"
+
+    def decide(self, updates: fw.Updates, state: fw.State, context: fw.Context) -> fw.Plan:
+        if self.error:
+            raise getattr(builtins, self.error)("no convergence")
+        return cast(fw.Plan, "no plan")
+
+
+@pytest.mark.parametrize("error", ["RuntimeError", "TypeError", "IndexError", "MemoryError"])
+def test_a_rule_that_raises_has_no_opinion_and_the_others_are_heard(error: str) -> None:
+    G = torch.from_numpy(rows(9))
+    members = members_of([Stumbles(error=error), fw.rules.MultiKrum(f=2)])
+    stumbled, heard = (ask(member, Dense(G), Context()) for member in members)
+    assert stumbled.refused == f"{error}: no convergence"
+    assert not bool(stumbled.suspects.any())
+    assert heard.refused == ""
+    assert int(heard.suspects.sum()) > 0
+
+
+def test_a_rule_that_breaks_its_contract_ends_an_audit_for_its_author_to_mend() -> None:
+    with pytest.raises(ContractError):
+        ask(members_of([Stumbles(error="")])[0], Dense(torch.from_numpy(rows(9))), Context())
 
 
 def test_rules_of_ones_own_are_taken_at_their_word() -> None:

@@ -299,6 +299,10 @@ def test_the_caller_may_do_with_the_output_as_it_likes():
         ),
         (fw.Aggregator(rules.Median(), seed=1), r"has 'Median\(\)'"),
         (fw.Aggregator(rules.Krum(f=1), seed=2), "saved with seed 1, but this aggregator has 2"),
+        (
+            fw.Aggregator(rules.Krum(f=1), seed=1, batch_norm="mean"),
+            "saved with batch_norm 'robust', but this aggregator has 'mean'; make the aggregator as it was then",
+        ),
     ],
 )
 def test_the_state_of_another_aggregator_is_refused(other, message):
@@ -307,6 +311,17 @@ def test_the_state_of_another_aggregator_is_refused(other, message):
     with pytest.raises(ValueError, match=message):
         other.load_state_dict(saved.state_dict())
     assert (other.round, other.state) == (0, {})
+
+
+def test_a_state_saved_before_batch_norm_could_be_chosen_is_one_of_the_default():
+    saved = fw.Aggregator(rules.Krum(f=1))
+    saved(random_rows())
+    older = {key: value for key, value in saved.state_dict().items() if key != "batch_norm"}
+    resumed = fw.Aggregator(rules.Krum(f=1))
+    resumed.load_state_dict(older)
+    assert resumed.round == 1
+    with pytest.raises(ValueError, match="saved with batch_norm 'robust', but this aggregator has 'frozen'"):
+        fw.Aggregator(rules.Krum(f=1), batch_norm="frozen").load_state_dict(older)
 
 
 def test_saved_states_do_not_change_afterwards():

@@ -19,6 +19,12 @@ from fedward.testing import QuadraticEvaluator
 G = torch.randn(6, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
+def test_of_no_scores_none_are_the_smallest() -> None:
+    nothing = torch.zeros(0)
+    assert fw.smallest(nothing, 2, nothing).tolist() == []
+    assert fw.smallest(nothing, 0).dtype == torch.int64
+
+
 @pytest.mark.parametrize("odd", [torch.nan, torch.inf])
 def test_a_score_that_is_no_number_is_never_among_the_smallest(odd: float) -> None:
     scores = torch.tensor([odd, 3.0, odd, 1.0, -torch.inf])

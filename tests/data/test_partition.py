@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from fedward.data.partition import IID, PARTITIONS, Degree, Dirichlet, KClasses, Partition, SFraction
+from fedward.registry.notation import parse
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -175,7 +176,9 @@ def test_too_few_samples_for_the_shards() -> None:
 
 
 def test_values_and_names() -> None:
-    assert SFraction(s=0.5) == SFraction(s=0.5)
+    assert parse("s-fraction:s=0.5", "partition") == SFraction(s=0.5)
+    assert parse("k-classes:k=2", "partition") == KClasses(k=2)
+    assert parse("dirichlet:alpha=0.3", "partition") == Dirichlet(alpha=0.3)
     assert repr(SFraction(s=0.5)) == "SFraction(s=0.5)"
     assert PARTITIONS["iid"]() == IID()
     assert PARTITIONS["s-fraction"](s=0.3) == SFraction(s=0.3)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from fedward.experiments.versions import BESIDE
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "fedward"
 LONGEST = 400
@@ -193,6 +195,18 @@ def test_every_package_has_its_place() -> None:
 
 def test_arrows_between_packages_point_downwards() -> None:
     assert arrows_upwards(arrows_of_sources()) == []
+
+
+def test_what_is_said_to_decide_no_figure_of_a_run_is_used_by_nothing_that_does() -> None:
+    """All but `failures`, which is what errors say."""
+    beside = {name.removesuffix(".py") for name in BESIDE} - {"failures"}
+    assert {"audit", "nvflare", "distributed"} <= beside
+    assert [
+        f"{module} imports {other}"
+        for module, others in sorted(arrows_of_sources().items())
+        for other in sorted(others)
+        if package_of(module) not in beside and package_of(other) in beside
+    ] == []
 
 
 def test_no_exception_has_outlived_its_reason() -> None:

@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,42 @@ def test_neither_failures_nor_kills_cost_others_anything(tmp_path: Path) -> None
     assert told == done
     assert [len((tmp_path / str(n)).read_bytes()) for n in range(5)] == [1, 2, 2, 1, 1]
     assert multiprocessing.active_children() == []
+
+
+def last_of(folder: Path, number: int) -> int:
+    """Done at once; the last of them when the others have long been told."""
+    while number == 2 and not (folder / "enough").exists():
+        stop_if_asked()
+        time.sleep(0.05)
+    return number
+
+
+def test_what_has_ended_is_looked_at_once_more_and_never_again(tmp_path: Path) -> None:
+    """A run's progress is the lines of its file, which may be thousands of runs of thousands of rounds."""
+    ended: set[int] = set()
+    looks: Counter[int] = Counter()
+    seen: list[dict[int, int]] = []
+
+    def progress(key: int) -> int:
+        looks[key] += key in ended
+        return 10 * key + (key in ended)
+
+    def on_progress(far: Mapping[int, int]) -> None:
+        seen.append(dict(far))
+        if {0, 1} <= ended and len(seen) > 5:
+            (tmp_path / "enough").touch()
+
+    run_jobs(
+        last_of,
+        {n: (tmp_path, n) for n in range(3)},
+        workers=2,
+        progress=progress,
+        on_progress=on_progress,
+        on_done=lambda key, _: ended.add(key),
+    )
+    assert looks == {0: 1, 1: 1, 2: 1}
+    assert all(far.keys() == {0, 1, 2} for far in seen)
+    assert seen[-1] == {0: 1, 1: 11, 2: 21}
 
 
 def load_or_work(file: Path, loads: bool) -> None:

@@ -6,6 +6,7 @@ import importlib
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,44 @@ def test_a_round_that_cannot_be_decided_keeps_the_model_and_not_for_ever() -> No
     aggregator.fl_ctx = None
     with pytest.raises(RuntimeError, match="no global model"):
         aggregator.aggregate_model()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlipsAtWill(fw.Rule[torch.Tensor]):
+    """The mean, which remembers and draws: too large for float32 where rows are about 7, an error where about 8."""
+
+    declared = fw.Traits(bound=fw.Bound(0, 1), history=True, server_rows=True)
+
+    def decide(self, updates: fw.Updates, state: fw.State, context: fw.Context) -> fw.Plan[torch.Tensor]:
+        norm = float(updates.norms().mean()) / 6**0.5  # of six equal entries
+        if 8 <= norm < 9:
+            raise RuntimeError("no convergence")
+        scale = 1e38 if 7 <= norm < 8 else 1 + 0.1 * torch.rand(1, generator=context.generator("own")).item()
+        weights = torch.full((updates.n,), (scale + float(state.get("before", 0))) / updates.n)
+        return fw.Plan(updates, weights, memo=torch.tensor(norm))
+
+    def advance(
+        self, state: fw.State, plan: fw.Plan[torch.Tensor], output: torch.Tensor, context: fw.Context
+    ) -> fw.State:
+        return {"before": plan.memo}
+
+
+@needed
+@pytest.mark.parametrize("step", [7.5, 8.5], ids=["not finite", "the rule raises"])
+def test_a_round_that_keeps_the_model_is_not_remembered(step: float) -> None:
+    """What comes after it is what would have come without it, memory and random choices alike."""
+    text = "tests.flare.test_aggregator.SlipsAtWill"
+    slipped, straight = made(text), made(text)
+    for which, steps in ((slipped, (1.0, step, 2.0)), (straight, (1.0, 2.0))):
+        for each in steps:
+            for k in range(3):
+                which.accept_model(model(f"site-{k}", moved(each)))
+            found = which.aggregate_model()
+            assert (found.params_type == "DIFF") == (each == step), which.said
+        which.found = found
+    assert "the model stays as it was" in "".join(slipped.said)
+    for name, value in straight.found.params.items():
+        np.testing.assert_array_equal(slipped.found.params[name], value)
 
 
 @needed

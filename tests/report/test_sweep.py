@@ -52,6 +52,16 @@ def test_the_answer_has_means_over_seeds_and_the_worst_attack():
     assert rows[2] == ["median", "91.00 ±1.41", "51.00 ±1.41", "71.00 ±1.41", "51.00alie", "61.00"]
 
 
+def test_no_attack_is_none_however_it_is_spelled():
+    level = lambda cell: {"alie": 0.5, "min-max": 0.7}.get(cell.settings["attack"], 0.9)  # noqa: E731
+    pages = [
+        table_of(render_sweep(made_up({"rule": ["mean", "median"], "attack": ["alie", text, "min-max"]}, level)))
+        for text in ("no-attack", "noattack", "NoAttack", "fedward.attacks.NoAttack")
+    ]
+    assert pages[0][1] == ["mean", "90.00", "50.00", "70.00", "50.00alie", "60.00"]
+    assert all(page == pages[0] for page in pages)
+
+
 def test_what_failed_is_told_and_counts_for_nothing():
     table = {"rule": ["mean", "median"], "attack": ["alie", "min-max"], "seed": [0, 1]}
     level = lambda cell: None if (cell.settings["rule"], cell.settings["attack"]) == ("mean", "alie") else 0.5  # noqa: E731

@@ -56,6 +56,16 @@ def test_candidates_are_tried_without_attack_in_a_sweep_that_has_attacks_alone()
     assert {trial.cell.spec.attack for trial in tried} == {"no-attack", "alie"}
 
 
+@pytest.mark.parametrize("spelling", ["noattack", "NoAttack", "no_attack", "fedward.attacks.NoAttack"])
+def test_no_attack_is_none_however_it_is_spelled(spelling: str) -> None:
+    tried = trials(sweep(attack=[spelling, "alie"], rule="mean", tune={"lr": [0.1, 0.2]}))
+    assert len(tried) == 4
+    assert {trial.attack for trial in tried} == {"no-attack", "alie"}
+    reached = {("no-attack", 0.1): 0.3, ("alie", 0.1): 0.5, ("no-attack", 0.2): 0.2, ("alie", 0.2): 0.6}
+    found = choose(tried, [row(trial, reached[trial.attack, trial.values["lr"]]) for trial in tried])
+    assert {(c.purpose, c.attack, c.score) for c in found} == {("clean", "no-attack", 0.3), ("worst", "alie", 0.6)}
+
+
 SCORES = {
     # lr, f: without attack, under ALIE, under SignFlip
     (0.1, 2): (0.90, 0.50, 0.60),

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from fedward.experiments.pool import Counted
 from fedward.experiments.store import RunFolder
 from fedward.sweeps import SweepFolder, make_sweep, plan, run_sweep
 from fedward.sweeps import origin as origins
@@ -121,6 +122,37 @@ def test_only_what_the_others_have_left_is_tried_again(tmp_path: Path, monkeypat
     monkeypatch.setattr(working, "is_locked", lambda place: any(place.name.startswith(name) for name in held))
     run_sweep(planned(tmp_path, **table), Busy())
     assert tried == [2, 1, 1]
+
+
+def test_cells_are_counted_while_somebody_works_at_them_and_somebody_listens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = {"rule": ["mean", "median"]}
+    counted: list[str] = []
+
+    class OneBusy(Here):
+        """The cell of the mean is done here, that of the median by somebody else, who leaves it at last."""
+
+        def work(self, jobs: Jobs, *, on_progress: Callable[[Any], None] | None, on_done: Any) -> None:
+            far = None if on_progress is None else Counted(working.rounds_in, jobs)
+            for place, job in jobs.items():
+                on_done(place, work_on(*job) if len(jobs) == 1 or "mean" in place.name else Elsewhere())
+            if far is not None and on_progress is not None:
+                on_progress(far.now(jobs))
+
+    locked = [True, True, True, False]
+    count = working.rounds_in
+    monkeypatch.setattr(working.time, "sleep", lambda _: None)
+    monkeypatch.setattr(working, "is_locked", lambda place: locked.pop(0))
+    monkeypatch.setattr(working, "rounds_in", lambda place: counted.append(place.name) or count(place))
+    run_sweep(planned(tmp_path / "silent", **table), OneBusy())
+    assert (counted, locked) == ([], [])
+    locked[:] = [True, True, True, False]
+    seen: list[list[int]] = []
+    run_sweep(planned(tmp_path / "told", **table), OneBusy(), on_progress=lambda far: seen.append([*far.values()]))
+    assert seen == [[2, 0]] * 5 + [[2, 2]]
+    assert sum("mean" in name for name in counted) == 1
+    assert sum("median" in name for name in counted) >= 5
 
 
 def test_cells_of_other_versions_count_and_are_told_and_made_anew_where_that_is_asked_for(

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..core import BoundError, Context, Reason, Result, Rule, State, decide_on, judge
 from ..core.rule import Outcome
+from ..failures import ContractError
 from ..registry.notation import describe, parse
 from ..stack import Updates
 
@@ -83,7 +84,7 @@ def usual_panel(n: int, f: int | None = None) -> tuple[PanelMember, ...]:
             idea="sign", rule=_rule("sign-guard:lower=0,upper=inf,fraction=1.0"), score="positive", side="both"
         ),
         PanelMember(idea="distance", rule=_rule(f"multi-krum:f={told}"), score="krum"),
-        PanelMember(idea="spectral", rule=_rule(f"dn-c:f={told}"), score="outlier"),
+        PanelMember(idea="spectral", rule=_rule(f"dnc:f={told}"), score="outlier"),
         PanelMember(idea="clustering", rule=clusters, score="cosine", side="low", least=0.2),
     )
 
@@ -94,13 +95,21 @@ def members_of(rules: Sequence[Rule]) -> tuple[PanelMember, ...]:
 
 
 def ask(member: PanelMember, updates: Updates, context: Context) -> Opinion:
-    """What one rule makes of the rows, without an output."""
+    """What one rule makes of the rows, without an output; no opinion where it stumbles over them.
+
+    Raises:
+        ContractError: the rule decided on something that is no plan, which is no fault of the clients'.
+    """
     n = updates.n if updates.agreed is None else len(updates.agreed.sent)
     nobody = torch.zeros(n, dtype=torch.bool)
     try:
         verdict = verdict_of(member.rule, updates, context)
     except (BoundError, ValueError) as error:
         return Opinion(member=member, suspects=nobody, refused=str(error))
+    except ContractError:
+        raise
+    except Exception as error:  # what one rule makes of the rows costs no other its hearing
+        return Opinion(member=member, suspects=nobody, refused=f"{type(error).__name__}: {error}")
     finite = torch.tensor([reason not in UNUSABLE for reason in verdict.reasons])
     suspects = ~verdict.accepted & finite
     if member.score is not None:

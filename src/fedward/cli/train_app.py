@@ -83,7 +83,7 @@ def demo(
     fresh: Annotated[bool, fresh_start("Start anew, and delete earlier runs in the folder.")] = False,
     as_json_: Json = False,
 ) -> None:
-    """Four rules under two attacks, on real data that comes with the package: a few minutes, a table and a report.
+    """Four rules under two attacks, on real data of the package: about a minute on two cores, a table and a report.
 
     Examples:
       fedward demo

@@ -206,22 +206,27 @@ class Aggregator:
     def state_dict(self) -> dict[str, Any]:
         """All that the next round depends on, for `torch.save`."""
         with self._lock:
-            return {"rule": repr(self.rule), "seed": self.seed, "round": self.round, "state": dict(self.state)}
+            return {**self._settings(), "round": self.round, "state": dict(self.state)}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Resume from where `state_dict` was taken.
 
         Raises:
-            ValueError: it was taken from another rule or seed.
+            ValueError: it was taken from another rule, seed or batch_norm.
         """
-        for key, own in (("rule", repr(self.rule)), ("seed", self.seed)):
-            if saved.get(key) != own:
+        before = {"batch_norm": "robust", **saved}  # files of 0.1.0 do not say
+        for key, own in self._settings().items():
+            if before.get(key) != own:
                 raise ValueError(
-                    f"this state was saved with {key} {saved.get(key)!r}, but this aggregator has {own!r}; "
+                    f"this state was saved with {key} {before.get(key)!r}, but this aggregator has {own!r}; "
                     "make the aggregator as it was then, or start afresh"
                 )
         with self._lock:
             self.round, self.state = int(saved["round"]), dict(saved["state"])
+
+    def _settings(self) -> dict[str, Any]:
+        """What outputs depend on besides rows and memory; ``trimmed`` adds a score, and changes no output."""
+        return {"rule": repr(self.rule), "seed": self.seed, "batch_norm": self.batch_norm}
 
 
 def _with_odd_statistics(result: Result[Tensor], updates: Updates) -> Result[Tensor]:

@@ -185,7 +185,7 @@ def levels(values: Tensor) -> Tensor:
     ranked, order = values.double().nan_to_num(torch.inf, torch.inf, -torch.inf).sort(stable=True)
     slack = torch.where(ranked.isfinite(), 1e-12 * ranked.abs(), 0.0)
     gaps = ranked[1:] > ranked[:-1] + slack[1:].minimum(slack[:-1])
-    level = torch.cat([torch.zeros(1, dtype=torch.int64), gaps.long().cumsum(0)])
+    level = torch.cat([torch.zeros(min(len(ranked), 1), dtype=torch.int64), gaps.long().cumsum(0)])
     return torch.empty_like(level).index_copy_(0, order, level)
 
 

@@ -13,7 +13,7 @@ import pickle
 import signal
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
@@ -53,6 +53,26 @@ class Failed:
     trace: str = ""
 
 
+class Counted(Generic[K]):
+    """How far pieces of work have come: one that has ended is looked at once more, and never again.
+
+    Args:
+        look: how far the piece of a key has come.
+        keys: of all pieces.
+    """
+
+    def __init__(self, look: Callable[[K], int], keys: Collection[K]) -> None:
+        self._look = look
+        self._far = dict.fromkeys(keys, 0)
+        self._going = set(keys)
+
+    def now(self, ended: Collection[K]) -> dict[K, int]:
+        """How far each is, by key, when these have ended."""
+        self._far.update({key: self._look(key) for key in self._far if key in self._going})
+        self._going.difference_update(ended)
+        return dict(self._far)
+
+
 def run_jobs(
     work: Callable[..., R],
     jobs: Mapping[K, tuple[Any, ...]],
@@ -68,12 +88,13 @@ def run_jobs(
         work: a function of a module; it calls `stop_if_asked` whenever it can be left.
         jobs: arguments by key; outcomes come back by the same keys.
         workers: processes; all cores if None.
-        progress: how far the job of a key has come, as far as can be seen from this process.
+        progress: how far the job of a key has come, as far as can be seen from this process; asked if anybody listens.
         on_progress: called twice a second with the progress of all jobs, by key.
         on_done: called with each key and what came of it, as soon as it is there.
     """
     crew = _Crew(work, jobs, workers or cores())
     done: dict[K, R | Failed] = {}
+    far = None if progress is None or on_progress is None else Counted(progress, jobs)
     try:
         while len(done) < len(jobs):
             crew.put_to_work()
@@ -81,8 +102,8 @@ def run_jobs(
                 done[key] = outcome
                 if on_done is not None:
                     on_done(key, outcome)
-            if progress is not None and on_progress is not None:
-                on_progress({key: progress(key) for key in jobs})
+            if far is not None and on_progress is not None:
+                on_progress(far.now(done))
     except BaseException:
         crew.stop()
         raise

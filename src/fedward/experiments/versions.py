@@ -17,15 +17,19 @@ import torch
 
 PACKAGE = Path(__file__).parent.parent
 
-# What decides no figure of a run: how it is asked for, shown, stored and tested. What is not named here counts.
+# What decides no figure of a run: how it is asked for, shown, stored and tested, and what works without runs (audits of
+# files, other frameworks, several processes). What is not named here counts.
 BESIDE = frozenset(
     {
         "__init__.py",
         "__main__.py",
+        "audit",
         "cli",
+        "distributed",
         "experiments",
         "failures.py",
         "flower",
+        "nvflare.py",
         "published",
         "redteam",
         "report",

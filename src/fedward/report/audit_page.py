@@ -11,7 +11,7 @@ from typing import Any
 
 from ..failures import tamed
 from . import style
-from .audit_lines import NO_ANSWER, UNUSED, NodeEntry, RoundEntry, shown_name
+from .audit_lines import NO_ANSWER, UNUSED, NodeEntry, RoundEntry, absent, shown_name
 from .audits import AuditData
 from .clientmap import nodes_by_round
 from .curves import panel_box, panel_grid
@@ -342,8 +342,8 @@ def _rounds(audit: AuditData) -> str:
 
 def _round(entry: RoundEntry) -> list[str]:
     kept = sum(node.accepted for node in entry.nodes)
-    absent = sum(node.reason in NO_ANSWER for node in entry.nodes)
-    dropped = [node for node in entry.nodes if not node.accepted and node.reason not in (*NO_ANSWER, UNUSED)]
+    unanswered = sum(node.reason in NO_ANSWER for node in entry.nodes)
+    dropped = [node for node in entry.nodes if not node.accepted and not absent(node)]
     if entry.skipped:
         why = f"<small>{escape(tamed(entry.skipped, 300))}</small>"
         told = f'<b style="color:{DROPPED}">the model stays as it was</b>{why}'
@@ -356,6 +356,6 @@ def _round(entry: RoundEntry) -> list[str]:
         f'<div style="min-width:150px">{told}</div>',
         f"{kept:,}",
         f"{len(dropped):,}",
-        f"{absent:,}",
+        f"{unanswered:,}",
         three_digits(entry.seconds),
     ]

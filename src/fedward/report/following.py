@@ -12,7 +12,7 @@ from typing import Any
 
 from ..disk import open_regular
 from ..failures import tamed
-from .audit_lines import NO_ANSWER, UNUSED, AuditLine, EvaluationEntry, NodeEntry, RoundEntry, read_line, shown_name
+from .audit_lines import AuditLine, EvaluationEntry, NodeEntry, RoundEntry, absent, read_line, shown_name
 
 _PIECE = 1 << 22
 """Bytes that are read at a time, if they hold a line."""
@@ -160,7 +160,7 @@ def mark_of(node: NodeEntry) -> str:
     """A character for what became of a node: 1 accepted, 0 dropped, - no answer, or nobody decided."""
     if node.accepted:
         return "1"
-    return "-" if node.reason in NO_ANSWER or node.reason == UNUSED else "0"
+    return "-" if absent(node) else "0"
 
 
 def round_in_words(entry: RoundEntry) -> str:

@@ -235,7 +235,12 @@ def as_shown(config: Mapping[str, Any], key: str) -> str:
 
 
 def as_written(data: SweepData, row: Row, key: str) -> str:
-    """The rule or the attack of a cell as it was written; without an f that only repeats how many are byzantine."""
+    """The rule or the attack of a cell as it was written; without an f that only repeats how many are byzantine.
+
+    No attack has one name however it was spelled: tables know it by that.
+    """
+    if key == "attack" and row.config.get(key) == NO_ATTACK:
+        return NO_ATTACK
     value = data.settings.get(row.cell, {}).get(key)
     if isinstance(value, str):
         return value

@@ -58,10 +58,11 @@ class SIREN(Rule[_Books]):
     - Else "true alarms", or "divergent alarms" if some alarming client does not pass: the alarming clients that pass
       against the best of them are benign, and the server steps back.
 
-    The output is the mean of the benign rows. Who is judged malicious has its index raised by 1, and is banned while it
-    is above C_p: its row is not used, nor its alarm, nor is it measured against. A banned client that is judged benign
-    has its index lowered by ``award_by``. Bans count from the next round on. Guo, Wang et al., "SIREN:
-    Byzantine-robust federated learning via proactive alarming", SoCC 2021, Algorithm 2, sections 4.4 and 4.6.
+    The output is the mean of the benign rows. Who is judged malicious has its index raised by 1. Above C_p a client is
+    banned, below C_p it is not, and at C_p it stays what it was: the row of a banned one is not used, nor its alarm,
+    nor is it measured against. A banned client that is judged benign has its index lowered by ``award_by``. Bans count
+    from the next round on. Guo, Wang et al., "SIREN: Byzantine-robust federated learning via proactive alarming", SoCC
+    2021, Algorithm 2, sections 4.4 and 4.6.
 
     ``award`` is when a banned client is "regarded as benign by the server", of which the paper says no more:
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ..experiments.pool import ENDING, Failed
+from ..experiments.pool import ENDING, Counted, Failed
 from ..experiments.spec import RunSpec, SpecError
 from ..failures import sentence
 from .store import CellState
@@ -73,13 +73,14 @@ def _answers_kept() -> Iterator[None]:
 def _work(ray: Any, jobs: Jobs, on_progress: OnProgress | None, on_done: OnDone) -> None:
     task = ray.remote(num_cpus=1, max_retries=_RETRIES)(_one)
     running = {task.remote(spec, place.resolve(), key): place for place, (spec, _, key) in jobs.items()}
+    far = None if on_progress is None else Counted(rounds_in, jobs)
     try:
         while running:
             ready, _ = ray.wait(list(running), num_returns=1, timeout=0.5)
             for reference in ready:
                 on_done(running.pop(reference), _outcome(ray, reference))
-            if on_progress is not None:
-                on_progress({place: rounds_in(place) for place in jobs})
+            if far is not None and on_progress is not None:
+                on_progress(far.now(jobs.keys() - running.values()))
     except BaseException:
         for reference in running:
             ray.cancel(reference)  # as Ctrl-C is: the last round is saved

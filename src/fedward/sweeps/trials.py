@@ -142,7 +142,7 @@ def contest_of(cell: Cell) -> str:
 
 def _with_clean(cells: Sequence[Cell]) -> list[Cell]:
     """The cells, and one without attack if none is."""
-    if any(cell.spec.attack == CLEAN for cell in cells):
+    if any(_attack_of(cell) == CLEAN for cell in cells):
         return list(cells)
     clean = replace(
         cells[0],
@@ -179,7 +179,12 @@ def _trial(cell: Cell, contest: str, values: Mapping[str, Any], tuning: Tuning) 
         spec=with_values(cell.spec, {**values, "validation": tuning.validation, "rounds": rounds}, name),
         settings={**cell.settings, **values},
     )
-    return TrialRun(cell=trial, of=cell.name, contest=contest, values=values, attack=cell.spec.attack)
+    return TrialRun(cell=trial, of=cell.name, contest=contest, values=values, attack=_attack_of(cell))
+
+
+def _attack_of(cell: Cell) -> str:
+    """The attack as it is written; `CLEAN` however that is spelled."""
+    return CLEAN if describe(cell.spec.make_attack()) == CLEAN else cell.spec.attack
 
 
 def with_values(spec: RunSpec, values: Mapping[str, Any], name: str) -> RunSpec:

@@ -180,9 +180,13 @@ def run_sweep(
     folder = planned.folder
     elsewhere: set[Path] = set()
 
+    far: dict[Path, int] = {}
+
     def shown(rounds: Mapping[Path, int]) -> None:
         if on_progress is not None:
-            on_progress({place: rounds[place] if place in rounds else rounds_in(place) for place in jobs})
+            far.update(rounds)
+            far.update({place: rounds_in(place) for place in jobs if place in elsewhere or place not in far})
+            on_progress({place: far[place] for place in jobs})
 
     def told(place: Path, outcome: Outcome) -> None:
         elsewhere.discard(place)
@@ -202,7 +206,11 @@ def run_sweep(
     ready = set(jobs)
     try:
         while ready:
-            engine.work({place: jobs[place] for place in jobs if place in ready}, on_progress=shown, on_done=told)
+            engine.work(
+                {place: jobs[place] for place in jobs if place in ready},
+                on_progress=None if on_progress is None else shown,
+                on_done=told,
+            )
             ready = _left_by_others(elsewhere, lambda: shown({}))
     finally:
         folder.write_table()
