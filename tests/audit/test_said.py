@@ -15,6 +15,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
+import fedward as fw
+from fedward.audit import ModelSource, run_aggregate
 from fedward.cli.app import app
 
 from .conftest import EXPECTED, base_model, changes
@@ -207,3 +209,39 @@ def test_the_page_describes_every_field_of_json(updates: Path) -> None:
         *json.loads(run(*told)[1]),
     }
     assert found <= described, found - described
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        (
+            "multi-krum:f=4",
+            "multi-krum:f=4 needs n >= 2f + 3 = 11 clients (n >= f + 3 = 7 with bound='definition'), got 9 "
+            "(f is at most 3)",
+        ),
+        (
+            "bucketing:s=2 >> trimmed-mean:f=3",
+            "trimmed-mean:f=3 needs n >= 2f + 1 = 7 clients, got 5 (f is at most 2) (9 clients after bucketing:s=2)",
+        ),
+    ],
+)
+def test_too_few_for_a_rule_are_told_in_one_sentence_with_all_that_cannot_be_used(
+    rule: str, said: str, updates: Path
+) -> None:
+    """The rule as it is typed, and every client of whom nothing can be used, with why."""
+    source = ModelSource(clients=[updates], base="base.safetensors")
+    with pytest.raises(fw.BoundError) as caught:
+        run_aggregate(source, fw.parse(rule, "rule"))
+    sentence, *unusable = str(caught.value).split("; ")
+    assert sentence == said
+    assert unusable[0].startswith("3 of 12 cannot be used: client client-6: ")
+    assert unusable[1].startswith("client client-8: ")
+    assert unusable[2] == "client client-5: NaN or Inf in fc.weight"
+    assert len(unusable) == 3
+
+
+def test_too_few_usable_ones_without_a_fault_are_told_as_they_are(updates: Path) -> None:
+    clients = [updates / f"client-{k}.safetensors" for k in range(3)]
+    with pytest.raises(fw.BoundError) as caught:
+        run_aggregate(ModelSource(clients=clients, base="base.safetensors"), fw.parse("trimmed-mean:f=2", "rule"))
+    assert str(caught.value) == "trimmed-mean:f=2 needs n >= 2f + 1 = 5 clients, got 3 (f is at most 1)"

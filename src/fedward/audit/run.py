@@ -11,9 +11,10 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from ..core import Context, Reason, Result, Rule, step
+from ..core import BoundError, Context, Reason, Result, Rule, step
 from ..disk import check_folder
 from ..failures import tamed
+from ..registry.component import components_within
 from ..registry.notation import describe
 from ..registry.parameters import check_value
 from ..stack import CENTRES, Policy, RowsLostError, SqNorms, lost_clients
@@ -27,7 +28,7 @@ from .notes import TAKEN_AS_UPDATES, doubt_of_base, telling
 from .output import Merge, NewAdapter, aggregate_adapters, write_adapter
 from .panel import PanelMember, members_of, usual_panel, verdict_of
 from .statistics import statistics_notes
-from .verdicts import ClientAudit, audit_of, describe_nonfinite
+from .verdicts import ClientAudit, audit_of, describe_nonfinite, unusable_in
 
 _TIMES = 5
 """How often clients that change their files may make all begin anew."""
@@ -201,7 +202,13 @@ def run_aggregate(
         notes = [doubt, *notes] if doubt else notes
         return Aggregated(gathered=gathered, result=_told(result, gathered), adapter=adapter, doubt=doubt, notes=notes)
 
-    return _while_unchanged(source, work, batch_norm)
+    def told(gathered: ClientModels) -> Aggregated:
+        try:
+            return work(gathered)
+        except BoundError as error:
+            raise BoundError(_too_few(str(error), rule, gathered)) from None
+
+    return _while_unchanged(source, told, batch_norm)
 
 
 def panel_on(
@@ -320,6 +327,22 @@ def _check_strict(source: ModelSource, gathered: ClientModels) -> None:
     if bad:
         more = f"; and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
         raise AuditError(f"{'; '.join(bad[:_NAMED])}{more} (--strict)")
+
+
+def _too_few(said: str, rule: Rule, gathered: ClientModels) -> str:
+    """Why a rule could not decide, in its own words: rules as they are typed, and who cannot be used, each with why."""
+    bad = [f"client {tamed(name)}: {why}" for name, (_, why) in unusable_in(gathered).items()]
+    usable = len(gathered.names) - len(bad)
+    if bad and usable:
+        try:
+            rule.check(usable)
+        except BoundError as error:
+            more = f"; and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
+            of = f"{len(bad)} of {len(gathered.names)} cannot be used"
+            said = f"{error}; {of}: {'; '.join(bad[:_NAMED])}{more}"
+    for part in sorted(components_within(rule), key=lambda part: len(repr(part)), reverse=True):
+        said = said.replace(repr(part), describe(part))
+    return said
 
 
 def _told(result: Result[Tensor], gathered: ClientModels) -> Result[Tensor]:

@@ -165,7 +165,7 @@ def audit_of(
     opinions = tuple(ask(member, stack, context) for member in members)
     counted = tally(opinions, len(names))
     needed = votes_needed(opinions, votes)
-    unusable = _unusable(gathered)
+    unusable = unusable_in(gathered)
     suspected = counted >= needed
     usable = len(names) - len(unusable)
     heard = sum(not opinion.refused for opinion in opinions)
@@ -225,7 +225,7 @@ def number(value: float) -> float | None:
     return value if isfinite(value) else None
 
 
-def _unusable(gathered: ClientModels) -> dict[str, tuple[str, str]]:
+def unusable_in(gathered: ClientModels) -> dict[str, tuple[str, str]]:
     """Clients that no rule is asked about: reason and sentence."""
     found = {str(name): (str(Reason.MALFORMED), why) for name, why in gathered.malformed.items()}
     stack = gathered.stack
