@@ -42,9 +42,11 @@ def test_the_page_about_flower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert len(blocks) == 11
     for block in blocks:
         exec(block, scope)
-    scope["app"].train()(Quadratic().train)
-    scope["strategy"].start(scope["grid"], model(), num_rounds=1)
-    assert scope["strategy"].audits[0].round == 1
+        if "hostile.update_mod" in block:  # a whole federation, and what is said of it
+            audits = scope["strategy"].audits
+            assert [audit.round for audit in audits] == [1, 2, 3]
+            assert all({0, 1} < {verdict.node for verdict in audit.dropped} for audit in audits)
+            assert [len(audit.kept) for audit in audits] == [6, 6, 6]
     assert (tmp_path / "audit.jsonl").exists()
 
 
