@@ -22,7 +22,7 @@ def clients(tmp_path: Path) -> Path:
     return tmp_path / "clients"
 
 
-@pytest.mark.parametrize("name", ["a.pdf", "a.PDF", "a.svg", "a.json", "a.md"])
+@pytest.mark.parametrize("name", ["a.pdf", "a.PDF", "a.svg", "a.json", "a.tex"])
 def test_a_page_of_another_format_is_refused(name: str, clients: Path, tmp_path: Path) -> None:
     page = tmp_path / name
     commands = (
