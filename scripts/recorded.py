@@ -29,8 +29,7 @@ def whole(job: Job) -> bool:
     run = job.recorded
     if run is None or run.get("rounds") != job.spec.rounds:
         return False
-    earlier = {part["versions"] and part["versions"]["code"] for part in run.get("earlier", ())}
-    return earlier <= {run["versions"]["code"]} and kept.same(run["config"], job.spec)
+    return len({_code_of(part) for part in (run, *run.get("earlier", ()))}) == 1 and kept.same(run["config"], job.spec)
 
 
 def counts(job: Job, work: Path) -> bool:
@@ -47,7 +46,13 @@ def run_of(job: Job, work: Path) -> dict[str, Any]:
 
 def _answerable(run: Mapping[str, Any]) -> set[str | None]:
     """Which code answers for a run: that which has made it, and that which has played it again."""
-    return {part["versions"]["code"] for part in (run, run.get("replayed")) if part is not None}
+    return {_code_of(run), _code_of(run.get("replayed", run))}
+
+
+def _code_of(part: Mapping[str, Any]) -> str | None:
+    """Digest of the code that made a run, or rounds of it; None where nobody knows."""
+    found: str | None = (part.get("versions") or {}).get("code")
+    return found
 
 
 def played_again(job: Job, work: Path) -> bool:

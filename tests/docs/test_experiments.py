@@ -213,7 +213,7 @@ def of_other_code(folder: Path, **changes: Any) -> dict[str, Any]:
     file = folder / "tiny" / "runs.json"
     runs: dict[str, Any] = json.loads(file.read_text())
     (name,) = runs
-    runs[name]["versions"].update(code="0123456789ab", commit="0" * 12)
+    runs[name]["versions"] = {**(runs[name]["versions"] or {}), "code": "0123456789ab", "commit": "0" * 12}
     runs[name].pop("replayed", None)
     runs[name].update(changes)
     file.write_text(json.dumps(runs))
@@ -242,6 +242,9 @@ def test_a_recorded_run_of_other_code_counts_if_it_begins_the_same(
 
     of_other_code(folder, accuracy_by_round={})
     assert not results.recorded.played_again(results.read("tiny", folder).jobs[2], tmp_path / "no test")
+    of_other_code(folder, versions=None)  # as files of before that said what made them
+    assert not results.finished(results.read("tiny", folder).jobs[2], tmp_path / "unknown")
+    of_other_code(folder, versions=before["versions"])
     tests = {**before["accuracy_by_round"], "2": before["accuracy_by_round"]["2"] + 0.0001}
     of_other_code(folder, accuracy_by_round=tests)
     job = results.read("tiny", folder).jobs[2]

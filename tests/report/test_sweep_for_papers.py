@@ -80,6 +80,9 @@ def test_a_caption_tells_what_all_cells_have_in_common():
     assert "byzantine 10" in latex(made_up({**TABLE, "byzantine": 10}, two_by_three))
     assert "lr 0.25, momentum 0.9" in markdown(made_up({**TABLE, "lr": 0.25}, two_by_three))
     assert "participation" not in text
+    older = made_up({**TABLE, "participation": 0.5}, two_by_three)  # of before this key: a row does not have it
+    first = replace(older.rows[0], config={k: v for k, v in older.rows[0].config.items() if k != "participation"})
+    assert "participation 0.5" in markdown(replace(older, rows=(first, *older.rows[1:])))
     assert "participation 0.5" in markdown(made_up({**TABLE, "participation": 0.5}, two_by_three))
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..core import BoundError, Context, Reason, Result, Rule, step
 from ..disk import check_folder
-from ..failures import tamed
+from ..failures import no_page, tamed
 from ..registry.component import components_within
 from ..registry.notation import describe
 from ..registry.parameters import check_value
@@ -272,10 +272,12 @@ def check_page(page: Path, source: ModelSource, output: Path | None = None) -> N
     """Refuse before any work a page that could not be written after it, or would replace what is read or written.
 
     Raises:
-        AuditError: it is a folder, a client's, the base, or the model that is to be written.
+        AuditError: it is a folder, a client's, the base, the model that is to be written, or of another format.
         NoFolderError: its folder is not there.
     """
     check_folder(page)
+    if why := no_page(page):
+        raise AuditError(why)
     if page.is_dir():
         raise AuditError(f"{tamed(page)} is a folder: name a file to write, such as {tamed(page / 'audit.html')}")
     place = os.path.realpath(page)

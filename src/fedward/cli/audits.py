@@ -18,7 +18,7 @@ from ..audit import AuditError, ClientAudit, ModelSource, check_output, check_pa
 from ..audit.calibrate import PLAYED, OnAttack
 from ..audit.notes import TAKEN_AS_UPDATES
 from ..core import Result, Rule
-from ..failures import no_page, tamed
+from ..failures import tamed
 from ..registry.notation import parse
 from ..report import write_audit
 from . import display
@@ -26,7 +26,7 @@ from .progress import JobsProgress
 
 DROPPED = 3
 """Exit status where somebody was dropped."""
-_COLUMNS = "norm: length of what a client changed; cosine: of the angle between that and the median of all clients'"
+_COLUMNS = "norm: length of what a client {}; cosine: of the angle between that and the median of all clients'"
 _NORM_OF_RULE = (
     "norm: as the rule looks at it; SignGuard's is a length over the median length, others' the length itself"
 )
@@ -52,7 +52,7 @@ def aggregate(
     rule = _rule(rule_text)
     check_output(out, where)
     if page is not None:
-        _check_page(page, where, out)
+        check_page(page, where, out)
     done = run_aggregate(where, rule, seed=seed, **making)
     # The panel is asked before anything is written: what it stumbles over leaves nothing behind.
     asked = None
@@ -95,7 +95,7 @@ def audit(
     """Ask a panel, show the verdicts."""
     rules = [_rule(text) for text in rule_texts]
     if page is not None:
-        _check_page(page, where)
+        check_page(page, where)
     with _playing() as follow:
         found = run_audit(where, rules, f=f, votes=votes, calibrated=calibrate, seed=seed, on_attack=follow)
     written = None if page is None else write_audit(found, page)
@@ -107,7 +107,7 @@ def audit(
         _doubt(found.doubt, display.out)
         _doubt(f"{TAKEN_AS_UPDATES}; of whole models that says nothing" if assumed else "", display.out)
         display.out.print(_audit_table(found))
-        display.say(_COLUMNS.replace("changed", "sent", 1) if assumed else _COLUMNS)
+        display.say(_COLUMNS.format("sent" if assumed else "changed"))
         for line in (*_details(found.details), *found.notes):
             if line not in (found.doubt, TAKEN_AS_UPDATES):
                 display.say(line)
@@ -128,12 +128,6 @@ def _playing() -> Iterator[OnAttack]:
             progress.follow(name, attack, played)
 
         yield follow
-
-
-def _check_page(page: Path, where: ModelSource, out: Path | None = None) -> None:
-    if why := no_page(page):
-        raise AuditError(why)
-    check_page(page, where, out)
 
 
 def _rule(text: str) -> Rule:

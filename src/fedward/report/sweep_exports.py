@@ -199,13 +199,15 @@ def _setting(data: SweepData) -> str:
     """
     parts = []
     for key in unique([*_COMMON, *(key for row in data.rows for key in row.config)]):
-        values = unique([as_shown(row.config, key) for row in data.rows if row.config.get(key) is not None])
-        if len(values) == 1 and (key in _COMMON or _is_told(key, data.rows[0].config)):
+        there = [row.config for row in data.rows if row.config.get(key) is not None]
+        values = unique([as_shown(config, key) for config in there])
+        if len(values) == 1 and (key in _COMMON or _is_told(key, there[0])):
             parts.append(_COMMON.get(key, f"{key.replace('_', ' ')} {{}}").format(values[0]))
     return f"Setting: {', '.join(parts)}." if parts else ""
 
 
 def _is_told(key: str, config: Mapping[str, Any]) -> bool:
+    """Whether a caption names a key of a run for its value: one that is not the usual, and that nothing else says."""
     if key in NEVER_SHOWN or key not in RunSpec.model_fields:
         return False
     if key == "batch_size" and f"batch_size={config[key]}" in str(config.get("algorithm")):
