@@ -90,11 +90,11 @@ def test_the_most_telling_reason_is_the_verdict(updates: Path) -> None:
 
 def test_what_the_panel_was_told_is_said_and_that_it_found_as_many(updates: Path) -> None:
     notes = json.loads(run("audit", updates, *BASED, "--json")[1])["notes"]
-    assert "distance, spectral: told of f = 2 among 9 usable clients" in notes
+    assert "distance, spectral: told of f = 2 (--f 2) among 9 usable clients" in notes
     assert any("as many are suspected as the rules were told (f = 2)" in n and "--f 3" in n for n in notes)
     good = [updates / f"client-{i}.safetensors" for i, r in enumerate(EXPECTED.values()) if r == "accepted" and i != 10]
     notes = json.loads(run("audit", *good, *BASED, "--json")[1])["notes"]
-    assert notes == ["distance, spectral: told of f = 1 among 6 usable clients"]
+    assert notes == ["distance, spectral: told of f = 1 (--f 1) among 6 usable clients"]
     notes = json.loads(run("audit", updates, *BASED, "--f", 4, "--json")[1])["notes"]
     assert any("could not decide" in n and n.endswith("(9 of 12 clients are usable)") for n in notes)
 

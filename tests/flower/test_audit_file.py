@@ -68,6 +68,16 @@ def test_a_run_that_resumes_before_what_is_on_file_starts_anew(tmp_path: Path) -
     assert [line["round"] for line in read(tmp_path / "audit-1.jsonl")] == [1, 2, 3, 4]
 
 
+def test_a_run_that_is_refused_leaves_an_earlier_audit_where_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "audit.jsonl"
+    run(file)
+    before = file.read_bytes()
+    refused = RobustFedAvg(rule=f"krum:f={len(NODES)}", audit=file, fraction_evaluate=0.0)
+    with pytest.raises(ValueError, match="needs n >= 2f"):
+        refused.start(InProcess(Quadratic().app), model(), num_rounds=1)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {file.name: before}
+
+
 def test_a_strategy_that_never_starts_itself_keeps_runs_apart(tmp_path: Path) -> None:
     """As behind Flower's wrappers, which call its parts."""
     file = tmp_path / "audit.jsonl"

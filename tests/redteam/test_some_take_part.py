@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ import fedward as fw
 from fedward import attacks, rules
 from fedward.attacks import View
 from fedward.core import EXAMPLES
-from fedward.experiments.spec import RunSpec
+from fedward.experiments.spec import RunSpec, SpecError
+from fedward.redteam import check_attacked, examine
 from fedward.redteam.capture import Captured, capture
 from fedward.redteam.choice import seconds_of
 from fedward.redteam.play import play
@@ -64,6 +66,24 @@ def test_liars_are_the_byzantine_clients_that_take_part() -> None:
         for clients in present[1:]
     ]
     assert seen_by_attack == [pair for pair in expected if pair[1]]
+
+
+@pytest.mark.parametrize("rule", ["mean", "class-wise:base=median"])
+def test_rounds_in_which_a_client_sends_several_rows_are_refused_before_any_work(rule: str, tmp_path: Path) -> None:
+    several = spec().model_copy(update={"algorithm": "class-momentum:batch_size=8,classes=2", "rule": rule})
+    for asked in (
+        lambda: check_attacked(several),
+        lambda: capture(several, warmup=0, rounds=1),
+        lambda: examine(several, tmp_path / "e.jsonl", attacks=["zero"]),
+    ):
+        with pytest.raises(SpecError, match=r"a row for each of 2 classes.* classes = 1"):
+            asked()
+    assert not list(tmp_path.iterdir())
+    assert capture(one_class(several), warmup=0, rounds=1)
+
+
+def one_class(several: RunSpec) -> RunSpec:
+    return several.model_copy(update={"algorithm": "class-momentum:batch_size=8"})
 
 
 def captured_round(clients: tuple[int, ...] | None) -> Captured:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import resource
@@ -20,7 +21,8 @@ from torch import Tensor
 import fedward as fw
 from fedward import mixers, rules
 from fedward.core import BoundError, Plan, Reason
-from fedward.stack import Files, RowsLostError, files, materialise
+from fedward.stack import Files, RowsLostError, files, materialise, tensorfile
+from fedward.stack.tensorfile import TensorFile
 
 N = 7
 
@@ -269,6 +271,24 @@ def test_more_files_than_a_process_may_open_are_no_fault_of_clients(places: list
 
 
 # --- as the package of the format reads them --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [errno.ENOMEM, errno.ENFILE])
+@pytest.mark.parametrize("step", ["opened", "header", "read"])
+def test_a_machine_without_room_is_no_fault_of_a_client(
+    places: list[Path], monkeypatch: pytest.MonkeyPatch, number: int, step: str
+) -> None:
+    """It is an error, where a file that is not there or damaged is a verdict on its client."""
+
+    def without_room(*_: Any, **__: Any) -> Any:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(files, "_OPEN", 0)  # opened for every piece
+    stack = Files(places) if step == "read" else None
+    target = (TensorFile, "_read_header") if step == "header" else (tensorfile, "open_regular")
+    monkeypatch.setattr(*target, without_room)
+    with pytest.raises(OSError, match=os.strerror(number)):
+        materialise(stack or Files(places))
 
 
 def test_tensors_are_those_that_the_package_reads(tmp_path: Path) -> None:

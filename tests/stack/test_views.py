@@ -325,6 +325,22 @@ def test_anchors_of_another_precision_are_not_summed_in_half(dtype):
     assert (output.dtype, float(output)) == (torch.float32, 257.0)
 
 
+def test_a_sum_of_rows_in_half_precision_and_anchors_is_rounded_once():
+    """Half precision has every other number from 2048 on: 2048 + 1 is 2048 there, and so is that + 1."""
+    base = Dense(torch.tensor([[2048.0], [1.0], [float("nan")]], dtype=torch.float16))
+    weights = torch.tensor([1.0, 1.0, 0.0, 1.0], dtype=F64)
+    output = base.anchored(torch.ones(1)).combine(weights)
+    assert (output.dtype, float(output)) == (torch.float16, 2050.0)
+
+
+@given(st.lists(st.integers(0, 6), max_size=9))
+def test_rows_of_both_parts_of_a_longer_stack_are_read_in_any_order(rows):
+    G, anchors = normal(4, D, seed=0), normal(3, D, seed=1)
+    places = torch.tensor(rows, dtype=torch.long)
+    for view in (Dense(G).anchored(anchors), Joined(Dense(G), Dense(anchors))):
+        assert torch.equal(view.read(2, 9, places), torch.cat([G, anchors])[places, 2:9])
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -153,5 +153,8 @@ def _told(opinions: Sequence[Opinion], usable: int, suspected: int, options: Cal
             f"{many} the rules were told (f = {most}), so that there may be more: audit the others without them{others}"
         )
     numbers = " and ".join(map(str, sorted(set(told.values()))))
-    notes.append(f"{', '.join(tamed(idea) for idea in told)}: told of f = {numbers} among {usable} usable clients")
+    typed = f" ({options(most)})" if len(set(told.values())) == 1 else ""
+    notes.append(
+        f"{', '.join(tamed(idea) for idea in told)}: told of f = {numbers}{typed} among {usable} usable clients"
+    )
     return notes

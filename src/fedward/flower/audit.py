@@ -216,12 +216,18 @@ class AuditFile:
         check_folder(self.path)
         with open_to_append(self.path):
             pass  # before a round is spent on it
+        self._done: int | None = None
+        """After how many rounds the run began, if it said so."""
         self._last: int | None = None
         """The last round that is in it; None until something is to be written."""
         self._evaluated = -1
 
     def begin(self, done: int) -> None:
-        """A run begins, or resumes after so many rounds."""
+        """A run begins, or resumes after so many rounds; an earlier run's file is left until this one has a line."""
+        self._done, self._last = done, None
+
+    def _start(self, done: int) -> None:
+        """Before the first line of a run that has done so many rounds."""
         last, evaluated = _rounds_in(self.path)
         if last > done or (done == 0 and last >= 0):
             aside = set_aside(self.path)
@@ -235,7 +241,7 @@ class AuditFile:
     def append(self, audit: Audit) -> None:
         """Add one round."""
         if self._last is None or audit.round <= self._last:
-            self.begin(audit.round - 1)
+            self._start(audit.round - 1 if self._done is None or self._last is not None else self._done)
         self._add(audit.to_json())
         self._last = audit.round
 
@@ -257,7 +263,7 @@ class AuditFile:
             names: what they are called.
         """
         if self._last is None:
-            self.begin(number)
+            self._start(number if self._done is None else self._done)
         if by == "server":
             if number <= self._evaluated:
                 return  # a run that resumes evaluates once more what it had at the end

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..attacks import NoAttack, View
 from ..clients import LocalSGD
 from ..core import EXAMPLES, Context, Evaluator, Messages, Plan, State
-from ..experiments.spec import RunSpec, make_spec
+from ..experiments.spec import RunSpec, SpecError, make_spec
 from ..registry.notation import describe
 from ..rules import Mean
 from ..sim import Simulation
@@ -114,12 +114,24 @@ def as_examined(spec: RunSpec) -> RunSpec:
     return make_spec({**values, "algorithm": f"siren-client:inner=({inner})"})
 
 
+def check_captured(spec: RunSpec) -> None:
+    """Raise SpecError where a client sends several rows in a round: an attack is played on one row a client."""
+    classes = spec.make_algorithm().traits().by_class
+    if classes > 1:
+        raise SpecError(
+            f"{spec.algorithm}: in a round clients send a row for each of {classes} classes, and attacks are examined "
+            "on one row a client; take classes = 1"
+        )
+
+
 def capture(spec: RunSpec, warmup: int, rounds: int) -> list[Captured]:
     """What clients send in ``rounds`` successive rounds of honest training with Mean, after ``warmup`` of them.
 
     Raises:
+        SpecError: clients send several rows in a round.
         DataError: data files are missing or damaged.
     """
+    check_captured(spec)
     spy, ear = _Spy(), _Ear()
     simulation = spec.simulation(rule=ear, attack=spy)
     train = simulation.data.dataset.train
@@ -147,8 +159,7 @@ def capture(spec: RunSpec, warmup: int, rounds: int) -> list[Captured]:
             captured.append(
                 Captured(
                     rows=sent.clone(),
-                    # In rounds of several classes a client sends a row for each, and rows go by their places.
-                    clients=present if len(present) == len(sent) else None,
+                    clients=present,
                     previous=spy.previous,
                     evaluator=evaluator,
                     messages=said,

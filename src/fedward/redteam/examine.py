@@ -15,7 +15,7 @@ from ..experiments.spec import RunSpec, SpecError
 from ..experiments.versions import versions
 from ..registry.notation import describe, parse
 from .arsenal import family, played_on
-from .capture import as_examined, capture
+from .capture import as_examined, capture, check_captured
 from .findings import NONE, Examination, FindingsFile, RedTeamError, differing, results_in
 from .play import play
 
@@ -49,7 +49,7 @@ def examine(
 
     Raises:
         RedTeamError: the file holds an examination with other settings; it is left as it is.
-        SpecError: nobody is byzantine.
+        SpecError: nobody is byzantine, or clients send several rows in a round.
         DataError: data files are missing or damaged.
 
     Examples:
@@ -96,9 +96,10 @@ def examine(
 
 
 def check_attacked(spec: RunSpec) -> None:
-    """Raise SpecError where nobody is byzantine, so that there is nothing to examine."""
+    """Raise SpecError where nobody is byzantine, so that there is nothing to examine, or rows are not one a client."""
     if not spec.answers.byzantine:
         raise SpecError("byzantine = 0: where nobody attacks there is nothing to examine; take 1 at least")
+    check_captured(as_examined(spec))
 
 
 def examination_steps(attacks: Sequence[str], worst: int, also: Sequence[str] = ()) -> int:

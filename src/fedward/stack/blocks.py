@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 
 import torch
 from torch import Tensor
+
+ReadRows = Callable[[Tensor], Tensor]
+"""Reads rows by their numbers."""
 
 
 class Block:
@@ -34,6 +38,18 @@ def stacked(above: Tensor, below: Tensor) -> Tensor:
     """One block above another, in a type for both."""
     dtype = torch.promote_types(above.dtype, below.dtype)
     return torch.cat([above.to(dtype), below.to(above.device, dtype)])
+
+
+def of_both(rows: Tensor, n: int, above: ReadRows, below: ReadRows) -> Tensor:
+    """Rows by number of n rows above and others below them, in the order asked for; no other row is read."""
+    lower = rows >= n
+    if bool(lower.all()):
+        return below(rows - n)
+    if not bool(lower.any()):
+        return above(rows)
+    block = stacked(above(rows[~lower]), below(rows[lower] - n))
+    in_order = bool((lower[1:] >= lower[:-1]).all())
+    return block if in_order else block[lower.long().argsort(stable=True).argsort()]
 
 
 def at_least_float32(rows: Tensor) -> Tensor:

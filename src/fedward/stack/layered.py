@@ -58,10 +58,10 @@ class LayerMixed(View):
     def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
         block = self.base.read(start, stop)
         start, stop = start + self.share.first, stop + self.share.first
-        out = torch.empty(1, stop - start, dtype=block.dtype, device=block.device)
+        out = torch.empty(1, stop - start, dtype=torch.float64, device=block.device)
         for (first, last), weights in zip(self.layers, self.weights.T, strict=True):
             part = slice(max(first - start, 0), max(min(last, stop) - start, 0))
-            out[0, part] = weights.to(block) @ block[:, part]
+            out[0, part] = weights.to(out) @ block[:, part].double()
         return out
 
     def to_clients(self, weights: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ DTYPES: Mapping[str, torch.dtype] = {
 """Types of tensors by the names that safetensors has for them."""
 _HEADER = 1 << 24
 """Bytes that a header may have: that of a model of 100,000 tensors is as long."""
-_OURS = frozenset({errno.EMFILE, errno.ENFILE})
+_OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 """What goes wrong with this process or machine, and is no client's fault."""
 _OTHERS = frozenset({".pt", ".pth", ".bin", ".npz"})
 """Files of models in other formats."""
@@ -92,6 +92,8 @@ class TensorFile:
             try:
                 self._read_header(file.read(8), file)
             except (ValueError, TypeError, OverflowError, RuntimeError, OSError) as error:
+                if getattr(error, "errno", None) in _OURS:
+                    raise
                 text = f"{path} is damaged or no safetensors file ({tamed(error)}){_elsewhere(path)}"
                 raise UnfitError(ValueError, text) from None
             if keep:

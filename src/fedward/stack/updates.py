@@ -13,7 +13,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from .blocks import Block, stacked
+from .blocks import Block, of_both, stacked
 from .geometry import squared_distances
 from .kernels import weighted_sum
 from .layout import Layout
@@ -41,8 +41,8 @@ class Updates(ABC):
     statistics from those of the stack beneath, without reading a column where that is possible.
 
     Statistics live on the CPU, whatever the device of the rows: they are small, and decisions are made there.
-    A stack never changes after it was made, or what it knows of its rows would no longer be true: it has no tensor to
-    assign into, and says so (RuntimeError) when the memory that it reads was written to by others meanwhile.
+    What a stack knows of its rows must stay true: it has no tensor to assign into, and says so (RuntimeError) when the
+    memory that it reads was written to by others meanwhile.
     """
 
     n: int
@@ -78,10 +78,7 @@ class Updates(ABC):
     @property
     @abstractmethod
     def columns_read(self) -> float:
-        """How many columns have been read from the underlying data so far; ``columns_read / width`` is passes.
-
-        Some rows of a column count as that part of it.
-        """
+        """Columns read from the data beneath so far, some rows of one as that part of it."""
 
     @property
     def width(self) -> int:
@@ -114,9 +111,8 @@ class Updates(ABC):
         for statistic in statistics:
             if statistic in self._statistics:
                 continue
-            known = self._derive(statistic)
-            if known is None:
-                known = self._contained.get(statistic)
+            derived = self._derive(statistic)
+            known = self._contained.get(statistic) if derived is None else derived
             if known is not None:
                 self._statistics[statistic] = known
         missing = [statistic for statistic in dict.fromkeys(statistics) if statistic not in self._statistics]
@@ -387,8 +383,10 @@ class Anchored(Longer):
         self.below = rows.to(base.device, torch.promote_types(rows.dtype, torch.float32))
 
     def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
-        block = stacked(self.base.read(start, stop), self.below[:, start:stop])
-        return block if rows is None else block[rows]
+        below = self.below[:, start:stop]
+        if rows is None:
+            return stacked(self.base.read(start, stop), below)
+        return of_both(rows, self.base.n, lambda some: self.base.read(start, stop, some), lambda some: below[some])
 
     def _derive(self, statistic: Statistic) -> Tensor | None:
         return statistic.anchored(self.base.compute, self.anchors, self.share)
@@ -396,5 +394,7 @@ class Anchored(Longer):
     def combine(self, weights: Tensor) -> Tensor:
         own = weights[self.base.n :]
         rows = own.nonzero().flatten()
+        if len(rows) and self.dtype.itemsize < 4:
+            return super().combine(weights)  # the clients' part alone would be rounded to half precision
         output = self.base.combine(weights[: self.base.n])
         return output.add_(own[rows].to(self.below) @ self.below[rows]) if len(rows) else output

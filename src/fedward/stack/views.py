@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from .blocks import at_least_float32, stacked
+from .blocks import at_least_float32, of_both, stacked
 from .rowmaps import lengthened, through
 from .stats import Statistic
 from .updates import Kernel, Longer, Parts, Updates, View
@@ -47,8 +48,10 @@ class Joined(Longer):
         self.below.check_unwritten()
 
     def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
-        block = stacked(self.base.read(start, stop), self.below.read(start, stop))
-        return block if rows is None else block[rows]
+        if rows is None:
+            return stacked(self.base.read(start, stop), self.below.read(start, stop))
+        above, below = (partial(each.read, start, stop) for each in (self.base, self.below))
+        return of_both(rows, self.base.n, above, below)
 
     def parts(self, full: bool = False) -> Parts:
         found = lengthened(self.base.parts(full), 0, self.n)
