@@ -98,8 +98,19 @@ def test_a_round_without_byzantine_clients_does_no_harm() -> None:
 
 
 def test_a_round_without_honest_clients_is_refused() -> None:
-    with pytest.raises(ValueError, match="no honest client answered"):
+    with pytest.raises(ValueError, match="no honest client sent finite rows"):
         play(rules.Mean(), attacks.SignFlip(), [captured_round((1, 2, 3, 4))], {1, 2, 3, 4})
+
+
+@pytest.mark.parametrize("attack", [attacks.NoAttack(), attacks.ALIE(), attacks.SignFlip(), attacks.MinMax()], ids=repr)
+def test_an_honest_row_with_nan_is_no_row(attack: attacks.Attack) -> None:
+    rows = 1 + torch.randn(9, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    spoiled = rows.clone()
+    spoiled[5] = torch.nan
+    one = Captured(rows=spoiled, previous=None, evaluator=QuadraticEvaluator(6))
+    kept = [k for k in range(9) if k != 5]
+    other = Captured(rows=rows[kept], previous=None, evaluator=QuadraticEvaluator(6), clients=tuple(kept))
+    assert play(rules.Median(), attack, [one, one], {0, 3}) == play(rules.Median(), attack, [other, other], {0, 3})
 
 
 def test_rows_of_all_clients_go_by_their_places() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import pytest
 import torch
 
 import fedward as fw
 from fedward.attacks import Attack, View
 from fedward.sim import Dataset, Split, federate
+
+from .engine import DATA, data, simulation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,3 +41,32 @@ def test_an_attack_sees_honest_rows_its_own_and_what_the_defence_would_decide() 
     list(simulation.run(3))
     assert [(h, m, len(chosen)) for h, m, chosen, _ in spy.seen] == [(6, 2, 1)] * 3
     assert all(output.shape == (28,) for *_, output in spy.seen)
+
+
+def spoiled(*clients: int):
+    """A federation of which some clients have NaN in all their samples."""
+    whole = data()
+    train = whole.dataset.train
+    inputs = train.inputs.clone()
+    for client in clients:
+        inputs[whole.shards[client]] = torch.nan
+    return replace(whole, dataset=replace(whole.dataset, train=replace(train, inputs=inputs)))
+
+
+def reasons_of_liars(attack: Attack, federation) -> list[list[str | None]]:
+    run = simulation(attack=attack, byzantine=[1, 4], data=federation)
+    return [[record.reasons.get(client) for client in (1, 4)] for record in run.run(3)]
+
+
+@pytest.mark.parametrize("attack", [entry.build() for entry in fw.catalogue("attack")], ids=repr)
+def test_an_honest_client_with_nan_disarms_nobody(attack: Attack) -> None:
+    """The server leaves its row out: whatever liars mix of it would be left out as well, and every rule look safe."""
+    if fw.Reason.NONFINITE not in {reason for each in reasons_of_liars(attack, DATA) for reason in each}:
+        found = {reason for each in reasons_of_liars(attack, spoiled(0, 6)) for reason in each}
+        assert fw.Reason.NONFINITE not in found
+
+
+def test_where_every_honest_client_has_nan_byzantine_ones_send_what_they_would() -> None:
+    run = simulation(attack=fw.attacks.ALIE(), byzantine=[1, 4], data=spoiled(0, 2, 3, 5, 6, 7))
+    for record in run.run(2):
+        assert [client for client, ok in enumerate(record.accepted) if ok] == [1, 4]

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..registry.component import Component
 from ..registry.traits import WHOLE, Traits, merged
-from ..stack import Statistic, Updates
+from ..stack import MixedByClient, Statistic, Updates
 from .compound import Compound
 from .context import Context
 from .linking import no_link
@@ -57,10 +57,8 @@ class Mixer(Component):
 
     def view(self, updates: Updates, context: Context) -> Updates:
         """The mixed stack, lazily."""
-        mixed = updates.mix(self.matrix(updates, context))
-        if self.traits().keeps_clients:
-            mixed.ids = updates.ids
-        return mixed
+        M = self.matrix(updates, context)
+        return MixedByClient(updates, M) if self.traits().keeps_clients else updates.mix(M)
 
     @overload
     def __rshift__(self, then: Rule) -> Chain: ...
@@ -207,7 +205,8 @@ class Chain(Compound):
             statistics = self.rule.statistics({}, Context())
             derived = len(_beneath(self.mixer, statistics)) == len(statistics)
             passes = mixer.extra_passes + whole.passes + (not derived)
-        return replace(whole, history=whole.history or mixer.history, passes=passes)
+        history, by_client = whole.history or mixer.history, whole.by_client or mixer.by_client
+        return replace(whole, history=history, by_client=by_client, passes=passes)
 
     def links(self) -> tuple[Component, ...]:
         return (*_parts(self.mixer), self.rule)

@@ -101,9 +101,11 @@ def play(
     played: list[_Round] = []
     for number, now in enumerate(captured):
         liars = [place for place, client in enumerate(now.whose) if client in members]
-        others = [place for place, client in enumerate(now.whose) if client not in members]
+        # A row with NaN is none that the server counts: whoever looks at such rows among others would see NaN alone.
+        counting = Dense(now.rows).norms().isfinite().tolist()
+        others = [place for place, client in enumerate(now.whose) if client not in members and counting[place]]
         if not others:
-            raise ValueError("no honest client answered in a captured round: let more of them take part")
+            raise ValueError("no honest client sent finite rows in a captured round: let more of them take part")
         counts = number > 0 or len(captured) == 1
         attacked = counts and bool(liars)
         stack = Dense(now.rows, ids=now.whose)

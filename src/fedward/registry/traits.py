@@ -108,7 +108,7 @@ class Traits:
             count, whatever is claimed of permutations.
         in_memory: whether a rule looks at the rows themselves, so that all of them are copied into memory at once.
         root_data: whether a rule's decisions need the server's own data, through `Context.evaluator`.
-        by_client: whether a rule uses the clients' ids: memory per client, a client trusted by name.
+        by_client: whether a rule or a mixer uses the clients' ids: memory per client, a client trusted by name, groups.
         server_rows: whether a rule's output holds something besides the clients' rows: a previous aggregate, noise.
         selects: whether a rule drops clients, by giving them no weight, so that it can stand as a filter before another
             rule: ``sign-guard >> median``.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Literal
 
 import torch
@@ -202,6 +203,10 @@ class GroupMajority(Mixer):
     first stage of DETOX: ``GroupMajority(r=3) >> Bucketing(s=2) >> GeometricMedian()``. Rajput, Wang, Charles &
     Papailiopoulos, "DETOX: a redundancy-based framework for faster and more robust gradient aggregation", NeurIPS 2019.
 
+    Clients 0 to r - 1 are a group, r to 2r - 1 the next: whose id is a whole number is in the group id // r, whoever
+    else is absent or sent NaN. Ids of another kind say nothing of groups, and their rows go by their places among those
+    that are left: number clients where any may be missing.
+
     Use when: r neighbouring clients compute the same batch, so that honest rows are equal to the last bit. Where
     everybody computes something else it does nothing but drop rows.
 
@@ -210,6 +215,7 @@ class GroupMajority(Mixer):
     """
 
     r: Count = 3
+    declared = Traits(by_client=True)
 
     def rows(self, n: int) -> int:
         return -(-n // self.r)
@@ -217,9 +223,18 @@ class GroupMajority(Mixer):
     def statistics(self, context: Context) -> tuple[Statistic, ...]:
         return (Gram(),)
 
+    def _groups(self, ids: Sequence[Hashable]) -> list[Tensor]:
+        """The places of the rows of each group."""
+        found: dict[tuple[int, Hashable], list[int]] = {}
+        for place, id in enumerate(ids):
+            client, of = id if isinstance(id, tuple) and len(id) == 2 else (id, None)  # in rounds of several classes
+            number = int(client) if isinstance(client, Integral) else place
+            found.setdefault((number // self.r, of), []).append(place)
+        return [torch.tensor(found[key]) for key in sorted(found, key=lambda key: (key[0], found[key]))]
+
     def _chosen(self, updates: Updates) -> Tensor:
         dists = Distances(updates.gram())
-        groups = torch.split(torch.arange(updates.n), self.r)
+        groups = self._groups(updates.ids)
         same = ((dists.of(group)[:, group] == 0).int() for group in groups)
         return torch.stack([group[alike.sum(1).argmax()] for group, alike in zip(groups, same, strict=True)])
 

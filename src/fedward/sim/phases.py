@@ -174,7 +174,7 @@ class Phases:
         unsent = None
         each = list(arrivals.each)
         for group in arrivals.groups:
-            honest = [i for i in arrivals.honest if arrivals.each[i].group == group]
+            honest = self._counting([i for i in arrivals.honest if arrivals.each[i].group == group])
             byzantine = [i for i in arrivals.byzantine if arrivals.each[i].group == group]
             if not (honest and byzantine):
                 continue
@@ -201,6 +201,13 @@ class Phases:
                     each[place] = replace(each[place], buffers=row)
             state = forged.state
         return Attacked(arrivals=replace(arrivals, each=tuple(each)), state=state, unsent=unsent)
+
+    def _counting(self, places: Sequence[int]) -> list[int]:
+        """Those of honest rows that the server will count: of one with NaN whatever an attack mixes is NaN, too."""
+        if not places:
+            return []
+        rows = self.cohort.inbox.stack(places, places)  # apart from what attacks are shown: that knows nothing yet
+        return [place for place, ok in zip(places, rows.norms().isfinite().tolist(), strict=True) if ok]
 
     def forged(
         self,

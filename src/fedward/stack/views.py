@@ -11,7 +11,7 @@ from torch import Tensor
 from .blocks import at_least_float32, of_both, stacked
 from .rowmaps import lengthened, through
 from .stats import Statistic
-from .updates import Kernel, Longer, Parts, Updates, View
+from .updates import Kernel, Longer, Mixed, Parts, Updates, View
 
 
 class Rooted(View):
@@ -32,6 +32,19 @@ class Rooted(View):
 
     def parts(self, full: bool = False) -> Parts:
         return self.own_parts()
+
+
+class MixedByClient(Mixed):
+    """M @ G where row i is still client i's, though others' rows have a part in it, and a larger one perhaps."""
+
+    def __init__(self, base: Updates, M: Tensor) -> None:
+        super().__init__(base, M)
+        if self.n != base.n:
+            raise ValueError(f"a row for each of {base.n} takes a matrix of as many rows, got {self.n}")
+        self.ids = base.ids
+
+    def owner(self) -> Tensor:
+        return self.base.owner()
 
 
 class Joined(Longer):

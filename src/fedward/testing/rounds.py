@@ -27,9 +27,9 @@ def next_round(
     return result
 
 
-def verdict(rule: Rule, G: Any, messages: Messages | None = None) -> Result[Tensor]:
+def verdict(rule: Rule, G: Any, ids: Sequence[Any] | None = None) -> Result[Tensor]:
     """The first round of a rule."""
-    return next_round(Aggregator(rule), G, messages=messages)
+    return next_round(Aggregator(rule), G, ids)
 
 
 def output_of(rule: Rule, G: Any) -> Any:
