@@ -49,7 +49,8 @@ class DeMoA(Wrapped[_Answered]):
 
     A client counts from the first round that it takes part in, one whose row is NaN or malformed as absent. Until so
     many were seen as the base rule needs (of the classes of a round, where it has any), the output is the zero vector,
-    and the note says why; an f that is a share fits every number. In the result absent clients have no weights: their rows are the server's by then.
+    and the note says why; an f that is a share fits every number. In the result absent clients have no weights: their
+    rows are the server's by then.
 
     Where rounds are about classes (`Context.group`), the row of a client for each class is remembered by itself, and in
     a round the last rows for its classes count. Rules that go by classes belong outside:
@@ -94,8 +95,8 @@ class DeMoA(Wrapped[_Answered]):
         inside = next((part for part in components_within(self.base) if isinstance(part, ClassWise)), None)
         if inside is not None:
             raise ValueError(
-                f"{inside!r} goes by classes, and needs rows enough of each, where this rule counts all: put this one into it, "
-                "class-wise:base=(de-moa:base=...)"
+                f"{inside!r} goes by classes, and needs rows enough of each, where this rule counts all: put this one "
+                "into it, class-wise:base=(de-moa:base=...)"
             )
 
     def traits(self) -> Traits:
