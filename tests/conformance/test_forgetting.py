@@ -90,7 +90,7 @@ SEPARATE = [rule for rule in REMEMBERING if "RFFL" not in repr(rule) and "rememb
 @pytest.mark.parametrize("rule", SEPARATE, ids=repr)
 def test_who_comes_regularly_is_remembered_bit_for_bit(rule: fw.Rule) -> None:
     short, long = fw.Aggregator(bounded(rule, 3 * LIMIT)), fw.Aggregator(bounded(rule, 10_000))
-    for t in range(16):
+    for t in range(36):  # twelve of each class, which have a memory each
         ids = [*REGULARS[: 1 + t % 3], *newcomers(t)[:3]]
         go_on(short, t, ids, group=t % 3)
         go_on(long, t, ids, group=t % 3)

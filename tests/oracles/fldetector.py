@@ -256,9 +256,13 @@ class FLDetector:
         hv = lbfgs_hvp(np.column_stack(self.S), np.column_stack(self.Y), self.aggregate)
         return fldetector_distances(rows, [self.received.get(name) for name in names], hv)
 
-    def suspicion(self, name: Hashable) -> float:
-        """Step 4: mean of the client's scores in the last N scored rounds; NaN if it has none."""
-        own = [scores[name] for scores in self.score_rounds if name in scores]
+    def suspicion(self, name: Hashable, now: int) -> float:
+        """Step 4: mean of the client's scores in the last N scored rounds; NaN if it has none.
+
+        Scores of a round of k add up to 1, and their average is 1/k; ``now`` is the k of this round. Brought to it, a
+        score is k/now times as large: the average of every round is then 1/now.
+        """
+        own = [scores[name] * len(scores) / now for scores in self.score_rounds if name in scores]
         return math.fsum(own) / len(own) if own else math.nan
 
     def round(self, X: ArrayLike, ids: Sequence[Hashable]) -> tuple[Vector, list[Hashable]]:
@@ -270,7 +274,8 @@ class FLDetector:
         if fresh:
             self.vectors_made += 1
             self.score_rounds = [*self.score_rounds, fresh][-self.window :]
-        suspicions = np.array([self.suspicion(name) for name in names])
+        now = len(self.score_rounds[-1]) if self.score_rounds else 0
+        suspicions = np.array([self.suspicion(name, now) for name in names])
         tested = [i for i in range(len(names)) if not math.isnan(suspicions[i])]
         bad: set[int] = set()
         self.detecting = min(self.pairs_made, self.vectors_made) >= self.start and len(tested) > 0

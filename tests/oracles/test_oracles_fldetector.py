@@ -197,6 +197,15 @@ def test_fldetector_rounds_by_hand():
     np.testing.assert_allclose(det.last_suspicion, [1.0, np.nan])
 
 
+def test_scores_of_rounds_of_few_are_brought_to_the_number_of_this_round():
+    det = fldetector.FLDetector(uniform(), window=3)
+    det.score_rounds = [{"a": 0.1, "b": 0.2, "c": 0.3, "d": 0.4}, {"a": 1.0}]
+    assert det.suspicion("a", 1) == pytest.approx((0.1 * 4 + 1.0) / 2)
+    assert det.suspicion("a", 4) == pytest.approx((0.1 + 1.0 / 4) / 2)
+    assert det.suspicion("d", 1) == pytest.approx(1.6)
+    assert math.isnan(det.suspicion("e", 1))
+
+
 def test_fldetector_detection_starts_when_told():
     rng = np.random.default_rng(0)
     seen = []

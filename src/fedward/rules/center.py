@@ -16,6 +16,7 @@ from ..registry.entries import register
 from ..stack import Dots, Gram, Statistic, Updates, cosines
 from .distance import FromGram
 from .mixers import sequential_buckets
+from .remembered import unrounded
 from .weiszfeld import Reweighting, geometric_median, mix_distances
 
 
@@ -133,7 +134,7 @@ class _FromPrevious(Rule):
         return (Gram(), Dots(rows=state["previous"])) if "previous" in state else (Gram(),)
 
     def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
-        return {"previous": finite_copy(output)}
+        return {"previous": finite_copy(unrounded(plan, output))}
 
 
 @register("centered-clipping", paper="Karimireddy et al. 2021", complexity="O(n^2 d)", example={"radius": 10.0})

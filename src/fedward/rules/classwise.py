@@ -15,7 +15,7 @@ from ..registry.bounds import Count, Decay, Share
 from ..registry.entries import register
 from ..stack import Gathered, Kernel, Statistic, Updates, made_of
 from .coordinate import TrimmedMean
-from .remembered import zero_row
+from .remembered import unrounded, zero_row
 from .wrapped import Wrapped
 
 _BUFFER = "class momentum"
@@ -41,7 +41,8 @@ class ClassWise(Wrapped[_Received]):
     the average of the class buffers: output (1 - gamma) m + gamma M; then buffer c <- m, every other buffer times
     ``decay``. In the first round M is 0. Rounds without a class are one class. In rounds of several classes, which
     the paper's theory has, m is the mean of what the base rule makes of the rows of each. Arguments of the base rule,
-    such as f, are about the rows of a class.
+    such as f, are about the rows of a class. So is its memory: it has one for each class, which is forgotten with the
+    buffer. Rounds that it waits for, a warm-up, are rounds of whatever class.
 
     Use when: clients hold only some of the classes, so that their whole updates differ, and they can keep a
     momentum for each class.
@@ -52,7 +53,7 @@ class ClassWise(Wrapped[_Received]):
         gamma: the compensation coefficient, at least 0 and below 1.
         divisor: "available" to average over the classes received so far; or the number of classes, as the paper
             prints it. The same once all classes were received.
-        remember: of how many classes, those received last, at least 1; memory is a row each.
+        remember: of how many classes, those received last, at least 1; memory is a row each, and the base rule's.
 
     Raises:
         ValueError: parameters out of these bounds; a round of several classes that does not say the class of every row.
@@ -77,7 +78,12 @@ class ClassWise(Wrapped[_Received]):
         return replace(super().traits(), passes=None if base is None else base + 1)
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
-        return self.base.statistics(within(state, _BASE), context.fold("base"))
+        group = context.group
+        classes = sorted(set(group.values())) if isinstance(group, Mapping) else [group or 0]
+        found: dict[Statistic, None] = {}  # of all rows: those of some follow from them
+        for c in classes:
+            found |= dict.fromkeys(self.base.statistics(_memory(state, c), _about(c, context)))
+        return tuple(found)
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan[_Received]:
         plans = self._by_class(updates, state, context)
@@ -116,10 +122,9 @@ class ClassWise(Wrapped[_Received]):
 
     def _by_class(self, updates: Updates, state: State, context: Context) -> dict[int, Plan]:
         """The base rule's plan for the rows of each class."""
-        memory = within(state, _BASE)
-        below = context.fold("base")
         if not isinstance(context.group, Mapping):
-            return {context.group or 0: self.base.decide(updates, memory, below)}
+            c = context.group or 0
+            return {c: self.base.decide(updates, _memory(state, c), _about(c, context))}
         unknown = [name for name in updates.ids if name not in context.group]
         if unknown:
             raise ValueError(
@@ -133,29 +138,31 @@ class ClassWise(Wrapped[_Received]):
                 self.base.check(rows.n)
             except BoundError as error:
                 raise _of_class(c, error) from None
-            plans[c] = self.base.decide(rows, memory, replace(below, group=c))
+            plans[c] = self.base.decide(rows, _memory(state, c), _about(c, context))
         return plans
 
     def advance(self, state: State, plan: Plan[_Received], output: Tensor, context: Context) -> State:
         received = plan.memo
-        faded = {name: self.decay * buffer for name, buffer in entries(state, _BUFFER).items()}
-        buffers = {**placed(state, _BASE, {}), **faded}
-        memory: State = within(state, _BASE)
-        below = context.fold("base")
+        before = _by_classes(state)
+        buffers = {name: self.decay * buffer for name, buffer in entries(before, _BUFFER).items()}
+        memories: dict[int, State] = {}
         for c, inner in received.plans.items():
             fresh = self._fresh(received, inner, output)
             buffers[key(_BUFFER, c)] = fresh
-            group = c if isinstance(context.group, Mapping) else context.group
-            memory = self.base.advance(memory, inner, fresh.to(output.dtype), replace(below, group=group))
-        buffers = updated(buffers, {}, list(received.plans), self.remember)
-        return placed(buffers, _BASE, memory)
+            below = _about(c, context)
+            memories[c] = self.base.advance(_memory(before, c), inner, fresh.to(output.dtype), below)
+        after = updated(before, buffers, list(received.plans), self.remember)
+        for name in buffers.keys() - after.keys():
+            after = placed(after, _part(name), {})
+        for c, memory in memories.items():
+            after = placed(after, _part(key(_BUFFER, c)), memory)
+        return after
 
     def _fresh(self, received: _Received, inner: Plan, output: Tensor) -> Tensor:
         """What the base rule made of the rows of one class: of a single one, it is in the output."""
-        wide = torch.promote_types(output.dtype, torch.float32)
-        if len(received.plans) > 1:
-            return finite_copy(inner.execute().to(wide))
-        fresh = output.to(wide, copy=True)
+        if len(received.plans) > 1 or output.dtype.itemsize < 4:  # rounding would be 1 / (1 - gamma) times as large
+            return finite_copy(unrounded(inner))
+        fresh = output.clone()
         if received.average is not None:
             fresh.sub_(received.average.to(fresh), alpha=self.gamma)
         return finite_copy(fresh.div_(1 - self.gamma))
@@ -170,6 +177,36 @@ class ClassWise(Wrapped[_Received]):
         for buffer in buffers[1:]:
             total += buffer
         return total / count
+
+
+def _memory(state: State, c: int) -> State:
+    """What the base rule remembers of a class."""
+    return within(_by_classes(state), _part(key(_BUFFER, c)))
+
+
+def _part(buffer: str) -> str:
+    """Under which part's name the base rule's memory of a class is, by the name of its buffer."""
+    return _BASE + buffer.removeprefix(_BUFFER)
+
+
+def _by_classes(state: State) -> State:
+    """The state with a memory of the base rule for each class.
+
+    States of earlier versions have one for all of them. Where there was a single class, it is that class's; else it is
+    nobody's, and the base rule begins anew.
+    """
+    joint = within(state, _BASE)
+    if not joint:
+        return state
+    buffers = list(entries(state, _BUFFER))
+    alone = placed(state, _BASE, {})
+    return placed(alone, _part(buffers[0]), joint) if len(buffers) == 1 else alone
+
+
+def _about(c: int, context: Context) -> Context:
+    """The base rule's context, of a round of this class; of no class where rounds have none."""
+    below = context.fold("base")
+    return replace(below, group=c) if isinstance(context.group, Mapping) else below
 
 
 def _of_class(c: int | None, error: BoundError) -> BoundError:

@@ -24,7 +24,7 @@ from ..stack import (
     magnitude_of_rank,
 )
 from .mixers import clip_factors
-from .remembered import zero_row
+from .remembered import unrounded, zero_row
 
 _ELECTIONS = frozenset({"permutation", "scale", "columns"})
 _RATIO = "concordance"
@@ -152,7 +152,7 @@ class FedSECA(Rule):
         return "lower" if self.official else "median"
 
     def advance(self, state: State, plan: Plan, output: Tensor, context: Context) -> State:
-        return {"momentum": finite_copy(output)} if self.momentum > 0 else state
+        return {"momentum": finite_copy(unrounded(plan, output))} if self.momentum > 0 else state
 
 
 def _alike(updates: Updates) -> Tensor:

@@ -28,13 +28,16 @@ class FLDetector(Rule[Tensor]):
 
     1. Expected of client i: its last update plus H v, v the model's last step and H the integrated Hessian, by L-BFGS
        from the last ``window`` steps S and differences Y of successive aggregates.
-    2. d_i = |expected - received|, scaled to add up to 1; the suspicion is the mean of a client's last ``window`` d_i.
+    2. d_i = |expected - received|, scaled to add up to 1 over the k clients of the round that have an earlier update;
+       the suspicion is the mean of a client's last ``window`` d_i, each times its round's k over the k of this round.
     3. If the gap statistic finds more than one cluster of suspicions, 2-means splits them, and the clients of the
        upper cluster are left out. This starts once ``window`` pairs and score vectors have been made.
 
     Zhang, Cao, Jia & Gong, "FLDetector: defending federated learning against model poisoning attacks via detecting
     malicious clients", KDD 2022, Algorithms 1 and 2. There training starts anew without the clients detected; here
-    they are left out round by round. Clients without an earlier update have no score, and are kept.
+    they are left out round by round. Clients without an earlier update have no score, and are kept. In the paper all
+    clients take part, and k is the same in all rounds. Where it is not, the d_i of few clients are large for that
+    alone, and whoever answers in such a round would be suspected for it.
 
     Steps are taken as -lr times the aggregate with the server's momentum; a constant lr cancels in H v. Memory: one
     row a client, of the ``remember`` clients seen last, and up to 2 (window + 1) aggregates.
@@ -102,14 +105,32 @@ class FLDetector(Rule[Tensor]):
         """The mean of each client's deviations in the last rounds that had any: (n,)."""
         empty = torch.full((self.window,), torch.nan, dtype=torch.float64)
         table = torch.stack([state.get(key("scores", client), empty).cpu() for client in updates.ids])
+        known = self._known(state, deviations)
+        place = int(state.get("vectors", 0)) % self.window
         if bool((~deviations.isnan()).any()):
-            table[:, int(state.get("vectors", 0)) % self.window] = deviations
-        return table.nanmean(1)
+            table[:, place] = deviations
+        else:
+            place -= 1  # the last round that had any
+        return (table * (known / known[place].clamp_min(1))).nanmean(1)
+
+    def _known(self, state: State, deviations: Tensor) -> Tensor:
+        """How many clients had a deviation in each of the last rounds that had any, this one included: (window,)."""
+        if "known" in state:
+            known = state["known"].cpu().clone()
+        else:  # before the first round with any; or a state of an earlier version, which did not count them
+            known = torch.zeros(self.window, dtype=torch.float64)
+            for table in entries(state, "scores").values():
+                known += ~table.cpu().isnan()
+        now = (~deviations.isnan()).sum()
+        if now > 0:
+            known[int(state.get("vectors", 0)) % self.window] = now
+        return known
 
     def advance(self, state: State, plan: Plan[Tensor], output: Tensor, context: Context) -> State:
         updates = plan.updates
-        aggregate = finite_copy(output)
-        past = state.get("aggregates", output.new_empty(0, len(output)))
+        # Steps add up with the momentum, which half precision would not follow.
+        aggregate = finite_copy(output.to(torch.promote_types(output.dtype, torch.float32)))
+        past = state.get("aggregates", aggregate.new_empty(0, len(output)))
         new = {"aggregates": torch.cat([past[-self.window :], aggregate[None]])}
         new["pairs"] = torch.tensor(int(state.get("pairs", 0)) + (len(past) > 0))
         if self.momentum > 0:
@@ -134,7 +155,7 @@ class FLDetector(Rule[Tensor]):
             if name not in tables:
                 tables[name] = torch.full((self.window,), torch.nan, dtype=torch.float64)
             tables[name][place] = deviation
-        return {**tables, "vectors": torch.tensor(made + 1)}
+        return {**tables, "vectors": torch.tensor(made + 1), "known": self._known(state, deviations)}
 
 
 def predicted_change(updates: Updates, aggregates: Tensor, steps: Tensor | None) -> Tensor:

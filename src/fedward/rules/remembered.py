@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..core import Plan
 from ..core.state import key, most
-from ..stack import Updates, row_copies
+from ..stack import Updates, View, row_copies
 
 _LARGE = 2.0**400  # about 1e120
 
@@ -23,6 +24,37 @@ def safe_unit(updates: Updates) -> float:
     A power of two, so that nothing is rounded.
     """
     return 1.0 if float(updates.norms().amax()) < _LARGE else 1 / _LARGE
+
+
+class _Wide(View):
+    """A stack whose outputs are at least in float32."""
+
+    def __init__(self, base: Updates) -> None:
+        super().__init__(base, base.n)
+        self.dtype = torch.promote_types(base.dtype, torch.float32)
+
+    def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
+        block = self.base.read(start, stop, rows)
+        return block.to(torch.promote_types(block.dtype, torch.float32))
+
+
+def unrounded(plan: Plan, output: Tensor | None = None) -> Tensor:
+    """The output of a plan at least in float32, for a memory that outputs add up in: (d,).
+
+    Of rows in half precision it is worked out once more, in one more pass: a memory that is rounded to that in every
+    round stops moving where a round changes it by less than half of what the precision tells apart.
+
+    Args:
+        plan: what was decided.
+        output: what came of it, if that is known.
+    """
+    if plan.updates.dtype.itemsize >= 4:
+        return plan.execute() if output is None else output
+    wide = _Wide(plan.updates)
+    if plan.weights is not None:
+        return wide.combine(plan.weights)
+    assert plan.kernel is not None
+    return wide.columns(plan.kernel)
 
 
 def zero_row(updates: Updates) -> Tensor:

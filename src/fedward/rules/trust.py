@@ -151,7 +151,7 @@ class _Rejection(Compound):
 
     def check(self, n: int) -> None:
         Rule.check(self, n)
-        self.base.check(n - max(self.f_of(n), 1) if n > 1 else n)
+        self.base.check(n - self.f_of(n))  # nobody is left out where f is 0, or a share that rounds to it
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         return self.base.statistics({}, context.fold("base"))
