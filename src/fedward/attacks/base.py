@@ -246,6 +246,13 @@ class Around(CompoundAttack):
         return self.inner.present(context)
 
 
+def poisons(attack: Attack) -> bool:
+    """Whether it changes the data that byzantine clients train on, or one that it is made of does."""
+    if isinstance(attack, CompoundAttack):
+        return any(map(poisons, attack.parts))
+    return type(attack).poison is not Attack.poison
+
+
 def check_some(attacks: Collection[Any]) -> None:
     """Raise ValueError unless there is one."""
     if not attacks:

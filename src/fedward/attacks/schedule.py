@@ -16,7 +16,7 @@ from ..core.state import placed, within
 from ..registry.bounds import Count, Natural
 from ..registry.entries import register
 from ..stack import Joined, Updates
-from .base import Around, Attack, Batch, CompoundAttack, View, check_some, client_of
+from .base import Around, Attack, Batch, CompoundAttack, View, check_some, client_of, poisons
 from .forge import ALIE
 from .optimised import MinMax
 from .simple import NoAttack
@@ -317,7 +317,7 @@ class Virtual(Around):
         super().__post_init__()
         if self.inner.traits().history:
             raise ValueError(f"{self.inner!r} remembers rows that it sent, and virtual rows are not sent: take another")
-        if self.inner.traits().protocol or _acts(self.inner):
+        if self.inner.traits().protocol or poisons(self.inner) or _aims(self.inner):
             raise ValueError(f"{self.inner!r} does more than send rows, and nobody acts here: take one of rows alone")
 
     def forge(self, view: View) -> Updates:
@@ -327,8 +327,8 @@ class Virtual(Around):
         return self.inner.forged(view)
 
 
-def _acts(attack: Attack) -> bool:
-    """Whether an attack, or one that it is made of, poisons data or is after some samples."""
+def _aims(attack: Attack) -> bool:
+    """Whether an attack, or one that it is made of, is after some samples."""
     if isinstance(attack, CompoundAttack):
-        return any(map(_acts, attack.parts))
-    return type(attack).poison is not Attack.poison or type(attack).aim is not Attack.aim
+        return any(map(_aims, attack.parts))
+    return type(attack).aim is not Attack.aim
