@@ -108,9 +108,10 @@ class Examination:
         rounds = self.undecided
         if not rounds:
             return ""
+        captured = self.settings.get("captured")
         return (
             f"{self.rule} {NEVER_DECIDED} by what it is: for that it must have seen {_rounds(rounds)} before, and "
-            f"{_rounds(self.settings.get('captured'))} were captured. What was measured is how it begins, and ranks "
+            f"{_rounds(captured)} were captured. What was measured is how it begins, and ranks "
             f"nothing; --captured {rounds + 2} takes enough."
         )
 
@@ -142,7 +143,9 @@ class Examination:
 
 
 def _rounds(count: Any) -> str:
-    return "1 round" if count == 1 else f"{count} rounds"
+    if type(count) is not int:
+        return "fewer"
+    return f"{count} {'round' if count == 1 else 'rounds'}"
 
 
 def load_examination(file: Path) -> Examination:
