@@ -52,7 +52,7 @@ RULES = """In the table:
 
 Memory by client is of the `remember` ids seen last, and a client that was forgotten is as a new one: where clients may
 choose their ids, nothing that uses ids holds. `fldetector` gives all the weight to a single client that sends the
-same row in every round, which is predicted without error (`repeat`; `fedward redteam --captured 14` shows it).
+same row in every round, which is predicted without error (`repeat`; `fedward redteam --captured 24` shows it).
 
 Where a paper and its code differ, the section says how, and `variant="official"` or an
 argument of its own is the other one. The default is the paper, but where the paper's print does not do what its text
@@ -69,9 +69,9 @@ READING = """How to read **what breaks it**: all of it is written by `python scr
 [results](../../../results/README.md), and nothing from memory. *Kappa* is how far one round's output is from the honest
 mean: its squared distance in units of the honest rows' mean squared distance from it, 0 if it is not moved at all,
 above 1 if an honest client drawn at random is nearer on average. *Adaptive* attacks search a parameter against the very
-rule ([maximise](attacks.md#maximise)). The red team examined rules as they are without alarms, classes and late starts:
-SETTING. Its findings are those of commit COMMITS, and rules may have changed since. Each folder of longer runs says
-itself which code made them.
+rule ([maximise](attacks.md#maximise)). The red team's setting: SETTING. Its rounds have no classes. Of a rule that must
+have seen as many rounds as were captured, or more, there is no kappa: it never decided by what it is. Findings are
+those of commit COMMITS, and rules may have changed since. Each folder of longer runs says itself which code made them.
 """
 
 RECIPES = """### The seven attacks of FedSECA's tables

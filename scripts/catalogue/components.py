@@ -272,8 +272,10 @@ def _shown(value: Any) -> str:
 def _evidence(entry: Entry) -> tuple[str, str] | None:
     if entry.kind == "rule":
         note = ""
+        if entry.build().traits().starts and evidence.not_begun(entry.name):
+            note = "\n- It had not been switched on in these findings, and before that it is a mean."
         if entry.build().traits().hears_alarms and not evidence.with_alarms(entry.name):
-            note = "\n- The red team's clients raised no alarms, without which it is a mean."
+            note = "\n- The red team's clients raised no alarms in these findings, without which it is a mean."
         return "What breaks it", evidence.of_rule(entry.name) + note
     if entry.kind == "mixer":
         return "What was seen of it", evidence.of_mixer(entry.name)

@@ -106,19 +106,37 @@ def with_alarms(rule: str) -> bool:
     return any("siren-client" in str(each.settings.get("algorithm", "")) for each in _of_rule(rule))
 
 
+def not_begun(rule: str) -> bool:
+    """Whether every attack did to it exactly what it did to the mean, which a rule is before it is switched on."""
+    [mean] = (_kappas(each) for each in examinations() if each.rule == "mean")
+    return any(_kappas(each) == mean for each in _of_rule(rule))
+
+
+def _kappas(e: Examination) -> dict[str, float]:
+    return {finding.attack: finding.kappa for finding in e.findings if not finding.attack.startswith("maximise")}
+
+
 def _examined(e: Examination) -> Iterator[str]:
     if e.baseline is None:
         return
     kinds = _worst(e)
     worst = kinds[0][1]
-    yield (
-        f"- `{e.rule}`, one round, {_REDTEAM}: `{label(worst.attack)}` moves it farthest, to a kappa of "
-        f"{worst.kappa:.3g} ({e.baseline.kappa:.3g} without attack). {_beyond([k for k, f in kinds if f.kappa > 1])}"
-    )
+    if e.undecided:
+        yield (
+            f"- `{e.rule}`, one round, {_REDTEAM}: it never decided by what it is, for which it must have seen "
+            f"{e.undecided} rounds; {e.settings['captured']} were captured."
+        )
+    else:
+        yield (
+            f"- `{e.rule}`, one round, {_REDTEAM}: `{label(worst.attack)}` moves it farthest, to a kappa of "
+            f"{worst.kappa:.3g} ({e.baseline.kappa:.3g} without attack). "
+            + _beyond([k for k, f in kinds if f.kappa > 1])
+        )
     if e.trained:
         under = ", ".join(f"{_per_cent(accuracy)} under `{label(attack)}`" for attack, accuracy in e.trained)
+        which = "that moved its first rounds farthest" if e.undecided else "that moved it farthest"
         yield (
-            f"- `{e.rule}`, {e.settings['rounds']} rounds of training under the kinds that moved it farthest: {under}; "
+            f"- `{e.rule}`, {e.settings['rounds']} rounds of training under the kinds {which}: {under}; "
             f"{_per_cent(e.untouched)} without attack."
         )
 
@@ -144,9 +162,9 @@ def _played(kinds: Sequence[str]) -> Iterator[str]:
     for e in examinations():
         worst = _worst(e)
         mine = [finding for kind, finding in worst if kind in kinds]
-        if mine:
+        if mine and not e.undecided:
             kappas[e.rule] = mine[0].kappa
-        if worst[0][0] in kinds:
+        if worst[0][0] in kinds and not e.undecided:
             first.append(e.rule)
         under = [accuracy for kind, accuracy in _trained(e) if kind in kinds]
         if under and e.untouched is not None:
@@ -168,8 +186,11 @@ def _played(kinds: Sequence[str]) -> Iterator[str]:
 
 
 def least(most: int = 10) -> list[tuple[str, str, str, str]]:
-    """The rules that end highest under the worst attack of their short trainings, and which attack that is."""
-    found = [(e, e.trained[0]) for e in examinations() if e.trained]
+    """The rules that end highest under the worst attack of their short trainings, and which attack that is.
+
+    Without those that never decided where the worst attacks were looked for.
+    """
+    found = [(e, e.trained[0]) for e in examinations() if e.trained and not e.undecided]
     found.sort(key=lambda each: -each[1][1])
     return [(e.rule, _per_cent(e.untouched), _per_cent(low), label(attack)) for e, (attack, low) in found[:most]]
 

@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.memory import HEADER, figures
-from fedward.redteam import family, label, load_examination
+from fedward.redteam import NEVER_DECIDED, family, label, load_examination
 
 from .pieces import PENDING, table
 
@@ -22,21 +22,24 @@ def _per_cent(value: float | None) -> str:
 
 
 def _rules(folder: Path) -> str:
-    """Every rule with its worst attack, those that are moved least first."""
+    """Every rule with its worst attack, those that are moved least first, and last those that never decided."""
     found = [load_examination(file) for file in folder.glob("findings/*.jsonl")]
     head = ["rule", "worst attack", "kappa", "without", "progress", "byzantine accepted"]
     rows = []
-    for e in sorted(found, key=lambda e: (e.worst()[0][1].kappa, e.rule)):
+    for e in sorted(found, key=lambda e: (bool(e.undecided), 0 if e.undecided else e.worst()[0][1].kappa, e.rule)):
         worst = e.worst()[0][1]
         trained = e.trained[:1]
+        moved = [
+            label(worst.attack),
+            _kappa(worst.kappa),
+            _kappa(e.baseline.kappa) if e.baseline else PENDING,
+            f"{worst.progress:.2f}",
+            f"{worst.byzantine_accepted:.0%}".replace("%", " %"),
+        ]
         rows.append(
             [
                 e.rule,
-                label(worst.attack),
-                _kappa(worst.kappa),
-                _kappa(e.baseline.kappa) if e.baseline else PENDING,
-                f"{worst.progress:.2f}",
-                f"{worst.byzantine_accepted:.0%}".replace("%", " %"),
+                *([NEVER_DECIDED, "-", "-", "-", "-"] if e.undecided else moved),
                 _per_cent(e.untouched),
                 _per_cent(trained[0][1]) if trained else "-",
                 label(trained[0][0]) if trained else "-",

@@ -31,6 +31,7 @@ MARKS: dict[str, Any] = {
     "recorded": ("mark",),
     "recalls": True,
     "starts": 12,
+    "learns": 5,
     "hears_alarms": True,
     "diagonal": False,
     "keeps_clients": False,

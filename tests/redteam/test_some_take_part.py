@@ -91,10 +91,23 @@ def captured_round(clients: tuple[int, ...] | None) -> Captured:
     return Captured(rows=rows, previous=None, evaluator=QuadraticEvaluator(6), clients=clients)
 
 
-def test_a_round_without_byzantine_clients_does_no_harm() -> None:
-    finding = play(rules.Mean(), attacks.SignFlip(scale=10.0), [captured_round((1, 2, 4, 5))], {0, 3})
+def test_a_round_without_byzantine_clients_is_no_attacked_one() -> None:
+    with pytest.raises(ValueError, match=r"no byzantine client answered .* sign-flip:scale=10.0 attacks"):
+        play(rules.Mean(), attacks.SignFlip(scale=10.0), [captured_round((1, 2, 4, 5))], {0, 3})
+    finding = play(rules.Mean(), attacks.NoAttack(), [captured_round((1, 2, 4, 5))], {0, 3})
     assert (finding.kappa, finding.byzantine_accepted) == (pytest.approx(0, abs=1e-20), 0.0)
     assert finding.progress == pytest.approx(1)
+
+
+def test_rounds_without_byzantine_clients_do_not_count() -> None:
+    without = [captured_round((1, 2, 4, 5)), captured_round((2, 4, 5, 6))]
+    attacked = [captured_round((0, 1, 2, 4)), captured_round((1, 2, 3, 4))]
+    every = [without[0], without[1], *attacked, without[1]]
+    alone = play(rules.Mean(), attacks.SignFlip(scale=10.0), [without[0], *attacked], {0, 3})
+    assert play(rules.Mean(), attacks.SignFlip(scale=10.0), every, {0, 3}) == alone
+    assert alone.byzantine_accepted == 1.0
+    # Of rounds in which nobody attacks all count, and the share of byzantine rows is of those that there are.
+    assert play(rules.Mean(), attacks.NoAttack(), every, {0, 3}).byzantine_accepted == 1.0
 
 
 def test_a_round_without_honest_clients_is_refused() -> None:

@@ -30,6 +30,7 @@ class View:
         decide: the defence's decision on a stack, if known; it is pure, and its memory is out of reach.
         previous: the server's last step, in the units and with the sign of the rows: (d,); None in the first round.
         state: what the attack remembers (`Attack.advance`).
+        byzantine: every byzantine client, in order, also those that send nothing now; of none, those of ``own``.
     """
 
     honest: Updates
@@ -38,7 +39,13 @@ class View:
     decide: Callable[[Updates], Plan] | None = None
     previous: Tensor | None = None
     state: State = field(default_factory=dict)
+    byzantine: Sequence[Hashable] = ()
     _stacks: dict[Any, Updates] = field(default_factory=dict, repr=False)
+
+    @property
+    def liars(self) -> list[Hashable]:
+        """Every byzantine client, once and in order, whoever of them takes part in this round."""
+        return list(dict.fromkeys((*self.byzantine, *map(client_of, self.own.ids))))
 
     def known(self, knows: str) -> Updates:
         """The rows that an attack of this knowledge uses, always the same stack, so that statistics are shared."""
@@ -72,13 +79,27 @@ class View:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:
-    """What a byzantine client trains on: the ``member``-th of ``members`` byzantine clients of this round."""
+    """What a byzantine client trains on.
+
+    Attributes:
+        inputs, labels: samples, and what they are taught as.
+        classes: how many the data have.
+        member, members: it is the ``member``-th of ``members`` byzantine clients, in the order of `View.liars`; those
+            count that are absent from this round, too, so that it stays so.
+        client: its id, as of its rows (`client_of`); None where that is not known.
+    """
 
     inputs: Tensor
     labels: Tensor
     classes: int
     member: int = 0
     members: int = 1
+    client: Hashable | None = None
+
+
+def client_of(id: Hashable) -> Hashable:
+    """Whose row this is: in rounds of several classes ids are pairs of a client and a class."""
+    return id[0] if isinstance(id, tuple) else id
 
 
 class Attack(Component):
@@ -225,6 +246,13 @@ class Around(CompoundAttack):
         return self.inner.present(context)
 
 
+def poisons(attack: Attack) -> bool:
+    """Whether it changes the data that byzantine clients train on, or one that it is made of does."""
+    if isinstance(attack, CompoundAttack):
+        return any(map(poisons, attack.parts))
+    return type(attack).poison is not Attack.poison
+
+
 def check_some(attacks: Collection[Any]) -> None:
     """Raise ValueError unless there is one."""
     if not attacks:
@@ -251,7 +279,7 @@ def jittered(value: float, jitter: float, view: View) -> Tensor:
     if not jitter:
         return torch.full((view.own.n,), value, dtype=torch.float64)
     lasting = replace(view.context, round=0)
-    draws = [_draw(lasting.generator(f"jitter of {client!r}")) for client in view.own.ids]
+    draws = [_draw(lasting.generator(f"jitter of {client!r}")) for client in map(client_of, view.own.ids)]
     return value + jitter * (2 * torch.tensor(draws, dtype=torch.float64) - 1)
 
 

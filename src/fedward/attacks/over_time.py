@@ -15,7 +15,7 @@ from ..registry.bounds import Count, Natural, Positive, Share
 from ..registry.entries import register
 from ..registry.parameters import parameters_of
 from ..stack import Dense, Updates, materialise, power_above
-from .base import Attack, View, copies, mean_of
+from .base import Attack, View, client_of, copies, mean_of
 from .forge import z_or_greatest
 
 _FIRST_ROUND = "first-round"
@@ -87,7 +87,7 @@ class Mimic(Attack):
         target, stack, mean, direction = self._learn(view)
         chosen = {
             "rounds": torch.tensor(_rounds(view) + 1),
-            "target": torch.tensor(_name(view.honest.ids[target])),
+            "target": torch.tensor(_name(client_of(view.honest.ids[target]))),
         }
         if self.target == _FIRST_ROUND:
             return chosen
@@ -106,18 +106,20 @@ class Mimic(Attack):
         """The row of the client that is copied; the first one if that client is not there."""
         if self.target not in (None, _FIRST_ROUND):
             return self._place(view)
-        names = [_name(client) for client in view.honest.ids]
         if "target" not in view.state:
             return 0
         target = int(view.state["target"])
+        names = [_name(client_of(id)) for id in view.honest.ids]
+        if target not in names:  # in the memory of earlier versions it may be a client's row of one class
+            names = [_name(id) for id in view.honest.ids]
         return names.index(target) if target in names else 0
 
     def _place(self, view: View) -> int:
         """The row of the client with the id that was given."""
-        honest = [_client(id) for id in view.honest.ids]
+        honest = [client_of(id) for id in view.honest.ids]
         if self.target in honest:
             return honest.index(self.target)
-        byzantine = [_client(id) for id in view.own.ids]
+        byzantine = [client_of(id) for id in view.own.ids]
         if self.target in byzantine:
             self.check((*honest, *byzantine), byzantine)
         return 0
@@ -155,11 +157,6 @@ def _of_most_variance(away: Tensor, towards: Tensor, K: Tensor) -> Tensor:
     _, vectors = torch.linalg.eigh(away @ K @ away.T)
     direction = _normalised(vectors[:, -1] @ away, K)
     return -direction if float(direction @ K @ towards) < 0 else direction
-
-
-def _client(id: Hashable) -> Hashable:
-    """Whose row this is: in rounds of several classes ids are pairs of a client and a class."""
-    return id[0] if isinstance(id, tuple) else id
 
 
 def _name(client: Hashable) -> int:
@@ -254,14 +251,16 @@ class PoisonedFL(Attack):
 class Repeat(Attack):
     """Some byzantine clients send the same row in every round; the others behave.
 
-    It is the row that the first of them would have sent when it first took part. No single round shows anything. But
+    It is the row that the first of them would have sent when it first took part. They are the first ones that take
+    part, and stay so: where only some clients are drawn for a round, nobody else stands in for them, and rounds
+    without them are honest. No single round shows anything. But
     what never changes is predicted without error: `FLDetector`, which suspects whom it cannot predict, keeps such a
     client and leaves everybody else out.
 
     Shows: whether a rule that predicts clients from their past is fooled by one that never changes.
 
     Args:
-        clients: how many, the first ones, at least 1.
+        clients: how many, the first ones that take part, at least 1.
 
     Raises:
         ValueError: clients below 1.
@@ -272,17 +271,27 @@ class Repeat(Attack):
 
     def forge(self, view: View) -> Updates:
         m = view.own.n
-        who = torch.arange(m)
-        who[: self.clients] = m
-        return view.own.anchored(self._row(view)).take(who)
+        chosen = self._chosen(view)
+        who = torch.tensor([m if name in chosen else i for i, name in enumerate(_senders(view))])
+        return view.own if bool((who < m).all()) else view.own.anchored(self._row(view)).take(who)
 
     def advance(self, view: View, forged: Tensor) -> State:
-        return view.state if "row" in view.state else {"row": self._row(view)}
+        return {"row": self._row(view), "clients": torch.tensor(self._chosen(view))}
+
+    def _chosen(self, view: View) -> list[int]:
+        """Who repeats, by name: those of earlier rounds, then as many more of those present as are wanted."""
+        known = view.state["clients"].tolist() if "clients" in view.state else []
+        return list(dict.fromkeys((*known, *_senders(view))))[: self.clients]
 
     def _row(self, view: View) -> Tensor:
         if "row" in view.state:
             return view.state["row"]
         return finite_copy(materialise(view.own.take(torch.arange(1)))[0])
+
+
+def _senders(view: View) -> list[int]:
+    """Whose the byzantine rows are, by name."""
+    return [_name(client_of(id)) for id in view.own.ids]
 
 
 @register("rop", paper="Ozfatura et al. 2023")

@@ -16,7 +16,7 @@ from ..core.state import placed, within
 from ..registry.bounds import Count, Natural
 from ..registry.entries import register
 from ..stack import Joined, Updates
-from .base import Around, Attack, Batch, CompoundAttack, View, check_some
+from .base import Around, Attack, Batch, CompoundAttack, View, check_some, client_of, poisons
 from .forge import ALIE
 from .optimised import MinMax
 from .simple import NoAttack
@@ -156,8 +156,9 @@ class RandomSchedule(_Composite):
 class Groups(CompoundAttack):
     """A different attack for each group of byzantine clients, at the same time.
 
-    The m byzantine clients of a round are dealt to the groups in order, near-equally, the first ones larger. A group
-    knows the honest rows and its own.
+    All byzantine clients are dealt to the groups in order, near-equally, the first ones larger; whoever is absent or
+    late stays in the same group. A group knows the honest rows and its own, and of one that is not there in a round
+    nothing is sent.
 
     Shows: what several tactics at the same time do to rules that expect one kind of outlier, or one group of
     colluders.
@@ -186,20 +187,28 @@ class Groups(CompoundAttack):
         return self.attacks
 
     def _members(self, m: int) -> list[Tensor]:
+        """Which of m byzantine clients are in each group, of those that are not empty."""
         return [part for part in torch.tensor_split(torch.arange(m), len(self.attacks)) if len(part)]
 
     def _views(self, view: View) -> list[tuple[str, Attack, View, Tensor]]:
+        """Of each group that sends anything its name, its attack, what it sees, and the places of its rows."""
+        liars = view.liars
+        senders = [client_of(id) for id in view.own.ids]
         groups = []
-        for k, (members, attack) in enumerate(zip(self._members(view.own.n), self.attacks, strict=False)):
-            part = replace(narrowed(view, str(k)), own=view.own.take(members), _stacks={})
-            groups.append((str(k), attack, part, members))
+        for k, (members, attack) in enumerate(zip(self._members(len(liars)), self.attacks, strict=False)):
+            dealt = [liars[i] for i in members.tolist()]
+            rows = torch.tensor([i for i, client in enumerate(senders) if client in dealt], dtype=torch.int64)
+            if len(rows):
+                part = replace(narrowed(view, str(k)), own=view.own.take(rows), byzantine=dealt, _stacks={})
+                groups.append((str(k), attack, part, rows))
         return groups
 
     def forge(self, view: View) -> Updates:
-        first, *others = [attack.forged(part) for _, attack, part, _ in self._views(view)]
-        for rows in others:
-            first = Joined(first, rows)
-        return first
+        views = self._views(view)
+        forged = reduce(Joined, [attack.forged(part) for _, attack, part, _ in views])
+        places = torch.cat([rows for *_, rows in views])
+        # Rows are in the order of clients, as groups are, unless ids came in another one.
+        return forged if bool((places.diff() > 0).all()) else forged.take(places.argsort())
 
     def unsent(self, view: View) -> Updates | None:
         looked_at = [attack.unsent(part) for _, attack, part, _ in self._views(view)]
@@ -208,8 +217,8 @@ class Groups(CompoundAttack):
 
     def advance(self, view: View, forged: Tensor) -> State:
         state = view.state
-        for name, attack, part, members in self._views(view):
-            state = placed(state, name, attack.advance(part, forged[members]))
+        for name, attack, part, rows in self._views(view):
+            state = placed(state, name, attack.advance(part, forged[rows]))
         return state
 
     def poison(self, batch: Batch, context: Context) -> Batch:
@@ -308,7 +317,7 @@ class Virtual(Around):
         super().__post_init__()
         if self.inner.traits().history:
             raise ValueError(f"{self.inner!r} remembers rows that it sent, and virtual rows are not sent: take another")
-        if self.inner.traits().protocol or _acts(self.inner):
+        if self.inner.traits().protocol or poisons(self.inner) or _aims(self.inner):
             raise ValueError(f"{self.inner!r} does more than send rows, and nobody acts here: take one of rows alone")
 
     def forge(self, view: View) -> Updates:
@@ -318,8 +327,8 @@ class Virtual(Around):
         return self.inner.forged(view)
 
 
-def _acts(attack: Attack) -> bool:
-    """Whether an attack, or one that it is made of, poisons data or is after some samples."""
+def _aims(attack: Attack) -> bool:
+    """Whether an attack, or one that it is made of, is after some samples."""
     if isinstance(attack, CompoundAttack):
-        return any(map(_acts, attack.parts))
-    return type(attack).poison is not Attack.poison or type(attack).aim is not Attack.aim
+        return any(map(_aims, attack.parts))
+    return type(attack).aim is not Attack.aim

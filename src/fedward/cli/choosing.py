@@ -24,6 +24,7 @@ from ..redteam import (
     Examination,
     Standing,
     check_attacked,
+    checked_attack,
     examination_steps,
     examine_all,
     label,
@@ -38,7 +39,7 @@ from ..registry.notation import parse
 from ..report import write_choice
 from ..sim import load
 from . import display
-from .commands import RED_TEAM, checked_attack
+from .commands import RED_TEAM
 from .imports import is_own
 from .progress import JobsProgress
 from .terminal import say_error
@@ -208,10 +209,15 @@ def _tell(
     display.out.print(display.ranking_table(standings))
     for name, why in refused.items():
         display.say(f"not examined: {name}: {why}")
+    for s in standings:
+        if s.undecided:
+            display.say(s.undecided_told())
     display.say(f"Report: {page}")
     best = standings[0]
     if not learnt:
         display.say(NOTHING_LEARNT)
+        return
+    if best.undecided:
         return
     if best.collapses:
         display.say(

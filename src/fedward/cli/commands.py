@@ -24,9 +24,9 @@ from ..experiments.pool import Failed, cores_of
 from ..experiments.run import Summary, execute, run_grid
 from ..experiments.spec import RunSpec, SpecError, each_rule, file_name, make_spec
 from ..redteam import (
-    ALL_ATTACKS,
     Examination,
     check_attacked,
+    checked_attack,
     examination_steps,
     examine,
     examine_all,
@@ -34,7 +34,7 @@ from ..redteam import (
 )
 from ..registry.entries import Entry
 from ..registry.naming import unknown
-from ..registry.notation import parse, short_for
+from ..registry.notation import short_for
 from ..report import (
     is_of_several,
     is_sweep,
@@ -293,17 +293,6 @@ def _size(entry: Entry) -> str:
 def _spec_keys(given: Mapping[str, Any]) -> dict[str, Any]:
     """Of the options of a command, those that are keys of a specification and were given."""
     return {key: value for key, value in given.items() if key in RunSpec.model_fields and value is not None}
-
-
-def checked_attack(attack: str) -> str:
-    """An attack to play as it was typed, if it is one, or all of them."""
-    if attack == ALL_ATTACKS:
-        return attack
-    try:
-        parse(attack, "attack")
-    except ValueError as error:
-        raise SpecError(f"attack: {error}") from None
-    return attack
 
 
 def _examined(

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ..core import BEYOND, reads
 from ..experiments.run import Summary
-from ..redteam import WORST_BY, Examination, Standing, label
+from ..redteam import NEVER_DECIDED, WORST_BY, Examination, Standing, label
 from ..registry.entries import Entry
 from ..registry.notation import short_for
 from .terminal import shortened
@@ -85,7 +85,8 @@ def ranking_table(standings: Sequence[Standing]) -> Table:
     )
     for s in standings:
         shares = percent(s.worst), percent(s.untouched), percent(s.honest_dropped, 0)
-        table.add_row(s.rule, f"{label(s.under)} ({s.where})", *shares, f"{1000 * s.seconds:.1f}")
+        rule = f"{s.rule} ({NEVER_DECIDED})" if s.undecided else s.rule
+        table.add_row(rule, f"{label(s.under)} ({s.where})", *shares, f"{1000 * s.seconds:.1f}")
     return table
 
 
@@ -103,8 +104,9 @@ def _rules(examinations: Sequence[Examination]) -> Table:
     for e in examinations:
         _, worst = e.worst()[0]
         lowest = e.trained[0][1] if e.trained else None
-        shares = percent(worst.byzantine_accepted, 0), percent(e.untouched), percent(lowest)
-        table.add_row(e.rule, label(worst.attack), f"{worst.kappa:.3g}", *shares)
+        moved = (label(worst.attack), f"{worst.kappa:.3g}", percent(worst.byzantine_accepted, 0))
+        found = (NEVER_DECIDED, "-", "-") if e.undecided else moved
+        table.add_row(e.rule, *found, percent(e.untouched), percent(lowest))
     return table
 
 
@@ -114,8 +116,11 @@ def worst_told(examinations: Sequence[Examination]) -> Iterator[str]:
         if not e.findings:
             continue
         _, worst = e.worst()[0]
-        told = f"{e.rule}: worst by kappa {label(worst.attack)} ({worst.kappa:.3g})"
-        if e.trained:
+        told = e.undecided_told() or f"{e.rule}: worst by kappa {label(worst.attack)} ({worst.kappa:.3g})"
+        if e.undecided and e.trained:
+            attack, accuracy = e.trained[0]
+            told += f" Of those trained under, the worst by accuracy is {label(attack)} ({percent(accuracy)})."
+        elif e.trained:
             attack, accuracy = e.trained[0]
             told += f"; by accuracy, of those trained under, {label(attack)} ({percent(accuracy)})"
         yield told

@@ -19,8 +19,8 @@ from .choice import (
     seconds_of,
     standing,
 )
-from .examine import check_attacked, examination_steps, examine, examine_all
-from .findings import NONE, WORST_BY, Examination, RedTeamError, load_examination
+from .examine import check_attacked, checked_attack, examination_steps, examine, examine_all
+from .findings import NEVER_DECIDED, NONE, WORST_BY, Examination, RedTeamError, load_examination
 from .play import Finding, play
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "ARSENAL",
     "CANDIDATES",
     "EVERYTHING",
+    "NEVER_DECIDED",
     "NONE",
     "NOTHING_LEARNT",
     "PARTITIONS",
@@ -45,6 +46,7 @@ __all__ = [
     "attacks_on",
     "capture",
     "check_attacked",
+    "checked_attack",
     "examination_steps",
     "examine",
     "examine_all",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from ..attacks import Attack, Maximise
 from ..attacks.optimised import Deviation
@@ -95,7 +96,7 @@ def family(text: str) -> str:
     The text may stand in a file, so no import path in it is followed: whatever its user's own attack is, it is called
     by that.
     """
-    attack = _registered(text)
+    attack: Attack | None = _registered(text)
     if isinstance(attack, Maximise):
         inner = attack.inner
         return f"adaptive {inner.direction if isinstance(inner, Deviation) else name_of(inner)}"
@@ -110,11 +111,16 @@ def label(text: str) -> str:
     return f"{family(text)}: {attack.objective}" if isinstance(attack, Maximise) else text
 
 
-def _registered(text: str) -> Attack | None:
-    """The attack, if all that its text names is registered."""
+def registered_rule(text: str) -> Rule | None:
+    """The rule, if all that its text names is registered."""
+    rule: Rule | None = _registered(text, "rule")
+    return rule
+
+
+def _registered(text: str, kind: str = "attack") -> Any:
+    """The attack or rule, if all that its text names is registered."""
     try:
         with names_in_file(remedy="it is only called by its text"):
-            attack: Attack = parse(text, "attack")
+            return parse(text, kind)
     except ValueError:
         return None
-    return attack

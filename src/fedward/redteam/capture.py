@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Hashable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
@@ -61,6 +61,19 @@ class Captured:
     def whose(self) -> Sequence[int]:
         """The client of each row."""
         return range(len(self.rows)) if self.clients is None else self.clients
+
+    def without(self, clients: Collection[int]) -> Captured:
+        """The same round, if these clients take no part in it."""
+        kept = {client: place for place, client in enumerate(self.whose) if client not in clients}
+        places = list(kept.values())
+        normalised = self.normalised
+        return replace(
+            self,
+            rows=self.rows[places],
+            clients=tuple(kept),
+            messages={client: said for client, said in self.messages.items() if client in kept},
+            normalised=None if normalised is None else replace(normalised, sent=normalised.sent[places]),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

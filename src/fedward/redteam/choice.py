@@ -11,7 +11,7 @@ from ..core import Context, Rule, step_or_skip
 from ..experiments.spec import RunSpec
 from ..stack import Dense
 from .capture import capture
-from .findings import Examination
+from .findings import NEVER_DECIDED, Examination
 
 CANDIDATES: tuple[str, ...] = (
     "mean",
@@ -62,6 +62,7 @@ class Standing:
         untouched: the lowest accuracy without attack, over partitions and seeds.
         honest_dropped: the largest share of honest updates without weight where nobody attacks, over them.
         seconds: of one aggregation.
+        undecided: as `Examination.undecided`: where it is not 0, attacks were sought against how the rule begins alone.
     """
 
     rule: str
@@ -71,11 +72,22 @@ class Standing:
     untouched: float
     honest_dropped: float
     seconds: float
+    undecided: int = 0
 
     @property
     def collapses(self) -> bool:
         """Whether an attack costs more than half of what is learned without."""
         return self.worst < self.untouched / 2
+
+    def undecided_told(self) -> str:
+        """A sentence on a rule that never decided; empty where it did."""
+        if not self.undecided:
+            return ""
+        return (
+            f"{self.rule} {NEVER_DECIDED} on captured rounds, of which it must have seen {self.undecided} before: the "
+            f"attacks that are the worst against it are not known, and it comes last. fedward redteam --captured "
+            f"{self.undecided + 2} examines it."
+        )
 
     def to_json(self) -> dict[str, Any]:
         """As JSON has it, with the measure by which the worst is the worst."""
@@ -112,6 +124,7 @@ def standing(rule: str, examinations: Sequence[Examination], seconds: float) -> 
         untouched=min(untouched),
         honest_dropped=1 - min(kept, default=1.0),
         seconds=seconds,
+        undecided=max(e.undecided for e in examinations),
     )
 
 
@@ -122,13 +135,16 @@ def examined_in(examination: Examination) -> str:
 
 
 def ranked(standings: Sequence[Standing]) -> list[Standing]:
-    """The best first: by worst accuracy; those as good as the best (`ALIKE`) by honest dropped, then by seconds."""
-    best = max((s.worst for s in standings), default=0.0)
+    """The best first: by worst accuracy; those as good as the best (`ALIKE`) by honest dropped, then by seconds.
 
-    def order(s: Standing) -> tuple[bool, float, float]:
-        if s.worst > best - ALIKE:
-            return False, s.honest_dropped, s.seconds
-        return True, -s.worst, 0.0
+    Rules that never decided where attacks were sought come after all others.
+    """
+    best = max((s.worst for s in standings if not s.undecided), default=0.0)
+
+    def order(s: Standing) -> tuple[bool, bool, float, float]:
+        if s.worst > best - ALIKE and not s.undecided:
+            return False, False, s.honest_dropped, s.seconds
+        return bool(s.undecided), True, -s.worst, 0.0
 
     return sorted(standings, key=order)
 

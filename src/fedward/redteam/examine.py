@@ -14,10 +14,10 @@ from ..experiments.pool import Failed, run_jobs, stop_if_asked
 from ..experiments.spec import RunSpec, SpecError
 from ..experiments.versions import versions
 from ..registry.notation import describe, parse
-from .arsenal import family, played_on
+from .arsenal import ALL_ATTACKS, family, played_on
 from .capture import as_examined, capture, check_captured
 from .findings import NONE, Examination, FindingsFile, RedTeamError, differing, results_in
-from .play import play
+from .play import check_on_rows, check_played, play
 
 
 def examine(
@@ -41,7 +41,8 @@ def examine(
         spec: the rule, and the training that it is examined on.
         file: JSON lines: settings, then one line a result.
         warmup: honest rounds before the rows are captured.
-        rounds: successive rounds that are captured; attacks play in all but the first.
+        rounds: successive rounds that are captured; attacks play in all but the first, or but those that the rule must
+            have seen before (`Traits.learns`), where there are more. Else the findings say that it never decided.
         worst: how many kinds of attack the model is trained under.
         attacks: which, as text; all there are for the rule if None (`attacks_on`), and in the place of "all".
         also: attacks that the model is trained under in any case, those on data too.
@@ -49,7 +50,8 @@ def examine(
 
     Raises:
         RedTeamError: the file holds an examination with other settings; it is left as it is.
-        SpecError: nobody is byzantine, or clients send several rows in a round.
+        SpecError: nobody is byzantine, clients send several rows in a round, or an attack cannot be played on captured
+            rows: it poisons data (that is for ``also``), or attacks in none of the rounds.
         DataError: data files are missing or damaged.
 
     Examples:
@@ -66,6 +68,11 @@ def examine(
     rule = spec.make_rule()
     settings = _settings(spec, warmup, rounds, worst, attacks, also)
     attacks, also = settings["attacks"], settings.get("also", ())
+    for text in attacks:
+        try:
+            check_played(rule, parse(text, "attack"), rounds, spec.seed)
+        except ValueError as error:
+            raise SpecError(f"attack: {error}") from None
     found = FindingsFile(file, settings, versions("redteam"))
     total = examination_steps(attacks, worst, also)
 
@@ -100,6 +107,21 @@ def check_attacked(spec: RunSpec) -> None:
     if not spec.answers.byzantine:
         raise SpecError("byzantine = 0: where nobody attacks there is nothing to examine; take 1 at least")
     check_captured(as_examined(spec))
+
+
+def checked_attack(text: str) -> str:
+    """An attack to play, as it was typed, if it is one for captured rows; or all of them.
+
+    Raises:
+        SpecError: it is none.
+    """
+    if text == ALL_ATTACKS:
+        return text
+    try:
+        check_on_rows(parse(text, "attack"))
+    except ValueError as error:
+        raise SpecError(f"attack: {error}") from None
+    return text
 
 
 def examination_steps(attacks: Sequence[str], worst: int, also: Sequence[str] = ()) -> int:

@@ -17,8 +17,8 @@ from ..experiments.spec import RunSpec
 from ..experiments.store import Versions, lines_in
 from ..failures import MendableError, tamed
 from ..sim.forms import FormError, brief, read_back, read_rate, read_text, shallow, written
-from .arsenal import family
-from .play import Finding
+from .arsenal import family, registered_rule
+from .play import Finding, undecided
 
 FORMAT = 1
 NONE = "no-attack"
@@ -36,6 +36,10 @@ WORST_BY = (
     "training alone, and it may be another."
 )
 """What is to be said wherever an attack is called the worst by kappa."""
+
+
+NEVER_DECIDED = "never decided"
+"""What stands for the worst attack on a rule that remembered too few rounds (`Examination.undecided`)."""
 
 
 class RedTeamError(MendableError, ValueError):
@@ -89,6 +93,28 @@ class Examination:
             worst.setdefault(family(finding.attack), finding)
         return list(worst.items())
 
+    @property
+    def undecided(self) -> int:
+        """Rounds that the rule must have seen before it decides by what it is, where fewer were captured; else 0."""
+        told = max((f.undecided for f in self.findings), default=0)
+        captured = self.settings.get("captured")
+        if told > 0 or not self.findings or type(captured) is not int:
+            return max(told, 0)
+        rule = registered_rule(self.rule)  # findings of earlier versions do not say
+        return 0 if rule is None else undecided(rule, captured)
+
+    def undecided_told(self) -> str:
+        """A sentence on that; empty where the rule decided."""
+        rounds = self.undecided
+        if not rounds:
+            return ""
+        captured = self.settings.get("captured")
+        return (
+            f"{self.rule} {NEVER_DECIDED} by what it is: for that it must have seen {_rounds(rounds)} before, and "
+            f"{_rounds(captured)} were captured. What was measured is how it begins, and ranks "
+            f"nothing; --captured {rounds + 2} takes enough."
+        )
+
     def astray(self) -> Finding | None:
         """The attack that led running statistics farthest from the honest ones; None of a model without any."""
         found = [f for f in self.findings if f.statistics is not None and f.attack != NONE]
@@ -102,17 +128,24 @@ class Examination:
             "besides": dict(self.besides),
             "forged": None if self.forged is None else list(self.forged),
             "versions": list(self.versions),
+            "undecided": self.undecided,
             "findings": [written(finding) for finding in self.findings],
             "worst": self._worst_json(),
         }
 
     def _worst_json(self) -> dict[str, Any]:
-        """The worst attack by each measure; null where there is none."""
-        found = self.worst()
+        """The worst attack by each measure; null where there is none, by kappa also if the rule never decided."""
+        found = [] if self.undecided else self.worst()
         kappa = {"attack": found[0][1].attack, "kappa": found[0][1].kappa} if found else None
         trained = self.trained
         accuracy = {"attack": trained[0][0], "accuracy": trained[0][1]} if trained else None
         return {"by_kappa": kappa, "by_accuracy": accuracy}
+
+
+def _rounds(count: Any) -> str:
+    if type(count) is not int:
+        return "fewer"
+    return f"{count} {'round' if count == 1 else 'rounds'}"
 
 
 def load_examination(file: Path) -> Examination:

@@ -12,7 +12,8 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from ..attacks import Attack, View
+from ..attacks import Attack, NoAttack, View, Virtual
+from ..attacks.base import poisons
 from ..core import Context, Rule, Skipped, State, Step, decision, neutral, step_or_skip
 from ..registry.notation import describe
 from ..sim.cohort import byzantine_ids
@@ -40,7 +41,7 @@ Share = Annotated[float, Form(write=float, read=read_rate)]
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What one attack did to a rule, on average over the captured rounds.
+    """What one attack did to a rule, on average over the captured rounds in which it attacked.
 
     Attributes:
         attack: as text.
@@ -54,6 +55,8 @@ class Finding:
         statistics: how far the server's running statistics end from the honest clients' mean if they are forged beside
             the rows: root mean square over entries, in standard deviations of the layer for means, in variances for
             variances. None of a model without any.
+        undecided: rounds that the rule must have seen before it decides by what it is (`Traits.learns`), where fewer
+            were captured: what is above is of its first rounds then, and no measure of the rule. 0 where it decided.
     """
 
     attack: str
@@ -64,15 +67,16 @@ class Finding:
     refused: int = 0
     accuracy: Share | None = None
     statistics: Harm | None = None
+    undecided: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Round:
-    """What came of one round."""
+    """What came of one round; no share of byzantine rows where there is none."""
 
     kappa: float
     progress: float
-    byzantine_accepted: float
+    byzantine_accepted: float | None
     honest_accepted: float
     refused: bool
     statistics: float | None = None
@@ -85,32 +89,38 @@ def play(
     """One attack against one rule, over the captured rounds, with the memory of both.
 
     ``byzantine`` is how many clients are, the first ones, or which. In the first of several rounds they behave, in what
-    they say too, so that a rule with memory has one to compare with; it does not count. A defence that is switched on
-    late is played against from then on.
+    they say too, so that a rule with memory has one to compare with; it does not count. A rule that must have seen more
+    of them (`Traits.learns`) gets as many, if more are captured; if not, the finding says that it never decided. A
+    defence that is switched on late is played against from then on. Rounds in which nobody attacks, since no byzantine
+    client takes part or the attack behaves, do not count, but for no attack at all.
 
     Raises:
-        ValueError: no captured round, or the attack cannot be played among these clients.
+        ValueError: no captured round; the attack cannot be played among these clients, or not on captured rows
+            (`check_played`); or no byzantine client answered in a round that would count.
     """
     if not captured:
         raise ValueError("at least one captured round is needed, got none")
+    check_played(rule, attack, len(captured), seed)
+    quiet = _quiet(rule, len(captured))
     n = 1 + max(client for now in captured for client in now.whose)
     members = byzantine_ids(byzantine, n)
     attack.check(range(n), members)
     rule_state: State = {}
     attack_state: State = {}
     played: list[_Round] = []
-    for number, now in enumerate(captured):
+    for number, came in enumerate(captured):
+        context = Context(rule.traits().starts + number, seed)
+        now = came if attack.present(context.fold("attack")) else came.without(members)
         liars = [place for place, client in enumerate(now.whose) if client in members]
         # A row with NaN is none that the server counts: whoever looks at such rows among others would see NaN alone.
         counting = Dense(now.rows).norms().isfinite().tolist()
         others = [place for place, client in enumerate(now.whose) if client not in members and counting[place]]
         if not others:
             raise ValueError("no honest client sent finite rows in a captured round: let more of them take part")
-        counts = number > 0 or len(captured) == 1
+        counts = number >= quiet
         attacked = counts and bool(liars)
         stack = Dense(now.rows, ids=now.whose)
         honest = stack.take(torch.tensor(others))
-        context = Context(rule.traits().starts + number, seed)
         said = dict(now.messages)
         if attacked:
             lying = [now.whose[place] for place in liars]
@@ -125,26 +135,77 @@ def play(
                 decide=partial(decision, rule, state=rule_state, context=within),
                 previous=now.previous,
                 state=attack_state,
+                byzantine=sorted(members),
             )
             sent = _forged(attack, view, now, liars=liars, others=others)
             attack_state = attack.advance(view, sent[0][liars])
         rows, statistics = sent
         done = step_or_skip(rule, Dense(rows, ids=now.whose), rule_state, within)
         rule_state = done.state
-        if counts:
+        if (counts and isinstance(attack, NoAttack)) or (attacked and not _behaves(attack, context)):
             compared = _compared(done, honest, liars=liars, others=others)
             if now.normalised is not None and statistics is not None:
                 compared = replace(compared, statistics=_strayed(done, rule, statistics, now.normalised, others))
             played.append(compared)
+    if not played:
+        raise ValueError(
+            f"no byzantine client answered in a captured round in which {describe(attack)} attacks: capture more "
+            "rounds, or let more clients take part"
+        )
     return Finding(
         attack=describe(attack),
         kappa=fmean(r.kappa for r in played),
         progress=fmean(r.progress for r in played),
-        byzantine_accepted=fmean(r.byzantine_accepted for r in played),
+        byzantine_accepted=mean_of_known(r.byzantine_accepted for r in played) or 0.0,
         honest_accepted=fmean(r.honest_accepted for r in played),
         refused=sum(r.refused for r in played),
         statistics=mean_of_known(r.statistics for r in played),
+        undecided=undecided(rule, len(captured)),
     )
+
+
+def undecided(rule: Rule, captured: int) -> int:
+    """Rounds that a rule must have seen before it decides by what it is, where fewer come before an attack; else 0."""
+    learns = rule.traits().learns
+    return learns if learns >= captured else 0
+
+
+def _quiet(rule: Rule, captured: int) -> int:
+    """How many of the captured rounds are honest and do not count."""
+    learnt = 0 if undecided(rule, captured) else rule.traits().learns
+    return max(learnt, min(captured - 1, 1))
+
+
+def _behaves(attack: Attack, context: Context) -> bool:
+    """Whether nobody attacks in this round, by a schedule or since rows are only looked at; lies in words are one."""
+    played = attack.played(context.fold("attack"))
+    return isinstance(played, NoAttack | Virtual) and not attack.traits().protocol
+
+
+def check_on_rows(attack: Attack) -> None:
+    """Raise ValueError where an attack acts before there are rows, so that on captured ones it would be no attack."""
+    if poisons(attack):
+        name = describe(attack)
+        raise ValueError(
+            f"{name} poisons the data that clients train on, and the rows that attacks are played on are captured: it "
+            f"would be played as no attack. Train under it: examine(..., also=[{name!r}]), or "
+            f"fedward run --attack {name!r}"
+        )
+
+
+def check_played(rule: Rule, attack: Attack, captured: int, seed: int = 0) -> None:
+    """Raise ValueError where an attack would be played as none on so many captured rounds (`check_on_rows`)."""
+    check_on_rows(attack)
+    first = rule.traits().starts
+    rounds = range(first + _quiet(rule, captured), first + captured)
+    each = [Context(round, seed) for round in rounds]
+    attacks = [attack.present(now.fold("attack")) and not _behaves(attack, now) for now in each]
+    if not any(attacks) and not isinstance(attack, NoAttack):
+        told = f"round {rounds[0]}" if len(rounds) == 1 else f"rounds {rounds[0]} to {rounds[-1]}"
+        raise ValueError(
+            f"{describe(attack)} attacks in none of the rounds that count, {told}: have it attack earlier, or capture "
+            "more rounds"
+        )
 
 
 def _forged(
@@ -192,7 +253,7 @@ def _compared(done: Step | Skipped, honest: Updates, *, liars: list[int], others
     return _Round(
         kappa=kappa,
         progress=progress,
-        byzantine_accepted=float(accepted[liars].mean()) if liars else 0.0,
+        byzantine_accepted=float(accepted[liars].mean()) if liars else None,
         honest_accepted=float(accepted[others].mean()),
         refused=False,
     )

@@ -115,6 +115,8 @@ class Traits:
         recorded: names of a rule's scores that a run's records keep.
         recalls: whether a rule has rows of clients that are absent, too, so that its f is about all clients.
         starts: the first round that a rule decides by what it is, counted from 0, where it is switched on late.
+        learns: how many rounds a rule must have seen before it decides by what it is; until then it leaves nobody out,
+            or goes by less than it does later. 0 where it needs none.
         hears_alarms: whether a rule's decisions hang on alarms that clients raise (`fedward.clients.Siren`).
         diagonal: whether a mixer's matrix M is diagonal and at least 0.
         keeps_clients: whether row i of a mixer's M @ G still stands for client i.
@@ -147,6 +149,7 @@ class Traits:
     recorded: tuple[str, ...] = field(default=(), metadata={"merge": _union})
     recalls: bool = field(default=False, metadata={"merge": any})
     starts: int = field(default=0, metadata={"merge": max})
+    learns: int = field(default=0, metadata={"merge": max})
     hears_alarms: bool = field(default=False, metadata={"merge": any})
 
     # Of mixers.

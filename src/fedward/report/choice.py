@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-from ..redteam import ALIKE, NONE, NOTHING_LEARNT, Examination, Standing, examined_in, label
+from ..redteam import ALIKE, NEVER_DECIDED, NONE, NOTHING_LEARNT, Examination, Standing, examined_in, label
 from .pieces import NONE as ABSENT
 from .pieces import breakable, count, document, per_cent, save_page, table
 from .style import shade
@@ -52,6 +52,8 @@ def _lead(examinations: Mapping[str, Sequence[Examination]]) -> str:
 
 
 def _answer(best: Standing) -> str:
+    if best.undecided:  # and so no other rule did
+        return f"<p><b>None of these was examined by what it is.</b> {escape(best.undecided_told())}</p>\n"
     if best.collapses:
         return (
             f"<p><b>None of these withstands.</b> Even under {escape(best.rule)} the worst attack, "
@@ -77,7 +79,7 @@ def _ranking(standings: Sequence[Standing]) -> str:
     ]
     rows = [
         [
-            breakable(s.rule),
+            breakable(s.rule) + f"<small>{NEVER_DECIDED}</small>" * bool(s.undecided),
             per_cent(s.worst, 1),
             f"{breakable(label(s.under))}<small>{escape(s.where)}</small>",
             per_cent(s.untouched, 1),
@@ -91,6 +93,7 @@ def _ranking(standings: Sequence[Standing]) -> str:
         f"team found against this very rule, and all settings. Rules within {100 * ALIKE:.1f} points of the best are "
         "taken for equally good, and stand by how many honest updates they drop where nobody attacks, then by time."
     )
+    caption += "".join(f" {escape(s.undecided_told())}" for s in standings if s.undecided)
     return f'<h2>Ranking</h2>\n{table(head, rows, 1, "wide")}<p class="caption">{caption}</p>\n'
 
 

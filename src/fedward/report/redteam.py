@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..redteam.arsenal import family, label
-from ..redteam.findings import WORST_BY, Examination
+from ..redteam.findings import NEVER_DECIDED, WORST_BY, Examination
 from ..redteam.play import Finding
 from .pieces import NONE, count, document, figure, per_cent, save_page, table
 from .runs import ReportError
@@ -43,7 +43,8 @@ def write_examinations(
     if not examinations:
         raise ReportError("no examinations to show; run `fedward redteam --rule NAME` first")
     alone = len(examinations) == 1
-    body = "" if alone else _summary(examinations) + _map(examinations)
+    decided = [e for e in examinations if not e.undecided]
+    body = "" if alone else _summary(examinations) + (_map(decided) if decided else "")
     body += "".join(_section(number, e, alone) for number, e in enumerate(examinations, 1))
     if refused:
         lines = "".join(f"<li>{escape(rule)}: {escape(why)}</li>" for rule, why in refused.items())
@@ -73,20 +74,24 @@ def _summary(examinations: Sequence[Examination]) -> str:
     for number, e in enumerate(examinations, 1):
         _, worst = e.worst()[0]
         lowest = e.trained[0] if e.trained else None
+        moved = [
+            escape(label(worst.attack)),
+            _number(worst.kappa),
+            _number(e.baseline.kappa) if e.baseline else NONE,
+            f"{worst.progress:.2f}",
+            per_cent(worst.byzantine_accepted, 0),
+        ]
         rows.append(
             [
                 f'<a href="#run-{number}">{escape(e.rule)}</a>',
-                escape(label(worst.attack)),
-                _number(worst.kappa),
-                _number(e.baseline.kappa) if e.baseline else NONE,
-                f"{worst.progress:.2f}",
-                per_cent(worst.byzantine_accepted, 0),
+                *([NEVER_DECIDED, NONE, NONE, NONE, NONE] if e.undecided else moved),
                 per_cent(e.untouched, 1),
                 per_cent(lowest[1], 1) if lowest else NONE,
                 escape(label(lowest[0])) if lowest else NONE,
             ]
         )
     caption = f"{WORST_BY} {_EXPLAINED} Accuracies are those of a short training run."
+    caption += "".join(f" {escape(e.undecided_told())}" for e in examinations if e.undecided)
     heading = "<h2>Every rule and its worst attack, by kappa</h2>"
     return f'{heading}\n{table(head, rows, 2, "wide")}<p class="caption">{caption}</p>\n'
 
@@ -161,7 +166,8 @@ def _section(number: int, e: Examination, alone: bool) -> str:
     return (
         f'<details class="run" id="run-{number}"{" open" * alone}><summary><span class="name">{escape(e.rule)}</span>'
         f'<span class="facts">{most}</span></summary>\n'
-        f'<div class="body">\n{_dots(number, e)}{table(head, rows, 2, "wide")}<p class="caption">{_EXPLAINED} '
+        f'<div class="body">\n{_undecided(e)}{_dots(number, e)}{table(head, rows, 2, "wide")}'
+        f'<p class="caption">{_EXPLAINED} '
         "Accuracy is that after a short training run, where one was made; without attack it is "
         f"{per_cent(e.untouched, 1)}.{_statistics(e)} {_clients(e)}</p>\n</div></details>\n"
     )
@@ -171,10 +177,17 @@ def _worst_told(e: Examination) -> str:
     """The worst attack by each measure."""
     _, worst = e.worst()[0]
     told = f"worst by kappa: {escape(label(worst.attack))}, {_number(worst.kappa)}"
+    if e.undecided:
+        told = NEVER_DECIDED
     if not e.trained:
         return told
     attack, accuracy = e.trained[0]
     return f"{told}; by accuracy: {escape(label(attack))}, {per_cent(accuracy, 1)}"
+
+
+def _undecided(e: Examination) -> str:
+    """Above what was measured, that it says nothing of the rule, where that is so."""
+    return f"<p><b>{escape(e.undecided_told())}</b></p>\n" if e.undecided else ""
 
 
 def _clients(e: Examination) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
@@ -73,6 +73,10 @@ class FLDetector(Rule[Tensor]):
         passes=4,
         properties=frozenset({"permutation", "translation", "scale", "columns", "rotation", "unanimity", "box"}),
     )
+
+    def traits(self) -> Traits:
+        # The first pair is there after two rounds, and the first score in the third.
+        return replace(super().traits(), learns=self.window + 1)
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan[Tensor]:
         deviations = self._deviations(updates, state)

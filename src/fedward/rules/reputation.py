@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -123,6 +123,10 @@ class RFFL(Rule):
         by_client=True,
         properties=frozenset({"permutation", "columns", "rotation"}),
     )
+
+    def traits(self) -> Traits:
+        # Whoever is removed at the end of round ``warmup`` is missing from the next one.
+        return replace(super().traits(), learns=self.warmup + 1)
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:
         return (SqNorms(), Gram())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Annotated, Literal
 
@@ -178,10 +178,16 @@ class _WithReference(SignGuard):
         """The warm-up where none is given."""
         return "3 epochs"
 
+    def traits(self) -> Traits:
+        return replace(super().traits(), learns=self._rounds(None))  # as many as where nobody knows of epochs
+
+    def _rounds(self, rounds_per_epoch: float | None) -> int:
+        """The rounds of the warm-up."""
+        return warmup_rounds(self.usual_warmup if self.warmup is None else self.warmup, rounds_per_epoch)
+
     def reference(self, state: State, context: Context) -> Tensor | None:
         """The previous aggregate, after the warm-up."""
-        warmup = self.usual_warmup if self.warmup is None else self.warmup
-        late = context.round >= warmup_rounds(warmup, context.rounds_per_epoch)
+        late = context.round >= self._rounds(context.rounds_per_epoch)
         return state.get("reference") if late else None
 
     def extra_statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:

@@ -280,7 +280,8 @@ class Cohort:
 
     def _poisoned(self, shard: Shard, client: int, drawn: Drawn) -> Shard:
         """What the attack makes of a byzantine client's data."""
-        place = drawn.members.index(client)
+        # Among all of them, so that it is the same whoever takes part, and as `Phases.attacked` has it.
+        liars = sorted(self.byzantine)
         context = drawn.context.fold("attack")
 
         def poison(inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -288,8 +289,9 @@ class Cohort:
                 inputs=inputs,
                 labels=labels,
                 classes=self.data.dataset.classes,
-                member=place,
-                members=len(drawn.members),
+                member=liars.index(client),
+                members=len(liars),
+                client=client,
             )
             poisoned = self.attack.poison(batch, context)
             return poisoned.inputs, poisoned.labels

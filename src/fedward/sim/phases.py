@@ -187,6 +187,7 @@ class Phases:
                 decide=partial(decision, self.rule, state=now.rule_state, context=about.fold("rule")),
                 previous=self._as_sent(now.velocity),
                 state=state,
+                byzantine=sorted(self.cohort.byzantine),
             )
             looked_at = self.attack.unsent(view) if watch else None
             if looked_at is not None:
