@@ -99,7 +99,7 @@ def tamed(text: object, most: int = 200) -> str:
     return shown if len(whole) <= most else f"{shown}... ({len(whole):,} characters)"
 
 
-def plain(text: str) -> str:
+def as_seen(text: str) -> str:
     """A name as it is seen: in its usual letters (NFKC), without what cannot be seen, one space between its words.
 
     Two names that differ in nothing that is seen become one.

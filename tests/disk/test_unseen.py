@@ -6,7 +6,7 @@ from itertools import chain
 
 import pytest
 
-from fedward.failures import plain, tamed
+from fedward.failures import as_seen, tamed
 
 # DerivedCoreProperties.txt of Unicode 16, Default_Ignorable_Code_Point.
 IGNORABLE = [
@@ -28,7 +28,7 @@ def test_of_what_cannot_be_seen_the_code_is_shown() -> None:
 def test_what_can_be_seen_stays() -> None:
     text = "Universit\u00e4tsklinikum \u6771\u4eac \u0434\u043e\u043c \u05d1\u05d9\u05ea \u0e01\u0e34\u0301 \U0001f3e5"
     assert tamed(text) == text
-    assert plain(text) == text
+    assert as_seen(text) == text
 
 
 @pytest.mark.parametrize(
@@ -45,12 +45,12 @@ def test_what_can_be_seen_stays() -> None:
     ],
 )
 def test_a_name_is_what_is_seen_of_it(text: str, name: str) -> None:
-    assert plain(text) == name
+    assert as_seen(text) == name
 
 
 def test_no_sign_makes_another_name_unseen() -> None:
     for code in range(0x18000):
-        name = plain(f"a{chr(code)}b")
-        assert name == tamed(name) == plain(name), hex(code)
+        name = as_seen(f"a{chr(code)}b")
+        assert name == tamed(name) == as_seen(name), hex(code)
     for sign in SIGNS:
-        assert plain(f"a{sign}") == plain(f"a{sign}{sign}") == "a"
+        assert as_seen(f"a{sign}") == as_seen(f"a{sign}{sign}") == "a"
