@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import sysconfig
 import traceback
 from pathlib import Path
 from typing import ClassVar
+from unicodedata import normalize
 
 TRACEBACK = "FEDWARD_TRACEBACK"
 """Set this variable in the environment to see the traceback as well."""
@@ -16,6 +18,13 @@ _EXTRAS = {
     **dict.fromkeys(("PIL", "pyarrow"), "data"),
     **dict.fromkeys(("datasets", "flwr_datasets"), "flwr-datasets"),
 }
+# Python takes most of these for printable, and none of them can be seen. The first are the code points that Unicode has
+# everybody ignore (Default_Ignorable_Code_Point): joiners, selectors of variants, fillers. The others are blank signs.
+_IGNORED = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+_BLANK = frozenset("\u2800\U00013441\U00013442\U00016fe4\U0001d159")
 _OTHER_FORMATS = frozenset({".bib", ".csv", ".json", ".md", ".pdf", ".png", ".svg", ".tex", ".txt"})
 _OWN = Path(__file__).parent
 _INSTALLED = (_OWN, *(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")))
@@ -83,11 +92,25 @@ def sentence(error: BaseException) -> str:
 def tamed(text: object, most: int = 200) -> str:
     """What a stranger wrote, such as a name in a file of theirs, as a message may repeat it.
 
-    It is cut, and of characters that a terminal obeys or cannot show only the code is left.
+    It is cut, and of characters that a terminal obeys, cannot show or shows nothing of only the code is left.
     """
     whole = str(text)
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in whole[:most])
+    shown = "".join(c if _seen(c) else c.encode("unicode_escape").decode() for c in whole[:most])
     return shown if len(whole) <= most else f"{shown}... ({len(whole):,} characters)"
+
+
+def as_seen(text: str) -> str:
+    """A name as it is seen: in its usual letters (NFKC), without what cannot be seen, one space between its words.
+
+    Two names that differ in nothing that is seen become one.
+    """
+    usual = normalize("NFKC", _IGNORED.sub("", normalize("NFKC", text)))  # once more: what was kept apart may be one
+    return " ".join("".join(c if _seen(c) else " " for c in usual).split())
+
+
+def _seen(c: str) -> bool:
+    """Whether a character leaves a mark, or is the space."""
+    return c.isprintable() and not _IGNORED.match(c) and c not in _BLANK
 
 
 def missing_extra(error: ModuleNotFoundError) -> str:

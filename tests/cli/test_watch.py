@@ -39,7 +39,7 @@ def test_a_line_a_round_where_there_is_no_terminal(tmp_path: Path) -> None:
     assert found.exit_code == 0
     assert found.stdout.splitlines()[:4] == [
         "after round 0, server: accuracy 0.1",
-        "round 1: 1 of 3 nodes kept; dropped clinic-b (far); no answer from 5",
+        "round 1: 1 of 3 nodes kept; dropped clinic-b (30, far); no answer from 5",
         "after round 1, nodes together: accuracy 0.3",
         "after round 1, server: accuracy 0.25",
     ]
@@ -93,12 +93,28 @@ def test_the_table_fits_its_terminal(tmp_path: Path, width: int) -> None:
     standing = FederationStanding()
     standing.take(read_from(write(tmp_path / "audit.jsonl", *lines)))
     console = Console(width=width, height=20, record=True, file=io.StringIO())
-    console.print(standing_shown(standing, 20))
+    console.print(standing_shown(standing, 20, width))
     shown = console.export_text().splitlines()
     assert len(shown) <= 20
     assert "krum, round 1: 90 of 98 nodes kept" in shown[0]
     assert any("n91" in line for line in shown)  # dropped ones first, where there is not room for all
     assert "87 more nodes, which are dropped less often" in shown[-1]
+
+
+@pytest.mark.parametrize("width", [60, 80, 110])
+def test_the_table_has_the_id_beside_a_name(tmp_path: Path, width: int) -> None:
+    ids = [9_000_000_000_000_000_000, 8_123_456_789_012_345_678]
+    lines = [{"round": r, "nodes": [node(ids[0], "clinic-a", "far"), node(ids[1], "cl\u0456nic-a")]} for r in (1, 2)]
+    standing = FederationStanding()
+    standing.take(read_from(write(tmp_path / "audit.jsonl", *lines)))
+    console = Console(width=width, height=20, record=True, file=io.StringIO())
+    console.print(standing_shown(standing, 20, width))
+    shown = console.export_text().splitlines()
+    assert max(map(len, shown)) <= width
+    for name, own in (("clinic-a", "\u202600000"), ("cl\u0456nic-a", "\u202645678")):
+        (line,) = [line for line in shown if name in line]
+        assert own in line
+    assert shown[2].split()[:6] == ["node", "id", "accepted", "dropped", "no", "answer"]
 
 
 # --- the page -----------------------------------------------------------------------------------------------------

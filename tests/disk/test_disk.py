@@ -220,6 +220,7 @@ def test_what_strangers_write_is_tamed() -> None:
     assert tamed("conv.weight") == "conv.weight"
     assert tamed("a\x1b[31m\nb") == "a\\x1b[31m\\nb"
     assert tamed("\ud800") == "\\ud800"
+    assert tamed("clinic-a\ufe0f \u2800") == "clinic-a\\ufe0f \\u2800"
     long = tamed("x" * 100_000)
     assert len(long) < 250
     assert long.endswith("... (100,000 characters)")

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 
-from fedward.flower import RobustFedAvg
+from fedward.flower import RobustFedAvg, Screened
 from fedward.report.audits import load_audit
 
-from .federation import NODES, InProcess, Quadratic, model
+from .federation import NODES, InProcess, Quadratic, floats, model
+from .test_restarts import Doubling
 
 
 def run(file: Path, rounds: int = 2, rule: str = "mean", app: Any = None, **arguments: Any) -> RobustFedAvg:
@@ -66,6 +67,66 @@ def test_a_run_that_resumes_before_what_is_on_file_starts_anew(tmp_path: Path) -
     run(file, rounds=4, checkpoint=tmp_path / "run.pt")
     assert [line["round"] for line in read(file)] == [3, 4]
     assert [line["round"] for line in read(tmp_path / "audit-1.jsonl")] == [1, 2, 3, 4]
+
+
+class Killed(BaseException):
+    """The server's process ends."""
+
+
+class Around(Doubling):
+    """What a strategy that is put around another one does after that one's round."""
+
+    ends_in = 0
+
+    def aggregate_train(self, server_round: int, replies: Any) -> Any:
+        found = super().aggregate_train(server_round, replies)
+        if server_round == self.ends_in:
+            raise Killed
+        return found
+
+
+@pytest.mark.parametrize("screened", [True, False])
+@pytest.mark.parametrize("cut_short", [True, False])
+def test_a_round_that_was_told_of_and_not_saved_is_told_of_once(
+    tmp_path: Path, screened: bool, cut_short: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The audit has a round before what is around has had it; only then it is saved."""
+    file, saved = tmp_path / "audit.jsonl", tmp_path / "run.pt"
+
+    def made() -> tuple[Any, RobustFedAvg, Around]:
+        inner = RobustFedAvg(rule="median", audit=file, checkpoint=saved, fraction_evaluate=0.0)
+        around = Around(inner)
+        return (Screened(around) if screened else around), inner, around
+
+    strategy, _, around = made()
+    around.ends_in = 3
+    with pytest.raises(Killed):
+        strategy.start(InProcess(Quadratic().app), floats(), num_rounds=4)
+    before = file.read_bytes()
+    assert [line["round"] for line in read(file)] == [1, 2, 3]
+    if cut_short:
+        file.write_bytes(before + b'{"format":1,"round":3,"eval')
+    strategy, inner, _ = made()
+    assert inner.round == 2
+    assert inner.arrays is not None
+    with caplog.at_level(logging.INFO, "flwr"):
+        strategy.start(InProcess(Quadratic().app), inner.arrays, num_rounds=4 if screened else 2)
+    assert [line["round"] for line in read(file)] == [1, 2, 3, 4]
+    assert file.read_bytes().startswith(b"".join(before.splitlines(keepends=True)[:2]))
+    assert list(tmp_path.glob("audit*")) == [file]
+    assert f"the audit continues in {file}, after round 2" in caplog.text
+
+
+def test_one_round_ahead_among_others_is_no_continuation(tmp_path: Path) -> None:
+    """Lines of two runs, mixed by an earlier version: none is removed."""
+    file = tmp_path / "audit.jsonl"
+    run(file, checkpoint=tmp_path / "run.pt")
+    one, two = file.read_text().splitlines(keepends=True)
+    file.write_text(one + two.replace('"round":2', '"round":3') + two)
+    before = file.read_bytes()
+    run(file, rounds=3, checkpoint=tmp_path / "run.pt")
+    assert (tmp_path / "audit-1.jsonl").read_bytes() == before
+    assert [line["round"] for line in read(file)] == [3]
 
 
 def test_a_run_that_is_refused_leaves_an_earlier_audit_where_it_is(tmp_path: Path) -> None:

@@ -126,4 +126,4 @@ def test_text_of_a_node_cannot_break_the_log() -> None:
     strategy = quiet("mean")
     strategy.start(InProcess(Quadratic([hostile.reply_mod("crash", liars(0))]).app), model(), num_rounds=1)
     (dropped,) = strategy.audits[0].dropped
-    assert dropped.detail == "code 1: this node sends nothing?but an error"
+    assert dropped.detail == "code 1: this node sends nothing\\nbut an error"

@@ -231,6 +231,37 @@ def test_a_restart_goes_on_from_the_checkpoint(tmp_path: Path) -> None:
         robust("median", checkpoint=tmp_path / "newer.pt")
 
 
+class Killed(BaseException):
+    """The server's process ends."""
+
+
+def test_what_ends_a_run_in_central_evaluation_costs_no_round(tmp_path: Path) -> None:
+    file = tmp_path / "audit.jsonl"
+
+    def made(**arguments: Any) -> RobustFedAvg:
+        return robust("bucketing:s=2 >> krum:f=1", audit=file, checkpoint=tmp_path / "run.pt", **arguments)
+
+    def ends(number: int, arrays: Any, config: Any) -> tuple[float, dict[str, Any]]:
+        if number == 3:
+            raise Killed
+        return 1.0, {}
+
+    with pytest.raises(Killed):
+        server(made(evaluate_fn=ends)).fit(4, None)
+    again = made(evaluate_fn=lambda number, arrays, config: (1.0, {}))
+    assert again.round == 3
+    run = server(again)
+    run.fit(1, None)
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    trained = [line["round"] for line in lines if "evaluated" not in line]
+    found = [line["round"] for line in lines if line.get("evaluated") == "server"]
+    assert (trained, found) == ([1, 2, 3, 4], [0, 1, 2, 3, 4])
+    assert list(tmp_path.glob("audit*")) == [file]
+    whole = server(robust("bucketing:s=2 >> krum:f=1"))
+    whole.fit(4, None)
+    assert run.parameters.tensors == whole.parameters.tensors
+
+
 def test_no_run_in_which_nothing_is_learnt_ends_as_if_all_were_well() -> None:
     with pytest.raises(SkippedError, match=r"30 of 30 replies error: code 1: RuntimeError: out of memory"):
         server(robust(), dict.fromkeys(range(10), raises)).fit(5, None)

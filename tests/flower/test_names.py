@@ -139,6 +139,37 @@ def test_names_that_look_alike_are_one() -> None:
     assert second[2] == ("", "name-taken")
 
 
+UNSEEN = "\u034f\ufe0f\u2800\u115f\u1160\u3164\uffa0\u17b4\u180b\U000e0100\u00ad\u200b\u2060\ufff0\U0001d159"
+
+
+@pytest.mark.parametrize("sign", UNSEEN, ids=lambda c: f"U+{ord(c):04X}")
+def test_what_cannot_be_seen_makes_no_other_name(sign: str) -> None:
+    """Else a liar is dropped under what reads as another one's name, who is honest."""
+    _, second = rounds_of(lambda k, r: {1: "clinic-a", 2: None if r == 1 else f"clinic-a{sign}"}.get(k))
+    assert second[2] == ("", "name-taken")
+    (found,) = rounds_of(lambda k, r: f"{sign} 5{sign}" if k == 5 else None, rounds=1)
+    assert found[5] == ("", "wrong-name")  # digits alone, as ids are
+
+
+def test_letters_that_a_joiner_kept_apart_are_one_all_the_same() -> None:
+    _, second = rounds_of(lambda k, r: {1: "caf\u00e9", 2: None if r == 1 else "cafe\u034f\u0301"}.get(k))
+    assert second[2] == ("", "name-taken")
+
+
+def test_a_verdict_repeats_a_claim_so_that_it_can_be_seen() -> None:
+    strategy = strategy_of()
+
+    def claim(message: Message, context: Context, call_next: Any) -> Message:
+        reply = call_next(message, context)
+        if context.node_id == NODES[5]:
+            reply.content["fedward-name"] = ConfigRecord({"name": "7\ufe0f\x1b[31m" + "x" * 90})
+        return reply
+
+    strategy.start(InProcess(Quadratic([claim]).app), model(), num_rounds=1)
+    (verdict,) = strategy.audits[0].dropped
+    assert "its name is 7\\ufe0f\\x1b[31mxxx" in verdict.detail
+
+
 class Registered(InProcess):
     """A SuperLink that has registered some nodes by name."""
 

@@ -97,6 +97,21 @@ def test_what_a_file_says_cannot_reach_a_terminal(tmp_path: Path) -> None:
         assert "\u202e" not in text
 
 
+def test_nodes_of_names_that_look_alike_are_told_apart(tmp_path: Path) -> None:
+    cyrillic = "cl\u0456nic-a"
+    forged = "b (1, far), clinic-a"
+    nodes = [node(1, "clinic-a"), node(5, cyrillic, "far"), node(6, forged, "far"), node(7, "c", "missing")]
+    file = write(tmp_path / "audit.jsonl", {"round": 1, "nodes": nodes})
+    (line,) = read_from(file).lines
+    assert isinstance(line, RoundEntry)
+    assert round_in_words(line) == (
+        f'round 1: 1 of 4 nodes kept; dropped {cyrillic} (5, far), "{forged}" (6, far); no answer from c (7)'
+    )
+    standing = FederationStanding()
+    standing.take(read_from(file))
+    assert [one.node for one in standing.nodes.values()] == ["1", "5", "6", "7"]
+
+
 def test_memory_is_bounded_by_nodes_and_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "_MOST_NODES", 20)
     standing = FederationStanding()
@@ -118,4 +133,4 @@ def test_a_round_in_words(tmp_path: Path) -> None:
     (line,) = [
         line for line in read_from(write(tmp_path / "audit.jsonl", *rounds(1))).lines if isinstance(line, RoundEntry)
     ]
-    assert round_in_words(line) == "round 1: 1 of 3 nodes kept; dropped clinic-b (far); no answer from 5"
+    assert round_in_words(line) == "round 1: 1 of 3 nodes kept; dropped clinic-b (30, far); no answer from 5"

@@ -33,6 +33,9 @@ from .awaited import WatchError, say_waiting
 _PAUSE = 0.5  # seconds between two looks at the file
 _MARKS = {"1": ("\u2588", "blue"), "0": ("x", "bold red"), "-": ("\u00b7", "dim")}
 _SHOWN = 24  # rounds
+_BESIDE = 49
+"""Columns of a terminal that names cannot have."""
+_ENDS = 5  # digits of an id, at least
 _AROUND = 9
 """Lines of a terminal that the table's rows cannot have."""
 
@@ -139,14 +142,14 @@ def _watch_live(path: Path, *, waiting: bool) -> None:
         def show(piece: Piece) -> None:
             standing.take(piece)
             if not piece.more:
-                live.update(standing_shown(standing, display.out.height), refresh=True)
+                live.update(standing_shown(standing, display.out.height, display.out.width), refresh=True)
 
-        live.update(standing_shown(standing, display.out.height), refresh=True)
+        live.update(standing_shown(standing, display.out.height, display.out.width), refresh=True)
         _follow(path, show, waiting=waiting)
 
 
-def standing_shown(standing: FederationStanding, height: int) -> Group:
-    """Where a federation stands, as a terminal of so many lines has room for."""
+def standing_shown(standing: FederationStanding, height: int, width: int = 80) -> Group:
+    """Where a federation stands, as a terminal of so many lines and columns has room for."""
     last = standing.last
     broken = [Text(f"lines that cannot be read: {standing.broken:,}")] if standing.broken else []
     if last is None:
@@ -159,17 +162,22 @@ def standing_shown(standing: FederationStanding, height: int) -> Group:
     names = sorted(standing.nodes, key=natural)
     if len(names) > room:  # those that are dropped most often
         names = sorted(names, key=lambda name: _share(standing.nodes[name]))
-    table = Table(box=SIMPLE_HEAD)
-    table.add_column("node", overflow="ellipsis", no_wrap=True, min_width=10, max_width=28)
+    ids = _short([standing.nodes[name].node for name in names[:room]])
+    longest = min(max(width - _BESIDE, 10), 28)
+    table = Table(box=SIMPLE_HEAD, collapse_padding=any(ids), pad_edge=not any(ids))
+    table.add_column("node", overflow="ellipsis", no_wrap=True, min_width=10, max_width=longest)
+    if any(ids):  # names may look alike
+        table.add_column("id", justify="right", no_wrap=True, min_width=max(map(len, ids)))
     for title in ("accepted", "dropped", "no answer"):
         table.add_column(title, justify="right", no_wrap=True, min_width=len(title))
-    table.add_column("last rounds", no_wrap=True, min_width=11)
+    table.add_column("last rounds", no_wrap=True, min_width=5 if any(ids) else 11)
     table.add_column("why", overflow="ellipsis", no_wrap=True)
-    for name in names[:room]:
-        table.add_row(*_row(name, standing.nodes[name]))
+    for name, own in zip(names[:room], ids, strict=True):
+        first, *rest = _row(name, standing.nodes[name])
+        table.add_row(first, *([Text(own, style="dim")] if any(ids) else []), *rest)
     more = len(names) - room
-    rest = [Text(f"{more} more nodes, which are dropped less often", style="dim")] if more > 0 else []
-    return Group(*lines, table, *rest)
+    last_line = [Text(f"{more} more nodes, which are dropped less often", style="dim")] if more > 0 else []
+    return Group(*lines, table, *last_line)
 
 
 def _head(standing: FederationStanding, last: RoundEntry) -> Text:
@@ -179,6 +187,13 @@ def _head(standing: FederationStanding, last: RoundEntry) -> Text:
     if standing.skipped:
         head.append(f"; {standing.skipped:,} of {standing.rounds:,} rounds left the model as it was", style="red")
     return head
+
+
+def _short(ids: list[str]) -> list[str]:
+    """The ends of ids, as long as it takes to tell them apart: Flower's have 19 digits."""
+    known = {own for own in ids if own}
+    length = next((n for n in range(_ENDS, 99) if len({own[-n:] for own in known}) == len(known)), 99)
+    return [own if len(own) <= length else f"\u2026{own[-length:]}" for own in ids]
 
 
 def _share(node: NodeStanding) -> float:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..failures import tamed
 from ..stack import Layout, Updates, lost_clients, lower_median, mean_of_running
 from ..stack.reference import ROW, Agreed
 from ..stack.running import settled_statistics
@@ -22,6 +23,7 @@ from .plan import Plan, Reason
 from .rule import Outcome
 
 A = TypeVar("A", Tensor, np.ndarray)
+_LONGEST = 2000  # characters of a detail in a table
 _TOO_LARGE = "finite, but too large: its squared norm exceeds float64, or an entry the dtype"
 
 
@@ -120,22 +122,25 @@ class Result(Generic[A]):
         return Path(pages.write_result(self, Path(path), title))
 
     def table(self) -> str:
-        """One line a client: id, weight, accepted, first score, reason; then the details, and the note on the round."""
+        """One line a client: id, weight, accepted, first score, reason; then the details, and the note on the round.
+
+        Clients may be called anything, and a terminal obeys none of it: `to_json` has their names as they are.
+        """
         score = next(iter(self.scores), "score")
         rows: list[tuple[str, ...]] = [("id", "weight", "accepted", score, "reason")]
         for i, name in enumerate(self.ids):
             weight = "" if self.weights is None else f"{float(self.weights[i]):.4f}"
             value = float(self.scores[score][i]) if self.scores else float("nan")
             shown = "" if isnan(value) else f"{value:.4g}"
-            rows.append((str(name), weight, "yes" if self.accepted[i] else "no", shown, str(self.reasons[i])))
+            rows.append((tamed(name), weight, "yes" if self.accepted[i] else "no", shown, str(self.reasons[i])))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
 
         def line(cells: Sequence[str]) -> str:
             return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
 
-        details: list[str] = [f"{name}: {detail}" for name, detail in self.details.items()]
+        details: list[str] = [f"{tamed(name)}: {tamed(detail, _LONGEST)}" for name, detail in self.details.items()]
         if self.note:
-            details.append(self.note)
+            details.append(tamed(self.note, _LONGEST))
         return "\n".join([line(rows[0]), line(["-" * width for width in widths]), *map(line, rows[1:]), *details])
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..failures import tamed
 from ..stack import Layers
 from .server_model import ServerModel
 
@@ -132,7 +133,5 @@ def unused(sound: Sequence[Reply]) -> list[Drop]:
 
 
 def shown(value: object, limit: int = _SHOWN) -> str:
-    """What a client sent, as text that cannot break a log: one line, not too long."""
-    text = value if isinstance(value, str) else repr(value)
-    text = "".join(c if c.isprintable() else "?" for c in text)
-    return text if len(text) <= limit else text[:limit] + "..."
+    """What a client sent, as text that cannot break a log: one line, not too long, nothing in it unseen."""
+    return tamed(value if isinstance(value, str) else repr(value), limit)

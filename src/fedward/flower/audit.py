@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from logging import INFO, getLogger
 from math import isfinite
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
 from ..core import Result
-from ..disk import check_folder, json_line, json_of, open_regular, open_to_append, set_aside
 from .answers import Drop, Fault, Reply, shown
 from .names import NodeNames
 
@@ -26,8 +22,6 @@ PREFIX = "fedward-"
 _MOST_METRICS = 16
 """Of what a node says of itself, that an audit has."""
 _LONGEST_METRIC = 64
-_LONGEST_LINE = 1 << 26
-_logger = getLogger("flwr")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,117 +193,3 @@ def told_numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
         if isinstance(value, int | float) and abs(value) < 1e300:
             found[shown(name, _LONGEST_METRIC)] = float(value)
     return found
-
-
-class AuditFile:
-    """JSON lines on disk, added as rounds end: what became of the nodes in each, and what the model was found to be.
-
-    A file holds one run. Where another one's rounds are there already, that file gets another name, audit-1.jsonl,
-    and the log says so; a run that resumes from a checkpoint continues its file.
-
-    Raises:
-        OSError: the file cannot be written to, or its folder is not there.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        check_folder(self.path)
-        with open_to_append(self.path):
-            pass  # before a round is spent on it
-        self._done: int | None = None
-        """After how many rounds the run began, if it said so."""
-        self._last: int | None = None
-        """The last round that is in it; None until something is to be written."""
-        self._evaluated = -1
-
-    def begin(self, done: int) -> None:
-        """A run begins, or resumes after so many rounds; an earlier run's file is left until this one has a line."""
-        self._done, self._last = done, None
-
-    def _start(self, done: int) -> None:
-        """Before the first line of a run that has done so many rounds."""
-        last, evaluated = _rounds_in(self.path)
-        if last > done or (done == 0 and last >= 0):
-            aside = set_aside(self.path)
-            _logger.log(INFO, "the audit of an earlier run, %s, is now %s", self.path, aside)
-            last, evaluated = -1, -1
-        elif last >= 0:
-            _logger.log(INFO, "the audit continues in %s, after round %d", self.path, last)
-        self._last = last
-        self._evaluated = evaluated
-
-    def append(self, audit: Audit) -> None:
-        """Add one round."""
-        if self._last is None or audit.round <= self._last:
-            self._start(audit.round - 1 if self._done is None or self._last is not None else self._done)
-        self._add(audit.to_json())
-        self._last = audit.round
-
-    def append_evaluation(
-        self,
-        number: int,
-        by: Literal["server", "clients"],
-        metrics: Mapping[str, Any],
-        replies: Sequence[Reply] = (),
-        names: NodeNames | None = None,
-    ) -> None:
-        """Add what the model after a round was found to be, 0 before the first: by the server, or by clients together.
-
-        Args:
-            number: of the round.
-            by: whom.
-            metrics: what was found.
-            replies: each client's own, with its metrics.
-            names: what they are called.
-        """
-        if self._last is None:
-            self._start(number if self._done is None else self._done)
-        if by == "server":
-            if number <= self._evaluated:
-                return  # a run that resumes evaluates once more what it had at the end
-            self._evaluated = number
-        called = names or NodeNames("ids")
-        nodes = [
-            {
-                "node": str(reply.node),
-                **({"name": called.of(reply.node)} if called.of(reply.node) else {}),
-                "metrics": told_numbers(reply.metrics),
-            }
-            for reply in replies
-        ]
-        line = {"format": FORMAT, "round": number, "evaluated": by, "metrics": told_numbers(metrics)}
-        self._add({**line, **({"nodes": nodes} if nodes else {})})
-
-    def _add(self, entry: Mapping[str, Any]) -> None:
-        with open_to_append(self.path) as file:
-            if file.tell() and not _ends_a_line(file):
-                file.write(b"\n")  # a line that a kill cut short must not swallow this one
-            file.write(json_line(entry).encode())
-
-
-def _ends_a_line(file: Any) -> bool:
-    file.seek(-1, os.SEEK_END)
-    return bool(file.read(1) == b"\n")
-
-
-def _rounds_in(path: Path) -> tuple[int, int]:
-    """The last round of an audit, and the last one that its server evaluated; -1 where there is none."""
-    last, evaluated = -1, -1
-    if not path.exists():
-        return last, evaluated
-    for line in _lines(path):
-        try:
-            entry = json_of(line)
-            number = int(entry["round"])
-        except (ValueError, TypeError, KeyError, OverflowError):
-            continue  # cut short, or of something else
-        last = max(last, number)
-        if entry.get("evaluated") == "server":
-            evaluated = max(evaluated, number)
-    return last, evaluated
-
-
-def _lines(path: Path) -> Iterator[bytes]:
-    with open_regular(path) as file:
-        while line := file.readline(_LONGEST_LINE):
-            yield line

@@ -176,8 +176,10 @@ class RobustFedAvg(FedAvg):
         return packed(kept)
 
     def evaluate(self, server_round: int, parameters: Parameters) -> tuple[float, dict[str, Scalar]] | None:
-        """See FedAvg; rounds count on after a restart."""
+        """See FedAvg; rounds count on after a restart. The round before is done: what ends the run here costs none."""
         number = self._before + server_round
+        if server_round:
+            self.robust.settle(number, self._record(parameters))
         found = super().evaluate(number, parameters)
         if found is not None:
             self.robust.evaluated(number, MetricRecord({**numbers_in(found[1]), LOSS: float(found[0])}))

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from logging import WARNING, getLogger
 from typing import Literal
-from unicodedata import normalize
 
+from ..failures import as_seen
 from .answers import Drop, Fault, Reply, ReplyError, shown
 
 Naming = Literal["claimed", "registered", "ids"]
@@ -49,7 +49,7 @@ class NodeNames:
     def look_up(self, online: Mapping[int, str]) -> None:
         """Take note of who is online, and of the names that the server has registered them by, empty for none."""
         self._online = set(online)
-        registered = {node: name for node, text in online.items() if (name := _printable(text))}
+        registered = {node: name for node, text in online.items() if (name := as_seen(text))}
         times = Counter(registered.values())
         for node, name in registered.items():
             if times[name] == 1 and node not in self._called:
@@ -130,7 +130,7 @@ def _said(reply: Reply) -> str:
         ReplyError: a record for names that holds none.
     """
     if (told := reply.claim) is not None:
-        name = _printable(told) if isinstance(told, str) else ""
+        name = as_seen(told) if isinstance(told, str) else ""
         if not 0 < len(name) <= _LONGEST or name.isdecimal():
             due = f"1 to {_LONGEST} characters are due, not digits alone"
             raise ReplyError(Fault.WRONG_NAME, f"its name is {shown(told)} where {due}")
@@ -138,12 +138,6 @@ def _said(reply: Reply) -> str:
     partition = reply.metrics.get(PARTITION)
     known = type(partition) is int and 0 <= partition < _LARGEST_PARTITION
     return f"partition-{partition}" if known else ""
-
-
-def _printable(text: str) -> str:
-    """Text in its usual letters, without what cannot be seen: no two names look alike for that."""
-    usual = normalize("NFKC", text)
-    return " ".join("".join(c if c.isprintable() else " " for c in usual).split())
 
 
 def _order(reply: Reply) -> tuple[bool, int, str, int]:

@@ -23,7 +23,8 @@ from ..stack import Policy
 from ..stack.layout import Buffers, Integers
 from .algorithms import CLASS
 from .answers import Reply
-from .audit import Audit, AuditFile
+from .audit import Audit
+from .audit_file import AuditFile
 from .metrics import summarise
 from .model import SentModel, arrays_in, record_of
 from .names import Naming, NodeNames
@@ -212,7 +213,7 @@ class Robust(Screened):
             CheckpointError: there is a checkpoint by now that this strategy does not go on from.
         """
         number = self._before + server_round
-        self._settle(number - 1, arrays)
+        self.settle(number - 1, arrays)
         if not self._leads and number <= self._configured:  # what is around starts once more
             self.begin()
             number = self._before + server_round
@@ -307,7 +308,7 @@ class Robust(Screened):
             self._save()
         self._note(audit.round, lambda file: file.append(audit))
 
-    def _settle(self, number: int, arrays: ArrayRecord) -> None:
+    def settle(self, number: int, arrays: ArrayRecord) -> None:
         """A round is over, and this became of the model: what is around this strategy may have changed it since."""
         if self._leads or number != self._configured or number <= self._settled:
             return
@@ -342,7 +343,7 @@ class Robust(Screened):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """See `Screened`; rounds count on after a restart."""
-        self._settle(self._before + server_round, arrays)
+        self.settle(self._before + server_round, arrays)
         return super().configure_evaluate(self._before + server_round, arrays, config, grid)
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:

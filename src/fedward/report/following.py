@@ -24,6 +24,7 @@ _JSON_LINES = (
 _MOST_NODES = 2000
 _MOST_NUMBERS = 8
 _RECENT = 40
+_STOPS = frozenset(',;()"')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,8 +168,8 @@ def round_in_words(entry: RoundEntry) -> str:
     """A round in a line of text."""
     asked = [node for node in entry.nodes if node.reason != "not-asked"]
     kept = sum(node.accepted for node in entry.nodes)
-    dropped = [f"{_called(n)} ({tamed(n.reason, 40)})" for n in entry.nodes if mark_of(n) == "0"]
-    silent = [_called(n) for n in entry.nodes if n.reason == "missing"]
+    dropped = [_identified(n, tamed(n.reason, 40)) for n in entry.nodes if mark_of(n) == "0"]
+    silent = [_identified(n) for n in entry.nodes if n.reason == "missing"]
     parts = [f"round {entry.round}: {kept} of {len(asked)} nodes kept"]
     if entry.skipped:
         parts.append(f"the model stays as it was: {tamed(entry.skipped, 300)}")
@@ -190,6 +191,15 @@ def _called(node: NodeEntry) -> str:
     return shown_name(node.name or node.node)
 
 
+def _identified(node: NodeEntry, *told: str) -> str:
+    """A node's name with its id, for a name may look like another's; and what is told of it."""
+    name, own = _called(node), shown_name(node.node)
+    if _STOPS & set(name):  # it must not read as the end of this one and the next
+        name = f'"{name.replace(chr(34), chr(39))}"'
+    beside = ", ".join([own, *told] if node.name else told)
+    return f"{name} ({beside})" if beside else name
+
+
 def _listed(names: list[str], most: int = 12) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
@@ -209,6 +219,8 @@ class NodeStanding:
     recent: deque[str] = field(default_factory=lambda: deque(maxlen=_RECENT))
     seen: int = 0
     """The last round that it was part of."""
+    node: str = ""
+    """Its id then, where it has a name as well."""
 
     @property
     def share(self) -> float | None:
@@ -262,6 +274,7 @@ class FederationStanding:
         standing = self.nodes.setdefault(name, NodeStanding())
         mark = mark_of(node)
         standing.seen = number
+        standing.node = own if node.name else ""
         standing.recent.append(mark)
         standing.kept += mark == "1"
         standing.dropped += mark == "0"
