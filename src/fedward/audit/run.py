@@ -33,6 +33,9 @@ from .verdicts import ClientAudit, audit_of, describe_nonfinite, unusable_in
 _TIMES = 5
 """How often clients that change their files may make all begin anew."""
 
+_LEAST_LOST = 5e-5
+"""What is lost of a square that is told, as 0.01 %: below are what rounding leaves of adapters that fit."""
+
 _NAMED = 5
 """Clients that an error names."""
 
@@ -187,7 +190,7 @@ def run_aggregate(
         notes += [TAKEN_AS_UPDATES] if gathered.assumed else []
         if isinstance(stack, LowRank):
             result, adapter = aggregate_adapters(rule, stack, context, rank, merge)
-            if adapter.lost > 0:
+            if adapter.lost >= _LEAST_LOST:
                 notes.append(
                     f"rank {adapter.settings['r']} has no room for {adapter.lost:.2%} of a layer's square at most"
                 )

@@ -15,6 +15,7 @@ from ..experiments.run import Summary
 from ..redteam import WORST_BY, Examination, Standing, label
 from ..registry.entries import Entry
 from ..registry.notation import short_for
+from ..report.series import whole_per_cent
 from .terminal import shortened
 
 # What is shown has names of the user's own in it, which are no markup.
@@ -28,8 +29,10 @@ def say(text: str, console: Console = out) -> None:
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """A share as text; a dash where there is none."""
-    return "-" if share is None else f"{100 * share:.{digits}f} %"
+    """A share as text; a dash where there is none. Without digits 0 and 100 are none and all alone."""
+    if share is None:
+        return "-"
+    return f"{100 * share:.{digits}f} %" if digits else f"{whole_per_cent(share)} %"
 
 
 def summary_table(summaries: Sequence[Summary]) -> Table:

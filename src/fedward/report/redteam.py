@@ -13,6 +13,7 @@ from ..redteam.findings import WORST_BY, Examination
 from ..redteam.play import Finding
 from .pieces import NONE, count, document, figure, per_cent, save_page, table
 from .runs import ReportError
+from .series import share_text
 from .style import BYZANTINE, HONEST, base_axis, base_layout, margins, safe_text
 
 TITLE = "Red team: what each attack does to a rule"
@@ -235,5 +236,5 @@ def _depth(finding: Finding) -> float:
 
 def _spoken(f: Finding) -> str:
     return safe_text(
-        f"{f.attack}: kappa {_number(f.kappa)}, progress {f.progress:.2f}, accepted {f.byzantine_accepted:.0%}"
+        f"{f.attack}: kappa {_number(f.kappa)}, progress {f.progress:.2f}, accepted {share_text(f.byzantine_accepted)}"
     )

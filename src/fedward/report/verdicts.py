@@ -302,7 +302,7 @@ def _shaded(share: float | None) -> str:
     if share is None:
         return NONE
     colour = ACCEPTED if share >= 0.5 else BETWEEN if share > 0 else ABSENT
-    return f'<span style="background:{colour};padding:1px 8px;border-radius:3px">{share:.0%}</span>'
+    return f'<span style="background:{colour};padding:1px 8px;border-radius:3px">{per_cent(share, 0)}</span>'
 
 
 # --- pieces -----------------------------------------------------------------------------------------------------
