@@ -103,6 +103,15 @@ def test_the_page_says_it_of_every_measure():
     assert "2 of 3 seeds, 1 not finished" in tables[0]
 
 
+def test_one_of_something_is_not_several():
+    text = markdown(made_up({**TABLE, "rounds": 1, "clients": 1, "byzantine": 0}, level))
+    assert "1 client, byzantine 0" in text
+    assert "1 round," in text + ","
+    assert "1 rounds" not in text
+    page = render_sweep(made_up({**TABLE, "rounds": 1, "clients": 1, "byzantine": 0}, level))
+    assert "1 client &middot; 1 round" in page
+
+
 # --- worst --------------------------------------------------------------------------------------------------------
 
 UNTRIED = {

@@ -15,6 +15,7 @@ from ..experiments.run import Summary
 from ..redteam import WORST_BY, Examination, Standing, label
 from ..registry.entries import Entry
 from ..registry.notation import short_for
+from ..report.pieces import numbered
 from ..report.series import whole_per_cent
 from .terminal import shortened
 
@@ -52,17 +53,17 @@ def notes(summaries: Sequence[Summary]) -> Iterator[str]:
     """What the table does not show."""
     rounds = sorted({s.rounds for s in summaries})
     seconds = sum(s.seconds_per_round * s.rounds for s in summaries) / sum(s.rounds for s in summaries)
-    yield f"{' or '.join(map(str, rounds))} {'round' if rounds == [1] else 'rounds'}, {seconds:.2f} s each"
+    yield f"{numbered(' or '.join(map(str, rounds)), 'round')}, {seconds:.2f} s each"
     for s in summaries:
+        of = numbered(s.rounds, "round")
         if s.rounds > s.asked:
-            yield f"{s.folder} held {s.rounds} rounds, more than the {s.asked} asked for: they are kept and shown"
+            yield f"{s.folder} held {of}, more than the {s.asked} asked for: they are kept and shown"
         if s.skipped:
-            count = f"{s.skipped} of {s.rounds} rounds"
-            yield f"{s.rule} under {s.attack}: {count} left the model as it was: {s.skipped_why}"
+            yield f"{s.rule} under {s.attack}: {s.skipped} of {of} left the model as it was: {s.skipped_why}"
         if s.beyond:
-            yield f"{s.rule} under {s.attack}: {s.beyond} of {s.rounds} rounds were decided {BEYOND}"
+            yield f"{s.rule} under {s.attack}: {s.beyond} of {of} were decided {BEYOND}"
         if s.nobody:
-            yield f"{s.rule} under {s.attack}: in {s.nobody} of {s.rounds} rounds nobody was accepted"
+            yield f"{s.rule} under {s.attack}: in {s.nobody} of {of} nobody was accepted"
 
 
 def examination_table(examinations: Sequence[Examination]) -> Table:

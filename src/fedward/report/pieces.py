@@ -67,6 +67,11 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def numbered(number: object, noun: str) -> str:
+    """A number as it is written somewhere, with its noun."""
+    return f"{number} {noun}{'' if str(number) == '1' else 's'}"
+
+
 def per_cent(value: float | None, digits: int) -> str:
     """A share as HTML; a dash where there is none. Without digits 0 and 100 are none and all alone."""
     if value is None:

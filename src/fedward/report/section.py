@@ -123,7 +123,7 @@ def _signs(run: RunData, name: str) -> str:
         caption += "Where honest and byzantine lines part, the signs alone betray the attack. "
     counted = rates.with_signs(run)
     if counted.rounds < run.rounds:
-        caption += f"Signs were counted in {counted.rounds} of {run.rounds} rounds. "
+        caption += f"Signs were counted in {counted.rounds} of {count(run.rounds, 'round')}. "
     return head + figure(f"{name}-signs", drawn, caption + _smoothing(counted, "counts"), "Shares of signs over rounds")
 
 

@@ -13,6 +13,7 @@ from ..sweeps.rows import as_csv
 from .bibliography import bibtex
 from .grid import unique
 from .labels import in_full, labelled
+from .pieces import numbered
 from .runs import ReportError
 from .sweep_figures import FIGURES, draw
 from .sweep_finished import finished, unfinished_told
@@ -25,15 +26,15 @@ _COMMON = {
     "data": "{}",
     "model": "{}",
     "partition": "partition {}",
-    "clients": "{} clients",
+    "clients": "client",
     "byzantine": "byzantine {}",
     "algorithm": "{}",
-    "rounds": "{} rounds",
+    "rounds": "round",
     "server": "server {}",
     "lr": "lr {}",
     "momentum": "momentum {}",
 }
-"""Keys of a setting that a caption tells in any case, and how."""
+"""Keys of a setting that a caption tells in any case, and how: around the value, or as its noun."""
 _SIGNS = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -206,7 +207,8 @@ def _setting(data: SweepData) -> str:
         there = [row.config for row in data.rows if row.config.get(key) is not None]
         values = unique([as_shown(config, key) for config in there])
         if len(values) == 1 and (key in _COMMON or _is_told(key, there[0])):
-            parts.append(_COMMON.get(key, f"{key.replace('_', ' ')} {{}}").format(values[0]))
+            words = _COMMON.get(key, f"{key.replace('_', ' ')} {{}}")
+            parts.append(words.format(values[0]) if "{}" in words else numbered(values[0], words))
     return f"Setting: {', '.join(parts)}." if parts else ""
 
 

@@ -57,7 +57,7 @@ def of_run(records: Sequence[Record], *, target: float = TARGET, last: int = LAS
 
 def decision_notes(records: Sequence[Record]) -> Iterator[str]:
     """What figures do not show: rounds that changed nothing, were decided on too few rows, or accepted nobody."""
-    whole = f"of {len(records)} rounds"
+    whole = f"of {len(records)} round{'s' * (len(records) != 1)}"
     if skipped := sum(record.skipped is not None for record in records):
         yield f"{skipped} {whole} left the model as it was: {why_skipped(records)}"
     if beyond := beyond_theorem(records):
