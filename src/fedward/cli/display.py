@@ -17,7 +17,7 @@ from ..registry.entries import Entry
 from ..registry.notation import short_for
 from ..report.pieces import numbered
 from ..report.series import whole_per_cent
-from .terminal import shortened
+from .terminal import harmless
 
 # What is shown has names of the user's own in it, which are no markup.
 out = Console(markup=False, emoji=False)
@@ -25,8 +25,8 @@ err = Console(stderr=True, markup=False, emoji=False)
 
 
 def say(text: str, console: Console = out) -> None:
-    """A line of text as it is: names may hold what would be markup."""
-    console.print(Text(shortened(text)), soft_wrap=True)
+    """A line of text as it is: names may hold what would be markup, or what a terminal would obey."""
+    console.print(Text(harmless(text)), soft_wrap=True)
 
 
 def percent(share: float | None, digits: int = 1) -> str:
