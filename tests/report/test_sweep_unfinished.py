@@ -1,10 +1,14 @@
 """Exports for a paper count what is finished, and hold a rule against all attacks of its table."""
 
+import io
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
+from fedward.cli.sweep_end import sweep_table
 from fedward.report import write_sweep_as
 from fedward.report.sweep_exports import latex, markdown
 from fedward.report.sweep_finished import finished, unfinished_told
@@ -101,6 +105,22 @@ def test_the_page_says_it_of_every_measure():
     silent = [drawn for drawn in tables if "not finished" not in drawn]
     assert len(silent) == 1  # rounds to 85 %, which nobody reaches under this attack
     assert "2 of 3 seeds, 1 not finished" in tables[0]
+
+
+def test_the_end_of_a_sweep_counts_what_is_done():
+    data = with_status(made_up(TABLE, level), "waiting", "mean under alie, seed 1")
+    console = Console(width=120, file=io.StringIO())
+    sweep = SimpleNamespace(axes=["rule", "attack", "seed"])
+    console.print(sweep_table(sweep, data.rows))
+    [line] = (line for line in console.file.getvalue().splitlines() if line.split()[:2] == ["mean", "alie"])
+    assert line.split()[2:8] == ["1", "of", "2", "50.0", "%", "50.0"]
+
+
+def test_points_along_an_axis_say_it():
+    table = {"rule": "mean", "attack": "alie", "byzantine": ["5", "10"], "seed": [0, 1]}
+    data = made_up(table, lambda cell: 0.5)
+    assert "not finished" not in render_sweep(data)
+    assert ", 2 of 2 seeds, 1 not finished" in render_sweep(with_status(data, "running", data.rows[-1].cell))
 
 
 def test_one_of_something_is_not_several():
