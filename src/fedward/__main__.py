@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from .cli.terminal import keep_folder_out, leave_when_interrupted, never_failing, write_anything
+from .cli.terminal import keep_folder_out, leave_when_interrupted, never_failing, say_error, write_anything
 
 
 def main() -> None:
@@ -14,7 +14,7 @@ def main() -> None:
     write_anything(sys.stdout)
     write_anything(sys.stderr)
     sys.stderr = never_failing(sys.stderr)
-    from .failures import missing_extra
+    from .failures import missing_extra, sentence
 
     try:
         from .cli.app import app
@@ -24,6 +24,9 @@ def main() -> None:
         raise
     try:
         app()
+    except OSError as error:  # of what no command says itself: --version, --help
+        say_error(sentence(error))
+        sys.exit(1)
     finally:
         leave_when_interrupted()
 

@@ -255,3 +255,19 @@ def test_a_base_of_other_layers_is_to_blame_and_not_the_first_client(adapters: P
         AuditError, match=r"no client fits this base: the base has .*model\.k.*, which client-0 has not"
     ):
         gather([adapters], base=tmp_path / "other")
+
+
+def test_what_rounding_leaves_of_an_adapter_that_fits_is_no_loss(tmp_path: Path) -> None:
+    """Copies of one adapter of rank 4 fit into rank 4; those of rank 8 with something in every direction do not."""
+    for rank, lost in ((4, False), (8, True)):
+        generator = torch.Generator().manual_seed(rank)
+        layers = {
+            name: (torch.randn(rank, shape[1], generator=generator), torch.randn(shape[0], rank, generator=generator))
+            for name, shape in LAYERS.items()
+        }
+        for i in range(6):
+            write(tmp_path / f"rank-{rank}" / f"client-{i}", layers)
+        words = ["aggregate", str(tmp_path / f"rank-{rank}"), "--raw", "--rank", "4", "-o", str(tmp_path / f"m{rank}")]
+        done = CliRunner().invoke(app, [*words, "--rule", "mean"])
+        assert done.exit_code == 0, done.output
+        assert ("rank 4 has no room for" in done.output) == lost, done.output

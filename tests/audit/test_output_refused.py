@@ -84,3 +84,20 @@ def test_an_adapter_is_not_named_like_a_file(tmp_path: Path) -> None:
     assert "lies among the clients" in said(*words, "-o", "adapters/merged")[1]
     assert said(*words, "-o", "m")[0] in (0, 3)
     assert json.loads(Path("m/adapter_config.json").read_text())["r"] == 4
+
+
+def test_a_point_in_the_name_of_an_adapter_is_no_format(tmp_path: Path) -> None:
+    for name, layers in clients().items():
+        write(tmp_path / "adapters" / name, layers)
+    words = ("adapters", "--rule", "median", "--rank", "4")
+    assert said(*words, "-o", "llama-3.1-merged")[0] in (0, 3)
+    assert json.loads(Path("llama-3.1-merged/adapter_config.json").read_text())["r"] == 4
+    assert said("adapters", "--base", "llama-3.1-merged", "--rule", "median", "-o", "next.2")[0] in (0, 3)
+    assert Path("next.2/adapter_config.json").is_file()
+
+
+@pytest.mark.parametrize("output", ["llama-3.1-merged", "model.onnx"])
+def test_of_whole_models_it_is_one_before_any_work(output: str, updates: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fedward.audit.run.gather", lambda *_, **__: pytest.fail("it was read"))
+    status, text = said(str(updates), *BASED, "-o", output)
+    assert (status, f"{output}: the output is one of" in text) == (2, True), text

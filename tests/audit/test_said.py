@@ -177,21 +177,41 @@ def test_the_page_says_what_reasons_mean_and_shows_no_noise(tmp_path: Path) -> N
     assert re.search(r"client-\d, fc.weight: norm [\d.e-]+, [\d.e-]+ times", page)
 
 
-@pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
-def test_the_recipe_aggregates_exactly_those_who_were_accepted(updates: Path, tmp_path: Path) -> None:
+def follow_recipe(tmp_path: Path, folder: bytes = b"updates") -> None:
+    """What the page prints, on the clients in a folder."""
     page = (ROOT / "docs" / "how-to" / "checkpoints.md").read_text(encoding="utf-8")
     recipe = page.split("exactly those whom the audit accepted:\n\n```sh\n")[1].split("```")[0]
-    program = tmp_path / "bin" / "fedward"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m fedward "$@"\n')
-    program.chmod(0o755)
-    paths = {"PATH": f"{program.parent}:{os.environ['PATH']}", "PYTHONPATH": os.pathsep.join(sys.path)}
-    subprocess.run(["sh", "-c", recipe], env={**os.environ, **paths}, check=True, capture_output=True)
+    place = tmp_path / "bin"
+    place.mkdir()
+    for name, words in {"fedward": "-m fedward", "python": ""}.items():
+        (place / name).write_text(f'#!/bin/sh\nexec {sys.executable} {words} "$@"\n')
+        (place / name).chmod(0o755)
+    paths = {"PATH": f"{place}:{os.environ['PATH']}", "PYTHONPATH": os.pathsep.join(sys.path)}
+    words = recipe.encode().replace(b"audit updates", b"audit " + folder)
+    subprocess.run(["sh", "-c", words], env={**os.environ, **paths}, check=True, capture_output=True)
+
+
+def check_mean_of_accepted(file: str) -> None:
     accepted = [i for i, reason in enumerate(EXPECTED.values()) if reason == "accepted"]
     mean = torch.stack([changes()[i]["fc.weight"] for i in accepted]).mean(0)
-    torch.testing.assert_close(
-        load_file("mean.safetensors")["fc.weight"], base_model()["fc.weight"] + mean, rtol=0, atol=1e-6
-    )
+    torch.testing.assert_close(load_file(file)["fc.weight"], base_model()["fc.weight"] + mean, rtol=0, atol=1e-6)
+
+
+def test_the_recipe_aggregates_exactly_those_who_were_accepted(updates: Path, tmp_path: Path) -> None:
+    follow_recipe(tmp_path)
+    check_mean_of_accepted("mean.safetensors")
+
+
+@pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="names of files are text there")
+def test_also_whatever_their_files_are_called(updates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes that are no UTF-8, a line break, a dash at the beginning, in the folder that the command is given in."""
+    names = {0: b"\xff\xfe", 1: b"-x", 2: b"a\nb", 4: b"--help"}
+    for number, name in names.items():
+        os.rename(updates / f"client-{number}.safetensors", os.fsencode(updates) + b"/" + name + b".safetensors")
+    Path("base.safetensors").rename(tmp_path / "updates/base.safetensors")
+    monkeypatch.chdir(updates)
+    follow_recipe(tmp_path, b".")
+    check_mean_of_accepted("mean.safetensors")
 
 
 def test_the_page_describes_every_field_of_json(updates: Path) -> None:

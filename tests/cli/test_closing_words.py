@@ -52,7 +52,7 @@ def test_a_run_in_which_nobody_was_accepted_says_so() -> None:
     run = ["run", *QUICK, "--rounds", "1", "--rule", rule, "--attack", "no-attack"]
     text = " ".join(invoke(*run, "--out", "none").split())
     assert not any("1" in r["accepted"] for r in records(Path("none")))
-    assert "in 1 of 1 rounds nobody was accepted" in text
+    assert "in 1 of 1 round nobody was accepted" in text
 
 
 def test_a_run_that_was_skipped_throughout_ends_with_the_reason_of_its_records() -> None:

@@ -186,3 +186,28 @@ def test_what_was_tuned_is_shown_with_its_budget():
     assert "5 trials, 500 rounds, 2 minutes of a core" in page
     for text in ("lr=0.2", "25.00", "the only candidate"):
         assert text in re.sub("<wbr>", "", page)
+
+
+# --- said beside the file -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["it.html", "it.csv", "it.md", "it.tex", "it.bib", "it.svg"])
+def test_what_a_file_lacks_is_said_whatever_its_format(folder, monkeypatch, name):
+    monkeypatch.chdir(folder)
+    head = folder / "runs" / "deep" / "b" / "run.json"
+    whole = json.loads(head.read_text())
+    head.write_text(json.dumps({**whole, "config": {**whole["config"], "rounds": 3}}))
+    done = CliRunner().invoke(app, ["report", "runs", "-o", name])
+    assert done.exit_code == 0, done.output
+    assert done.stdout == f"Report: {name}\n"
+    said = " ".join(done.stderr.split())
+    assert said.count("Left out: runs/broken") == 1
+    assert ("1 run that is not finished is not counted." in said) == name.endswith((".md", ".tex", ".svg"))
+
+
+def test_a_profile_is_of_a_sweep_also_where_the_page_is_about_one_run(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    done = CliRunner().invoke(app, ["report", "runs/deep/a", "--profile", "short", "-o", "p.html"])
+    assert done.exit_code == 2
+    assert "of which sweep? give --sweep, too" in " ".join(done.output.split())
+    assert not (folder / "p.html").exists()

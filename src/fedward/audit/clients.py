@@ -94,9 +94,14 @@ def lies_among(path: Path, argument: str | os.PathLike[str]) -> bool:
     return Path(os.path.abspath(path)).match(os.path.normpath(pattern))
 
 
+def is_adapter(path: Path) -> bool:
+    """Whether a path is the folder of an adapter."""
+    return (path / ADAPTER_CONFIG).exists()
+
+
 def is_client(folder: Path) -> bool:
     """Whether a folder is one client's: it has an adapter or an index of shards."""
-    return (folder / ADAPTER_CONFIG).exists() or bool(indices_in(folder))
+    return is_adapter(folder) or bool(indices_in(folder))
 
 
 def indices_in(folder: Path) -> list[Path]:

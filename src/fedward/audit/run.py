@@ -20,7 +20,7 @@ from ..registry.parameters import check_value
 from ..stack import CENTRES, Policy, RowsLostError, SqNorms, lost_clients
 from ..stack.written import WRITTEN, save_tensors
 from .calibrate import OnAttack
-from .clients import AuditError, find_clients, lies_among
+from .clients import AuditError, find_clients, is_adapter, lies_among
 from .formats import CHANGED, Contents
 from .gather import ClientModels, gather
 from .lowrank import LowRank
@@ -32,6 +32,9 @@ from .verdicts import ClientAudit, audit_of, describe_nonfinite, unusable_in
 
 _TIMES = 5
 """How often clients that change their files may make all begin anew."""
+
+_LEAST_LOST = 5e-5
+"""What is lost of a square that is told, as 0.01 %: below are what rounding leaves of adapters that fit."""
 
 _NAMED = 5
 """Clients that an error names."""
@@ -187,7 +190,7 @@ def run_aggregate(
         notes += [TAKEN_AS_UPDATES] if gathered.assumed else []
         if isinstance(stack, LowRank):
             result, adapter = aggregate_adapters(rule, stack, context, rank, merge)
-            if adapter.lost > 0:
+            if adapter.lost >= _LEAST_LOST:
                 notes.append(
                     f"rank {adapter.settings['r']} has no room for {adapter.lost:.2%} of a layer's square at most"
                 )
@@ -253,7 +256,8 @@ def check_output(output: Path, source: ModelSource | None = None) -> None:
     Raises:
         AuditError: a format that is not written, a folder that is not there, the base, or a place among the clients.
     """
-    if output.suffix and output.suffix not in WRITTEN:
+    known = not output.suffix or output.suffix in WRITTEN
+    if not known and (source is None or not _of_adapters(source)):  # adapters' folder may be called anything: llama-3.1
         raise AuditError(f"{tamed(output)}: the output is one of {', '.join(WRITTEN)}, or of adapters a new folder")
     if not output.absolute().parent.is_dir():
         raise AuditError(f"{tamed(output)}: there is no folder {tamed(output.parent)}; make it first")
@@ -266,6 +270,14 @@ def check_output(output: Path, source: ModelSource | None = None) -> None:
         raise AuditError(
             f"{tamed(output)} lies among the clients, so that the next audit would take it for one: write it elsewhere"
         )
+
+
+def _of_adapters(source: ModelSource) -> bool:
+    """Whether it is an adapter that will be written: what the base is, or else most clients sent."""
+    if source.base_path is not None:
+        return is_adapter(source.base_path)
+    places = find_clients(source.clients).places
+    return 2 * sum(is_adapter(place.path) for place in places) > len(places)
 
 
 def check_page(page: Path, source: ModelSource, output: Path | None = None) -> None:

@@ -46,6 +46,7 @@ from ..report import (
 )
 from ..report.labels import with_labels
 from ..report.parents import unfolded
+from ..report.sweep_finished import left_out
 from ..report.sweep_measures import measure_of
 from ..sim import Record
 from ..sweeps import Sweep, read_sweep
@@ -67,7 +68,6 @@ DEMO: Mapping[str, Any] = {
 DEMO_RULES = ("mean", "median", "multi-krum", "sign-guard")
 DEMO_ATTACKS = ("alie", "min-max")
 
-
 KINDS: Mapping[str, str] = {
     "rules": "rule",
     "mixers": "mixer",
@@ -80,7 +80,6 @@ KINDS: Mapping[str, str] = {
     "schedules": "schedule",
 }
 """What the catalogue calls what can be listed."""
-
 
 RED_TEAM: Mapping[str, Any] = {
     "data": "fashion-mnist-subset",
@@ -207,15 +206,14 @@ def report(
     if spec is None:
         parts = [unfolded(path) for path in runs]
         runs = list(dict.fromkeys(path for part in parts for path in part.paths))
-        for part in parts:
-            if part.note:
-                display.say(part.note, display.err)
+        for note in filter(None, (part.note for part in parts)):
+            display.say(note, display.err)
+    if profile is not None and spec is None:
+        raise SpecError(f"--profile {profile}: of which sweep? give --sweep, too")
     alone = out.suffix.lower() == ".html" and spec is None and figure is None and not labels and not measure
     if alone and not any(is_of_several(path) or is_sweep(path) for path in runs):
         display.say(f"Report: {write_report(runs, out, title=title or 'fedward report')}")
         return
-    if profile is not None and spec is None:
-        raise SpecError(f"--profile {profile}: of which sweep? give --sweep, too")
     sweep = None if spec is None else _sweep(spec, profile)
     if len(runs) == 1 and sweep is None and is_sweep(runs[0]):
         data = read_stored(runs[0])
@@ -225,6 +223,8 @@ def report(
         data = read_sweep_runs(runs, heading, sweep)
     shown = replace(data, title=heading, measure=measure_of(measure or data.measure).key)
     written = write_sweep_as(with_labels(shown, labels), out, figure, titled=title is not None)
+    for note in left_out(data, out.suffix):
+        display.say(note, display.err)
     display.say(f"Report: {written}")
 
 

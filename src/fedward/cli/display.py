@@ -15,7 +15,9 @@ from ..experiments.run import Summary
 from ..redteam import NEVER_DECIDED, WORST_BY, Examination, Standing, label
 from ..registry.entries import Entry
 from ..registry.notation import short_for
-from .terminal import shortened
+from ..report.pieces import numbered
+from ..report.series import whole_per_cent
+from .terminal import harmless
 
 # What is shown has names of the user's own in it, which are no markup.
 out = Console(markup=False, emoji=False)
@@ -23,13 +25,15 @@ err = Console(stderr=True, markup=False, emoji=False)
 
 
 def say(text: str, console: Console = out) -> None:
-    """A line of text as it is: names may hold what would be markup."""
-    console.print(Text(shortened(text)), soft_wrap=True)
+    """A line of text as it is: names may hold what would be markup, or what a terminal would obey."""
+    console.print(Text(harmless(text)), soft_wrap=True)
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """A share as text; a dash where there is none."""
-    return "-" if share is None else f"{100 * share:.{digits}f} %"
+    """A share as text; a dash where there is none. Without digits 0 and 100 are none and all alone."""
+    if share is None:
+        return "-"
+    return f"{100 * share:.{digits}f} %" if digits else f"{whole_per_cent(share)} %"
 
 
 def summary_table(summaries: Sequence[Summary]) -> Table:
@@ -49,17 +53,17 @@ def notes(summaries: Sequence[Summary]) -> Iterator[str]:
     """What the table does not show."""
     rounds = sorted({s.rounds for s in summaries})
     seconds = sum(s.seconds_per_round * s.rounds for s in summaries) / sum(s.rounds for s in summaries)
-    yield f"{' or '.join(map(str, rounds))} {'round' if rounds == [1] else 'rounds'}, {seconds:.2f} s each"
+    yield f"{numbered(' or '.join(map(str, rounds)), 'round')}, {seconds:.2f} s each"
     for s in summaries:
+        of = numbered(s.rounds, "round")
         if s.rounds > s.asked:
-            yield f"{s.folder} held {s.rounds} rounds, more than the {s.asked} asked for: they are kept and shown"
+            yield f"{s.folder} held {of}, more than the {s.asked} asked for: they are kept and shown"
         if s.skipped:
-            count = f"{s.skipped} of {s.rounds} rounds"
-            yield f"{s.rule} under {s.attack}: {count} left the model as it was: {s.skipped_why}"
+            yield f"{s.rule} under {s.attack}: {s.skipped} of {of} left the model as it was: {s.skipped_why}"
         if s.beyond:
-            yield f"{s.rule} under {s.attack}: {s.beyond} of {s.rounds} rounds were decided {BEYOND}"
+            yield f"{s.rule} under {s.attack}: {s.beyond} of {of} were decided {BEYOND}"
         if s.nobody:
-            yield f"{s.rule} under {s.attack}: in {s.nobody} of {s.rounds} rounds nobody was accepted"
+            yield f"{s.rule} under {s.attack}: in {s.nobody} of {of} nobody was accepted"
 
 
 def examination_table(examinations: Sequence[Examination]) -> Table:

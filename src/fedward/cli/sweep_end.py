@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import fmean
 
 from rich.box import SIMPLE_HEAD
@@ -29,10 +29,10 @@ def notes_of_cells(rows: Sequence[Row]) -> list[str]:
 def sweep_table(sweep: Sweep, rows: Sequence[Row]) -> Table:
     """Best and last accuracy of each setting, over its seeds; then its impact if it is known, or else who was accepted.
 
-    Where there are several seeds it has no room for who was accepted.
+    Of cells that are not done nothing counts. Where there are several seeds it has no room for who was accepted.
     """
     keys = list(dict.fromkeys([*(key for key in sweep.axes if key != "seed"), "rule", "attack"]))
-    best, last = over_seeds(rows), over_seeds(rows, lambda row: row.last)
+    best, last = over_seeds(rows, _of_done("best")), over_seeds(rows, _of_done("last"))
     grouped = any(row.group for row in rows)
     heads = [*(["group"] if grouped else []), *keys]
     table = Table(box=SIMPLE_HEAD, show_edge=False)
@@ -54,9 +54,15 @@ def sweep_table(sweep: Sweep, rows: Sequence[Row]) -> Table:
     return table
 
 
+def _of_done(name: str) -> Callable[[Row], float | None]:
+    """A figure of cells that are done; of others None."""
+    return lambda row: getattr(row, name) if row.status == "done" else None
+
+
 def _share(rows: Sequence[Row], measure: str) -> str:
     """The mean of a share over seeds, in per cent."""
-    known = [share for row in rows if isinstance(share := row.measures.get(measure), float)]
+    done = [row for row in rows if row.status == "done"]
+    known = [share for row in done if isinstance(share := row.measures.get(measure), float)]
     return display.percent(fmean(known) if known else None)
 
 

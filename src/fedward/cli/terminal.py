@@ -83,12 +83,22 @@ def shortened(text: str, most: int = LONGEST) -> str:
     return "\n".join(x if len(x) <= most else f"{x[:most]}... ({len(x):,} characters)" for x in lines)
 
 
+def harmless(text: str) -> str:
+    """Text as a terminal may be given it, whoever wrote a part of it: its lines, none too long, and nothing to obey.
+
+    An escape sequence in the name of a file could otherwise move the cursor up, and write another verdict there.
+    """
+    from ..failures import tamed
+
+    return "\n".join(tamed(line, len(line)) for line in shortened(text).split("\n"))
+
+
 def say_error(text: str) -> None:
     """Write it on standard error."""
     import typer  # not before something went wrong: this module is loaded first of all
 
     label = "Error" if os.environ.get("NO_COLOR") else typer.style("Error", fg="red", bold=True)
-    typer.echo(f"{label} {shortened(text)}", err=True)
+    typer.echo(f"{label} {harmless(text)}", err=True)
 
 
 def write_anything(stream: object) -> None:

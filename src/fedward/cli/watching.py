@@ -27,6 +27,7 @@ from ..report.following import (
     read_from,
     round_in_words,
 )
+from ..report.series import share_text
 from . import display
 from .awaited import WatchError, say_waiting
 
@@ -205,7 +206,7 @@ def _row(name: str, node: NodeStanding) -> tuple[Text, ...]:
     for mark in list(node.recent)[-_SHOWN:]:
         sign, style = _MARKS[mark]
         marks.append(sign, style=style)
-    share = "-" if node.share is None else f"{node.share:.0%}"
+    share = "-" if node.share is None else share_text(node.share)
     why = ", ".join(f"{reason} {times}" for reason, times in node.reasons.most_common(3))
     dropped = Text(f"{node.dropped:,}", style="red" if node.dropped else "")
     return Text(name), Text(share), dropped, Text(f"{node.silent:,}"), marks, Text(why)

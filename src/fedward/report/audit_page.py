@@ -16,7 +16,7 @@ from .audits import AuditData
 from .clientmap import nodes_by_round
 from .curves import panel_box, panel_grid
 from .pieces import NONE, count, cut, figure, per_cent, table, three_digits
-from .series import Figure
+from .series import Figure, share_text
 from .style import ACCEPTED, DROPPED, PALETTE, base_axis, base_layout, margins, round_axis, safe_text
 
 _MOST_POINTS = 12_000
@@ -111,7 +111,7 @@ def _nodes(audit: AuditData, tally: Mapping[str, _Tally]) -> str:
     for name in audit.who[:_MOST_NODES]:
         each = tally[name]
         judged = each.kept + each.dropped
-        share = f"<small>{each.kept / judged:.0%}</small>" if judged else ""
+        share = f"<small>{share_text(each.kept, judged)}</small>" if judged else ""
         cells = [_name(audit, name), _why(each), f"{each.kept:,}{share}", f"{each.dropped:,}", f"{each.absent:,}"]
         if weighed:
             cells.append(f"{fmean(each.weights):.3f}" if each.weights else NONE)

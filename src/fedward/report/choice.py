@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..redteam import ALIKE, NEVER_DECIDED, NONE, NOTHING_LEARNT, Examination, Standing, examined_in, label
 from .pieces import NONE as ABSENT
-from .pieces import breakable, count, document, per_cent, save_page, table
+from .pieces import breakable, count, document, numbered, per_cent, save_page, table
 from .style import shade
 
 TITLE = "Which rule for this federation?"
@@ -46,7 +46,8 @@ def _lead(examinations: Mapping[str, Sequence[Examination]]) -> str:
     found = next(iter(examinations.values()))
     s = found[0].settings
     facts = [count(len(examinations), "rule"), str(s["data"]), str(s["model"])]
-    facts += [f"{s['clients']} clients, {s['byzantine']} byzantine", f"trained for {s['rounds']} rounds"]
+    facts += [f"{numbered(s['clients'], 'client')}, {s['byzantine']} byzantine"]
+    facts += [f"trained for {numbered(s['rounds'], 'round')}"]
     facts += ["; ".join(examined_in(e) for e in found)]
     return " &middot; ".join(map(escape, facts))
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .grid import unique
 from .runs import RunData
-from .series import Figure
+from .series import Figure, whole_per_cent
 from .style import (
     ABSENT,
     ACCEPTED,
@@ -65,9 +65,7 @@ def client_map(run: RunData) -> ClientMap:
     marks = np.array([np.frombuffer(r.marks.encode("ascii"), dtype=np.uint8) for r in run.records]).T[clients]
     kept = np.add.reduceat(marks == ord("1"), starts, axis=1, dtype=np.int64)
     present = np.add.reduceat(marks != ord("-"), starts, axis=1, dtype=np.int64)
-    per_cent = np.rint(100 * kept / np.maximum(present, 1))
-    # Rounding must not turn "nearly always" into "always", nor "hardly ever" into "never".
-    per_cent = np.where((kept > 0) & (kept < present), np.clip(per_cent, 1, 99), per_cent)
+    per_cent = whole_per_cent(kept, np.maximum(present, 1))
     # The first one means that there is none, and a byte has room for 255.
     reasons = ["", *unique([reason for record in run.records for reason in record.reasons.values()])[:254]]
     return ClientMap(

@@ -99,6 +99,9 @@ _SCRIPT = (
   const by = (id) => document.getElementById(id);
   const text = (element, value) => { if (element.textContent !== value) element.textContent = value; };
   const count = (number) => number.toLocaleString("en-GB");
+  // What is neither never nor always is 1 to 99, as on the pages.
+  const perCent = (part, of) => part > 0 && part < of ?
+    Math.min(99, Math.max(1, Math.round(100 * part / of))) : Math.round(100 * part / of);
   const short = (value) => Math.abs(value) >= 1e5 || (value && Math.abs(value) < 1e-3) ?
     value.toExponential(2) : String(Number(value.toPrecision(4)));
 
@@ -302,7 +305,7 @@ _SCRIPT = (
       cell(row, "").appendChild(strip);
       strips.push([strip, one]);
       const judged = one.kept + one.dropped;
-      cell(row, judged ? `${Math.floor(100 * one.kept / judged)}%` : "\\u2013", "number");
+      cell(row, judged ? `${perCent(one.kept, judged)}%` : "\\u2013", "number");
       cell(row, count(one.dropped), one.dropped ? "number bad" : "number");
       cell(row, count(one.silent), "number");
       const why = [...one.reasons].sort((a, b) => b[1] - a[1]).slice(0, 3);

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..failures import tamed
 from .audits import find_audit
 from .pieces import count
 from .runs import ReportError
@@ -53,9 +54,12 @@ def unfolded(path: Path) -> Unfolded:
         return Unfolded(paths=(path,))
     kinds = [(sweeps, "sweep"), (audits, "audit"), (runs, "run")]
     told = ", ".join(f"{count(len(ones), kind)} ({_names(ones)})" for ones, kind in kinds if ones)
+    named = _named(path)
     if audits:
-        raise ReportError(f"{path} holds {told}, which make no single page; name one of them, such as {there[0]}")
-    note = f"{path} holds {told}: their runs are compared; name one sweep, such as {sweeps[0]}, for its own page"
+        first = _named(there[0])
+        raise ReportError(f"{named} holds {told}, which make no single page; name one of them, such as {first}")
+    one = _named(sweeps[0])
+    note = f"{named} holds {told}: their runs are compared; name one sweep, such as {one}, for its own page"
     return Unfolded(paths=(path,), note=note)
 
 
@@ -73,17 +77,22 @@ def _below(path: Path) -> Iterator[Path]:
         folders.sort()
 
 
+def _named(path: Path) -> str:
+    """A path as a message has it: names below a folder may be a stranger's."""
+    return tamed(path, 1000)
+
+
 def _names(folders: Sequence[Path]) -> str:
     more = len(folders) - _NAMED
-    return ", ".join(map(str, folders[:_NAMED])) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(map(_named, folders[:_NAMED])) + (f" and {more} more" if more > 0 else "")
 
 
 def _nothing(path: Path) -> str:
     """That there is nothing, and whether there is a page already, as the red team writes it."""
     pages = [path / name for name in _PAGES if (path / name).is_file()]
     if pages:
-        return f"{path} holds no run, sweep or audit, but a page about what it holds: {pages[0]}"
+        return f"{_named(path)} holds no run, sweep or audit, but a page about what it holds: {_named(pages[0])}"
     return (
-        f"{path} holds no run, sweep or audit, at whatever depth; a run folder holds run.json and records.jsonl, "
-        "a sweep's sweep.json, and an audit is a file audit.jsonl"
+        f"{_named(path)} holds no run, sweep or audit, at whatever depth; a run folder holds run.json and "
+        "records.jsonl, a sweep's sweep.json, and an audit is a file audit.jsonl"
     )

@@ -12,7 +12,7 @@ from ..disk import check_folder, write_whole
 from ..failures import no_page
 from . import assets
 from .runs import ReportError
-from .series import Figure
+from .series import Figure, share_text
 
 NONE = '<span title="not recorded">&ndash;</span>'
 
@@ -67,9 +67,16 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def numbered(number: object, noun: str) -> str:
+    """A number as it is written somewhere, with its noun."""
+    return f"{number} {noun}{'' if str(number) == '1' else 's'}"
+
+
 def per_cent(value: float | None, digits: int) -> str:
-    """A share as HTML; a dash where there is none."""
-    return NONE if value is None else f"{value:.{digits}%}"
+    """A share as HTML; a dash where there is none. Without digits 0 and 100 are none and all alone."""
+    if value is None:
+        return NONE
+    return f"{value:.{digits}%}" if digits else share_text(value)
 
 
 def three_digits(value: float) -> str:

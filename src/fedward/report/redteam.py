@@ -11,8 +11,9 @@ from typing import Any
 from ..redteam.arsenal import family, label
 from ..redteam.findings import NEVER_DECIDED, WORST_BY, Examination
 from ..redteam.play import Finding
-from .pieces import NONE, count, document, figure, per_cent, save_page, table
+from .pieces import NONE, count, document, figure, numbered, per_cent, save_page, table
 from .runs import ReportError
+from .series import share_text
 from .style import BYZANTINE, HONEST, base_axis, base_layout, margins, safe_text
 
 TITLE = "Red team: what each attack does to a rule"
@@ -56,7 +57,8 @@ def _lead(examinations: Sequence[Examination]) -> str:
     s = examinations[0].settings
     facts = [count(len(examinations), "rule"), count(len(examinations[0].findings), "attack")]
     facts += [str(s["data"]), str(s["model"]), str(s["partition"])]
-    facts += [f"{s['clients']} clients, {s['byzantine']} byzantine", f"trained for {s['rounds']} rounds"]
+    facts += [f"{numbered(s['clients'], 'client')}, {s['byzantine']} byzantine"]
+    facts += [f"trained for {numbered(s['rounds'], 'round')}"]
     made_by = {str((v or {}).get("code", "unknown")) for e in examinations for v in e.versions}
     if made_by:
         facts.append(f"code {', '.join(sorted(made_by))}")
@@ -212,7 +214,7 @@ def _statistics(e: Examination) -> str:
 
 
 def _strength(finding: Finding) -> str:
-    refused = f"<small>refused in {finding.refused} rounds</small>" if finding.refused else ""
+    refused = f"<small>refused in {count(finding.refused, 'round')}</small>" if finding.refused else ""
     return escape(label(finding.attack)) + refused
 
 
@@ -248,5 +250,5 @@ def _depth(finding: Finding) -> float:
 
 def _spoken(f: Finding) -> str:
     return safe_text(
-        f"{f.attack}: kappa {_number(f.kappa)}, progress {f.progress:.2f}, accepted {f.byzantine_accepted:.0%}"
+        f"{f.attack}: kappa {_number(f.kappa)}, progress {f.progress:.2f}, accepted {share_text(f.byzantine_accepted)}"
     )

@@ -13,7 +13,7 @@ from .clientmap import clients_by_round
 from .grid import Placed, plain, unique
 from .pieces import count, cut, figure, per_cent, table, three_digits
 from .runs import RunData
-from .series import step_of, window_of
+from .series import share_text, step_of, window_of
 
 
 def clients_in_words(run: RunData) -> str:
@@ -123,7 +123,7 @@ def _signs(run: RunData, name: str) -> str:
         caption += "Where honest and byzantine lines part, the signs alone betray the attack. "
     counted = rates.with_signs(run)
     if counted.rounds < run.rounds:
-        caption += f"Signs were counted in {counted.rounds} of {run.rounds} rounds. "
+        caption += f"Signs were counted in {counted.rounds} of {count(run.rounds, 'round')}. "
     return head + figure(f"{name}-signs", drawn, caption + _smoothing(counted, "counts"), "Shares of signs over rounds")
 
 
@@ -182,7 +182,7 @@ def _time(run: RunData) -> str:
     rows = []
     for phase in phases:
         spent = sum(record.seconds.get(phase, 0.0) for record in run.records)
-        rows.append([escape(phase), three_digits(1000 * spent / run.rounds), f"{spent:,.1f}", f"{spent / total:.0%}"])
+        rows.append([escape(phase), three_digits(1000 * spent / run.rounds), f"{spent:,.1f}", share_text(spent, total)])
     rows.append(["all", three_digits(1000 * total / run.rounds), f"{total:,.1f}", "100%"])
     return "<h3>Time</h3>\n" + table(["Phase", "ms per round", "Seconds", "Share"], rows, 1)
 

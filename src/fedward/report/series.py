@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Figure = dict[str, Any]
 """A specification of plotly.js: ``{"data": [...], "layout": {...}}``."""
@@ -25,6 +25,23 @@ def for_json(values: Floats) -> list[float | None]:
 def as_floats(values: Sequence[float | None]) -> Floats:
     """Numbers for NumPy: NaN for what was not measured."""
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def whole_per_cent(part: ArrayLike, of: ArrayLike = 1) -> NDArray[np.int64]:
+    """Shares in whole per cent. What is neither none nor all is 1 to 99: "nearly always" must not round to "always".
+
+    Args:
+        part, of: finite, of any shape, the second above 0.
+    """
+    part, of = np.asarray(part), np.asarray(of)
+    rounded = np.rint(100 * part / of)
+    found: NDArray[np.int64] = np.where((part > 0) & (part < of), np.clip(rounded, 1, 99), rounded).astype(np.int64)
+    return found
+
+
+def share_text(part: float, of: float = 1) -> str:
+    """The same of one share, as text."""
+    return f"{int(whole_per_cent(part, of))}%"
 
 
 def window_of(rounds: int) -> int:

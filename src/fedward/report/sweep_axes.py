@@ -258,7 +258,9 @@ def _trace(axis: Axis, name: str, points: Sequence[tuple[float, Crossing]]) -> d
 
 def _seeds_in_words(place: Crossing) -> str:
     spread = "" if place.over.std is None else f" ± {place.over.std:.2%}"
-    return f"{spread}, {len(place.over.values)} of {len(place.over.rows)} seeds"
+    cut = sum(row.status != "done" and row.best is not None for row in place.over.rows)
+    rest = f", {cut} not finished" if cut else ""
+    return f"{spread}, {len(place.over.values)} of {len(place.over.rows)} seeds{rest}"
 
 
 def panel_title(attack: str, others: Mapping[str, str]) -> str:

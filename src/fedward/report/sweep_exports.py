@@ -13,8 +13,10 @@ from ..sweeps.rows import as_csv
 from .bibliography import bibtex
 from .grid import unique
 from .labels import in_full, labelled
+from .pieces import numbered
 from .runs import ReportError
 from .sweep_figures import FIGURES, draw
+from .sweep_finished import finished, unfinished_told
 from .sweep_measures import BEST, MINUS, Measure, measure_of
 from .sweep_page import render_sweep
 from .sweep_table import NEVER_SHOWN, NO_ATTACK, Grid, Line, SweepData, as_shown, grids
@@ -24,15 +26,15 @@ _COMMON = {
     "data": "{}",
     "model": "{}",
     "partition": "partition {}",
-    "clients": "{} clients",
+    "clients": "client",
     "byzantine": "byzantine {}",
     "algorithm": "{}",
-    "rounds": "{} rounds",
+    "rounds": "round",
     "server": "server {}",
     "lr": "lr {}",
     "momentum": "momentum {}",
 }
-"""Keys of a setting that a caption tells in any case, and how."""
+"""Keys of a setting that a caption tells in any case, and how: around the value, or as its noun."""
 _SIGNS = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -100,7 +102,8 @@ def markdown(data: SweepData) -> str:
     """Rules by attacks as Markdown: mean and deviation over seeds, the best of a column bold."""
     parts = []
     measure = measure_of(data.measure)
-    caption = f"{_caption(data, measure)}{in_full(data)}"
+    cut, data = unfinished_told(data), finished(data)
+    caption = f"{_caption(data, measure, cut)}{in_full(data)}"
     found = grids(labelled(data))
     for grid in found:
         heading = f"## {_in_markdown(grid.title)}\n\n" if len(found) > 1 else ""
@@ -115,7 +118,8 @@ def latex(data: SweepData) -> str:
     """The same for LaTeX with booktabs, a table a grid."""
     parts = ["% \\usepackage{booktabs}\n"]
     measure = measure_of(data.measure)
-    caption = f"{_caption(data, measure)}{in_full(data)}"
+    cut, data = unfinished_told(data), finished(data)
+    caption = f"{_caption(data, measure, cut)}{in_full(data)}"
     found = grids(labelled(data))
     for number, grid in enumerate(found, 1):
         head = _head(grid, in_latex)
@@ -161,17 +165,17 @@ def _line(
         else:
             cells.append(bold(text) if measure.is_best(place, grid) else text)
     if _summed(grid):
-        worst = [_worst(one, measure) for one in grid.rivals_of(line)]
+        worst = [_worst(grid, one, measure) for one in grid.rivals_of(line)]
         best = measure.best_of([one for one in worst if one is not None] or [0.0])
-        own = _worst(line, measure)
+        own = _worst(grid, line, measure)
         text = "--" if own is None else escaped(f"{own:.{measure.digits}f}".replace("-", MINUS))
         cells.append(bold(text) if own == best else text)
     return cells
 
 
-def _worst(line: Line, measure: Measure) -> float | None:
+def _worst(grid: Grid, line: Line, measure: Measure) -> float | None:
     """The worst mean of a line under any attack; None where one is missing, since that of others says too much."""
-    means = [measure.mean(place) for attack, place in line.places.items() if attack != NO_ATTACK]
+    means = list(grid.by_attack(line, measure.mean).values())
     known = [mean for mean in means if mean is not None]
     return measure.worst_of(known) if known and known == means else None
 
@@ -180,16 +184,17 @@ def _summed(grid: Grid) -> bool:
     return sum(attack != NO_ATTACK for attack in grid.attacks) > 1
 
 
-def _caption(data: SweepData, measure: Measure) -> str:
-    """What is measured, over how many seeds, in which setting."""
+def _caption(data: SweepData, measure: Measure, cut: str) -> str:
+    """What is measured, over how many seeds, what is left out, and in which setting."""
     places = [place for grid in grids(data) for place in grid.places]
     seeds = sorted({len(measure.over(place)) for place in places if measure.over(place)})
     many = "no runs yet" if not seeds else f"{seeds[0]} to {seeds[-1]} seeds" if len(seeds) > 1 else f"{seeds[0]} seeds"
     spread = "one seed" if seeds == [1] else f"mean {_PLUS_MINUS} standard deviation over {many}"
+    cut = f" {cut}" if cut else ""
     worst = ""
     if any(_summed(grid) for grid in grids(data)):
         worst = f" Worst: the {'least' if measure.higher else 'most'} of a row under any attack."
-    return f"{measure.told}, {spread}; bold, the best of a column in the same setting.{worst} {_setting(data)}"
+    return f"{measure.told}, {spread}; bold, the best of a column in the same setting.{worst}{cut} {_setting(data)}"
 
 
 def _setting(data: SweepData) -> str:
@@ -202,7 +207,8 @@ def _setting(data: SweepData) -> str:
         there = [row.config for row in data.rows if row.config.get(key) is not None]
         values = unique([as_shown(config, key) for config in there])
         if len(values) == 1 and (key in _COMMON or _is_told(key, there[0])):
-            parts.append(_COMMON.get(key, f"{key.replace('_', ' ')} {{}}").format(values[0]))
+            words = _COMMON.get(key, f"{key.replace('_', ' ')} {{}}")
+            parts.append(words.format(values[0]) if "{}" in words else numbered(values[0], words))
     return f"Setting: {', '.join(parts)}." if parts else ""
 
 

@@ -13,6 +13,7 @@ from .grid import unique
 from .labels import labelled, short_labels
 from .runs import ReportError
 from .sweep_axes import Axis, axes_of, panel_title
+from .sweep_finished import finished
 from .sweep_panels import of_grid, trainings
 from .sweep_table import Crossing, SweepData, grids
 
@@ -51,6 +52,7 @@ def draw(data: SweepData, ending: str, figure: str | None = None, *, titled: boo
     Raises:
         ReportError: no such figure, nothing to draw, or matplotlib is not installed.
     """
+    data = finished(data)
     there = choices(data)
     chosen = there[0] if figure is None else figure
     if chosen not in there:
@@ -65,7 +67,7 @@ def draw(data: SweepData, ending: str, figure: str | None = None, *, titled: boo
     rules = unique([line.rule for grid in grids(data) for line in grid.lines])
     panels = _curve_panels(data) if chosen == CURVES else _axis_panels(data, chosen)
     if not panels:
-        raise ReportError(f"{data.title}: there is nothing to draw yet; wait for the first test of a cell")
+        raise ReportError(f"{data.title}: there is nothing to draw yet; wait for the first run to be finished")
     # Text stays text, names with $ too, and the same sweep is the same file.
     look: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "fedward", "pdf.fonttype": 42, "font.size": 8}
     with matplotlib.rc_context({**look, "text.parse_math": False}):

@@ -7,10 +7,12 @@ from html import escape
 from statistics import fmean, stdev
 
 from ..published.compare import WITHIN, WITHIN_IN_SMALL
+from ..sweeps import Row
+from ..sweeps.measures import OverAttacks
 from .pieces import NONE, breakable
 from .style import shade
 from .sweep_measures import BEST, Measure
-from .sweep_table import NO_ATTACK, Crossing, Grid, Line, SweepData
+from .sweep_table import NO_ATTACK, Crossing, Grid, SweepData
 
 Marks = Mapping[str, Sequence[str]]
 """Of each filter, its values: a value goes by its number."""
@@ -37,7 +39,7 @@ def heat_table(grid: Grid, marks: Marks, titled: bool) -> str:
     body = []
     for line in grid.lines:
         cells = [_cell(grid, line.places.get(attack), attack, bottom, top, marks) for attack in grid.attacks]
-        body.append(cells + (_across(line, bottom, top) if summed else []))
+        body.append(cells + (_across(grid.across(line), bottom, top) if summed else []))
     more = ('<th class="across">worst</th>', '<th title="over all attacks">mean</th>')
     return framed(grid, marks, titled, body, more if summed else ())
 
@@ -128,11 +130,7 @@ def _cell(grid: Grid, place: Crossing | None, attack: str, bottom: float, top: f
         return f'<td{of} class="none"><a {link}>{escape(state)}</a></td>'
     best = ' class="best"' if BEST.is_best(place, grid) else ""
     spread = "" if over.std is None else f' <span class="spread">±{100 * over.std:.2f}</span>'
-    few = ""
-    if len(over.values) < len(over.rows):
-        few = f"<small>{len(over.values)} of {len(over.rows)} seeds</small>"
-    elif any(row.status != "done" for row in over.rows):
-        few = "<small>not finished</small>"
+    few = _few(over.rows, [row for row in over.rows if row.best is not None])
     return (
         f'<td{of}{best} style="{shade((over.mean - bottom) / (top - bottom))}"><a {link}>{100 * over.mean:.2f}{spread}'
         f"</a>{few}{_beside(place, over.mean)}</td>"
@@ -147,10 +145,21 @@ def _measured(measure: Measure, place: Crossing | None, of: str, limits: tuple[f
     level = (mean - least) / (most - least) if most > least else 0.5
     spread = f' <span class="spread">±{stdev(values):.{measure.digits}f}</span>' if len(values) > 1 else ""
     shown = f"{mean + 0.0:.{measure.digits}f}".replace("-", "&minus;")
+    cut = [row for row in place.over.rows if row.status != "done" and measure.of(row) is not None]
+    few = _few(cut, cut)
     return (
         f'<td{of} style="{shade(level if measure.higher else 1 - level)}">'
-        f'<a href="#run-{place.number}" title="{escape(place.title)}">{shown}{spread}</a></td>'
+        f'<a href="#run-{place.number}" title="{escape(place.title)}">{shown}{spread}</a>{few}</td>'
     )
+
+
+def _few(rows: Sequence[Row], known: Sequence[Row]) -> str:
+    """That not all seeds are in a figure, or not with the whole of their training."""
+    told = f"{len(known)} of {len(rows)} seeds" if len(known) < len(rows) else ""
+    cut = sum(row.status != "done" for row in known)
+    if cut:
+        told = f"{told}, {cut} not finished" if told else "not finished"
+    return f"<small>{told}</small>" if told else ""
 
 
 def _said(status: str, best: float | None) -> str:
@@ -173,8 +182,7 @@ def _signed(points: float) -> str:
     return f"{points:+.2f}".replace("-", "&minus;")
 
 
-def _across(line: Line, bottom: float, top: float) -> list[str]:
-    across = line.across
+def _across(across: OverAttacks, bottom: float, top: float) -> list[str]:
     if across.worst is None:
         return [f'<td class="none">{NONE}</td>'] * 2
     missing = f"<small>{len(across.missing)} missing</small>" if across.missing else ""

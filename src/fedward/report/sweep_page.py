@@ -10,7 +10,7 @@ from ..sweeps.choices import Choice
 from ..sweeps.trials import values_told
 from .curves import Panel, legend, panel_box, panel_grid, panels_section
 from .grid import unique
-from .pieces import breakable, count, document, figure, table
+from .pieces import breakable, count, document, figure, numbered, table
 from .sweep_axes import Axis, axes_of, axis_figure, panel_title
 from .sweep_cells import cell_sections
 from .sweep_heat import Marks, caption_of, heat_table, mark_text, measure_table, verdicts_of
@@ -93,12 +93,12 @@ def _lead(data: SweepData, found: Sequence[Grid]) -> str:
         facts.append(count(seeds, "seed"))
     if states.keys() != {"done"}:
         facts.append(", ".join(f"{number} {status}" for status, number in states.items()))
-    for key, words in (("data", "{}"), ("model", "{}"), ("clients", "{} clients"), ("rounds", "{} rounds")):
+    for key, noun in (("data", ""), ("model", ""), ("clients", "client"), ("rounds", "round")):
         values = {as_shown(row.config, key) for row in data.rows}
         if len(values) == 1:
             [value] = values
             if value:
-                facts.append(words.format(escape(value)))
+                facts.append(escape(numbered(value, noun) if noun else value))
     same, compared = verdicts_of(found)
     if compared:
         small = "" if data.profile is None else " in small"

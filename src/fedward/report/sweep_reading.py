@@ -8,6 +8,7 @@ from typing import Any
 
 from ..experiments.load import names_in_config
 from ..experiments.spec import SpecError, make_spec
+from ..failures import tamed
 from ..sweeps import Row, Sweep
 from ..sweeps.measures import of_run, with_impacts
 from ..sweeps.rows import accuracies
@@ -57,7 +58,7 @@ def read_sweep_runs(paths: Sequence[Path], title: str, sweep: Sweep | None = Non
             try:
                 runs.append(load_run(folder))
             except ReportError as error:
-                notes.append(f"Left out: {error}")
+                notes.append(f"Left out: {tamed(error, 1000)}")
     if not runs:
         raise ReportError(f"nothing can be read of {', '.join(map(str, paths))}: {notes[0].removeprefix('Left out: ')}")
     return _as_found(runs, title, notes) if sweep is None else _beside_cells(runs, sweep, notes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -110,14 +110,6 @@ class Line:
     settings: Mapping[str, str]
     places: Mapping[str, Crossing]
 
-    @property
-    def across(self) -> OverAttacks:
-        """Its means under all attacks."""
-        means = {attack: place.over.mean for attack, place in self.places.items()}
-        clean = means.pop(NO_ATTACK, None)
-        group = next(iter(self.places.values())).over.row.group
-        return OverAttacks(rule=self.rule, group=group, setting=(), by_attack=means, clean=clean)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
@@ -139,6 +131,22 @@ class Grid:
     def places(self) -> list[Crossing]:
         """All of them, line by line."""
         return [line.places[attack] for line in self.lines for attack in self.attacks if attack in line.places]
+
+    def by_attack(self, line: Line, figure: Callable[[Crossing], float | None]) -> dict[str, float | None]:
+        """What a line reaches under every attack of the grid; None also where it was not tried under one."""
+        there = {attack: line.places.get(attack) for attack in self.attacks if attack != NO_ATTACK}
+        return {attack: None if place is None else figure(place) for attack, place in there.items()}
+
+    def across(self, line: Line) -> OverAttacks:
+        """The means of a line under all attacks of the grid."""
+        clean = line.places.get(NO_ATTACK)
+        return OverAttacks(
+            rule=line.rule,
+            group=next(iter(line.places.values())).over.row.group,
+            setting=(),
+            by_attack=self.by_attack(line, lambda place: place.over.mean),
+            clean=None if clean is None else clean.over.mean,
+        )
 
     def rivals(self, place: Crossing) -> list[Crossing]:
         """What a place is held against under the same attack, itself included."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from math import log2
+from math import log, log2
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from ..audit import Calibration, ClientAudit, Evidence
 from ..core import Result
@@ -47,7 +49,7 @@ def write_audit(audit: ClientAudit, output: Path, title: str = TITLE) -> Path:
     """
     body = [_clients(audit), _panel(audit)]
     if audit.evidence is not None:
-        body += [_alike(audit, audit.evidence), _layers(audit.evidence)]
+        body += [_alike(audit, audit.evidence), _layers(audit, audit.evidence)]
     body.append(_scores(audit))
     if audit.calibration is not None:
         body.append(_calibration(audit, audit.calibration))
@@ -175,15 +177,40 @@ def _said(known: bool, suspected: bool) -> str:
 # --- how alike --------------------------------------------------------------------------------------------------
 
 
+def _shown(audit: ClientAudit, evidence: Evidence) -> tuple[set[int], str]:
+    """Rows of the evidence that maps have room for, and a sentence on the others.
+
+    Who was dropped and who is suspected is among them before all others, and then who is longer or shorter than usual.
+    """
+    n = len(evidence.ids)
+    if n <= _MOST_CLIENTS:
+        return set(range(n)), ""
+    row_of = {name: i for i, name in enumerate(audit.names)}
+    norms = evidence.norms.double()
+    usual = float(norms.quantile(0.5))
+    far = norms.clamp_min(torch.finfo(torch.float64).tiny).log() - log(max(usual, torch.finfo(torch.float64).tiny))
+
+    def less_telling(k: int) -> tuple[bool, int, float]:
+        i = row_of[str(evidence.ids[k])]
+        return audit.accepted[i], -audit.votes[i], -abs(float(far[k]))
+
+    told = (
+        f" {_MOST_CLIENTS:,} of {n:,} clients: who was dropped, who is suspected by most rules, and then whose change "
+        "is the longest or the shortest beside the median."
+    )
+    return set(sorted(range(n), key=less_telling)[:_MOST_CLIENTS]), told
+
+
 def _alike(audit: ClientAudit, evidence: Evidence) -> str:
-    order = evidence.order[:_MOST_CLIENTS]
+    shown, few = _shown(audit, evidence)
+    order = [k for k in evidence.order if k in shown]
     names = [str(evidence.ids[k]) for k in order]
     accepted = dict(zip(audit.names, audit.accepted, strict=True))
-    values = evidence.cosines.tolist()
-    z: list[list[float | None]] = [[round(values[a][b], 4) for b in order] for a in order]
+    values = evidence.cosines[order][:, order].tolist()
+    z: list[list[float | None]] = [[round(value, 4) for value in line] for line in values]
     words = [
-        [safe_text(f"{tamed(evidence.ids[a])} and {tamed(evidence.ids[b])}: cosine {values[a][b]:.3f}") for b in order]
-        for a in order
+        [safe_text(f"{tamed(a)} and {tamed(b)}: cosine {value:.3f}") for b, value in zip(names, line, strict=True)]
+        for a, line in zip(names, values, strict=True)
     ]
     trace = _heat(names, names, z, words) | {
         "colorscale": [[0, DROPPED], [0.5, "#ffffff"], [1, "#0072b2"]],
@@ -198,6 +225,7 @@ def _alike(audit: ClientAudit, evidence: Evidence) -> str:
         listed = ", ".join(_name(name) for name in members[:20]) + (" ..." if len(members) > 20 else "")
         groups.append(f"<li>cluster {number}, {count(len(members), 'client')}, {out} dropped: {listed}</li>")
     caption = "Cosines between what clients changed, those that are alike side by side (average linkage on 1 - cos)."
+    caption += few
     head = "<h2>How alike clients are</h2>\n"
     return (
         head
@@ -209,17 +237,18 @@ def _alike(audit: ClientAudit, evidence: Evidence) -> str:
 # --- layers -----------------------------------------------------------------------------------------------------
 
 
-def _layers(evidence: Evidence) -> str:
+def _layers(audit: ClientAudit, evidence: Evidence) -> str:
+    rows, left_out = _shown(audit, evidence)
     shown = min(len(evidence.layers), _MOST_LAYERS)
     norms = evidence.layer_norms[:, :shown]
     usual = norms.quantile(0.5, dim=0).tolist()
     # What nobody changed but by rounding has norms whose ratios say nothing.
     noise = (norms <= _ROUNDING * evidence.norms[:, None]).all(0).tolist()
-    names = [str(name) for name in evidence.ids[:_MOST_CLIENTS]]
+    names = [str(name) for k, name in enumerate(evidence.ids) if k in rows]
     layers = list(evidence.layers[:shown])
     z: list[list[float | None]] = []
     words = []
-    for name, row in zip(names, norms.tolist(), strict=False):
+    for name, row in zip(names, norms[sorted(rows)].tolist(), strict=True):
         line: list[float | None] = []
         told = []
         for layer, norm, middle, unchanged in zip(layers, row, usual, noise, strict=True):
@@ -243,7 +272,7 @@ def _layers(evidence: Evidence) -> str:
     }
     few = " Grey: layers in which nobody changed anything but by rounding." if any(noise) else ""
     more = f" The first {shown} of {len(evidence.layers)} layers." if len(evidence.layers) > shown else ""
-    caption = f"The norm of each client's change in each layer, beside the median over clients.{few}{more}"
+    caption = f"The norm of each client's change in each layer, beside the median over clients.{few}{more}{left_out}"
     return "<h2>Where clients differ</h2>\n" + figure("layers", _drawn(trace, names, 150), caption, "Norms by layer")
 
 
@@ -302,7 +331,7 @@ def _shaded(share: float | None) -> str:
     if share is None:
         return NONE
     colour = ACCEPTED if share >= 0.5 else BETWEEN if share > 0 else ABSENT
-    return f'<span style="background:{colour};padding:1px 8px;border-radius:3px">{share:.0%}</span>'
+    return f'<span style="background:{colour};padding:1px 8px;border-radius:3px">{per_cent(share, 0)}</span>'
 
 
 # --- pieces -----------------------------------------------------------------------------------------------------

@@ -57,7 +57,7 @@ def of_run(records: Sequence[Record], *, target: float = TARGET, last: int = LAS
 
 def decision_notes(records: Sequence[Record]) -> Iterator[str]:
     """What figures do not show: rounds that changed nothing, were decided on too few rows, or accepted nobody."""
-    whole = f"of {len(records)} rounds"
+    whole = f"of {len(records)} round{'s' * (len(records) != 1)}"
     if skipped := sum(record.skipped is not None for record in records):
         yield f"{skipped} {whole} left the model as it was: {why_skipped(records)}"
     if beyond := beyond_theorem(records):
@@ -142,13 +142,20 @@ class OverSeeds:
 
 
 def over_seeds(rows: Iterable[Row], figure: Callable[[Row], float | None] = best) -> list[OverSeeds]:
-    """Cells by everything but their seed, in the order in which they first appear; a run that is there twice is one."""
+    """Cells by everything but their seed, in the order in which they first appear; a run that is there twice is one.
+
+    Of two, the one that has a figure, and of those the one that is done.
+    """
+
+    def rank(row: Row) -> tuple[bool, bool]:
+        return figure(row) is not None, row.status == "done"
+
     groups: dict[Any, dict[str, Row]] = {}
     for row in rows:
         same = tuple((key, repr(value)) for key, value in sorted(row.config.items()) if key != "seed")
         by_seed = groups.setdefault((row.group, same), {})
         seed = repr(row.config.get("seed"))
-        if seed not in by_seed or (figure(by_seed[seed]) is None and figure(row) is not None):
+        if seed not in by_seed or rank(row) > rank(by_seed[seed]):
             by_seed[seed] = row
     found = []
     for by_seed in groups.values():
@@ -159,11 +166,16 @@ def over_seeds(rows: Iterable[Row], figure: Callable[[Row], float | None] = best
 
 
 def references(rows: Iterable[Row], figure: Callable[[Row], float | None] = best) -> dict[Any, float]:
-    """Of each setting, what Mean reaches without attack: the mean over seeds, where there are such cells."""
+    """Of each setting, what Mean reaches without attack: the mean over seeds, where there are such cells that are done.
+
+    A training that goes on has not reached it yet, and all others would be held against too little.
+    """
     clean: dict[Any, dict[str, float]] = {}
     for row in rows:
         value = figure(row)
-        if value is not None and (row.config.get("rule"), row.config.get("attack")) == ("mean", "no-attack"):
+        if value is None or row.status != "done":
+            continue
+        if (row.config.get("rule"), row.config.get("attack")) == ("mean", "no-attack"):
             clean.setdefault(setting_of(row), {})[repr(row.config.get("seed"))] = value
     return {setting: fmean(by_seed.values()) for setting, by_seed in clean.items()}
 
@@ -191,7 +203,8 @@ class OverAttacks:
         rule: as text.
         group: of the cells.
         setting: as `setting_of` has it.
-        by_attack: figures by attack, that without attack left out; None where no cell is done.
+        by_attack: figures by attack, that without attack left out; None where no cell is done, also where the rule
+            was not tried under an attack that others were tried under.
         clean: without attack; None where that was not run.
     """
 
@@ -229,9 +242,14 @@ class OverAttacks:
 def over_attacks(rows: Iterable[Row], figure: Callable[[Row], float | None] = best) -> list[OverAttacks]:
     """Every rule in every setting, over its attacks, in the order in which they first appear."""
     groups: dict[Any, dict[str, float | None]] = {}
+    tried: dict[Any, dict[str, None]] = {}
     for cells in over_seeds(rows, figure):
-        key = (str(cells.row.config["rule"]), cells.row.group, setting_of(cells.row))
-        groups.setdefault(key, {})[str(cells.row.config["attack"])] = cells.mean
+        rule, attack = str(cells.row.config["rule"]), str(cells.row.config["attack"])
+        same = cells.row.group, setting_of(cells.row)
+        groups.setdefault((rule, *same), {})[attack] = cells.mean
+        tried.setdefault(same, {})[attack] = None
+    for (_, *setting), found in groups.items():
+        found.update({attack: None for attack in tried[tuple(setting)] if attack not in found})
     return [
         OverAttacks(
             rule=rule,
