@@ -55,8 +55,9 @@ def sweep_table(sweep: Sweep, rows: Sequence[Row]) -> Table:
 
 
 def _share(rows: Sequence[Row], measure: str) -> str:
-    """The mean of a share over seeds, in per cent."""
-    known = [share for row in rows if isinstance(share := row.measures.get(measure), float)]
+    """The mean of a share over the seeds that are done, in per cent."""
+    done = [row for row in rows if row.status == "done"]
+    known = [share for row in done if isinstance(share := row.measures.get(measure), float)]
     return display.percent(fmean(known) if known else None)
 
 

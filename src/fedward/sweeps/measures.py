@@ -108,6 +108,11 @@ def best(row: Row) -> float | None:
     return row.best
 
 
+def _finished(row: Row, figure: Callable[[Row], float | None]) -> float | None:
+    """A figure that counts beside others: what a run that failed or goes on has reached so far is none."""
+    return figure(row) if row.status == "done" else None
+
+
 def setting_of(row: Row) -> tuple[tuple[str, str], ...]:
     """What two cells must have in common to be compared: everything but the rule, the attack and the seed."""
     return tuple((key, repr(value)) for key, value in sorted(row.config.items()) if key not in _TOLD_ALONE)
@@ -119,7 +124,7 @@ class OverSeeds:
 
     Attributes:
         rows: the cells, those that are not done included.
-        values: of those that have one, in the order of the rows.
+        values: of those that are done and have one, in the order of the rows.
     """
 
     rows: tuple[Row, ...]
@@ -142,27 +147,30 @@ class OverSeeds:
 
 
 def over_seeds(rows: Iterable[Row], figure: Callable[[Row], float | None] = best) -> list[OverSeeds]:
-    """Cells by everything but their seed, in the order in which they first appear; a run that is there twice is one."""
+    """Cells by everything but their seed, in the order in which they first appear; a run that is there twice is one.
+
+    Only cells that are done have a value: of the others nobody knows what they will reach.
+    """
     groups: dict[Any, dict[str, Row]] = {}
     for row in rows:
         same = tuple((key, repr(value)) for key, value in sorted(row.config.items()) if key != "seed")
         by_seed = groups.setdefault((row.group, same), {})
         seed = repr(row.config.get("seed"))
-        if seed not in by_seed or (figure(by_seed[seed]) is None and figure(row) is not None):
+        if seed not in by_seed or (_finished(by_seed[seed], figure) is None and _finished(row, figure) is not None):
             by_seed[seed] = row
     found = []
     for by_seed in groups.values():
         members = tuple(by_seed.values())
-        values = tuple(value for value in map(figure, members) if value is not None)
+        values = tuple(value for row in members if (value := _finished(row, figure)) is not None)
         found.append(OverSeeds(rows=members, values=values))
     return found
 
 
 def references(rows: Iterable[Row], figure: Callable[[Row], float | None] = best) -> dict[Any, float]:
-    """Of each setting, what Mean reaches without attack: the mean over seeds, where there are such cells."""
+    """Of each setting, what Mean reaches without attack: the mean over seeds that are done, where there are such."""
     clean: dict[Any, dict[str, float]] = {}
     for row in rows:
-        value = figure(row)
+        value = _finished(row, figure)
         if value is not None and (row.config.get("rule"), row.config.get("attack")) == ("mean", "no-attack"):
             clean.setdefault(setting_of(row), {})[repr(row.config.get("seed"))] = value
     return {setting: fmean(by_seed.values()) for setting, by_seed in clean.items()}
@@ -171,9 +179,9 @@ def references(rows: Iterable[Row], figure: Callable[[Row], float | None] = best
 def impact(row: Row, references: Mapping[Any, float], figure: Callable[[Row], float | None] = best) -> float | None:
     """Attack impact: what Mean reaches without attack in the same setting, less what the cell reaches.
 
-    Xu, Huang, Song & Lan, ICDCS 2022, section V. None where one of the two is not there.
+    Xu, Huang, Song & Lan, ICDCS 2022, section V. None where one of the two is not there or not done.
     """
-    clean, reached = references.get(setting_of(row)), figure(row)
+    clean, reached = references.get(setting_of(row)), _finished(row, figure)
     return None if clean is None or reached is None else clean - reached
 
 
