@@ -114,7 +114,7 @@ class TrialRun:
 
 
 def trials(sweep: Sweep) -> list[TrialRun]:
-    """All trials of a sweep, of each contest and attack with its first seed; groups and zips may have seeds of their own.
+    """All trials of a sweep: of each contest and attack with its first seed, since groups may have seeds of their own.
 
     Each candidate is tried without attack, too, where the sweep has attacks alone.
 
