@@ -115,7 +115,8 @@ def plan(sweep: Sweep, path: Path, *, only: Collection[str] | None = None) -> Pl
     folder = SweepFolder(path)
     folder.check_alone()
     chosen = frozenset(cell.name for cell in sweep.cells) if only is None else frozenset(only)
-    before = {head.name: head for head in folder.read_head().cells} if folder.head.exists() else {}
+    written = folder.written_head()
+    before = {} if written is None else {head.name: head for head in written.cells}
     places = folder.folders()  # a cell that goes by another name now is still the same
     cells = []
     no_data: dict[str, str] = {}
