@@ -130,10 +130,15 @@ def test_of_a_run_that_is_there_twice_the_one_that_is_done_counts() -> None:
     assert over.values == (0.3,)
 
 
+def over_attacks(by_attack: dict[str, float | None]) -> measures.OverAttacks:
+    return measures.OverAttacks(rule="krum", group="", setting=(), by_attack=by_attack, clean=0.82)
+
+
 def test_the_worst_attack_and_the_mean_over_attacks() -> None:
-    mean, krum = measures.over_attacks(ROWS)
-    assert (krum.rule, krum.worst_attack, krum.missing) == ("krum", "alie", ())
+    krum = over_attacks({"alie": 0.25, "ipm": 0.8})
+    assert (krum.worst_attack, krum.missing) == ("alie", ())
     assert (krum.clean, krum.worst, krum.mean) == pytest.approx((0.82, 0.25, 0.525))
-    assert (mean.worst_attack, mean.worst) == ("alie", pytest.approx(0.6))
-    waiting = measures.over_attacks([*ROWS, row("krum", "min-max", 0, None)])[1]
-    assert (waiting.missing, waiting.mean, waiting.worst) == (("min-max",), None, pytest.approx(0.25))
+    waiting = over_attacks({"alie": 0.25, "ipm": 0.8, "min-max": None})
+    assert (waiting.missing, waiting.mean, waiting.worst) == (("min-max",), None, 0.25)
+    nothing = over_attacks({})
+    assert (nothing.worst_attack, nothing.worst, nothing.mean, nothing.missing) == (None, None, None, ())

@@ -232,21 +232,3 @@ class OverAttacks:
     def missing(self) -> tuple[str, ...]:
         """Attacks of which no cell is done."""
         return tuple(attack for attack, value in self.by_attack.items() if value is None)
-
-
-def over_attacks(rows: Iterable[Row], figure: Callable[[Row], float | None] = best) -> list[OverAttacks]:
-    """Every rule in every setting, over its attacks, in the order in which they first appear."""
-    groups: dict[Any, dict[str, float | None]] = {}
-    for cells in over_seeds(rows, figure):
-        key = (str(cells.row.config["rule"]), cells.row.group, setting_of(cells.row))
-        groups.setdefault(key, {})[str(cells.row.config["attack"])] = cells.mean
-    return [
-        OverAttacks(
-            rule=rule,
-            group=group,
-            setting=setting,
-            by_attack={attack: value for attack, value in found.items() if attack != "no-attack"},
-            clean=found.get("no-attack"),
-        )
-        for (rule, group, setting), found in groups.items()
-    ]
