@@ -76,6 +76,70 @@ def test_a_cell_of_a_sweep_hangs_on_the_file_of_a_function(tmp_path: Path, monke
     assert code_of(spec) != code_of(make_spec({**small, "rule": "median"}))
 
 
+SMALL = {"data": "fashion-mnist-subset", "model": "linear", "clients": 4, "byzantine": 1, "rounds": 1, "rule": "mean"}
+PARTITION = """
+from dataclasses import dataclass
+from fedward.data import Partition
+
+@dataclass(frozen=True, kw_only=True)
+class Mine(Partition):
+    def split(self, labels, clients, generator):
+        return labels.argsort(stable=True).tensor_split(clients)
+
+ready = Mine()
+"""
+MODEL = """
+from torch import nn
+
+def net(shape, classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, classes))
+"""
+DATA = """
+import torch
+
+def load():
+    part = torch.randn(40, 1, 4, 4), torch.arange(40) % 4
+    return part, part
+"""
+
+
+def own_package(folder: Path, name: str, source: str, *faces: str) -> None:
+    """A package whose face has its names from a module below it."""
+    (folder / name).mkdir()
+    (folder / name / "inner.py").write_text(source, encoding="utf-8")
+    (folder / name / "__init__.py").write_text(f"from .inner import {', '.join(faces)}\n", encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "key", "text"),
+    [
+        ("parted", PARTITION, "partition", "parted.Mine"),
+        ("parted_colon", PARTITION, "partition", "parted_colon:Mine"),
+        ("parted_ready", PARTITION, "partition", "parted_ready.ready"),
+        ("modelled", MODEL, "model", "modelled.net"),
+        ("modelled_colon", MODEL, "model", "modelled_colon:net"),
+        ("adapted", MODEL, "model", "lora:base=adapted.net"),
+        ("dated", DATA, "data", "dated.load"),
+        ("dated_colon", DATA, "data", "dated_colon:load"),
+    ],
+)
+def test_whatever_is_named_as_text_is_looked_for_where_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, source: str, key: str, text: str
+) -> None:
+    """Behind the face of a package, and as an argument of something else."""
+    monkeypatch.syspath_prepend(tmp_path)
+    faces = {"partition": ("Mine", "ready"), "model": ("net",), "data": ("load",)}[key]
+    own_package(tmp_path, name, source, *faces)
+    found = own_code(make_spec({**SMALL, key: text}))
+    assert found.keys() == {"__init__.py", "inner.py"}
+
+
+def test_what_comes_with_fedward_is_nobodys_own() -> None:
+    spec = make_spec({**SMALL, "model": "lora:base=mlp", "partition": "dirichlet:alpha=0.5"})
+    assert own_code(spec) == {}
+    assert "adapters.py" in {file.name for file in parts_of(spec)}
+
+
 class Middle:
     """A function of a kind that no file can be asked of."""
 

@@ -122,3 +122,24 @@ def test_what_does_not_decide_figures_is_there_to_be_left_out() -> None:
 
 def test_no_commit_outside_of_a_checkout(tmp_path: Path) -> None:
     assert made.git("rev-parse", "HEAD", folder=tmp_path) is None
+
+
+@pytest.mark.parametrize("sign", ["\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"])
+@pytest.mark.parametrize("where", ["# {0} a comment\n", '"""A {0} docstring."""\n', "x = '{0}'\n"])
+def test_lines_are_counted_as_python_does(sign: str, where: str) -> None:
+    """A sign that ends lines for some must not shift what is taken for a comment onto a statement."""
+    source = where.format(sign) + "{}\n\n\ndef f({}):  # what\n    return 1\n"
+    first = made.statements(source.format("# of f", ""))
+    assert first == made.statements(source.format("", ""))
+    assert first.endswith("def f():\n    return 1")
+    assert first != made.statements(source.format("# of f", "x=1"))
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\r"])
+def test_ends_of_lines_do_not_count(end: str) -> None:
+    source = 'import math\n\n# why\ndef f():\n    """What\n    else."""\n    return 1  # or not\n'
+    assert made.statements(source.replace("\n", end)) == made.statements(source)
+
+
+def test_a_page_break_between_functions_is_no_statement() -> None:
+    assert made.statements("\x0c\ndef f():\n    return 1\n") == made.statements("def f():\n    return 1\n")

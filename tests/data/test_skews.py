@@ -105,6 +105,22 @@ def test_sizes_without_skew_are_even_and_nobody_is_left_out() -> None:
     assert min(len(part) for part in QuantitySkew(sigma=5).split(labels, 100, generator)) == 1
 
 
+@pytest.mark.parametrize("sigma", [100, 30])
+def test_the_largest_skew_leaves_every_client_a_sample(sigma: float) -> None:
+    for seed in range(20):
+        parts = QuantitySkew(sigma=sigma).split(data().train.labels, 10, torch.Generator().manual_seed(seed))
+        assert sum(len(part) for part in parts) == TOTAL
+        assert min(len(part) for part in parts) == 1
+
+
+@pytest.mark.parametrize("sigma", [1000, float("inf"), 101])
+def test_a_skew_that_floats_cannot_hold_is_refused(sigma: float) -> None:
+    with pytest.raises(ValueError, match="sigma is a number from 0 to 100"):
+        QuantitySkew(sigma=sigma)
+    with pytest.raises(SpecError, match="sigma is a number from 0 to 100"):
+        make_spec({"rule": "mean", "partition": f"quantity-skew:sigma={sigma}"})
+
+
 def test_quantity_skew_leaves_the_classes_alike() -> None:
     dealt = federate(data(), 3, QuantitySkew(sigma=0.3))
     for shard in dealt.shards:

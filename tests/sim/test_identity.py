@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import fedward as fw
 from fedward import attacks, rules
@@ -51,11 +51,11 @@ OTHERS: dict[str, Any] = {
     "precision": "bfloat16",
 }
 BY_NAME: dict[str, set[str]] = {
-    "model": {"model", "initial parameters"},
+    "model": {"model", "initial parameters", "layout"},
     "data": {"shards"},
     "seed": {"seed", "initial parameters", "root"},
     "batch_norm": {"batch norm"},
-    "root_apart": {"shards"},
+    "root_apart": {"shards", "shard sizes"},
 }
 
 
@@ -91,6 +91,72 @@ def test_names_and_values_are_those_of_earlier_checkpoints() -> None:
     assert found["shards"].startswith("8 clients, ")
     assert found["data"].startswith("tiny, 80 + 20 samples, ")
     assert (found["byzantine"], found["root"], found["attack"]) == ([0, 1], None, "NoAttack()")
+
+
+def test_where_the_shards_are_cut_is_told() -> None:
+    """Partitions that deal one permutation differ in the places of their cuts alone."""
+    flat = torch.cat(DATA.shards)
+    cut = replace(DATA, shards=tuple(flat.split([3, 17, 10, 10, 10, 10, 10, 10])))
+    first, other = identity(), identity(data=cut)
+    assert {key for key in first if first[key] != other[key]} == {"shard sizes"}
+
+
+class Buffered(nn.Module):
+    """A model that depends on a buffer of any type."""
+
+    def __init__(self, *buffers: Tensor) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.last = nn.Linear(16, 4)
+        for number, buffer in enumerate(buffers):
+            self.register_buffer(f"buffer{number}", buffer)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        found = self.last(inputs.flatten(1))
+        for buffer in self.buffers():
+            found = found * buffer.float().sum()
+        return found
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        (torch.tensor(1.0), torch.tensor(3.0)),
+        (torch.tensor([True, True]), torch.tensor([True, False])),
+        (torch.tensor([1, 2]), torch.tensor([1, 3])),
+        (torch.ones(2, dtype=torch.bfloat16), torch.zeros(2, dtype=torch.bfloat16)),
+    ],
+)
+def test_buffers_of_every_type_tell_models_apart(one: Tensor, two: Tensor) -> None:
+    first, other = identity(model=Buffered(one)), identity(model=Buffered(two))
+    assert {key for key in first if first[key] != other[key]} == {"buffers"}
+
+
+def test_which_buffers_there_are_and_of_which_shape_is_told() -> None:
+    numbers = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    kinds = [(numbers,), (numbers.reshape(2, 2),), (numbers[:1], numbers[1:]), (numbers.view(torch.int32),)]
+    found = {identity(model=Buffered(*buffers))["layout"] for buffers in kinds}
+    assert len(found) == len(kinds)
+
+
+def test_identity_is_of_the_model_as_it_came_also_after_training() -> None:
+    """Batches that a normalisation layer has counted are no other model."""
+
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 4), nn.BatchNorm1d(4))
+    settings = {**SETTINGS, "model": model, "rule": rules.Mean()}
+    trained = fw.Simulation(**settings)
+    list(trained.run(rounds=1))
+    assert trained.identity == fw.Simulation(**settings).identity
+
+
+def test_samples_of_another_shape_with_the_same_numbers_are_told() -> None:
+    dataset = DATA.dataset
+    reshaped = {
+        part: Split(inputs=getattr(dataset, part).inputs.reshape(-1, 1, 2, 8), labels=getattr(dataset, part).labels)
+        for part in ("train", "test")
+    }
+    first, other = identity(), identity(data=replace(DATA, dataset=replace(dataset, **reshaped)))
+    assert {key for key in first if first[key] != other[key]} == {"samples"}
 
 
 def test_what_nobody_can_tell_apart_is_refused() -> None:

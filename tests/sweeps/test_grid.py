@@ -74,6 +74,50 @@ def test_exclusions() -> None:
     refused("no cell is left", **keys, exclude=[{"rule": ["mean", "krum"]}])
 
 
+KRUM3 = {"name": "krum", "f": 3}
+
+
+@pytest.mark.parametrize(
+    ("meant", "left"),
+    [
+        ("krum", ["mean"]),
+        ("krum:f=3", ["mean", "krum", "krum:f=4"]),
+        (KRUM3, ["mean", "krum", "krum:f=4"]),
+        ({"f": 3, "name": "krum"}, ["mean", "krum", "krum:f=4"]),
+        ({"name": "krum"}, ["mean"]),
+        ({"name": "krum", "f": 4}, ["mean", "krum", "krum:f=3"]),
+    ],
+    ids=str,
+)
+def test_rules_as_tables_are_meant_like_text(meant: Any, left: list[str]) -> None:
+    """By exclude, [[cell]] match and --only, whichever of the two is the table."""
+    keys: dict[str, Any] = {"rule": ["mean", "krum", "krum:f=4", KRUM3], "attack": "no-attack"}
+    assert names(made(**keys, exclude=[{"rule": meant}])) == [f"{rule} under no-attack" for rule in left]
+    own = made(**keys, cell=[{"match": {"rule": meant}, "lr": 0.5}])
+    assert [cell.name.partition(" ")[0] for cell in own.cells if cell.spec.lr is None] == left
+    if isinstance(meant, str):
+        only = make_sweep({**TINY, **keys}, name="x", only=[f"rule={meant}"])
+        assert {*names(only), *(f"{rule} under no-attack" for rule in left)} == set(names(made(**keys)))
+
+
+def test_tables_are_told_as_text() -> None:
+    refused("no cell has rule = krum:f=1: rule is mean, krum:f=3", rule=["mean", KRUM3], exclude=[{"rule": "krum:f=1"}])
+
+
+def test_numbers_are_meant_whatever_their_size() -> None:
+    refused("exclude 1: no cell has lr = 1000", rule="mean", lr=[0.1, 0.2], exclude=[{"lr": 10**400}])
+    seeds = [2**63, 2**63 + 1]
+    sweep = made(rule="mean", seed=seeds, exclude=[{"seed": 2**63 + 1}])
+    assert [cell.spec.seed for cell in sweep.cells] == seeds[:1]
+
+
+@pytest.mark.parametrize("cost", [float("inf"), float("nan"), -1, 10**400, True, "1"], ids=str)
+def test_a_cost_is_a_number_of_seconds(cost: Any) -> None:
+    refused("^cost: seconds that a round takes", rule="mean", cost=cost)
+    refused(r"^\[\[runs\]\] 1: cost: seconds", runs=[{"rule": "mean", "cost": cost}])
+    refused(r"^\[\[cell\]\] 1: cost: seconds", rule="mean", cell=[{"match": {"rule": "mean"}, "cost": cost}])
+
+
 def test_what_some_cells_have_of_their_own() -> None:
     keys: dict[str, Any] = {"rule": ["mean", "krum"], "seed": [0, 1]}
     sweep = made(**keys, cell=[{"match": {"rule": "krum"}, "lr": 0.05, "cost": 2}])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from statistics import fmean
 
@@ -111,11 +112,33 @@ def test_seeds_are_averaged_and_spread() -> None:
     assert (alone.mean, alone.std) == (0.3, None)
 
 
+@pytest.mark.parametrize("status", ["failed", "running", "waiting"])
+def test_what_is_not_done_has_no_part_in_any_figure(status: str) -> None:
+    """A run that ended early has reached less than it would have: that is no figure of the setting."""
+    ended = [replace(row(*cell, 2, 0.1), status=status) for cell in ACCURACY]
+    over = {(c.row.config["rule"], c.row.config["attack"]): c for c in measures.over_seeds([*ended, *ROWS])}
+    assert {cell: c.values for cell, c in over.items()} == ACCURACY
+    assert {len(c.rows) for c in over.values()} == {3}
+    assert measures.references([*ended, *ROWS]) == measures.references(ROWS)
+    impacts = [one.measures["attack_impact"] for one in measures.with_impacts([*ROWS, *ended])]
+    assert impacts == [*(one.measures["attack_impact"] for one in measures.with_impacts(ROWS)), *[None] * len(ended)]
+
+
+def test_of_a_run_that_is_there_twice_the_one_that_is_done_counts() -> None:
+    unfinished = replace(row("krum", "alie", 0, 0.1), status="failed")
+    (over,) = measures.over_seeds([unfinished, row("krum", "alie", 0, 0.3)])
+    assert over.values == (0.3,)
+
+
+def over_attacks(by_attack: dict[str, float | None]) -> measures.OverAttacks:
+    return measures.OverAttacks(rule="krum", group="", setting=(), by_attack=by_attack, clean=0.82)
+
+
 def test_the_worst_attack_and_the_mean_over_attacks() -> None:
-    mean, krum = measures.over_attacks(ROWS)
-    assert (krum.rule, krum.worst_attack, krum.missing) == ("krum", "alie", ())
+    krum = over_attacks({"alie": 0.25, "ipm": 0.8})
+    assert (krum.worst_attack, krum.missing) == ("alie", ())
     assert (krum.clean, krum.worst, krum.mean) == pytest.approx((0.82, 0.25, 0.525))
-    # Mean has no cell under IPM, under which the other was tried.
-    assert (mean.worst_attack, mean.worst, mean.mean, mean.missing) == ("alie", pytest.approx(0.6), None, ("ipm",))
-    waiting = measures.over_attacks([*ROWS, row("krum", "min-max", 0, None)])[1]
-    assert (waiting.missing, waiting.mean, waiting.worst) == (("min-max",), None, pytest.approx(0.25))
+    waiting = over_attacks({"alie": 0.25, "ipm": 0.8, "min-max": None})
+    assert (waiting.missing, waiting.mean, waiting.worst) == (("min-max",), None, 0.25)
+    nothing = over_attacks({})
+    assert (nothing.worst_attack, nothing.worst, nothing.mean, nothing.missing) == (None, None, None, ())

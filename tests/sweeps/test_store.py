@@ -13,10 +13,11 @@ import pytest
 
 from fedward.experiments.lock import one_writer
 from fedward.experiments.spec import make_spec
-from fedward.experiments.store import FolderError
+from fedward.experiments.store import FolderError, RunFolder
 from fedward.sweeps import Local, Row, SweepFolder, make_sweep, plan, run_sweep
 from fedward.sweeps.key import code_of, key_of
-from fedward.sweeps.work import Jobs, Outcome, work_on
+from fedward.sweeps.origin import forget_all
+from fedward.sweeps.work import Jobs, Outcome, begun, work_on
 
 SMALL: Mapping[str, Any] = {
     "data": "fashion-mnist-subset",
@@ -148,6 +149,35 @@ def test_a_folder_of_something_else_is_refused_and_left(text: str, why: str, tmp
     with pytest.raises(FolderError, match=why):
         swept(tmp_path, rule="mean")
     assert (tmp_path / "sweep.json").read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize("left", ["", "{", '{"format": 1, "name": 3}'])
+def test_what_a_sweep_is_can_be_said_anew(left: str, tmp_path: Path) -> None:
+    """After a power cut, say: the cells are there, and the table says the rest."""
+    before, _ = swept(tmp_path, rule=["mean", "median"])
+    (tmp_path / "sweep.json").write_text(left, encoding="utf-8")
+    with pytest.raises(FolderError, match="run the sweep again, which goes on"):
+        SweepFolder(tmp_path).rows()
+    rows, made = swept(tmp_path, rule=["mean", "median"])
+    assert (rows, made) == (before, [])
+
+
+def test_an_empty_file_alone_is_in_nobodys_way(tmp_path: Path) -> None:
+    (tmp_path / "sweep.json").touch()
+    assert [row.status for row in swept(tmp_path, rule="mean")[0]] == ["done"]
+
+
+@pytest.mark.parametrize("left", [None, "", "{"])
+def test_what_is_made_anew_forgets_rounds_of_which_no_state_is_left(left: str | None, tmp_path: Path) -> None:
+    swept(tmp_path, rule="mean")
+    folder = SweepFolder(tmp_path)
+    (cell,) = folder.read_head().cells
+    state = folder.place(cell) / "cell.json"
+    if left is not None:
+        state.write_text(left, encoding="utf-8")
+    forget_all(begun(plan(make_sweep({**SMALL, "rule": "mean"}, name="small"), tmp_path)))
+    assert not [file for file in RunFolder(folder.place(cell)).files if file.exists()]
+    assert [row.attempts for row in swept(tmp_path, rule="mean")[0]] == [1]
 
 
 def test_a_state_that_cannot_be_read_is_no_state(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from fedward.experiments.spec import SpecError
 from fedward.sweeps import Row, Sweep, make_sweep
 from fedward.sweeps.choices import choose, read_choices, write_choices
-from fedward.sweeps.trials import TrialRun, trials
+from fedward.sweeps.trials import TrialRun, contest_of, trials
 from fedward.sweeps.tune import carried_out, trial_sweep, tuned
 
 TABLE: dict[str, Any] = {
@@ -64,6 +64,31 @@ def test_no_attack_is_none_however_it_is_spelled(spelling: str) -> None:
     reached = {("no-attack", 0.1): 0.3, ("alie", 0.1): 0.5, ("no-attack", 0.2): 0.2, ("alie", 0.2): 0.6}
     found = choose(tried, [row(trial, reached[trial.attack, trial.values["lr"]]) for trial in tried])
     assert {(c.purpose, c.attack, c.score) for c in found} == {("clean", "no-attack", 0.3), ("worst", "alie", 0.6)}
+
+
+@pytest.mark.parametrize(
+    "seeds",
+    [
+        {"seed": 0, "runs": [{"group": "a", "seed": [0, 1]}, {"group": "b", "seed": [2, 1]}]},
+        {"seed": [0, 1], "partition": ["iid", "s-fraction:s=0.5"], "zip": [["seed", "partition"]]},
+        {"seed": [0, 1, 2], "zip": [["seed", "attack"]]},
+        {"seed": [0, 1], "rule": ["mean", "trimmed-mean"], "zip": [["seed", "rule"]]},
+    ],
+    ids=["groups", "partitions", "attacks", "rules"],
+)
+def test_every_cell_gets_its_choice_whatever_seeds_it_has(seeds: dict[str, Any]) -> None:
+    """All of a sweep is tried that is run afterwards, each contest and attack with the first seed that it has."""
+    whole = sweep(**seeds)
+    tried = trials(whole)
+    assert len({trial.cell.name for trial in tried}) == len(tried)
+    there = {(contest_of(cell), cell.spec.attack) for cell in whole.cells}
+    assert there <= {(trial.contest, trial.attack) for trial in tried}
+    under: dict[tuple[str, str], set[int]] = {}
+    for trial in tried:
+        under.setdefault((trial.contest, trial.attack), set()).add(trial.cell.spec.seed)
+    assert {len(one) for one in under.values()} == {1}
+    made = tuned(whole, choose(tried, [row(trial, 0.5) for trial in tried]))
+    assert len(made.cells) == len(whole.cells)
 
 
 SCORES = {

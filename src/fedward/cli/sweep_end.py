@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from statistics import fmean
 
 from rich.box import SIMPLE_HEAD
@@ -32,7 +32,7 @@ def sweep_table(sweep: Sweep, rows: Sequence[Row]) -> Table:
     Of cells that are not done nothing counts. Where there are several seeds it has no room for who was accepted.
     """
     keys = list(dict.fromkeys([*(key for key in sweep.axes if key != "seed"), "rule", "attack"]))
-    best, last = over_seeds(rows, _of_done("best")), over_seeds(rows, _of_done("last"))
+    best, last = over_seeds(rows), over_seeds(rows, lambda row: row.last)
     grouped = any(row.group for row in rows)
     heads = [*(["group"] if grouped else []), *keys]
     table = Table(box=SIMPLE_HEAD, show_edge=False)
@@ -54,13 +54,8 @@ def sweep_table(sweep: Sweep, rows: Sequence[Row]) -> Table:
     return table
 
 
-def _of_done(name: str) -> Callable[[Row], float | None]:
-    """A figure of cells that are done; of others None."""
-    return lambda row: getattr(row, name) if row.status == "done" else None
-
-
 def _share(rows: Sequence[Row], measure: str) -> str:
-    """The mean of a share over seeds, in per cent."""
+    """The mean of a share over the seeds that are done, in per cent."""
     done = [row for row in rows if row.status == "done"]
     known = [share for row in done if isinstance(share := row.measures.get(measure), float)]
     return display.percent(fmean(known) if known else None)

@@ -9,7 +9,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from ..registry.bounds import AtLeast, Count, Share
+from ..registry.bounds import AtLeast, AtMost, Count, Share
 from ..registry.entries import register
 from .dataset import Split
 from .partition import Partition, all_filled, check_clients, near_equal
@@ -70,7 +70,8 @@ class QuantitySkew(Partition):
         sigma: of the logarithm of a client's share.
     """
 
-    sigma: Annotated[float, AtLeast(0)] = 1.0
+    # The exponential of 100 times what a normal distribution draws is a float64; that of 1000 times is often none.
+    sigma: Annotated[float, AtLeast(0), AtMost(100, "one client has nearly all samples long before")] = 1.0
 
     def split(self, labels: Tensor, clients: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         """See `Partition.split`."""

@@ -7,22 +7,24 @@ import importlib.util
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache, partial
-from inspect import getfile, isroutine
+from inspect import getfile, isroutine, unwrap
 from pathlib import Path
 from typing import Any
 
 from ..disk import read_bounded
+from ..models.named import ANY_SAMPLES
 from ..registry.component import Component, components_within
 from ..registry.functions import FunctionComponent
+from ..registry.notation import Recipe, recipe
 from .spec import RunSpec
 from .versions import PACKAGE, statements
 
 
 def parts_of(spec: RunSpec) -> frozenset[Path]:
-    """The files that the parts of a run stand in: rule, attack, clients and server, and one's own data and model."""
-    makers = (spec.make_rule, spec.make_attack, spec.make_algorithm, spec.make_server)
+    """The files that the parts of a run stand in: rule, attack, clients, server, partition, data and model."""
+    makers = (spec.make_rule, spec.make_attack, spec.make_algorithm, spec.make_server, spec.make_partition)
     files = {file for make in makers for part in components_within(make()) if (file := file_of(part)) is not None}
-    return frozenset(files | {file for text in (spec.data, spec.model) for file in _imported(text)})
+    return frozenset(files | {file for found in _recipes(spec) for file in _files_of(found)})
 
 
 def own_code(spec: RunSpec) -> dict[str, str]:
@@ -39,9 +41,15 @@ def own_code(spec: RunSpec) -> dict[str, str]:
 
 def file_of(part: Component) -> Path | None:
     """The file that a component's class stands in, or its function; None for what was typed at a prompt or is in C."""
-    made_of: Any = part.function if isinstance(part, FunctionComponent) else type(part)
+    return _file_of_maker(part.function if isinstance(part, FunctionComponent) else type(part))
+
+
+def _file_of_maker(made_of: Any) -> Path | None:
+    """The file of a class, a function, or an object that can be called; of what is decorated that of the inner one."""
     while isinstance(made_of, partial):
         made_of = made_of.func
+    if not isinstance(made_of, type):
+        made_of = unwrap(made_of)
     if not isinstance(made_of, type) and not isroutine(made_of):  # an object that can be called
         made_of = type(made_of)
     try:
@@ -60,12 +68,30 @@ def _digest(file: Path) -> str:
     return hashlib.sha256(source).hexdigest()[:12]
 
 
-def _imported(text: str) -> Iterator[Path]:
-    """The file of a data set or a model that is named by its import path."""
-    module = text.partition(":")[0].rpartition(".")[0]
+def _recipes(spec: RunSpec) -> Iterator[Recipe]:
+    """What is kept as text in a run's configuration, and so must be looked up to know where it stands."""
+    yield from _with_inner(recipe(spec.data, "data set"))
+    yield from _with_inner(recipe(spec.model, "model", **ANY_SAMPLES))
+    yield from _with_inner(recipe(spec.partition, "partition", num_partitions=spec.clients, partition_by="label"))
+
+
+def _with_inner(found: Recipe) -> Iterator[Recipe]:
+    """A recipe and those of its arguments that name something themselves, as the base of a LoRA model does."""
+    yield found
+    for name, value in found.arguments.items():
+        if isinstance(value, str) and (kind := found.entry.parameters[name].names):
+            known = ANY_SAMPLES if kind == "model" else {}
+            yield from _with_inner(recipe(value, kind, **known))
+
+
+def _files_of(found: Recipe) -> Iterator[Path]:
+    """The file that it stands in, and the module that it is named by, which may have it from there."""
+    if (file := _file_of_maker(found.entry.cls)) is not None:
+        yield file
+    module = found.entry.name.rpartition(".")[0]  # nothing for names of the catalogue
     try:
-        found = importlib.util.find_spec(module) if module else None
-    except (ImportError, ValueError):
+        face = importlib.util.find_spec(module) if module else None
+    except (ImportError, ValueError):  # a class, where it is an attribute of one
         return
-    if found is not None and found.origin and Path(found.origin).is_file():
-        yield Path(found.origin)
+    if face is not None and face.origin and Path(face.origin).is_file():
+        yield Path(face.origin)

@@ -33,6 +33,10 @@ class FolderError(MendableError, ValueError):
     asked = True
 
 
+class DamagedError(FolderError):
+    """A file of a folder that is not whole any more, or not as it was written."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Earlier:
     """Rounds that other code has made.
@@ -226,7 +230,9 @@ class RunFolder:
             return None
 
 
-def read_formatted(cls: type[D], file: Path, what: str, *, format: int) -> D:
+def read_formatted(
+    cls: type[D], file: Path, what: str, *, format: int, remedy: str = "restore the file or run again"
+) -> D:
     """A dataclass that was written with the number of its format.
 
     Args:
@@ -234,15 +240,17 @@ def read_formatted(cls: type[D], file: Path, what: str, *, format: int) -> D:
         file: its path.
         what: is in it, in words.
         format: that is read.
+        remedy: for a file that is damaged.
 
     Raises:
-        FolderError: the file is missing, unreadable or of another format.
+        DamagedError: the file is there and not whole.
+        FolderError: it is missing, or of something else or another format.
     """
     content = _bytes_of(file)
     try:
         entry = json_of(content)
     except ValueError as error:
-        raise FolderError(f"{file}: not valid JSON ({tamed(error)}); restore the file or run again") from error
+        raise DamagedError(f"{file}: not valid JSON ({tamed(error)}); {remedy}") from error
     if not isinstance(entry, dict) or "format" not in entry:
         raise FolderError(f"{file}: no format number, so not {what} of fedward; give a folder that fedward wrote")
     if entry["format"] != format:
@@ -253,9 +261,8 @@ def read_formatted(cls: type[D], file: Path, what: str, *, format: int) -> D:
     try:
         return read_back(cls, entry)
     except FormError as error:
-        raise FolderError(
-            f"{file}: {', '.join(error.fields)} missing or of the wrong type; restore the file or run again"
-        ) from error
+        fields = ", ".join(error.fields)
+        raise DamagedError(f"{file}: {fields} missing or of the wrong type; {remedy}") from error
 
 
 def earlier_code(head: RunHead | None, done: int) -> tuple[Earlier, ...]:

@@ -106,7 +106,9 @@ def deciding(folder: Path, beside: frozenset[str] = frozenset()) -> list[Path]:
 
 def statements(source: str) -> str:
     """The source without comments, docstrings, blank lines and spaces at the ends of lines."""
-    lines = source.splitlines()
+    # As Python counts them: `str.splitlines` ends lines at form feeds and separators of Unicode, too.
+    source = source.replace("\r\n", "\n").replace("\r", "\n")
+    lines = source.split("\n")
     for first, start, last, end in sorted(_idle(source), reverse=True):  # from behind, so that places stay right
         rest = lines[last][end:]
         lines[first] = lines[first][:start] + rest

@@ -48,6 +48,8 @@ class Loop:
         self.layout = self.local.layout
         self.buffer_layout = self.local.buffer_layout
         self.description = " ".join(repr(model).split())
+        self.counters = [b.clone() for b in self.local.module.buffers() if not b.is_floating_point()]
+        """Buffers that are no running statistics, as the model came with them: training may change the module's."""
 
     def initial(self) -> Tensor:
         return self.local.initial

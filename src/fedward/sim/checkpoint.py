@@ -14,7 +14,7 @@ from torch import Tensor
 from ..disk import open_regular, replacing
 from ..failures import MendableError, tamed
 from .forms import brief
-from .identity import LATER
+from .identity import LATER, UNTOLD
 
 _FORMAT = 2
 _SHOWN = 80  # characters of a value in an error message
@@ -73,7 +73,8 @@ def load_checkpoint(path: Path, identity: Mapping[str, Any], keys: Iterable[str]
         raise CheckpointError(
             f"{path} has no identity of a run: it is damaged; move it away, or give this run another place"
         )
-    before = {**{k: value for k, value in LATER.items() if k in identity}, **saved["identity"]}
+    unsaid = {k: LATER.get(k, identity[k]) for k in identity if k in LATER or k in UNTOLD}
+    before = {**unsaid, **saved["identity"]}
     different = [k for k in {**before, **identity} if not _same(before.get(k), identity.get(k))]
     if different:
         told_of = sorted(map(str, different))[:_KEYS]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import singledispatch
 from typing import Any
 
@@ -19,6 +19,8 @@ UNCOUNTED = frozenset({"threads"})
 """Arguments of a simulation that change nothing in its results."""
 LATER: Mapping[str, Any] = {"forge": "rows", "batch norm": "mean", "precision": "float32"}
 """What checkpoints have no word of that were written before there was a choice, with what every run was then."""
+UNTOLD = frozenset({"shard sizes", "samples", "layout", "buffers"})
+"""What earlier checkpoints have no word of, and nobody can know of them: it is taken to be as it is now."""
 
 
 def identity_of(arguments: Mapping[str, object]) -> dict[str, Any]:
@@ -68,17 +70,28 @@ def _(value: Split) -> str:
 @identified.register
 def _(value: FederatedData) -> dict[str, str]:
     train, test = value.dataset.train, value.dataset.test
+    sizes = [len(shard) for shard in value.shards]
     return {
         "data": f"{value.dataset.name}, {len(train)} + {len(test)} samples, {checksum_of(value.dataset)}",
+        "samples": f"{_form(train.inputs)} + {_form(test.inputs)}",
         "shards": f"{value.n} clients, {_checksum(*value.shards)}",
+        # The checksum is of the shards joined together, so that where they are cut is another thing to tell.
+        "shard sizes": f"{min(sizes)} to {max(sizes)} samples, {_checksum(torch.tensor(sizes))}",
     }
 
 
 @identified.register
 def _(value: Loop) -> dict[str, str]:
-    # Frozen parameters are in no row, and yet everything depends on them.
-    frozen = [p.detach() for p in value.local.module.parameters() if not p.requires_grad]
-    return {"model": value.description, "initial parameters": _checksum(value.initial(), *frozen)}
+    # Frozen parameters are in no row, and yet everything depends on them; buffers likewise, whatever they hold.
+    module = value.local.module
+    frozen = [p.detach() for p in module.parameters() if not p.requires_grad]
+    trained = [f"{name} {_form(p)} {p.requires_grad}" for name, p in module.named_parameters()]
+    return {
+        "model": value.description,
+        "initial parameters": _checksum(value.initial(), *frozen),
+        "layout": _text_checksum([*trained, *(f"{name} {_form(b)}" for name, b in module.named_buffers())]),
+        "buffers": _checksum(value.local.initial_buffers, *value.counters),
+    }
 
 
 def checksum_of(dataset: Dataset) -> str:
@@ -92,8 +105,20 @@ def _telling(split: Split) -> Tensor:
     return split.inputs.telling() if isinstance(split.inputs, Lazy) else split.inputs
 
 
+def _form(tensor: Tensor | Lazy) -> str:
+    """Shape and type: ``(60, 5) float32``."""
+    return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
+
+
 def _checksum(*tensors: Tensor) -> str:
+    """Of all their bytes, joined together: neither shapes nor types, nor where one ends and the next begins."""
     crc = 0
     for tensor in tensors:
-        crc = zlib.crc32(tensor.contiguous().cpu().numpy().data, crc)
+        # As bytes, since NumPy has no bfloat16.
+        crc = zlib.crc32(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data, crc)
+    return f"{crc:08x}"
+
+
+def _text_checksum(lines: Iterable[str]) -> str:
+    crc = zlib.crc32("\n".join(lines).encode())
     return f"{crc:08x}"

@@ -8,11 +8,14 @@ from typing import Any
 
 from ..experiments.spec import RunSpec, SpecError
 from ..registry.naming import unknown
+from ..sim.forms import brief
 
 OWN = ("cost", "zip", "exclude")
 """What a table of settings may hold besides keys of a run."""
 TOP = ("name", "title", "published", "tune", "profiles", "cell", "runs")
 """What only the whole table may hold."""
+_LONGEST = 1_000_000_000
+"""Seconds of a round, 30 years: a sum over rounds is a number as well."""
 
 
 def check_table(table: Mapping[str, Any]) -> None:
@@ -44,9 +47,7 @@ def check_table(table: Mapping[str, Any]) -> None:
 
 def _check_form(table: Mapping[str, Any], where: str) -> None:
     """That what is no key of a run has the form that it must have."""
-    cost = table.get("cost")
-    if cost is not None and (isinstance(cost, bool) or not isinstance(cost, int | float) or not cost >= 0):
-        raise SpecError(f"{where}cost: seconds that a round takes, one number of 0 or more, got {cost!r}")
+    check_cost(table.get("cost"), where)
     zipped = table.get("zip", [])
     if not isinstance(zipped, list) or not all(_is_bundle(keys) for keys in zipped):
         raise SpecError(f'{where}zip: lists of keys, such as [["clients", "byzantine"]], got {zipped!r}')
@@ -57,6 +58,17 @@ def _check_form(table: Mapping[str, Any], where: str) -> None:
         raise SpecError(f"{where}zip: {', '.join(twice)} is named twice; name each key once")
     if not isinstance(table.get("exclude", []), list):
         raise SpecError(f'{where}exclude: a list of tables, such as [{{ rule = "mean" }}], got {table["exclude"]!r}')
+
+
+def check_cost(cost: Any, where: str) -> None:
+    """That a cost, where there is one, is a number of seconds that a round can take.
+
+    Raises:
+        SpecError: it is not.
+    """
+    if cost is None or (isinstance(cost, int | float) and not isinstance(cost, bool) and 0 <= cost <= _LONGEST):
+        return
+    raise SpecError(f"{where}cost: seconds that a round takes, one number from 0 to {_LONGEST}, got {brief(cost)}")
 
 
 def _check_no_dates(value: Any, where: str) -> None:

@@ -38,8 +38,8 @@ from ..experiments.load import names_in_config, toml_table
 from ..experiments.spec import RunSpec, SpecError, file_name, make_spec
 from ..registry.naming import unknown
 from ..registry.strangers import ask_about_all
-from .grammar import OWN, TOP, check_key, check_table, text_of
-from .pattern import Pattern, as_text, listed, several_named, value_of
+from .grammar import OWN, TOP, check_cost, check_key, check_table, text_of
+from .pattern import Pattern, as_text, component_text, listed, several_named, value_of
 
 _INNER = ("attack", "rule")
 """Keys that are always in the name of a cell, and the innermost of a grid."""
@@ -281,17 +281,9 @@ def _name(group: str, values: Mapping[str, Any], axes: Iterable[str]) -> str:
     seed = value_of(values, "seed")
     if seed:
         others.append(f", seed {seed}")
-    rule = _component(value_of(values, "rule"))
-    attack = _component(value_of(values, "attack"))
+    rule = component_text(value_of(values, "rule"))
+    attack = component_text(value_of(values, "attack"))
     return f"{prefix}{rule} under {attack}{''.join(others)}"
-
-
-def _component(value: Any) -> str:
-    """A rule or an attack as text; a table of one goes by its name and arguments."""
-    if not isinstance(value, Mapping):
-        return as_text(value)
-    arguments = ",".join(f"{key}={as_text(one)}" for key, one in value.items() if key != "name")
-    return f"{value.get('name', '')}:{arguments}".rstrip(":")
 
 
 def _overridden(found: list[Draft], overrides: Any, kept: Collection[str], strict: bool) -> list[Draft]:
@@ -304,6 +296,7 @@ def _overridden(found: list[Draft], overrides: Any, kept: Collection[str], stric
             check_key(key, where, (*RunSpec.model_fields, "cost"))
             if len(listed(key, value)) != 1 or value == []:
                 raise SpecError(f"{where}: {key} takes one value here, got {value!r}; make a group of it with [[runs]]")
+        check_cost(keys.get("cost"), f"{where}: ")
         meant = [draft.name for draft in found if pattern.fits(draft.values, draft.group)]
         if not meant and strict:
             raise SpecError(f"{where}: no cell has {pattern}: {_told(pattern, found)}")

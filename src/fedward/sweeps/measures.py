@@ -57,7 +57,7 @@ def of_run(records: Sequence[Record], *, target: float = TARGET, last: int = LAS
 
 def decision_notes(records: Sequence[Record]) -> Iterator[str]:
     """What figures do not show: rounds that changed nothing, were decided on too few rows, or accepted nobody."""
-    whole = f"of {len(records)} round{'s' * (len(records) != 1)}"
+    whole = f"of {len(records)} rounds"
     if skipped := sum(record.skipped is not None for record in records):
         yield f"{skipped} {whole} left the model as it was: {why_skipped(records)}"
     if beyond := beyond_theorem(records):
@@ -108,6 +108,11 @@ def best(row: Row) -> float | None:
     return row.best
 
 
+def _finished(row: Row, figure: Callable[[Row], float | None]) -> float | None:
+    """A figure that counts beside others: what a run that failed or goes on has reached so far is none."""
+    return figure(row) if row.status == "done" else None
+
+
 def setting_of(row: Row) -> tuple[tuple[str, str], ...]:
     """What two cells must have in common to be compared: everything but the rule, the attack and the seed."""
     return tuple((key, repr(value)) for key, value in sorted(row.config.items()) if key not in _TOLD_ALONE)
@@ -119,7 +124,7 @@ class OverSeeds:
 
     Attributes:
         rows: the cells, those that are not done included.
-        values: of those that have one, in the order of the rows.
+        values: of those that are done and have one, in the order of the rows.
     """
 
     rows: tuple[Row, ...]
@@ -144,38 +149,29 @@ class OverSeeds:
 def over_seeds(rows: Iterable[Row], figure: Callable[[Row], float | None] = best) -> list[OverSeeds]:
     """Cells by everything but their seed, in the order in which they first appear; a run that is there twice is one.
 
-    Of two, the one that has a figure, and of those the one that is done.
+    Only cells that are done have a value: of the others nobody knows what they will reach.
     """
-
-    def rank(row: Row) -> tuple[bool, bool]:
-        return figure(row) is not None, row.status == "done"
-
     groups: dict[Any, dict[str, Row]] = {}
     for row in rows:
         same = tuple((key, repr(value)) for key, value in sorted(row.config.items()) if key != "seed")
         by_seed = groups.setdefault((row.group, same), {})
         seed = repr(row.config.get("seed"))
-        if seed not in by_seed or rank(row) > rank(by_seed[seed]):
+        if seed not in by_seed or (_finished(by_seed[seed], figure) is None and _finished(row, figure) is not None):
             by_seed[seed] = row
     found = []
     for by_seed in groups.values():
         members = tuple(by_seed.values())
-        values = tuple(value for value in map(figure, members) if value is not None)
+        values = tuple(value for row in members if (value := _finished(row, figure)) is not None)
         found.append(OverSeeds(rows=members, values=values))
     return found
 
 
 def references(rows: Iterable[Row], figure: Callable[[Row], float | None] = best) -> dict[Any, float]:
-    """Of each setting, what Mean reaches without attack: the mean over seeds, where there are such cells that are done.
-
-    A training that goes on has not reached it yet, and all others would be held against too little.
-    """
+    """Of each setting, what Mean reaches without attack: the mean over seeds that are done, where there are such."""
     clean: dict[Any, dict[str, float]] = {}
     for row in rows:
-        value = figure(row)
-        if value is None or row.status != "done":
-            continue
-        if (row.config.get("rule"), row.config.get("attack")) == ("mean", "no-attack"):
+        value = _finished(row, figure)
+        if value is not None and (row.config.get("rule"), row.config.get("attack")) == ("mean", "no-attack"):
             clean.setdefault(setting_of(row), {})[repr(row.config.get("seed"))] = value
     return {setting: fmean(by_seed.values()) for setting, by_seed in clean.items()}
 
@@ -183,9 +179,9 @@ def references(rows: Iterable[Row], figure: Callable[[Row], float | None] = best
 def impact(row: Row, references: Mapping[Any, float], figure: Callable[[Row], float | None] = best) -> float | None:
     """Attack impact: what Mean reaches without attack in the same setting, less what the cell reaches.
 
-    Xu, Huang, Song & Lan, ICDCS 2022, section V. None where one of the two is not there.
+    Xu, Huang, Song & Lan, ICDCS 2022, section V. None where one of the two is not there or not done.
     """
-    clean, reached = references.get(setting_of(row)), figure(row)
+    clean, reached = references.get(setting_of(row)), _finished(row, figure)
     return None if clean is None or reached is None else clean - reached
 
 
@@ -203,8 +199,7 @@ class OverAttacks:
         rule: as text.
         group: of the cells.
         setting: as `setting_of` has it.
-        by_attack: figures by attack, that without attack left out; None where no cell is done, also where the rule
-            was not tried under an attack that others were tried under.
+        by_attack: figures by attack, that without attack left out; None where no cell is done.
         clean: without attack; None where that was not run.
     """
 
@@ -237,26 +232,3 @@ class OverAttacks:
     def missing(self) -> tuple[str, ...]:
         """Attacks of which no cell is done."""
         return tuple(attack for attack, value in self.by_attack.items() if value is None)
-
-
-def over_attacks(rows: Iterable[Row], figure: Callable[[Row], float | None] = best) -> list[OverAttacks]:
-    """Every rule in every setting, over its attacks, in the order in which they first appear."""
-    groups: dict[Any, dict[str, float | None]] = {}
-    tried: dict[Any, dict[str, None]] = {}
-    for cells in over_seeds(rows, figure):
-        rule, attack = str(cells.row.config["rule"]), str(cells.row.config["attack"])
-        same = cells.row.group, setting_of(cells.row)
-        groups.setdefault((rule, *same), {})[attack] = cells.mean
-        tried.setdefault(same, {})[attack] = None
-    for (_, *setting), found in groups.items():
-        found.update({attack: None for attack in tried[tuple(setting)] if attack not in found})
-    return [
-        OverAttacks(
-            rule=rule,
-            group=group,
-            setting=setting,
-            by_attack={attack: value for attack, value in found.items() if attack != "no-attack"},
-            clean=found.get("no-attack"),
-        )
-        for (rule, group, setting), found in groups.items()
-    ]

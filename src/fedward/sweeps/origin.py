@@ -46,7 +46,8 @@ def _forget(planned: Planned, places: Iterable[Path]) -> None:
     for place in places:
         key, rounds = keys[place]
         with suppress(LockedError), one_writer(place):
-            if state_of(place, key, rounds).attempts:
+            begun = any(file.exists() for file in RunFolder(place).files)
+            if begun or state_of(place, key, rounds).attempts:  # which may have been lost, and the rounds not
                 write_state(place, CellState(key=key))
                 RunFolder(place).clear()
 

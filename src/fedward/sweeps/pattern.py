@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from ..experiments.spec import RunSpec, SpecError
@@ -17,7 +18,7 @@ _KEYS = (GROUP, *RunSpec.model_fields)
 class Pattern:
     """Keys, each with the values one of which a cell must have.
 
-    A name alone means whatever is written with it: ``alie`` is ``alie:z=1``, too.
+    A name alone means whatever is written with it: ``alie`` is ``alie:z=1``, too, and so is the table that says it.
     """
 
     wanted: Mapping[str, tuple[Any, ...]]
@@ -59,14 +60,16 @@ class Pattern:
         )
 
     def __str__(self) -> str:
-        return ", ".join(f"{key} = {' or '.join(map(as_text, among))}" for key, among in self.wanted.items())
+        return ", ".join(f"{key} = {' or '.join(map(component_text, among))}" for key, among in self.wanted.items())
 
     def told(self, cells: Iterable[tuple[Mapping[str, Any], str]]) -> str:
         """What there is of the keys that are asked for, in words."""
         cells = list(cells)
         parts = []
         for key in self.wanted:
-            there = dict.fromkeys(as_text(group if key == GROUP else value_of(values, key)) for values, group in cells)
+            there = dict.fromkeys(
+                component_text(group if key == GROUP else value_of(values, key)) for values, group in cells
+            )
             parts.append(f"{key} is {', '.join(there)}")
         return "; ".join(parts)
 
@@ -78,17 +81,31 @@ def value_of(values: Mapping[str, Any], key: str) -> Any:
 
 def is_meant(value: Any, wanted: Any) -> bool:
     """Whether a value is the one that is meant: the same number, the same text, or what is written with that name."""
-    if as_text(value) == as_text(wanted) or as_text(value).partition(":")[0].strip() == as_text(wanted):
+    text, due = component_text(value), component_text(wanted)
+    if due in (text, text.partition(":")[0].strip()):
         return True
     try:
-        return float(value) == float(wanted)
-    except (TypeError, ValueError):
+        return _number(value) == _number(wanted)
+    except ArithmeticError:  # no numbers
         return False
+
+
+def _number(value: Any) -> Decimal:
+    """As it is written: floats do not tell large whole numbers apart, such as seeds, and end somewhere."""
+    return Decimal(value if isinstance(value, int) else str(value))
 
 
 def as_text(value: Any) -> str:
     """A value as text: byzantine clients as ``3,4``."""
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def component_text(value: Any) -> str:
+    """A rule or an attack as text; a table of one goes by its name and arguments."""
+    if not isinstance(value, Mapping):
+        return as_text(value)
+    arguments = ",".join(f"{key}={as_text(one)}" for key, one in value.items() if key != "name")
+    return f"{value.get('name', '')}:{arguments}".rstrip(":")
 
 
 def listed(key: str, value: Any) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,8 +67,8 @@ class Row:
     def flat(self) -> dict[str, Any]:
         """By column; a measure that no other row has is a column as well."""
         return {
-            **{name: getattr(self, name) for name in _FIRST},
             **self.config,
+            **{name: getattr(self, name) for name in _FIRST},
             **{name: getattr(self, name) for name in _FIGURES},
             **self.measures,
             **{name: getattr(self, name) for name in _LAST},
@@ -81,9 +82,14 @@ def accuracies(records: Iterable[Record]) -> tuple[float | None, float | None]:
 
 
 def columns(rows: Sequence[Row]) -> list[str]:
-    """The columns of a table of these rows, in order; measures as they first appear."""
+    """The columns of a table of these rows, in order, each once; measures as they first appear.
+
+    So do keys that this version does not know: a folder may be of a later one.
+    """
     measures = dict.fromkeys(name for row in rows for name in row.measures)
-    return [*_FIRST, *RunSpec.model_fields, *_FIGURES, *measures, *_LAST]
+    known = {*_FIRST, *RunSpec.model_fields, *_FIGURES, *measures, *_LAST}
+    later = dict.fromkeys(key for row in rows for key in row.config if key not in known)
+    return [*_FIRST, *RunSpec.model_fields, *later, *_FIGURES, *measures, *_LAST]
 
 
 def as_csv(rows: Sequence[Row]) -> str:
@@ -117,16 +123,21 @@ def _write_parquet(rows: Sequence[Row], file: Path) -> bool:
         file.unlink(missing_ok=True)
         return False
     flat = [row.flat() for row in rows]
-    table = pyarrow.table({name: _column([row.get(name) for row in flat]) for name in columns(rows)})
+    table = pyarrow.table({name: _column([row.get(name) for row in flat], pyarrow) for name in columns(rows)})
     content = pyarrow.BufferOutputStream()
     pyarrow.parquet.write_table(table, content)
     write_whole(file, content.getvalue().to_pybytes())
     return True
 
 
-def _column(values: list[Any]) -> list[Any]:
-    """Values of one type: text, where a key has numbers in some rows and text in others."""
+def _column(values: list[Any], pyarrow: Any) -> Any:
+    """Values of one type: text, where a key has numbers in some rows and text in others, or what no type holds.
+
+    Seeds go up to 2^64, twice as far as the type that pyarrow takes for whole numbers.
+    """
     kinds = {type(value) for value in values if value is not None}
-    if kinds <= {int, float} or len(kinds) <= 1:
-        return values
-    return [None if value is None else str(value) for value in values]
+    types = [None, pyarrow.uint64()] if kinds == {int} else [None] if kinds <= {int, float} or len(kinds) <= 1 else []
+    for due in types:
+        with suppress(OverflowError, pyarrow.ArrowException):
+            return pyarrow.array(values, due)
+    return pyarrow.array([None if value is None else str(value) for value in values])

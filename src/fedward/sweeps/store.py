@@ -16,7 +16,7 @@ from typing import Any
 from ..disk import write_whole
 from ..experiments.lock import is_locked, one_writer
 from ..experiments.spec import file_name
-from ..experiments.store import FolderError, RunFolder, read_formatted
+from ..experiments.store import DamagedError, FolderError, RunFolder, read_formatted
 from ..sim import Record
 from ..sim.forms import written
 from .grid import Cell, Sweep
@@ -140,9 +140,9 @@ class SweepFolder:
         """Refuse a folder that runs lie in which are no cells: a report about it would be of the cells alone.
 
         Raises:
-            FolderError: there are some, and no sweep yet.
+            FolderError: there are some, and no sweep yet; or as `written_head`.
         """
-        if self.head.exists():
+        if self.written_head() is not None:
             return
         runs = sorted(path.parent for path in (*self.path.glob("run.json"), *self.path.glob("*/run.json")))
         if runs:
@@ -188,7 +188,8 @@ class SweepFolder:
         )
         with self._alone():
             # A thousand tasks of a cluster may come here at once: all but the first find it done.
-            if not (self.head.exists() and _text(self.read_head()) == _text(head)):
+            before = self.written_head()
+            if before is None or _text(before) != _text(head):
                 head = replace(head, cells=self._taken(cells))
                 self.cells.mkdir(parents=True, exist_ok=True)
                 write_whole(self.head, _text(head))
@@ -231,7 +232,26 @@ class SweepFolder:
         """
         if not self.head.exists():
             raise FolderError(f"{self.head}: no such file; give a folder that fedward sweep has written")
-        return read_formatted(SweepHead, self.head, "a sweep", format=FORMAT)
+        remedy = "restore the file, or move it away and run the sweep again, which goes on with its cells"
+        return read_formatted(SweepHead, self.head, "a sweep", format=FORMAT, remedy=remedy)
+
+    def written_head(self) -> SweepHead | None:
+        """What the sweep is; None where nobody has said so yet, or it must be said anew.
+
+        All that a damaged file said follows from the table. It is written anew where cells beside it show that it was a
+        sweep's, or where it is empty, so that nothing of anybody's is lost.
+
+        Raises:
+            FolderError: as `read_head`.
+        """
+        if not self.head.exists():
+            return None
+        try:
+            return self.read_head()
+        except DamagedError:
+            if self.folders() or not self.head.stat().st_size:
+                return None
+            raise
 
     def rows(self) -> list[Row]:
         """A row a cell, in the order of the sweep.

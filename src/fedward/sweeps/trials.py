@@ -9,10 +9,10 @@
     rounds = 300                        # of a trial; those of its cell if nothing is said
 
 Every combination is a candidate of every rule, as far as the rule itself (not one inside it) has the parameters. A
-trial is a run of a candidate under one attack of the sweep, with its first seed, that is tested on the validation
-split: nothing is chosen by the test set. Two candidates win for each rule and setting: the one that is best without
-attack, and the one whose worst attack leaves most. Then the sweep is run with both, on all training data and the test
-set.
+trial is a run of a candidate under one attack of the sweep, with the first seed that its rule and setting have under
+it, that is tested on the validation split: nothing is chosen by the test set. Two candidates win for each rule and
+setting: the one that is best without attack, and the one whose worst attack leaves most. Then the sweep is run with
+both, on all training data and the test set.
 """
 
 from __future__ import annotations
@@ -114,23 +114,33 @@ class TrialRun:
 
 
 def trials(sweep: Sweep) -> list[TrialRun]:
-    """All trials of a sweep with its first seed; each candidate without attack, too, where the sweep has attacks alone.
+    """All trials of a sweep: of each contest and attack with its first seed, since groups may have seeds of their own.
+
+    Each candidate is tried without attack, too, where the sweep has attacks alone.
 
     Raises:
         SpecError: as `Tuning.of`; a parameter that no rule has; a candidate that cannot be run.
     """
     tuning = Tuning.of(sweep.tune)
-    first = min(cell.spec.seed for cell in sweep.cells)
-    cells = [cell for cell in sweep.cells if cell.spec.seed == first]
     contests: dict[str, list[Cell]] = {}
-    for cell in cells:
+    for cell in sweep.cells:
         contests.setdefault(contest_of(cell), []).append(cell)
-    _check_parameters(tuning, cells)
+    tried = {contest: _first_seeds(members) for contest, members in contests.items()}
+    _check_parameters(tuning, [cell for members in tried.values() for cell in members])
     found = []
-    for contest, members in contests.items():
+    for contest, members in tried.items():
         for values in _candidates(tuning, members[0].spec):
             found += [_trial(cell, contest, values, tuning) for cell in _with_clean(members)]
     return found
+
+
+def _first_seeds(cells: Sequence[Cell]) -> list[Cell]:
+    """Of the cells of a contest those that have the first seed under their attack."""
+    first: dict[str, int] = {}
+    for cell in cells:
+        attack, seed = _attack_of(cell), cell.spec.seed
+        first[attack] = min(seed, first.get(attack, seed))
+    return [cell for cell in cells if cell.spec.seed == first[_attack_of(cell)]]
 
 
 def contest_of(cell: Cell) -> str:

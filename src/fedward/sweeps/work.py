@@ -115,7 +115,8 @@ def plan(sweep: Sweep, path: Path, *, only: Collection[str] | None = None) -> Pl
     folder = SweepFolder(path)
     folder.check_alone()
     chosen = frozenset(cell.name for cell in sweep.cells) if only is None else frozenset(only)
-    before = {head.name: head for head in folder.read_head().cells} if folder.head.exists() else {}
+    written = folder.written_head()
+    before = {} if written is None else {head.name: head for head in written.cells}
     places = folder.folders()  # a cell that goes by another name now is still the same
     cells = []
     no_data: dict[str, str] = {}
@@ -162,7 +163,7 @@ def run_sweep(
     """Carry a sweep out, or resume it.
 
     Cells that another process works at are left to it, and taken over if it is gone before they are done. The table is
-    written anew whenever a cell is done.
+    written anew whenever a cell is done; where that cannot be, all cells are done before the error is raised.
 
     Args:
         planned: the sweep.
@@ -175,6 +176,7 @@ def run_sweep(
 
     Raises:
         FolderError, LockedError: as `begun`.
+        OSError: the table cannot be written.
     """
     planned = begun(planned)
     folder = planned.folder
@@ -195,7 +197,7 @@ def run_sweep(
             return
         if isinstance(outcome, Failed):
             _note_failure(place, planned, outcome)
-        with suppress(LockedError):  # it is written once more at the end
+        with suppress(Exception):  # it is written once more at the end, and what is wrong with it is told then
             folder.write_table()
         if on_done is not None:
             on_done(place, outcome)
