@@ -130,7 +130,7 @@ def _cell(grid: Grid, place: Crossing | None, attack: str, bottom: float, top: f
         return f'<td{of} class="none"><a {link}>{escape(state)}</a></td>'
     best = ' class="best"' if BEST.is_best(place, grid) else ""
     spread = "" if over.std is None else f' <span class="spread">±{100 * over.std:.2f}</span>'
-    few = _few(over.rows, [row for row in over.rows if row.best is not None])
+    few = _few(over.rows, [row.best for row in over.rows])
     return (
         f'<td{of}{best} style="{shade((over.mean - bottom) / (top - bottom))}"><a {link}>{100 * over.mean:.2f}{spread}'
         f"</a>{few}{_beside(place, over.mean)}</td>"
@@ -145,21 +145,21 @@ def _measured(measure: Measure, place: Crossing | None, of: str, limits: tuple[f
     level = (mean - least) / (most - least) if most > least else 0.5
     spread = f' <span class="spread">±{stdev(values):.{measure.digits}f}</span>' if len(values) > 1 else ""
     shown = f"{mean + 0.0:.{measure.digits}f}".replace("-", "&minus;")
-    cut = [row for row in place.over.rows if row.status != "done" and measure.of(row) is not None]
-    few = _few(cut, cut)
+    few = _few(place.over.rows, [measure.of(row) for row in place.over.rows])
     return (
         f'<td{of} style="{shade(level if measure.higher else 1 - level)}">'
         f'<a href="#run-{place.number}" title="{escape(place.title)}">{shown}{spread}</a>{few}</td>'
     )
 
 
-def _few(rows: Sequence[Row], known: Sequence[Row]) -> str:
-    """That not all seeds are in a figure, or not with the whole of their training."""
-    told = f"{len(known)} of {len(rows)} seeds" if len(known) < len(rows) else ""
-    cut = sum(row.status != "done" for row in known)
-    if cut:
-        told = f"{told}, {cut} not finished" if told else "not finished"
-    return f"<small>{told}</small>" if told else ""
+def _few(rows: Sequence[Row], values: Sequence[float | None]) -> str:
+    """That a figure is not of all seeds, and how many of the others have come far enough to have one."""
+    known = [row for row, value in zip(rows, values, strict=True) if value is not None]
+    done = sum(row.status == "done" for row in known)
+    if done == len(rows):
+        return ""
+    cut = f", {len(known) - done} not finished" if done < len(known) else ""
+    return f"<small>{done} of {len(rows)} seeds{cut}</small>"
 
 
 def _said(status: str, best: float | None) -> str:
