@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .images import of_bytes
 from .sources import OwnDataError
 
 __all__ = ["Lazy", "as_sample"]
@@ -90,7 +91,7 @@ def as_sample(value: Any, called: str) -> Tensor:
         ValueError: it is no tensor, array or image, or holds NaN or infinity.
     """
     if hasattr(value, "getbands"):  # an image of PIL's
-        value = np.asarray(value if len(value.getbands()) in (1, 3) else value.convert("RGB"))
+        value = _pixels(value, called)
     if isinstance(value, np.ndarray | Sequence) and not isinstance(value, str):
         value = torch.from_numpy(np.array(value))
     if isinstance(value, int | float):
@@ -98,6 +99,14 @@ def as_sample(value: Any, called: str) -> Tensor:
     if not isinstance(value, Tensor):
         raise ValueError(f"{called} is {type(value).__name__}; a tensor, an array or an image is needed")
     return as_numbers(value[None], called)[0]
+
+
+def _pixels(image: Any, called: str) -> np.ndarray:
+    """An image of PIL's as bytes; numbers that somebody put into one stay as they are."""
+    try:
+        return np.asarray(image if image.mode == "F" else of_bytes(image))
+    except ValueError as error:
+        raise ValueError(f"{called}: {error}") from error
 
 
 def as_numbers(samples: Tensor, called: str) -> Tensor:
