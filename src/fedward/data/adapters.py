@@ -13,11 +13,12 @@ from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import Subset, TensorDataset
 
 from .lazy import Lazy, as_numbers
-from .tables import IMAGES, LABELS
+from .tables import IMAGES, LABELS, TEXTS
 
 OWNERS = ("owner", "writer_id", "character_id", "client_id", "user_id")
 """What columns of those are called to whom samples belong; the first that is there counts."""
-_TEXTS = ("text", "sentence", "content", "title")
+_MAIN = ("text", "sentence", "content")
+"""Names of columns that are the text, or most of it, whatever else there is."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -161,7 +162,7 @@ def _item(item: Any, which: str) -> tuple[Any, Any]:
     if isinstance(item, tuple | list) and len(item) == 2:
         return item[0], item[1]
     if isinstance(item, Mapping):
-        inputs = [item[key] for key in (*IMAGES, *_TEXTS) if key in item]
+        inputs = [item[key] for key in IMAGES if key in item]
         labels = [item[key] for key in LABELS if key in item]
         if inputs and labels:
             return inputs[0], labels[0]
@@ -170,7 +171,15 @@ def _item(item: Any, which: str) -> tuple[Any, Any]:
 
 
 def of_table(value: Any, which: str) -> Part:
-    """A data set of Hugging Face's: texts and numbers now, images when they are needed."""
+    """A data set of Hugging Face's: texts and numbers now, images when they are needed.
+
+    Raises:
+        ValueError: no column of labels, or columns of several kinds of which nothing says what samples are.
+    """
+    if not (hasattr(value, "__len__") and hasattr(value, "__getitem__")):
+        raise ValueError(f"{which} can only be gone through, {type(value).__name__}; load it whole, without streaming")
+    if len(value) == 0:
+        raise ValueError(f"{which} has no samples")
     columns = list(value.column_names)
     label = next((name for name in LABELS if name in columns), None)
     if label is None:
@@ -182,18 +191,65 @@ def of_table(value: Any, which: str) -> Part:
     image = next((name for name in IMAGES if name in others and not _is_number(value[0][name])), None)
     if image is not None:
         inputs: Any = Lazy(lambda i: value[i][image], len(value), f"{which} sample {{}}".format)
-    elif texts := [name for name in others if isinstance(value[0][name], str)]:
-        inputs = [" ".join(parts).strip() for parts in zip(*(value[name] for name in texts), strict=True)]
     else:
-        numbers = [name for name in others if _is_number(value[0][name])]
-        if not numbers:
-            raise ValueError(
-                f"{which} has columns {', '.join(columns)}; one of images or texts, or numbers, are needed"
-            )
-        table = np.stack([np.asarray(list(value[name]), dtype=np.float64) for name in numbers], axis=1)
-        inputs = inputs_of(table, which)
+        inputs = _columns(value, others, which)
     owners = None if owner is None else list(value[owner])
     return Part(inputs=inputs, labels=labels, classes=classes, owners=owners)
+
+
+def _columns(value: Any, names: list[str], which: str) -> Tensor | Lazy | list[str]:
+    """Texts, joined, or numbers, in rows: those that are called as texts are, or all columns, if they are of one kind.
+
+    Raises:
+        ValueError: they are of several kinds, or of none.
+    """
+    kinds = _kinds(value, names)
+    texts = [name for name, kind in kinds.items() if kind == "text"]
+    called = [name for name in texts if name.lower() in TEXTS]
+    # A title is seldom the whole text: it does not stand for columns beside it that may be.
+    if called == texts or any(name.lower() in _MAIN for name in called):
+        texts = called
+    elif len(texts) < len(kinds):
+        raise _undecided("texts", texts, kinds, which)
+    if texts:
+        return [" ".join(parts).strip() for parts in zip(*(_texts(value, n, which) for n in texts), strict=True)]
+    numbers = [name for name, kind in kinds.items() if kind == "number"]
+    if not numbers:
+        found = ", ".join(value.column_names)
+        raise ValueError(f"{which} has columns {found}; one of images or texts, or numbers, are needed")
+    if len(numbers) < len(kinds):
+        raise _undecided("numbers", numbers, kinds, which)
+    return inputs_of(np.stack([np.asarray(list(value[name]), dtype=np.float64) for name in numbers], axis=1), which)
+
+
+def _kinds(value: Any, names: list[str]) -> dict[str, str]:
+    """What columns hold: "text", "number" or "other"; those that hold nothing at all are left out."""
+    first = value[0]
+    found = {}
+    for name in names:
+        held = first[name]
+        if held is None:
+            held = next((cell for cell in value[name] if cell is not None), None)
+        if held is not None:
+            found[name] = "text" if isinstance(held, str) else "number" if _is_number(held) else "other"
+    return found
+
+
+def _texts(value: Any, name: str, which: str) -> list[str]:
+    texts = list(value[name])
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            wrong = f"{which} sample {i} has {type(text).__name__} in column {name}, others have texts"
+            raise ValueError(f"{wrong}: drop or repair such samples")
+    return texts
+
+
+def _undecided(kind: str, names: list[str], kinds: Mapping[str, str], which: str) -> ValueError:
+    beside = ", ".join(name for name in kinds if name not in names)
+    return ValueError(
+        f"{which} has columns of {kind} ({', '.join(names)}) beside others ({beside}), and nothing says which are the "
+        "samples: call the text's column text, or keep those that are meant and the label, as select_columns does"
+    )
 
 
 def _is_number(value: Any) -> bool:

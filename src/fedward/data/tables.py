@@ -21,6 +21,8 @@ IMAGES = ("images", "image", "img", "x", "data", "inputs", "pixels", "features",
 """What arrays and columns of images are called."""
 LABELS = ("labels", "label", "y", "targets", "target", "class", "fine_label", "classes")
 """What arrays and columns of labels are called; the first that is there counts."""
+TEXTS = ("text", "title", "description", "content", "sentence")
+"""What columns of texts are called."""
 _CELLS = 100_000_000
 """Values that a table may have: one that is not there takes no room in a file, and some in memory."""
 _TEST = re.compile(r"(^|[^a-z])(test|t10k|val|valid|validation)([^a-z]|$)")
