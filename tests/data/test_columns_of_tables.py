@@ -80,7 +80,7 @@ def test_a_table_that_can_only_be_gone_through_is_refused() -> None:
         def __iter__(self) -> Any:
             return iter(())
 
-    with pytest.raises(OwnDataError, match="train can only be gone through, Stream; .*without streaming"):
+    with pytest.raises(OwnDataError, match=r"train can only be gone through, Stream; .*without streaming"):
         own_dataset((Stream(), Stream()))
     with pytest.raises(OwnDataError, match="train has no samples"):
         own_dataset((Table(2, text=[], label=[]), Table(2, text=["a"], label=[0])))

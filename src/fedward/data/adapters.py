@@ -17,6 +17,8 @@ from .tables import IMAGES, LABELS, TEXTS
 
 OWNERS = ("owner", "writer_id", "character_id", "client_id", "user_id")
 """What columns of those are called to whom samples belong; the first that is there counts."""
+_LOOKS = 16
+"""Samples whose labels are held against those that a data set tells."""
 _MAIN = ("text", "sentence", "content")
 """Names of columns that are the text, or most of it, whatever else there is."""
 
@@ -117,7 +119,7 @@ def labels_of(value: Any, which: str) -> Tensor:
 
 
 def of_torch(value: Any, which: str) -> Part:
-    """Samples are read when they are needed; labels now: from where data sets usually have them, or one by one."""
+    """Samples are read when they are needed; labels now: from where data sets usually have them, if some samples agree, or one by one."""
     if isinstance(value, TensorDataset) and len(value.tensors) == 2:
         return Part(inputs=inputs_of(value.tensors[0], which), labels=labels_of(value.tensors[1], which))
     if not hasattr(value, "__len__"):
@@ -126,10 +128,27 @@ def of_torch(value: Any, which: str) -> Part:
     if count == 0:
         raise ValueError(f"{which} has no samples")
     inputs = Lazy(lambda i: _item(value[i], which)[0], count, f"{which} sample {{}}".format)
-    labels = _told_labels(value, count)
-    if labels is None:
-        labels = [_item(value[i], which)[1] for i in range(count)]
-    return Part(inputs=inputs, labels=labels_of([_number(label) for label in labels], which))
+    told = _told_labels(value, count)
+    if told is not None:
+        labels = labels_of([_number(label) for label in told], which)
+        if not _differ(value, labels, which):
+            return Part(inputs=inputs, labels=labels)
+    each = [_number(_item(value[i], which)[1]) for i in range(count)]
+    return Part(inputs=inputs, labels=labels_of(each, which))
+
+
+def _differ(value: Any, labels: Tensor, which: str) -> bool:
+    """Whether samples have other labels than they are told to have, as where a subclass makes others of them.
+
+    Asked is the first sample of each class, of classes spread evenly where there are many. A label that is no number
+    says nothing against the number told.
+    """
+    firsts = np.unique(labels.numpy(), return_index=True)[1]
+    for i in firsts[np.linspace(0, len(firsts) - 1, min(len(firsts), _LOOKS)).astype(int)].tolist():
+        own = _number(_item(value[i], which)[1])
+        if _is_number(own) and own != int(labels[i]):
+            return True
+    return False
 
 
 def _told_labels(value: Any, count: int) -> Any:
@@ -154,7 +173,7 @@ def _number(label: Any) -> Any:
     """A label as a number; one that is several numbers as an array, for `labels_of` to refuse."""
     if isinstance(label, Tensor):
         label = label.detach().cpu().numpy()
-    return label.item() if isinstance(label, np.ndarray) and label.size == 1 else label
+    return label.item() if isinstance(label, np.ndarray | np.generic) and label.size == 1 else label
 
 
 def _item(item: Any, which: str) -> tuple[Any, Any]:
