@@ -119,7 +119,7 @@ def labels_of(value: Any, which: str) -> Tensor:
 
 
 def of_torch(value: Any, which: str) -> Part:
-    """Samples are read when they are needed; labels now: from where data sets usually have them, if some samples agree, or one by one."""
+    """Samples are read when they are needed; labels now: as they are told beside samples that agree, or one by one."""
     if isinstance(value, TensorDataset) and len(value.tensors) == 2:
         return Part(inputs=inputs_of(value.tensors[0], which), labels=labels_of(value.tensors[1], which))
     if not hasattr(value, "__len__"):
