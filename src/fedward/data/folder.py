@@ -50,8 +50,7 @@ def image_folder(
     Args:
         path: the folder (--data-path).
         size: height and width that all are scaled to; if not given, they must have one size.
-        held_out: share of the images that is the test set, drawn at random, where there is no folder test; of those
-            in train, if there is such a folder.
+        held_out: share of the images that is the test set, drawn at random, where there are no folders train and test.
         mode: colours or grey.
 
     Raises:
@@ -78,8 +77,8 @@ def _parts(folder: Path, held_out: float | None) -> tuple[list[Picture], list[Pi
             raise FormatError("expected a folder without train and test, of which a share is held out", folder)
         if test is not None and any(child.is_dir() for child in test.iterdir()):
             raise FormatError(
-                "expected no folder of this name beside classes of which a share is held out, found one with classes of "
-                "its own: move the classes beside it into train and leave out held_out, or move this one away",
+                "expected no folder of this name beside classes of which a share is held out, found one with classes: "
+                "move those beside it into train and leave out held_out, or move this one away",
                 test,
             )
         return _held_out(list(_on_disk(train or folder)), held_out, folder)
