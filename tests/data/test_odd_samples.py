@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
+from fedward.data.content import FormatError
 from fedward.data.dataset import Dataset, Split
 from fedward.data.dealing import federate
 from fedward.data.lazy import Lazy
@@ -101,6 +102,12 @@ def test_all_columns_but_the_label_are_the_text_where_none_is_called_so(
     header: str, row: str, text: str, tmp_path: Path
 ) -> None:
     assert texts_of(f"{header}\n{row}\n", tmp_path) == [text]
+
+
+@pytest.mark.parametrize("header", ["id,text,mood", "mood,text", "text,mood"])
+def test_texts_whose_header_does_not_say_where_labels_are_are_refused(header: str, tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=f"expected a column of labels, .*found {header.replace(',', ', ')}"):
+        texts_of(f"{header}\n{','.join('1' for _ in header.split(','))}\n", tmp_path)
 
 
 def test_a_share_of_the_training_data_is_no_sample_short_by_rounding() -> None:

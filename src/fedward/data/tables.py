@@ -198,12 +198,35 @@ def csv_rows(file: Readable) -> Iterator[list[str]]:
         raise FormatError(f"expected a CSV file in UTF-8, found something else: {error}", file) from error
 
 
+def label_place(header: Sequence[str], file: Readable, names: Sequence[str] = LABELS) -> int:
+    """Which column of a CSV file has the labels.
+
+    Raises:
+        FormatError: none is called so. Any other column may look like labels, and be none.
+    """
+    lower = [name.strip().lower() for name in header]
+    place = next((lower.index(name) for name in names if name in lower), None)
+    if place is None:
+        found = ", ".join([*lower[:5], *(["..."] if len(lower) > 5 else [])])
+        wrong = f"expected a column of labels, called {', '.join(names[:4])} or alike, found {found:.200}"
+        raise FormatError(wrong, file, "call it label in the first row")
+    return place
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
 def _csv(file: Readable) -> Stored:
     rows = [row for row in csv_rows(file) if row]
     place = 0
-    if rows and not rows[0][-1].strip().isdigit():
-        header = [name.strip().lower() for name in rows.pop(0)]
-        place = next((header.index(name) for name in LABELS if name in header), 0)
+    # A single word makes a header: pandas numbers the columns that have no names.
+    if rows and not all(map(_is_number, rows[0])):
+        place = label_place(rows.pop(0), file)
     try:
         table = np.array(rows, dtype=np.int64)
     except (ValueError, OverflowError) as error:

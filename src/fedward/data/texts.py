@@ -19,7 +19,7 @@ from .content import Files, FormatError, Readable, raw
 from .dataset import Dataset, Split
 from .sources import Filing, Reader, Source, located
 from .stored import Stored, check_several, checked_labels
-from .tables import LABELS, TEXTS, by_split, columns_of, csv_rows, named
+from .tables import LABELS, TEXTS, by_split, columns_of, csv_rows, label_place, named
 from .tokens import Tokenizer, wordless
 
 _VERSION = 1
@@ -39,7 +39,7 @@ def _csv(file: Readable) -> Stored:
     place, texts = 0, list(range(1, len(first)))
     if not first[0].strip().isdigit():
         header = [name.strip().lower() for name in rows.pop(0)]
-        place = next((header.index(name) for name in ("class index", *LABELS) if name in header), 0)
+        place = label_place(header, file, ("class index", *LABELS))
         others = [i for i in range(len(header)) if i != place]
         texts = [i for i in others if header[i] in TEXTS] or others
     labels = []
