@@ -97,6 +97,8 @@ def labels_of(value: Any, which: str) -> Tensor:
     Raises:
         ValueError: they are no whole numbers, or not one for each sample.
     """
+    if isinstance(value, Tensor) and value.dtype == torch.bfloat16:  # which NumPy does not have
+        raise ValueError(_no_whole_numbers(which, "bfloat16"))
     array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
@@ -106,13 +108,15 @@ def labels_of(value: Any, which: str) -> Tensor:
             + (" (of one-hot rows that is labels.argmax(1))" if array.ndim == 2 else "")
         )
     if array.dtype.kind not in "biu":
-        raise ValueError(
-            f"{which} labels are {array.dtype}; whole numbers from 0 are needed, as "
-            "numpy.unique(labels, return_inverse=True)[1] makes them"
-        )
+        raise ValueError(_no_whole_numbers(which, str(array.dtype)))
     if len(array) and array.max() > np.iinfo(np.int64).max:
         raise ValueError(f"{which} labels go up to {array.max()}; whole numbers from 0 are needed")
     return torch.from_numpy(array.astype(np.int64))
+
+
+def _no_whole_numbers(which: str, dtype: str) -> str:
+    remedy = "as numpy.unique(labels, return_inverse=True)[1] makes them"
+    return f"{which} labels are {dtype}; whole numbers from 0 are needed, {remedy}"
 
 
 # --- data sets of PyTorch's and Hugging Face's --------------------------------------------------------------
@@ -172,7 +176,7 @@ def _relabels(value: Any) -> bool:
 def _number(label: Any) -> Any:
     """A label as a number; one that is several numbers as an array, for `labels_of` to refuse."""
     if isinstance(label, Tensor):
-        label = label.detach().cpu().numpy()
+        return label.item() if label.numel() == 1 else label.detach().cpu().numpy()
     return label.item() if isinstance(label, np.ndarray | np.generic) and label.size == 1 else label
 
 

@@ -93,7 +93,7 @@ def as_sample(value: Any, called: str) -> Tensor:
     if hasattr(value, "getbands"):  # an image of PIL's
         value = _pixels(value, called)
     if isinstance(value, np.ndarray | Sequence) and not isinstance(value, str):
-        value = torch.from_numpy(np.array(value))
+        value = torch.from_numpy(_known(np.array(value), called))
     if isinstance(value, int | float):
         value = torch.tensor([value])
     if not isinstance(value, Tensor):
@@ -107,6 +107,15 @@ def _pixels(image: Any, called: str) -> np.ndarray:
         return np.asarray(image if image.mode == "F" else of_bytes(image))
     except ValueError as error:
         raise ValueError(f"{called}: {error}") from error
+
+
+def _known(array: np.ndarray, called: str) -> np.ndarray:
+    """An array as PyTorch takes it: of numbers, none longer than 64 bits, in the order of bytes of this machine."""
+    if array.dtype.kind not in "biufc":
+        raise ValueError(f"{called} is an array of {array.dtype}; numbers are needed")
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        return array.astype(np.float64)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def as_numbers(samples: Tensor, called: str) -> Tensor:
