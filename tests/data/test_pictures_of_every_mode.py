@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fedward.data import load
 from fedward.data.content import FormatError
-from fedward.data.images import decoded
+from fedward.data.images import decoded, of_bytes
 from fedward.data.lazy import as_sample
 
 COLOURS = np.zeros((6, 4, 3), dtype=np.uint8)
@@ -72,6 +72,12 @@ def test_a_folder_of_16_bits_has_all_its_shades(tmp_path: Path) -> None:
         shades = load(f"image-folder:mode={mode}", tmp_path).train.inputs[:1].unique()
         assert len(shades) == DEEP.size
         assert shades[-1] == 1
+
+
+def test_large_images_are_scaled_in_all_their_rows() -> None:
+    deep = np.arange(1100 * 1000, dtype=np.uint32).reshape(1100, 1000).astype(np.uint16)
+    expected = ((deep.astype(np.int64) + 128) // 257).astype(np.uint8)
+    assert np.array_equal(np.asarray(of_bytes(Image.fromarray(deep))), expected)
 
 
 @pytest.mark.parametrize("mode", ["I", "F"])

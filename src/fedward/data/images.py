@@ -48,13 +48,22 @@ def of_bytes(image: Any, mode: str | None = None) -> Any:
     # Pillow opens PNG and PPM of 16 bits with 32, as its version and the file have it.
     deep = image.mode.startswith("I;16") or (image.mode == "I" and getattr(image, "format", None) in ("PNG", "PPM"))
     if deep:
-        values = np.clip(np.asarray(image).astype(np.int64), 0, 65_535)
-        image = _image_of(((values + 128) // 257).astype(np.uint8))
+        image = _image_of(_eight_bits(np.asarray(image)))
     elif image.mode in ("I", "F"):
         raise ValueError(
             f"pixels of 32 bits (mode {image.mode}), of which nobody knows what is white; save them with 8 or 16"
         )
     return image.convert(mode or ("L" if image.mode in ("1", "L", "LA") else "RGB"))
+
+
+def _eight_bits(deep: np.ndarray) -> np.ndarray:
+    """Pixels of 16 bits as bytes, some rows at a time: there may be many, and they grow in between."""
+    found = np.empty(deep.shape, dtype=np.uint8)
+    rows = max((1 << 20) // max(deep.shape[1], 1), 1)
+    for start in range(0, len(deep), rows):
+        part = np.clip(deep[start : start + rows].astype(np.int64), 0, 65_535)
+        found[start : start + rows] = (part + 128) // 257
+    return found
 
 
 def _image_of(pixels: np.ndarray) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..failures import tamed
 from .content import Files, FormatError, Readable, content_of, room, zip_entries
 from .images import decoded
 from .pages import check_pages
@@ -207,8 +208,9 @@ def label_place(header: Sequence[str], file: Readable, names: Sequence[str] = LA
     lower = [name.strip().lower() for name in header]
     place = next((lower.index(name) for name in names if name in lower), None)
     if place is None:
-        found = ", ".join([*lower[:5], *(["..."] if len(lower) > 5 else [])])
-        wrong = f"expected a column of labels, called {', '.join(names[:4])} or alike, found {found:.200}"
+        words = [name for name in lower if not _is_number(name)]  # there is one at least
+        found = tamed(", ".join([*words[:5], *(["..."] if len(words) > 5 else [])]) or "one without a name")
+        wrong = f"expected a column of labels, called {', '.join(names[:4])} or alike, found {found}"
         raise FormatError(wrong, file, "call it label in the first row")
     return place
 
