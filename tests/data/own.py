@@ -61,6 +61,10 @@ class Table:
             return self.columns[key]
         return {name: column[key] for name, column in self.columns.items()}
 
+    def select(self, places: Any) -> Table:
+        classes = getattr(self.features.get("label"), "num_classes", None)
+        return Table(classes, **{name: [column[i] for i in places] for name, column in self.columns.items()})
+
 
 def pictures() -> list[Image.Image]:
     return [Image.fromarray(image) for image in IMAGES]

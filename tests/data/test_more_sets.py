@@ -155,6 +155,19 @@ def test_a_share_of_a_folder_is_held_out(tmp_path: Path) -> None:
     assert torch.equal(raw(made.test), raw(again.test))
 
 
+@pytest.mark.parametrize("part", ["test", "val"])
+def test_a_test_folder_without_one_to_train_with_is_no_class(tmp_path: Path, part: str) -> None:
+    folder = pictures(tmp_path / "pets", parts=("", part), each=10)
+    with pytest.raises(DataError, match=rf"{part}: expected no folder of this name beside classes .*into train"):
+        load("image-folder:held_out=0.25", folder)
+    # Images themselves, and no classes, lie in a folder that is a class.
+    for name in ("cat", "dog"):
+        for file in (folder / part / name).iterdir():
+            file.rename(folder / part / f"{name}-{file.name}")
+        (folder / part / name).rmdir()
+    assert load("image-folder:held_out=0.25", folder).classes == 3
+
+
 def changed(name: str, content: bytes | None) -> Callable[[Path], None]:
     def change(folder: Path) -> None:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

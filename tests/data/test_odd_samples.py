@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
+from fedward.data.content import FormatError
 from fedward.data.dataset import Dataset, Split
 from fedward.data.dealing import federate
 from fedward.data.lazy import Lazy
@@ -59,6 +60,44 @@ def test_one_hot_labels_of_a_data_set_of_pytorch_s_are_refused_with_the_remedy(k
         own_dataset((held, held))
 
 
+def of_type(dtype: torch.dtype) -> Any:
+    return torch.zeros(3, 2), LABELS.to(dtype)
+
+
+Y = LABELS.tolist()
+OBJECTS = np.array([1, None], dtype=object)
+
+
+@pytest.mark.parametrize(
+    ("part", "why"),
+    [
+        (of_type(torch.bfloat16), r"train labels are bfloat16; whole numbers from 0 are needed"),
+        (of_type(torch.float16), r"train labels are float16; whole numbers"),
+        (of_type(torch.complex64), r"train labels are complex64; whole numbers"),
+        (Held(torch.zeros(3, 2), LABELS.to(torch.bfloat16)), r"train labels are float64; whole numbers"),
+        (Held([OBJECTS] * 3, Y), r"train sample 0 is an array of object; numbers are needed"),
+        (Held([["a", "b"]] * 3, Y), r"train sample 0 is an array of <U1; numbers are needed"),
+        (Held([[1.0, None]] * 3, Y), r"train sample 0 is an array of object; numbers are needed"),
+        ((["a", None, "b"], Y), r"train sample 1 is NoneType, others are texts: drop or repair"),
+        ((np.array(["a", None, "b"], dtype=object), Y), r"train samples are object; numbers or texts are needed"),
+        (([torch.zeros(2), None, torch.ones(2)], Y), r"train samples differ in size"),
+        ((torch.zeros(3, 2), [0, None, 1]), r"train labels are object; whole numbers"),
+        ((torch.zeros(3, 2), torch.zeros(3).to_sparse().long()), r""),
+    ],
+)
+def test_whatever_is_wrong_with_data_is_one_kind_of_error(part: Any, why: str) -> None:
+    with pytest.raises(OwnDataError, match=f"mine: {why}"):
+        own_dataset((part, part), "mine")
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint32, np.float16, np.longdouble, ">f4", ">i2"])
+def test_arrays_of_every_type_of_number_are_samples(dtype: Any) -> None:
+    held = Held([np.array([1, 2], dtype=dtype)] * 3, Y)
+    found = own_dataset((held, held)).train.inputs[:]
+    assert found.tolist() == [[1, 2]] * 3
+    assert found.dtype == (torch.float32 if np.dtype(dtype).kind == "f" else torch.int64)
+
+
 def test_labels_of_one_number_each_are_read() -> None:
     held = Held(torch.zeros(3, 2), LABELS[:, None])
     assert own_dataset((held, held)).train.labels.tolist() == LABELS.tolist()
@@ -101,6 +140,12 @@ def test_all_columns_but_the_label_are_the_text_where_none_is_called_so(
     header: str, row: str, text: str, tmp_path: Path
 ) -> None:
     assert texts_of(f"{header}\n{row}\n", tmp_path) == [text]
+
+
+@pytest.mark.parametrize("header", ["id,text,mood", "mood,text", "text,mood"])
+def test_texts_whose_header_does_not_say_where_labels_are_are_refused(header: str, tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=f"expected a column of labels, .*found {header.replace(',', ', ')}"):
+        texts_of(f"{header}\n{','.join('1' for _ in header.split(','))}\n", tmp_path)
 
 
 def test_a_share_of_the_training_data_is_no_sample_short_by_rounding() -> None:

@@ -40,6 +40,42 @@ def test_mnist_as_a_table(tmp_path: Path, form: str) -> None:
     np.testing.assert_allclose(raw(made.test)[:, 0], (images / 255 - 0.1307) / 0.3081, atol=1e-5)
 
 
+NUMBERED = [str(i) for i in range(784)]
+
+
+@pytest.mark.parametrize(
+    ("header", "place"),
+    [(["label", *NUMBERED], 0), ([*NUMBERED, "label"], 784), (["0", "Class", *NUMBERED[1:]], 1), ([], 0)],
+)
+def test_a_first_row_with_a_word_is_a_header(tmp_path: Path, header: list[str], place: int) -> None:
+    images = RANDOM.integers(0, 256, (12, 784))
+    labels = np.arange(12) % 10
+    rows = np.insert(images, place, labels, axis=1)
+    for part in ("train", "test"):
+        lines = [header, *rows.tolist()] if header else rows.tolist()
+        (tmp_path / f"{part}.csv").write_text("".join(",".join(map(str, line)) + "\n" for line in lines))
+    made = load("mnist", tmp_path)
+    assert made.train.labels.tolist() == labels.tolist()
+    np.testing.assert_allclose(raw(made.test).reshape(12, -1), (images / 255 - 0.1307) / 0.3081, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("header", "found"),
+    [
+        (["digit", *NUMBERED], "digit;"),
+        ([*NUMBERED, "digit"], "digit;"),
+        (["", *NUMBERED], "one without a name;"),
+        ([f"p{i}" for i in range(785)], r"p0, p1, p2, p3, p4, \.\.\.;"),
+    ],
+)
+def test_a_header_that_does_not_say_where_labels_are_is_refused(tmp_path: Path, header: list[str], found: str) -> None:
+    for part in ("train", "test"):
+        lines = [header, *([["0"] * 785] * 12)]
+        (tmp_path / f"{part}.csv").write_text("".join(",".join(line) + "\n" for line in lines))
+    with pytest.raises(DataError, match=f"expected a column of labels, called labels, label, .* found {found} call it"):
+        load("mnist", tmp_path)
+
+
 def png_of(image: np.ndarray) -> bytes:
     out = io.BytesIO()
     Image.fromarray(image).save(out, "png")
@@ -57,6 +93,7 @@ def parquet(file: Path, images: list[bytes], labels: np.ndarray) -> None:
 BAD_TABLE: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "csv: pixels": ("train.csv", lambda f: f.write_text("1,2,300\n"), r"expected pixels from 0 to 255, found 2 to 300"),
     "csv: text": ("train.csv", lambda f: f.write_text("1,2,3\nx,4,5\n"), r"expected rows of a label and pixels"),
+    "csv: fractions": ("train.csv", lambda f: f.write_text("1,2,3.5\n2,4,5\n"), r"all whole numbers, found .*3\.5"),
     "csv: not square": (
         "train.csv",
         lambda f: f.write_text("1,2,3\n2,4,5\n"),

@@ -49,13 +49,31 @@ def test_rates_are_pytorch_s(name: str) -> None:
     assert fw.parse(fw.describe(schedule), "schedule") == schedule
 
 
-def test_a_schedule_that_is_over_stays_where_it_is() -> None:
-    schedule = TorchSchedule(of="OneCycleLR", arguments="max_lr=0.4,total_steps=5")
-    rates = [schedule.at(0.3, round) for round in range(12)]
-    expected = stepped(lambda o: lr_scheduler.OneCycleLR(o, 0.4, 6), 0.3, 5)
-    assert len(set(expected)) == 5
-    assert TorchSchedule(of="OneCycleLR", arguments="max_lr=0.4,total_steps=6").at(0.3, 4) == expected[4]
-    assert rates[6:] == [rates[5]] * 6  # PyTorch's makes one step more than it says
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "max_lr=0.4,total_steps=5",
+        "max_lr=0.4,total_steps=8",
+        "max_lr=0.4,epochs=4,steps_per_epoch=2",
+        "max_lr=0.4,total_steps=5,three_phase=True",
+        "max_lr=0.4,total_steps=5,anneal_strategy='linear'",
+        "max_lr=0.4,total_steps=1",
+        "max_lr=0.4,total_steps=2",
+    ],
+)
+def test_a_schedule_that_is_over_stays_where_it_ended(arguments: str) -> None:
+    """PyTorch's gives one more rate than it has steps, at which it climbs again, before it raises an error."""
+    schedule = TorchSchedule(of="OneCycleLR", arguments=arguments)
+    given = eval(f"dict({arguments})")
+    steps = given.get("total_steps", 8)
+    expected = stepped(lambda o: lr_scheduler.OneCycleLR(o, **given), 0.3, steps)
+    rates = [schedule.at(0.3, round) for round in range(20)]
+    assert rates == [*expected, *[expected[-1]] * (20 - steps)]
+    assert rates[-1] <= 1e-4
+    assert [schedule.at(0.3, round) for round in reversed(range(20))] == rates[::-1]
+
+
+def test_a_wave_that_is_over_stays_at_its_least() -> None:
     assert Cosine(rounds=5, least=0.1).at(1.0, 9) == 0.1
 
 

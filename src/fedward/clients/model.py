@@ -49,10 +49,24 @@ class Dropout(nn.Module):
         if not self.training or self.p == 0:
             return inputs
         kept = torch.empty_like(inputs, dtype=torch.bool)
-        for part, stream in zip(kept.chunk(len(self.streams)), self.streams, strict=True):
+        for part, stream in zip(self._parts(kept), self.streams, strict=True):
             part.bernoulli_(1 - self.p, generator=stream)
         scale = 1 / (1 - self.p) if self.p < 1 else 0.0
         return inputs * kept * scale
+
+    def _parts(self, kept: Tensor) -> Sequence[Tensor]:
+        """The rows of each stream.
+
+        Raises:
+            ValueError: rows are not those of so many batches, as of a mask that is one for all samples.
+        """
+        count = len(self.streams)
+        if count == 1:
+            return (kept,)
+        if kept.ndim == 0 or len(kept) % count:
+            rows = "a single number" if kept.ndim == 0 else f"{len(kept)} rows"
+            raise ValueError(f"a mask of {rows} is not one for each of {count} parts of a batch")
+        return kept.chunk(count)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +196,8 @@ class LocalModel:
     def gradient(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """The gradient of the cross-entropy, (d,), and the loss; the parameters stay as they are."""
         loss = self.loss(inputs, labels)
-        gradients = torch.autograd.grad(loss, self.parameters)
+        # Zeros for parameters that the loss does not depend on, as training leaves them where they are.
+        gradients = torch.autograd.grad(loss, self.parameters, allow_unused=True, materialize_grads=True)
         return torch.cat([g.reshape(-1) for g in gradients]), loss.detach()
 
     def evaluate(self, inputs: Inputs, labels: Tensor) -> Tally:

@@ -74,7 +74,8 @@ class RootEvaluator:
         buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
         logits = torch.func.functional_call(self.model, buffers, (self.inputs,))
         loss = nn.functional.cross_entropy(logits, self.labels)
-        gradient = torch.cat([g.reshape(-1) for g in torch.autograd.grad(loss, parameters)])
+        gradients = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+        gradient = torch.cat([g.reshape(-1) for g in gradients])
         return gradient if self.step < 0 else -gradient
 
     def losses(self, steps: Updates) -> Tensor:

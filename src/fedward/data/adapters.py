@@ -13,11 +13,14 @@ from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import Subset, TensorDataset
 
 from .lazy import Lazy, as_numbers
-from .tables import IMAGES, LABELS
+from .tables import IMAGES, LABELS, TEXTS
 
 OWNERS = ("owner", "writer_id", "character_id", "client_id", "user_id")
 """What columns of those are called to whom samples belong; the first that is there counts."""
-_TEXTS = ("text", "sentence", "content", "title")
+_LOOKS = 16
+"""Samples whose labels are held against those that a data set tells."""
+_MAIN = ("text", "sentence", "content")
+"""Names of columns that are the text, or most of it, whatever else there is."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,6 +97,8 @@ def labels_of(value: Any, which: str) -> Tensor:
     Raises:
         ValueError: they are no whole numbers, or not one for each sample.
     """
+    if isinstance(value, Tensor) and value.dtype == torch.bfloat16:  # which NumPy does not have
+        raise ValueError(_no_whole_numbers(which, "bfloat16"))
     array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
@@ -103,20 +108,22 @@ def labels_of(value: Any, which: str) -> Tensor:
             + (" (of one-hot rows that is labels.argmax(1))" if array.ndim == 2 else "")
         )
     if array.dtype.kind not in "biu":
-        raise ValueError(
-            f"{which} labels are {array.dtype}; whole numbers from 0 are needed, as "
-            "numpy.unique(labels, return_inverse=True)[1] makes them"
-        )
+        raise ValueError(_no_whole_numbers(which, str(array.dtype)))
     if len(array) and array.max() > np.iinfo(np.int64).max:
         raise ValueError(f"{which} labels go up to {array.max()}; whole numbers from 0 are needed")
     return torch.from_numpy(array.astype(np.int64))
+
+
+def _no_whole_numbers(which: str, dtype: str) -> str:
+    remedy = "as numpy.unique(labels, return_inverse=True)[1] makes them"
+    return f"{which} labels are {dtype}; whole numbers from 0 are needed, {remedy}"
 
 
 # --- data sets of PyTorch's and Hugging Face's --------------------------------------------------------------
 
 
 def of_torch(value: Any, which: str) -> Part:
-    """Samples are read when they are needed; labels now: from where data sets usually have them, or one by one."""
+    """Samples are read when they are needed; labels now: as they are told beside samples that agree, or one by one."""
     if isinstance(value, TensorDataset) and len(value.tensors) == 2:
         return Part(inputs=inputs_of(value.tensors[0], which), labels=labels_of(value.tensors[1], which))
     if not hasattr(value, "__len__"):
@@ -125,10 +132,27 @@ def of_torch(value: Any, which: str) -> Part:
     if count == 0:
         raise ValueError(f"{which} has no samples")
     inputs = Lazy(lambda i: _item(value[i], which)[0], count, f"{which} sample {{}}".format)
-    labels = _told_labels(value, count)
-    if labels is None:
-        labels = [_item(value[i], which)[1] for i in range(count)]
-    return Part(inputs=inputs, labels=labels_of([_number(label) for label in labels], which))
+    told = _told_labels(value, count)
+    if told is not None:
+        labels = labels_of([_number(label) for label in told], which)
+        if not _differ(value, labels, which):
+            return Part(inputs=inputs, labels=labels)
+    each = [_number(_item(value[i], which)[1]) for i in range(count)]
+    return Part(inputs=inputs, labels=labels_of(each, which))
+
+
+def _differ(value: Any, labels: Tensor, which: str) -> bool:
+    """Whether samples have other labels than they are told to have, as where a subclass makes others of them.
+
+    Asked is the first sample of each class, of classes spread evenly where there are many. A label that is no number
+    says nothing against the number told.
+    """
+    firsts = np.unique(labels.numpy(), return_index=True)[1]
+    for i in firsts[np.linspace(0, len(firsts) - 1, min(len(firsts), _LOOKS)).astype(int)].tolist():
+        own = _number(_item(value[i], which)[1])
+        if _is_number(own) and own != int(labels[i]):
+            return True
+    return False
 
 
 def _told_labels(value: Any, count: int) -> Any:
@@ -152,8 +176,8 @@ def _relabels(value: Any) -> bool:
 def _number(label: Any) -> Any:
     """A label as a number; one that is several numbers as an array, for `labels_of` to refuse."""
     if isinstance(label, Tensor):
-        label = label.detach().cpu().numpy()
-    return label.item() if isinstance(label, np.ndarray) and label.size == 1 else label
+        return label.item() if label.numel() == 1 else label.detach().cpu().numpy()
+    return label.item() if isinstance(label, np.ndarray | np.generic) and label.size == 1 else label
 
 
 def _item(item: Any, which: str) -> tuple[Any, Any]:
@@ -161,7 +185,7 @@ def _item(item: Any, which: str) -> tuple[Any, Any]:
     if isinstance(item, tuple | list) and len(item) == 2:
         return item[0], item[1]
     if isinstance(item, Mapping):
-        inputs = [item[key] for key in (*IMAGES, *_TEXTS) if key in item]
+        inputs = [item[key] for key in IMAGES if key in item]
         labels = [item[key] for key in LABELS if key in item]
         if inputs and labels:
             return inputs[0], labels[0]
@@ -170,7 +194,15 @@ def _item(item: Any, which: str) -> tuple[Any, Any]:
 
 
 def of_table(value: Any, which: str) -> Part:
-    """A data set of Hugging Face's: texts and numbers now, images when they are needed."""
+    """A data set of Hugging Face's: texts and numbers now, images when they are needed.
+
+    Raises:
+        ValueError: no column of labels, or columns of several kinds of which nothing says what samples are.
+    """
+    if not (hasattr(value, "__len__") and hasattr(value, "__getitem__")):
+        raise ValueError(f"{which} can only be gone through, {type(value).__name__}; load it whole, without streaming")
+    if len(value) == 0:
+        raise ValueError(f"{which} has no samples")
     columns = list(value.column_names)
     label = next((name for name in LABELS if name in columns), None)
     if label is None:
@@ -182,18 +214,65 @@ def of_table(value: Any, which: str) -> Part:
     image = next((name for name in IMAGES if name in others and not _is_number(value[0][name])), None)
     if image is not None:
         inputs: Any = Lazy(lambda i: value[i][image], len(value), f"{which} sample {{}}".format)
-    elif texts := [name for name in others if isinstance(value[0][name], str)]:
-        inputs = [" ".join(parts).strip() for parts in zip(*(value[name] for name in texts), strict=True)]
     else:
-        numbers = [name for name in others if _is_number(value[0][name])]
-        if not numbers:
-            raise ValueError(
-                f"{which} has columns {', '.join(columns)}; one of images or texts, or numbers, are needed"
-            )
-        table = np.stack([np.asarray(list(value[name]), dtype=np.float64) for name in numbers], axis=1)
-        inputs = inputs_of(table, which)
+        inputs = _columns(value, others, which)
     owners = None if owner is None else list(value[owner])
     return Part(inputs=inputs, labels=labels, classes=classes, owners=owners)
+
+
+def _columns(value: Any, names: list[str], which: str) -> Tensor | Lazy | list[str]:
+    """Texts, joined, or numbers, in rows: those that are called as texts are, or all columns, if they are of one kind.
+
+    Raises:
+        ValueError: they are of several kinds, or of none.
+    """
+    kinds = _kinds(value, names)
+    texts = [name for name, kind in kinds.items() if kind == "text"]
+    called = [name for name in texts if name.lower() in TEXTS]
+    # A title is seldom the whole text: it does not stand for columns beside it that may be.
+    if called == texts or any(name.lower() in _MAIN for name in called):
+        texts = called
+    elif len(texts) < len(kinds):
+        raise _undecided("texts", texts, kinds, which)
+    if texts:
+        return [" ".join(parts).strip() for parts in zip(*(_texts(value, n, which) for n in texts), strict=True)]
+    numbers = [name for name, kind in kinds.items() if kind == "number"]
+    if not numbers:
+        found = ", ".join(value.column_names)
+        raise ValueError(f"{which} has columns {found}; one of images or texts, or numbers, are needed")
+    if len(numbers) < len(kinds):
+        raise _undecided("numbers", numbers, kinds, which)
+    return inputs_of(np.stack([np.asarray(list(value[name]), dtype=np.float64) for name in numbers], axis=1), which)
+
+
+def _kinds(value: Any, names: list[str]) -> dict[str, str]:
+    """What columns hold: "text", "number" or "other"; those that hold nothing at all are left out."""
+    first = value[0]
+    found = {}
+    for name in names:
+        held = first[name]
+        if held is None:
+            held = next((cell for cell in value[name] if cell is not None), None)
+        if held is not None:
+            found[name] = "text" if isinstance(held, str) else "number" if _is_number(held) else "other"
+    return found
+
+
+def _texts(value: Any, name: str, which: str) -> list[str]:
+    texts = list(value[name])
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            wrong = f"{which} sample {i} has {type(text).__name__} in column {name}, others have texts"
+            raise ValueError(f"{wrong}: drop or repair such samples")
+    return texts
+
+
+def _undecided(kind: str, names: list[str], kinds: Mapping[str, str], which: str) -> ValueError:
+    beside = ", ".join(name for name in kinds if name not in names)
+    return ValueError(
+        f"{which} has columns of {kind} ({', '.join(names)}) beside others ({beside}), and nothing says which are the "
+        "samples: call the text's column text, or keep those that are meant and the label, as select_columns does"
+    )
 
 
 def _is_number(value: Any) -> bool:

@@ -74,11 +74,36 @@ class FederatedData:
 
     Args:
         dataset: shared by all clients, never copied.
-        shards: per client, int64 index tensors into `dataset.train`.
+        shards: per client, int64 index tensors into `dataset.train`, of one sample or more. A sample may be held by
+            several clients, or by none.
+
+    Raises:
+        ValueError: a shard is nothing of the kind, empty, or names samples that there are not.
     """
 
     dataset: Dataset
     shards: tuple[Tensor, ...]
+
+    def __post_init__(self) -> None:
+        for client, shard in enumerate(self.shards):
+            called = f"FederatedData: client {client} of {self.n}"
+            if not isinstance(shard, Tensor) or shard.ndim != 1 or shard.dtype != torch.int64:
+                found = f"{tuple(shard.shape)} of {shard.dtype}" if isinstance(shard, Tensor) else type(shard).__name__
+                raise ValueError(f"{called} must hold samples by number, in a 1-D int64 tensor, got {found}")
+            if len(shard) == 0:
+                raise ValueError(f"{called} holds no samples: leave it out, or give it some")
+        # All at once: there may be a million of them.
+        held = torch.cat(self.shards) if self.shards else torch.zeros(0, dtype=torch.int64)
+        total = len(self.dataset.train)
+        if bool(((held < 0) | (held >= total)).any()):
+            client, wrong = next(
+                (client, int(number))
+                for client, shard in enumerate(self.shards)
+                for number in shard[(shard < 0) | (shard >= total)][:1]
+            )
+            raise ValueError(
+                f"FederatedData: client {client} of {self.n} holds sample {wrong}, of {total} from 0 to {total - 1}"
+            )
 
     @property
     def n(self) -> int:

@@ -75,6 +75,12 @@ def _parts(folder: Path, held_out: float | None) -> tuple[list[Picture], list[Pi
     if held_out is not None:
         if train is not None and test is not None:
             raise FormatError("expected a folder without train and test, of which a share is held out", folder)
+        if test is not None and any(child.is_dir() for child in test.iterdir()):
+            raise FormatError(
+                "expected no folder of this name beside classes of which a share is held out, found one with classes: "
+                "move those beside it into train and leave out held_out, or move this one away",
+                test,
+            )
         return _held_out(list(_on_disk(train or folder)), held_out, folder)
     if train is None or test is None:
         lacking = [name for name, found in (("train", train), ("test", test)) if found is None]

@@ -32,8 +32,44 @@ def decoded(content: Any, file: Readable, mode: str | None = None, size: int | N
     if not isinstance(content, bytes | bytearray):
         raise FormatError(f"expected the bytes of an image file, found {type(content).__name__}", file)
     with _opened(io.BytesIO(content), file) as image:
-        made = image.convert(mode or ("L" if image.mode in ("1", "L", "I", "I;16", "LA") else "RGB"))
+        made = of_bytes(image, mode)
         return np.asarray(made if size is None else made.resize((size, size)))
+
+
+def of_bytes(image: Any, mode: str | None = None) -> Any:
+    """An image of Pillow's in grey or in colours, of bytes: "L" if it is grey and nothing else is asked for, or "RGB".
+
+    A byte of a palette is a colour's number, so such images are in colours. Grey of 16 bits is divided by 257, which
+    brings its white, 65,535, to 255: Pillow would make white of all above 255.
+
+    Raises:
+        ValueError: pixels of 32 bits, of which nobody knows what is white.
+    """
+    # Pillow opens PNG and PPM of 16 bits with 32, as its version and the file have it.
+    deep = image.mode.startswith("I;16") or (image.mode == "I" and getattr(image, "format", None) in ("PNG", "PPM"))
+    if deep:
+        image = _image_of(_eight_bits(np.asarray(image)))
+    elif image.mode in ("I", "F"):
+        raise ValueError(
+            f"pixels of 32 bits (mode {image.mode}), of which nobody knows what is white; save them with 8 or 16"
+        )
+    return image.convert(mode or ("L" if image.mode in ("1", "L", "LA") else "RGB"))
+
+
+def _eight_bits(deep: np.ndarray) -> np.ndarray:
+    """Pixels of 16 bits as bytes, some rows at a time: there may be many, and they grow in between."""
+    found = np.empty(deep.shape, dtype=np.uint8)
+    rows = max((1 << 20) // max(deep.shape[1], 1), 1)
+    for start in range(0, len(deep), rows):
+        part = np.clip(deep[start : start + rows].astype(np.int64), 0, 65_535)
+        found[start : start + rows] = (part + 128) // 257
+    return found
+
+
+def _image_of(pixels: np.ndarray) -> Any:
+    from PIL import Image
+
+    return Image.fromarray(pixels)
 
 
 def size_of_image(file: Readable) -> tuple[int, int]:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .images import of_bytes
 from .sources import OwnDataError
 
 __all__ = ["Lazy", "as_sample"]
@@ -90,14 +91,31 @@ def as_sample(value: Any, called: str) -> Tensor:
         ValueError: it is no tensor, array or image, or holds NaN or infinity.
     """
     if hasattr(value, "getbands"):  # an image of PIL's
-        value = np.asarray(value if len(value.getbands()) in (1, 3) else value.convert("RGB"))
+        value = _pixels(value, called)
     if isinstance(value, np.ndarray | Sequence) and not isinstance(value, str):
-        value = torch.from_numpy(np.array(value))
+        value = torch.from_numpy(_known(np.array(value), called))
     if isinstance(value, int | float):
         value = torch.tensor([value])
     if not isinstance(value, Tensor):
         raise ValueError(f"{called} is {type(value).__name__}; a tensor, an array or an image is needed")
     return as_numbers(value[None], called)[0]
+
+
+def _pixels(image: Any, called: str) -> np.ndarray:
+    """An image of PIL's as bytes; numbers that somebody put into one stay as they are."""
+    try:
+        return np.asarray(image if image.mode == "F" else of_bytes(image))
+    except ValueError as error:
+        raise ValueError(f"{called}: {error}") from error
+
+
+def _known(array: np.ndarray, called: str) -> np.ndarray:
+    """An array as PyTorch takes it: of numbers, none longer than 64 bits, in the order of bytes of this machine."""
+    if array.dtype.kind not in "biufc":
+        raise ValueError(f"{called} is an array of {array.dtype}; numbers are needed")
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        return array.astype(np.float64)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def as_numbers(samples: Tensor, called: str) -> Tensor:

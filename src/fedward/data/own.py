@@ -54,15 +54,15 @@ def own_dataset(value: Any, name: str = "own") -> Dataset:
     try:
         train, test = (_part(part, which) for part, which in zip(_two(value, name), ("train", "test"), strict=True))
         return _together(name, train, test)
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, TypeError) as error:
         raise OwnDataError(f"{name}: {error}") from error
 
 
 def hold_out(data: Any, share: float = 0.2, seed: int = 0) -> tuple[Any, Any]:
-    """A training and a test set of data without one: a pair of inputs and labels, or a data set of PyTorch's.
+    """A training and a test set of data without one: a pair of inputs and labels, or a data set of PyTorch's or others.
 
     Args:
-        data: with a length.
+        data: with a length: a pair, a data set of PyTorch's, a Hugging Face Dataset, or a mapping with one as "train".
         share: of the samples that are held out, drawn at random; at least one is, and one is left.
         seed: of the draw.
 
@@ -70,18 +70,32 @@ def hold_out(data: Any, share: float = 0.2, seed: int = 0) -> tuple[Any, Any]:
         (train, test), as `own_dataset` takes them.
 
     Raises:
-        ValueError: fewer than two samples, or a share that is not between 0 and 1.
+        ValueError: fewer than two samples, or nobody knows how many, or a share that is not between 0 and 1.
     """
+    if isinstance(data, Mapping):
+        data = _of_mapping(data)
+    if not hasattr(data, "__len__"):
+        raise ValueError(f"{type(data).__name__} does not say how many samples it has: nothing is held out of it")
     count = len(data[1]) if _is_pair(data) else len(data)
     if not 0 < share < 1 or count < 2:
         raise ValueError(f"a share between 0 and 1 of two samples or more is held out, got {share} of {count}")
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     cut = min(max(round(share * count), 1), count - 1)
     test, train = order[:cut].sort().values, order[cut:].sort().values
+    if is_table(data) and hasattr(data, "select"):  # a table again, of texts or numbers, which has its classes
+        return data.select(train.tolist()), data.select(test.tolist())
     if not _is_pair(data):
         return Subset(data, train.tolist()), Subset(data, test.tolist())
     parts = [[_chosen(side, places) for side in data] for places in (train, test)]
     return tuple(parts[0]), tuple(parts[1])
+
+
+def _of_mapping(data: Mapping[Any, Any]) -> Any:
+    """What a mapping without a test set has to train with."""
+    found = next((data[key] for key in _TRAIN if key in data), None)
+    if found is None:
+        raise ValueError(f"a share is held out of 'train', got {', '.join(map(repr, data)) or 'nothing'}")
+    return found
 
 
 def _chosen(side: Any, places: Tensor) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..failures import tamed
 from .content import Files, FormatError, Readable, content_of, room, zip_entries
 from .images import decoded
 from .pages import check_pages
@@ -21,6 +22,8 @@ IMAGES = ("images", "image", "img", "x", "data", "inputs", "pixels", "features",
 """What arrays and columns of images are called."""
 LABELS = ("labels", "label", "y", "targets", "target", "class", "fine_label", "classes")
 """What arrays and columns of labels are called; the first that is there counts."""
+TEXTS = ("text", "title", "description", "content", "sentence")
+"""What columns of texts are called."""
 _CELLS = 100_000_000
 """Values that a table may have: one that is not there takes no room in a file, and some in memory."""
 _TEST = re.compile(r"(^|[^a-z])(test|t10k|val|valid|validation)([^a-z]|$)")
@@ -196,12 +199,36 @@ def csv_rows(file: Readable) -> Iterator[list[str]]:
         raise FormatError(f"expected a CSV file in UTF-8, found something else: {error}", file) from error
 
 
+def label_place(header: Sequence[str], file: Readable, names: Sequence[str] = LABELS) -> int:
+    """Which column of a CSV file has the labels.
+
+    Raises:
+        FormatError: none is called so. Any other column may look like labels, and be none.
+    """
+    lower = [name.strip().lower() for name in header]
+    place = next((lower.index(name) for name in names if name in lower), None)
+    if place is None:
+        words = [name for name in lower if not _is_number(name)]  # there is one at least
+        found = tamed(", ".join([*words[:5], *(["..."] if len(words) > 5 else [])]) or "one without a name")
+        wrong = f"expected a column of labels, called {', '.join(names[:4])} or alike, found {found}"
+        raise FormatError(wrong, file, "call it label in the first row")
+    return place
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
 def _csv(file: Readable) -> Stored:
     rows = [row for row in csv_rows(file) if row]
     place = 0
-    if rows and not rows[0][-1].strip().isdigit():
-        header = [name.strip().lower() for name in rows.pop(0)]
-        place = next((header.index(name) for name in LABELS if name in header), 0)
+    # A single word makes a header: pandas numbers the columns that have no names.
+    if rows and not all(map(_is_number, rows[0])):
+        place = label_place(rows.pop(0), file)
     try:
         table = np.array(rows, dtype=np.int64)
     except (ValueError, OverflowError) as error:

@@ -19,10 +19,9 @@ from .content import Files, FormatError, Readable, raw
 from .dataset import Dataset, Split
 from .sources import Filing, Reader, Source, located
 from .stored import Stored, check_several, checked_labels
-from .tables import LABELS, by_split, columns_of, csv_rows, named
+from .tables import LABELS, TEXTS, by_split, columns_of, csv_rows, label_place, named
 from .tokens import Tokenizer, wordless
 
-_TEXTS = ("text", "title", "description", "content", "sentence")
 _VERSION = 1
 """Of how tokens are made: another one does not find what was cached before."""
 
@@ -40,9 +39,9 @@ def _csv(file: Readable) -> Stored:
     place, texts = 0, list(range(1, len(first)))
     if not first[0].strip().isdigit():
         header = [name.strip().lower() for name in rows.pop(0)]
-        place = next((header.index(name) for name in ("class index", *LABELS) if name in header), 0)
+        place = label_place(header, file, ("class index", *LABELS))
         others = [i for i in range(len(header)) if i != place]
-        texts = [i for i in others if header[i] in _TEXTS] or others
+        texts = [i for i in others if header[i] in TEXTS] or others
     labels = []
     joined = []
     if not rows:
@@ -67,7 +66,7 @@ def read_text_columns(files: Files) -> tuple[Stored, Stored]:
 
 def _parquet(file: Readable) -> Stored:
     table = columns_of(file)
-    return _stored(named(table, _TEXTS, "texts", file), named(table, LABELS, "labels", file), file)
+    return _stored(named(table, TEXTS, "texts", file), named(table, LABELS, "labels", file), file)
 
 
 def _stored(texts: Sequence[str], labels: Sequence[int], file: Readable) -> Stored:

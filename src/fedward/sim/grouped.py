@@ -58,7 +58,7 @@ class GroupedGradients:
             out: a row for each batch.
 
         Raises:
-            UngroupableError: the model uses a layer more than once, or not at all.
+            UngroupableError: the model uses a layer more than once, in another way, without gradients or not at all.
         """
         count = len(out)
         size = len(labels) // count
@@ -70,7 +70,9 @@ class GroupedGradients:
         if any(len(given) % count for _, given, _ in calls):
             raise UngroupableError("a layer is given something else than so many inputs a sample")
         self.entries = sum(given.numel() for _, given, _ in calls) // (count * size)
-        gradients = torch.autograd.grad(losses.sum() / size, [edge for _, _, edge in calls])
+        gradients = torch.autograd.grad(losses.sum() / size, [edge for _, _, edge in calls], allow_unused=True)
+        if any(gradient is None for gradient in gradients):
+            raise UngroupableError("what comes out of a layer is not used")
         with torch.no_grad():
             for (layer, given, _), gradient in zip(calls, gradients, strict=True):
                 self._write(layer, given.chunk(count), gradient.chunk(count), out)
@@ -81,10 +83,14 @@ class GroupedGradients:
         """What goes into each layer meanwhile, and where the gradient of what comes out of it will pass."""
         calls: list[tuple[nn.Module, Tensor, GradientEdge]] = []
 
-        def watch(layer: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
+        def watch(layer: nn.Module, args: tuple[Any, ...], named: dict[str, Any], output: Tensor) -> None:
+            if len(args) != 1 or named:
+                raise UngroupableError(f"{type(layer).__name__} is called otherwise than with its input alone")
+            if not output.requires_grad:
+                raise UngroupableError("what comes out of a layer has no gradient")
             calls.append((layer, args[0].detach(), get_gradient_edge(output)))
 
-        handles = [layer.register_forward_hook(watch) for layer in self._layers]
+        handles = [layer.register_forward_hook(watch, with_kwargs=True) for layer in self._layers]
         try:
             yield calls
         finally:

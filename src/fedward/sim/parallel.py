@@ -169,6 +169,12 @@ class Parallel(Loop):
         except UngroupableError as error:
             self._work_apart(str(error))
             return False
+        except (RuntimeError, ValueError, IndexError, TypeError, AssertionError) as error:
+            # What is wrong with the model itself comes up again where it works on one batch.
+            if "memory" in str(error) and "allocate" in str(error):
+                raise
+            self._work_apart(f"the model does not take two batches at once: {error}")
+            return False
         alone = []
         for task, (shard, numbers) in zip(tasks, batches, strict=True):
             with self.local.seeded(task.seed):
@@ -221,8 +227,10 @@ class Parallel(Loop):
             worker.train()
             worker.streams[:] = [streams[asked[place].task] for place in places]
             given = take_together([(asked[place].shard, asked[place].numbers) for place in places])
-            losses[list(places)] = self._passes[id(worker)](*given, [out[place] for place in places])
-            worker.streams[:] = [None]
+            try:
+                losses[list(places)] = self._passes[id(worker)](*given, [out[place] for place in places])
+            finally:
+                worker.streams[:] = [None]
 
         # A client's second batch comes after its first, for the sake of its random stream; sizes do not mix.
         order = sorted(range(len(asked)), key=lambda place: (asked[place].turn, asked[place].size, place))

@@ -137,7 +137,7 @@ class TorchSchedule(LearningRates):
 
 @lru_cache(maxsize=64)
 def _rates(name: str, arguments: str, lr: float, rounds: int) -> tuple[float, ...]:
-    """The rates of the first rounds; where the schedule is over, the last one goes on."""
+    """The rates of the first rounds; where the schedule is over, its last one goes on."""
     optimizer = torch.optim.SGD([torch.zeros((), requires_grad=True)], lr, momentum=0.9)
     maker = _class(name)
     found: list[float] = []
@@ -152,6 +152,8 @@ def _rates(name: str, arguments: str, lr: float, rounds: int) -> tuple[float, ..
         over = len(found) > 1 and isinstance(error, ValueError)  # which schedules that end say by such an error
         if not over:
             raise ValueError(f"torch-schedule: {name} does not take {arguments!r}: {error}") from error
+        # The error comes one step late: the last rate is one after the end, at which OneCycleLR climbs again.
+        found.pop()
     return (*found, *[found[-1]] * (rounds - len(found)))
 
 
