@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from .cli.terminal import keep_folder_out, leave_when_interrupted, never_failing, say_error, write_anything
+from .cli.terminal import abandon, keep_folder_out, leave_when_interrupted, never_failing, say_error, write_anything
 
 
 def main() -> None:
@@ -26,6 +26,7 @@ def main() -> None:
         app()
     except OSError as error:  # of what no command says itself: --version, --help
         say_error(sentence(error))
+        abandon(sys.stdout)
         sys.exit(1)
     finally:
         leave_when_interrupted()

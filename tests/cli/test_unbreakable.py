@@ -112,10 +112,12 @@ def test_progress_that_cannot_be_written_ends_no_run(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full to write to")
 @pytest.mark.parametrize("words", [["--version"], ["--help"], ["report", "--help"], ["list", "rules"]])
-def test_what_cannot_be_written_is_a_sentence(words: list[str]) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+def test_what_cannot_be_written_is_a_sentence(words: list[str], unbuffered: str) -> None:
+    env = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     with open("/dev/full", "w") as full:
         command = [sys.executable, "-m", "fedward", *words]
-        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=env)
     assert (ended.returncode, ended.stderr) == (1, "Error No space left on device\n")
 
 

@@ -191,7 +191,7 @@ def test_what_was_tuned_is_shown_with_its_budget():
 # --- said beside the file -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["it.html", "it.csv", "it.md", "it.tex", "it.bib", "it.svg"])
+@pytest.mark.parametrize("name", ["table.html", "table.csv", "table.md", "table.tex", "table.bib", "table.svg"])
 def test_what_a_file_lacks_is_said_whatever_its_format(folder, monkeypatch, name):
     monkeypatch.chdir(folder)
     head = folder / "runs" / "deep" / "b" / "run.json"

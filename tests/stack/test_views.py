@@ -12,6 +12,7 @@ from fedward.stack import (
     Gram,
     Joined,
     Layers,
+    MixedByClient,
     Sample,
     SignConcordance,
     SignCounts,
@@ -184,6 +185,18 @@ def test_scaled_and_taken_rows_need_no_pass_for_any_statistic():
     view.compute(*asked)
     as_updates(view).compute(*asked)
     assert base.columns_read == D
+
+
+@pytest.mark.parametrize("columns", [1, 2, 7, 64, 333])
+def test_rows_that_are_mixed_alike_are_alike_to_the_last_bit(columns):
+    G = normal(40, columns, seed=0)
+    weights = normal(3, 40, seed=1)[torch.arange(40) % 3]
+    rows = MixedByClient(Dense(G), weights).read(0, columns)
+    close(rows, weights @ G)
+    for first in range(3):
+        assert bool((rows[first::3] == rows[first]).all())
+    some = torch.tensor([5, 0, 39, 2])
+    assert torch.equal(MixedByClient(Dense(G), weights).read(0, columns, some), rows[some])
 
 
 def test_anchors_known_beforehand_need_no_further_pass():

@@ -14,6 +14,7 @@ TYPE_CHECKING = False  # true for type checkers; this is loaded before Ctrl-C is
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
+    from typing import IO
 
     Handler = Callable[[int, FrameType | None], None]
 
@@ -126,6 +127,14 @@ def never_failing(stream: object) -> object:
     if isinstance(stream, _Unfailing) or not isinstance(stream, TextIOWrapper):
         return stream  # a second one around the same bytes would close them for the first
     return _Unfailing(stream.buffer, encoding=stream.encoding, errors=stream.errors, line_buffering=True)
+
+
+def abandon(stream: IO[str]) -> None:
+    """Lose what is left to write to a stream that failed: Python would try once more at the end, and fail again."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..data import Dataset, FederatedData
-from .pieces import NONE, count, document, figure, per_cent, save_page, table
+from .pieces import count, document, figure, per_cent, save_page, table
 from .runs import ReportError
 from .series import Figure
 from .style import PALETTE, base_axis, base_layout, margins
@@ -65,14 +65,14 @@ def held(data: FederatedData) -> NDArray[np.int64]:
 def _clients(data: FederatedData) -> str:
     counts = held(data)
     sizes = counts.sum(1)
-    shares = counts / np.maximum(sizes, 1)[:, None]  # nothing of what a client without samples holds
+    shares = counts / sizes[:, None]
     rows = [
         [
             str(client),
             f"{sizes[client]:,}",
             f"{int((counts[client] > 0).sum()):,}",
-            f"{int(counts[client].argmax())}" if sizes[client] else NONE,
-            per_cent(float(shares[client].max()) if sizes[client] else None, 1),
+            f"{int(counts[client].argmax())}",
+            per_cent(float(shares[client].max()), 1),
         ]
         for client in range(min(len(counts), MOST_ROWS))
     ]

@@ -36,6 +36,14 @@ def lengthened(found: Mapping[Root, Tensor], start: int, n: int) -> dict[Root, T
     return longer
 
 
+def distinct(M: Tensor) -> tuple[Tensor, Tensor]:
+    """The rows of a matrix that differ, in the order in which they first appear, and which of them each row is."""
+    places: dict[bytes, int] = {}
+    which = [places.setdefault(row.tobytes(), len(places)) for row in M.numpy()]
+    first = [which.index(k) for k in range(len(places))]
+    return M[first], torch.tensor(which)
+
+
 def heaviest(weights: Tensor) -> Tensor:
     """The place of the weight of largest magnitude in each row, the first of several; -1 where all are 0: (n,)."""
     share, place = weights.abs().max(dim=1)

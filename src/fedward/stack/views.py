@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .blocks import at_least_float32, of_both, stacked
-from .rowmaps import lengthened, through
+from .rowmaps import distinct, lengthened, through
 from .stats import Statistic
 from .updates import Kernel, Longer, Mixed, Parts, Updates, View
 
@@ -42,6 +42,15 @@ class MixedByClient(Mixed):
         if self.n != base.n:
             raise ValueError(f"a row for each of {base.n} takes a matrix of as many rows, got {self.n}")
         self.ids = base.ids
+        self._distinct, self._which = distinct(self.M)
+
+    def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
+        block = self.base.read(start, stop).double()
+        # Neighbours are often mixed alike. Each such row is made once: rounding, which hangs on the width of a block,
+        # must not tell them apart.
+        mixed = self._distinct.to(block.device) @ block
+        which = self._which if rows is None else self._which[rows]
+        return mixed if rows is None and len(mixed) == self.n else mixed[which.to(block.device)]
 
     def owner(self) -> Tensor:
         return self.base.owner()
