@@ -20,6 +20,7 @@ from fedward.stack import (
     Joined,
     LayerMixed,
     MagnitudeCounts,
+    MixedByClient,
     Offset,
     Rooted,
     Sample,
@@ -34,6 +35,7 @@ from fedward.stack import (
 )
 from fedward.stack.beside import _Beside
 from fedward.stack.shards import WholeRows
+from fedward.stack.updates import Mixed
 
 N, D = 5, 23
 F64 = torch.float64
@@ -103,6 +105,7 @@ VIEWS: dict[str, Callable[[Updates], Updates]] = {
     "scaled to zero": scaled_to_zero,
     "mixed": mixed,
     "mixed to more": mixed_to_more,
+    "mixed by client": lambda base: MixedByClient(base, normal(3, base.n, seed=19)[torch.arange(base.n) % 3]),
     "taken": lambda base: base.take(torch.tensor([3, 0, 3, 1])),
     "anchored": lambda base: base.anchored(ANCHORS),
     "anchored by one": lambda base: base.anchored(ANCHORS[0]),
@@ -147,7 +150,7 @@ def check(view: Updates, statistics: list[Statistic], what: str) -> None:
 
 def test_none_is_missing() -> None:
     assert set(kinds(Statistic)) == {type(statistic) for statistic in STATISTICS}
-    assert set(kinds(View)) == {type(view(Dense(rows()))) for view in VIEWS.values()}
+    assert {*kinds(View), Mixed} == {type(view(Dense(rows()))) for view in VIEWS.values()}
 
 
 @pytest.mark.parametrize("name", VIEWS)
