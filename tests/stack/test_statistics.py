@@ -31,6 +31,7 @@ from fedward.stack import (
     Statistic,
     Updates,
     View,
+    Widened,
     materialise,
 )
 from fedward.stack.beside import _Beside
@@ -112,6 +113,7 @@ VIEWS: dict[str, Callable[[Updates], Updates]] = {
     "joined": lambda base: Joined(base, Dense(normal(2, D, seed=13))),
     "extended": lambda base: Extended(base, lambda block: block.mean(0)),
     "rooted": Rooted,
+    "widened": Widened,
     "single": lambda base: Single(base, normal(D, seed=17)),
     "whole": WholeRows,
     "apart": lambda base: Apart(base, torch.arange(base.n).flip(0)[1:]),

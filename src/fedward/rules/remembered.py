@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..core import Plan
 from ..core.state import key, most
-from ..stack import Updates, View, row_copies
+from ..stack import Updates, Widened, row_copies
 
 _LARGE = 2.0**400  # about 1e120
 
@@ -26,18 +26,6 @@ def safe_unit(updates: Updates) -> float:
     return 1.0 if float(updates.norms().amax()) < _LARGE else 1 / _LARGE
 
 
-class _Wide(View):
-    """A stack whose outputs are at least in float32."""
-
-    def __init__(self, base: Updates) -> None:
-        super().__init__(base, base.n)
-        self.dtype = torch.promote_types(base.dtype, torch.float32)
-
-    def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
-        block = self.base.read(start, stop, rows)
-        return block.to(torch.promote_types(block.dtype, torch.float32))
-
-
 def unrounded(plan: Plan, output: Tensor | None = None) -> Tensor:
     """The output of a plan at least in float32, for a memory that outputs add up in: (d,).
 
@@ -50,7 +38,7 @@ def unrounded(plan: Plan, output: Tensor | None = None) -> Tensor:
     """
     if plan.updates.dtype.itemsize >= 4:
         return plan.execute() if output is None else output
-    wide = _Wide(plan.updates)
+    wide = Widened(plan.updates)
     if plan.weights is not None:
         return wide.combine(plan.weights)
     assert plan.kernel is not None

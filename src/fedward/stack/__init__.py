@@ -25,7 +25,7 @@ from .sources import Dense, Layers, RowsLostError, RowSource, lost_clients, lost
 from .stats import Dots, Gram, SignConcordance, SignCounts, SqNorms, Statistic
 from .tiers import Aggregates, Apart, Group
 from .updates import Kernel, Updates, View
-from .views import Extended, Gathered, Joined, MixedByClient, Offset, Rooted, Single
+from .views import Extended, Gathered, Joined, MixedByClient, Offset, Rooted, Single, Widened
 
 __all__ = [
     "CENTRES",
@@ -74,6 +74,7 @@ __all__ = [
     "Unread",
     "Updates",
     "View",
+    "Widened",
     "as_updates",
     "by_rows",
     "carried",

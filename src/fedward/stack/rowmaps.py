@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from hashlib import blake2b
 from typing import TypeVar
 
 import torch
@@ -37,11 +38,15 @@ def lengthened(found: Mapping[Root, Tensor], start: int, n: int) -> dict[Root, T
 
 
 def distinct(M: Tensor) -> tuple[Tensor, Tensor]:
-    """The rows of a matrix that differ, in the order in which they first appear, and which of them each row is."""
-    places: dict[bytes, int] = {}
-    which = [places.setdefault(row.tobytes(), len(places)) for row in M.numpy()]
-    first = [which.index(k) for k in range(len(places))]
-    return M[first], torch.tensor(which)
+    """The places of the rows of a matrix that differ, each the first of its kind, and which of them each row is."""
+    first: dict[bytes, int] = {}
+    kinds: dict[bytes, int] = {}
+    which = []
+    for place, row in enumerate(M.contiguous().numpy()):
+        told = blake2b(row, digest_size=16).digest()  # the rows themselves would be as large as the matrix
+        first.setdefault(told, place)
+        which.append(kinds.setdefault(told, len(kinds)))
+    return torch.tensor([*first.values()]), torch.tensor(which)
 
 
 def heaviest(weights: Tensor) -> Tensor:

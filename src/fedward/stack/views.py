@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -34,6 +34,30 @@ class Rooted(View):
         return self.own_parts()
 
 
+class Widened(View):
+    """The same rows, of which outputs are at least in float32: half precision would round what a memory adds up."""
+
+    def __init__(self, base: Updates) -> None:
+        super().__init__(base, base.n)
+        self.ids = base.ids
+        self.dtype = torch.promote_types(base.dtype, torch.float32)
+
+    def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
+        return at_least_float32(self.base.read(start, stop, rows))
+
+    def _derive(self, statistic: Statistic) -> Tensor | None:
+        return self.base.compute(statistic)[0]
+
+    def to_clients(self, weights: Tensor) -> Tensor:
+        return self.base.to_clients(weights)
+
+    def owner(self) -> Tensor:
+        return self.base.owner()
+
+    def parts(self, full: bool = False) -> Parts:
+        return self.base.parts(full)
+
+
 class MixedByClient(Mixed):
     """M @ G where row i is still client i's, though others' rows have a part in it, and a larger one perhaps."""
 
@@ -42,15 +66,22 @@ class MixedByClient(Mixed):
         if self.n != base.n:
             raise ValueError(f"a row for each of {base.n} takes a matrix of as many rows, got {self.n}")
         self.ids = base.ids
-        self._distinct, self._which = distinct(self.M)
+
+    @cached_property
+    def _apart(self) -> tuple[Tensor, Tensor]:
+        """The rows of M that differ, M itself where all do, and which of them each is."""
+        first, which = distinct(self.M)
+        return self.M if len(first) == self.n else self.M[first], which
 
     def read(self, start: int, stop: int, rows: Tensor | None = None) -> Tensor:
-        block = self.base.read(start, stop).double()
         # Neighbours are often mixed alike. Each such row is made once: rounding, which hangs on the width of a block,
         # must not tell them apart.
-        mixed = self._distinct.to(block.device) @ block
-        which = self._which if rows is None else self._which[rows]
-        return mixed if rows is None and len(mixed) == self.n else mixed[which.to(block.device)]
+        M, which = self._apart
+        block = self.base.read(start, stop).double()
+        mixed = M.to(block.device) @ block
+        if rows is None and len(mixed) == self.n:
+            return mixed
+        return mixed[(which if rows is None else which[rows]).to(block.device)]
 
     def owner(self) -> Tensor:
         return self.base.owner()
