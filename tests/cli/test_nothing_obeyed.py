@@ -38,7 +38,7 @@ def test_a_folder_of_runs_says_names_as_codes(tmp_path: Path) -> None:
     for name in ("one", "two", FORGED, "b\nError all is well"):
         (write_run(tmp_path / "runs" / name) / "run.json").write_text("{", encoding="utf-8")
     write_run(tmp_path / "runs" / "good")
-    done = CliRunner().invoke(app, ["report", str(tmp_path / "runs"), "-o", str(tmp_path / "it.md")])
+    done = CliRunner().invoke(app, ["report", str(tmp_path / "runs"), "-o", str(tmp_path / "table.md")])
     assert done.exit_code == 0, done.output
     assert not obeyed(done.output)
     assert "\nError all is well" not in done.output

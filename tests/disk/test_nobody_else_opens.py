@@ -15,6 +15,7 @@ ELSEWHERE: Mapping[str, str] = {
     "audit/arrays.py": "that copy",
     "audit/pickled.py": "that copy",
     "audit/output.py": "a folder, made whole beside its place",
+    "cli/terminal.py": "the null device",
     "data/content.py": "what comes with the package, and members of archives",
     "data/images.py": "what is in memory",
     "experiments/versions.py": "the package's own source",
