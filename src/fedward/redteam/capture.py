@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor
@@ -17,7 +18,7 @@ from ..rules import Mean
 from ..sim import Simulation
 from ..sim.root import BackendEvaluator, root_split
 from ..sim.server import ServerSGD
-from ..stack import Layout, Updates
+from ..stack import Dense, Layout, Updates
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -61,6 +62,11 @@ class Captured:
     def whose(self) -> Sequence[int]:
         """The client of each row."""
         return range(len(self.rows)) if self.clients is None else self.clients
+
+    @cached_property
+    def counting(self) -> list[bool]:
+        """Whether the server counts each row: of one with NaN whatever an attack mixes is NaN, too."""
+        return Dense(self.rows).norms().isfinite().tolist()
 
     def without(self, clients: Collection[int]) -> Captured:
         """The same round, if these clients take no part in it."""

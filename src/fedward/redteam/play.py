@@ -112,9 +112,7 @@ def play(
         context = Context(rule.traits().starts + number, seed)
         now = came if attack.present(context.fold("attack")) else came.without(members)
         liars = [place for place, client in enumerate(now.whose) if client in members]
-        # A row with NaN is none that the server counts: whoever looks at such rows among others would see NaN alone.
-        counting = Dense(now.rows).norms().isfinite().tolist()
-        others = [place for place, client in enumerate(now.whose) if client not in members and counting[place]]
+        others = [place for place, client in enumerate(now.whose) if client not in members and now.counting[place]]
         if not others:
             raise ValueError("no honest client sent finite rows in a captured round: let more of them take part")
         counts = number >= quiet

@@ -174,9 +174,11 @@ class Phases:
         unsent = None
         each = list(arrivals.each)
         for group in arrivals.groups:
-            honest = self._counting([i for i in arrivals.honest if arrivals.each[i].group == group])
             byzantine = [i for i in arrivals.byzantine if arrivals.each[i].group == group]
-            if not (honest and byzantine):
+            if not byzantine:
+                continue  # nobody looks at the rows, so they are not read
+            honest = self._counting([i for i in arrivals.honest if arrivals.each[i].group == group])
+            if not honest:
                 continue
             ids = arrivals.ids
             about = replace(context, group=group)

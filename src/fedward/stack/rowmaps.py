@@ -39,14 +39,15 @@ def lengthened(found: Mapping[Root, Tensor], start: int, n: int) -> dict[Root, T
 
 def distinct(M: Tensor) -> tuple[Tensor, Tensor]:
     """The places of the rows of a matrix that differ, each the first of its kind, and which of them each row is."""
-    first: dict[bytes, int] = {}
     kinds: dict[bytes, int] = {}
-    which = []
+    first: list[int] = []
+    which: list[int] = []
     for place, row in enumerate(M.contiguous().numpy()):
         told = blake2b(row, digest_size=16).digest()  # the rows themselves would be as large as the matrix
-        first.setdefault(told, place)
         which.append(kinds.setdefault(told, len(kinds)))
-    return torch.tensor([*first.values()]), torch.tensor(which)
+        if len(kinds) > len(first):
+            first.append(place)
+    return torch.tensor(first), torch.tensor(which)
 
 
 def heaviest(weights: Tensor) -> Tensor:
