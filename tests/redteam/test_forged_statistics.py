@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def test_how_far_statistics_stray_by_its_formula() -> None:
     expected = float(((after - honest) / scale).square().mean().sqrt())
     found = play(rules.Mean(), attacks.SignFlip(scale=10.0), [now], 3)
     assert found.statistics == pytest.approx(expected, rel=1e-5)
-    plain = play(rules.Mean(), attacks.SignFlip(scale=10.0), [Captured(**{**vars(now), "normalised": None})], 3)
+    plain = play(rules.Mean(), attacks.SignFlip(scale=10.0), [replace(now, normalised=None)], 3)
     assert plain.statistics is None
     assert plain.kappa == found.kappa
 
