@@ -267,6 +267,23 @@ def test_a_client_is_in_a_group_for_each_class() -> None:
     assert torch.equal(materialise(view), G[[0, 4, 2, 6]])
 
 
+@pytest.mark.parametrize("first", [1, 100])
+def test_groups_begin_with_the_number_of_the_first_client(first: int) -> None:
+    """Each client of a group but the first sends what the first one does; the liars, the last of each, do not."""
+    honest = torch.randn(3, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    G = honest.repeat_interleave(3, 0)
+    G[2::3] = 50
+    ids = range(first, first + 9)
+    aggregate = fw.Aggregator(mixers.GroupMajority(r=3, first=first) >> rules.Mean())
+    torch.testing.assert_close(aggregate(G, ids=ids).output, honest.mean(0))
+
+
+def test_numbers_that_put_nobody_beside_another_are_refused() -> None:
+    G = torch.eye(9, dtype=torch.float64)
+    with pytest.raises(fw.BoundError, match=r"no two of 9 clients, 1000, 1007, 1014 and so on, have numbers of one"):
+        fw.Aggregator(mixers.GroupMajority(r=3) >> rules.Mean())(G, ids=range(1000, 1063, 7))
+
+
 def test_a_vote_is_bitwise() -> None:
     row = torch.randn(400, generator=torch.Generator().manual_seed(0)).double()
     near = row * (1 + 1e-5)
@@ -353,7 +370,7 @@ def test_the_score_of_a_client_behind_nnm_is_that_of_its_own_row() -> None:
             24,
             "Krum(f=1, bound='theorem') needs n >= 2f + 3 = 5 clients "
             "(n >= f + 3 = 4 with bound='definition'), got 4 (f is at most 0) "
-            "(24 clients after GroupMajority(r=3) >> Bucketing(s=2))",
+            "(24 clients after GroupMajority(r=3, first=0) >> Bucketing(s=2))",
         ),
         (
             mixers.Bucketing(s=2) >> mixers.NNM(f=4) >> rules.Mean(),
@@ -389,3 +406,12 @@ def test_bad_r_is_named() -> None:
         mixers.GroupMajority(r=0)
     with pytest.raises(ValueError, match="f counts"):
         mixers.NNM(f=-1)
+
+
+def test_who_is_like_the_accepted_is_not_called_far_behind_neighbours() -> None:
+    """Ties keep the last rows out of every mix, and what they are judged by is a row that was accepted."""
+    result = fw.Aggregator(mixers.NNM(f=2) >> rules.MultiKrum(f=1))(torch.ones(7, 4))
+    assert not all(result.accepted)
+    assert {reason for reason, ok in zip(result.reasons, result.accepted, strict=True) if not ok} == {
+        fw.Reason.NOT_SELECTED
+    }

@@ -13,6 +13,7 @@ import torch
 
 import fedward as fw
 from fedward import attacks, rules
+from fedward.attacks.base import poisons
 from fedward.cli import display
 from fedward.experiments.spec import SpecError
 from fedward.redteam import (
@@ -20,6 +21,7 @@ from fedward.redteam import (
     Examination,
     Finding,
     Standing,
+    capture,
     checked_attack,
     examine,
     load_examination,
@@ -83,8 +85,11 @@ def test_the_first_round_that_has_a_reference(kind: Any, warmup: Any, learns: in
 
 def test_what_is_made_of_such_a_rule_must_have_seen_as_many() -> None:
     detector = rules.FLDetector(window=4)
-    for made in (rules.Delayed(base=detector, start=7), rules.RobustTailor(rules=(rules.Median(), detector))):
-        assert made.traits().learns == 5
+    assert rules.Delayed(base=detector, start=7).traits().learns == 5
+    either = (rules.Median(), detector)
+    assert rules.RobustTailor(rules=either).traits().learns == 10  # it is drawn for every other round
+    assert rules.RobustTailor(rules=either, probabilities=(0.9, 0.1)).traits().learns == 50
+    assert rules.RobustTailor(rules=either, probabilities=(1.0, 0.0)).traits().learns == 0
     assert (fw.mixers.ClipNorm(radius=1.0) >> detector).traits().learns == 5
     assert rules.Median().traits().learns == 0
 
@@ -145,6 +150,12 @@ def test_an_attack_on_data_is_refused_before_any_work(text: str, tmp_path: Path)
         ("sybils", 3),
         ("virtual", 3),
         ("random-schedule:attacks=(no-attack | no-attack)", 3),
+        ("virtual:inner=(schedule:attacks=(0: alie | 50: min-max))", 3),
+        ("virtual:inner=(random-schedule:attacks=(alie | min-max))", 3),
+        ("sybils:inner=(schedule:attacks=(50: sign-flip)),join=0", 3),
+        ("sybils:inner=no-attack,join=0", 3),
+        ("groups:attacks=(schedule:attacks=(50: sign-flip))", 3),
+        ("groups:attacks=(no-attack | no-attack)", 3),
     ],
 )
 def test_an_attack_that_would_be_none_is_refused_before_any_work(text: str, count: int, tmp_path: Path) -> None:
@@ -177,6 +188,50 @@ def test_whoever_joins_late_is_not_there_before() -> None:
     talking = [replace(now, messages={client: {} for client in range(5)}) for now in rounds(4, n=5)]
     play(Listening(), attacks.Sybils(inner=attacks.Constant(), join=2), talking, byzantine=[0, 3])
     assert seen == [([1, 2, 4], {1, 2, 4})] * 2 + [([0, 1, 2, 3, 4], {0, 1, 2, 3, 4})] * 2
+
+
+def test_lies_in_words_and_a_mean_that_is_steered_are_attacks() -> None:
+    for text in ("false-alarms", "byz-mean:inner=no-attack", "groups:attacks=(no-attack | sign-flip)"):
+        assert play(rules.Mean(), parse(text, "attack"), rounds(3), byzantine=2).attack == text
+
+
+def test_whatever_changes_data_itself_poisons_also_around_another_attack() -> None:
+    class Trigger(attacks.Sybils):
+        def poison(self, batch: attacks.Batch, context: fw.Context) -> attacks.Batch:
+            return replace(batch, inputs=batch.inputs + 1)
+
+    assert poisons(Trigger())
+    assert poisons(attacks.FalseAlarms(inner=Trigger()))
+    assert poisons(attacks.Schedule({0: attacks.LabelFlip()}))
+    assert not poisons(attacks.Sybils())
+    assert not poisons(attacks.Groups([attacks.ALIE(), attacks.SignFlip()]))
+
+
+@pytest.mark.parametrize(
+    "attack", [attacks.SignFlip(scale=10.0), attacks.IPM(epsilon=10.0, knows="all"), attacks.ALIE(z=30.0, knows="own")]
+)
+def test_a_liar_with_nan_disarms_nobody(attack: attacks.Attack) -> None:
+    whole, spoiled = rounds(3), rounds(3)
+    for now in spoiled:
+        now.rows[1] = torch.nan
+    found = play(rules.Mean(), attack, spoiled, byzantine=3)
+    assert found.byzantine_accepted == 1.0
+    assert found.kappa > 0.1 * play(rules.Mean(), attack, whole, byzantine=3).kappa
+
+
+def test_a_round_is_about_the_class_that_it_was_captured_in() -> None:
+    """So that a rule which remembers by class has a memory for each, as in training."""
+    heard: list[int | None] = []
+
+    class Listening(rules.Mean):
+        def decide(self, updates: fw.Updates, state: fw.State, context: fw.Context) -> fw.Plan:
+            heard.append(context.group)
+            return super().decide(updates, state, context)
+
+    settings = {"algorithm": "class-momentum:classes=1,batch_size=4", "partition": "k-classes:k=5", "clients": 10}
+    captured = capture(spec(**settings), warmup=1, rounds=3)
+    play(Listening(), attacks.SignFlip(), captured, byzantine=2)
+    assert heard == [now.group for now in captured] == [1, 2, 3]
 
 
 # --- what is said of a rule that never decided --------------------------------------------------------------

@@ -168,3 +168,44 @@ def test_a_simulation_of_such_a_model_goes_through() -> None:
         model=Unused(), data=sim.federate((part, part), 6), rule=rules.Mean(), clients=Gradient(batch_size=4)
     )
     assert [record.round for record in simulation.run(2)] == [1, 2]
+
+
+class LayerDrop(Unused):
+    """Skips a layer now and then, for a whole batch."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        skips = self.training and float(torch.rand(())) < 0.1
+        return super().forward(inputs if skips else inputs + nn.functional.pad(self.other(inputs), (0, 2)))
+
+
+class AtMostEight(Unused):
+    """Takes the batches of two clients at once, and not those of three."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        assert len(inputs) <= 8 or not self.training, "eight at most"
+        return super().forward(inputs + nn.functional.pad(self.other(inputs), (0, 2)))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_model_that_draws_for_a_whole_batch_has_each_client_s_own(seed: int) -> None:
+    run = sim.Simulation(
+        model=LayerDrop, data=own_federation(), rule=rules.Mean(), clients=Gradient(batch_size=4), seed=seed
+    )
+    assert len(list(run.run(20))) == 20
+    assert "draws from PyTorch's own generator" in str(run.backend.apart)
+
+
+def test_what_a_round_cannot_share_goes_client_by_client() -> None:
+    torch.manual_seed(0)
+    model = AtMostEight()
+    backend = Parallel(model, threads=1)
+    found = rows(backend, SENDING[0])
+    assert torch.equal(found, rows(Loop(model), SENDING[0]))
+    assert "the batches of a round at once: eight at most" in str(backend.apart)
+    assert backend.together
+
+
+def own_federation() -> sim.FederatedData:
+    generator = torch.Generator().manual_seed(5)
+    split = sim.Split(inputs=torch.randn(60, WIDTH, generator=generator), labels=torch.arange(60) % CLASSES)
+    return sim.federate(sim.Dataset(name="t", train=split, test=split, classes=CLASSES), 6)

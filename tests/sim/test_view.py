@@ -66,6 +66,24 @@ def test_an_honest_client_with_nan_disarms_nobody(attack: Attack) -> None:
         assert fw.Reason.NONFINITE not in found
 
 
+@pytest.mark.parametrize("attack", [entry.build() for entry in fw.catalogue("attack")], ids=repr)
+def test_a_liar_with_nan_disarms_no_other(attack: Attack) -> None:
+    """What its training made of its data is in every mix of the rows of byzantine clients."""
+    found = {reason for _, reason in reasons_of_liars(attack, spoiled(1))}
+    assert found == {reason for _, reason in reasons_of_liars(attack, DATA)} or fw.Reason.NONFINITE not in found
+
+
+@pytest.mark.parametrize("attack", [fw.attacks.SignFlip(), fw.attacks.IPM(knows="all"), fw.attacks.ALIE(knows="own")])
+def test_a_liar_with_nan_forges_as_one_that_learned_nothing(attack: Attack) -> None:
+    for with_nan, _ in reasons_of_liars(attack, spoiled(1)):
+        assert with_nan is not fw.Reason.NONFINITE
+
+
+def test_a_liar_with_nan_that_forges_nothing_sends_it() -> None:
+    for with_nan, _ in reasons_of_liars(fw.attacks.NoAttack(), spoiled(1)):
+        assert with_nan is fw.Reason.NONFINITE
+
+
 def test_where_every_honest_client_has_nan_byzantine_ones_send_what_they_would() -> None:
     run = simulation(attack=fw.attacks.ALIE(), byzantine=[1, 4], data=spoiled(0, 2, 3, 5, 6, 7))
     for record in run.run(2):

@@ -16,7 +16,7 @@ from ..core import Context, Plan, State, Whole, neutral
 from ..failures import ContractError
 from ..registry.component import Component
 from ..registry.parameters import parameters_of
-from ..stack import Extended, Joined, Kernel, Rooted, Updates, as_updates, materialise, one_mix, parts
+from ..stack import Dense, Extended, Joined, Kernel, Rooted, Updates, as_updates, materialise, one_mix, parts
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -143,6 +143,10 @@ class Attack(Component):
         """The attack that is played in this round: another one where that is drawn or scheduled, else this one."""
         return self
 
+    def acts(self, context: Context) -> bool:
+        """Whether byzantine clients that take part in this round do anything but behave."""
+        return True
+
     def advance(self, view: View, forged: Tensor) -> State:
         """What to remember, after the rows (m, d) were sent."""
         return view.state
@@ -194,6 +198,12 @@ class Attack(Component):
         return rows.numpy() if isinstance(honest, np.ndarray) else rows
 
 
+def hands_on(poison: Callable[..., Batch]) -> Callable[..., Batch]:
+    """Mark the `Attack.poison` of an attack that has its parts change the data, and changes none itself."""
+    poison.hands_on = True  # type: ignore[attr-defined]  # a mark on a function
+    return poison
+
+
 class CompoundAttack(Whole, Attack):
     """An attack made of others: it has the target of the first that has one.
 
@@ -233,9 +243,13 @@ class Around(CompoundAttack):
         inner = self.inner.played(context)
         return self if inner is self.inner else inner
 
+    def acts(self, context: Context) -> bool:
+        return self.inner.acts(context)
+
     def advance(self, view: View, forged: Tensor) -> State:
         return self.inner.advance(view, forged)
 
+    @hands_on
     def poison(self, batch: Batch, context: Context) -> Batch:
         return self.inner.poison(batch, context)
 
@@ -248,9 +262,17 @@ class Around(CompoundAttack):
 
 def poisons(attack: Attack) -> bool:
     """Whether it changes the data that byzantine clients train on, or one that it is made of does."""
-    if isinstance(attack, CompoundAttack):
-        return any(map(poisons, attack.parts))
-    return type(attack).poison is not Attack.poison
+    if isinstance(attack, CompoundAttack) and any(map(poisons, attack.parts)):
+        return True
+    poison = type(attack).poison
+    return poison is not Attack.poison and not hasattr(poison, "hands_on")
+
+
+def mixable(own: Updates, finite: Sequence[bool]) -> Updates:
+    """Own rows as attacks may mix them: zeros in the place of one with NaN, which would be in every mix."""
+    if all(finite):
+        return own
+    return Dense(materialise(own).where(torch.tensor(finite, device=own.device)[:, None], 0), ids=own.ids)
 
 
 def check_some(attacks: Collection[Any]) -> None:

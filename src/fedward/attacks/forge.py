@@ -10,7 +10,7 @@ from statistics import NormalDist
 import torch
 from torch import Tensor
 
-from ..core import WHOLE, Knowledge
+from ..core import WHOLE, Context, Knowledge
 from ..registry.bounds import Natural, NotNegative, Share, whole_share
 from ..registry.entries import register
 from ..stack import Joined, Kernel, Updates
@@ -125,6 +125,9 @@ class ByzMean(Around):
     inner: Attack = field(default_factory=ALIE)
     split: Share = 0.5
     declared = replace(WHOLE, knows="honest")
+
+    def acts(self, context: Context) -> bool:
+        return True  # whatever t is, the mean becomes that
 
     def forge(self, view: View) -> Updates:
         h = view.honest.n

@@ -16,7 +16,7 @@ from ..core.state import placed, within
 from ..registry.bounds import Count, Natural
 from ..registry.entries import register
 from ..stack import Joined, Updates
-from .base import Around, Attack, Batch, CompoundAttack, View, check_some, client_of, poisons
+from .base import Around, Attack, Batch, CompoundAttack, View, check_some, client_of, hands_on, poisons
 from .forge import ALIE
 from .optimised import MinMax
 from .simple import NoAttack
@@ -48,10 +48,15 @@ class _Composite(CompoundAttack):
         name, attack = self.part(context)
         return attack.played(context.fold(name))
 
+    def acts(self, context: Context) -> bool:
+        name, attack = self.part(context)
+        return attack.acts(context.fold(name))
+
     def advance(self, view: View, forged: Tensor) -> State:
         name, attack, seen = self._seen(view)
         return placed(view.state, name, attack.advance(seen, forged))
 
+    @hands_on
     def poison(self, batch: Batch, context: Context) -> Batch:
         name, attack = self.part(context)
         return attack.poison(batch, context.fold(name))
@@ -215,12 +220,16 @@ class Groups(CompoundAttack):
         there = [rows for rows in looked_at if rows is not None]
         return reduce(Joined, there) if there else None
 
+    def acts(self, context: Context) -> bool:
+        return any(attack.acts(context.fold(str(k))) for k, attack in enumerate(self.attacks))
+
     def advance(self, view: View, forged: Tensor) -> State:
         state = view.state
         for name, attack, part, rows in self._views(view):
             state = placed(state, name, attack.advance(part, forged[rows]))
         return state
 
+    @hands_on
     def poison(self, batch: Batch, context: Context) -> Batch:
         for k, (members, attack) in enumerate(zip(self._members(batch.members), self.attacks, strict=False)):
             first = int(members[0])
@@ -258,6 +267,9 @@ class _Alarms(Around):
     inner: Attack = field(default_factory=NoAttack)
     alarm: ClassVar[bool]
     declared = replace(WHOLE, protocol=True)
+
+    def acts(self, context: Context) -> bool:
+        return True  # what it says is a lie, whatever is sent
 
     def say(self, messages: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         return {**super().say(messages, context), "alarm": self.alarm}
@@ -325,6 +337,12 @@ class Virtual(Around):
 
     def unsent(self, view: View) -> Updates | None:
         return self.inner.forged(view)
+
+    def played(self, context: Context) -> Attack:
+        return self  # nothing of it is sent, whatever it looks at
+
+    def acts(self, context: Context) -> bool:
+        return False
 
 
 def _aims(attack: Attack) -> bool:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
+from ..core import Context
 from ..registry.bounds import AtLeast, NotNegative
 from ..registry.entries import register
 from ..stack import Dense, Updates, materialise
@@ -27,6 +28,9 @@ class NoAttack(Attack):
 
     def forge(self, view: View) -> Updates:
         return view.own
+
+    def acts(self, context: Context) -> bool:
+        return False
 
 
 @register("random", paper="Xu et al. 2022")

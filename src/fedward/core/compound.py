@@ -49,9 +49,9 @@ class Compound(Whole, Rule[M]):
     def steps(self, n: int) -> float:
         return sum(part.steps(n) for part in self.parts)
 
-    def check_clients(self, clients: int) -> None:
+    def check_clients(self, clients: int, answers: int | None = None) -> None:
         for part in self.parts:
-            part.check_clients(clients)
+            part.check_clients(clients, answers)
 
     def check_classes(self, rows: Mapping[int | None, int]) -> None:
         super().check_classes(rows)

@@ -106,8 +106,11 @@ class Rule(Component, Generic[M]):
         """
         self.check(sum(rows.values()))
 
-    def check_clients(self, clients: int) -> None:
+    def check_clients(self, clients: int, answers: int | None = None) -> None:
         """Raise `BoundError` if it would wait forever for more rows than so many clients have, which is all of them.
+
+        In rounds of classes these are the clients that hold a class; ``answers`` is how many answer in a round at most,
+        where that is known.
 
         A rule that decides on the rows of a round waits for none.
         """

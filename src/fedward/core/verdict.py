@@ -181,6 +181,8 @@ def _reason(updates: Updates, plan: Plan, i: int, finite: bool, accepted: bool, 
         return Reason.OVERFLOW if updates.sent_finite(i) else Reason.NONFINITE
     if accepted:
         return Reason.ACCEPTED
+    if row >= 0 and plan.judged is None and plan.counted()[row] > 0:
+        return Reason.NOT_SELECTED  # what it is judged by counts, and has no part of its own row in it
     return plan.reason_at(row)
 
 

@@ -166,7 +166,7 @@ class RunSpec(BaseModel):
         if self.make_algorithm().traits().by_class > 1:
             return  # how many rows such a round has is known with the data: `simulation` asks
         answers = self.answers
-        rule.check_clients(answers.clients)
+        rule.check_clients(answers.clients, answers.most)
         try:
             check_answers(rule, answers)
         except BoundError as error:

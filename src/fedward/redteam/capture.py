@@ -49,6 +49,7 @@ class Captured:
         messages: what clients say besides, by their number.
         normalised: running statistics, where the model has any.
         clients: whose the rows are, in their order; 0 to n - 1 if None.
+        group: the class that the round was about, where rounds have one.
     """
 
     rows: Tensor
@@ -57,6 +58,7 @@ class Captured:
     messages: Messages = field(default_factory=dict)
     normalised: Normalised | None = None
     clients: tuple[int, ...] | None = None
+    group: int | None = None
 
     @property
     def whose(self) -> Sequence[int]:
@@ -84,13 +86,15 @@ class Captured:
 
 @dataclass(frozen=True, kw_only=True)
 class _Ear(Mean):
-    """The plain mean, which keeps what clients said."""
+    """The plain mean, which keeps what clients said, and of which class the round was."""
 
     heard: dict[Hashable, Any] = field(default_factory=dict)
+    groups: list[int] = field(default_factory=list)
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
         self.heard.clear()
         self.heard.update(context.messages)
+        self.groups[:] = [context.group] if isinstance(context.group, int) else []
         return super().decide(updates, state, context)
 
 
@@ -183,6 +187,7 @@ def capture(spec: RunSpec, warmup: int, rounds: int) -> list[Captured]:
                     evaluator=evaluator,
                     messages=said,
                     normalised=_normalised(simulation, before.buffers),
+                    group=next(iter(ear.groups), None),
                 )
             )
         before = simulation.progress

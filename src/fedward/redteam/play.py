@@ -12,8 +12,8 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from ..attacks import Attack, NoAttack, View, Virtual
-from ..attacks.base import poisons
+from ..attacks import Attack, NoAttack, View
+from ..attacks.base import mixable, poisons
 from ..core import Context, Rule, Skipped, State, Step, decision, neutral, step_or_skip
 from ..registry.notation import describe
 from ..sim.cohort import byzantine_ids
@@ -109,7 +109,7 @@ def play(
     attack_state: State = {}
     played: list[_Round] = []
     for number, came in enumerate(captured):
-        context = Context(rule.traits().starts + number, seed)
+        context = Context(rule.traits().starts + number, seed, group=came.group)
         now = came if attack.present(context.fold("attack")) else came.without(members)
         liars = [place for place, client in enumerate(now.whose) if client in members]
         others = [place for place, client in enumerate(now.whose) if client not in members and now.counting[place]]
@@ -128,7 +128,7 @@ def play(
         if attacked:
             view = View(
                 honest=honest,
-                own=stack.take(torch.tensor(liars)),
+                own=mixable(stack.take(torch.tensor(liars)), [now.counting[place] for place in liars]),
                 context=context.fold("attack"),
                 decide=partial(decision, rule, state=rule_state, context=within),
                 previous=now.previous,
@@ -140,7 +140,7 @@ def play(
         rows, statistics = sent
         done = step_or_skip(rule, Dense(rows, ids=now.whose), rule_state, within)
         rule_state = done.state
-        if (counts and isinstance(attack, NoAttack)) or (attacked and not _behaves(attack, context)):
+        if (counts and isinstance(attack, NoAttack)) or (attacked and attack.acts(context.fold("attack"))):
             compared = _compared(done, honest, liars=liars, others=others)
             if now.normalised is not None and statistics is not None:
                 compared = replace(compared, statistics=_strayed(done, rule, statistics, now.normalised, others))
@@ -174,12 +174,6 @@ def _quiet(rule: Rule, captured: int) -> int:
     return max(learnt, min(captured - 1, 1))
 
 
-def _behaves(attack: Attack, context: Context) -> bool:
-    """Whether nobody attacks in this round, by a schedule or since rows are only looked at; lies in words are one."""
-    played = attack.played(context.fold("attack"))
-    return isinstance(played, NoAttack | Virtual) and not attack.traits().protocol
-
-
 def check_on_rows(attack: Attack) -> None:
     """Raise ValueError where an attack acts before there are rows, so that on captured ones it would be no attack."""
     if poisons(attack):
@@ -196,8 +190,8 @@ def check_played(rule: Rule, attack: Attack, captured: int, seed: int = 0) -> No
     check_on_rows(attack)
     first = rule.traits().starts
     rounds = range(first + _quiet(rule, captured), first + captured)
-    each = [Context(round, seed) for round in rounds]
-    attacks = [attack.present(now.fold("attack")) and not _behaves(attack, now) for now in each]
+    each = [Context(round, seed).fold("attack") for round in rounds]
+    attacks = [attack.present(now) and attack.acts(now) for now in each]
     if not any(attacks) and not isinstance(attack, NoAttack):
         told = f"round {rounds[0]}" if len(rounds) == 1 else f"rounds {rounds[0]} to {rounds[-1]}"
         raise ValueError(
@@ -217,7 +211,8 @@ def _forged(
         known = Statistics.of(view, list(statistics[others]), list(statistics[liars]), now.normalised.before)
         statistics[liars] = forged_statistics(attack, view, forged, known)
     rows = now.rows.clone()
-    rows[liars] = materialise(forged).to(rows.dtype)
+    if forged is not view.own:
+        rows[liars] = materialise(forged).to(rows.dtype)
     return rows, statistics
 
 

@@ -42,7 +42,8 @@ class ClassWise(Wrapped[_Received]):
     ``decay``. In the first round M is 0. Rounds without a class are one class. In rounds of several classes, which
     the paper's theory has, m is the mean of what the base rule makes of the rows of each. Arguments of the base rule,
     such as f, are about the rows of a class. So is its memory: it has one for each class, which is forgotten with the
-    buffer. Rounds that it waits for, a warm-up, are rounds of whatever class.
+    buffer. A warm-up that goes by the number of the round is of rounds of whatever class; a base rule that counts what
+    it has seen (FLDetector) counts rounds of the class.
 
     Use when: clients hold only some of the classes, so that their whole updates differ, and they can keep a
     momentum for each class.

@@ -107,13 +107,18 @@ class DeMoA(Wrapped[_Answered]):
     def check(self, n: int) -> None:
         Rule.check(self, n)  # how many rows the base rule will have, only the memory knows
 
-    def check_clients(self, clients: int) -> None:
+    def check_clients(self, clients: int, answers: int | None = None) -> None:
+        most, whose = clients, f"of {clients} clients"
+        if self.age is not None and answers is not None and (self.age + 1) * answers < clients:
+            most = (self.age + 1) * answers
+            whose = f"of {self.age + 1} rounds of {answers}"
         try:
-            self.base.check(clients)
+            self.base.check(most)
         except BoundError as error:
+            older = ", or a larger age" if most < clients else ""
             raise BoundError(
-                f"de-moa has the rows of all {clients} clients at most, and would wait forever: {error}; give a "
-                "smaller f, or have more clients"
+                f"de-moa has the rows {whose} at most, and would wait forever: {error}; give a smaller f{older}, or "
+                "have more clients"
             ) from None
 
     def check_classes(self, rows: Mapping[int | None, int]) -> None:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from ..core import Bound, BoundError, Context, Mixer, ScalingMixer, Traits, how_many, median_of, smallest
-from ..registry.bounds import Byzantine, Count, Positive
+from ..failures import tamed
+from ..registry.bounds import Byzantine, Count, Natural, Positive
 from ..registry.entries import register
 from ..stack import Distances, Dots, Gram, SqNorms, Statistic, Updates, cosines_to
 
@@ -203,18 +204,23 @@ class GroupMajority(Mixer):
     first stage of DETOX: ``GroupMajority(r=3) >> Bucketing(s=2) >> GeometricMedian()``. Rajput, Wang, Charles &
     Papailiopoulos, "DETOX: a redundancy-based framework for faster and more robust gradient aggregation", NeurIPS 2019.
 
-    Clients 0 to r - 1 are a group, r to 2r - 1 the next: whose id is a whole number is in the group id // r, whoever
-    else is absent or sent NaN. Ids of another kind say nothing of groups, and their rows go by their places among those
-    that are left: number clients where any may be missing.
+    Clients 0 to r - 1 are a group, r to 2r - 1 the next: whose id is a whole number is in the group (id - first) // r,
+    whoever else is absent or sent NaN. Ids of another kind say nothing of groups, and their rows go by their places
+    among those that are left: number clients where any may be missing.
 
     Use when: r neighbouring clients compute the same batch, so that honest rows are equal to the last bit. Where
     everybody computes something else it does nothing but drop rows.
 
     Args:
         r: clients in a group, successive ones.
+        first: the number of the first client.
+
+    Raises:
+        BoundError: r or more clients, none of whose numbers are of one group, so that nobody can be outvoted.
     """
 
     r: Count = 3
+    first: Natural = 0
     declared = Traits(by_client=True)
 
     def rows(self, n: int) -> int:
@@ -228,8 +234,13 @@ class GroupMajority(Mixer):
         found: dict[tuple[int, Hashable], list[int]] = {}
         for place, id in enumerate(ids):
             client, of = id if isinstance(id, tuple) and len(id) == 2 else (id, None)  # in rounds of several classes
-            number = int(client) if isinstance(client, Integral) else place
+            number = int(client) - self.first if isinstance(client, Integral) else place
             found.setdefault((number // self.r, of), []).append(place)
+        if self.r > 1 and len(found) == len(ids) >= self.r:
+            raise BoundError(
+                f"{self!r}: no two of {len(ids)} clients, {', '.join(map(tamed, ids[:3]))} and so on, have numbers of "
+                f"one group of {self.r} successive ones, so that nobody can be outvoted: number clients by their groups"
+            )
         return [torch.tensor(found[key]) for key in sorted(found, key=lambda key: (key[0], found[key]))]
 
     def _chosen(self, updates: Updates) -> Tensor:

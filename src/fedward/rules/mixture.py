@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 
 import torch
 from torch import Tensor
 
-from ..core import WHOLE, Compound, Context, Plan, Rule, State
+from ..core import WHOLE, Compound, Context, Plan, Rule, State, Traits
 from ..core.state import placed, within
 from ..registry.entries import register
 from ..stack import Statistic, Updates
@@ -56,13 +57,23 @@ class RobustTailor(Compound):
     def parts(self) -> tuple[Rule, ...]:
         return self.rules
 
+    def traits(self) -> Traits:
+        # Of the rounds that there are a rule sees its share, on average.
+        each = zip(self.rules, self._chances, strict=True)
+        learns = max(ceil(round(rule.traits().learns / p, 6)) if p else 0 for rule, p in each)
+        return replace(super().traits(), learns=learns)
+
     def withstands(self, n: int) -> int:
         return min(rule.withstands(n) for rule in self.rules)
 
+    @property
+    def _chances(self) -> tuple[float, ...]:
+        return self.probabilities or (1 / len(self.rules),) * len(self.rules)
+
     def drawn(self, context: Context) -> int:
         """Which rule aggregates this round."""
-        p = self.probabilities or (1 / len(self.rules),) * len(self.rules)
-        draw = torch.multinomial(torch.tensor(p, dtype=torch.float64), 1, generator=context.generator("rule"))
+        p = torch.tensor(self._chances, dtype=torch.float64)
+        draw = torch.multinomial(p, 1, generator=context.generator("rule"))
         return int(draw)
 
     def statistics(self, state: State, context: Context) -> tuple[Statistic, ...]:

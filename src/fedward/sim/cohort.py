@@ -151,6 +151,11 @@ class Cohort:
         return fewest_answers(self.active, self.dropout, self.late)
 
     @property
+    def most(self) -> int:
+        """Answers in a round at most, those included that come a round late."""
+        return most_answers(self.data.n, self.active, self.dropout, self.late)
+
+    @property
     def _spares(self) -> bool:
         """Whether nobody would look at the work of byzantine clients, so that they need not do it."""
         return self.spare and self.attack.traits().knows == "honest" and not self.clients.traits().talks

@@ -16,9 +16,8 @@ def check_rows(rule: Rule, cohort: Cohort) -> None:
     classes = cohort.data.dataset.classes
     if many > classes:
         raise ValueError(f"{cohort.clients!r} asks for {many} classes a round, and the data have {classes}: take fewer")
-    if many <= 1:
-        rule.check_clients(cohort.data.n)
     if not many:
+        rule.check_clients(cohort.data.n, cohort.most)
         rule.check(cohort.fewest)
         return
     senders = {c: cohort.senders(c) for c in range(classes)}
@@ -27,7 +26,9 @@ def check_rows(rule: Rule, cohort: Cohort) -> None:
     ranked = sorted(rows, key=lambda c: (rows[c], c))
     for first in range(max(len(ranked) - many, 0) + 1):
         together = ranked[first : first + many]
+        held = [len(senders[c]) for c in together]
         try:
+            rule.check_clients(sum(held), sum(min(cohort.most, clients) for clients in held))
             rule.check_classes({c: rows[c] for c in together})
         except BoundError as error:
             named = ", ".join(_class_in_words(cohort, c, rows[c], senders[c]) for c in together)

@@ -32,6 +32,8 @@ R = TypeVar("R")
 _SAMPLES = {"cpu": 300, "cuda": 1 << 14}  # in a pass: activations that stay in cache, or that keep a GPU busy
 _ACTIVATIONS = {"cpu": 1 << 23, "cuda": 1 << 29}  # entries that go into the layers in a pass
 _SCRATCH = 1 << 26  # entries of gradients that are not written to where they are sent from
+_UNSHARED = (UngroupableError, RuntimeError, ValueError, IndexError, TypeError, AssertionError)
+"""What a model may raise that would take each of the batches alone."""
 _TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2}  # of two gradients that are to be the same, by precision
 
 
@@ -95,7 +97,12 @@ class Parallel(Loop):
             for worker in self._workers:
                 worker.smoothing = algorithm.label_smoothing()
             if len(batches) == len(tasks) and self._can_share(tasks, batches):
-                return fill(out, self._shared(algorithm, tasks, batches, out))
+                try:
+                    return fill(out, self._shared(algorithm, tasks, batches, out))
+                except _UNSHARED as error:
+                    # This round alone, so that a run that is resumed shares in the same rounds.
+                    self._check_memory(error)
+                    self._say_apart(f"the model did not take the batches of a round at once: {error}")
         if not self._one_by_one:
             before = torch.default_generator.get_state()
             answers = fill(out, self._each(lambda worker, task: carry_out(algorithm, worker, task), tasks))
@@ -164,16 +171,18 @@ class Parallel(Loop):
         size = min(len(numbers) for _, numbers in batches)
         batches = [(shard, numbers[:size]) for shard, numbers in batches]
         shared = torch.empty(2, len(self.local.initial), device=self.local.device)
+        before = torch.default_generator.get_state()
         try:
             self._gradients(tasks, [[samples] for samples in batches], shared)
         except UngroupableError as error:
             self._work_apart(str(error))
             return False
-        except (RuntimeError, ValueError, IndexError, TypeError, AssertionError) as error:
-            # What is wrong with the model itself comes up again where it works on one batch.
-            if "memory" in str(error) and "allocate" in str(error):
-                raise
+        except _UNSHARED as error:
+            self._check_memory(error)
             self._work_apart(f"the model does not take two batches at once: {error}")
+            return False
+        if not torch.equal(before, torch.default_generator.get_state()):
+            self._work_apart("the model draws from PyTorch's own generator, one for all batches")
             return False
         alone = []
         for task, (shard, numbers) in zip(tasks, batches, strict=True):
@@ -190,8 +199,17 @@ class Parallel(Loop):
             self._work_apart("the model does not make the same of two batches at once as it does of two batches")
         return agree
 
+    @staticmethod
+    def _check_memory(error: Exception) -> None:
+        """Raise what is no fault of sharing; what is wrong with the model itself comes up again with one batch."""
+        if "memory" in str(error) and "allocate" in str(error):
+            raise error
+
     def _work_apart(self, why: str) -> None:
         self.together = False
+        self._say_apart(why)
+
+    def _say_apart(self, why: str) -> None:
         if self.apart is None:
             self.apart = why
             _LOGGER.info("clients work one by one, passes are not shared: %s", why)

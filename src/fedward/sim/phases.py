@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from ..attacks import Attack, View
+from ..attacks.base import mixable
 from ..clients import Client
 from ..clients.tally import Tally
 from ..core import Context, Evaluator, Rule, Skipped, State, Step, decision, neutral, step_or_skip
@@ -177,14 +178,16 @@ class Phases:
             byzantine = [i for i in arrivals.byzantine if arrivals.each[i].group == group]
             if not byzantine:
                 continue  # nobody looks at the rows, so they are not read
-            honest = self._counting([i for i in arrivals.honest if arrivals.each[i].group == group])
+            honest = [i for i in arrivals.honest if arrivals.each[i].group == group]
+            honest = [i for i, finite in zip(honest, self._finite(honest), strict=True) if finite]
             if not honest:
                 continue
             ids = arrivals.ids
+            own = self.cohort.inbox.copy(byzantine, [ids[i] for i in byzantine])
             about = replace(context, group=group)
             view = View(
                 honest=self.cohort.inbox.stack(honest, [ids[i] for i in honest]),
-                own=self.cohort.inbox.copy(byzantine, [ids[i] for i in byzantine]),
+                own=mixable(own, self._finite(byzantine)),
                 context=replace(about.fold("attack"), evaluator=None, messages={}),
                 decide=partial(decision, self.rule, state=now.rule_state, context=about.fold("rule")),
                 previous=self._as_sent(now.velocity),
@@ -197,7 +200,7 @@ class Phases:
                 unsent = counts if unsent is None else unsent + counts
             sent = [arrival.buffers for arrival in arrivals.each]
             forged = self.forged(view, [sent[i] for i in honest], [sent[i] for i in byzantine], now.buffers)
-            if self.forge != "statistics":
+            if self.forge != "statistics" and forged.rows is not view.own:
                 self.cohort.inbox.replace(byzantine, forged.rows)
             if forged.statistics is not None:
                 for place, row in zip(byzantine, forged.statistics, strict=True):
@@ -205,12 +208,12 @@ class Phases:
             state = forged.state
         return Attacked(arrivals=replace(arrivals, each=tuple(each)), state=state, unsent=unsent)
 
-    def _counting(self, places: Sequence[int]) -> list[int]:
-        """Those of honest rows that the server will count: of one with NaN whatever an attack mixes is NaN, too."""
+    def _finite(self, places: Sequence[int]) -> list[bool]:
+        """Whether the server will count each of these rows: of one with NaN whatever an attack mixes is NaN, too."""
         if not places:
             return []
         rows = self.cohort.inbox.stack(places, places)  # apart from what attacks are shown: that knows nothing yet
-        return [place for place, ok in zip(places, rows.norms().isfinite().tolist(), strict=True) if ok]
+        return rows.norms().isfinite().tolist()
 
     def forged(
         self,
