@@ -410,6 +410,6 @@ def test_bad_r_is_named() -> None:
 
 def test_who_is_like_the_accepted_is_not_called_far_behind_neighbours() -> None:
     """Ties keep clients 5 and 6 out of every mix; what 5 is judged by is a row that was accepted."""
-    result = fw.Aggregator(mixers.NNM(f=2) >> rules.MultiKrum(f=1))(torch.ones(7, 4))
+    result = fw.Aggregator(mixers.NNM(f=2) >> rules.CGE(f=1))(torch.ones(7, 4))
     assert result.accepted.tolist() == [True] * 5 + [False] * 2
-    assert result.reasons[5:] == (fw.Reason.NOT_SELECTED, fw.Reason.FAR)
+    assert result.reasons[5:] == (fw.Reason.NOT_SELECTED, fw.Reason.NORM_TOO_LARGE)
