@@ -54,6 +54,25 @@ def is_torch(value: Any) -> bool:
     )
 
 
+def refuse_frames(value: Any, which: str) -> None:
+    """Frames and series as pandas has them are no samples by number: asked for number 0, they look for a column 0.
+
+    Raises:
+        ValueError: this is one, or a pair that holds one.
+    """
+    inside = isinstance(value, tuple | list) and len(value) == 2
+    for part in value if inside else (value,):
+        if not is_table(part) and not isinstance(part, TorchDataset) and (hasattr(part, "iloc") or _by_column(part)):
+            raise ValueError(
+                f"{which} {'holds' if inside else 'is'} {type(part).__name__}, which has columns by name; samples by "
+                "number are needed: give (frame.drop(columns='label').to_numpy(), frame['label'].to_numpy())"
+            )
+
+
+def _by_column(value: Any) -> bool:
+    return hasattr(value, "columns") and hasattr(value, "__getitem__") and not isinstance(value, Mapping)
+
+
 def inputs_of(value: Any, which: str) -> Tensor | Lazy | list[str]:
     """Samples as a tensor, or texts as a list.
 
