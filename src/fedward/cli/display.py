@@ -18,11 +18,11 @@ from ..registry.entries import Entry
 from ..registry.notation import short_for
 from ..report.pieces import numbered
 from ..report.series import whole_per_cent
+from .consoles import HarmlessConsole
 from .terminal import harmless
 
-# What is shown has names of the user's own in it, which are no markup.
-out = Console(markup=False, emoji=False)
-err = Console(stderr=True, markup=False, emoji=False)
+out = HarmlessConsole()
+err = HarmlessConsole(stderr=True)
 
 
 def say(text: str, console: Console = out) -> None:
