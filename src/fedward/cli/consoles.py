@@ -36,7 +36,7 @@ class HarmlessConsole(Console):
                 yield piece._replace(text=tamed_lines(piece.text))
 
 
-class Words(TextColumn):
+class HarmlessColumn(TextColumn):
     """Words beside a bar: one line, since rich counts the lines that it goes back."""
 
     def render(self, task: Task) -> Text:
