@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import re
+from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
-from fedward.cli import display
+from fedward.cli import audits, display
 from fedward.cli.app import app
+from fedward.core import Reason, Result
 
 from .conftest import EXPECTED
+
+if TYPE_CHECKING:
+    from fedward.audit import ClientAudit
 
 
 def cells(text: str) -> list[list[str]]:
@@ -51,3 +59,27 @@ def test_long_names_take_no_verdict_away(updates: Path, monkeypatch: pytest.Monk
     found = cells(done.stdout)
     assert sorted(row[:2] for row in found) == expected, done.stdout
     assert all(re.match(r"\d\.\d{4}", rest) for *_, rest in found), done.stdout
+
+
+VERDICTS = sorted((reason.value for reason in Reason), key=len)
+
+
+@pytest.mark.parametrize("length", [9, 50, 150])
+@pytest.mark.parametrize("width", [80, 60])
+def test_a_verdict_is_never_broken(length: int, width: int) -> None:
+    """The longest ones, beside long names and whoever suspects them all."""
+    assert len(VERDICTS[-1]) >= len("direction-outlier")
+    names = [f"{number}".rjust(length, "h") for number in range(len(VERDICTS))]
+    ideas = ["norm", "direction", "sign", "neighbours", "spectral"]
+    opinions = [SimpleNamespace(member=SimpleNamespace(idea=idea), suspects=[True] * len(names)) for idea in ideas]
+    evidence = SimpleNamespace(ids=names, norms=[1234.5] * len(names), to_median=[-0.55] * len(names))
+    found = {"names": names, "reasons": VERDICTS, "accepted": [False] * len(names), "votes": [5] * len(names)}
+    audit = SimpleNamespace(**found, opinions=opinions, evidence=evidence, is_judged=lambda i: True)
+    scores = {name: [0.123456] * len(names) for name in ("norm", "sign_similarity", "angle")}
+    result = SimpleNamespace(**found, ids=names, weights=[0.1] * len(names), scores=scores)
+    for table in (audits._audit_table(cast("ClientAudit", audit)), audits._result_table(cast("Result[Any]", result))):
+        console = Console(width=width, file=StringIO())
+        console.print(table)
+        text = cast("StringIO", console.file).getvalue()
+        assert all(len(line) <= width for line in text.splitlines())
+        assert [line for line in text.split() if line in VERDICTS] == VERDICTS

@@ -96,6 +96,26 @@ def test_a_point_in_the_name_of_an_adapter_is_no_format(tmp_path: Path) -> None:
     assert Path("next.2/adapter_config.json").is_file()
 
 
+def test_what_is_not_there_is_said_and_not_that_the_output_has_another_format(tmp_path: Path) -> None:
+    for name, layers in clients().items():
+        write(tmp_path / "adapters" / name, layers)
+    words = ("--rule", "median", "--rank", "4", "-o", "llama-3.1-merged")
+    for named in (("adapters", "--base", "misspelt"), ("adapters", "--base", "median-of-client"), ("adapted",)):
+        status, text = said(*named, *words)
+        assert "the output is one of" not in text
+        assert (status, f"{named[-1]}: " in text, "no such file" in text.lower()) == (2, True, True), text
+
+
+def test_clients_that_cannot_be_read_have_no_say_in_what_is_written(tmp_path: Path) -> None:
+    for name, layers in list(clients().items())[:3]:
+        write(tmp_path / "adapters" / name, layers)
+    for number in range(9):
+        (tmp_path / "adapters" / f"broken-{number}.safetensors").write_text("no model", encoding="utf-8")
+    words = ("adapters", "--rule", "mean", "--rank", "4")
+    status, text = said(*words, "-o", "llama-3.1-merged")
+    assert (status, "no model was sent by more than half of the clients" in text) == (2, True), text
+
+
 @pytest.mark.parametrize("output", ["llama-3.1-merged", "model.onnx"])
 def test_of_whole_models_it_is_one_before_any_work(output: str, updates: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fedward.audit.run.gather", lambda *_, **__: pytest.fail("it was read"))

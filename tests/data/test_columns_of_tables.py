@@ -60,6 +60,27 @@ def test_a_column_called_as_texts_are_is_the_text(columns: dict[str, Any], texts
     assert found.vocabulary == expected.vocabulary
 
 
+@pytest.mark.parametrize("name", ["features", "inputs", "x", "data"])
+def test_texts_are_samples_in_a_column_that_is_called_as_anything_is(name: str) -> None:
+    for columns, texts in (({name: NAMES, "text": TEXTS}, TEXTS), ({name: TEXTS}, TEXTS)):
+        expected = own_dataset(((texts, LABELS), (texts, LABELS)))
+        found = made(**columns)
+        assert torch.equal(found.train.inputs, expected.train.inputs)
+        assert found.vocabulary == expected.vocabulary
+
+
+def test_texts_beside_a_column_of_images_are_not_the_samples() -> None:
+    rows = [[[1.0, 2.0]]] * 4
+    for columns in ({"inputs": NAMES, "image": rows}, {"inputs": [None, *NAMES[1:]], "features": rows}):
+        assert made(**columns).train.inputs[:].tolist() == rows
+
+
+def test_names_of_files_in_a_column_of_images_are_no_text() -> None:
+    for beside in ({}, {"text": TEXTS}):
+        with pytest.raises(OwnDataError, match="train sample 0 is str; a tensor, an array or an image is needed"):
+            made(image=["a.png", "b.png", "c.png", "d.png"], **beside)
+
+
 @pytest.mark.parametrize("text", ["text", "name"])
 def test_a_text_that_is_not_there_is_named(text: str) -> None:
     with pytest.raises(OwnDataError, match=rf"train sample 1 has NoneType in column {text}, others have texts: drop"):

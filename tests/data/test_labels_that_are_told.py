@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 from torch.utils.data import Dataset as TorchDataset
-from torch.utils.data import Subset
+from torch.utils.data import Subset, TensorDataset
 
 from fedward.data import own_dataset
+from fedward.data.sources import OwnDataError
 from tests.data.own import Labelled
 
 
@@ -96,3 +97,50 @@ def test_of_many_classes_some_are_looked_at() -> None:
     held = Labelled(lambda i: torch.ones(2), np.arange(1000))
     own_dataset((held, held))
     assert len(set(held.asked)) <= 17
+
+
+TOLD = {
+    "names": lambda classes: [f"digit {c}" for c in classes],
+    "one-hot rows": lambda classes: torch.eye(10)[classes],
+    "rows of several lengths": lambda classes: [[c] * (1 + c % 2) for c in classes],
+    "floats": lambda classes: np.array(classes) / 2,
+    "beyond 64 bits": lambda classes: [c + 2**70 for c in classes],
+}
+
+
+class Telling(Digits):
+    """Samples have whole numbers, and what is told beside them is something else."""
+
+    def __init__(self, told: str = "names", own: Any = int) -> None:
+        super().__init__()
+        self.classes, self.own = self.targets, own
+        self.targets = TOLD[told](self.classes)
+
+    def __getitem__(self, i: int) -> tuple[Any, Any]:
+        self.asked.append(i)
+        return torch.ones(2) * i, self.own(self.classes[i])
+
+
+@pytest.mark.parametrize("told", TOLD)
+@pytest.mark.parametrize("subset", [False, True])
+def test_where_what_is_told_is_no_label_the_samples_own_count(told: str, subset: bool) -> None:
+    held = Telling(told)
+    whole = own_dataset((Subset(held, range(40)),) * 2 if subset else (held, held))
+    assert whole.train.labels.tolist() == held.classes
+
+
+@pytest.mark.parametrize("own", [str, lambda c: c / 2, lambda c: torch.eye(10)[c]])
+def test_where_samples_have_no_numbers_either_what_is_told_is_refused(own: Any) -> None:
+    held = Telling("names", own)
+    with pytest.raises(OwnDataError, match="train labels are <U7; whole numbers from 0 are needed"):
+        own_dataset((held, held))
+
+
+def test_a_subclass_of_a_tensor_data_set_that_relabels_is_asked() -> None:
+    class Halves(TensorDataset):
+        def __getitem__(self, i: Any) -> Any:
+            sample, label = super().__getitem__(i)
+            return sample, (label >= 5).long()
+
+    held = Halves(torch.ones(40, 2), torch.arange(40) % 10)
+    assert own_dataset((held, held)).train.labels.tolist() == [int(i % 10 >= 5) for i in range(40)]

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 
-from fedward.flower import RobustFedAvg, Screened
+from fedward.flower import RobustFedAvg, Screened, audit_file
+from fedward.flower.audit import Audit
+from fedward.flower.audit_file import AuditFile
 from fedward.report.audits import load_audit
 
 from .federation import NODES, InProcess, Quadratic, floats, model
@@ -69,6 +71,35 @@ def test_a_run_that_resumes_before_what_is_on_file_starts_anew(tmp_path: Path) -
     assert [line["round"] for line in read(tmp_path / "audit-1.jsonl")] == [1, 2, 3, 4]
 
 
+def test_a_run_that_resumes_one_round_before_what_is_on_file_keeps_that_round(tmp_path: Path) -> None:
+    """An older checkpoint is put back: round 3 was saved, and is done by another run now."""
+    file = tmp_path / "audit.jsonl"
+    run(file, checkpoint=tmp_path / "run.pt")
+    early = (tmp_path / "run.pt").read_bytes()
+    run(file, rounds=3, checkpoint=tmp_path / "run.pt")
+    before = file.read_bytes()
+    (tmp_path / "run.pt").write_bytes(early)
+    run(file, rounds=4, checkpoint=tmp_path / "run.pt")
+    assert [line["round"] for line in read(file)] == [1, 2, 3, 4]
+    assert (tmp_path / "audit-1.jsonl").read_bytes() == before
+
+
+def test_what_cannot_be_copied_stays_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "audit.jsonl"
+    file.write_text("".join(f'{{"format":1,"round":{number}}}\n' for number in (1, 2, 3)))
+    before = file.read_bytes()
+    resumed = AuditFile(file)
+    resumed.begin(2)
+
+    def full(path: Path) -> Any:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(audit_file, "replacing", full)
+    with pytest.raises(OSError, match="No space"):
+        resumed.append(Audit(round=3, rule="mean", verdicts=(), seconds=0.0))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {file.name: before}
+
+
 class Killed(BaseException):
     """The server's process ends."""
 
@@ -113,7 +144,10 @@ def test_a_round_that_was_told_of_and_not_saved_is_told_of_once(
         strategy.start(InProcess(Quadratic().app), inner.arrays, num_rounds=4 if screened else 2)
     assert [line["round"] for line in read(file)] == [1, 2, 3, 4]
     assert file.read_bytes().startswith(b"".join(before.splitlines(keepends=True)[:2]))
-    assert list(tmp_path.glob("audit*")) == [file]
+    aside = tmp_path / "audit-1.jsonl"  # nobody can tell it from a round that another run saved
+    assert [path for path in tmp_path.glob("audit*") if path != file] == [aside]
+    assert aside.read_bytes().startswith(before)
+    assert f"round 3 in {file} is done once more: the audit as it was is now {aside}" in caplog.text
     assert f"the audit continues in {file}, after round 2" in caplog.text
 
 

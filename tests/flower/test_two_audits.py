@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -115,3 +116,29 @@ def test_the_next_run_of_a_strategy_has_the_name_that_it_was_given(tmp_path: Pat
     first.begin(0)
     first.append(round_of(1, "again"))
     assert lines(file) == [("again", 1)]
+
+
+@pytest.mark.parametrize("turns", ["one after the other", "all of one first"])
+def test_strategies_with_one_audit_that_are_both_restarted_lose_no_round(
+    tmp_path: Path, turns: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One's third round is ahead of where the other one resumes, and is none that was never saved."""
+    file = tmp_path / "audit.jsonl"
+    for done in (0, 2):
+        ours, theirs = AuditFile(file), AuditFile(file)
+        with caplog.at_level(logging.INFO, "flwr"):
+            for audit in (ours, theirs):
+                audit.begin(done)
+            order = [(number, audit) for number in (done + 1, done + 2) for audit in (ours, theirs)]
+            if turns != "one after the other":
+                order.sort(key=lambda one: one[1] is theirs)
+            for number, audit in order:
+                audit.append(round_of(number, "ours" if audit is ours else "theirs"))
+    told = [lines(path) for path in tmp_path.iterdir()]
+    assert {line for file_of_one in told for line in file_of_one} == {
+        (rule, number) for rule in ("ours", "theirs") for number in (1, 2, 3, 4)
+    }
+    for found in told:  # a round is told of once, and what is added is of one of them
+        assert len({number for _, number in found}) == len(found)
+        assert len({rule for rule, number in found if number > 2}) <= 1
+    assert "never saved" not in caplog.text

@@ -8,6 +8,7 @@ import pytest
 from fedward.report import load_run, render, write_report
 from fedward.report.curves import Curve, line_style
 from fedward.report.grid import best_by_cell, is_grid, place
+from fedward.report.sweep_reading import row_of
 from tests.report.runs import Page, page_of, record, write_run
 
 # ------------------------------------------------------------------------------------------------ the page
@@ -198,6 +199,54 @@ def test_the_heat_table_shows_means_ranges_and_gaps(tmp_path):
     ]
     assert "2 runs, 60.0% to 80.0%" in cells[0]
     assert [('class="best"' in cell) for cell in cells] == [False, False, True, True]
+
+
+def test_a_run_that_is_not_finished_crowns_no_rule(tmp_path):
+    """Its best is that of what there is."""
+
+    def table_and_caption():
+        runs = [
+            load_run(
+                write_run(
+                    tmp_path / name,
+                    [record(number, accuracy=accuracy) for number in range(1, done + 1)],
+                    rule=rule,
+                    attack=attack,
+                    seed=seed,
+                    rounds=4,
+                )
+            )
+            for name, rule, attack, seed, done, accuracy in (
+                ("a", "mean", "x", 0, 4, 0.6),
+                ("b", "median", "x", 0, 1, 0.9),
+                ("c", "mean", "y", 0, 4, 0.5),
+                ("d", "mean", "y", 1, 3, 0.8),
+                ("e", "median", "y", 0, 4, 0.4),
+            )
+        ]
+        return re.search(
+            r'<table class="heat">(.*?)</table>.*?<p class="caption">(.*?)</p>', render(runs), re.S
+        ).groups()
+
+    table, caption = table_and_caption()
+    cells = re.findall(r"<td(.*?)</td>", table)
+    assert [" ".join(re.sub("^.*?>|<.*?>", " ", cell).split()) for cell in cells] == [
+        "60.00%",
+        "50.00% 1 run not finished",
+        "not finished",
+        "40.00%",
+    ]
+    assert ['class="best"' in cell for cell in cells] == [True, True, False, False]
+    assert "Runs that are not finished are not counted." in caption
+    rows = [row_of(run, "it") for run in map(load_run, (tmp_path / "a", tmp_path / "b"))]
+    assert [row.status for row in rows] == ["done", "running"]
+
+
+def test_a_grid_without_a_finished_run_has_no_best(tmp_path):
+    runs = placed(tmp_path, *({"rule": r, "attack": a, "rounds": 9} for r in ("mean", "krum") for a in ("x", "y")))
+    page = render([entry.run for entry in runs])
+    assert "Best accuracy by rule and attack" not in page
+    assert page.count("2 of 9") >= 4
 
 
 def test_equal_names_are_told_apart(tmp_path):

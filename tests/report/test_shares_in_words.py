@@ -40,6 +40,14 @@ def test_only_none_and_all_are_0_and_100(part: float, of: float, told: int) -> N
     assert whole_per_cent(np.array([part]), np.array([of])).tolist() == [told]
 
 
+@pytest.mark.parametrize("share", [float("nan"), float("inf")])
+def test_what_is_no_number_is_no_share(share: float) -> None:
+    assert share_text(share) == share_text(share, share) == share_text(1, share) == "\u2013"
+    for digits in (0, 2):
+        assert per_cent(share, digits) == per_cent(None, digits)
+        assert display.percent(share, digits) == "-"
+
+
 def federation(folder: Path) -> Path:
     """Of 300 rounds a is accepted in all but one, b in one alone, c in all."""
     lines = []

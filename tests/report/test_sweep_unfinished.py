@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from fedward.cli.sweep_end import sweep_table
-from fedward.report import write_sweep_as
+from fedward.report import ReportError, write_sweep_as
 from fedward.report.sweep_exports import latex, markdown
-from fedward.report.sweep_finished import finished, unfinished_told
+from fedward.report.sweep_finished import finished, left_out, unfinished_told
 from fedward.report.sweep_measures import MEASURES
 from fedward.report.sweep_page import render_sweep
 from fedward.sweeps.measures import with_impacts
@@ -91,9 +91,38 @@ def test_figures_leave_out_what_is_not_finished(tmp_path):
 
 
 def test_what_is_finished_is_as_it_was():
-    data = made_up(TABLE, level, left_out=("mean under alie",))
+    data = made_up(TABLE, level)
     assert finished(data) is data
     assert unfinished_told(data) == ""
+
+
+@pytest.mark.parametrize("status", ["failed", "waiting", "running"])
+def test_a_run_that_has_no_round_yet_is_told_of(status):
+    data = made_up(TABLE, level, left_out=("mean under alie, seed 1", "median under alie"))
+    data = replace(data, rows=tuple(replace(r, status=status) if r.rounds_done == 0 else r for r in data.rows))
+    assert finished(data) is data  # there is nothing to take away
+    for text in (markdown(data), latex(data)):
+        assert "2 runs that are not finished are not counted." in text
+    assert list(left_out(data, ".svg")) == ["2 runs that are not finished are not counted."]
+
+
+AXIS = {"rule": ["mean", "median"], "attack": "alie", "byzantine": ["5", "10", "20"]}
+
+
+@pytest.mark.parametrize("figure", ["byzantine", None])
+@pytest.mark.parametrize("steps_done", [0, 1])
+def test_a_figure_of_what_is_not_finished_is_no_other_one(tmp_path, figure, steps_done):
+    data = made_up(AXIS, lambda cell: 0.5 if cell.settings["byzantine"] in ["5", "10", "20"][:steps_done] else None)
+    with pytest.raises(ReportError, match=r"there is nothing to draw yet; wait for finished runs .*along byzantine"):
+        write_sweep_as(data, tmp_path / "it.svg", figure)
+    with pytest.raises(ReportError, match=r"unknown figure 'byzantin'.*'byzantine'"):
+        write_sweep_as(data, tmp_path / "it.svg", "byzantin")
+    assert "By byzantine clients" not in render_sweep(data)
+    if steps_done:
+        assert write_sweep_as(data, tmp_path / "it.svg", "curves").exists()
+    else:
+        with pytest.raises(ReportError, match="nothing to draw yet; wait for the first run to be finished"):
+            write_sweep_as(data, tmp_path / "it.svg", "curves")
 
 
 def test_the_page_says_it_of_every_measure():
@@ -149,3 +178,25 @@ def test_a_rule_that_was_never_tried_under_an_attack_has_no_worst():
     rows = table_of(render_sweep(data))
     assert rows[1][-2:] == ["≤ 30.00zero1 missing", "\u20131 missing"]
     assert rows[2][-2:] == ["20.00scaling", "25.00"]
+
+
+def test_attacks_that_go_with_a_setting_are_all_attacks_of_that_setting():
+    """Other settings have attacks of their own: nobody was ever tried under those of both."""
+    table = {
+        "rule": ["mean", "median"],
+        "byzantine": ["5", "5", "10", "10"],
+        "attack": ["alie:z=0.5", "sign-flip", "alie:z=1.0", "sign-flip"],
+        "zip": [["byzantine", "attack"]],
+    }
+    reached = {"alie:z=0.5": 0.5, "alie:z=1.0": 0.3}
+    data = made_up(table, lambda cell: reached.get(cell.settings["attack"], 0.4))
+    lines = [line.strip("| ").split(" | ") for line in markdown(data).splitlines() if line.startswith("|")]
+    assert [(line[0], line[1], line[-1]) for line in lines[2:]] == [
+        (rule, byzantine, f"**{worst}**")
+        for byzantine, worst in (("5", "40.00"), ("10", "30.00"))
+        for rule in ("Mean", "Median")
+    ]
+    assert [row[-2:] for row in table_of(render_sweep(data))[1:]] == [
+        *[["40.00sign-flip", "45.00"]] * 2,
+        *[["30.00alie:z=1.0", "35.00"]] * 2,
+    ]

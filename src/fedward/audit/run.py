@@ -18,10 +18,11 @@ from ..registry.component import components_within
 from ..registry.notation import describe
 from ..registry.parameters import check_value
 from ..stack import CENTRES, Policy, RowsLostError, SqNorms, lost_clients
+from ..stack.entries import UnfitError
 from ..stack.written import WRITTEN, save_tensors
 from .calibrate import OnAttack
-from .clients import AuditError, find_clients, is_adapter, lies_among
-from .formats import CHANGED, Contents
+from .clients import AuditError, Place, find_clients, is_adapter, lies_among
+from .formats import CHANGED, Contents, read_contents
 from .gather import ClientModels, gather
 from .lowrank import LowRank
 from .notes import TAKEN_AS_UPDATES, doubt_of_base, telling
@@ -273,11 +274,25 @@ def check_output(output: Path, source: ModelSource | None = None) -> None:
 
 
 def _of_adapters(source: ModelSource) -> bool:
-    """Whether it is an adapter that will be written: what the base is, or else most clients sent."""
+    """Whether it is an adapter that will be written: what the base is, or else most clients sent that can be read.
+
+    Of what is not there this is true, too: whoever reads it says so.
+    """
     if source.base_path is not None:
-        return is_adapter(source.base_path)
+        return is_adapter(source.base_path) or not os.path.lexists(source.base_path)
     places = find_clients(source.clients).places
-    return 2 * sum(is_adapter(place.path) for place in places) > len(places)
+    if not any(is_adapter(place.path) for place in places):
+        return not any(os.path.lexists(place.path) for place in places)
+    kinds = [is_adapter(place.path) for place in places if _is_read(place, source.key)]
+    return 2 * sum(kinds) > len(kinds) or not kinds
+
+
+def _is_read(place: Place, key: str | None) -> bool:
+    try:
+        read_contents(place, key, keep=False)
+    except UnfitError:
+        return False
+    return True
 
 
 def check_page(page: Path, source: ModelSource, output: Path | None = None) -> None:

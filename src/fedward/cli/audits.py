@@ -214,10 +214,13 @@ def _calibration_table(found: ClientAudit) -> Table:
 
 
 def _table(texts: Sequence[str], numbers: Sequence[str], last: Sequence[str] = ()) -> Table:
-    """A table in which nothing is cut: where there is no room, the widest columns, of long names, go on below."""
+    """A table in which nothing is cut: where there is no room, the widest columns, of long names, go on below.
+
+    A verdict is one word, which is looked for, and never broken.
+    """
     table = Table(box=SIMPLE_HEAD, show_edge=False)
     for heading in texts:
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading == "verdict")
     for heading in numbers:
         table.add_column(heading, justify="right", overflow="fold")
     for heading in last:

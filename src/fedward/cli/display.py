@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import isfinite
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -17,11 +18,11 @@ from ..registry.entries import Entry
 from ..registry.notation import short_for
 from ..report.pieces import numbered
 from ..report.series import whole_per_cent
+from .consoles import HarmlessConsole
 from .terminal import harmless
 
-# What is shown has names of the user's own in it, which are no markup.
-out = Console(markup=False, emoji=False)
-err = Console(stderr=True, markup=False, emoji=False)
+out = HarmlessConsole()
+err = HarmlessConsole(stderr=True)
 
 
 def say(text: str, console: Console = out) -> None:
@@ -31,7 +32,7 @@ def say(text: str, console: Console = out) -> None:
 
 def percent(share: float | None, digits: int = 1) -> str:
     """A share as text; a dash where there is none. Without digits 0 and 100 are none and all alone."""
-    if share is None:
+    if share is None or not isfinite(share):
         return "-"
     return f"{100 * share:.{digits}f} %" if digits else f"{whole_per_cent(share)} %"
 

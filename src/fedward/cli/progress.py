@@ -6,13 +6,14 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeRemainingColumn
 from rich.table import Column
 
 from ..experiments.pool import Failed
 from ..experiments.spec import RunSpec
 from ..sim import Record
 from ..sweeps.work import Outcome, Planned
+from .consoles import HarmlessColumn
 from .display import err, percent, say
 
 _QUIET = 15.0
@@ -78,7 +79,7 @@ class RunProgress:
             MofNCompleteColumn(table_column=Column(min_width=2 * len(str(spec.rounds)) + 1)),
             BarColumn(bar_width=10, table_column=Column(min_width=10)),
             TimeRemainingColumn(compact=True, table_column=Column(min_width=5)),
-            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
+            HarmlessColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
             console=err,
             disable=not err.is_terminal,
         )
@@ -143,7 +144,7 @@ class JobsProgress:
 
     def __init__(self, jobs: Mapping[Path, tuple[str, int]], *, even: bool = True) -> None:
         self._bar = Progress(
-            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
+            HarmlessColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
@@ -233,7 +234,7 @@ class SweepProgress:
         self._start: Mapping[Path, int] = {}
         self._lines = NowAndThen()
         self._bar = Progress(
-            TextColumn("{task.description}", markup=False),
+            HarmlessColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeRemainingColumn(),

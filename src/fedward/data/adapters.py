@@ -19,6 +19,8 @@ OWNERS = ("owner", "writer_id", "character_id", "client_id", "user_id")
 """What columns of those are called to whom samples belong; the first that is there counts."""
 _LOOKS = 16
 """Samples whose labels are held against those that a data set tells."""
+_ANYTHING = ("x", "data", "inputs", "features")
+"""Names of columns of images that columns of texts have, too."""
 _MAIN = ("text", "sentence", "content")
 """Names of columns that are the text, or most of it, whatever else there is."""
 
@@ -52,6 +54,25 @@ def is_torch(value: Any) -> bool:
         and hasattr(value, "__len__")
         and not isinstance(value, Sequence | Mapping | np.ndarray)
     )
+
+
+def refuse_frames(value: Any, which: str) -> None:
+    """Frames and series as pandas has them are no samples by number: asked for number 0, they look for a column 0.
+
+    Raises:
+        ValueError: this is one, or a pair that holds one.
+    """
+    inside = isinstance(value, tuple | list) and len(value) == 2
+    for part in value if inside else (value,):
+        if not is_table(part) and not isinstance(part, TorchDataset) and (hasattr(part, "iloc") or _by_column(part)):
+            raise ValueError(
+                f"{which} {'holds' if inside else 'is'} {type(part).__name__}, which has columns by name; samples by "
+                "number are needed: give (frame.drop(columns='label').to_numpy(), frame['label'].to_numpy())"
+            )
+
+
+def _by_column(value: Any) -> bool:
+    return hasattr(value, "columns") and hasattr(value, "__getitem__") and not isinstance(value, Mapping)
 
 
 def inputs_of(value: Any, which: str) -> Tensor | Lazy | list[str]:
@@ -124,7 +145,8 @@ def _no_whole_numbers(which: str, dtype: str) -> str:
 
 def of_torch(value: Any, which: str) -> Part:
     """Samples are read when they are needed; labels now: as they are told beside samples that agree, or one by one."""
-    if isinstance(value, TensorDataset) and len(value.tensors) == 2:
+    as_held = isinstance(value, TensorDataset) and type(value).__getitem__ is TensorDataset.__getitem__
+    if as_held and len(value.tensors) == 2:
         return Part(inputs=inputs_of(value.tensors[0], which), labels=labels_of(value.tensors[1], which))
     if not hasattr(value, "__len__"):
         raise ValueError(f"{which}, {type(value).__name__}, does not say how many samples it has: give it a __len__")
@@ -133,12 +155,22 @@ def of_torch(value: Any, which: str) -> Part:
         raise ValueError(f"{which} has no samples")
     inputs = Lazy(lambda i: _item(value[i], which)[0], count, f"{which} sample {{}}".format)
     told = _told_labels(value, count)
+    wrong: ValueError | None = None
     if told is not None:
-        labels = labels_of([_number(label) for label in told], which)
-        if not _differ(value, labels, which):
-            return Part(inputs=inputs, labels=labels)
+        try:
+            labels = labels_of([_number(label) for label in told], which)
+        except ValueError as error:  # names, say, and the samples may have their numbers
+            wrong = error
+        else:
+            if not _differ(value, labels, which):
+                return Part(inputs=inputs, labels=labels)
+    if wrong is not None and not _is_number(_number(_item(value[0], which)[1])):
+        raise wrong  # before all samples are read for nothing
     each = [_number(_item(value[i], which)[1]) for i in range(count)]
-    return Part(inputs=inputs, labels=labels_of(each, which))
+    try:
+        return Part(inputs=inputs, labels=labels_of(each, which))
+    except ValueError as error:
+        raise wrong or error from None
 
 
 def _differ(value: Any, labels: Tensor, which: str) -> bool:
@@ -211,13 +243,20 @@ def of_table(value: Any, which: str) -> Part:
     labels = labels_of(list(value[label]), which)
     owner = next((name for name in OWNERS if name in columns), None)
     others = [name for name in columns if name not in (label, owner)]
-    image = next((name for name in IMAGES if name in others and not _is_number(value[0][name])), None)
+    image = next((name for name in IMAGES if name in others and _may_be_images(value, name)), None)
     if image is not None:
         inputs: Any = Lazy(lambda i: value[i][image], len(value), f"{which} sample {{}}".format)
     else:
         inputs = _columns(value, others, which)
     owners = None if owner is None else list(value[owner])
     return Part(inputs=inputs, labels=labels, classes=classes, owners=owners)
+
+
+def _may_be_images(value: Any, name: str) -> bool:
+    """Whether a column that is called as those of images are is one. Texts are none under a name that anything has."""
+    if name in _ANYTHING:
+        return _kinds(value, [name]).get(name) == "other"
+    return not _is_number(value[0][name])
 
 
 def _columns(value: Any, names: list[str], which: str) -> Tensor | Lazy | list[str]:

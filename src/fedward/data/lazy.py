@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..failures import MendableError, place_in
 from .images import of_bytes
 from .sources import OwnDataError
 
@@ -74,14 +75,31 @@ class Lazy:
     def _one(self, place: int) -> Tensor:
         try:
             sample = as_sample(self._read(place), self._called(place))
-        except ValueError as error:
-            raise OwnDataError(str(error)) from error
+        except Exception as error:
+            told = fault_of(error)
+            if told is None:
+                raise
+            called = self._called(place)
+            raise OwnDataError(told if told.startswith(called) else f"{called}: {told}") from error
         if sample.shape != self.shape[1:] or sample.dtype != self.dtype:
             raise OwnDataError(
                 f"{self._called(place)} is {_form(sample.shape, sample.dtype)}, {self._called(0)} "
                 f"{_form(self.shape[1:], self.dtype)}: bring all samples to one size and type"
             )
         return sample
+
+
+def fault_of(error: Exception) -> str | None:
+    """What is wrong with data of the user's own, of which an error was raised; None if it has words of its own.
+
+    A mistake in the user's code says where it is, for what it says besides may mean nothing to whoever made it.
+    """
+    if isinstance(error, OSError | MemoryError | ImportError):
+        return None
+    where = "" if isinstance(error, MendableError) else place_in(error)
+    if where:
+        return f"{type(error).__name__}: {' '.join(str(error).split())} ({where})"
+    return str(error) if isinstance(error, ValueError | RuntimeError | TypeError) else None
 
 
 def as_sample(value: Any, called: str) -> Tensor:

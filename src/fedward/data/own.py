@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, Subset
 
-from .adapters import Part, inputs_of, is_table, is_torch, labels_of, of_table, of_torch
+from .adapters import Part, inputs_of, is_table, is_torch, labels_of, of_table, of_torch, refuse_frames
 from .dataset import Dataset, Split
-from .lazy import Lazy
+from .lazy import Lazy, fault_of
 from .sources import OwnDataError
 from .tokens import Tokenizer, wordless
 
@@ -40,7 +40,8 @@ def own_dataset(value: Any, name: str = "own") -> Dataset:
         name: in records and checkpoints.
 
     Raises:
-        OwnDataError: it is nothing of the kind, the test set is missing, or labels, samples and classes do not fit.
+        OwnDataError: it is nothing of the kind, the test set is missing, labels, samples and classes do not fit, or
+            a data set of yours raised an error: the message says where.
 
     Examples:
         >>> import torch
@@ -54,8 +55,11 @@ def own_dataset(value: Any, name: str = "own") -> Dataset:
     try:
         train, test = (_part(part, which) for part, which in zip(_two(value, name), ("train", "test"), strict=True))
         return _together(name, train, test)
-    except (ValueError, RuntimeError, TypeError) as error:
-        raise OwnDataError(f"{name}: {error}") from error
+    except Exception as error:
+        told = fault_of(error)
+        if told is None:
+            raise
+        raise OwnDataError(f"{name}: {told}") from error
 
 
 def hold_out(data: Any, share: float = 0.2, seed: int = 0) -> tuple[Any, Any]:
@@ -70,10 +74,12 @@ def hold_out(data: Any, share: float = 0.2, seed: int = 0) -> tuple[Any, Any]:
         (train, test), as `own_dataset` takes them.
 
     Raises:
-        ValueError: fewer than two samples, or nobody knows how many, or a share that is not between 0 and 1.
+        ValueError: fewer than two samples, or nobody knows how many, or a share that is not between 0 and 1, or frames
+            of pandas.
     """
     if isinstance(data, Mapping):
         data = _of_mapping(data)
+    refuse_frames(data, "data")
     if not hasattr(data, "__len__"):
         raise ValueError(f"{type(data).__name__} does not say how many samples it has: nothing is held out of it")
     count = len(data[1]) if _is_pair(data) else len(data)
@@ -109,6 +115,8 @@ def _chosen(side: Any, places: Tensor) -> Any:
 
 def _two(value: Any, name: str) -> tuple[Any, Any]:
     """The training and the test set."""
+    if not isinstance(value, tuple | list):
+        refuse_frames(value, "train")
     if isinstance(value, Mapping):
         found = [next((value[key] for key in keys if key in value), None) for keys in (_TRAIN, _TEST)]
         if found[0] is None or found[1] is None:
@@ -138,6 +146,7 @@ def _is_pair(value: Any) -> bool:
 
 
 def _part(value: Any, which: str) -> Part:
+    refuse_frames(value, which)
     if isinstance(value, Split):
         owners = None if value.owners is None else value.owners.tolist()
         return Part(inputs=value.inputs, labels=value.labels, owners=owners)

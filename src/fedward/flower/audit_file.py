@@ -24,8 +24,10 @@ class AuditFile:
     """JSON lines on disk, added as rounds end: what became of the nodes in each, and what the model was found to be.
 
     A file holds one run. Where another one's rounds are there already, that file gets another name, audit-1.jsonl,
-    and the log says so; a run that resumes from a checkpoint continues its file, without a round that it told of and
-    was ended before it could save. A run that finds that another one has taken its place goes on under another name.
+    and the log says so; a run that resumes from a checkpoint continues its file. If that has one more round, which
+    it told of and was ended before it could save, or which is another run's, the whole file gets such a name, too, and
+    the run goes on in a copy without that round. No line is ever removed. A run that finds that another one has taken
+    its place goes on under another name.
 
     Raises:
         OSError: the file cannot be written to, or its folder is not there.
@@ -52,8 +54,9 @@ class AuditFile:
         """Before the first line of a run that has done so many rounds."""
         self.path, self._end = self._given, None
         last, evaluated = _rounds_in(self.path)
-        if last == done + 1 > 1 and _without_later(self.path, done):
-            _logger.log(INFO, "round %d in %s was never saved: it is done once more", last, self.path)
+        if last == done + 1 > 1 and (whole := _set_aside_whole(self.path, done)) is not None:
+            text = "round %d in %s is done once more: the audit as it was is now %s"
+            _logger.log(INFO, text, last, self.path, whole)
             last, evaluated = _rounds_in(self.path)
         if last > done or (done == 0 and last >= 0):
             aside = set_aside(self.path)
@@ -171,22 +174,28 @@ def _rounds_in(path: Path) -> tuple[int, int]:
     return last, evaluated
 
 
-def _without_later(path: Path, done: int) -> bool:
-    """Take out the lines of later rounds, which are the last ones; False if they are among others, and all stay."""
+def _set_aside_whole(path: Path, done: int) -> Path | None:
+    """Set a file aside and leave a copy without later rounds, if these are the last lines; None if they are not.
+
+    Whose a later round is cannot be told: of this run, killed before it could save, of one before an older checkpoint
+    was put back, or of another strategy with the same audit. So the copy has less, and what is set aside has all.
+    """
     kept, position, later = 0, 0, False
     for line in _lines(path):
         number, _ = _told(line)
         position += len(line)
         if later and 0 <= number <= done:
-            return False
+            return None
         later = later or number > done
         if not later:
             kept = position
-    with open_regular(path) as old, replacing(path) as new:
-        while kept > 0 and (part := old.read(min(kept, _PIECE))):
-            new.write(part)
-            kept -= len(part)
-    return True
+    with replacing(path) as new:
+        with open_regular(path) as old:
+            while kept > 0 and (part := old.read(min(kept, _PIECE))):
+                new.write(part)
+                kept -= len(part)
+        new.flush()  # a full disk leaves the file where it is
+        return set_aside(path)
 
 
 def _told(line: bytes) -> tuple[int, Any]:

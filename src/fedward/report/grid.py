@@ -83,11 +83,15 @@ def is_grid(placed: Sequence[Placed]) -> bool:
 
 
 def best_by_cell(placed: Sequence[Placed]) -> dict[tuple[str, str], list[float]]:
-    """Best test accuracies of the runs of each (row, column); runs that were never evaluated are left out."""
+    """Best test accuracies of the runs of each (row, column).
+
+    Left out are runs that were never evaluated, and those that are not finished: what they have reached by now is best
+    of less than what the others had.
+    """
     cells: dict[tuple[str, str], list[float]] = {}
     for entry in placed:
         best = entry.run.best
-        if best is not None and best.accuracy is not None:
+        if entry.run.finished and best is not None and best.accuracy is not None:
             cells.setdefault((entry.row, entry.column), []).append(best.accuracy)
     return cells
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
@@ -131,6 +132,7 @@ def _heat_table(placed: Sequence[Placed]) -> str:
         return ""
     rows = unique([entry.row for entry in placed])
     columns = unique([entry.column for entry in placed])
+    begun = Counter((entry.row, entry.column) for entry in placed if not entry.run.finished)
     top = max(means.values())
     bottom = min(*means.values(), top - 0.1)  # so that a spread of a point does not look like a collapse
     best_of: dict[str, float] = {}
@@ -139,13 +141,14 @@ def _heat_table(placed: Sequence[Placed]) -> str:
 
     def cell(row: str, column: str) -> str:
         if (row, column) not in means:
-            return f'<td class="none">{NONE}</td>'
+            return f'<td class="none">{"not finished" if begun[row, column] else NONE}</td>'
         value = means[row, column]
         values = cells[row, column]
         best = ' class="best"' if value == best_of[column] else ""
         blue = shade((value - bottom) / (top - bottom))
         several = f"<small>{len(values)} runs, {min(values):.1%} to {max(values):.1%}</small>"
-        return f'<td{best} style="{blue}">{value:.2%}{several if len(values) > 1 else ""}</td>'
+        rest = f"<small>{count(begun[row, column], 'run')} not finished</small>" if begun[row, column] else ""
+        return f'<td{best} style="{blue}">{value:.2%}{several if len(values) > 1 else ""}{rest}</td>'
 
     def line(row: str) -> str:
         return f"<tr><th>{escape(row)}</th>{''.join(cell(row, column) for column in columns)}</tr>\n"
@@ -159,7 +162,8 @@ def _heat_table(placed: Sequence[Placed]) -> str:
         f"<tbody>{body}</tbody></table></div>\n"
         '<p class="caption">Best test accuracy of the run of each rule (row) under each attack (column); the '
         "darker, the better; bold, the best rule under that attack. A row that stays dark is a rule that "
-        f"holds.{' Where several runs share a cell it shows their mean and range.' * several}</p>\n"
+        f"holds.{' Where several runs share a cell it shows their mean and range.' * several}"
+        f"{' Runs that are not finished are not counted.' * bool(begun)}</p>\n"
     )
 
 

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from html import escape
+from math import isfinite
 from pathlib import Path
 
 from ..disk import check_folder, write_whole
@@ -74,7 +75,7 @@ def numbered(number: object, noun: str) -> str:
 
 def per_cent(value: float | None, digits: int) -> str:
     """A share as HTML; a dash where there is none. Without digits 0 and 100 are none and all alone."""
-    if value is None:
+    if value is None or not isfinite(value):
         return NONE
     return f"{value:.{digits}%}" if digits else share_text(value)
 

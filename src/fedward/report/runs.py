@@ -46,6 +46,12 @@ class RunData:
         return len(self.records)
 
     @property
+    def finished(self) -> bool:
+        """Whether all rounds that were planned are on record; of a run that does not say how many, those it has are."""
+        planned = self.config.get("rounds")
+        return not isinstance(planned, int) or self.rounds >= planned
+
+    @property
     def evaluated(self) -> list[Record]:
         """The rounds whose test accuracy was measured."""
         return [record for record in self.records if record.accuracy is not None]

@@ -40,8 +40,8 @@ def whole_per_cent(part: ArrayLike, of: ArrayLike = 1) -> NDArray[np.int64]:
 
 
 def share_text(part: float, of: float = 1) -> str:
-    """The same of one share, as text."""
-    return f"{int(whole_per_cent(part, of))}%"
+    """The same of one share, as text; a dash where that is no number."""
+    return f"{int(whole_per_cent(part, of))}%" if np.isfinite([part, of]).all() else "\u2013"
 
 
 def window_of(rounds: int) -> int:

@@ -72,24 +72,29 @@ class Axis:
         self, attack: str, others: tuple[tuple[str, str], ...]
     ) -> Iterator[tuple[str, list[tuple[float, Crossing]]]]:
         """The lines of a figure by name: places with a figure, in the order of the axis."""
+        for name, points in self._places(attack, others):
+            reached = [(x, place) for x, place in points if place.over.mean is not None]
+            if len({x for x, _ in reached}) > 1:
+                yield name, sorted(reached, key=lambda point: point[0])
+
+    def has(self, attack: str, others: tuple[tuple[str, str], ...]) -> bool:
+        """Whether a figure will have a line once all runs are finished."""
+        return any(len({x for x, _ in points}) > 1 for _, points in self._places(attack, others))
+
+    def _places(
+        self, attack: str, others: tuple[tuple[str, str], ...]
+    ) -> Iterator[tuple[str, list[tuple[float, Crossing]]]]:
         for name in self.names:
-            points = [
-                (step.x, step.line.places[attack])
-                for step in self.steps
-                if (step.name, step.others) == (name, others)
-                and attack in step.line.places
-                and step.line.places[attack].over.mean is not None
-            ]
-            if len({x for x, _ in points}) > 1:
-                yield name, sorted(points, key=lambda point: point[0])
+            there = (step for step in self.steps if (step.name, step.others) == (name, others))
+            yield name, [(step.x, step.line.places[attack]) for step in there if attack in step.line.places]
 
 
 def axes_of(grid: Grid) -> list[Axis]:
-    """The axes of a grid along which there is something to draw."""
+    """The axes of a grid, also those along which no runs are finished yet: a sweep has the same ones all the time."""
     found: list[Axis] = []
     for key in (*grid.keys, "rule"):
         found += _along(grid, key)
-    return [axis for axis in found if any(any(axis.series(a, o)) for a in grid.attacks for o in axis.settings)]
+    return [axis for axis in found if any(axis.has(a, o) for a in grid.attacks for o in axis.settings)]
 
 
 def _along(grid: Grid, key: str) -> Iterator[Axis]:

@@ -67,7 +67,9 @@ def draw(data: SweepData, ending: str, figure: str | None = None, *, titled: boo
     rules = unique([line.rule for grid in grids(data) for line in grid.lines])
     panels = _curve_panels(data) if chosen == CURVES else _axis_panels(data, chosen)
     if not panels:
-        raise ReportError(f"{data.title}: there is nothing to draw yet; wait for the first run to be finished")
+        some = f"finished runs at two places along {chosen}, or take --figure {CURVES}"
+        wait = "the first run to be finished" if chosen == CURVES else some
+        raise ReportError(f"{data.title}: there is nothing to draw yet; wait for {wait}")
     # Text stays text, names with $ too, and the same sweep is the same file.
     look: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "fedward", "pdf.fonttype": 42, "font.size": 8}
     with matplotlib.rc_context({**look, "text.parse_math": False}):

@@ -26,8 +26,8 @@ def finished(data: SweepData) -> SweepData:
 
 
 def unfinished_told(data: SweepData) -> str:
-    """How many runs exports leave out, in a sentence; nothing where there is none."""
-    number = len([row for row in _shown(data) if _is_cut(row)])
+    """How many runs exports leave out, those without a round too, in a sentence; nothing where there is none."""
+    number = sum(row.status != "done" for row in _shown(data))
     if not number:
         return ""
     return (

@@ -164,6 +164,8 @@ def _axis(prefix: str, grid: Grid, axis: Axis, marks: Marks) -> str:
                 of = mark_text(marks, {"grid": grid.title, "attack": attack, **dict(others)})
                 spoken = f"{title}, by {axis.title}"
                 boxes.append(panel_box(figure(f"{prefix}-{len(boxes) + 1}", drawn, "", spoken), title, of))
+    if not boxes:
+        return ""  # no two runs along it have come far enough
     heading = " · ".join((f"By {axis.title}", *(title for title in (grid.title,) if len(marks["grid"]) > 1)))
     told = "Best test accuracy, mean over seeds; bars are one standard deviation."
     truth = "" if axis.truth is None else f" The dotted line is what would be right, {axis.truth:g}."

@@ -67,13 +67,11 @@ def read_sweep_runs(paths: Sequence[Path], title: str, sweep: Sweep | None = Non
 def row_of(run: RunData, cell: str, group: str = "") -> Row:
     """What came of a run; a key that its version did not have yet has its default."""
     best, last = accuracies(run.records)
-    planned = run.config.get("rounds")
-    done = not isinstance(planned, int) or run.rounds >= planned
     return Row(
         cell=cell,
         key="",
         group=group,
-        status="done" if done else "running",
+        status="done" if run.finished else "running",
         config=_resolved(run.config),
         rounds_done=run.rounds,
         best=best,

@@ -133,12 +133,16 @@ class Grid:
         return [line.places[attack] for line in self.lines for attack in self.attacks if attack in line.places]
 
     def by_attack(self, line: Line, figure: Callable[[Crossing], float | None]) -> dict[str, float | None]:
-        """What a line reaches under every attack of the grid; None also where it was not tried under one."""
-        there = {attack: line.places.get(attack) for attack in self.attacks if attack != NO_ATTACK}
+        """What a line reaches under every attack that a rival was tried under; None also where it was not itself.
+
+        Where attacks go with a setting, such as how many are byzantine, those of another setting are not for it.
+        """
+        tried = {attack for rival in self.rivals_of(line) for attack in rival.places} - {NO_ATTACK}
+        there = {attack: line.places.get(attack) for attack in self.attacks if attack in tried}
         return {attack: None if place is None else figure(place) for attack, place in there.items()}
 
     def across(self, line: Line) -> OverAttacks:
-        """The means of a line under all attacks of the grid."""
+        """The means of a line under all attacks of its setting."""
         clean = line.places.get(NO_ATTACK)
         return OverAttacks(
             rule=line.rule,

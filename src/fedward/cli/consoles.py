@@ -1,0 +1,51 @@
+"""Consoles of rich that give a terminal nothing to obey but what rich says itself: colours, where the cursor goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.progress import Task, TextColumn
+from rich.segment import Segment
+from rich.text import Text
+
+from ..failures import tamed
+
+
+class HarmlessConsole(Console):
+    """A console for tables and bars with names in them that strangers have chosen, which are no markup either.
+
+    Strings, such as the cells of a table, are tamed before there is a layout, so that columns are as wide as what is
+    shown. Whatever else has text is tamed when it is drawn.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """A string as rich has it: of characters that a terminal would obey only the code."""
+        return super().render_str(tamed_lines(text), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Pieces of text, tamed, and rich's own orders."""
+        for piece in super().render(renderable, options):
+            if piece.control or (piece.text.isascii() and piece.text.isprintable()):
+                yield piece
+            else:
+                yield piece._replace(text=tamed_lines(piece.text))
+
+
+class HarmlessColumn(TextColumn):
+    """Words beside a bar: one line, since rich counts the lines that it goes back."""
+
+    def render(self, task: Task) -> Text:
+        """The words, tamed."""
+        words = super().render(task)
+        words.plain = tamed(words.plain, len(words.plain))
+        return words
+
+
+def tamed_lines(text: str) -> str:
+    """Text of several lines, each with codes in place of what a terminal would obey; lines stay lines."""
+    return "\n".join(tamed(line, len(line)) for line in text.split("\n"))
