@@ -41,7 +41,7 @@ VIEWS = "stack/test_statistics.py stack/test_views.py stack/test_stack.py"
 ROUNDS = "conformance/test_round_by_round.py conformance/test_memory.py"
 MEMORY = f"{ROUNDS} conformance/test_recovery.py conformance/test_forgetting.py"
 SIREN = "conformance/test_siren.py conformance/test_siren_award.py"
-MIXERS = "conformance/test_mixers.py conformance/test_chains_of_mixers.py"
+MIXERS = "conformance/test_mixers.py conformance/test_groups.py conformance/test_chains_of_mixers.py"
 CHAINS = f"conformance/test_chain.py {MIXERS} conformance/test_layers.py"
 NUMBERS = "conformance/test_numbers.py"
 # What is about a file, besides the tests of its rules in conformance/test_rules.py.

@@ -106,6 +106,8 @@ def test_every_wrapper_merges_every_trait(wrapper: str) -> None:
     for name, mark in MARKS.items():
         if name == "selects" and "rejection" in wrapper:
             continue  # who is left out is told before the base rule is asked
+        if name == "learns" and "robust-tailor" in wrapper:
+            continue  # of all rounds a rule sees those that it is drawn for: tests.redteam.test_played
         try:
             whole = make(MARKED[kind](given=replace(PLAIN, **{name: mark})))
         except ValueError as error:

@@ -56,7 +56,7 @@ def test_who_waits_forever_is_refused(around: Any) -> None:
 
 def test_de_moa_waits_for_the_rows_of_all_clients() -> None:
     simulation(rules.DeMoA(base=rules.Krum(f=0)), participation=0.5)
-    with pytest.raises(BoundError, match=r"de-moa has the rows of 4 clients at most, and would wait forever: Krum"):
+    with pytest.raises(BoundError, match=r"de-moa has the rows of all 4 clients at most, and would wait forever: Krum"):
         simulation(rules.Delayed(base=rules.DeMoA(base=rules.Krum(f=1))), participation=0.5)
     with pytest.raises(ValueError, match="would wait forever"):
         RunSpec(rule="de-moa:base=(krum:f=3)", clients=4, byzantine=0, participation=0.5)
@@ -68,7 +68,7 @@ def test_where_rounds_have_classes_those_that_hold_one_are_all_there_are() -> No
     momentum = clients.ClassMomentum(classes=1, batch_size=4)
     for around in (lambda rule: rule, lambda rule: rules.ClassWise(base=rule)):
         simulation(around(rules.DeMoA(base=rules.MultiKrum(f=0))), data=data, clients=momentum)
-        with pytest.raises(BoundError, match=r"class 0 \(4 rows.*de-moa has the rows of 4 clients at most"):
+        with pytest.raises(BoundError, match=r"class 0 \(4 rows.*de-moa has the rows of all 4 clients at most"):
             simulation(around(rules.DeMoA(base=rules.MultiKrum(f=2))), data=data, clients=momentum)
 
 

@@ -108,7 +108,7 @@ class DeMoA(Wrapped[_Answered]):
         Rule.check(self, n)  # how many rows the base rule will have, only the memory knows
 
     def check_clients(self, clients: int, answers: int | None = None) -> None:
-        most, whose = clients, f"of {clients} clients"
+        most, whose = clients, f"of all {clients} clients"
         if self.age is not None and answers is not None and (self.age + 1) * answers < clients:
             most = (self.age + 1) * answers
             whose = f"of {self.age + 1} rounds of {answers}"
