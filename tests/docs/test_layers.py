@@ -7,6 +7,7 @@ needs to be understood is what it imports anywhere.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -230,6 +231,12 @@ def test_files_are_short(folder: str) -> None:
     lines = {str(file.relative_to(ROOT)): len(file.read_text(encoding="utf-8").splitlines()) for file in files}
     assert lines
     assert {name: count for name, count in lines.items() if count > LONGEST} == {}
+
+
+def test_contributing_names_the_layers_in_their_order() -> None:
+    told = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    sentence = told[told.index("A package uses only what lies below it:") : told.index("lowest first")]
+    assert tuple(re.findall(r"`(\w+)`", sentence)) == LAYERS
 
 
 def several_owners() -> dict[str, list[str]]:

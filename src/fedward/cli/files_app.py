@@ -134,7 +134,7 @@ def audit(
     Examples:
       fedward audit clients/ --base global.pt
       fedward audit clients/ --base median-of-clients --report audit.html
-      fedward audit 'site-*.safetensors' --rule krum:f=2 --rule median --calibrate
+      fedward audit 'site-*.safetensors' --base global.safetensors --calibrate
     """
     from . import audits
 
