@@ -99,6 +99,11 @@ def tamed(text: object, most: int = 200) -> str:
     return shown if len(whole) <= most else f"{shown}... ({len(whole):,} characters)"
 
 
+def tamed_lines(text: str) -> str:
+    """The same of a whole text, none of which is cut: its lines stay lines."""
+    return "\n".join(tamed(line, len(line)) for line in text.split("\n"))
+
+
 def as_seen(text: str) -> str:
     """A name as it is seen: in its usual letters (NFKC), without what cannot be seen, one space between its words.
 

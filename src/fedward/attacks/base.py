@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
-from typing import Any, ClassVar, overload
+from typing import Any, ClassVar, TypeVar, overload
 
 import numpy as np
 import torch
@@ -102,6 +102,18 @@ def client_of(id: Hashable) -> Hashable:
     return id[0] if isinstance(id, tuple) else id
 
 
+Poison = TypeVar("Poison", bound=Callable[..., Batch])
+
+_HARMLESS: set[Callable[..., Batch]] = set()
+"""The `Attack.poison` of attacks that change no data, or have their parts do it."""
+
+
+def hands_on(poison: Poison) -> Poison:
+    """Say of an `Attack.poison` that it changes no data itself: at most it hands them on to an attack's parts."""
+    _HARMLESS.add(poison)
+    return poison
+
+
 class Attack(Component):
     """A poisoning attack. Wherever it can be, a mix of the rows it knows, so that a search costs no pass over data."""
 
@@ -151,6 +163,7 @@ class Attack(Component):
         """What to remember, after the rows (m, d) were sent."""
         return view.state
 
+    @hands_on
     def poison(self, batch: Batch, context: Context) -> Batch:
         """What a byzantine client makes of a batch of its data before it trains on it."""
         return batch
@@ -196,12 +209,6 @@ class Attack(Component):
             raise ValueError(f"honest rows have {view.honest.d} columns, own rows {view.own.d}; they must agree")
         rows = materialise(self.forged(view)).to(view.own.dtype)
         return rows.numpy() if isinstance(honest, np.ndarray) else rows
-
-
-def hands_on(poison: Callable[..., Batch]) -> Callable[..., Batch]:
-    """Mark the `Attack.poison` of an attack that has its parts change the data, and changes none itself."""
-    poison.hands_on = True  # type: ignore[attr-defined]  # a mark on a function
-    return poison
 
 
 class CompoundAttack(Whole, Attack):
@@ -264,8 +271,7 @@ def poisons(attack: Attack) -> bool:
     """Whether it changes the data that byzantine clients train on, or one that it is made of does."""
     if isinstance(attack, CompoundAttack) and any(map(poisons, attack.parts)):
         return True
-    poison = type(attack).poison
-    return poison is not Attack.poison and not hasattr(poison, "hands_on")
+    return type(attack).poison not in _HARMLESS
 
 
 def mixable(own: Updates, finite: Sequence[bool]) -> Updates:

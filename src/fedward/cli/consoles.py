@@ -10,7 +10,7 @@ from rich.progress import Task, TextColumn
 from rich.segment import Segment
 from rich.text import Text
 
-from ..failures import tamed
+from ..failures import tamed, tamed_lines
 
 
 class HarmlessConsole(Console):
@@ -44,8 +44,3 @@ class HarmlessColumn(TextColumn):
         words = super().render(task)
         words.plain = tamed(words.plain, len(words.plain))
         return words
-
-
-def tamed_lines(text: str) -> str:
-    """Text of several lines, each with codes in place of what a terminal would obey; lines stay lines."""
-    return "\n".join(tamed(line, len(line)) for line in text.split("\n"))

@@ -89,9 +89,9 @@ def harmless(text: str) -> str:
 
     An escape sequence in the name of a file could otherwise move the cursor up, and write another verdict there.
     """
-    from ..failures import tamed
+    from ..failures import tamed_lines
 
-    return "\n".join(tamed(line, len(line)) for line in shortened(text).split("\n"))
+    return tamed_lines(shortened(text))
 
 
 def say_error(text: str) -> None:
