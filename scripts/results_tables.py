@@ -18,6 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for the benchmarks, whose tables these are as well
 sys.path.insert(0, str(Path(__file__).parent))
 from tables import agreement, claims, desgd, fedseca, others, runs, siren, workloads
+from tables.pieces import PENDING
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
@@ -57,11 +58,10 @@ def filled(page: str) -> str:
     if sorted(found) != sorted(blocks):
         raise ValueError(f"{page} has the blocks {', '.join(found)}; there are to be {', '.join(blocks)}")
 
-    def made(match: re.Match[str]) -> str:
-        name = match["name"]
-        return f"<!-- {name} -->\n{blocks[name](RESULTS / folder).rstrip()}\n<!-- /{name} -->\n"
-
-    return _BLOCK.sub(made, text)
+    new = {name: blocks[name](RESULTS / folder).rstrip() for name in found}
+    if "made" in new and any(PENDING in block for block in new.values()):
+        new["made"] += f" `{PENDING}` is not run yet."
+    return _BLOCK.sub(lambda at: f"<!-- {at['name']} -->\n{new[at['name']]}\n<!-- /{at['name']} -->\n", text)
 
 
 def main() -> None:

@@ -164,7 +164,7 @@ def made(folder: Path, **config: Any) -> str:
         + f", whose first rounds came out the same at {again}" * bool(again)
         for (by, again), count in counted.items()
     ]
-    return f"Made by: {'; '.join(told)}. `{PENDING}` is not run yet."
+    return f"Made by: {'; '.join(told)}."
 
 
 def beside_before(folder: Path, runs: Runs) -> str:
