@@ -18,7 +18,8 @@ def neutral() -> Iterator[None]:
     and what it is made from (`norms`, `gram`) is on the CPU whatever device the rows are on.
     """
     with ExitStack() as stack:
-        if torch.get_default_device().type != "cpu":
+        # Asked of a tensor: `torch.get_default_device` of PyTorch 2.4 does not know of ``with torch.device(...):``.
+        if torch.empty(0).device.type != "cpu":
             stack.enter_context(torch.device("cpu"))
         for kind in _AUTOCAST:
             if torch.is_autocast_enabled(kind):

@@ -49,7 +49,11 @@ def save_tensors(
             _write_safetensors(file, tensors, metadata or {})
     else:
         with replacing(place) as file:
-            torch.save({name: tensor.cpu() for name, tensor in tensors.items()}, file)
+            try:
+                torch.save({name: tensor.cpu() for name, tensor in tensors.items()}, file)
+            except KeyError as error:  # PyTorch 2.4 has no storage for unsigned numbers of more than 8 bits
+                told = f"PyTorch {torch.__version__} cannot write such tensors as {place.suffix}: {error.args[0]}"
+                raise ValueError(f"{told}; write a .safetensors") from error
     return place
 
 
