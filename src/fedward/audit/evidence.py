@@ -26,7 +26,7 @@ class Evidence:
     Attributes:
         ids: of whom.
         norms: Euclidean norms: (n,).
-        layers: names of layers.
+        layers: names of layers, in the order of the model.
         layer_norms: norms within each: (n, layers).
         to_median: cosine to the coordinate median of the rows: (n,).
         to_aggregate: cosine to the sum of rows with the weights that were asked about: (n,); None without weights.
@@ -62,11 +62,14 @@ def evidence_of(updates: Updates, weights: Tensor | None = None) -> Evidence:
     between = cosines(gram)
     squares, to_median, median = _by_column(updates)
     order, clusters = _clustered(between)
+    names = _names(updates)
+    of_model = {} if updates.layout is None else {name: k for k, name in enumerate(updates.layout.order)}
+    places = sorted(range(len(names)), key=lambda k: of_model.get(names[k], k))
     return Evidence(
         ids=updates.ids,
         norms=norms,
-        layers=_names(updates),
-        layer_norms=squares.sqrt(),
+        layers=tuple(names[k] for k in places),
+        layer_norms=squares[:, places].sqrt(),
         to_median=_cosine(to_median, norms, median),
         to_aggregate=None if weights is None else _to_sum(gram, norms, weights),
         signs=signs / signs.sum(1, keepdim=True),

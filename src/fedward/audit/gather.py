@@ -180,10 +180,11 @@ def _stack(
     if adapters:
         return _low_rank(names, sent, contents, held, base, policy)
     if held is None:
-        expected = Expected(None, "auto", "refuse")
+        expected = Expected(None, "auto", "refuse", by_name=True)
     else:
         try:
-            expected = Expected({name: held.values(tensor) for name, tensor in held.tensors.items()}, "auto", "refuse")
+            like = {name: held.values(tensor) for name, tensor in held.tensors.items()}
+            expected = Expected(like, "auto", "refuse", by_name=True)
         except UnfitError as error:
             raise AuditError(f"the base: {error.text}") from None
     agreed, layout = _agree(sent, names, expected, lambda name, t: contents[name].values(t).to_dense(), policy)
@@ -288,7 +289,7 @@ def _low_rank(
     start = None if held is None else held.adapter
     odd = odd_kinds({name: each.adapter for name, each in contents.items() if each.adapter is not None}, start)
     sent = [replace(told, fault=odd.get(name, told.fault)) for name, told in zip(names, sent, strict=True)]
-    expected = Expected(None, "auto", "refuse")
+    expected = Expected(None, "auto", "refuse", by_name=True)
     if start is not None:
         expected.sent = _shapes(start)
     agreed, layout = _agree(sent, names, expected, lambda _, tensor: tensor.to_dense(), policy)

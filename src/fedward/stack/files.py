@@ -31,7 +31,8 @@ class Files(RowSource):
     """A stack of safetensors files, one client's state dict each, that is read where it lies.
 
     Columns are read block by block, so that the stack may be far larger than the memory: what is in memory of it is the
-    system's file cache.
+    system's file cache. They are in the order of ``like`` or ``base`` if that is a state dict, and else in that of the
+    tensors' names.
 
     A file that was made shorter, written to or replaced since the stack was made is a verdict on its client alone: the
     row is lost (`lost`), and an aggregator decides as if it had not been sent. Whoever reads the stack otherwise is
@@ -104,9 +105,11 @@ class Files(RowSource):
         if ids is None:
             ids = [Path(path).stem for path in places]
         names = client_names(ids, len(places))
+        # Whoever gives a model reads columns in its order.
+        by_name = like is None and (base is None or isinstance(base, str | PathLike))
         if isinstance(base, str | PathLike) and base not in CENTRES:
             base = _base_in(fspath(base))
-        expected = Expected(like, buffers, integers, base=cast(Base | None, base))
+        expected = Expected(like, buffers, integers, base=cast(Base | None, base), by_name=by_name)
         opened = open_all(places, _OPEN)
         files = {name: file for name, file in zip(names, opened, strict=True) if isinstance(file, TensorFile)}
         unread: set[Hashable] = set()

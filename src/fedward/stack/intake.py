@@ -130,12 +130,25 @@ def _source(G: Stack, ids: Ids, expected: Expected, on_bad: OnBad, policy: Polic
 class Expected:
     """What the caller says that clients should send.
 
+    Args:
+        like, base, buffers, integers: see `as_updates`.
+        by_name: columns are in the order of names: formats of files order tensors each in their own way, and what a
+            rule draws among columns is not to depend on that.
+
     Raises:
         TypeError, ValueError: ``like`` or ``base`` is no example of an update, or both are given.
     """
 
-    def __init__(self, like: Model | None, buffers: Buffers, integers: Integers, *, base: Base | None = None) -> None:
-        self.buffers, self.integers = buffers, integers
+    def __init__(
+        self,
+        like: Model | None,
+        buffers: Buffers,
+        integers: Integers,
+        *,
+        base: Base | None = None,
+        by_name: bool = False,
+    ) -> None:
+        self.buffers, self.integers, self.by_name = buffers, integers, by_name
         self.base: Centre | None = None
         self.is_base = base is not None and not isinstance(base, str)
         if isinstance(base, str):
@@ -173,7 +186,7 @@ class Expected:
         Raises:
             ValueError: none of them has a column.
         """
-        layout = Layout.of(model, buffers=self.buffers, integers=self.integers)
+        layout = Layout.of(model, buffers=self.buffers, integers=self.integers, by_name=self.by_name)
         if not layout.names:
             raise ValueError(
                 f"rows need at least one floating-point tensor that has columns, got none in {list(model)}"

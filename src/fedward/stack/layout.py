@@ -44,7 +44,14 @@ class Layout:
     order: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, tensors: Mapping[str, Tensor], *, buffers: Buffers = "auto", integers: Integers = "refuse") -> Layout:
+    def of(
+        cls,
+        tensors: Mapping[str, Tensor],
+        *,
+        buffers: Buffers = "auto",
+        integers: Integers = "refuse",
+        by_name: bool = False,
+    ) -> Layout:
         """Read the layout off one state dict.
 
         Args:
@@ -53,6 +60,7 @@ class Layout:
                 are meant: these as well; None, every floating-point tensor has columns.
             integers: "refuse" integer tensors that are no counters (of one entry without dimensions, or called
                 num_batches_tracked), which may be quantised weights; or take them for "counters".
+            by_name: columns are in the order of names, whatever that of the tensors is.
 
         Raises:
             TypeError: an integer tensor that is no counter, or tensors that are neither real nor whole numbers.
@@ -63,6 +71,8 @@ class Layout:
         aside = _set_aside(buffers, tensors)
         floats = {name: t for name, t in tensors.items() if t.is_floating_point()}
         rows = {name: t for name, t in floats.items() if name not in aside}
+        if by_name:
+            rows = {name: rows[name] for name in sorted(rows, key=str)}
         others = {name: t for name, t in tensors.items() if name not in floats}
         for name, t in others.items():
             if t.is_complex() or t.is_quantized:
