@@ -11,7 +11,8 @@ from .gather import ClientModels, gather
 from .lowrank import LowRank
 from .output import Merge, aggregate_adapters
 from .panel import Opinion, PanelMember, members_of, usual_panel
-from .run import Aggregated, ModelSource, check_output, check_page, panel_on, run_aggregate, run_audit
+from .run import Aggregated, panel_on, run_aggregate, run_audit
+from .source import ModelSource, check_output, check_page
 from .verdicts import ClientAudit, audit_of
 
 __all__ = [
