@@ -5,6 +5,7 @@ verdict on its client, and nothing pickled is ever run.
 """
 
 from .calibrate import Calibration, Caught, calibrate
+from .client_audit import ClientAudit
 from .clients import AuditError, find_clients
 from .evidence import Evidence, evidence_of
 from .gather import ClientModels, gather
@@ -13,7 +14,7 @@ from .output import Merge, aggregate_adapters
 from .panel import Opinion, PanelMember, members_of, usual_panel
 from .run import Aggregated, panel_on, run_aggregate, run_audit
 from .source import ModelSource, check_output, check_page
-from .verdicts import ClientAudit, audit_of
+from .verdicts import audit_of
 
 __all__ = [
     "Aggregated",

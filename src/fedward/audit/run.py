@@ -15,19 +15,20 @@ from ..failures import tamed
 from ..registry.component import components_within
 from ..registry.notation import describe
 from ..registry.parameters import check_value
-from ..stack import Policy, RowsLostError, SqNorms, lost_clients
+from ..stack import CENTRES, Policy, RowsLostError, SqNorms, lost_clients
 from ..stack.written import WRITTEN, save_tensors
 from .calibrate import OnAttack
+from .client_audit import ClientAudit
 from .clients import AuditError
 from .formats import CHANGED, Contents
 from .gather import ClientModels, gather
 from .lowrank import LowRank
-from .notes import TAKEN_AS_UPDATES, doubt_of_base, telling
+from .notes import doubt_of_base, found_notes, notes_on_accepted, taken_for_updates, telling
 from .output import Merge, NewAdapter, aggregate_adapters, write_adapter
 from .panel import PanelMember, members_of, usual_panel, verdict_of
 from .source import ModelSource
 from .statistics import statistics_notes
-from .verdicts import ClientAudit, audit_of, describe_nonfinite, unusable_in
+from .verdicts import Decided, audit_of, describe_nonfinite, unusable_in
 
 _TIMES = 5
 """How often clients that change their files may make all begin anew."""
@@ -46,12 +47,14 @@ class Aggregated:
     """What came of an aggregation: the verdicts, and the model to write.
 
     ``doubt`` is why the base may not be what clients started from, and the first of ``notes``; "" without a doubt.
+    ``taken`` warns that what was sent is taken as updates though it may be whole models; "" without cause.
     """
 
     gathered: ClientModels
     result: Result[Tensor]
     adapter: NewAdapter | None = None
     doubt: str = ""
+    taken: str = ""
     notes: Sequence[str] = field(default=())
 
     def save(self, output: Path) -> None:
@@ -117,6 +120,7 @@ def run_audit(
             votes=votes,
             calibrated=calibrated,
             on_attack=on_attack,
+            usual=not rules,
             options=telling(rules),
         )
         return replace(found, notes=(*found.notes, *statistics_notes(gathered.stack, None)))
@@ -155,24 +159,31 @@ def run_aggregate(
     def work(gathered: ClientModels) -> Aggregated:
         stack, context = gathered.stack, Context(seed=seed)
         adapter = None
-        notes = [f"{tamed(path.name)} is the base, and no client" for path in gathered.found.bases]
-        notes += [TAKEN_AS_UPDATES] if gathered.assumed else []
+        notes: list[str] = []
         if isinstance(stack, LowRank):
             result, adapter = aggregate_adapters(rule, stack, context, rank, merge)
             if adapter.lost >= _LEAST_LOST:
-                notes.append(
-                    f"rank {adapter.settings['r']} has no room for {adapter.lost:.2%} of a layer's square at most"
-                )
+                notes.append(_no_room(adapter))
         else:
             if rank is not None or merge != "svd":
                 raise AuditError("--rank and --merge are for adapters, and these are whole models: leave them out")
             result = step(rule, stack, {}, context).result
             if result.weights is None:  # of a rule that works on columns: in how many each client was trimmed
                 result = replace(result, scores=verdict_of(rule, stack, context).scores)
-        notes += statistics_notes(stack, batch_norm)
         doubt = doubt_of_base(gathered)  # after the rule, which may have read what this needs
+        accepted = dict(zip(map(str, result.ids), map(bool, result.accepted), strict=True))
+        centred = gathered.base is None and source.base_name in CENTRES
+        turned = notes_on_accepted(gathered, accepted, rule, centred=centred)
+        notes = [*turned, *notes, *statistics_notes(stack, batch_norm), *found_notes(gathered)]
         notes = [doubt, *notes] if doubt else notes
-        return Aggregated(gathered=gathered, result=_told(result, gathered), adapter=adapter, doubt=doubt, notes=notes)
+        return Aggregated(
+            gathered=gathered,
+            result=_told(result, gathered),
+            adapter=adapter,
+            doubt=doubt,
+            taken=taken_for_updates(gathered),
+            notes=notes,
+        )
 
     def told(gathered: ClientModels) -> Aggregated:
         try:
@@ -193,29 +204,26 @@ def panel_on(
     on_attack: OnAttack | None = None,
 ) -> ClientAudit:
     """What a panel says of clients that were aggregated, beside the rule that did: for the page about them."""
-    members = (*members_of([rule]), *usual_panel(aggregated.gathered.stack.n))
-    weights = aggregated.result.weights
+    members = (*members_of([rule], votes=False), *usual_panel(aggregated.gathered.stack.n))
     audit = audit_of(
         aggregated.gathered,
         members,
         base=source.base_name,
         seed=seed,
         calibrated=calibrated,
-        weights=weights,
+        decided=Decided(rule=rule, result=aggregated.result),
+        usual=True,
         on_attack=on_attack,
         options=source.audit_telling,
     )
-    result = aggregated.result
-    notes = (f"verdicts are those of {describe(rule)}", *audit.notes, *aggregated.notes)
-    unaccepted = [name for name, ok in zip(audit.names, result.accepted, strict=True) if not ok]
-    told = {name: audit.details[name] for name in unaccepted if name in audit.details}
-    # The verdict is the rule's; the panel's votes stand beside it.
-    return replace(
-        audit,
-        accepted=tuple(bool(ok) for ok in result.accepted),
-        reasons=tuple(map(str, result.reasons)),
-        details={**told, **{str(name): detail for name, detail in result.details.items()}},
-        notes=tuple(dict.fromkeys(notes)),
+    return replace(audit, notes=tuple(dict.fromkeys((*audit.notes, *aggregated.notes))))
+
+
+def _no_room(adapter: NewAdapter) -> str:
+    """What is lost of the layer that loses most, by its length rather than its square: that is what an error is of."""
+    return (
+        f"rank {adapter.settings['r']} has no room for all that clients changed: the layer that loses most is off by "
+        f"{adapter.lost**0.5:.1%} of its change; a larger --rank loses less"
     )
 
 

@@ -20,7 +20,7 @@ from ..audit.notes import TAKEN_AS_UPDATES
 from ..core import Result, Rule
 from ..failures import tamed
 from ..registry.notation import parse
-from ..report import write_audit
+from ..report import of_one_vote, write_audit
 from . import display
 from .progress import JobsProgress
 
@@ -70,11 +70,12 @@ def aggregate(
         typer.echo(json.dumps({**told, "panel": asked and asked.to_json()}, indent=1))
     else:
         _doubt(done.doubt, display.out)
+        _doubt(done.taken, display.out)
         display.out.print(_result_table(done.result))
         if "norm" in _shown_scores(done.result):
             display.say(_NORM_OF_RULE)
         for line in (*_details(done.result.details), done.result.note, *done.notes):
-            if line and line != done.doubt:
+            if line and line not in _warned(done.doubt, done.taken):
                 display.say(line)
         _tell(asked, written)
         display.say(f"Written: {tamed(out)}")
@@ -103,13 +104,12 @@ def audit(
         _doubt(found.doubt, display.err)
         typer.echo(json.dumps({"report": written and str(written), **found.to_json()}, indent=1))
     else:
-        assumed = TAKEN_AS_UPDATES in found.notes
         _doubt(found.doubt, display.out)
-        _doubt(f"{TAKEN_AS_UPDATES}; of whole models that says nothing" if assumed else "", display.out)
+        _doubt(found.taken, display.out)
         display.out.print(_audit_table(found))
-        display.say(_COLUMNS.format("sent" if assumed else "changed"))
+        display.say(_COLUMNS.format("sent" if found.taken else "changed"))
         for line in (*_details(found.details), *found.notes):
-            if line not in (found.doubt, TAKEN_AS_UPDATES):
+            if line not in _warned(found.doubt, found.taken):
                 display.say(line)
         _tell(found, written)
     _leave(all(found.accepted))
@@ -153,6 +153,8 @@ def _tell(found: ClientAudit | None, written: Path | None) -> None:
             "Shares of forged changes that the panel and each of its rules suspect; wrongly: of others, by the panel. "
             "no-attack measures false alarms: nobody forges, so that who is caught in that line is caught wrongly, too."
         )
+        if more := of_one_vote(found.calibration):
+            display.say(more)
     if written is not None:
         display.say(f"Report: {tamed(written)}")
 
@@ -161,6 +163,11 @@ def _doubt(doubt: str, console: Console) -> None:
     """What may make all of it worthless; on stderr beside JSON, which nobody reads."""
     if doubt:
         display.say(f"Warning: {doubt}", console)
+
+
+def _warned(doubt: str, taken: str) -> tuple[str, ...]:
+    """Notes that stand above the table already."""
+    return (doubt, TAKEN_AS_UPDATES) if taken else (doubt,)
 
 
 def _details(details: Mapping[Any, str]) -> list[str]:
@@ -193,9 +200,8 @@ def _audit_table(found: ClientAudit) -> Table:
         if evidence is not None and name in evidence.ids:
             row = evidence.ids.index(name)
             norm, cosine = _number(float(evidence.norms[row])), _cosine(float(evidence.to_median[row]))
-        suspecting = ", ".join(opinion.member.idea for opinion in found.opinions if bool(opinion.suspects[i]))
-        votes = f"{found.votes[i]} of {len(found.opinions)}" if found.is_judged(i) else "-"
-        table.add_row(Text(tamed(name)), verdict, votes, norm, cosine, Text(suspecting))
+        votes = f"{found.votes[i]} of {found.heard}" if found.is_judged(i) else "-"
+        table.add_row(Text(tamed(name)), verdict, votes, norm, cosine, Text(", ".join(found.suspected_by(i))))
     return table
 
 
