@@ -9,6 +9,7 @@ from typing import Any
 
 from .calibrate import Calibration
 from .evidence import Evidence
+from .made import Made
 from .panel import UNUSABLE, Opinion, heard
 
 _MOST_PAIRS = 1000
@@ -38,6 +39,7 @@ class ClientAudit:
         notes: what else was found, the doubt first.
         taken: the warning that what was sent is taken as updates though it may be whole models; "" without cause.
         paths: where each client's model is.
+        made: when, by what and from which files.
         rule: whose verdicts these are, where clients were aggregated; "" where they are the panel's.
         by_panel: there, whether the panel accepts each, None where it cannot judge; else nothing.
     """
@@ -56,6 +58,7 @@ class ClientAudit:
     notes: tuple[str, ...] = field(default=())
     paths: tuple[str, ...] = field(default=())
     taken: str = ""
+    made: Made | None = None
     rule: str = ""
     by_panel: tuple[bool | None, ...] = field(default=())
 
@@ -91,6 +94,7 @@ class ClientAudit:
             "cosines": {} if self.evidence is None else _cosines_json(self.evidence),
             "calibration": None if self.calibration is None else asdict(self.calibration),
             "notes": list(self.notes),
+            "made": None if self.made is None else self.made.to_json(),
         }
 
     def _client_json(self, i: int) -> dict[str, Any]:

@@ -24,7 +24,7 @@ _NEAR = 0.05
 """Cosine to the mean direction of the others below which a client may be turned against them, and is looked at."""
 _NAMED = 5
 _FEW = 5
-"""Usable clients from which on the panel has been seen to catch a liar among skewed data: scripts/few_clients.py."""
+"""Usable clients below which the panel often misses a liar where data differ: scripts/few_clients.py has how often."""
 _MOST = 1000
 """Clients whose inner products are asked for where nothing else needs them: there are as many as pairs of clients."""
 TAKEN_AS_UPDATES = "no --base: what was sent is taken as updates"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import Tensor
 
@@ -23,6 +23,7 @@ from .clients import AuditError
 from .formats import CHANGED, Contents
 from .gather import ClientModels, gather
 from .lowrank import LowRank
+from .made import Made, OnFile, files_read, made_now
 from .notes import doubt_of_base, found_notes, notes_on_accepted, taken_for_updates, telling
 from .output import Merge, NewAdapter, aggregate_adapters, write_adapter
 from .panel import PanelMember, members_of, usual_panel, verdict_of
@@ -38,6 +39,9 @@ _LEAST_LOST = 5e-5
 
 _NAMED = 5
 """Clients that an error names."""
+
+OnBegin = Callable[[int, int], None]
+"""Told how many clients there are, and of how many entries each, before they are looked at."""
 
 T = TypeVar("T")
 
@@ -56,6 +60,7 @@ class Aggregated:
     doubt: str = ""
     taken: str = ""
     notes: Sequence[str] = field(default=())
+    made: Made | None = None
 
     def save(self, output: Path) -> None:
         """Write the model: a file in the format of its suffix, or an adapter's folder.
@@ -91,7 +96,10 @@ def run_audit(
     votes: int | None = None,
     calibrated: bool = False,
     seed: int = 0,
+    checksums: bool = False,
     on_attack: OnAttack | None = None,
+    on_begin: OnBegin | None = None,
+    on_file: OnFile | None = None,
 ) -> ClientAudit:
     """Ask a panel of rules about clients' files.
 
@@ -102,7 +110,10 @@ def run_audit(
         votes: how many rules must suspect a client; two of five if None.
         calibrated: whether to play known attacks on what was accepted.
         seed: of everything random.
+        checksums: whether to read all files once more, so that it is on record which they were.
         on_attack: told of the attacks that are played.
+        on_begin: told of how many clients and entries, before the first long pass over them.
+        on_file: told of how many files have their checksum.
 
     Raises:
         AuditError: nothing can be audited; see `gather`; or ``f`` beside rules that are named.
@@ -110,7 +121,11 @@ def run_audit(
     if rules and f is not None:
         raise AuditError("--f is told to the usual panel; rules that are named have it in their own text, krum:f=3")
 
+    made = made_now(source, "audit", *_audit_words(rules, f=f, votes=votes, calibrated=calibrated, seed=seed))
+
     def work(gathered: ClientModels) -> ClientAudit:
+        if on_begin is not None:
+            on_begin(gathered.stack.n, gathered.stack.d)
         members = _panel(rules, gathered, f)
         found = audit_of(
             gathered,
@@ -123,7 +138,9 @@ def run_audit(
             usual=not rules,
             options=telling(rules),
         )
-        return replace(found, notes=(*found.notes, *statistics_notes(gathered.stack, None)))
+        files = files_read(gathered, on_file) if checksums else ()
+        notes = (*found.notes, *statistics_notes(gathered.stack, None))
+        return replace(found, notes=notes, made=replace(made, files=files))
 
     return _while_unchanged(source, work)
 
@@ -136,6 +153,10 @@ def run_aggregate(
     rank: int | None = None,
     merge: Merge = "svd",
     batch_norm: Policy = "robust",
+    output: Path | None = None,
+    checksums: bool = False,
+    on_begin: OnBegin | None = None,
+    on_file: OnFile | None = None,
 ) -> Aggregated:
     """Aggregate clients' files by a rule.
 
@@ -148,6 +169,8 @@ def run_aggregate(
             all usable clients, whoever the rule accepted, and no farther from the base's than the bound of
             `fedward.stack.median_of_running`, without one if there is no base; "mean", of accepted clients; or
             "frozen", the base's.
+        output: what is going to be written, for the record of how it was made.
+        checksums, on_begin, on_file: see `run_audit`.
 
     Raises:
         AuditError: nothing can be aggregated; see `gather`; or "frozen" without a base.
@@ -155,9 +178,13 @@ def run_aggregate(
     """
 
     check_value("run_aggregate", "batch_norm", batch_norm, Policy)
+    settings = {"rule": describe(rule), "seed": seed, "rank": rank, "merge": merge, "batch_norm": batch_norm}
+    made = made_now(source, "aggregate", [*_options(settings), *_options({"out": output})], settings)
 
     def work(gathered: ClientModels) -> Aggregated:
         stack, context = gathered.stack, Context(seed=seed)
+        if on_begin is not None:
+            on_begin(stack.n, stack.d)
         adapter = None
         notes: list[str] = []
         if isinstance(stack, LowRank):
@@ -183,6 +210,7 @@ def run_aggregate(
             doubt=doubt,
             taken=taken_for_updates(gathered),
             notes=notes,
+            made=replace(made, files=files_read(gathered, on_file) if checksums else ()),
         )
 
     def told(gathered: ClientModels) -> Aggregated:
@@ -216,7 +244,27 @@ def panel_on(
         on_attack=on_attack,
         options=source.audit_telling,
     )
-    return replace(audit, notes=tuple(dict.fromkeys((*audit.notes, *aggregated.notes))))
+    return replace(audit, notes=tuple(dict.fromkeys((*audit.notes, *aggregated.notes))), made=aggregated.made)
+
+
+def _audit_words(
+    rules: Sequence[Rule], *, f: int | None, votes: int | None, calibrated: bool, seed: int
+) -> tuple[list[str], dict[str, Any]]:
+    """What an audit is told, as words of its command and by name."""
+    named = [describe(rule) for rule in rules]
+    words = [word for rule in named for word in ("--rule", rule)]
+    words += [*_options({"f": f, "votes": votes, "seed": seed}), *["--calibrate"] * calibrated]
+    return words, {"rules": named, "f": f, "votes": votes, "seed": seed, "calibrate": calibrated}
+
+
+def _options(given: Mapping[str, object]) -> list[str]:
+    """Options of a command by their names, those that were given."""
+    return [
+        word
+        for name, value in given.items()
+        if value is not None
+        for word in (f"--{name.replace('_', '-')}", str(value))
+    ]
 
 
 def _no_room(adapter: NewAdapter) -> str:

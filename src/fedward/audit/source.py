@@ -28,13 +28,17 @@ class ModelSource:
     strict: bool = False
     """Whether a client of whom nothing can be used is an error."""
 
-    def audit_telling(self, f: int) -> str:
-        """The command that audits the same clients, with rules that are told of so many byzantine ones."""
-        words = ["fedward", "audit", *(os.fspath(client) for client in self.clients)]
+    def words(self) -> list[str]:
+        """What a command is given to read the same; a name that begins with a dash is no option."""
+        names = [os.fspath(client) for client in self.clients]
+        words = [os.path.join(os.curdir, name) if name.startswith("-") else name for name in names]
         for option, value in (("--base", self.base), ("--key", self.key)):
             words += [] if value is None else [option, os.fspath(value)]
-        words += ["--raw"] * self.raw + ["--f", str(f)]
-        return tamed(shlex.join(words), 1000)
+        return words + ["--raw"] * self.raw + ["--strict"] * self.strict
+
+    def audit_telling(self, f: int) -> str:
+        """The command that audits the same clients, with rules that are told of so many byzantine ones."""
+        return tamed(shlex.join(["fedward", "audit", *self.words(), "--f", str(f)]), 1000)
 
     @property
     def base_name(self) -> str:

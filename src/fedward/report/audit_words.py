@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from html import escape
 
 from ..audit import Calibration, ClientAudit
+from ..audit.made import Made
 from ..failures import tamed
-from .pieces import count
+from .pieces import NONE, breakable, count, table
 from .series import share_text
 
 NOBODY = "no-attack"
@@ -128,4 +129,46 @@ def of_one_vote(found: Calibration) -> str:
     return (
         f"If one rule were enough (fedward audit --votes 1), more would have been caught: {named}; and of the others "
         f"up to {share_text(wrongly)} wrongly."
+    )
+
+
+def how_made(made: Made) -> str:
+    """When, by what and from which files a page was made, so that it can be made again and be held against files."""
+
+    def shown(value: object) -> str:
+        if isinstance(value, list):
+            return ", ".join(map(shown, value)) or NONE
+        if value is None:
+            return NONE
+        return ("yes" if value else "no") if isinstance(value, bool) else escape(tamed(value, 1000))
+
+    told = made.to_json()
+    facts = {
+        "When": told["when"].replace("T", " ").replace("Z", " UTC"),
+        "fedward": told["fedward"],
+        "Folder": told["folder"],
+        "Base": told["base"],
+    }
+    rest = {name: told[name] for name in ("key", "raw", "strict", *made.settings)}
+    rows = [[f"<b>{escape(name)}</b>", shown(value)] for name, value in {**facts, **rest}.items()]
+    command = tamed(made.command, 20_000)
+    return (
+        "<h2>How this was made</h2>\n"
+        f'<p>The command: <code style="overflow-wrap:anywhere">{breakable(command)}</code></p>\n'
+        f"{table(['What', 'As it was asked for'], rows, 2)}{_files(made)}"
+    )
+
+
+def _files(made: Made) -> str:
+    if not made.files:
+        return ""
+    rows = []
+    for each in made.files:
+        client = "<i>the base</i>" if each.client is None else escape(tamed(each.client))
+        size = NONE if each.bytes is None else f"{each.bytes:,}"
+        digest = f'<code style="overflow-wrap:anywhere">{each.sha256}</code>' if each.sha256 else escape(each.why)
+        rows.append([client, breakable(tamed(each.path, 1000)), digest, size])
+    return (
+        f"<h3>{count(len(rows), 'file')}</h3>\n{table(['Client', 'File', 'SHA-256', 'Bytes'], rows, 3, 'wide')}"
+        '<p class="caption">The files as they were judged. sha256sum FILE says whether one still is the same.</p>\n'
     )

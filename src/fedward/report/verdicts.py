@@ -13,7 +13,7 @@ import torch
 from ..audit import Calibration, ClientAudit, Evidence
 from ..core import Result
 from ..failures import tamed
-from .audit_words import beside_panel, clients_caption, how_to_read, left_out, meanings, of_one_vote
+from .audit_words import beside_panel, clients_caption, how_made, how_to_read, left_out, meanings, of_one_vote
 from .pieces import NONE, count, document, figure, per_cent, save_page, table
 from .style import ABSENT, ACCEPTED, BETWEEN, DROPPED, base_axis, base_layout, margins, safe_text
 
@@ -39,6 +39,8 @@ def write_audit(audit: ClientAudit, output: Path, title: str = TITLE) -> Path:
     body.append(_scores(audit))
     if audit.calibration is not None:
         body.append(_calibration(audit, audit.calibration))
+    if audit.made is not None:
+        body.append(how_made(audit.made))
     return save_page(output, document(title, _lead(audit), "".join(body)))
 
 
