@@ -119,6 +119,7 @@ def test_the_page_of_an_aggregation_says_who_decides_and_where_the_panel_disagre
     page = Path("p.html").read_text()
     assert "A client is dropped if <code>krum:f=2</code> drops it" in page
     assert "A client is dropped if 3 rules" not in page
+    assert "<li><b>krum:f=2</b>: the rule that decided; it has no vote</li>" in page
     kept = next(name for name, client in by_id.items() if client["accepted"])
     left = next(name for name, client in by_id.items() if client["accepted_by_panel"] and not client["accepted"])
     assert "<td>agrees</td>" in row(page, kept)
@@ -128,7 +129,7 @@ def test_the_page_of_an_aggregation_says_who_decides_and_where_the_panel_disagre
     assert any(re.match(r"krum:f=2 dropped client-\d+, .*, whom the panel accepts", note) for note in panel["notes"])
     aggregated("--report", "p.html")
     page = Path("p.html").read_text()
-    assert "<td><b>suspects it</b></td>" in row(page, "client-7")
+    assert "<td><b>suspects it</b><small>norm, distance, spectral</small></td>" in row(page, "client-7")
     assert "mean accepted client-3, client-7, whom the panel suspects" in page
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from .calibrate import Calibration
 from .evidence import Evidence
 from .made import Made
-from .panel import UNUSABLE, Opinion, heard
+from .panel import UNUSABLE, Opinion, voices
 
 _MOST_PAIRS = 1000
 """Clients up to which JSON has the cosine of each pair."""
@@ -65,7 +65,7 @@ class ClientAudit:
     @property
     def heard(self) -> int:
         """How many rules have a vote and could decide: what votes are counted of."""
-        return heard(self.opinions)
+        return voices(self.opinions)
 
     def is_judged(self, i: int) -> bool:
         """Whether rules could look at a client's model, and hold it against others'."""

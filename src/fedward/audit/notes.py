@@ -151,7 +151,7 @@ def copies_in(ids: Sequence[Hashable], norms: Tensor, between: Tensor) -> list[s
     return notes if len(notes) <= _NAMED else [*notes[:_NAMED], f"{len(notes) - _NAMED} more groups sent the same"]
 
 
-def differing(names: Sequence[str], accepted: Sequence[bool], by_panel: Sequence[bool | None], rule: str) -> list[str]:
+def at_odds(names: Sequence[str], accepted: Sequence[bool], by_panel: Sequence[bool | None], rule: str) -> list[str]:
     """In whom a panel and the rule that decided do not agree, in a note for either kind."""
     pairs = list(zip(names, accepted, by_panel, strict=True))
     kept = [tamed(name) for name, ok, panel in pairs if ok and panel is False]

@@ -154,10 +154,10 @@ def stand_apart(scores: Tensor, side: Side, least: float) -> Tensor:
 
 def votes_needed(opinions: Sequence[Opinion], votes: int | None = None) -> int:
     """How many rules must suspect a client for it to be dropped: two of five, or as many as are asked for."""
-    return max(ceil(QUORUM * heard(opinions)), 1) if votes is None else votes
+    return max(ceil(QUORUM * voices(opinions)), 1) if votes is None else votes
 
 
-def heard(opinions: Sequence[Opinion]) -> int:
+def voices(opinions: Sequence[Opinion]) -> int:
     """How many rules have a vote and could decide."""
     return sum(opinion.member.votes and not opinion.refused for opinion in opinions)
 

@@ -29,7 +29,7 @@ from .output import Merge, NewAdapter, aggregate_adapters, write_adapter
 from .panel import PanelMember, members_of, usual_panel, verdict_of
 from .source import ModelSource
 from .statistics import statistics_notes
-from .verdicts import Decided, audit_of, describe_nonfinite, unusable_in
+from .verdicts import Ruling, audit_of, describe_nonfinite, unusable_in
 
 _TIMES = 5
 """How often clients that change their files may make all begin anew."""
@@ -239,7 +239,7 @@ def panel_on(
         base=source.base_name,
         seed=seed,
         calibrated=calibrated,
-        decided=Decided(rule=rule, result=aggregated.result),
+        decided=Ruling(rule=rule, result=aggregated.result),
         usual=True,
         on_attack=on_attack,
         options=source.audit_telling,

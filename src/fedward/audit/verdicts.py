@@ -20,8 +20,8 @@ from .clients import AuditError
 from .evidence import Evidence, evidence_of
 from .gather import ClientModels
 from .lowrank import LowRank
-from .notes import copies_in, differing, doubt_of_base, notes_of, taken_for_updates, telling, turned
-from .panel import Opinion, PanelMember, ask, heard, tally, votes_needed
+from .notes import at_odds, copies_in, doubt_of_base, notes_of, taken_for_updates, telling, turned
+from .panel import Opinion, PanelMember, ask, tally, voices, votes_needed
 
 _SHARE = 5
 """One in so many of the accepted rows is forged in a calibration, where nobody was dropped."""
@@ -41,7 +41,7 @@ A norm is out of bounds only beyond three times or a tenth of the usual one; dir
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Decided:
+class Ruling:
     """What an aggregation decided, beside which a panel is asked."""
 
     rule: Rule
@@ -56,7 +56,7 @@ def audit_of(
     seed: int = 0,
     votes: int | None = None,
     calibrated: bool = False,
-    decided: Decided | None = None,
+    decided: Ruling | None = None,
     usual: bool = False,
     on_attack: OnAttack | None = None,
     options: Callable[[int], str] | None = None,
@@ -141,7 +141,7 @@ def _by_panel(gathered: ClientModels, opinions: tuple[Opinion, ...], needed: int
     votes = tuple(tally(opinions, len(names)).tolist())
     unusable = unusable_in(gathered)
     usable = len(names) - len(unusable)
-    judged = usable >= least and heard(opinions) >= needed
+    judged = usable >= least and voices(opinions) >= needed
     accepted = [judged and name not in unusable and votes[i] < needed for i, name in enumerate(names)]
     not_judged = _not_judged(usable, least, opinions, needed)
     reasons, details = [], {}
@@ -163,7 +163,7 @@ def _by_panel(gathered: ClientModels, opinions: tuple[Opinion, ...], needed: int
     )
 
 
-def _by_rule(panel: _Verdicts, decided: Decided) -> _Verdicts:
+def _by_rule(panel: _Verdicts, decided: Ruling) -> _Verdicts:
     """The verdicts of the rule that decided; sentences of the panel's on those whom it left out, and its own."""
     result = decided.result
     left_out = [name for name, ok in zip(panel.names, result.accepted, strict=True) if not ok]
@@ -181,7 +181,7 @@ def _notes(
     panel: _Verdicts,
     found: _Verdicts,
     evidence: Evidence | None,
-    decided: Decided | None,
+    decided: Ruling | None,
     options: Callable[[int], str],
     *,
     usual: bool,
@@ -192,10 +192,10 @@ def _notes(
     if decided is not None:
         rule = describe(decided.rule)
         notes.append(f"verdicts are those of {rule}; the panel's votes stand beside them")
-        notes += differing(panel.names, found.accepted, panel.alone(), rule)
+        notes += at_odds(panel.names, found.accepted, panel.alone(), rule)
         by = dict.fromkeys(panel.names, rule)
     else:
-        of = heard(panel.opinions)
+        of = voices(panel.opinions)
         by = {name: f"{of - count} of {of} rules" for name, count in zip(panel.names, panel.votes, strict=True)}
     if evidence is not None:
         cosines = dict(zip(map(str, evidence.ids), evidence.to_median.tolist(), strict=True))
@@ -237,7 +237,7 @@ def _suspicion(opinions: Sequence[Opinion], i: int, accepted: bool) -> tuple[str
     against = [o for o in opinions if o.member.votes and bool(o.suspects[i])]
     said = [(o.member.idea, str(o.verdict.reasons[i])) for o in against if o.verdict is not None]
     told = ", ".join(f"{idea} ({reason})" if reason != idea else idea for idea, reason in said)
-    detail = f"suspected by {len(against)} of {heard(opinions)}: {told}" if against else ""
+    detail = f"suspected by {len(against)} of {voices(opinions)}: {told}" if against else ""
     if accepted or not said:
         return str(Reason.ACCEPTED), detail
     return min((reason for _, reason in said), key=_rank), detail
@@ -248,7 +248,7 @@ def _rank(reason: str) -> int:
 
 
 def _not_judged(usable: int, least: int, opinions: Sequence[Opinion], needed: int) -> tuple[str, str]:
-    of = heard(opinions)
+    of = voices(opinions)
     if usable == 1:
         why = "it is the only usable client"
     elif usable < least:

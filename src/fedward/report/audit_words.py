@@ -51,7 +51,11 @@ def meanings(audit: ClientAudit) -> str:
 def how_to_read(audit: ClientAudit) -> str:
     """For whoever reads such a page for the first time: what was looked at, and what a verdict is worth."""
     changed = "changed of the model that they started from" if audit.base else "sent"
-    asked = [(o.member.idea, IDEAS.get(o.member.idea, "a rule that somebody named")) for o in audit.opinions]
+    other = "a rule that somebody named"
+    asked = [
+        (o.member.idea, IDEAS.get(o.member.idea, other) if o.member.votes else "the rule that decided; it has no vote")
+        for o in audit.opinions
+    ]
     ideas = "".join(f"<li><b>{escape(tamed(idea))}</b>: {escape(question)}</li>" for idea, question in asked)
     terms = (
         ("norm", f"how much a client {'changed' if audit.base else 'sent'} in all: the length of its change."),
@@ -100,10 +104,12 @@ def beside_panel(audit: ClientAudit, i: int) -> str:
         return "cannot judge"
     if panel == audit.accepted[i]:
         return "agrees"
-    return "<b>accepts it</b>" if panel else "<b>suspects it</b>"
+    if panel:
+        return "<b>accepts it</b>"
+    return f"<b>suspects it</b><small>{escape(', '.join(map(tamed, audit.suspected_by(i))))}</small>"
 
 
-def left_out(audit: ClientAudit, members: Sequence[str] | None = None) -> str:
+def not_accepted(audit: ClientAudit, members: Sequence[str] | None = None) -> str:
     """How many clients, or how many of some, were not accepted: a rule drops them, a panel suspects them."""
     names = audit.names if members is None else members
     reason = dict(zip(audit.names, audit.reasons, strict=True))

@@ -13,7 +13,7 @@ import torch
 from ..audit import Calibration, ClientAudit, Evidence
 from ..core import Result
 from ..failures import tamed
-from .audit_words import beside_panel, clients_caption, how_made, how_to_read, left_out, meanings, of_one_vote
+from .audit_words import beside_panel, clients_caption, how_made, how_to_read, meanings, not_accepted, of_one_vote
 from .pieces import NONE, count, document, figure, per_cent, save_page, table
 from .style import ABSENT, ACCEPTED, BETWEEN, DROPPED, base_axis, base_layout, margins, safe_text
 
@@ -66,7 +66,7 @@ def write_result(result: Result[Any], output: Path, title: str) -> Path:
 
 
 def _lead(audit: ClientAudit) -> str:
-    facts = [count(len(audit.names), "client"), left_out(audit)]
+    facts = [count(len(audit.names), "client"), not_accepted(audit)]
     facts.append(f"changes of {escape(audit.base)}" if audit.base else "updates as they were sent")
     facts += [f"aggregated by {escape(tamed(audit.rule))}"] if audit.rule else []
     facts.append(count(sum(opinion.member.votes for opinion in audit.opinions), "rule"))
@@ -196,7 +196,7 @@ def _alike(audit: ClientAudit, evidence: Evidence) -> str:
         members = [str(evidence.ids[k]) for k, cluster in enumerate(evidence.clusters) if cluster == number]
         listed = ", ".join(_name(name) for name in members[:20]) + (" ..." if len(members) > 20 else "")
         groups.append(
-            f"<li>cluster {number}, {count(len(members), 'client')}, {left_out(audit, members)}: {listed}</li>"
+            f"<li>cluster {number}, {count(len(members), 'client')}, {not_accepted(audit, members)}: {listed}</li>"
         )
     caption = "Cosines between what clients changed, those that are alike side by side (average linkage on 1 - cos)."
     caption += few
