@@ -121,9 +121,8 @@ def run_audit(
     if rules and f is not None:
         raise AuditError("--f is told to the usual panel; rules that are named have it in their own text, krum:f=3")
 
-    made = made_now(source, "audit", *_audit_words(rules, f=f, votes=votes, calibrated=calibrated, seed=seed))
-
     def work(gathered: ClientModels) -> ClientAudit:
+        made = made_now(source, "audit", *_audit_words(rules, f=f, votes=votes, calibrated=calibrated, seed=seed))
         if on_begin is not None:
             on_begin(gathered.stack.n, gathered.stack.d)
         members = _panel(rules, gathered, f)
@@ -179,9 +178,9 @@ def run_aggregate(
 
     check_value("run_aggregate", "batch_norm", batch_norm, Policy)
     settings = {"rule": describe(rule), "seed": seed, "rank": rank, "merge": merge, "batch_norm": batch_norm}
-    made = made_now(source, "aggregate", [*_options(settings), *_options({"out": output})], settings)
 
     def work(gathered: ClientModels) -> Aggregated:
+        made = made_now(source, "aggregate", [*_options(settings), *_options({"out": output})], settings)
         stack, context = gathered.stack, Context(seed=seed)
         if on_begin is not None:
             on_begin(stack.n, stack.d)
