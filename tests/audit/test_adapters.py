@@ -271,3 +271,14 @@ def test_what_rounding_leaves_of_an_adapter_that_fits_is_no_loss(tmp_path: Path)
         done = CliRunner().invoke(app, [*words, "--rule", "mean"])
         assert done.exit_code == 0, done.output
         assert ("rank 4 has no room for" in done.output) == lost, done.output
+
+
+def test_what_a_rank_has_no_room_for_is_told_by_its_length(adapters: Path, tmp_path: Path) -> None:
+    mean, at, off = dense().mean(0), 0, []
+    for _, (height, width) in sorted(LAYERS.items()):
+        matrix = mean[at : at + height * width].reshape(height, width)
+        off.append(np.linalg.norm(matrix - lora.nearest_of_rank(matrix, 3)) / np.linalg.norm(matrix))
+        at += height * width
+    words = ["aggregate", str(adapters), "--raw", "--rule", "mean", "--rank", "3", "-o", str(tmp_path / "out")]
+    printed = " ".join(CliRunner().invoke(app, words).output.split())
+    assert f"the layer that loses most is off by {max(off):.1%} of its change" in printed

@@ -199,6 +199,9 @@ def test_calibration_is_what_the_panel_says_of_rows_that_were_forged() -> None:
         assert caught.wrongly == tuple(float(o.suspects[:9].double().mean()) for o in opinions)
         together = tally(opinions, 12) >= 2
         assert caught.together == float(together[9:].double().mean())
+        suspected = tally(opinions, 12) >= 1
+        assert caught.by_any == float(suspected[9:].double().mean())
+        assert caught.wrongly_by_any == float(suspected[:9].double().mean())
     with pytest.raises(ValueError, match="takes 1 to 1 forgers among 3 accepted rows, got 2"):
         calibrate(panel, Dense(G[:3]), Context(), forgers=2)
 

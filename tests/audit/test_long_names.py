@@ -71,10 +71,10 @@ def test_a_verdict_is_never_broken(length: int, width: int) -> None:
     assert len(VERDICTS[-1]) >= len("direction-outlier")
     names = [f"{number}".rjust(length, "h") for number in range(len(VERDICTS))]
     ideas = ["norm", "direction", "sign", "neighbours", "spectral"]
-    opinions = [SimpleNamespace(member=SimpleNamespace(idea=idea), suspects=[True] * len(names)) for idea in ideas]
     evidence = SimpleNamespace(ids=names, norms=[1234.5] * len(names), to_median=[-0.55] * len(names))
     found = {"names": names, "reasons": VERDICTS, "accepted": [False] * len(names), "votes": [5] * len(names)}
-    audit = SimpleNamespace(**found, opinions=opinions, evidence=evidence, is_judged=lambda i: True)
+    asked = {"heard": len(ideas), "suspected_by": lambda _: ideas, "is_judged": lambda _: True}
+    audit = SimpleNamespace(**found, **asked, evidence=evidence)
     scores = {name: [0.123456] * len(names) for name in ("norm", "sign_similarity", "angle")}
     result = SimpleNamespace(**found, ids=names, weights=[0.1] * len(names), scores=scores)
     for table in (audits._audit_table(cast("ClientAudit", audit)), audits._result_table(cast("Result[Any]", result))):

@@ -74,7 +74,16 @@ def test_what_is_taken_as_updates_without_a_base_is_said(tmp_path: Path) -> None
     told = json.loads(CliRunner().invoke(app, [*words, "--json", "--report", "p.html"]).stdout)
     assert TAKEN in told["notes"]
     assert told["panel"]["notes"].count(TAKEN) == 1
-    assert notes(adapters(tmp_path / "adapters")).count(TAKEN) == 1
+    above = f"Warning: {TAKEN}; of whole models that says nothing"
+    assert above in said(folder)[1]
+    assert said(folder)[1].count(TAKEN) == 1
+    assert above in " ".join(CliRunner().invoke(app, words).output.split())
+    changed = adapters(tmp_path / "adapters")
+    assert notes(changed).count(TAKEN) == 1
+    assert "Warning" not in said(changed)[1]  # adapters are changes as they are
+    assert "what a client changed" in said(changed)[1]
+    words = ["aggregate", str(changed), "--rule", "median", "-o", "merged"]
+    assert "Warning" not in CliRunner().invoke(app, words).output
     # Nothing is to be said where the user has.
     zero = {name: torch.zeros_like(tensor) for name, tensor in base_model().items()}
     save_file(zero, tmp_path / "zero.safetensors")

@@ -67,7 +67,7 @@ def test_who_matters_is_on_the_maps(which: str, row: int, tmp_path: Path) -> Non
         assert len(trace["z"]) == len(trace["text"]) == 400
         rows = [line[0].split(",")[0].split(" and ")[0] for line in trace["text"]]
         assert f"c{row}" in rows, name
-        assert "400 of 500 clients: who was dropped" in caption
+        assert "400 of 500 clients: who was not accepted" in caption
 
 
 def test_cells_are_those_of_the_clients_that_they_name(tmp_path: Path) -> None:

@@ -5,14 +5,16 @@ verdict on its client, and nothing pickled is ever run.
 """
 
 from .calibrate import Calibration, Caught, calibrate
+from .client_audit import ClientAudit
 from .clients import AuditError, find_clients
 from .evidence import Evidence, evidence_of
 from .gather import ClientModels, gather
 from .lowrank import LowRank
 from .output import Merge, aggregate_adapters
 from .panel import Opinion, PanelMember, members_of, usual_panel
-from .run import Aggregated, ModelSource, check_output, check_page, panel_on, run_aggregate, run_audit
-from .verdicts import ClientAudit, audit_of
+from .run import Aggregated, panel_on, run_aggregate, run_audit
+from .source import ModelSource, check_output, check_page
+from .verdicts import audit_of
 
 __all__ = [
     "Aggregated",

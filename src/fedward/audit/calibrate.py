@@ -46,6 +46,7 @@ class Caught:
             decide.
         wrongly: share of the other rows that each suspects.
         together, wrongly_together: the same of the panel as a whole.
+        by_any, wrongly_by_any: the same of a panel of which one rule is enough.
     """
 
     attack: str
@@ -53,6 +54,8 @@ class Caught:
     wrongly: tuple[float | None, ...]
     together: float
     wrongly_together: float
+    by_any: float = 0.0
+    wrongly_by_any: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,17 +124,20 @@ def _caught(text: str, members: Sequence[PanelMember], view: View, context: Cont
     rows = view.sent(attack.forged(view))
     opinions = [ask(member, rows, context) for member in members]
     h = view.honest.n
-    together = tally(opinions, rows.n) >= votes_needed(opinions, votes)
+    counted = tally(opinions, rows.n)
 
     def shares(suspects: Tensor) -> tuple[float, float]:
         return float(suspects[h:].double().mean()), float(suspects[:h].double().mean())
 
     by_rule = [None if opinion.refused else shares(opinion.suspects) for opinion in opinions]
-    caught, wrongly = shares(together)
+    caught, wrongly = shares(counted >= votes_needed(opinions, votes))
+    caught_by_any, wrongly_by_any = shares(counted >= 1)
     return Caught(
         attack=text,
         by_rule=tuple(None if pair is None else pair[0] for pair in by_rule),
         wrongly=tuple(None if pair is None else pair[1] for pair in by_rule),
         together=caught,
         wrongly_together=wrongly,
+        by_any=caught_by_any,
+        wrongly_by_any=wrongly_by_any,
     )

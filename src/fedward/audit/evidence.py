@@ -80,6 +80,12 @@ def evidence_of(updates: Updates, weights: Tensor | None = None) -> Evidence:
     )
 
 
+def cosines_to_median(updates: Updates) -> Tensor:
+    """`Evidence.to_median` alone, of finite rows: (n,); one pass, if their inner products are known."""
+    _, dots, square = _by_column(updates)
+    return _cosine(dots, updates.gram().diagonal().clamp_min(0).sqrt(), square)
+
+
 def _by_column(updates: Updates) -> tuple[Tensor, Tensor, float]:
     """Squared norms within layers, inner products with the coordinate median, and its squared norm; one pass."""
     bounds = layer_bounds(updates)

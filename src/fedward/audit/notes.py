@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from ..core import Rule
 from ..failures import tamed
 from ..registry.notation import describe
-from ..stack import Gram, SqNorms, nearness
-from .evidence import Evidence
+from ..stack import Gram, SqNorms, cosines, nearness
+from .evidence import cosines_to_median
 from .gather import ClientModels
+from .lowrank import LowRank
 from .panel import Opinion
 
 _AGAINST = -0.05
 """Cosine to the median of all below which a client is said to be turned against the others: what two digits show."""
+_NEAR = 0.05
+"""Cosine to the mean direction of the others below which a client may be turned against them, and is looked at."""
 _NAMED = 5
+_FEW = 5
+"""Usable clients below which the panel often misses a liar where data differ: scripts/few_clients.py has how often."""
+_MOST = 1000
+"""Clients whose inner products are asked for where nothing else needs them: there are as many as pairs of clients."""
 TAKEN_AS_UPDATES = "no --base: what was sent is taken as updates"
 """Where neither a base was given nor that there is none."""
 _SAME = 1e-12
@@ -38,37 +46,47 @@ def doubt_of_base(gathered: ClientModels) -> str:
     )
 
 
+def taken_for_updates(gathered: ClientModels) -> str:
+    """A warning where whole models would be judged by what they have in common; "" of adapters, which are changes."""
+    if not gathered.assumed or isinstance(gathered.stack, LowRank):
+        return ""
+    return f"{TAKEN_AS_UPDATES}; of whole models that says nothing"
+
+
 def notes_of(
     gathered: ClientModels,
     opinions: Sequence[Opinion],
     accepted: Sequence[bool],
-    votes: Sequence[int],
     usable: int,
-    evidence: Evidence | None,
     options: Callable[[int], str],
+    *,
+    usual: bool,
 ) -> tuple[str, ...]:
-    """All notes of an audit but the doubt of its base, the gravest first.
+    """What is to be said of a panel and of what was found, the gravest first.
 
     Args:
         gathered: the models.
         opinions: of the rules.
-        accepted, votes: of all clients.
+        accepted: whether the panel accepts, of all clients.
         usable: how many of them rules could look at and hold against each other.
-        evidence: of these; None where angles to the median say nothing.
         options: what to type so that rules are told of so many byzantine clients.
+        usual: whether the panel is the usual one, which sees little of few clients.
     """
     names = gathered.names
     notes = []
-    if evidence is not None:
-        notes += _turned(
-            opinions, dict(zip(names, accepted, strict=True)), dict(zip(names, votes, strict=True)), evidence
-        )
+    if usual and 0 < usable < _FEW:
+        notes.append(_so_few(opinions, names, accepted, usable))
     unusable = len(names) - usable
     suspected = len(names) - sum(accepted) - unusable
     notes += _told(opinions, usable, suspected, options)
-    of = f" ({usable} of {len(names)} clients are usable)" if unusable and usable else ""
-    notes += [f"{o.name} could not decide: {o.refused}{of}" for o in opinions if o.refused]
-    notes += [f"{tamed(path.name)} is the base, and no client" for path in gathered.found.bases]
+    of_all = f" ({usable} of {len(names)} clients are usable)" if unusable and usable else ""
+    notes += [f"{o.name} could not decide: {o.refused}{of_all}" for o in opinions if o.refused]
+    return (*notes, *found_notes(gathered))
+
+
+def found_notes(gathered: ClientModels) -> tuple[str, ...]:
+    """What was found among the files besides clients, and what was made of them without being told."""
+    notes = [f"{tamed(path.name)} is the base, and no client" for path in gathered.found.bases]
     if gathered.found.ignored:
         files = ", ".join(tamed(path.name) for path in gathered.found.ignored[:_NAMED])
         notes.append(f"no models, and left out: {files}" + (" ..." if len(gathered.found.ignored) > _NAMED else ""))
@@ -77,35 +95,96 @@ def notes_of(
     return tuple(notes)
 
 
-def copies_in(evidence: Evidence) -> list[str]:
-    """Who sent the same as others did, in a note for each such group."""
-    norms = evidence.norms
+def notes_on_accepted(gathered: ClientModels, accepted: Mapping[str, bool], rule: Rule, *, centred: bool) -> list[str]:
+    """What an audit says of clients' changes, beside a rule that decided by itself: who is turned, who is a copy.
+
+    It takes inner products. They are known where there is a base (`doubt_of_base`), or where it was looked at whether
+    there ought to be one; else they are a pass, and among very many clients nothing is said. The median, one pass more,
+    is asked for only if the angle of somebody who was accepted to the mean direction of the others gives cause.
+
+    Args:
+        gathered: the models.
+        accepted: whom the rule accepted.
+        rule: which.
+        centred: whether changes are from a centre of the clients, to whose median nothing has an angle.
+    """
+    stack = gathered.stack
+    finite = stack.compute(SqNorms())[0].isfinite().nonzero().flatten()
+    known = gathered.base is not None or gathered.assumed
+    if len(finite) < 2 or not (known or stack.n <= _MOST):
+        return []
+    rows = stack.take(finite)
+    gram = rows.gram()
+    between, names = cosines(gram), [str(name) for name in rows.ids]
+    notes = []
+    if not centred and any(
+        accepted[name] for name, near in zip(names, _to_others(between), strict=True) if near < _NEAR
+    ):
+        by = dict.fromkeys(names, describe(rule))
+        notes += turned(dict(zip(names, cosines_to_median(rows).tolist(), strict=True)), accepted, by)
+    return [*notes, *copies_in(names, gram.diagonal().clamp_min(0).sqrt(), between)]
+
+
+def _to_others(between: Tensor) -> list[float]:
+    """Cosine of each row to the sum of the others, all made equally long."""
+    own = between.diagonal()
+    dots = between.sum(1) - own
+    square = between.sum() - 2 * dots - own  # of the sum of the others
+    cosine: list[float] = torch.where(square > 0, dots / square.clamp_min(1e-30).sqrt(), 0.0).tolist()
+    return cosine
+
+
+def copies_in(ids: Sequence[Hashable], norms: Tensor, between: Tensor) -> list[str]:
+    """Who sent the same as others did, by lengths and cosines, in a note for each such group."""
     longer = torch.maximum(norms[:, None], norms)
     near = (norms[:, None] - norms).abs() <= _SAME * longer
-    near &= (1 - evidence.cosines <= _SAME) | (longer == 0)  # nothing has an angle to nothing
+    near &= (1 - between <= _SAME) | (longer == 0)  # nothing has an angle to nothing
     first = near.double().argmax(1).tolist()  # of each the first that sent the same, itself if nobody before it did
     groups: dict[int, list[str]] = {}
-    for name, leader in zip(evidence.ids, first, strict=True):
+    for name, leader in zip(ids, first, strict=True):
         groups.setdefault(leader, []).append(tamed(name))
-    notes = []
-    for group in groups.values():
-        if len(group) > 1:
-            more = f" and {len(group) - _NAMED} more" if len(group) > _NAMED else ""
-            named = ", ".join(group[:_NAMED]) + more
-            notes.append(f"{named} sent the same: copies, or one sender under several names")
+    notes = [
+        f"{_listed(group)} sent the same: copies, or one sender under several names"
+        for group in groups.values()
+        if len(group) > 1
+    ]
     return notes if len(notes) <= _NAMED else [*notes[:_NAMED], f"{len(notes) - _NAMED} more groups sent the same"]
 
 
-def _turned(
-    opinions: Sequence[Opinion], accepted: dict[str, bool], votes: dict[str, int], evidence: Evidence
-) -> list[str]:
-    """Who is accepted though turned against the others."""
-    heard = sum(not opinion.refused for opinion in opinions)
-    notes = []
-    for name, cosine in zip(map(str, evidence.ids), evidence.to_median.tolist(), strict=True):
-        if accepted[name] and cosine < _AGAINST:
-            by = f"{heard - votes[name]} of {heard} rules"
-            notes.append(f"{tamed(name)} is accepted by {by}, but turned against the others: cosine {cosine:.2f}")
+def at_odds(names: Sequence[str], accepted: Sequence[bool], by_panel: Sequence[bool | None], rule: str) -> list[str]:
+    """In whom a panel and the rule that decided do not agree, in a note for either kind."""
+    pairs = list(zip(names, accepted, by_panel, strict=True))
+    kept = [tamed(name) for name, ok, panel in pairs if ok and panel is False]
+    dropped = [tamed(name) for name, ok, panel in pairs if not ok and panel]
+    notes = [f"{rule} accepted {_listed(kept)}, whom the panel suspects"] if kept else []
+    return [*notes, f"{rule} dropped {_listed(dropped)}, whom the panel accepts"] if dropped else notes
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+
+
+def _so_few(opinions: Sequence[Opinion], names: Sequence[str], accepted: Sequence[bool], usable: int) -> str:
+    """That a panel sees little of few clients, and whom a single rule suspects all the same."""
+    told = []
+    for i, name in enumerate(names):
+        against = [o.member.idea for o in opinions if o.member.votes and bool(o.suspects[i])]
+        if accepted[i] and against:
+            told.append(f"{tamed(name)} ({', '.join(map(tamed, against))})")
+    look = f"; accepted, but suspected by a rule: {_listed(told)}" if told else ""
+    return (
+        f"the panel can hardly judge {usable} usable clients: below {_FEW} it misses liars where clients' data differ, "
+        f"and two of them may be as many as the others{look}"
+    )
+
+
+def turned(cosine: Mapping[str, float], accepted: Mapping[str, bool], by: Mapping[str, str]) -> list[str]:
+    """Who is accepted though turned against the others, and by whom."""
+    notes = [
+        f"{tamed(name)} is accepted by {by[name]}, but turned against the others: cosine {value:.2f}"
+        for name, value in cosine.items()
+        if accepted[name] and value < _AGAINST  # which NaN is not
+    ]
     more = len(notes) - _NAMED
     return notes if more <= 0 else [*notes[:_NAMED], f"{more} more are accepted and turned against the others"]
 
@@ -138,7 +217,9 @@ def _told(opinions: Sequence[Opinion], usable: int, suspected: int, options: Cal
     """What rules were told of byzantine clients, and whether there are as many, which may be more."""
     if not usable:
         return []
-    rules = {o.member.idea: o.member.rule for o in opinions if _is_told(o.member.rule) and not o.refused}
+    rules = {
+        o.member.idea: o.member.rule for o in opinions if o.member.votes and _is_told(o.member.rule) and not o.refused
+    }
     told: dict[str, int] = {idea: getattr(rule, "f", 0) for idea, rule in rules.items()}
     if not told:
         return []
@@ -150,7 +231,8 @@ def _told(opinions: Sequence[Opinion], usable: int, suspected: int, options: Cal
         many = "as many are suspected as" if suspected == most else f"more are suspected ({suspected}) than"
         others = f", or tell the rules of more ({options(more)})" if fits else ""
         notes.append(
-            f"{many} the rules were told (f = {most}), so that there may be more: audit the others without them{others}"
+            f"{many} the rules were told (f = {most}), so that there may be more; but where clients' data differ these "
+            f"may be honest, and so may be who is found next: look at each, audit the others without them{others}"
         )
     numbers = " and ".join(map(str, sorted(set(told.values()))))
     typed = f" ({options(most)})" if len(set(told.values())) == 1 else ""

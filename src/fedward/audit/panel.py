@@ -41,6 +41,8 @@ class PanelMember:
     side: Side = "high"
     """Which scores are suspicious."""
     least: float = 0.05
+    votes: bool = True
+    """Whether its suspicion counts: not that of the rule that decided, beside which the panel is asked."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -89,9 +91,9 @@ def usual_panel(n: int, f: int | None = None) -> tuple[PanelMember, ...]:
     )
 
 
-def members_of(rules: Sequence[Rule]) -> tuple[PanelMember, ...]:
-    """A panel of the rules that somebody named: their verdicts are their suspicions."""
-    return tuple(PanelMember(idea=describe(rule), rule=rule) for rule in rules)
+def members_of(rules: Sequence[Rule], *, votes: bool = True) -> tuple[PanelMember, ...]:
+    """A panel of the rules that somebody named: their verdicts are their suspicions, which count or not."""
+    return tuple(PanelMember(idea=describe(rule), rule=rule, votes=votes) for rule in rules)
 
 
 def ask(member: PanelMember, updates: Updates, context: Context) -> Opinion:
@@ -152,15 +154,20 @@ def stand_apart(scores: Tensor, side: Side, least: float) -> Tensor:
 
 def votes_needed(opinions: Sequence[Opinion], votes: int | None = None) -> int:
     """How many rules must suspect a client for it to be dropped: two of five, or as many as are asked for."""
-    heard = sum(not opinion.refused for opinion in opinions)
-    return max(ceil(QUORUM * heard), 1) if votes is None else votes
+    return max(ceil(QUORUM * voices(opinions)), 1) if votes is None else votes
+
+
+def voices(opinions: Sequence[Opinion]) -> int:
+    """How many rules have a vote and could decide."""
+    return sum(opinion.member.votes and not opinion.refused for opinion in opinions)
 
 
 def tally(opinions: Sequence[Opinion], n: int) -> Tensor:
     """How many rules suspect each row: (n,) whole numbers."""
     votes = torch.zeros(n, dtype=torch.int64)
     for opinion in opinions:
-        votes += opinion.suspects
+        if opinion.member.votes:
+            votes += opinion.suspects
     return votes
 
 

@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import os
-import shlex
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import Tensor
 
 from ..core import BoundError, Context, Reason, Result, Rule, step
-from ..disk import check_folder
-from ..failures import no_page, tamed
+from ..failures import tamed
 from ..registry.component import components_within
 from ..registry.notation import describe
 from ..registry.parameters import check_value
 from ..stack import CENTRES, Policy, RowsLostError, SqNorms, lost_clients
-from ..stack.entries import UnfitError
 from ..stack.written import WRITTEN, save_tensors
 from .calibrate import OnAttack
-from .clients import AuditError, Place, find_clients, is_adapter, lies_among
-from .formats import CHANGED, Contents, read_contents
+from .client_audit import ClientAudit
+from .clients import AuditError
+from .formats import CHANGED, Contents
 from .gather import ClientModels, gather
 from .lowrank import LowRank
-from .notes import TAKEN_AS_UPDATES, doubt_of_base, telling
+from .made import Made, OnFile, files_read, made_now
+from .notes import doubt_of_base, found_notes, notes_on_accepted, taken_for_updates, telling
 from .output import Merge, NewAdapter, aggregate_adapters, write_adapter
 from .panel import PanelMember, members_of, usual_panel, verdict_of
+from .source import ModelSource
 from .statistics import statistics_notes
-from .verdicts import ClientAudit, audit_of, describe_nonfinite, unusable_in
+from .verdicts import Ruling, audit_of, describe_nonfinite, unusable_in
 
 _TIMES = 5
 """How often clients that change their files may make all begin anew."""
@@ -40,37 +40,10 @@ _LEAST_LOST = 5e-5
 _NAMED = 5
 """Clients that an error names."""
 
+OnBegin = Callable[[int, int], None]
+"""Told how many clients there are, and of how many entries each, before they are looked at."""
+
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelSource:
-    """Where clients' models are, and how they are read; see `gather`."""
-
-    clients: Sequence[str | os.PathLike[str]]
-    base: str | os.PathLike[str] | None = None
-    raw: bool = False
-    key: str | None = None
-    strict: bool = False
-    """Whether a client of whom nothing can be used is an error."""
-
-    def audit_telling(self, f: int) -> str:
-        """The command that audits the same clients, with rules that are told of so many byzantine ones."""
-        words = ["fedward", "audit", *(os.fspath(client) for client in self.clients)]
-        for option, value in (("--base", self.base), ("--key", self.key)):
-            words += [] if value is None else [option, os.fspath(value)]
-        words += ["--raw"] * self.raw + ["--f", str(f)]
-        return tamed(shlex.join(words), 1000)
-
-    @property
-    def base_name(self) -> str:
-        """What the base is called."""
-        return "" if self.base is None else tamed(os.fspath(self.base))
-
-    @property
-    def base_path(self) -> Path | None:
-        """Where the base is; None if there is none, or it is a centre of the clients."""
-        return None if self.base is None or str(self.base) in CENTRES else Path(self.base)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -78,13 +51,16 @@ class Aggregated:
     """What came of an aggregation: the verdicts, and the model to write.
 
     ``doubt`` is why the base may not be what clients started from, and the first of ``notes``; "" without a doubt.
+    ``taken`` warns that what was sent is taken as updates though it may be whole models; "" without cause.
     """
 
     gathered: ClientModels
     result: Result[Tensor]
     adapter: NewAdapter | None = None
     doubt: str = ""
+    taken: str = ""
     notes: Sequence[str] = field(default=())
+    made: Made | None = None
 
     def save(self, output: Path) -> None:
         """Write the model: a file in the format of its suffix, or an adapter's folder.
@@ -120,7 +96,10 @@ def run_audit(
     votes: int | None = None,
     calibrated: bool = False,
     seed: int = 0,
+    checksums: bool = False,
     on_attack: OnAttack | None = None,
+    on_begin: OnBegin | None = None,
+    on_file: OnFile | None = None,
 ) -> ClientAudit:
     """Ask a panel of rules about clients' files.
 
@@ -131,7 +110,10 @@ def run_audit(
         votes: how many rules must suspect a client; two of five if None.
         calibrated: whether to play known attacks on what was accepted.
         seed: of everything random.
+        checksums: whether to read all files once more, so that it is on record which they were.
         on_attack: told of the attacks that are played.
+        on_begin: told of how many clients and entries, before the first long pass over them.
+        on_file: told of how many files have their checksum.
 
     Raises:
         AuditError: nothing can be audited; see `gather`; or ``f`` beside rules that are named.
@@ -140,6 +122,9 @@ def run_audit(
         raise AuditError("--f is told to the usual panel; rules that are named have it in their own text, krum:f=3")
 
     def work(gathered: ClientModels) -> ClientAudit:
+        made = made_now(source, "audit", *_audit_words(rules, f=f, votes=votes, calibrated=calibrated, seed=seed))
+        if on_begin is not None:
+            on_begin(gathered.stack.n, gathered.stack.d)
         members = _panel(rules, gathered, f)
         found = audit_of(
             gathered,
@@ -149,9 +134,12 @@ def run_audit(
             votes=votes,
             calibrated=calibrated,
             on_attack=on_attack,
+            usual=not rules,
             options=telling(rules),
         )
-        return replace(found, notes=(*found.notes, *statistics_notes(gathered.stack, None)))
+        files = files_read(gathered, on_file) if checksums else ()
+        notes = (*found.notes, *statistics_notes(gathered.stack, None))
+        return replace(found, notes=notes, made=replace(made, files=files))
 
     return _while_unchanged(source, work)
 
@@ -164,6 +152,10 @@ def run_aggregate(
     rank: int | None = None,
     merge: Merge = "svd",
     batch_norm: Policy = "robust",
+    output: Path | None = None,
+    checksums: bool = False,
+    on_begin: OnBegin | None = None,
+    on_file: OnFile | None = None,
 ) -> Aggregated:
     """Aggregate clients' files by a rule.
 
@@ -176,6 +168,8 @@ def run_aggregate(
             all usable clients, whoever the rule accepted, and no farther from the base's than the bound of
             `fedward.stack.median_of_running`, without one if there is no base; "mean", of accepted clients; or
             "frozen", the base's.
+        output: what is going to be written, for the record of how it was made.
+        checksums, on_begin, on_file: see `run_audit`.
 
     Raises:
         AuditError: nothing can be aggregated; see `gather`; or "frozen" without a base.
@@ -183,28 +177,40 @@ def run_aggregate(
     """
 
     check_value("run_aggregate", "batch_norm", batch_norm, Policy)
+    settings = {"rule": describe(rule), "seed": seed, "rank": rank, "merge": merge, "batch_norm": batch_norm}
 
     def work(gathered: ClientModels) -> Aggregated:
+        made = made_now(source, "aggregate", [*_options(settings), *_options({"out": output})], settings)
         stack, context = gathered.stack, Context(seed=seed)
+        if on_begin is not None:
+            on_begin(stack.n, stack.d)
         adapter = None
-        notes = [f"{tamed(path.name)} is the base, and no client" for path in gathered.found.bases]
-        notes += [TAKEN_AS_UPDATES] if gathered.assumed else []
+        notes: list[str] = []
         if isinstance(stack, LowRank):
             result, adapter = aggregate_adapters(rule, stack, context, rank, merge)
             if adapter.lost >= _LEAST_LOST:
-                notes.append(
-                    f"rank {adapter.settings['r']} has no room for {adapter.lost:.2%} of a layer's square at most"
-                )
+                notes.append(_no_room(adapter))
         else:
             if rank is not None or merge != "svd":
                 raise AuditError("--rank and --merge are for adapters, and these are whole models: leave them out")
             result = step(rule, stack, {}, context).result
             if result.weights is None:  # of a rule that works on columns: in how many each client was trimmed
                 result = replace(result, scores=verdict_of(rule, stack, context).scores)
-        notes += statistics_notes(stack, batch_norm)
         doubt = doubt_of_base(gathered)  # after the rule, which may have read what this needs
+        accepted = dict(zip(map(str, result.ids), map(bool, result.accepted), strict=True))
+        centred = gathered.base is None and source.base_name in CENTRES
+        turned = notes_on_accepted(gathered, accepted, rule, centred=centred)
+        notes = [*turned, *notes, *statistics_notes(stack, batch_norm), *found_notes(gathered)]
         notes = [doubt, *notes] if doubt else notes
-        return Aggregated(gathered=gathered, result=_told(result, gathered), adapter=adapter, doubt=doubt, notes=notes)
+        return Aggregated(
+            gathered=gathered,
+            result=_told(result, gathered),
+            adapter=adapter,
+            doubt=doubt,
+            taken=taken_for_updates(gathered),
+            notes=notes,
+            made=replace(made, files=files_read(gathered, on_file) if checksums else ()),
+        )
 
     def told(gathered: ClientModels) -> Aggregated:
         try:
@@ -225,96 +231,47 @@ def panel_on(
     on_attack: OnAttack | None = None,
 ) -> ClientAudit:
     """What a panel says of clients that were aggregated, beside the rule that did: for the page about them."""
-    members = (*members_of([rule]), *usual_panel(aggregated.gathered.stack.n))
-    weights = aggregated.result.weights
+    members = (*members_of([rule], votes=False), *usual_panel(aggregated.gathered.stack.n))
     audit = audit_of(
         aggregated.gathered,
         members,
         base=source.base_name,
         seed=seed,
         calibrated=calibrated,
-        weights=weights,
+        decided=Ruling(rule=rule, result=aggregated.result),
+        usual=True,
         on_attack=on_attack,
         options=source.audit_telling,
     )
-    result = aggregated.result
-    notes = (f"verdicts are those of {describe(rule)}", *audit.notes, *aggregated.notes)
-    unaccepted = [name for name, ok in zip(audit.names, result.accepted, strict=True) if not ok]
-    told = {name: audit.details[name] for name in unaccepted if name in audit.details}
-    # The verdict is the rule's; the panel's votes stand beside it.
-    return replace(
-        audit,
-        accepted=tuple(bool(ok) for ok in result.accepted),
-        reasons=tuple(map(str, result.reasons)),
-        details={**told, **{str(name): detail for name, detail in result.details.items()}},
-        notes=tuple(dict.fromkeys(notes)),
+    return replace(audit, notes=tuple(dict.fromkeys((*audit.notes, *aggregated.notes))), made=aggregated.made)
+
+
+def _audit_words(
+    rules: Sequence[Rule], *, f: int | None, votes: int | None, calibrated: bool, seed: int
+) -> tuple[list[str], dict[str, Any]]:
+    """What an audit is told, as words of its command and by name."""
+    named = [describe(rule) for rule in rules]
+    words = [word for rule in named for word in ("--rule", rule)]
+    words += [*_options({"f": f, "votes": votes, "seed": seed}), *["--calibrate"] * calibrated]
+    return words, {"rules": named, "f": f, "votes": votes, "seed": seed, "calibrate": calibrated}
+
+
+def _options(given: Mapping[str, object]) -> list[str]:
+    """Options of a command by their names, those that were given."""
+    return [
+        word
+        for name, value in given.items()
+        if value is not None
+        for word in (f"--{name.replace('_', '-')}", str(value))
+    ]
+
+
+def _no_room(adapter: NewAdapter) -> str:
+    """What is lost of the layer that loses most, by its length rather than its square: that is what an error is of."""
+    return (
+        f"rank {adapter.settings['r']} has no room for all that clients changed: the layer that loses most is off by "
+        f"{adapter.lost**0.5:.1%} of its change; a larger --rank loses less"
     )
-
-
-def check_output(output: Path, source: ModelSource | None = None) -> None:
-    """Refuse before any work what could not be written after it, or would replace the base or become a client.
-
-    Raises:
-        AuditError: a format that is not written, a folder that is not there, the base, or a place among the clients.
-    """
-    known = not output.suffix or output.suffix in WRITTEN
-    if not known and (source is None or not _of_adapters(source)):  # adapters' folder may be called anything: llama-3.1
-        raise AuditError(f"{tamed(output)}: the output is one of {', '.join(WRITTEN)}, or of adapters a new folder")
-    if not output.absolute().parent.is_dir():
-        raise AuditError(f"{tamed(output)}: there is no folder {tamed(output.parent)}; make it first")
-    if source is None:
-        return
-    base = source.base_path
-    if base is not None and os.path.realpath(output) == os.path.realpath(base):
-        raise AuditError(f"{tamed(output)} is the base: name another file to write")
-    if not os.path.lexists(output) and any(lies_among(output, argument) for argument in source.clients):
-        raise AuditError(
-            f"{tamed(output)} lies among the clients, so that the next audit would take it for one: write it elsewhere"
-        )
-
-
-def _of_adapters(source: ModelSource) -> bool:
-    """Whether it is an adapter that will be written: what the base is, or else most clients sent that can be read.
-
-    Of what is not there this is true, too: whoever reads it says so.
-    """
-    if source.base_path is not None:
-        return is_adapter(source.base_path) or not os.path.lexists(source.base_path)
-    places = find_clients(source.clients).places
-    if not any(is_adapter(place.path) for place in places):
-        return not any(os.path.lexists(place.path) for place in places)
-    kinds = [is_adapter(place.path) for place in places if _is_read(place, source.key)]
-    return 2 * sum(kinds) > len(kinds) or not kinds
-
-
-def _is_read(place: Place, key: str | None) -> bool:
-    try:
-        read_contents(place, key, keep=False)
-    except UnfitError:
-        return False
-    return True
-
-
-def check_page(page: Path, source: ModelSource, output: Path | None = None) -> None:
-    """Refuse before any work a page that could not be written after it, or would replace what is read or written.
-
-    Raises:
-        AuditError: it is a folder, a client's, the base, the model that is to be written, or of another format.
-        NoFolderError: its folder is not there.
-    """
-    check_folder(page)
-    if why := no_page(page):
-        raise AuditError(why)
-    if page.is_dir():
-        raise AuditError(f"{tamed(page)} is a folder: name a file to write, such as {tamed(page / 'audit.html')}")
-    place = os.path.realpath(page)
-    if output is not None and place == os.path.realpath(output):
-        raise AuditError(f"{tamed(page)}: the model is written there; name another file for the page")
-    base = source.base_path
-    if base is not None and place == os.path.realpath(base):
-        raise AuditError(f"{tamed(page)} is the base: name another file for the page")
-    if place in {os.path.realpath(client.path) for client in find_clients(source.clients, besides=base).places}:
-        raise AuditError(f"{tamed(page)} is a client's: name another file for the page")
 
 
 def _panel(rules: Sequence[Rule], gathered: ClientModels, f: int | None) -> tuple[PanelMember, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,16 +17,21 @@ from rich.text import Text
 
 from ..audit import AuditError, ClientAudit, ModelSource, check_output, check_page, panel_on, run_aggregate, run_audit
 from ..audit.calibrate import PLAYED, OnAttack
+from ..audit.made import OnFile
 from ..audit.notes import TAKEN_AS_UPDATES
 from ..core import Result, Rule
 from ..failures import tamed
 from ..registry.notation import parse
-from ..report import write_audit
+from ..report import of_one_vote, write_audit
 from . import display
 from .progress import JobsProgress
 
 DROPPED = 3
 """Exit status where somebody was dropped."""
+_PATIENCE = 2.0
+"""Seconds without a word about checksums."""
+_LONG = 10_000_000
+"""Entries of all clients together from which on it is said at once what is looked at."""
 _COLUMNS = "norm: length of what a client {}; cosine: of the angle between that and the median of all clients'"
 _NORM_OF_RULE = (
     "norm: as the rule looks at it; SignGuard's is a length over the median length, others' the length itself"
@@ -53,7 +59,11 @@ def aggregate(
     check_output(out, where)
     if page is not None:
         check_page(page, where, out)
-    done = run_aggregate(where, rule, seed=seed, **making)
+    with _checking() as follow_files:
+        wanted = page is not None or as_json
+        done = run_aggregate(
+            where, rule, seed=seed, output=out, checksums=wanted, on_begin=_begin, on_file=follow_files, **making
+        )
     # The panel is asked before anything is written: what it stumbles over leaves nothing behind.
     asked = None
     if page or calibrate:
@@ -66,15 +76,17 @@ def aggregate(
     if as_json:
         _doubt(done.doubt, display.err)
         told = {"output": str(out), "report": written and str(written), **done.result.to_json()}
-        told["notes"] = list(done.notes)
-        typer.echo(json.dumps({**told, "panel": asked and asked.to_json()}, indent=1))
+        told |= {"notes": list(done.notes), "made": done.made and done.made.to_json()}
+        panel = asked and {name: value for name, value in asked.to_json().items() if name != "made"}
+        typer.echo(json.dumps({**told, "panel": panel}, indent=1))
     else:
         _doubt(done.doubt, display.out)
+        _doubt(done.taken, display.out)
         display.out.print(_result_table(done.result))
         if "norm" in _shown_scores(done.result):
             display.say(_NORM_OF_RULE)
         for line in (*_details(done.result.details), done.result.note, *done.notes):
-            if line and line != done.doubt:
+            if line and line not in _warned(done.doubt, done.taken):
                 display.say(line)
         _tell(asked, written)
         display.say(f"Written: {tamed(out)}")
@@ -96,20 +108,30 @@ def audit(
     rules = [_rule(text) for text in rule_texts]
     if page is not None:
         check_page(page, where)
-    with _playing() as follow:
-        found = run_audit(where, rules, f=f, votes=votes, calibrated=calibrate, seed=seed, on_attack=follow)
+    with _playing() as follow, _checking() as follow_files:
+        found = run_audit(
+            where,
+            rules,
+            f=f,
+            votes=votes,
+            calibrated=calibrate,
+            seed=seed,
+            checksums=page is not None or as_json,
+            on_attack=follow,
+            on_begin=_begin,
+            on_file=follow_files,
+        )
     written = None if page is None else write_audit(found, page)
     if as_json:
         _doubt(found.doubt, display.err)
         typer.echo(json.dumps({"report": written and str(written), **found.to_json()}, indent=1))
     else:
-        assumed = TAKEN_AS_UPDATES in found.notes
         _doubt(found.doubt, display.out)
-        _doubt(f"{TAKEN_AS_UPDATES}; of whole models that says nothing" if assumed else "", display.out)
+        _doubt(found.taken, display.out)
         display.out.print(_audit_table(found))
-        display.say(_COLUMNS.format("sent" if assumed else "changed"))
+        display.say(_COLUMNS.format("sent" if found.taken else "changed"))
         for line in (*_details(found.details), *found.notes):
-            if line not in (found.doubt, TAKEN_AS_UPDATES):
+            if line not in _warned(found.doubt, found.taken):
                 display.say(line)
         _tell(found, written)
     _leave(all(found.accepted))
@@ -128,6 +150,34 @@ def _playing() -> Iterator[OnAttack]:
             progress.follow(name, attack, played)
 
         yield follow
+
+
+@contextmanager
+def _checking() -> Iterator[OnFile]:
+    """Shows how many files have their checksum, where that takes longer than anybody waits without a word."""
+    name = Path("checksums")
+    with ExitStack() as stack:
+        progress: JobsProgress | None = None
+        since = time.monotonic()
+
+        def follow(done: int, of: int) -> None:
+            nonlocal progress, since
+            if done == 0:
+                since = time.monotonic()
+            if progress is None and time.monotonic() - since > _PATIENCE:
+                progress = stack.enter_context(JobsProgress({name: (str(name), of)}))
+                if not display.err.is_terminal:
+                    display.say(f"{name}: {done} of {of} files", display.err)
+            if progress is not None:
+                progress({name: done})
+
+        yield follow
+
+
+def _begin(n: int, d: int) -> None:
+    """Say what is looked at, before a pass that takes a while."""
+    if n * d >= _LONG:
+        display.say(f"{n:,} clients of {d:,} entries each are being looked at", display.err)
 
 
 def _rule(text: str) -> Rule:
@@ -153,6 +203,8 @@ def _tell(found: ClientAudit | None, written: Path | None) -> None:
             "Shares of forged changes that the panel and each of its rules suspect; wrongly: of others, by the panel. "
             "no-attack measures false alarms: nobody forges, so that who is caught in that line is caught wrongly, too."
         )
+        if more := of_one_vote(found.calibration):
+            display.say(more)
     if written is not None:
         display.say(f"Report: {tamed(written)}")
 
@@ -161,6 +213,11 @@ def _doubt(doubt: str, console: Console) -> None:
     """What may make all of it worthless; on stderr beside JSON, which nobody reads."""
     if doubt:
         display.say(f"Warning: {doubt}", console)
+
+
+def _warned(doubt: str, taken: str) -> tuple[str, ...]:
+    """Notes that stand above the table already."""
+    return (doubt, TAKEN_AS_UPDATES) if taken else (doubt,)
 
 
 def _details(details: Mapping[Any, str]) -> list[str]:
@@ -193,9 +250,8 @@ def _audit_table(found: ClientAudit) -> Table:
         if evidence is not None and name in evidence.ids:
             row = evidence.ids.index(name)
             norm, cosine = _number(float(evidence.norms[row])), _cosine(float(evidence.to_median[row]))
-        suspecting = ", ".join(opinion.member.idea for opinion in found.opinions if bool(opinion.suspects[i]))
-        votes = f"{found.votes[i]} of {len(found.opinions)}" if found.is_judged(i) else "-"
-        table.add_row(Text(tamed(name)), verdict, votes, norm, cosine, Text(suspecting))
+        votes = f"{found.votes[i]} of {found.heard}" if found.is_judged(i) else "-"
+        table.add_row(Text(tamed(name)), verdict, votes, norm, cosine, Text(", ".join(found.suspected_by(i))))
     return table
 
 

@@ -5,6 +5,7 @@ folder for any other use, and ``render`` turns loaded runs into the page as a st
 """
 
 from ..sim import Record
+from .audit_words import of_one_vote
 from .choice import write_choice
 from .datasets import write_data
 from .page import render, write_report
@@ -24,6 +25,7 @@ __all__ = [
     "is_of_several",
     "is_sweep",
     "load_run",
+    "of_one_vote",
     "of_sweep",
     "read_stored",
     "read_sweep_runs",

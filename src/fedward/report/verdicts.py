@@ -13,25 +13,11 @@ import torch
 from ..audit import Calibration, ClientAudit, Evidence
 from ..core import Result
 from ..failures import tamed
+from .audit_words import beside_panel, clients_caption, how_made, how_to_read, meanings, not_accepted, of_one_vote
 from .pieces import NONE, count, document, figure, per_cent, save_page, table
 from .style import ABSENT, ACCEPTED, BETWEEN, DROPPED, base_axis, base_layout, margins, safe_text
 
 TITLE = "Audit of clients"
-MEANINGS = {
-    "malformed": "its files cannot be read, or hold something else than the model",
-    "nonfinite": "what it sent has NaN or Inf",
-    "overflow": "its numbers are too large to be judged",
-    "not-judged": "there is nobody whom rules could hold it against",
-    "sign-outlier": "its shares of positive and negative entries are not those of others",
-    "direction-outlier": "it points elsewhere than the larger group of clients",
-    "norm-too-large": "it changed far more than others",
-    "norm-too-small": "it changed far less than others",
-    "spectral-outlier": "it lies far out in the direction in which clients differ most",
-    "far": "it is farther from its nearest others than they are from each other",
-    "outvoted": "its entries are not those that most clients sent",
-    "not-selected": "the rule takes few clients, and took others",
-}
-"""What reasons mean, one line each."""
 _MOST_LAYERS = 300
 _MOST_CLIENTS = 400
 _ROUNDING = 1e-6
@@ -47,12 +33,14 @@ def write_audit(audit: ClientAudit, output: Path, title: str = TITLE) -> Path:
         ReportError: plotly is not installed.
         OSError: the page cannot be written.
     """
-    body = [_clients(audit), _panel(audit)]
+    body = [how_to_read(audit), _clients(audit), _panel(audit)]
     if audit.evidence is not None:
         body += [_alike(audit, audit.evidence), _layers(audit, audit.evidence)]
     body.append(_scores(audit))
     if audit.calibration is not None:
         body.append(_calibration(audit, audit.calibration))
+    if audit.made is not None:
+        body.append(how_made(audit.made))
     return save_page(output, document(title, _lead(audit), "".join(body)))
 
 
@@ -78,9 +66,10 @@ def write_result(result: Result[Any], output: Path, title: str) -> Path:
 
 
 def _lead(audit: ClientAudit) -> str:
-    facts = [count(len(audit.names), "client"), f"{len(audit.dropped) or 'nobody'} dropped"]
+    facts = [count(len(audit.names), "client"), not_accepted(audit)]
     facts.append(f"changes of {escape(audit.base)}" if audit.base else "updates as they were sent")
-    facts.append(count(len(audit.opinions), "rule"))
+    facts += [f"aggregated by {escape(tamed(audit.rule))}"] if audit.rule else []
+    facts.append(count(sum(opinion.member.votes for opinion in audit.opinions), "rule"))
     return " &middot; ".join(facts)
 
 
@@ -88,32 +77,17 @@ def _lead(audit: ClientAudit) -> str:
 
 
 def _clients(audit: ClientAudit) -> str:
-    head = ["Client", "Verdict", "Suspected<br>by", "Norm", "Cosine to<br>median", "Cosine to<br>aggregate"]
-    head += ["Positive<br>entries", "Nearest", "Cluster"]
+    head = ["Client", "Verdict", *["The panel"] * bool(audit.rule), "Suspected<br>by", "Norm"]
+    head += ["Cosine to<br>median", "Cosine to<br>aggregate", "Positive<br>entries", "Nearest", "Cluster"]
     rows = []
     for i, name in enumerate(audit.names):
-        suspected = f"{audit.votes[i]} of {len(audit.opinions)}" if audit.is_judged(i) else NONE
+        suspected = f"{audit.votes[i]} of {audit.heard}" if audit.is_judged(i) else NONE
         verdict = _verdict(audit.reasons[i], audit.accepted[i], audit.details.get(name, ""))
-        rows.append([_name(name), verdict, suspected, *_seen(audit.evidence, name)])
+        beside = [beside_panel(audit, i)] if audit.rule else []
+        rows.append([_name(name), verdict, *beside, suspected, *_seen(audit.evidence, name)])
     notes = "".join(f'<p class="note">{escape(tamed(note, 1000))}</p>\n' for note in audit.notes)
-    caption = (
-        f"A client is dropped if {count(audit.needed, 'rule')} or more of {len(audit.opinions)} suspect it, or if its "
-        "files cannot be used. Cosines are to the median of each entry over all clients, and to the aggregate; the "
-        "nearest is the client whose change is most alike, with the cosine between them."
-    )
-    words = [word for word in MEANINGS if word in _words(audit)]
-    meanings = "".join(f"<li><b>{escape(word)}</b>: {escape(MEANINGS[word])}</li>" for word in words)
-    notes += f"<ul>{meanings}</ul>\n" if meanings else ""
-    return f'<h2>Clients</h2>\n{table(head, rows, 2, "wide")}<p class="caption">{caption}</p>\n{notes}'
-
-
-def _words(audit: ClientAudit) -> set[str]:
-    """Reasons that occur: of verdicts, and of rules that suspect somebody."""
-    found = set(audit.reasons)
-    for opinion in audit.opinions:
-        if opinion.verdict is not None:
-            found |= {str(opinion.verdict.reasons[i]) for i in range(len(audit.names)) if bool(opinion.suspects[i])}
-    return found
+    shown = table(head, rows, 3 if audit.rule else 2, "wide")
+    return f'<h2>Clients</h2>\n{shown}<p class="caption">{clients_caption(audit)}</p>\n{notes}{meanings(audit)}'
 
 
 def _seen(evidence: Evidence | None, name: str) -> list[str]:
@@ -180,7 +154,7 @@ def _said(known: bool, suspected: bool) -> str:
 def _shown(audit: ClientAudit, evidence: Evidence) -> tuple[set[int], str]:
     """Rows of the evidence that maps have room for, and a sentence on the others.
 
-    Who was dropped and who is suspected is among them before all others, and then who is longer or shorter than usual.
+    Who was not accepted and who is suspected is among them before all others, then who is longer or shorter than usual.
     """
     n = len(evidence.ids)
     if n <= _MOST_CLIENTS:
@@ -195,8 +169,8 @@ def _shown(audit: ClientAudit, evidence: Evidence) -> tuple[set[int], str]:
         return audit.accepted[i], -audit.votes[i], -abs(float(far[k]))
 
     told = (
-        f" {_MOST_CLIENTS:,} of {n:,} clients: who was dropped, who is suspected by most rules, and then whose change "
-        "is the longest or the shortest beside the median."
+        f" {_MOST_CLIENTS:,} of {n:,} clients: who was not accepted, who is suspected by most rules, and then whose "
+        "change is the longest or the shortest beside the median."
     )
     return set(sorted(range(n), key=less_telling)[:_MOST_CLIENTS]), told
 
@@ -205,7 +179,6 @@ def _alike(audit: ClientAudit, evidence: Evidence) -> str:
     shown, few = _shown(audit, evidence)
     order = [k for k in evidence.order if k in shown]
     names = [str(evidence.ids[k]) for k in order]
-    accepted = dict(zip(audit.names, audit.accepted, strict=True))
     values = evidence.cosines[order][:, order].tolist()
     z: list[list[float | None]] = [[round(value, 4) for value in line] for line in values]
     words = [
@@ -221,9 +194,10 @@ def _alike(audit: ClientAudit, evidence: Evidence) -> str:
     groups = []
     for number in sorted(set(evidence.clusters)):
         members = [str(evidence.ids[k]) for k, cluster in enumerate(evidence.clusters) if cluster == number]
-        out = sum(not accepted[name] for name in members)
         listed = ", ".join(_name(name) for name in members[:20]) + (" ..." if len(members) > 20 else "")
-        groups.append(f"<li>cluster {number}, {count(len(members), 'client')}, {out} dropped: {listed}</li>")
+        groups.append(
+            f"<li>cluster {number}, {count(len(members), 'client')}, {not_accepted(audit, members)}: {listed}</li>"
+        )
     caption = "Cosines between what clients changed, those that are alike side by side (average linkage on 1 - cos)."
     caption += few
     head = "<h2>How alike clients are</h2>\n"
@@ -321,7 +295,7 @@ def _calibration(audit: ClientAudit, found: Calibration) -> str:
         f"Known attacks, played on these very files: {found.forgers} of the accepted clients forged what they sent, "
         f"from what they and the {found.honest} others had sent. The share of forged changes that each rule "
         "suspects, and the panel together. The first line, no-attack, measures false alarms: nobody forges, so that "
-        "who is caught there is caught wrongly, too."
+        f"who is caught there is caught wrongly, too. {escape(of_one_vote(found))}"
     )
     shown = table(head, rows, 1, "wide")
     return f'<h2>What this panel would have caught here</h2>\n{shown}<p class="caption">{caption}</p>\n'
