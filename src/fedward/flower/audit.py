@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..core import Result
 from .answers import Drop, Fault, Reply, shown
-from .names import NodeNames
+from .names import NodeNames, row_order
 
 FORMAT = 1
 """Of the lines of an audit file; `fedward.report.audits` reads them."""
@@ -131,7 +131,8 @@ class Audit:
             head = f"{self.rule}: the model stays as it was: {self.skipped}"
         elif self.note:
             head += f": {self.note}"
-        rest = [f"\t> dropped node {v.called}: {v.reason}{': ' * bool(v.detail)}{v.detail}" for v in self.dropped]
+        dropped = sorted(self.dropped, key=lambda v: row_order(v.name, v.node))
+        rest = [f"\t> dropped node {v.called}: {v.reason}{': ' * bool(v.detail)}{v.detail}" for v in dropped]
         return [head, *rest]
 
 

@@ -66,6 +66,7 @@ class AuditFile:
             _logger.log(INFO, "the audit continues in %s, after round %d", self.path, last)
         self._last = last
         self._evaluated = evaluated
+        self._end = None if last < 0 else _end_of(self.path)  # nobody else's line may come before this run's first
 
     def append(self, audit: Audit) -> None:
         """Add one round."""
@@ -159,6 +160,14 @@ def _beside(path: Path) -> Iterator[Path]:
 def _ends_a_line(file: BinaryIO) -> bool:
     file.seek(-1, os.SEEK_END)
     return file.read(1) == b"\n"
+
+
+def _end_of(path: Path) -> tuple[int, bytes]:
+    """Where a file ends, and its last line."""
+    position, line = 0, b""
+    for line in _lines(path):
+        position += len(line)
+    return position, line
 
 
 def _rounds_in(path: Path) -> tuple[int, int]:

@@ -87,7 +87,9 @@ class NodeNames:
         self._bind_new({node: name for node, name in claims.items() if node not in self._called})
         kept = [replace(reply, name=self._called[reply.node]) for reply in sound if reply.node not in refused]
         every = [*drops, *refused.values()]
-        return sorted(kept, key=_order), sorted(every, key=lambda drop: drop.node)
+        return sorted(kept, key=lambda reply: row_order(reply.name, reply.node)), sorted(
+            every, key=lambda drop: drop.node
+        )
 
     def _claim(self, reply: Reply) -> str:
         """What a node may be called; empty if it says nothing, or nothing that could be told to be its own.
@@ -140,6 +142,6 @@ def _said(reply: Reply) -> str:
     return f"partition-{partition}" if known else ""
 
 
-def _order(reply: Reply) -> tuple[bool, int, str, int]:
-    # partition-2 comes before partition-10
-    return (not reply.name, len(reply.name), reply.name, reply.node)
+def row_order(name: str, node: int) -> tuple[bool, int, str, int]:
+    """What nodes are sorted by: their names, of which partition-2 comes before partition-10, then their ids."""
+    return (not name, len(name), name, node)

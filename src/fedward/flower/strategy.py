@@ -25,24 +25,15 @@ from .algorithms import CLASS
 from .answers import Reply
 from .audit import Audit
 from .audit_file import AuditFile
+from .holding import Hold
 from .metrics import summarise
 from .model import SentModel, arrays_in, record_of
 from .names import Naming, NodeNames
 from .optimisers import check_strategy
 from .replies import online, screen
-from .resume import (
-    check_goes_on,
-    check_not_there,
-    check_place,
-    check_same,
-    finite_memory,
-    load_saved,
-    memory_of,
-    optimiser_settings,
-    restore,
-    save,
-)
+from .resume import check_same, finite_memory, memory_of, optimiser_settings
 from .rounds import KeptError, Memory, Rounds
+from .saving import CheckpointFile
 from .screened import Screened, log_audit, log_error, log_left_out, logger, remembered, take_back
 from .server_model import finite, fixed
 from .skips import OnSkip, too_few
@@ -152,14 +143,13 @@ class Robust(Screened):
         }
         self.audits: list[Audit] = []
         self._file = None if audit is None else AuditFile(audit)
-        self._checkpoint = None if checkpoint is None else Path(checkpoint)
-        self._fresh = fresh
+        self._checkpoint = None if checkpoint is None else CheckpointFile(Path(checkpoint), fresh=fresh)
+        self._hold = Hold(None if file is None else Path(file) for file in (checkpoint, audit))
         self.round = 0
         self.arrays: ArrayRecord | None = None
-        if self._checkpoint is not None and self._checkpoint.exists() and not fresh:
-            self._restore(self._checkpoint)
-        elif self._checkpoint is not None:
-            check_place(self._checkpoint)
+        if self._checkpoint is not None:
+            found = self._checkpoint.load(self._identity(), self._settings, self.aggregator, own)
+            self.round, self.arrays = found
         self._before = self.round
         self._configured = self._settled = self.round
         self._at_first: tuple[Memory, dict[str, Any]] | None = None
@@ -181,7 +171,10 @@ class Robust(Screened):
     def begin(self) -> None:
         """Another start is another run; with a checkpoint it goes on from there."""
         super().begin()
-        if self._checkpoint is None:
+        self._hold.take()
+        if self._checkpoint is not None:
+            self._checkpoint.check_own()
+        else:
             self.round = 0
             self.arrays = None
             self._at_first = self._at_first or (self.memory(), memory_of(self._optimiser))
@@ -190,6 +183,10 @@ class Robust(Screened):
         self._before = self._configured = self._settled = self.round
         self._rounds.names = NodeNames(self._rounds.names.naming)
         self._note(self.round, lambda file: file.begin(self.round))
+
+    def end(self) -> None:
+        """Others may have this run's files."""
+        self._hold.let_go()
 
     def resumed(self) -> tuple[int, ArrayRecord | None]:
         return self.round, self.arrays
@@ -211,6 +208,7 @@ class Robust(Screened):
             ValueError: the checkpoint's model has other arrays than this one; or it is another model, which would
                 replace the checkpoint's; or the rule cannot decide on as many nodes.
             CheckpointError: there is a checkpoint by now that this strategy does not go on from.
+            LockedError: another process writes the checkpoint or the audit.
         """
         number = self._before + server_round
         self.settle(number - 1, arrays)
@@ -220,10 +218,10 @@ class Robust(Screened):
         if self.arrays is not None:
             check_same(self.arrays, arrays)
         first = self._configured == self._before
+        self._hold.take()
         if first and self._checkpoint is not None and not self._leads:
-            check_goes_on(self._checkpoint, self.arrays, arrays)
-        if first and self._checkpoint is not None and not (self.round or self._fresh):
-            check_not_there(self._checkpoint)
+            self._checkpoint.check_own()
+            self._checkpoint.check_model(self.arrays, arrays)
         if isinstance(self._optimiser, FedAvgM):
             self._optimiser.current_arrays = None  # or it would use its own, without what `SentModel.settled` mended
         if (group := self._rounds.group(number)) is not None:
@@ -318,10 +316,9 @@ class Robust(Screened):
 
     def _save(self) -> None:
         if self._checkpoint is not None and self.arrays is not None:
-            save(
-                self._checkpoint,
+            self._checkpoint.save(
+                self.round,
                 identity=self._identity(),
-                round=self.round,
                 arrays=self.arrays,
                 aggregator=self.aggregator,
                 strategy=self._optimiser,
@@ -384,13 +381,6 @@ class Robust(Screened):
             "strategy": type(self._optimiser).__name__,
             "batch norm": self._rounds.running.policy,
         }
-
-    def _restore(self, path: Path) -> None:
-        saved = load_saved(path, self._identity(), self._settings)
-        self.round = saved.round
-        self.arrays = saved.arrays
-        self.aggregator.load_state_dict(saved.aggregator)
-        restore(self._optimiser, saved, path)
 
 
 def _taken(strategy: Any, name: str) -> MetricsFunction | None:
