@@ -17,6 +17,7 @@ from ..core import Reason
 from .answers import Drop, Reply, shown
 from .audit import PREFIX, Audit, Verdict, verdicts
 from .model import SentModel
+from .names import NodeNames
 from .numbering import counting_on
 from .qfedavg import check_multiplied, losses_of
 from .replies import Names, fitted, screen
@@ -359,7 +360,10 @@ def log_audit(audit: Audit) -> None:
         logger.log(level, "aggregate_train: %s", line)
 
 
-def log_left_out(drops: Iterable[Drop]) -> None:
+def log_left_out(drops: Iterable[Drop], names: NodeNames | None = None) -> None:
     """Write to Flower's log whose evaluation does not count."""
+    called = names or NodeNames("ids")
     for drop in drops:
-        logger.log(INFO, "\t> left out the evaluation of node %s: %s: %s", drop.node, drop.fault, drop.detail)
+        name = called.of(drop.node)
+        node = f"{name} ({drop.node})" if name else str(drop.node)
+        logger.log(INFO, "\t> left out the evaluation of node %s: %s: %s", node, drop.fault, drop.detail)

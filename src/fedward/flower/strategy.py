@@ -347,7 +347,8 @@ class Robust(Screened):
         """Metrics of the nodes whose replies are sound."""
         trusted = self._rounds.weighted_by_key if self._rounds.trust_examples else None
         sound, drops = screen(replies, self._asked_to_evaluate, None, trusted, self._names)
-        log_left_out(drops)
+        self._rounds.names.evaluated(sound, drops)
+        log_left_out(drops, self._rounds.names)
         if not sound:
             return None
         metrics = self._summary(self._evaluate_metrics, sound)

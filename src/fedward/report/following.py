@@ -164,7 +164,7 @@ def _node_told(node: NodeEntry) -> dict[str, Any]:
         "name": shown_name(node.name),
         "mark": mark_of(node),
         "reason": tamed(node.reason, 40),
-        "detail": tamed(node.detail),
+        "detail": tamed(node.detail, 300),
         "weight": node.weight,
         "scores": _numbers(node.scores),
         "metrics": _numbers(node.metrics),
