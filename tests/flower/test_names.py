@@ -204,7 +204,7 @@ def test_a_node_that_registered_anew_goes_by_its_id() -> None:
     assert (found[NODES[1]].name, found[NODES[1]].reason) == ("", "accepted")
 
 
-@pytest.mark.parametrize("how", ["wrong-shape", "wrong-keys", "garbage", "extra-metrics", "no-metrics"])
+@pytest.mark.parametrize("how", ["wrong-shape", "wrong-keys", "garbage", "no-metrics"])
 def test_a_node_whose_replies_never_fit_has_its_name_all_the_same(how: str, caplog: pytest.LogCaptureFixture) -> None:
     """After a restart it would come under another id, and nobody would know that it is the same."""
     strategy = strategy_of()

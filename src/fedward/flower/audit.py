@@ -76,13 +76,18 @@ class Audit:
         """Those that did not."""
         return [v for v in self.verdicts if not v.accepted]
 
+    @property
+    def judged(self) -> list[Verdict]:
+        """Those whose replies reached the rule."""
+        return [v for v in self.verdicts if v.reason not in set(Fault)]
+
     def metrics(self) -> dict[str, int | list[int] | list[float]]:
         """The round as numbers, for Flower's result: ids of the nodes kept, and dropped by reason; weights and scores.
 
         Lists of weights and scores are in the order of ``fedward-nodes``.
         """
         record: dict[str, int | list[int] | list[float]] = {}
-        judged = [v for v in self.verdicts if v.reason not in set(Fault)]
+        judged = self.judged
         record[f"{PREFIX}skipped"] = int(self.skipped is not None)
         record[f"{PREFIX}kept"] = self.kept
         for reason in dict.fromkeys(v.reason for v in self.dropped):

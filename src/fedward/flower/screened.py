@@ -202,9 +202,13 @@ class Screened(Strategy):
             if sound[0].record and 2 * count > len(sound)
         ]
         for text in said:
-            if text not in self._helped:
-                self._helped.add(text)
-                logger.log(WARNING, "aggregate_train: %s", text)
+            self._warn_once(f"aggregate_train: {text}")
+
+    def _warn_once(self, text: str) -> None:
+        """Say what is no less true in the next round, unless there is nothing to say."""
+        if text and text not in self._helped:
+            self._helped.add(text)
+            logger.log(WARNING, "%s", text)
 
     # --- training -------------------------------------------------------------------------------------------
 

@@ -25,8 +25,9 @@ from .algorithms import CLASS
 from .answers import Reply
 from .audit import Audit
 from .audit_file import AuditFile
+from .checks import NO_MAJORITY, barely_enough, no_majority
 from .holding import Hold
-from .metrics import summarise
+from .metrics import LeftOut, summarise
 from .model import SentModel, arrays_in, record_of
 from .names import Naming, NodeNames
 from .optimisers import check_strategy
@@ -141,6 +142,7 @@ class Robust(Screened):
             "max_share": max_share,
             **optimiser_settings(own),
         }
+        self._left_out = LeftOut()
         self.audits: list[Audit] = []
         self._file = None if audit is None else AuditFile(audit)
         self._checkpoint = None if checkpoint is None else CheckpointFile(Path(checkpoint), fresh=fresh)
@@ -182,6 +184,7 @@ class Robust(Screened):
             vars(self._optimiser).update(self._at_first[1])
         self._before = self._configured = self._settled = self.round
         self._rounds.names = NodeNames(self._rounds.names.naming)
+        self._left_out = LeftOut()
         self._note(self.round, lambda file: file.begin(self.round))
 
     def end(self) -> None:
@@ -233,6 +236,8 @@ class Robust(Screened):
             if self._skips.on_skip == "raise":
                 raise ValueError(text)
             logger.log(WARNING, "%s", text)
+        elif first and self._asked:
+            self._warn_once(barely_enough(self.aggregator.rule, len(self._asked)))
         self._configured = number
         return messages
 
@@ -273,6 +278,8 @@ class Robust(Screened):
         metrics = self._summary(self._train_metrics, [r for r in sound if r.node in set(audit.kept)])
         arrays = None if judged.arrays is None else record_of(judged.arrays)
         self._keep(audit, arrays, model)
+        if 0 < len(audit.judged) < NO_MAJORITY:
+            self._warn_once(no_majority(self.aggregator.rule))
         self._skips.count(audit, own=judged.error is not None)
         return arrays, MetricRecord({**metrics, **audit.metrics()})
 
@@ -365,7 +372,7 @@ class Robust(Screened):
         key = self._rounds.weighted_by_key
         if function is None or not replies:
             weights = [*self._rounds.claimed(replies).values()] if self._rounds.trust_examples else None
-            return summarise([reply.metrics for reply in replies], key, weights)
+            return summarise([reply.metrics for reply in replies], key, weights, self._left_out)
         try:
             return MetricRecord(dict(function([reply.content for reply in replies], key)))
         except Exception as error:  # the user's function met what a node made up, or gave back no metrics
