@@ -18,6 +18,8 @@ MOST_EXAMPLES = 1 << 53
 """Examples that a node may claim: the sum over all nodes stays a number."""
 FEWEST_EXAMPLES = 2.0**-53
 """The least: beside the most it still counts, so that a mean of what a rule has kept can be divided by it."""
+NONFINITE = "NaN or Inf"
+"""What is wrong with a row that is not finite, where nothing more is known."""
 _SHOWN = 200  # characters of a client's text in a log
 _HEAD = 60  # of the first line of a traceback
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -40,6 +42,7 @@ class Fault(StrEnum):
     WRONG_NAME = "wrong-name"
     NAME_TAKEN = "name-taken"
     NONFINITE = "nonfinite"
+    OVERFLOW = "overflow"
     UNUSED = "round-skipped"
 
 
@@ -134,7 +137,7 @@ def check_examples(metrics: Mapping[str, Any], key: str) -> None:
 
 def nonfinite(reply: Reply) -> Drop:
     """What is wrong with a reply that is sound but for NaN or Inf."""
-    return Drop(node=reply.node, fault=Fault.NONFINITE, detail="NaN or Inf")
+    return Drop(node=reply.node, fault=Fault.NONFINITE, detail=NONFINITE)
 
 
 def unused(sound: Sequence[Reply]) -> list[Drop]:

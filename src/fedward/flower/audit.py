@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from ..core import Result
-from .answers import Drop, Fault, Reply, shown
+from ..core import Reason, Result
+from .answers import NONFINITE, Drop, Fault, Reply, shown
 from .names import NodeNames, row_order
 
 FORMAT = 1
@@ -181,7 +181,7 @@ def verdicts(
                     name=reply.name,
                     accepted=bool(result.accepted[i]),
                     reason=result.reasons[i],
-                    detail=result.details.get(client, ""),
+                    detail=result.details.get(client, NONFINITE if result.reasons[i] is Reason.NONFINITE else ""),
                     weight=weights[i],
                     scores={name: values[i] for name, values in scores.items()},
                     metrics=said[reply.node],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from io import BufferedRandom
@@ -36,6 +37,8 @@ class AuditFile:
     def __init__(self, path: str | Path) -> None:
         self.path = self._given = Path(path)
         check_folder(self.path)
+        if self.path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "is a folder: name a file in it, such as audit.jsonl", str(path))
         with open_to_append(self.path):
             pass  # before a round is spent on it
         self._done: int | None = None

@@ -178,7 +178,7 @@ def _read(node: int, parts: _Records, model: SentModel | None, local: frozenset[
     lacking = model.types.keys() - parts.arrays.keys() - local
     extra = parts.arrays.keys() - model.types.keys()
     if lacking or extra:
-        raise ReplyError(Fault.WRONG_KEYS, f"lacks {shown(sorted(lacking))} and adds {shown(sorted(extra))}")
+        raise ReplyError(Fault.WRONG_KEYS, _differing(lacking, extra))
     found: dict[str, Tensor] = {}
     casts: set[tuple[str, str]] = set()
     for name, own in model.tensors.items():
@@ -199,6 +199,12 @@ def _read(node: int, parts: _Records, model: SentModel | None, local: frozenset[
         local=local,
         claim=parts.claim,
     )
+
+
+def _differing(lacking: Iterable[str], extra: Iterable[str]) -> str:
+    """Which names a reply lacks and adds, as far as it does either."""
+    found = {"lacks": sorted(lacking), "adds": sorted(extra)}
+    return " and ".join(f"{verb} {shown(names)}" for verb, names in found.items() if names)
 
 
 def array_of(data: bytes, stype: str) -> Array:
@@ -262,5 +268,5 @@ def _cast(name: str, values: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         cast = values.astype(dtype)
     if np.isfinite(values).all() and not np.isfinite(cast).all():
-        raise ReplyError(Fault.NONFINITE, f"{name} has entries of {values.dtype} that are beyond {dtype}")
+        raise ReplyError(Fault.OVERFLOW, f"{name} has entries of {values.dtype} that are beyond {dtype}")
     return cast

@@ -18,13 +18,14 @@ from flwr.serverapp.strategy import FedAvg
 from torch import Tensor
 
 from ..core import Aggregator
-from ..disk import check_folder, open_regular
+from ..disk import NoFolderError, check_folder, open_regular
 from ..failures import tamed
 from ..sim.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 
 _BY_NAME = ("m_t", "v_t")  # what FedAdam, FedYogi and FedAdagrad remember
 _UNKNOWN = (torch.bfloat16,)  # to NumPy
-_REMEDY = "move it away, or give this federation another place"
+_FRESH = "or say fresh=True to begin anew and replace it"
+_REMEDY = f"move it away, or give this federation another place; {_FRESH}"
 _MOST_TOLD = 1 << 28
 """Bytes of what a checkpoint has besides tensors."""
 _BY_PLACE = "momentum_vector"  # and FedAvgM
@@ -89,7 +90,12 @@ def load_saved(path: Path, identity: Mapping[str, Any], settings: Mapping[str, A
     Raises:
         CheckpointError: the file is damaged, or of another rule, seed, strategy or setting.
     """
-    saved = load_checkpoint(path, identity, ("round", "arrays", "aggregator", "optimiser"))
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder: name a file in it, such as federation.pt")
+    try:
+        saved = load_checkpoint(path, identity, ("round", "arrays", "aggregator", "optimiser"))
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}; {_FRESH}") from error
     before = saved.get("settings", settings)  # files of earlier versions do not say
     if not (
         isinstance(saved["round"], int)
@@ -178,8 +184,12 @@ def check_place(path: Path) -> None:
         with TemporaryFile(dir=path.parent) as trial:
             trial.write(b"0")
             trial.flush()
+    except NoFolderError as error:
+        raise CheckpointError(f"{path} cannot be written: {error.strerror}") from error
     except OSError as error:
-        raise CheckpointError(f"{path} cannot be written: {error.strerror}; {_REMEDY}") from error
+        raise CheckpointError(
+            f"{path} cannot be written: {error.strerror}; give this federation another place"
+        ) from error
 
 
 def optimiser_settings(strategy: FedAvg) -> dict[str, Any]:

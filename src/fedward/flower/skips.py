@@ -24,6 +24,7 @@ _REMEDIES = {
     Fault.WRONG_SHAPE: "server and nodes must build the same model",
     Fault.WRONG_DTYPE: "send floating-point arrays where the server's model has such",
     Fault.WRONG_EXAMPLES: "report a positive number under weighted_by_key, or let no examples count",
+    Fault.OVERFLOW: "training diverges: take a smaller learning rate",
     Fault.NONFINITE: "training diverges: take a smaller learning rate",
 }
 
