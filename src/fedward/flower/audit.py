@@ -81,14 +81,16 @@ class Audit:
         """Those whose replies reached the rule."""
         return [v for v in self.verdicts if v.reason not in set(Fault)]
 
-    def metrics(self) -> dict[str, int | list[int] | list[float]]:
+    def metrics(self, *, whole: bool = True) -> dict[str, int | list[int] | list[float]]:
         """The round as numbers, for Flower's result: ids of the nodes kept, and dropped by reason; weights and scores.
 
-        Lists of weights and scores are in the order of ``fedward-nodes``.
+        Lists of weights and scores are in the order of ``fedward-nodes``. Not ``whole``, only whether it was skipped.
         """
         record: dict[str, int | list[int] | list[float]] = {}
         judged = self.judged
         record[f"{PREFIX}skipped"] = int(self.skipped is not None)
+        if not whole:
+            return record
         record[f"{PREFIX}kept"] = self.kept
         for reason in dict.fromkeys(v.reason for v in self.dropped):
             record[f"{PREFIX}dropped-{reason}"] = [v.node for v in self.dropped if v.reason == reason]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from logging import INFO, getLogger
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
-from flwr.app import MetricRecord
+from flwr.app import MetricRecord, RecordDict
+from flwr.serverapp.strategy.strategy_utils import aggregate_metricrecords
 
 from .answers import shown
 
+MetricsFunction = Callable[[list[RecordDict], str], MetricRecord]
 _MOST_SAID = 20
 _logger = getLogger("flwr")
 _LARGEST = 1e30
@@ -83,3 +85,10 @@ def kind_of(value: object, *, is_loss: bool = False) -> str:
     if usual and is_loss and min(values, default=0) < 0:
         return f"{kind}, below 0"
     return kind if usual else f"{kind}, not finite"
+
+
+def function_of(strategy: Any, name: str) -> MetricsFunction | None:
+    """The user's function for metrics, taken out of the strategy; None where it has Flower's own."""
+    function = cast(MetricsFunction, getattr(strategy, name))
+    setattr(strategy, name, aggregate_metricrecords)
+    return None if function is aggregate_metricrecords else function

@@ -13,7 +13,6 @@ import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg, FedAvgM
-from flwr.serverapp.strategy.strategy_utils import aggregate_metricrecords
 from torch import Tensor
 
 from ..core import Aggregator, Evaluator, Rule
@@ -27,7 +26,7 @@ from .audit import Audit
 from .audit_file import AuditFile
 from .checks import NO_MAJORITY, barely_enough, no_majority
 from .holding import Hold
-from .metrics import LeftOut, summarise
+from .metrics import LeftOut, MetricsFunction, function_of, summarise
 from .model import SentModel, arrays_in, record_of
 from .names import Naming, NodeNames
 from .optimisers import check_strategy
@@ -38,8 +37,6 @@ from .saving import CheckpointFile
 from .screened import Screened, log_audit, log_error, log_left_out, logger, remembered, take_back
 from .server_model import finite, fixed
 from .skips import OnSkip, too_few
-
-MetricsFunction = Callable[[list[RecordDict], str], MetricRecord]
 
 
 class Robust(Screened):
@@ -83,6 +80,8 @@ class Robust(Screened):
             as the first round asks is refused before any of them trains.
         names: what nodes are called, in the audit and in the rule's memory, instead of by ids that Flower draws anew:
             "claimed", by names registered at the SuperLink, else what they say; "registered", by those alone; "ids".
+        verdict_metrics: whether the metrics of a round say who was kept and dropped, with weights and scores, or only
+            whether it was skipped: Flower's log has them all. `audits` and an audit file have them in any case.
 
     Attributes:
         round: rounds completed, those before a restart included.
@@ -114,6 +113,7 @@ class Robust(Screened):
         metricrecord_key: str = "metrics",
         fresh: bool = False,
         names: Naming = "claimed",
+        verdict_metrics: bool = True,
     ) -> None:
         check_strategy(strategy)
         made = cast(Rule, parse(rule, "rule")) if isinstance(rule, str) else rule
@@ -131,8 +131,8 @@ class Robust(Screened):
         )
         self._optimiser = own = copy.copy(strategy)  # its metric functions are called here, so not once more in there
         super().__init__(own, on_skip=on_skip, max_skipped=max_skipped, metricrecord_key=metricrecord_key)
-        self._train_metrics = _taken(own, "train_metrics_aggr_fn")
-        self._evaluate_metrics = _taken(own, "evaluate_metrics_aggr_fn")
+        self._train_metrics = function_of(own, "train_metrics_aggr_fn")
+        self._evaluate_metrics = function_of(own, "evaluate_metrics_aggr_fn")
         self._buffers = fixed(buffers)
         self._integers: Integers = check_value(type(self).__name__, "integers", integers, Integers)
         self._settings = {
@@ -143,6 +143,7 @@ class Robust(Screened):
             **optimiser_settings(own),
         }
         self._left_out = LeftOut()
+        self._verdict_metrics = check_value(type(self).__name__, "verdict_metrics", verdict_metrics, bool)
         self.audits: list[Audit] = []
         self._file = None if audit is None else AuditFile(audit)
         self._checkpoint = None if checkpoint is None else CheckpointFile(Path(checkpoint), fresh=fresh)
@@ -281,7 +282,7 @@ class Robust(Screened):
         if 0 < len(audit.judged) < NO_MAJORITY:
             self._warn_once(no_majority(self.aggregator.rule))
         self._skips.count(audit, own=judged.error is not None)
-        return arrays, MetricRecord({**metrics, **audit.metrics()})
+        return arrays, MetricRecord({**metrics, **audit.metrics(whole=self._verdict_metrics)})
 
     def _model_of(self, arrays: ArrayRecord) -> SentModel:
         return SentModel(arrays, self._buffers, self._integers)
@@ -389,10 +390,3 @@ class Robust(Screened):
             "strategy": type(self._optimiser).__name__,
             "batch norm": self._rounds.running.policy,
         }
-
-
-def _taken(strategy: Any, name: str) -> MetricsFunction | None:
-    """The user's function for metrics, taken out of the strategy; None where it has Flower's own."""
-    function = cast(MetricsFunction, getattr(strategy, name))
-    setattr(strategy, name, aggregate_metricrecords)
-    return None if function is aggregate_metricrecords else function
