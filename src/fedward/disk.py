@@ -271,6 +271,12 @@ def remove_leftovers(path: str | os.PathLike[str]) -> None:
             file.unlink(missing_ok=True)
 
 
+def lock_beside(path: str | os.PathLike[str]) -> Path:
+    """Where the lock on a file lies, which itself may be replaced at any time: beside it, and out of sight."""
+    place = Path(path)
+    return place.with_name(f"{_beginning(place)}lock")
+
+
 def _beginning(place: Path) -> str:
     """How the names of files beside a file begin: those of no other file, though its name begin like this one's."""
     name = place.name

@@ -48,8 +48,19 @@ def test_a_line_a_round_where_there_is_no_terminal(tmp_path: Path) -> None:
 def test_for_programs(tmp_path: Path) -> None:
     file = write(tmp_path / "audit.jsonl", *rounds(1))
     lines = [json.loads(line) for line in told(str(file), "--once", "--json").stdout.splitlines()]
-    assert [node["mark"] for node in lines[1]["nodes"]] == ["1", "0", "-"]
+    assert [node["mark"] for node in lines[1]["nodes"]] == ["-", "1", "0"]
     assert lines[3] == {"round": 1, "evaluated": "server", "metrics": {"accuracy": 0.25}}
+
+
+def test_rounds_on_record_twice_are_said(tmp_path: Path) -> None:
+    file = write(tmp_path / "audit.jsonl", *rounds(2), *rounds(2))
+    for how in ([], ["--json"]):
+        assert "rounds on record twice, as if of two runs: 2\n" in told(str(file), "--once", *how).stderr
+    standing = FederationStanding()
+    standing.take(read_from(file))
+    page = io.StringIO()
+    Console(width=100, file=page).print(standing_shown(standing, 40, 100))
+    assert "rounds on record twice, as if of two runs: 2" in page.getvalue()
 
 
 def test_what_cannot_be_watched_is_a_sentence(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def test_what_is_wrong_with_a_record_is_said(tmp_path: Path, change: dict[str, A
 def test_an_audit_without_a_node_is_none(tmp_path: Path) -> None:
     with pytest.raises(MendableError, match="no round of it has a node"):
         _audit(tmp_path, json_line({**audits.ROUNDS[0], "nodes": []}).encode())
-    with pytest.raises(MendableError, match="no complete round"):
+    with pytest.raises(MendableError, match="is no audit of a federation"):
         _audit(tmp_path, json.dumps({**audits.ROUNDS[0], "round": float("inf")}).encode() + b"\n")
 
 

@@ -21,7 +21,7 @@ ELSEWHERE: Mapping[str, str] = {
     "experiments/versions.py": "the package's own source",
     "published/reading.py": "the package's own tables",
     "report/bibliography.py": "the package's own table",
-    "experiments/lock.py": "the lock itself, which follows no link and waits for nobody",
+    "sim/locking.py": "the lock itself, which follows no link and waits for nobody",
     "sweeps/key.py": "source, of the package and of modules that were imported already",
     "sweeps/memory.py": "what the system says of this process",
     "stack/written.py": "a member of an archive that is being written",

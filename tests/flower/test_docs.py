@@ -37,10 +37,10 @@ CONFIG = {
 
 def test_the_page_about_flower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    scope: dict[str, Any] = dict.fromkeys(("prepare", "evaluate", "evaluator"), lambda *arguments: None)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "how-to" / "flower.md").read_text(), flags=re.DOTALL)
     assert len(blocks) == 11
-    for block in blocks:
+    for block in blocks:  # each by itself, as it is pasted
+        scope: dict[str, Any] = dict.fromkeys(("prepare", "evaluate", "evaluator"), lambda *arguments: None)
         exec(block, scope)
         if "hostile.update_mod" in block:  # a whole federation, and what is said of it
             audits = scope["strategy"].audits
@@ -127,7 +127,8 @@ def test_a_report_of_an_audit(tmp_path: Path) -> None:
 def test_files_that_are_no_audit(content: str, tmp_path: Path) -> None:
     audit = tmp_path / "audit.jsonl"
     audit.write_text(content)
-    with pytest.raises(ReportError, match="no complete round of an audit"):
+    told = "is no audit of a federation" if content else "no complete round of an audit"
+    with pytest.raises(ReportError, match=told):
         write_report([audit], tmp_path / "page.html")
 
 

@@ -53,12 +53,7 @@ def test_a_mod_tells_the_name_and_an_audit_has_it(tmp_path: Path) -> None:
     strategy = strategy_of("krum:f=2", audit=file)
     strategy.start(InProcess(app, lost=lambda node, round: round == 2 and node == NODES[1]), model(), num_rounds=2)
     first, second = (json.loads(line)["nodes"] for line in file.read_text().splitlines())
-    assert [node.get("name") for node in first] == [
-        "clinic-0",
-        "clinic-1",
-        None,
-        *(f"clinic-{k}" for k in range(3, 10)),
-    ]
+    assert [node.get("name") for node in first] == [f"clinic-{k}" for k in range(10)]
     assert second[1] | {"scores": 0} == {
         "node": str(NODES[1]),
         "name": "clinic-1",
@@ -207,6 +202,67 @@ def test_a_node_that_registered_anew_goes_by_its_id() -> None:
     strategy.aggregate_train(2, replies)
     found = {v.node: v for v in strategy.audits[1].verdicts}
     assert (found[NODES[1]].name, found[NODES[1]].reason) == ("", "accepted")
+
+
+@pytest.mark.parametrize("how", ["wrong-shape", "wrong-keys", "garbage", "no-metrics"])
+def test_a_node_whose_replies_never_fit_has_its_name_all_the_same(how: str, caplog: pytest.LogCaptureFixture) -> None:
+    """After a restart it would come under another id, and nobody would know that it is the same."""
+    strategy = strategy_of()
+    app = Quadratic([name_mod(clinic), hostile.reply_mod(how, liars(2))]).app
+    strategy.start(InProcess(app), model(), num_rounds=1)
+    (dropped,) = strategy.audits[0].dropped
+    assert dropped.name == "clinic-2"
+    assert f"dropped node clinic-2 ({NODES[2]}): " in caplog.text
+    plain = strategy_of(names="registered")
+    plain.start(InProcess(app), model(), num_rounds=1)
+    assert {v.name for v in plain.audits[0].verdicts} == {""}
+
+
+def broken_at(*when: tuple[int, int]) -> Callable[[Message, Context, Any], Message]:
+    """Nodes by place whose replies do not fit in a round."""
+
+    def mod(message: Message, context: Context, call_next: Any) -> Message:
+        reply = call_next(message, context)
+        number = int(message.content["config"]["server-round"])
+        if (int(context.node_config["partition-id"]), number) in when:
+            hostile.WAYS["wrong-shape"](reply)
+        return reply
+
+    return mod
+
+
+def test_a_name_in_a_reply_that_does_not_fit_is_bound_as_any_other() -> None:
+    """It gives nobody more than a sound one would, and costs its own node nothing."""
+
+    def found(called: Callable[[int], str], *when: tuple[int, int]) -> list[dict[int, tuple[str, str]]]:
+        names = name_mod(lambda context: called(int(context.node_config["partition-id"])))
+        strategy = strategy_of()
+        strategy.start(InProcess(Quadratic([names, broken_at(*when)]).app), model(), num_rounds=2)
+        return [{NODES.index(v.node): (v.name, str(v.reason)) for v in a.verdicts} for a in strategy.audits]
+
+    own, both = (found(lambda k: f"clinic-{k}", (2, 1)), found(lambda k: f"clinic-{max(k, 1)}", (0, 1)))
+    assert own[0][2] == ("clinic-2", "wrong-shape")
+    assert own[1][2] == ("clinic-2", "accepted")
+    assert [both[r][k] for r in (0, 1) for k in (0, 1)] == [
+        ("", "wrong-shape"),
+        ("", "accepted"),
+        ("", "accepted"),
+        ("", "accepted"),
+    ]
+
+
+def test_names_are_told_in_evaluations_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "audit.jsonl"
+    strategy = RobustFedAvg(rule="mean", audit=file)
+    grid = InProcess(Quadratic([name_mod(clinic)]).app)
+    messages = strategy.configure_evaluate(1, model(), ConfigRecord(), grid)
+    replies = list(grid.send_and_receive(messages))
+    broken = next(reply.content for reply in replies if reply.metadata.src_node_id == NODES[3])
+    broken["one"] = broken["other"] = broken.pop("metrics")
+    strategy.aggregate_evaluate(1, replies)
+    (line,) = map(json.loads, file.read_text().splitlines())
+    assert {node["name"] for node in line["nodes"]} == {f"clinic-{k}" for k in range(10) if k != 3}
+    assert f"left out the evaluation of node clinic-3 ({NODES[3]}): wrong-records" in caplog.text
 
 
 @pytest.mark.parametrize("rule", ["fools-gold", "fl-detector:window=2"])

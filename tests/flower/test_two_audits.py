@@ -42,7 +42,7 @@ def test_runs_that_take_turns_have_a_file_each(tmp_path: Path, caplog: pytest.Lo
     for number in (1, 2, 3):
         for strategy in strategies:
             turn(strategy, number)
-    found = {path.name: lines(path) for path in tmp_path.iterdir()}
+    found = {path.name: lines(path) for path in tmp_path.glob("audit*")}
     assert sorted(found) == ["audit-1.jsonl", "audit-2.jsonl", "audit.jsonl"]
     assert sorted(found.values()) == sorted(
         [entry for number in (1, 2, 3) for entry in ((rule, number), ("server", number))] for rule in rules

@@ -10,6 +10,7 @@ import pytest
 
 from fedward.report import following
 from fedward.report.audit_lines import EvaluationEntry, RoundEntry
+from fedward.report.audits import load_audit
 from fedward.report.following import FederationStanding, line_told, read_from, round_in_words
 from tests.report.test_audit_page import HOSTILE, node, rounds, write
 
@@ -105,7 +106,7 @@ def test_nodes_of_names_that_look_alike_are_told_apart(tmp_path: Path) -> None:
     (line,) = read_from(file).lines
     assert isinstance(line, RoundEntry)
     assert round_in_words(line) == (
-        f'round 1: 1 of 4 nodes kept; dropped {cyrillic} (5, far), "{forged}" (6, far); no answer from c (7)'
+        f'round 1: 1 of 4 nodes kept; dropped "{forged}" (6, far), {cyrillic} (5, far); no answer from c (7)'
     )
     standing = FederationStanding()
     standing.take(read_from(file))
@@ -134,3 +135,23 @@ def test_a_round_in_words(tmp_path: Path) -> None:
         line for line in read_from(write(tmp_path / "audit.jsonl", *rounds(1))).lines if isinstance(line, RoundEntry)
     ]
     assert round_in_words(line) == "round 1: 1 of 3 nodes kept; dropped clinic-b (30, far); no answer from 5"
+
+
+def test_rounds_of_two_runs_in_one_file_are_counted(tmp_path: Path) -> None:
+    """As a server that was started beside the first one left them."""
+    order = [1, 2, 3, 2, 3, 4]
+    file = write(tmp_path / "audit.jsonl", *({"round": k, "nodes": [node(1)]} for k in order))
+    standing = FederationStanding()
+    standing.take(read_from(file))
+    assert standing.repeats.rounds == 2
+    assert load_audit(file).notes == ("Rounds on record twice, as if of two runs, of which the later line counts: 2.",)
+
+
+def test_nodes_are_in_the_order_of_names(tmp_path: Path) -> None:
+    nodes = [node(k, f"node-{13 - k}", "far") for k in range(1, 11)]
+    (line,) = read_from(write(tmp_path / "audit.jsonl", {"round": 1, "nodes": nodes})).lines
+    assert isinstance(line, RoundEntry)
+    names = [f"node-{k}" for k in range(3, 13)]
+    assert [told["name"] for told in line_told(line)["nodes"]] == names
+    words = round_in_words(line)
+    assert sorted(names, key=lambda name: words.index(name + " ")) == names

@@ -268,9 +268,14 @@ def test_a_damaged_checkpoint_is_refused_and_left_alone(path, damage):
     assert sim.round == 0
 
 
-@pytest.mark.parametrize(
-    "content", [{"format": 3, "identity": {}}, {"format": None}, {}, [1, 2], torch.ones(3)], ids=str
-)
+@pytest.mark.parametrize("content", [{}, {"0.weight": torch.ones(3)}, [1, 2], torch.ones(3)], ids=str)
+def test_what_is_no_checkpoint_is_said_to_be_none(path, content):
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match=r"is no checkpoint of a run, but something else .*; move it away"):
+        load_checkpoint(path, {})
+
+
+@pytest.mark.parametrize("content", [{"format": 3, "identity": {}}, {"format": None}], ids=str)
 def test_another_format_is_refused(path, content):
     torch.save(content, path)
     with pytest.raises(CheckpointError, match=r"has format .*, this version reads 2; move it away"):

@@ -15,12 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from ..failures import tamed
-from ..report.audit_lines import EvaluationEntry, RoundEntry, natural
+from ..report.audit_lines import AuditLine, EvaluationEntry, RoundEntry, natural
 from ..report.audits import AUDIT
 from ..report.following import (
     FederationStanding,
     NodeStanding,
     Piece,
+    Repeats,
     evaluation_in_words,
     line_told,
     no_audit,
@@ -54,9 +55,9 @@ def watch(audit: Path, *, serve: int | None, host: str | None, once: bool, as_js
     try:
         said = not audit.exists()  # that it is waited for
         if as_json:
-            _follow(path, _print, once=once, waiting=said)
+            _follow(path, _each(_print), once=once, waiting=said)
         elif once or not display.out.is_terminal:
-            _follow(path, _say, once=once, waiting=said)
+            _follow(path, _each(_say), once=once, waiting=said)
         else:
             _watch_live(path, waiting=said)
     except KeyboardInterrupt:
@@ -119,21 +120,31 @@ def _read(path: Path, offset: int = 0, file: str = "") -> Piece:
         raise WatchError(f"{tamed(path)} cannot be read: {error.strerror or error}") from None
 
 
-def _print(piece: Piece) -> None:
-    for line in piece.lines:
-        typer.echo(json.dumps(line_told(line)))
-    _say_broken(piece)
+def _print(line: AuditLine) -> None:
+    typer.echo(json.dumps(line_told(line)))
 
 
-def _say(piece: Piece) -> None:
-    for line in piece.lines:
-        display.say(evaluation_in_words(line) if isinstance(line, EvaluationEntry) else round_in_words(line))
-    _say_broken(piece)
+def _say(line: AuditLine) -> None:
+    display.say(evaluation_in_words(line) if isinstance(line, EvaluationEntry) else round_in_words(line))
 
 
-def _say_broken(piece: Piece) -> None:
-    if piece.broken:
-        display.say(f"lines that cannot be read: {piece.broken}", display.err)
+def _each(tell: Callable[[AuditLine], None]) -> Callable[[Piece], None]:
+    """Tell of every line, and of what is the matter with them."""
+    repeats = Repeats()
+
+    def show(piece: Piece) -> None:
+        for line in piece.lines:
+            tell(line)
+        for text in _matters(piece.broken, repeats.take(piece)):
+            display.say(text, display.err)
+
+    return show
+
+
+def _matters(broken: int, twice: int) -> list[str]:
+    """What is the matter with so many lines and rounds of a file."""
+    texts = [f"lines that cannot be read: {broken:,}"] if broken else []
+    return [*texts, f"rounds on record twice, as if of two runs: {twice:,}"] if twice else texts
 
 
 def _watch_live(path: Path, *, waiting: bool) -> None:
@@ -152,10 +163,10 @@ def _watch_live(path: Path, *, waiting: bool) -> None:
 def standing_shown(standing: FederationStanding, height: int, width: int = 80) -> Group:
     """Where a federation stands, as a terminal of so many lines and columns has room for."""
     last = standing.last
-    broken = [Text(f"lines that cannot be read: {standing.broken:,}")] if standing.broken else []
+    matters = [Text(text) for text in _matters(standing.broken, standing.repeats.rounds)]
     if last is None:
-        return Group(Text("No round yet."), *broken)
-    lines = [_head(standing, last), *broken]
+        return Group(Text("No round yet."), *matters)
+    lines = [_head(standing, last), *matters]
     lines += [Text(evaluation_in_words(entry)) for entry in standing.found.values()]
     if last.skipped:
         lines.append(Text(f"The model stays as it was: {tamed(last.skipped, 300)}", style="red"))

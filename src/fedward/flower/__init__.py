@@ -8,6 +8,7 @@ try:
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError("fedward.flower needs Flower: pip install 'fedward[flower]'", name="flwr") from error
 
+from ..sim.locking import LockedError
 from .algorithms import siren_mod, train_with
 from .answers import Fault
 from .audit import Audit, Verdict
@@ -20,6 +21,7 @@ from .strategy import Robust
 __all__ = [
     "Audit",
     "Fault",
+    "LockedError",
     "Robust",
     "RobustFedAvg",
     "Screened",

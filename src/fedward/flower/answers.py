@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -17,7 +18,12 @@ MOST_EXAMPLES = 1 << 53
 """Examples that a node may claim: the sum over all nodes stays a number."""
 FEWEST_EXAMPLES = 2.0**-53
 """The least: beside the most it still counts, so that a mean of what a rule has kept can be divided by it."""
+NONFINITE = "NaN or Inf"
+"""What is wrong with a row that is not finite, where nothing more is known."""
 _SHOWN = 200  # characters of a client's text in a log
+_HEAD = 60  # of the first line of a traceback
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_CLASS = re.compile(r"<class '[^']+'>")  # as Flower begins the text of an error
 
 
 class Fault(StrEnum):
@@ -36,6 +42,7 @@ class Fault(StrEnum):
     WRONG_NAME = "wrong-name"
     NAME_TAKEN = "name-taken"
     NONFINITE = "nonfinite"
+    OVERFLOW = "overflow"
     UNUSED = "round-skipped"
 
 
@@ -50,11 +57,19 @@ class ReplyError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Drop:
-    """A node whose reply does not count, and why."""
+    """A node whose reply does not count, and why.
+
+    Attributes:
+        node: its id.
+        fault: what is wrong with it.
+        detail: what exactly.
+        name: what it calls itself in that reply; empty if it says nothing that could be its name.
+    """
 
     node: int
     fault: Fault
     detail: str
+    name: str = ""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -122,7 +137,7 @@ def check_examples(metrics: Mapping[str, Any], key: str) -> None:
 
 def nonfinite(reply: Reply) -> Drop:
     """What is wrong with a reply that is sound but for NaN or Inf."""
-    return Drop(node=reply.node, fault=Fault.NONFINITE, detail="NaN or Inf")
+    return Drop(node=reply.node, fault=Fault.NONFINITE, detail=NONFINITE)
 
 
 def unused(sound: Sequence[Reply]) -> list[Drop]:
@@ -130,6 +145,22 @@ def unused(sound: Sequence[Reply]) -> list[Drop]:
     return [
         Drop(node=reply.node, fault=Fault.UNUSED, detail="") if reply.finite() else nonfinite(reply) for reply in sound
     ]
+
+
+def raised(text: str) -> str:
+    """What an app raised, as its node tells it, in a line: of a traceback what it is of, and the error, its last line.
+
+    Ray puts it all into the text of an error: where its process runs, in colours, and only then what was raised.
+    """
+    plain = _COLOURS.sub("", text)
+    if len(plain) <= _SHOWN:
+        return tamed(plain)
+    lines = [line.strip() for line in plain.removesuffix("'>").splitlines() if line.strip()]
+    if len(lines) < 2:
+        return tamed(plain, _SHOWN)
+    kind = _CLASS.match(lines[0])
+    first = lines[0][:_HEAD] if kind is None else kind.group()
+    return f"{tamed(first, _SHOWN)} ... {tamed(lines[-1], _SHOWN)}"
 
 
 def shown(value: object, limit: int = _SHOWN) -> str:

@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
-from ..core import Result
-from .answers import Drop, Fault, Reply, shown
-from .names import NodeNames
+from ..core import Reason, Result
+from .answers import NONFINITE, Drop, Fault, Reply, shown
+from .names import NodeNames, row_order
 
 FORMAT = 1
 """Of the lines of an audit file; `fedward.report.audits` reads them."""
@@ -76,14 +76,21 @@ class Audit:
         """Those that did not."""
         return [v for v in self.verdicts if not v.accepted]
 
-    def metrics(self) -> dict[str, int | list[int] | list[float]]:
+    @property
+    def judged(self) -> list[Verdict]:
+        """Those whose replies reached the rule."""
+        return [v for v in self.verdicts if v.reason not in set(Fault)]
+
+    def metrics(self, *, whole: bool = True) -> dict[str, int | list[int] | list[float]]:
         """The round as numbers, for Flower's result: ids of the nodes kept, and dropped by reason; weights and scores.
 
-        Lists of weights and scores are in the order of ``fedward-nodes``.
+        Lists of weights and scores are in the order of ``fedward-nodes``. Not ``whole``, only whether it was skipped.
         """
         record: dict[str, int | list[int] | list[float]] = {}
-        judged = [v for v in self.verdicts if v.reason not in set(Fault)]
+        judged = self.judged
         record[f"{PREFIX}skipped"] = int(self.skipped is not None)
+        if not whole:
+            return record
         record[f"{PREFIX}kept"] = self.kept
         for reason in dict.fromkeys(v.reason for v in self.dropped):
             record[f"{PREFIX}dropped-{reason}"] = [v.node for v in self.dropped if v.reason == reason]
@@ -131,7 +138,8 @@ class Audit:
             head = f"{self.rule}: the model stays as it was: {self.skipped}"
         elif self.note:
             head += f": {self.note}"
-        rest = [f"\t> dropped node {v.called}: {v.reason}{': ' * bool(v.detail)}{v.detail}" for v in self.dropped]
+        dropped = sorted(self.dropped, key=lambda v: row_order(v.name, v.node))
+        rest = [f"\t> dropped node {v.called}: {v.reason}{': ' * bool(v.detail)}{v.detail}" for v in dropped]
         return [head, *rest]
 
 
@@ -175,7 +183,7 @@ def verdicts(
                     name=reply.name,
                     accepted=bool(result.accepted[i]),
                     reason=result.reasons[i],
-                    detail=result.details.get(client, ""),
+                    detail=result.details.get(client, NONFINITE if result.reasons[i] is Reason.NONFINITE else ""),
                     weight=weights[i],
                     scores={name: values[i] for name, values in scores.items()},
                     metrics=said[reply.node],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from io import BufferedRandom
@@ -36,6 +37,8 @@ class AuditFile:
     def __init__(self, path: str | Path) -> None:
         self.path = self._given = Path(path)
         check_folder(self.path)
+        if self.path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "is a folder: name a file in it, such as audit.jsonl", str(path))
         with open_to_append(self.path):
             pass  # before a round is spent on it
         self._done: int | None = None
@@ -66,6 +69,7 @@ class AuditFile:
             _logger.log(INFO, "the audit continues in %s, after round %d", self.path, last)
         self._last = last
         self._evaluated = evaluated
+        self._end = None if last < 0 else _end_of(self.path)  # nobody else's line may come before this run's first
 
     def append(self, audit: Audit) -> None:
         """Add one round."""
@@ -159,6 +163,14 @@ def _beside(path: Path) -> Iterator[Path]:
 def _ends_a_line(file: BinaryIO) -> bool:
     file.seek(-1, os.SEEK_END)
     return file.read(1) == b"\n"
+
+
+def _end_of(path: Path) -> tuple[int, bytes]:
+    """Where a file ends, and its last line."""
+    position, line = 0, b""
+    for line in _lines(path):
+        position += len(line)
+    return position, line
 
 
 def _rounds_in(path: Path) -> tuple[int, int]:

@@ -10,9 +10,14 @@ import torch
 from ..core import Aggregator, BoundError, Rule
 from ..registry.component import components_within
 from ..registry.naming import did_you_mean
+from ..registry.notation import describe
+from ..rules import Mean
 
 MOST = 1 << 12
 """Rows that a rule is tried with."""
+
+NO_MAJORITY = 3
+"""Fewer rows have no majority that one liar is not half of."""
 
 
 def check_fits(rule: Rule, evaluator: object, trust_examples: bool) -> None:
@@ -55,6 +60,33 @@ def enough(rule: Rule, n: int) -> bool:
     except BoundError:
         return False
     return True
+
+
+def barely_enough(rule: Rule, asked: int) -> str:
+    """What a round of so many nodes cannot stand, though the rule can decide on all of their replies; else nothing."""
+    if asked < NO_MAJORITY:
+        return no_majority(rule)
+    try:
+        room = enough(rule, asked - 1) or not enough(rule, asked)
+    except Exception:  # a rule of the user's, which may fail in its round, and costs no more than that
+        return ""
+    if room:
+        return ""
+    return (
+        f"{describe(rule)}: {asked} nodes are asked, {asked} are needed, so that one reply which fails or does not "
+        "count leaves the model as it was; take a smaller f, or ask more (min_train_nodes)"
+    )
+
+
+def no_majority(rule: Rule) -> str:
+    """What no rule without data of its own can do with one or two replies; nothing of one that promises nothing."""
+    if rule.traits().root_data or isinstance(rule, Mean):
+        return ""
+    return (
+        f"{describe(rule)} protects from nobody in rounds of one or two sound replies: nobody can tell which of two "
+        "lies (their median is their mean), so that one liar decides; ask at least 3 nodes (min_train_nodes), and more "
+        "than twice as many as may lie"
+    )
 
 
 def check_names(made: type, around: type, given: Iterable[str]) -> None:

@@ -25,7 +25,7 @@ class RobustFedAvg(Robust):
 
     Args:
         rule, seed, audit, checkpoint, evaluator, classes, trust_examples, max_share, buffers, integers: see `Robust`.
-        batch_norm, on_skip, max_skipped, metricrecord_key, fresh, names: see `Robust`.
+        batch_norm, on_skip, max_skipped, metricrecord_key, fresh, names, verdict_metrics: see `Robust`.
         fedavg: all arguments of ``flwr.serverapp.strategy.FedAvg``, by name.
     """
 
@@ -48,6 +48,7 @@ class RobustFedAvg(Robust):
         metricrecord_key: str = "metrics",
         fresh: bool = False,
         names: Naming = "claimed",
+        verdict_metrics: bool = True,
         **fedavg: Any,
     ) -> None:
         check_names(RobustFedAvg, FedAvg, fedavg)
@@ -69,4 +70,5 @@ class RobustFedAvg(Robust):
             metricrecord_key=metricrecord_key,
             fresh=fresh,
             names=names,
+            verdict_metrics=verdict_metrics,
         )

@@ -75,7 +75,7 @@ class RobustFedAvg(FedAvg):
 
     Args:
         rule, seed, audit, checkpoint, evaluator, classes, trust_examples, max_share, buffers, integers, batch_norm,
-            names, on_skip, max_skipped, fresh: see `Robust`.
+            names, verdict_metrics, on_skip, max_skipped, fresh: see `Robust`.
         keys: names of the arrays in the order that clients send them, ``list(net.state_dict())``: they tell which are
             running statistics. Without them arrays are called 0, 1, ..., and a model with counters is refused, for
             next to those there are statistics that a rule must not weigh.
@@ -103,6 +103,7 @@ class RobustFedAvg(FedAvg):
         integers: Integers = "refuse",
         batch_norm: Policy = "robust",
         names: Naming = "claimed",
+        verdict_metrics: bool = True,
         on_skip: OnSkip = "raise",
         max_skipped: int = 3,
         fresh: bool = False,
@@ -136,6 +137,7 @@ class RobustFedAvg(FedAvg):
             integers=integers,
             batch_norm=batch_norm,
             names=names,
+            verdict_metrics=verdict_metrics,
             on_skip=on_skip,
             max_skipped=max_skipped,
             fresh=fresh,

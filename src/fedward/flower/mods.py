@@ -1,7 +1,7 @@
 """Mods for a ClientApp: what a defence needs the client to do.
 
-``ClientApp(mods=[name_mod(), momentum_mod(beta=0.9)])``. What they change is training replies alone, and what they
-remember is in ``context.state``, which is empty again after a node was restarted.
+``ClientApp(mods=[name_mod(), momentum_mod(beta=0.9)])``. What they change is training replies alone (a name is told in
+evaluations as well), and what they remember is in ``context.state``, which is empty again after a node was restarted.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def name_mod(name: str | Callable[[Context], str] | None = None) -> Mod:
     """A mod that has a node say who it is: ``ClientApp(mods=[name_mod()])``.
 
     Node ids are drawn anew in every simulation, and whenever a node registers; audits and rules that remember clients
-    go by the name instead. It travels in a ConfigRecord of its own beside the reply's records.
+    go by the name instead. It travels in a ConfigRecord of its own beside the reply's records, of training and of
+    evaluation.
 
     Args:
         name: the name; a function of the node's context; or None for what the node's configuration says: its ``name``
@@ -69,7 +70,7 @@ def name_mod(name: str | Callable[[Context], str] | None = None) -> Mod:
 
     def mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
         reply = call_next(message, context)
-        if not training(message) or reply.has_error():
+        if reply.has_error() or not (training(message) or _of_kind(message, "evaluate")):
             return reply
         own = name(context) if callable(name) else name
         told = _configured(context.node_config) if own is None else own
@@ -111,7 +112,11 @@ def changed_update(
 
 def training(message: Message) -> bool:
     """Whether the message asks for training: "train", or "train." and a name."""
-    return message.metadata.message_type.partition(".")[0] == "train"
+    return _of_kind(message, "train")
+
+
+def _of_kind(message: Message, kind: str) -> bool:
+    return message.metadata.message_type.partition(".")[0] == kind
 
 
 def only_arrays(message: Message) -> ArrayRecord:

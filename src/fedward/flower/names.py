@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from logging import WARNING, getLogger
-from typing import Literal
+from typing import Any, Literal
 
 from ..failures import as_seen
 from .answers import Drop, Fault, Reply, ReplyError, shown
@@ -25,7 +25,8 @@ _logger = getLogger("flwr")
 class NodeNames:
     """The names of a run's nodes, each bound to the node that it was first seen of.
 
-    A node has at most one name, that of its first sound reply, and keeps it: one that says another later is dropped as
+    A node has at most one name, the first that it says, and keeps it; its reply need not count, so that people know
+    whose it was, but a sound one that says none settles that it has none. One that says another later is dropped as
     `Fault.WRONG_NAME`, for it would shed what a rule remembers of it. A node that claims the name of another one
     is dropped as `Fault.NAME_TAKEN`, alone: the one that was bound first keeps it. Where that one is no longer online,
     the claimant goes by its id: it may be the same machine, registered anew, or it may not. Two that claim a name for
@@ -84,10 +85,12 @@ class NodeNames:
                 claims[reply.node] = self._claim(reply)
             except ReplyError as error:
                 refused[reply.node] = Drop(node=reply.node, fault=error.fault, detail=error.detail)
-        self._bind_new({node: name for node, name in claims.items() if node not in self._called})
+        self._bind_new({**self._free({drop.node: drop.name for drop in drops}), **claims})
         kept = [replace(reply, name=self._called[reply.node]) for reply in sound if reply.node not in refused]
         every = [*drops, *refused.values()]
-        return sorted(kept, key=_order), sorted(every, key=lambda drop: drop.node)
+        return sorted(kept, key=lambda reply: row_order(reply.name, reply.node)), sorted(
+            every, key=lambda drop: drop.node
+        )
 
     def _claim(self, reply: Reply) -> str:
         """What a node may be called; empty if it says nothing, or nothing that could be told to be its own.
@@ -98,7 +101,7 @@ class NodeNames:
         known = self._called.get(reply.node)
         if reply.node in self._registered:
             return known or ""
-        said = _said(reply) if self.naming == "claimed" else ""
+        said = claimed_name(reply.claim, reply.metrics) if self.naming == "claimed" else ""
         holder = self._bound.get(said, reply.node)
         if holder != reply.node:
             if holder in self._online:
@@ -108,7 +111,20 @@ class NodeNames:
             raise ReplyError(Fault.WRONG_NAME, f"calls itself {shown(said)}, and was {shown(known)} before")
         return said if known is None else known
 
-    def _bind_new(self, claims: Mapping[int, str]) -> None:
+    def evaluated(self, sound: Sequence[Reply], drops: Sequence[Drop]) -> None:
+        """Take note of the names in replies that no rule judges, of nodes that have none yet."""
+        if self.naming != "ids":
+            said = {reply.node: name_in(reply.claim, reply.metrics) for reply in sound}
+            self._bind_new(self._free({**said, **{drop.node: drop.name for drop in drops}}))
+
+    def _free(self, said: Mapping[int, str]) -> dict[int, str]:
+        """Names that are nobody's yet, of nodes whose replies say them and do not count: people want to know whose."""
+        if self.naming != "claimed":
+            return {}
+        return {node: name for node, name in said.items() if name and name not in self._bound}
+
+    def _bind_new(self, claimed: Mapping[int, str]) -> None:
+        claims = {node: name for node, name in claimed.items() if node not in self._called}
         times = Counter(claims.values())
         for node, name in claims.items():
             if name and times[name] > 1 and name not in self._disputed:
@@ -123,23 +139,35 @@ class NodeNames:
             self._bound[name] = node
 
 
-def _said(reply: Reply) -> str:
+def claimed_name(told: object, metrics: Mapping[str, Any]) -> str:
     """The name that a reply claims; empty if it claims none.
+
+    Args:
+        told: what its record for names says; None if it has none.
+        metrics: of the reply.
 
     Raises:
         ReplyError: a record for names that holds none.
     """
-    if (told := reply.claim) is not None:
+    if told is not None:
         name = as_seen(told) if isinstance(told, str) else ""
         if not 0 < len(name) <= _LONGEST or name.isdecimal():
             due = f"1 to {_LONGEST} characters are due, not digits alone"
             raise ReplyError(Fault.WRONG_NAME, f"its name is {shown(told)} where {due}")
         return name
-    partition = reply.metrics.get(PARTITION)
+    partition = metrics.get(PARTITION)
     known = type(partition) is int and 0 <= partition < _LARGEST_PARTITION
     return f"partition-{partition}" if known else ""
 
 
-def _order(reply: Reply) -> tuple[bool, int, str, int]:
-    # partition-2 comes before partition-10
-    return (not reply.name, len(reply.name), reply.name, reply.node)
+def name_in(told: object, metrics: Mapping[str, Any]) -> str:
+    """The same, empty also for a record that holds no name."""
+    try:
+        return claimed_name(told, metrics)
+    except ReplyError:
+        return ""
+
+
+def row_order(name: str, node: int) -> tuple[bool, int, str, int]:
+    """What nodes are sorted by: their names, of which partition-2 comes before partition-10, then their ids."""
+    return (not name, len(name), name, node)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from math import prod
 from typing import Any, TypeVar
@@ -17,8 +17,9 @@ from flwr.serverapp import Grid
 from torch import Tensor
 
 from ..stack.layout import is_counter
-from .answers import Drop, Fault, Reply, ReplyError, check_examples, shown
+from .answers import Drop, Fault, Reply, ReplyError, check_examples, raised, shown
 from .model import SentModel
+from .names import name_in
 
 RECORD = "fedward-name"
 """The ConfigRecord of a reply that says who sends it, under "name"."""
@@ -59,6 +60,7 @@ def screen(
     names = Names() if names is None else names
     found: dict[int, _Records] = {}
     drops: dict[int, Drop] = {}
+    said: dict[int, str] = {}
     for message in replies:
         node = message.metadata.src_node_id
         if node not in expected:
@@ -68,8 +70,10 @@ def screen(
             continue
         try:
             if node in found or node in drops:
-                # Which of two replies is the node's own cannot be told.
+                # Which of two replies is the node's own cannot be told, nor is its name.
+                said.pop(node, None)
                 raise ReplyError(Fault.SECOND_REPLY, "sent more than one reply")
+            said[node] = _name_in(message, names)  # whatever becomes of the reply, people want to know whose it is
             found[node] = _records(message, model, examples, names)
         except ReplyError as error:
             found.pop(node, None)
@@ -83,7 +87,8 @@ def screen(
             drops[node] = Drop(node=node, fault=error.fault, detail=error.detail)
     for node in expected - sound.keys() - drops.keys():
         drops[node] = Drop(node=node, fault=Fault.MISSING, detail="no reply")
-    return [sound[node] for node in sorted(sound)], [drops[node] for node in sorted(drops)]
+    named = [replace(drop, name=said.get(node, "")) for node, drop in sorted(drops.items())]
+    return [sound[node] for node in sorted(sound)], named
 
 
 def fitted(message: Message, reply: Reply, model: SentModel) -> Message:
@@ -114,7 +119,7 @@ class _Records:
 
 def _records(message: Message, model: SentModel | None, examples: str | None, names: Names) -> _Records:
     if message.has_error():
-        raise ReplyError(Fault.ERROR, f"code {message.error.code}: {shown(message.error.reason)}")
+        raise ReplyError(Fault.ERROR, f"code {message.error.code}: {raised(message.error.reason or '')}")
     content = message.content
     name, arrays = "", ArrayRecord()
     if model is not None:
@@ -122,9 +127,24 @@ def _records(message: Message, model: SentModel | None, examples: str | None, na
     _, metrics = _one("MetricRecord", content.metric_records, names.metrics, "metricrecord_key")
     if examples is not None:
         check_examples(metrics, examples)
+    return _Records(content=content, name=name, arrays=arrays, metrics=metrics, claim=_claim_in(content))
+
+
+def _claim_in(content: RecordDict) -> object:
+    """What a reply says under "name" in the record for names; None if it has no such record."""
     named = content.config_records.get(RECORD)
-    claim = None if named is None else named.get("name", "")
-    return _Records(content=content, name=name, arrays=arrays, metrics=metrics, claim=claim)
+    return None if named is None else named.get("name", "")
+
+
+def _name_in(message: Message, names: Names) -> str:
+    """What a node calls itself in a reply, whatever else is in it; empty if that is no name, or there is none."""
+    if message.has_error():
+        return ""
+    try:
+        _, metrics = _one("MetricRecord", message.content.metric_records, names.metrics, "metricrecord_key")
+    except ReplyError:
+        metrics = MetricRecord()
+    return name_in(_claim_in(message.content), metrics)
 
 
 def online(grid: Grid) -> dict[int, str]:
@@ -154,11 +174,11 @@ def _left_out(records: Sequence[ArrayRecord], model: SentModel) -> frozenset[str
 def _read(node: int, parts: _Records, model: SentModel | None, local: frozenset[str]) -> Reply:
     """What a rule weighs in a reply, and its running statistics; counters must be there and fit, no more."""
     if model is None:
-        return Reply(node=node, content=parts.content, metrics=dict(parts.metrics))
+        return Reply(node=node, content=parts.content, metrics=dict(parts.metrics), claim=parts.claim)
     lacking = model.types.keys() - parts.arrays.keys() - local
     extra = parts.arrays.keys() - model.types.keys()
     if lacking or extra:
-        raise ReplyError(Fault.WRONG_KEYS, f"lacks {shown(sorted(lacking))} and adds {shown(sorted(extra))}")
+        raise ReplyError(Fault.WRONG_KEYS, _differing(lacking, extra))
     found: dict[str, Tensor] = {}
     casts: set[tuple[str, str]] = set()
     for name, own in model.tensors.items():
@@ -179,6 +199,12 @@ def _read(node: int, parts: _Records, model: SentModel | None, local: frozenset[
         local=local,
         claim=parts.claim,
     )
+
+
+def _differing(lacking: Iterable[str], extra: Iterable[str]) -> str:
+    """Which names a reply lacks and adds, as far as it does either."""
+    found = {"lacks": sorted(lacking), "adds": sorted(extra)}
+    return " and ".join(f"{verb} {shown(names)}" for verb, names in found.items() if names)
 
 
 def array_of(data: bytes, stype: str) -> Array:
@@ -242,5 +268,5 @@ def _cast(name: str, values: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         cast = values.astype(dtype)
     if np.isfinite(values).all() and not np.isfinite(cast).all():
-        raise ReplyError(Fault.NONFINITE, f"{name} has entries of {values.dtype} that are beyond {dtype}")
+        raise ReplyError(Fault.OVERFLOW, f"{name} has entries of {values.dtype} that are beyond {dtype}")
     return cast

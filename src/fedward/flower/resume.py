@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 from tempfile import TemporaryFile
 from typing import Any
 
@@ -15,20 +18,28 @@ from flwr.serverapp.strategy import FedAvg
 from torch import Tensor
 
 from ..core import Aggregator
-from ..disk import check_folder
+from ..disk import NoFolderError, check_folder, open_regular
 from ..failures import tamed
 from ..sim.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 
 _BY_NAME = ("m_t", "v_t")  # what FedAdam, FedYogi and FedAdagrad remember
 _UNKNOWN = (torch.bfloat16,)  # to NumPy
-_REMEDY = "move it away, or give this federation another place"
+_FRESH = "or say fresh=True to begin anew and replace it"
+_REMEDY = f"move it away, or give this federation another place; {_FRESH}"
+_MOST_TOLD = 1 << 28
+"""Bytes of what a checkpoint has besides tensors."""
 _BY_PLACE = "momentum_vector"  # and FedAvgM
 
 
 @dataclass(frozen=True, kw_only=True)
 class Saved:
-    """A checkpoint that was read."""
+    """A checkpoint that was read.
 
+    Attributes:
+        mark: what no other checkpoint has; empty in files of earlier versions.
+    """
+
+    mark: str
     round: int
     arrays: ArrayRecord
     aggregator: Mapping[str, Any]
@@ -44,9 +55,15 @@ def save(
     aggregator: Aggregator,
     strategy: FedAvg,
     settings: Mapping[str, Any],
-) -> None:
-    """Write all that the next round depends on; a kill leaves the old file or the new one."""
+) -> str:
+    """Write all that the next round depends on; a kill leaves the old file or the new one.
+
+    Returns:
+        What no other checkpoint has: see `is_marked`.
+    """
+    mark = token_hex(16)
     content = {
+        "mark": mark,
         "round": round,
         "arrays": {name: torch.from_numpy(array.numpy()) for name, array in arrays.items()},
         "aggregator": aggregator.state_dict(),
@@ -54,6 +71,17 @@ def save(
         "settings": dict(settings),
     }
     save_checkpoint(path, identity, content)
+    return mark
+
+
+def is_marked(path: Path, mark: str) -> bool:
+    """Whether a file is the checkpoint of this mark, wherever it was moved or copied; its tensors are not read."""
+    try:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
+            parts = [entry for entry in archive.infolist() if entry.filename.endswith("/data.pkl")]
+            return any(mark.encode() in archive.read(entry) for entry in parts if entry.file_size <= _MOST_TOLD)
+    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, zlib.error, EOFError):
+        return False  # it is something else
 
 
 def load_saved(path: Path, identity: Mapping[str, Any], settings: Mapping[str, Any]) -> Saved:
@@ -62,7 +90,12 @@ def load_saved(path: Path, identity: Mapping[str, Any], settings: Mapping[str, A
     Raises:
         CheckpointError: the file is damaged, or of another rule, seed, strategy or setting.
     """
-    saved = load_checkpoint(path, identity, ("round", "arrays", "aggregator", "optimiser"))
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder: name a file in it, such as federation.pt")
+    try:
+        saved = load_checkpoint(path, identity, ("round", "arrays", "aggregator", "optimiser"))
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}; {_FRESH}") from error
     before = saved.get("settings", settings)  # files of earlier versions do not say
     if not (
         isinstance(saved["round"], int)
@@ -78,7 +111,9 @@ def load_saved(path: Path, identity: Mapping[str, Any], settings: Mapping[str, A
         told = "; ".join(f"{key} was {tamed(before.get(key))}, now {tamed(settings.get(key))}" for key in other)
         raise CheckpointError(f"{path} is of another configuration: {told}. Resume with that one, or {_REMEDY}")
     arrays = ArrayRecord({name: Array(tensor.numpy()) for name, tensor in saved["arrays"].items()})
+    mark = saved.get("mark", "")
     return Saved(
+        mark=mark if isinstance(mark, str) else "",
         round=saved["round"],
         arrays=arrays,
         aggregator=saved["aggregator"],
@@ -149,8 +184,12 @@ def check_place(path: Path) -> None:
         with TemporaryFile(dir=path.parent) as trial:
             trial.write(b"0")
             trial.flush()
+    except NoFolderError as error:
+        raise CheckpointError(f"{path} cannot be written: {error.strerror}") from error
     except OSError as error:
-        raise CheckpointError(f"{path} cannot be written: {error.strerror}; {_REMEDY}") from error
+        raise CheckpointError(
+            f"{path} cannot be written: {error.strerror}; give this federation another place"
+        ) from error
 
 
 def optimiser_settings(strategy: FedAvg) -> dict[str, Any]:

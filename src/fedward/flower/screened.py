@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from logging import INFO, WARNING, getLogger
 from time import perf_counter
 from typing import Any
@@ -13,18 +14,20 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
 from ..core import Reason
-from .answers import Drop, Fault, Reply, nonfinite, shown
+from .answers import Drop, Reply, shown
 from .audit import PREFIX, Audit, Verdict, verdicts
-from .metrics import kind_of
 from .model import SentModel
+from .names import NodeNames
 from .numbering import counting_on
 from .qfedavg import check_multiplied, losses_of
 from .replies import Names, fitted, screen
 from .resume import check_same
 from .rounds import as_told
 from .skips import OnSkip, SkippedError, Skips
+from .uniform import finite_ones, of, of_usual_form, ordered
 
 logger = getLogger("flwr")
+EvaluateFunction = Callable[[int, ArrayRecord], MetricRecord | None]
 
 
 class Screened(Strategy):
@@ -91,7 +94,7 @@ class Screened(Strategy):
         timeout: float = 3600,
         train_config: ConfigRecord | None = None,
         evaluate_config: ConfigRecord | None = None,
-        evaluate_fn: Callable[[int, ArrayRecord], MetricRecord | None] | None = None,
+        evaluate_fn: EvaluateFunction | None = None,
     ) -> Result:
         """Run until ``num_rounds`` rounds are done in all, as every strategy of Flower's.
 
@@ -101,10 +104,31 @@ class Screened(Strategy):
         Raises:
             SkippedError: see ``on_skip``.
             ValueError: the checkpoint is of a model with other arrays than ``initial_arrays``.
+            CheckpointError: another run has written the checkpoint since the strategy was made.
+            LockedError: another process writes the checkpoint or the audit.
         """
         within = [strategy for strategy in all_within(self) if isinstance(strategy, Screened)]
-        for strategy in within:
-            strategy.begin()
+        with _begun(within):
+            return self._run(
+                within,
+                evaluate_fn,
+                initial_arrays,
+                num_rounds,
+                grid=grid,
+                timeout=timeout,
+                train_config=train_config,
+                evaluate_config=evaluate_config,
+            )
+
+    def _run(
+        self,
+        within: Sequence[Screened],
+        evaluate_fn: EvaluateFunction | None,
+        initial_arrays: ArrayRecord,
+        num_rounds: int,
+        **start: Any,
+    ) -> Result:
+        """The rounds of a run that has begun, those that are left of it."""
         done, kept = next((found for s in within if (found := s.resumed())[1] is not None), (0, None))
         if kept is not None:
             check_same(kept, initial_arrays)
@@ -128,15 +152,8 @@ class Screened(Strategy):
         self._leads = True
         try:
             with counting_on(logger, done):
-                result = super().start(
-                    grid,
-                    first,
-                    num_rounds=left,
-                    timeout=timeout,
-                    train_config=train_config,
-                    evaluate_config=evaluate_config,
-                    evaluate_fn=None if evaluate_fn is None else evaluate,
-                )
+                told = None if evaluate_fn is None else evaluate
+                result = super().start(initial_arrays=first, num_rounds=left, evaluate_fn=told, **start)
         finally:
             self._leads = False
         if self._skips.skipped:
@@ -153,6 +170,9 @@ class Screened(Strategy):
     def begin(self) -> None:
         """Another start is another run."""
         self._skips.begin()
+
+    def end(self) -> None:
+        """The run is over, however it ended."""
 
     def evaluated(self, number: int, found: MetricRecord | None) -> None:
         """The server evaluated the model after a round, 0 before the first."""
@@ -182,9 +202,13 @@ class Screened(Strategy):
             if sound[0].record and 2 * count > len(sound)
         ]
         for text in said:
-            if text not in self._helped:
-                self._helped.add(text)
-                logger.log(WARNING, "aggregate_train: %s", text)
+            self._warn_once(f"aggregate_train: {text}")
+
+    def _warn_once(self, text: str) -> None:
+        """Say what is no less true in the next round, unless there is nothing to say."""
+        if text and text not in self._helped:
+            self._helped.add(text)
+            logger.log(WARNING, "%s", text)
 
     # --- training -------------------------------------------------------------------------------------------
 
@@ -207,7 +231,9 @@ class Screened(Strategy):
         messages = list(replies)
         sound, drops = screen(messages, self._asked, model, self._claimed(messages), self._names)
         self._help(sound)
-        sound = _alike(_finite(_ordered(sound, drops, model), drops), drops, losses_of(all_within(self.strategy)))
+        sound = of_usual_form(
+            finite_ones(ordered(sound, drops, model), drops), drops, losses_of(all_within(self.strategy))
+        )
         passed = {reply.node: reply for reply in sound}
         found = (*verdicts(drops), *(Verdict(node=node, accepted=True, reason=Reason.ACCEPTED) for node in passed))
         arrays: ArrayRecord | None = None
@@ -218,7 +244,7 @@ class Screened(Strategy):
         try:
             if passed:
                 arrays, metrics = self.strategy.aggregate_train(
-                    server_round, [fitted(m, passed[m.metadata.src_node_id], model) for m in _of(messages, passed)]
+                    server_round, [fitted(m, passed[m.metadata.src_node_id], model) for m in of(messages, passed)]
                 )
                 skipped = None if arrays is None else model.misfit(arrays)
         except SkippedError:  # of the rule within
@@ -270,14 +296,26 @@ class Screened(Strategy):
         """Hand the strategy the replies with the metrics that most of them have."""
         messages = list(replies)
         sound, drops = screen(messages, self._asked_to_evaluate, None, self._claimed(messages), self._names)
-        sound = _alike(sound, drops)
+        sound = of_usual_form(sound, drops)
         log_left_out(drops)
         passed = {reply.node for reply in sound}
         try:
-            return self.strategy.aggregate_evaluate(server_round, _of(messages, passed)) if passed else None
+            return self.strategy.aggregate_evaluate(server_round, of(messages, passed)) if passed else None
         except Exception as error:  # as in training
             logger.log(WARNING, "no evaluation in this round: %r", error)
             return None
+
+
+@contextmanager
+def _begun(within: Sequence[Screened]) -> Iterator[None]:
+    """A run of these strategies, which is over at the end."""
+    try:
+        for strategy in within:
+            strategy.begin()
+        yield
+    finally:
+        for strategy in within:
+            strategy.end()
 
 
 def log_error(error: Exception) -> None:
@@ -326,58 +364,10 @@ def log_audit(audit: Audit) -> None:
         logger.log(level, "aggregate_train: %s", line)
 
 
-def log_left_out(drops: Iterable[Drop]) -> None:
+def log_left_out(drops: Iterable[Drop], names: NodeNames | None = None) -> None:
     """Write to Flower's log whose evaluation does not count."""
+    called = names or NodeNames("ids")
     for drop in drops:
-        logger.log(INFO, "\t> left out the evaluation of node %s: %s: %s", drop.node, drop.fault, drop.detail)
-
-
-def _of(messages: Sequence[Message], nodes: Collection[int]) -> list[Message]:
-    return sorted(
-        (m for m in messages if m.metadata.src_node_id in nodes), key=lambda message: message.metadata.src_node_id
-    )
-
-
-def _ordered(sound: list[Reply], drops: list[Drop], model: SentModel) -> list[Reply]:
-    """Those whose arrays are in the order of the model's: Flower's wrappers pair them by place, not by name."""
-    ordered = []
-    for reply in sound:
-        sent = list(reply.content.array_records[reply.record])
-        if sent == [name for name in model.types if name in sent]:
-            ordered.append(reply)
-        else:
-            drops.append(
-                Drop(node=reply.node, fault=Fault.WRONG_KEYS, detail="its arrays are in another order than the model's")
-            )
-    return ordered
-
-
-def _finite(sound: list[Reply], drops: list[Drop]) -> list[Reply]:
-    """Those without NaN or Inf."""
-    finite = []
-    for reply in sound:
-        if reply.finite():
-            finite.append(reply)
-        else:
-            drops.append(nonfinite(reply))
-    return finite
-
-
-def _alike(sound: list[Reply], drops: list[Drop], losses: Collection[str] = ()) -> list[Reply]:
-    """Those whose records and metrics have the commonest names and kinds: Flower's strategies take no others."""
-    forms = {reply.node: _form(reply, losses) for reply in sound}
-    if not forms:
-        return []
-    usual = Counter(forms.values()).most_common(1)[0][0]
-    for node, form in forms.items():
-        if form != usual:
-            detail = f"its records and metrics are {shown(form)}, most others' {shown(usual)}"
-            drops.append(Drop(node=node, fault=Fault.WRONG_KEYS, detail=detail))
-    return [reply for reply in sound if forms[reply.node] == usual]
-
-
-def _form(reply: Reply, losses: Collection[str]) -> tuple[Any, ...]:
-    """What a reply holds, without values: records by name and kind, metrics by name and kind."""
-    records = tuple((name, type(record).__name__) for name, record in reply.content.items())
-    kinds = {name: kind_of(value, is_loss=name in losses) for name, value in reply.metrics.items()}
-    return records, tuple(sorted(kinds.items()))
+        name = called.of(drop.node)
+        node = f"{name} ({drop.node})" if name else str(drop.node)
+        logger.log(INFO, "\t> left out the evaluation of node %s: %s: %s", node, drop.fault, drop.detail)

@@ -24,6 +24,7 @@ _REMEDIES = {
     Fault.WRONG_SHAPE: "server and nodes must build the same model",
     Fault.WRONG_DTYPE: "send floating-point arrays where the server's model has such",
     Fault.WRONG_EXAMPLES: "report a positive number under weighted_by_key, or let no examples count",
+    Fault.OVERFLOW: "training diverges: take a smaller learning rate",
     Fault.NONFINITE: "training diverges: take a smaller learning rate",
 }
 
@@ -93,13 +94,18 @@ class Skips:
             raise SkippedError(self._sentence(whole, self.final))
 
     def _sentence(self, which: str, audits: Sequence[Audit]) -> str:
-        reason, remedies = shared(audits)
+        reason, remedies = shared(audits, of_more=self.rounds > len(audits) and audits is self.final)
         remedies = [*remedies, "on_skip='warn' goes on all the same"]
         return f"{which} left the model as it was: {reason}. What helps: {'; '.join(remedies)}."
 
 
-def shared(audits: Sequence[Audit]) -> tuple[str, list[str]]:
-    """Why rounds left the model as it was: the reason that they share, else the last; who was dropped; what helps."""
+def shared(audits: Sequence[Audit], *, of_more: bool = False) -> tuple[str, list[str]]:
+    """Why rounds left the model as it was: the reason that they share, else the last; who was dropped; what helps.
+
+    Args:
+        audits: of the rounds.
+        of_more: whether these are the last ones of more rounds.
+    """
     reasons = list(dict.fromkeys(str(audit.skipped) for audit in audits))
     reason = reasons[-1] if len(reasons) == 1 else f"{reasons[-1]} (the last of {len(reasons)} reasons)"
     drops = Counter(
@@ -114,7 +120,8 @@ def shared(audits: Sequence[Audit]) -> tuple[str, list[str]]:
     remedies = list(dict.fromkeys(text for fault, text in _REMEDIES.items() if fault in faults))
     if "needs n >=" in reason:
         remedies.append("a smaller f, or rounds of more nodes (min_train_nodes)")
-    return reason + (f" ({'; '.join(told)})" if told else ""), remedies
+    rounds = f"in the last {len(audits)} rounds " if of_more else ""
+    return reason + (f" ({rounds}{'; '.join(told)})" if told else ""), remedies
 
 
 def too_few(rule: Rule, asked: int) -> str | None:

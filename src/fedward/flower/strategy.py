@@ -13,7 +13,6 @@ import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg, FedAvgM
-from flwr.serverapp.strategy.strategy_utils import aggregate_metricrecords
 from torch import Tensor
 
 from ..core import Aggregator, Evaluator, Rule
@@ -25,29 +24,19 @@ from .algorithms import CLASS
 from .answers import Reply
 from .audit import Audit
 from .audit_file import AuditFile
-from .metrics import summarise
+from .checks import NO_MAJORITY, barely_enough, no_majority
+from .holding import Hold
+from .metrics import LeftOut, MetricsFunction, function_of, summarise
 from .model import SentModel, arrays_in, record_of
 from .names import Naming, NodeNames
 from .optimisers import check_strategy
 from .replies import online, screen
-from .resume import (
-    check_goes_on,
-    check_not_there,
-    check_place,
-    check_same,
-    finite_memory,
-    load_saved,
-    memory_of,
-    optimiser_settings,
-    restore,
-    save,
-)
+from .resume import check_same, finite_memory, memory_of, optimiser_settings
 from .rounds import KeptError, Memory, Rounds
+from .saving import CheckpointFile
 from .screened import Screened, log_audit, log_error, log_left_out, logger, remembered, take_back
 from .server_model import finite, fixed
 from .skips import OnSkip, too_few
-
-MetricsFunction = Callable[[list[RecordDict], str], MetricRecord]
 
 
 class Robust(Screened):
@@ -91,6 +80,8 @@ class Robust(Screened):
             as the first round asks is refused before any of them trains.
         names: what nodes are called, in the audit and in the rule's memory, instead of by ids that Flower draws anew:
             "claimed", by names registered at the SuperLink, else what they say; "registered", by those alone; "ids".
+        verdict_metrics: whether the metrics of a round say who was kept and dropped, with weights and scores, or only
+            whether it was skipped: Flower's log has them all. `audits` and an audit file have them in any case.
 
     Attributes:
         round: rounds completed, those before a restart included.
@@ -122,6 +113,7 @@ class Robust(Screened):
         metricrecord_key: str = "metrics",
         fresh: bool = False,
         names: Naming = "claimed",
+        verdict_metrics: bool = True,
     ) -> None:
         check_strategy(strategy)
         made = cast(Rule, parse(rule, "rule")) if isinstance(rule, str) else rule
@@ -139,8 +131,8 @@ class Robust(Screened):
         )
         self._optimiser = own = copy.copy(strategy)  # its metric functions are called here, so not once more in there
         super().__init__(own, on_skip=on_skip, max_skipped=max_skipped, metricrecord_key=metricrecord_key)
-        self._train_metrics = _taken(own, "train_metrics_aggr_fn")
-        self._evaluate_metrics = _taken(own, "evaluate_metrics_aggr_fn")
+        self._train_metrics = function_of(own, "train_metrics_aggr_fn")
+        self._evaluate_metrics = function_of(own, "evaluate_metrics_aggr_fn")
         self._buffers = fixed(buffers)
         self._integers: Integers = check_value(type(self).__name__, "integers", integers, Integers)
         self._settings = {
@@ -150,16 +142,17 @@ class Robust(Screened):
             "max_share": max_share,
             **optimiser_settings(own),
         }
+        self._left_out = LeftOut()
+        self._verdict_metrics = check_value(type(self).__name__, "verdict_metrics", verdict_metrics, bool)
         self.audits: list[Audit] = []
         self._file = None if audit is None else AuditFile(audit)
-        self._checkpoint = None if checkpoint is None else Path(checkpoint)
-        self._fresh = fresh
+        self._checkpoint = None if checkpoint is None else CheckpointFile(Path(checkpoint), fresh=fresh)
+        self._hold = Hold(None if file is None else Path(file) for file in (checkpoint, audit))
         self.round = 0
         self.arrays: ArrayRecord | None = None
-        if self._checkpoint is not None and self._checkpoint.exists() and not fresh:
-            self._restore(self._checkpoint)
-        elif self._checkpoint is not None:
-            check_place(self._checkpoint)
+        if self._checkpoint is not None:
+            found = self._checkpoint.load(self._identity(), self._settings, self.aggregator, own)
+            self.round, self.arrays = found
         self._before = self.round
         self._configured = self._settled = self.round
         self._at_first: tuple[Memory, dict[str, Any]] | None = None
@@ -181,7 +174,10 @@ class Robust(Screened):
     def begin(self) -> None:
         """Another start is another run; with a checkpoint it goes on from there."""
         super().begin()
-        if self._checkpoint is None:
+        self._hold.take()
+        if self._checkpoint is not None:
+            self._checkpoint.check_own()
+        else:
             self.round = 0
             self.arrays = None
             self._at_first = self._at_first or (self.memory(), memory_of(self._optimiser))
@@ -189,7 +185,12 @@ class Robust(Screened):
             vars(self._optimiser).update(self._at_first[1])
         self._before = self._configured = self._settled = self.round
         self._rounds.names = NodeNames(self._rounds.names.naming)
+        self._left_out = LeftOut()
         self._note(self.round, lambda file: file.begin(self.round))
+
+    def end(self) -> None:
+        """Others may have this run's files."""
+        self._hold.let_go()
 
     def resumed(self) -> tuple[int, ArrayRecord | None]:
         return self.round, self.arrays
@@ -211,6 +212,7 @@ class Robust(Screened):
             ValueError: the checkpoint's model has other arrays than this one; or it is another model, which would
                 replace the checkpoint's; or the rule cannot decide on as many nodes.
             CheckpointError: there is a checkpoint by now that this strategy does not go on from.
+            LockedError: another process writes the checkpoint or the audit.
         """
         number = self._before + server_round
         self.settle(number - 1, arrays)
@@ -220,10 +222,10 @@ class Robust(Screened):
         if self.arrays is not None:
             check_same(self.arrays, arrays)
         first = self._configured == self._before
+        self._hold.take()
         if first and self._checkpoint is not None and not self._leads:
-            check_goes_on(self._checkpoint, self.arrays, arrays)
-        if first and self._checkpoint is not None and not (self.round or self._fresh):
-            check_not_there(self._checkpoint)
+            self._checkpoint.check_own()
+            self._checkpoint.check_model(self.arrays, arrays)
         if isinstance(self._optimiser, FedAvgM):
             self._optimiser.current_arrays = None  # or it would use its own, without what `SentModel.settled` mended
         if (group := self._rounds.group(number)) is not None:
@@ -235,6 +237,8 @@ class Robust(Screened):
             if self._skips.on_skip == "raise":
                 raise ValueError(text)
             logger.log(WARNING, "%s", text)
+        elif first and self._asked:
+            self._warn_once(barely_enough(self.aggregator.rule, len(self._asked)))
         self._configured = number
         return messages
 
@@ -275,8 +279,10 @@ class Robust(Screened):
         metrics = self._summary(self._train_metrics, [r for r in sound if r.node in set(audit.kept)])
         arrays = None if judged.arrays is None else record_of(judged.arrays)
         self._keep(audit, arrays, model)
+        if 0 < len(audit.judged) < NO_MAJORITY:
+            self._warn_once(no_majority(self.aggregator.rule))
         self._skips.count(audit, own=judged.error is not None)
-        return arrays, MetricRecord({**metrics, **audit.metrics()})
+        return arrays, MetricRecord({**metrics, **audit.metrics(whole=self._verdict_metrics)})
 
     def _model_of(self, arrays: ArrayRecord) -> SentModel:
         return SentModel(arrays, self._buffers, self._integers)
@@ -318,10 +324,9 @@ class Robust(Screened):
 
     def _save(self) -> None:
         if self._checkpoint is not None and self.arrays is not None:
-            save(
-                self._checkpoint,
+            self._checkpoint.save(
+                self.round,
                 identity=self._identity(),
-                round=self.round,
                 arrays=self.arrays,
                 aggregator=self.aggregator,
                 strategy=self._optimiser,
@@ -350,7 +355,8 @@ class Robust(Screened):
         """Metrics of the nodes whose replies are sound."""
         trusted = self._rounds.weighted_by_key if self._rounds.trust_examples else None
         sound, drops = screen(replies, self._asked_to_evaluate, None, trusted, self._names)
-        log_left_out(drops)
+        self._rounds.names.evaluated(sound, drops)
+        log_left_out(drops, self._rounds.names)
         if not sound:
             return None
         metrics = self._summary(self._evaluate_metrics, sound)
@@ -367,7 +373,7 @@ class Robust(Screened):
         key = self._rounds.weighted_by_key
         if function is None or not replies:
             weights = [*self._rounds.claimed(replies).values()] if self._rounds.trust_examples else None
-            return summarise([reply.metrics for reply in replies], key, weights)
+            return summarise([reply.metrics for reply in replies], key, weights, self._left_out)
         try:
             return MetricRecord(dict(function([reply.content for reply in replies], key)))
         except Exception as error:  # the user's function met what a node made up, or gave back no metrics
@@ -384,17 +390,3 @@ class Robust(Screened):
             "strategy": type(self._optimiser).__name__,
             "batch norm": self._rounds.running.policy,
         }
-
-    def _restore(self, path: Path) -> None:
-        saved = load_saved(path, self._identity(), self._settings)
-        self.round = saved.round
-        self.arrays = saved.arrays
-        self.aggregator.load_state_dict(saved.aggregator)
-        restore(self._optimiser, saved, path)
-
-
-def _taken(strategy: Any, name: str) -> MetricsFunction | None:
-    """The user's function for metrics, taken out of the strategy; None where it has Flower's own."""
-    function = cast(MetricsFunction, getattr(strategy, name))
-    setattr(strategy, name, aggregate_metricrecords)
-    return None if function is aggregate_metricrecords else function

@@ -141,7 +141,7 @@ def _name(audit: AuditData, name: str) -> str:
 
 def _why(each: _Tally) -> str:
     told = ", ".join(f"{escape(tamed(reason, 40))} {times:,}" for reason, times in each.reasons.most_common(4))
-    detail = f"<small>{escape(tamed(each.detail, 160))}</small>" if each.detail else ""
+    detail = f"<small>{escape(tamed(each.detail, 300))}</small>" if each.detail else ""
     return f'<div style="color:{DROPPED};min-width:130px">{told}</div>{detail}' if told else NONE
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from ..disk import read_bounded
 from ..sim import Record
 from .audit_lines import EvaluationEntry, NodeEntry, OtherFormatError, RoundEntry, absent, natural, read_line
+from .following import no_audit, read_from
 from .runs import ReportError, RunData, decided
 
 AUDIT = "audit.jsonl"
@@ -77,6 +78,8 @@ def load_audit(file: Path) -> AuditData:
             except OtherFormatError as error:
                 raise ReportError(f"{file}: {error}") from error
     if not found.rounds:
+        if why := no_audit(read_from(file)):
+            raise ReportError(f"{file}: {why}")
         raise ReportError(
             f"{file}: no complete round of an audit is in it yet; give the file that RobustFedAvg(audit=...) wrote, "
             "once it has one"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from json import JSONDecodeError
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 from ..disk import open_regular
 from ..failures import tamed
-from .audit_lines import AuditLine, EvaluationEntry, NodeEntry, RoundEntry, absent, read_line, shown_name
+from .audit_lines import AuditLine, EvaluationEntry, NodeEntry, RoundEntry, absent, natural, read_line, shown_name
 
 _PIECE = 1 << 22
 """Bytes that are read at a time, if they hold a line."""
@@ -48,6 +48,25 @@ class Piece:
     more: bool
     broken: int
     why: str = ""
+
+
+class Repeats:
+    """Rounds that are on record once more: those of a run only go up, so that another one wrote there as well."""
+
+    def __init__(self) -> None:
+        self._last = 0
+        self.rounds = 0
+
+    def take(self, piece: Piece) -> int:
+        """What was added: how many there are in it."""
+        if piece.again:
+            self._last = self.rounds = 0
+        before = self.rounds
+        for line in piece.lines:
+            if isinstance(line, RoundEntry):
+                self.rounds += line.round <= self._last
+                self._last = max(self._last, line.round)
+        return self.rounds - before
 
 
 def no_audit(piece: Piece) -> str:
@@ -134,7 +153,7 @@ def line_told(line: AuditLine) -> dict[str, Any]:
         "skipped": tamed(line.skipped) if line.skipped else None,
         "note": tamed(line.note) if line.note else None,
         "seconds": line.seconds,
-        "nodes": [_node_told(node) for node in line.nodes[:_MOST_NODES]],
+        "nodes": [_node_told(node) for node in _by_name(line.nodes)[:_MOST_NODES]],
         "left_out": max(len(line.nodes) - _MOST_NODES, 0),
     }
 
@@ -145,7 +164,7 @@ def _node_told(node: NodeEntry) -> dict[str, Any]:
         "name": shown_name(node.name),
         "mark": mark_of(node),
         "reason": tamed(node.reason, 40),
-        "detail": tamed(node.detail),
+        "detail": tamed(node.detail, 300),
         "weight": node.weight,
         "scores": _numbers(node.scores),
         "metrics": _numbers(node.metrics),
@@ -168,8 +187,9 @@ def round_in_words(entry: RoundEntry) -> str:
     """A round in a line of text."""
     asked = [node for node in entry.nodes if node.reason != "not-asked"]
     kept = sum(node.accepted for node in entry.nodes)
-    dropped = [_identified(n, tamed(n.reason, 40)) for n in entry.nodes if mark_of(n) == "0"]
-    silent = [_identified(n) for n in entry.nodes if n.reason == "missing"]
+    nodes = _by_name(entry.nodes)
+    dropped = [_identified(n, tamed(n.reason, 40)) for n in nodes if mark_of(n) == "0"]
+    silent = [_identified(n) for n in nodes if n.reason == "missing"]
     parts = [f"round {entry.round}: {kept} of {len(asked)} nodes kept"]
     if entry.skipped:
         parts.append(f"the model stays as it was: {tamed(entry.skipped, 300)}")
@@ -189,6 +209,10 @@ def evaluation_in_words(entry: EvaluationEntry) -> str:
 
 def _called(node: NodeEntry) -> str:
     return shown_name(node.name or node.node)
+
+
+def _by_name(nodes: Iterable[NodeEntry]) -> list[NodeEntry]:
+    return sorted(nodes, key=lambda node: (natural(_called(node)), node.node))
 
 
 def _identified(node: NodeEntry, *told: str) -> str:
@@ -243,11 +267,13 @@ class FederationStanding:
         self.rounds = 0
         self.skipped = 0
         self.broken = 0
+        self.repeats = Repeats()
 
     def take(self, piece: Piece) -> None:
         """What was added."""
         if piece.again:
             self.clear()
+        self.repeats.take(piece)
         self.broken += piece.broken
         for line in piece.lines:
             if isinstance(line, EvaluationEntry):

@@ -106,7 +106,8 @@ _SCRIPT = (
     value.toExponential(2) : String(Number(value.toPrecision(4)));
 
   let offset = 0, file = "", rounds = [], nodes = new Map(), found = [], total = 0, left = 0, drawn = false;
-  const forget = () => { rounds = []; nodes = new Map(); found = []; total = 0; left = 0; };
+  let highest = 0, twice = 0;
+  const forget = () => { rounds = []; nodes = new Map(); found = []; total = 0; left = 0; highest = twice = 0; };
 
   const called = (node) => node.name || node.node;
   const take = (line) => {
@@ -117,6 +118,8 @@ _SCRIPT = (
     }
     rounds.push(line);
     total += 1;
+    twice += line.round <= highest ? 1 : 0;
+    highest = Math.max(highest, line.round);
     left += line.skipped ? 1 : 0;
     const most = Math.max(20, Math.min(ROUNDS, Math.floor(POINTS / Math.max(1, line.nodes.length))));
     while (rounds.length > most) rounds.shift();
@@ -369,7 +372,9 @@ _SCRIPT = (
         offset = piece.offset;
         file = piece.file;
         if (changed && !piece.more || !drawn) draw();
-        state(total ? `followed until ${new Date().toLocaleTimeString("en-GB")}` : "waiting for the first round");
+        const again = twice ? `; rounds on record twice, as if of two runs: ${count(twice)}` : "";
+        const now = new Date().toLocaleTimeString("en-GB");
+        state(total ? `followed until ${now}${again}` : "waiting for the first round");
         if (piece.more) pause = 0;
       }
     } catch (error) {

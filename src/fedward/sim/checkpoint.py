@@ -60,7 +60,12 @@ def load_checkpoint(path: Path, identity: Mapping[str, Any], keys: Iterable[str]
             "move it away, or give this run another place"
         ) from error
     if not isinstance(saved, dict) or not _same(saved.get("format"), _FORMAT):
-        found = saved.get("format") if isinstance(saved, dict) else type(saved).__name__
+        if not isinstance(saved, dict) or "format" not in saved:
+            raise CheckpointError(
+                f"{path} is no checkpoint of a run, but something else that PyTorch saved (a state dict, say); move it "
+                "away, or give this run another place"
+            )
+        found = saved["format"]
         raise CheckpointError(
             f"{path} has format {brief(found)}, this version reads {_FORMAT}; move it away, or give this run "
             "another place"
