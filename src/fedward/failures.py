@@ -18,6 +18,20 @@ _EXTRAS = {
     **dict.fromkeys(("PIL", "pyarrow"), "data"),
     **dict.fromkeys(("datasets", "flwr_datasets"), "flwr-datasets"),
 }
+_PACKAGES = {
+    "cli": "numba typer rich pydantic plotly",
+    "data": "pillow pyarrow",
+    "figures": "matplotlib",
+    "flower": "'flwr[simulation]'",
+    "flwr-datasets": "flwr-datasets",
+    "nvflare": "nvflare",
+    "peft": "peft transformers",
+    "ray": "ray",
+    "tensorboard": "tensorboard",
+    "timm": "timm",
+    "wandb": "wandb",
+}
+"""What an extra holds, as a shell has it."""
 # Python takes most of these for printable, and none of them can be seen. The first are the code points that Unicode has
 # everybody ignore (Default_Ignorable_Code_Point): joiners, selectors of variants, fillers. The others are blank signs.
 _IGNORED = re.compile(
@@ -118,10 +132,15 @@ def _seen(c: str) -> bool:
     return c.isprintable() and not _IGNORED.match(c) and c not in _BLANK
 
 
+def install(extra: str) -> str:
+    """How to install what an extra holds: its packages by name, since fedward itself is in no package index."""
+    return f"pip install {_PACKAGES[extra]} (in a clone: pip install '.[{extra}]')"
+
+
 def missing_extra(error: ModuleNotFoundError) -> str:
     """How to install what the command needs, if that is what is missing; else nothing."""
     name = (error.name or "").partition(".")[0]
-    return f"the fedward command needs {name}: pip install 'fedward[{_EXTRAS[name]}]'" if name in _EXTRAS else ""
+    return f"the fedward command needs {name}: {install(_EXTRAS[name])}" if name in _EXTRAS else ""
 
 
 def _origin(error: BaseException) -> tuple[str | None, int | None, str]:

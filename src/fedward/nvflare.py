@@ -1,6 +1,6 @@
 """Robust aggregation in NVIDIA FLARE: fedward's rules in the place of its weighted mean.
 
-Needs the extra: ``pip install 'fedward[nvflare]'``.
+Needs NVIDIA FLARE: ``pip install nvflare``, or the extra, ``pip install '.[nvflare]'`` in a clone.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ try:
     from nvflare.app_common.app_constant import AppConstants
     from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        "fedward.nvflare needs NVIDIA FLARE: pip install 'fedward[nvflare]'", name="nvflare"
-    ) from error
+    from .failures import install as _install
+
+    raise ModuleNotFoundError(f"fedward.nvflare needs NVIDIA FLARE: {_install('nvflare')}", name="nvflare") from error
 
 from .core import Aggregator, BoundError, Reason, Result, Rule
 from .failures import MendableError, tamed

@@ -20,7 +20,7 @@ RANKS = (4, 6, 8, 10, 12, 16, 5, 9)
 FLIPPED, SCALED = 3, 6
 peft_is_here = pytest.mark.skipif(
     importlib.util.find_spec("peft") is None or importlib.util.find_spec("transformers") is None,
-    reason="pip install 'fedward[peft]': this writes and loads adapters by PEFT itself",
+    reason="pip install peft: this writes and loads adapters by PEFT itself",
 )
 
 

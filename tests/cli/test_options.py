@@ -12,6 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from fedward.cli import app as cli
+from fedward.cli.options import MEANT
 from fedward.experiments.spec import RunSpec, SpecError, make_spec
 from fedward.registry.notation import parse
 from tests.cli.test_cli import QUICK, failure
@@ -220,3 +221,26 @@ def test_a_device_that_is_not_there_is_said(device: str) -> None:
     text = failure("run", *QUICK, "--device", device)
     assert f"device {device!r} cannot be used here" in text
     assert "--device cpu" in text
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("sweep x.toml --jobs 2", "--workers"),
+        ("sweep x.toml -j4", "--workers"),
+        ("sweep x.toml --processes=2", "--workers"),
+        ("run --cores 2", "--threads"),
+        ("run --defense median", "--rule"),
+        ("run --thread 2", "--threads"),
+    ],
+)
+def test_options_of_other_programs_lead_to_ours(line: str, meant: str) -> None:
+    result = CliRunner().invoke(cli.app, line.split())
+    assert result.exit_code == 2
+    assert f"Did you mean {meant}?" in " ".join(result.stderr.split())
+
+
+def test_options_of_other_programs_are_none_of_ours_and_lead_to_some() -> None:
+    ours = {name for command in COMMANDS.values() for param in command.params for name in param.opts}
+    assert not ours & MEANT.keys()
+    assert {name for names in MEANT.values() for name in names} <= ours

@@ -14,6 +14,7 @@ from fedward.cli.progress import JobsProgress, NowAndThen, RunProgress, SweepPro
 from fedward.experiments.spec import make_spec
 from fedward.sim import Record
 from fedward.sweeps import plan, read_sweep
+from fedward.sweeps.store import CellState
 
 
 class Clock:
@@ -172,3 +173,24 @@ def test_a_sweep_is_heard_while_a_cell_takes_long(clock: Clock, lines: Lines) ->
 
 def test_durations() -> None:
     assert [duration(s) for s in (5, 100, 5000, 9000)] == ["5 s", "2 min", "83 min", "2.5 h"]
+
+
+def test_what_was_done_before_and_the_start_of_processes_are_no_pace(clock: Clock, lines: Lines) -> None:
+    """The first cell of a resumed sweep may lack five rounds, after ten seconds in which libraries are loaded."""
+    Path("mine.toml").write_text(TABLE, encoding="utf-8")
+    planned = plan(read_sweep(Path("mine.toml")), Path("sweeps/mine"))
+    one, other = planned.jobs()
+    with SweepProgress(planned, 1) as sweep:
+        for _ in range(10):
+            sweep({one: 95, other: 0})
+            clock.now += 1
+        sweep({one: 100, other: 0})
+        sweep.done(one, CellState(key="k", status="done"))
+    assert lines()[-1].endswith("(about 20 s left)")
+    grid = JobsProgress(jobs(2, 100))
+    for _ in range(14):
+        grid({Path("job0"): 95, Path("job1"): 0})
+        clock.now += 1
+    clock.now += 1
+    grid({Path("job0"): 100, Path("job1"): 0})
+    assert lines()[-1] == "1 of 2 done, 50 % of all (about 40 s left)"

@@ -13,8 +13,8 @@ import fedward as fw
 from fedward import attacks, clients, mixers, rules
 from fedward.core import WHOLE, Mixer, Traits, merged
 from fedward.registry.traits import CLAIMS, MERGES
+from fedward.testing import PROPERTIES
 from fedward.testing.probes import PlainAttack, PlainClient, PlainMixer, PlainRule
-from fedward.testing.rules import PROPERTIES
 from tests.conformance.test_wrappers import WRAPPERS
 
 MARKS: dict[str, Any] = {

@@ -15,7 +15,7 @@ from fedward import attacks, mixers, rules
 from fedward.core import Compound
 from fedward.registry.bounds import Positive
 from fedward.stack import RowSource, SqNorms, Statistic
-from fedward.testing import check_attack, check_rule, check_wrapper
+from fedward.testing import check_attack, check_rule, check_wrapper, random_stack
 
 MEMORY = "memory is tensors by name, and the rule says that it has one"
 
@@ -141,3 +141,87 @@ def test_a_source_is_one_method(rule: fw.Rule) -> None:
     G = torch.randn(12, 50, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     result = fw.Aggregator(rule)(OneTensor(G))
     torch.testing.assert_close(result.output, fw.Aggregator(rule)(G).output)
+
+
+# --- which rows, and who says so ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstRow(fw.Rule):
+    """Whoever comes first; says nothing of properties."""
+
+    def decide(self, updates: fw.Updates, state: fw.State, context: fw.Context) -> fw.Plan:
+        return fw.average_of(updates, torch.tensor([0]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SaysSo(FirstRow):
+    """Claims what is not so."""
+
+    declared = fw.Traits(properties=frozenset({"permutation"}))
+
+
+@dataclass(frozen=True, kw_only=True)
+class AsMeant(FirstRow):
+    """Claims no more than is so."""
+
+    declared = fw.Traits(properties=frozenset({"scale"}))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FewOutOfOrder(fw.Rule):
+    """The mean, and of no more than three rows the first."""
+
+    def decide(self, updates: fw.Updates, state: fw.State, context: fw.Context) -> fw.Plan:
+        return fw.average_of(updates, torch.arange(updates.n if updates.n > 3 else 1))
+
+
+ROWS = "fedward.testing.random_stack(rule, seed=0)"
+ORDER = "claimed property permutation"
+
+
+def test_a_claim_that_nobody_made_says_where_it_comes_from_and_how_to_take_it_back() -> None:
+    why = failures(FirstRow())[ORDER]
+    assert why.endswith(
+        f"is allowed, on {ROWS}; Traits that say nothing of properties claim this: if the rule is meant to be without, "
+        "write declared = fedward.Traits(..., properties=frozenset({'scale'}))"
+    )
+    assert failures(SaysSo())[ORDER].endswith(f"is allowed, on {ROWS}")
+    assert ORDER not in failures(AsMeant())
+
+
+def test_rows_of_a_failure_can_be_made_once_more() -> None:
+    why = failures(FewOutOfOrder())[ORDER]
+    called = why[why.index("random_stack") : why.index(" in the order ")]
+    rule = FewOutOfOrder()
+    G = eval(called, {"random_stack": random_stack, "rule": rule})
+    assert 1 < len(G) <= 3
+    assert (rule(G) - rule(G.flip(0))).norm() > 0.1
+
+
+def test_checks_on_several_stacks_name_the_one_that_failed() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class KeepsMore(fw.Rule):
+        declared = fw.Traits(selects=True)
+
+        def most_accepted(self, n: int) -> int:
+            return 1
+
+        def decide(self, updates: fw.Updates, state: fw.State, context: fw.Context) -> fw.Plan:
+            return fw.average_of(updates, torch.arange(updates.n))
+
+    assert failures(KeepsMore())["accepts no more rows than it says"].endswith(
+        "most_accepted says 1, on fedward.testing.example_stacks(rule)['random']"
+    )
+    with pytest.raises(
+        AssertionError, match=r"oracle on a sparse stack: .*, on fedward.*example_stacks\(rule\)\['sparse"
+    ):
+        check_rule(rules.Mean(), oracle=lambda G: G[0])
+
+
+def test_functions_are_tried_in_another_order_too() -> None:
+    check = "rows in another order give the same"
+    why = failures(fw.rule(lambda G: G[0]))[check]
+    assert f"on {ROWS}; where the order is meant to count, write a class" in why
+    assert failures(fw.rule(lambda G: G[G.norm(dim=1).argmin()])) == {}
+    assert check not in [outcome.name for outcome in check_rule(rules.Mean())]

@@ -195,6 +195,11 @@ BAD_FOLDER: dict[str, tuple[Callable[[Path], None], str, str]] = {
         "",
         r"cat/1\.png: expected an image file, found something else",
     ),
+    "no image that would be scaled": (
+        changed("test/dog/2.png", b"no picture"),
+        ":size=4",
+        r"dog/2\.png: expected an image file, found something else",
+    ),
     "unknown class": (changed("test/cow/1.png", png()), "", r"cow/1\.png: expected a class of .*cat, dog, found cow"),
     "one class": (emptied("train/cat"), "", r"two classes or more, found dog to train with, 6 images to test with"),
     "no test images": (emptied("test"), "", r"found cat, dog to train with, 0 images to test with"),

@@ -74,6 +74,15 @@ def test_a_folder_of_16_bits_has_all_its_shades(tmp_path: Path) -> None:
         assert shades[-1] == 1
 
 
+def test_files_of_grey_are_colours_unless_grey_is_asked_for(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        for own in ("a", "b"):
+            (tmp_path / part / own).mkdir(parents=True)
+            Image.fromarray(COLOURS[:, :, 0]).save(tmp_path / part / own / "0.png")
+    assert load("image-folder:size=4", tmp_path).shape == (3, 4, 4)
+    assert load("image-folder:size=4,mode=grey", tmp_path).shape == (1, 4, 4)
+
+
 def test_large_images_are_scaled_in_all_their_rows() -> None:
     deep = np.arange(1100 * 1000, dtype=np.uint32).reshape(1100, 1000).astype(np.uint16)
     expected = ((deep.astype(np.int64) + 128) // 257).astype(np.uint8)

@@ -290,7 +290,7 @@ def test_their_partitioners_by_name_are_told_the_clients_and_labels() -> None:
 
 def test_what_is_to_be_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "flwr_datasets", None)
-    with pytest.raises(SpecError, match=r"needs flwr_datasets: pip install 'fedward\[flwr-datasets\]'"):
+    with pytest.raises(SpecError, match="needs flwr_datasets: pip install flwr-datasets "):
         make_spec({"partition": "flwr_datasets.partitioner.IidPartitioner"})
 
 

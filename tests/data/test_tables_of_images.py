@@ -141,5 +141,5 @@ def test_what_is_needed_beyond_the_package_is_said(tmp_path: Path, monkeypatch: 
     for module, words in (("PIL", "image files needs Pillow"), ("pyarrow", "Parquet needs pyarrow")):
         with monkeypatch.context() as patch:
             patch.setitem(__import__("sys").modules, module, None)
-            with pytest.raises(DataError, match=rf"{words}: pip install 'fedward\[data\]'"):
+            with pytest.raises(DataError, match=f"{words}: pip install pillow pyarrow "):
                 load("mnist", tmp_path)

@@ -14,7 +14,7 @@ from fedward.experiments.versions import code, commit
 from fedward.sweeps import SweepFolder
 from tests.sweeps.test_store import swept
 
-pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'fedward[figures]'")
+pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install matplotlib")
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 

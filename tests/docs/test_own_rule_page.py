@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from typer.testing import CliRunner
 import fedward as fw
 from fedward.cli.app import app
 from fedward.failures import ContractError
+from fedward.testing import check_attack, check_rule
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "own-rule-and-attack.md").read_text(encoding="utf-8")
 
@@ -58,6 +61,14 @@ def test_its_python(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     exec(adaptive, scope | {"__name__": "written", "torch": torch})
     sys.modules.pop("written")
     sys.modules.pop("ours", None)
+
+
+def test_its_rules_and_attacks_pass_the_checks_that_it_recommends(folder: Path) -> None:
+    ours = importlib.import_module("ours")
+    check_rule(ours.midpoint)
+    check_rule(fw.rule(partial(ours.trim, f=2), minimum=5))
+    check_attack(ours.hide)
+    sys.modules.pop("ours")
 
 
 def test_its_sentence(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 import types
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from fedward import Context, Simulation, clients, rules, sim
 from fedward.clients import LocalModel
+from fedward.failures import install
 from fedward.models import build_model
 from fedward.models.adapters import MissingPackageError
 
@@ -67,7 +69,7 @@ def peft(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
     if request.param == "stand-in":
         monkeypatch.setitem(sys.modules, "peft", stand_in())
     elif not works("peft"):
-        pytest.skip("peft is not installed: pip install 'fedward[peft]'")
+        pytest.skip("peft is not installed: pip install peft")
 
 
 LORA = "lora:base='text-transformer:width=8,heads=2,depth=1,dropout=0',rank=2"
@@ -144,7 +146,7 @@ def test_what_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         ("transformers", "hugging-face:name=x", "peft"),
     ]:
         monkeypatch.setitem(sys.modules, package, None)
-        with pytest.raises(MissingPackageError, match=rf"needs {package}: pip install 'fedward\[{extra}\]'"):
+        with pytest.raises(MissingPackageError, match=re.escape(f"needs {package}: {install(extra)}")):
             build_model(text)
 
 
@@ -171,7 +173,7 @@ def test_timm_is_asked_for_the_data_s_model(monkeypatch: pytest.MonkeyPatch) -> 
         build_model("timm:name=unheard", (2, 8, 9), 5)
 
 
-@pytest.mark.skipif(not works("timm"), reason="timm is not installed: pip install 'fedward[timm]'")
+@pytest.mark.skipif(not works("timm"), reason="timm is not installed: pip install timm")
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224,patch=8", "mobilenetv3_small_050"])
 def test_timm_s_models_train(name: str) -> None:
     model = LocalModel(build_model(f"timm:name={name}", (3, 32, 32), 5))
@@ -181,7 +183,7 @@ def test_timm_s_models_train(name: str) -> None:
     assert 0 < float(loss) < 10
 
 
-@pytest.mark.skipif(not works("transformers"), reason="transformers is not installed: pip install 'fedward[peft]'")
+@pytest.mark.skipif(not works("transformers"), reason="transformers is not installed: pip install transformers")
 def test_hugging_face_s_models_train(tmp_path: Any) -> None:
     from transformers import BertConfig, BertForSequenceClassification
 

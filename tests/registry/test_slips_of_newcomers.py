@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import pytest
@@ -27,3 +28,22 @@ def test_a_module_of_this_folder_is_meant(tmp_path: Path, monkeypatch: pytest.Mo
         fw.parse("mine_naer:trim")
     with pytest.raises(ValueError, match="No module named 'zzz'; write it like"):
         fw.parse("zzz:trim")
+
+
+def test_a_class_without_its_decorator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "undecorated_one.py").write_text(
+        "import fedward as fw\n\n\n"
+        "class Plain(fw.Rule):\n    def decide(self, updates, state, context): ...\n\n\n"
+        "class Bare: ...\n"
+    )
+    remedy = r"write @dataclass\(frozen=True, kw_only=True\) above class Plain$"
+    with pytest.raises(ValueError, match=remedy):
+        fw.parse("undecorated_one.Plain")
+    plain = importlib.import_module("undecorated_one").Plain
+    with pytest.raises(ValueError, match=remedy):
+        fw.register("bare-of-it", paper="-")(plain)
+    with pytest.raises(TypeError, match=f"Plain is none: {remedy}"):
+        fw.Aggregator(plain())
+    with pytest.raises(ValueError, match=r"a dataclass derived from one of those is needed$"):
+        fw.parse("undecorated_one.Bare")

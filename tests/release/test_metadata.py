@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from fedward import failures
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -114,3 +117,28 @@ def test_the_oldest_are_the_lower_bounds() -> None:
 def test_requirements_have_no_upper_ends() -> None:
     for requirement in requirements("BIN", *GROUPS):
         assert {bound.operator for bound in requirement.specifier} == {">="}, requirement
+
+
+def test_errors_name_the_packages_of_extras() -> None:
+    extras = PROJECT["project"]["optional-dependencies"]
+    asked = re.compile(r"(?:\binstall|_install)\([\"']([\w-]+)[\"']\)")
+    sources = [file.read_text(encoding="utf-8") for file in (ROOT / "src").rglob("*.py")]
+    named = {extra for text in sources for extra in asked.findall(text)}
+    assert {"cli", "data", "figures", "flower", "nvflare", "ray", "tensorboard", "wandb"} <= named
+    assert named < failures._PACKAGES.keys() < extras.keys()
+    for extra, packages in failures._PACKAGES.items():
+        every = [Requirement(one) for one in extras[extra]]
+        if extra == "cli":
+            every = [Requirement(one) for one in extras["fast"]] + every[1:]
+        whole = {str(one).replace(str(one.specifier), "") for one in every}
+        assert set(shlex.split(packages)) == whole
+        assert failures.install(extra) == f"pip install {packages} (in a clone: pip install '.[{extra}]')"
+
+
+def test_nothing_says_to_install_fedward_from_an_index_that_has_none() -> None:
+    for folder in ("src", "docs", "examples"):
+        for file in (ROOT / folder).rglob("*"):
+            if file.suffix in (".py", ".md", ".ipynb", ".toml"):
+                assert not re.search(r"pip install ['\"]?fedward", file.read_text(encoding="utf-8")), file
+    for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "pyproject.toml"):
+        assert not re.search(r"pip install ['\"]?fedward", (ROOT / name).read_text(encoding="utf-8")), name

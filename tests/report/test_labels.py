@@ -48,7 +48,7 @@ def test_tables_and_figures_have_them_and_say_what_they_leave_out(tmp_path: Path
     data = made_up({"rule": RULES, "attack": ["no-attack", "alie:z=1", "min-max"]})
     text = markdown(data)
     lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
-    assert lines[0] == ["rule", "no-attack", "ALIE", "MinMax", "worst"]
+    assert lines[0] == ["rule", "No attack", "ALIE", "MinMax", "worst"]
     assert [line[0] for line in lines[2:]] == [
         "SignGuard",
         "TrimmedMean (f = 2)",

@@ -25,7 +25,7 @@ TABLE = {"rule": ["mean", "median"], "attack": ["alie", "no-attack", "min-max"],
 def test_markdown_and_latex_have_the_same_numbers():
     data = made_up(TABLE, two_by_three)
     lines = [line.strip("| ").split(" | ") for line in markdown(data).splitlines() if line.startswith("|")]
-    assert lines[0] == ["rule", "no-attack", "ALIE", "MinMax", "worst"]
+    assert lines[0] == ["rule", "No attack", "ALIE", "MinMax", "worst"]
     assert lines[3] == ["Median", "**91.00 ± 1.41**", "**51.00 ± 1.41**", "**71.00 ± 1.41**", "**51.00**"]
     text = latex(data)
     assert r"Median & \textbf{91.00 $\pm$ 1.41} & \textbf{51.00 $\pm$ 1.41}" in text
@@ -37,9 +37,11 @@ def test_markdown_and_latex_have_the_same_numbers():
 def test_cells_say_another_measure_when_asked(tmp_path):
     """The least is bold where less is better, and worst is the most then."""
     data = made_up(TABLE, two_by_three)
-    assert "Best test accuracy in per cent, mean ± standard deviation over 2 seeds; bold" in markdown(data)
+    chosen = "the best of a run's tests, one every 10 rounds, chosen on the test set itself"
+    over = "mean ± standard deviation (with n - 1) over 2 seeds; bold"
+    assert f"Best test accuracy in per cent ({chosen}), {over}" in markdown(data)
     last = replace(data, measure="last")
-    assert "Accuracy in the last test, in per cent, mean ± standard deviation over 2 seeds; bold" in markdown(last)
+    assert f"Accuracy in the last test, in per cent, {over}" in markdown(last)
 
     accepted = {"mean": 0.9, "median": 0.1}
     rows = [

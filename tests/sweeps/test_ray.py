@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("ray", reason="Ray is not installed: pip install 'fedward[ray]'")
+pytest.importorskip("ray", reason="Ray is not installed: pip install ray")
 
 from fedward.disk import json_of
 from fedward.experiments.store import RunFolder

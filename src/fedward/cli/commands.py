@@ -251,7 +251,7 @@ def list_(what: str, as_json: bool) -> None:
     elif as_json:
         rows = [_entry_json(e) for e in entries]
     else:
-        display.out.print(display.catalogue_table(entries))
+        display.out.print_prose(display.catalogue_table(entries))
         return
     if as_json:
         typer.echo(json.dumps(rows, indent=1))

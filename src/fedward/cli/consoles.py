@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from shutil import get_terminal_size
 from typing import Any
 
-from rich.console import Console, ConsoleOptions, RenderableType
+from rich.console import Console, ConsoleDimensions, ConsoleOptions, RenderableType
 from rich.progress import Task, TextColumn
 from rich.segment import Segment
 from rich.text import Text
 
 from ..failures import tamed, tamed_lines
+
+_ANY_WIDTH = 100_000
 
 
 class HarmlessConsole(Console):
@@ -22,6 +25,21 @@ class HarmlessConsole(Console):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, **options)
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        """As wide as what is shown where nobody looks: what is cut in a file is lost."""
+        found = super().size
+        known = self.is_terminal or self._width is not None  # which COLUMNS sets as well
+        return found if known else ConsoleDimensions(_ANY_WIDTH, found.height)
+
+    @size.setter
+    def size(self, new: tuple[int, int]) -> None:
+        self._width, self._height = new
+
+    def print_prose(self, renderable: RenderableType) -> None:
+        """Print what is read from line to line, which is broken in files too."""
+        self.print(renderable, width=None if self.is_terminal else min(self.width, get_terminal_size().columns))
 
     def render_str(self, text: str, **options: Any) -> Text:
         """A string as rich has it: of characters that a terminal would obey only the code."""

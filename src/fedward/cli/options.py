@@ -16,6 +16,16 @@ from .terminal import INTERRUPTED, interrupts_raise, say_error
 _ASKED = 2
 """Exit status where what was asked for cannot be: what click has for a command line that cannot be read."""
 
+MEANT = {
+    **dict.fromkeys(("-j", "--jobs", "--n-jobs", "--cores", "--cpus", "--processes"), ("--workers", "--threads")),
+    **dict.fromkeys(("--epochs", "--iterations", "--num-rounds"), ("--rounds",)),
+    **dict.fromkeys(("--aggregator", "--aggregation", "--defense", "--defence"), ("--rule",)),
+    **dict.fromkeys(("--malicious", "--attackers", "--adversaries"), ("--byzantine",)),
+    **dict.fromkeys(("--gpu", "--cuda"), ("--device",)),
+    "--learning-rate": ("--lr",),
+}
+"""What options of other programs are called here; a command has one of these, or none."""
+
 
 class Commands(TyperGroup):
     """Several commands under one word."""
@@ -35,6 +45,16 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Arguments and options by name. Of an option that takes one value, no second one may replace the first."""
+        try:
+            return self._parsed(ctx, args)
+        except Exception as error:
+            if hasattr(error, "possibilities"):  # an option that there is not, whose likeness of letters may mislead
+                own = {name for param in self.params for name in param.opts}
+                meant = [name for name in MEANT.get(str(getattr(error, "option_name", "")), ()) if name in own]
+                error.possibilities = meant or error.possibilities
+            raise
+
+    def _parsed(self, ctx: Any, args: list[str]) -> list[str]:
         if any("\0" in arg for arg in args):  # only a program can say that, and no file is called so
             raise typer.BadParameter("there is a null character in what was given; leave it out.", ctx)
         if not ctx.resilient_parsing:

@@ -192,7 +192,9 @@ class JobsProgress:
         first = self._before is None
         if self._before is None:
             self._before = dict(done)
-            self._lines = self._pace = NowAndThen()
+            self._lines = NowAndThen()
+        if all(count <= self._before.get(path, 0) for path, count in done.items()):
+            self._pace = NowAndThen()  # while processes start nothing moves, which is no pace
         whole = [path for path, count in done.items() if count >= self._totals[path]]
         if len(whole) == len(self._totals) or not (self._lines.due() or (first and len(self._totals) > 1)):
             return  # a single one may be done before anybody wonders
@@ -232,7 +234,7 @@ class SweepProgress:
         self._made = 0
         self._seen: Mapping[Path, int] = {}
         self._start: Mapping[Path, int] = {}
-        self._lines = NowAndThen()
+        self._lines = self._pace = NowAndThen()
         self._bar = Progress(
             HarmlessColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
@@ -257,6 +259,8 @@ class SweepProgress:
         """Show how far all have come."""
         self._start = self._start or rounds
         self._seen = rounds
+        if sum(rounds.values()) <= sum(self._start.values()):
+            self._pace = NowAndThen()  # while processes start nothing moves, which is no pace
         self._bar.update(self._task, completed=sum(rounds.values()))
         if not err.is_terminal and self._lines.due():
             made, of = sum(rounds.values()), sum(self._rounds.values())
@@ -279,4 +283,4 @@ class SweepProgress:
     def _left(self) -> str:
         """How long the rest takes, at the pace so far."""
         before = sum(self._start.values())
-        return self._lines.left(sum(self._seen.values()) - before, sum(self._rounds.values()) - before)
+        return self._pace.left(sum(self._seen.values()) - before, sum(self._rounds.values()) - before)

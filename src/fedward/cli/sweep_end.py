@@ -8,6 +8,7 @@ from statistics import fmean
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from ..report.sweep_measures import best_of_tests
 from ..sweeps import Row, Sweep
 from ..sweeps.measures import OverSeeds, over_seeds
 from . import display
@@ -19,17 +20,32 @@ _NOTES = 10
 """Sentences about single cells that people still read."""
 
 
-def notes_of_cells(rows: Sequence[Row]) -> list[str]:
-    """What the table does not show of cells."""
+def notes_of_cells(rows: Sequence[Row], *, whole: bool = False) -> list[str]:
+    """What the table does not show of cells; all of it, or so much as people still read."""
     notes = [f"{row.cell}: {note}" for row in rows if not row.unmoved for note in row.notes]
-    more = len(notes) - _NOTES
-    return [*notes[:_NOTES], *([f"and {more} more such notes"] if more > 0 else [])]
+    more = 0 if whole else len(notes) - _NOTES
+    if more <= 0:
+        return notes
+    return [*notes[:_NOTES], f"and {more} more such notes"]
 
 
-def sweep_table(sweep: Sweep, rows: Sequence[Row]) -> Table:
+def how_to_read(rows: Sequence[Row]) -> str:
+    """What best and the figures after a plus-minus sign are."""
+    several = any(len(one.values) > 1 for one in over_seeds(rows))
+    spread = "; ± is the standard deviation over seeds, with n - 1" if several else ""
+    return f"best: {best_of_tests(rows)}{spread}."
+
+
+def sweep_table(sweep: Sweep, rows: Sequence[Row], *, whole: bool = False) -> Table:
     """Best and last accuracy of each setting, over its seeds; then its impact if it is known, or else who was accepted.
 
-    Of cells that are not done nothing counts. Where there are several seeds it has no room for who was accepted.
+    Of cells that are not done nothing counts. Where there are several seeds a terminal has no room for who was
+    accepted, and of many settings it shows the first ones.
+
+    Args:
+        sweep: what was run.
+        rows: of its cells.
+        whole: whether all that is known is in it.
     """
     keys = list(dict.fromkeys([*(key for key in sweep.axes if key != "seed"), "rule", "attack"]))
     best, last = over_seeds(rows), over_seeds(rows, lambda row: row.last)
@@ -40,17 +56,19 @@ def sweep_table(sweep: Sweep, rows: Sequence[Row]) -> Table:
         table.add_column(head, overflow="fold")
     shares = {"impact": "attack_impact"}
     if all(row.measures.get("attack_impact") is None for row in rows):
-        alone = all(len(one.rows) == 1 for one in best)
-        shares = dict(zip(display.ACCEPTED, _ACCEPTED, strict=True)) if alone else {}
+        shares = {}
+    if whole or (not shares and all(len(one.rows) == 1 for one in best)):
+        shares = {**dict(zip(display.ACCEPTED, _ACCEPTED, strict=True)), **shares}
     for head in ("seeds", "best", "last", *shares):
         table.add_column(head, justify="right", no_wrap=True)
-    for one, end in list(zip(best, last, strict=True))[:_SHOWN]:
+    shown = len(best) if whole else _SHOWN
+    for one, end in list(zip(best, last, strict=True))[:shown]:
         names = [one.row.group] if grouped else []
         names += [str(one.row.config.get(key, "")) for key in keys]
         means = [_share(one.rows, measure) for measure in shares.values()]
         table.add_row(*names, f"{len(one.values)} of {len(one.rows)}", _mean(one), _mean(end), *means)
-    if len(best) > _SHOWN:
-        table.caption = f"and {len(best) - _SHOWN} more"
+    if len(best) > shown:
+        table.caption = f"and {len(best) - shown} more"
     return table
 
 

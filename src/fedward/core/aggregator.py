@@ -13,6 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from ..registry.bounds import Natural
+from ..registry.component import undecorated
 from ..registry.parameters import check_parameters, check_value
 from ..stack import Base, Buffers, Ids, Integers, Model, OnBad, Policy, Stack, Updates, as_updates
 from ..stack.alike import raw_models, sampled_nearness
@@ -77,11 +78,8 @@ class Aggregator:
             remedy = "; fedward.rule makes one of a function" * isroutine(rule)
             raise TypeError(f"an Aggregator needs a rule, such as rules.Median(), got {rule!r}{remedy}")
         # The text of any other class is an address, so that no saved state could be told from another rule's.
-        if not hasattr(rule, "__dataclass_fields__"):
-            cls = type(rule).__name__
-            raise TypeError(
-                f"a rule is a dataclass, and {cls} is none: write @dataclass(frozen=True) above class {cls}"
-            )
+        if remedy := undecorated(type(rule)):
+            raise TypeError(f"a rule is a dataclass, and {type(rule).__name__} is none: {remedy}")
         check_parameters(rule)  # once more for classes whose own __post_init__ leaves it out
         self.rule = rule
         self.seed: int = check_value("Aggregator", "seed", seed, Natural)

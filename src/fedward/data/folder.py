@@ -51,7 +51,7 @@ def image_folder(
         path: the folder (--data-path).
         size: height and width that all are scaled to; if not given, they must have one size.
         held_out: share of the images that is the test set, drawn at random, where there are no folders train and test.
-        mode: colours or grey.
+        mode: colours, three channels whatever the files have, or grey, one.
 
     Raises:
         OwnDataError: no such folder, a class or the test set is missing, or images differ in size.
@@ -120,8 +120,7 @@ def _dataset(
     if unknown:
         known = ", ".join(classes[:10])
         raise FormatError(f"expected a class of the training set, {known}, found {unknown[0].label}", unknown[0].file)
-    if size is None:
-        _check_sizes([*train, *test])
+    _check_heads([*train, *test], alike=size is None)
     splits = [
         Split(
             inputs=Lazy(partial(_read_of, part, read), len(part), partial(_name_of, part)),
@@ -140,11 +139,12 @@ def _name_of(part: list[Picture], i: int) -> str:
     return str(part[i].file)
 
 
-def _check_sizes(pictures: list[Picture]) -> None:
-    """Refuse images that differ in size; only their heads are read."""
+def _check_heads(pictures: list[Picture], *, alike: bool) -> None:
+    """Refuse what is no image, and images that differ in size where they must not; only their heads are read."""
     expected = size_of_image(pictures[0].file)
     for picture in pictures[1:]:
-        if (found := size_of_image(picture.file)) != expected:
+        found = size_of_image(picture.file)
+        if alike and found != expected:
             raise FormatError(
                 f"expected an image of {expected[0]} x {expected[1]} as {pictures[0].file}, "
                 f"found {found[0]} x {found[1]}; bring them to one size, or say size=32",

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..disk import open_regular
+from ..failures import install
 from .content import FormatError, Readable
 
 MOST_PIXELS = 1 << 26
@@ -89,7 +90,7 @@ def _opened(source: Any, file: Readable) -> Iterator[Any]:
     try:
         from PIL import Image
     except ImportError:
-        raise FormatError("reading image files needs Pillow: pip install 'fedward[data]'", file) from None
+        raise FormatError(f"reading image files needs Pillow: {install('data')}", file) from None
     try:
         with Image.open(source) as image:
             if image.width * image.height > MOST_PIXELS:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..failures import tamed
+from ..failures import install, tamed
 from .content import Files, FormatError, Readable, content_of, room, zip_entries
 from .images import decoded
 from .pages import check_pages
@@ -159,7 +159,7 @@ def columns_of(file: Readable) -> dict[str, list[Any]]:
     try:
         from pyarrow import parquet
     except ImportError:
-        raise FormatError("reading Parquet needs pyarrow: pip install 'fedward[data]'", file) from None
+        raise FormatError(f"reading Parquet needs pyarrow: {install('data')}", file) from None
     content = content_of(file)
     columns: dict[str, list[Any]] = {}
     try:

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
-from ..failures import MendableError
+from ..failures import MendableError, install
 from ..sim import Record
 
 LOGGERS = ("tensorboard", "wandb")
@@ -73,9 +73,7 @@ class TensorBoard:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
-            raise LoggerError(
-                "TensorBoard is not installed; install it with: pip install 'fedward[tensorboard]'"
-            ) from error
+            raise LoggerError(f"TensorBoard is not installed: {install('tensorboard')}") from error
         self._writer: Any = SummaryWriter(str(folder))
 
     def __call__(self, record: Record) -> None:
@@ -119,9 +117,7 @@ class WeightsAndBiases:
         try:
             import wandb
         except ImportError as error:
-            raise LoggerError(
-                "Weights & Biases is not installed; install it with: pip install 'fedward[wandb]'"
-            ) from error
+            raise LoggerError(f"Weights & Biases is not installed: {install('wandb')}") from error
         folder.mkdir(parents=True, exist_ok=True)
         self._run: Any = wandb.init(project=project, name=name, config=dict(config), dir=str(folder), mode=mode)
 

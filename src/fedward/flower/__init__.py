@@ -1,12 +1,14 @@
 """Robust aggregation in a Flower federation: fedward's rules between real nodes and their model.
 
-Needs the extra: ``pip install 'fedward[flower]'``.
+Needs Flower: ``pip install 'flwr[simulation]'``, or the extra, ``pip install '.[flower]'`` in a clone.
 """
 
 try:
     import flwr as _flwr  # noqa: F401
 except ModuleNotFoundError as error:
-    raise ModuleNotFoundError("fedward.flower needs Flower: pip install 'fedward[flower]'", name="flwr") from error
+    from ..failures import install as _install
+
+    raise ModuleNotFoundError(f"fedward.flower needs Flower: {_install('flower')}", name="flwr") from error
 
 from ..sim.locking import LockedError
 from .algorithms import siren_mod, train_with

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from torch import Tensor, nn
 
-from ..failures import MendableError
+from ..failures import MendableError, install
 from ..registry.bounds import Count, NameOf, Positive, Share
 from ..registry.entries import register
 from .named import build_model
@@ -27,9 +27,7 @@ def _needed(package: str, model: str, extra: str) -> Any:
     try:
         return importlib.import_module(package)
     except ModuleNotFoundError as error:
-        raise MissingPackageError(
-            f"the model {model} needs {error.name}: pip install 'fedward[{extra}]'", name=error.name
-        ) from error
+        raise MissingPackageError(f"the model {model} needs {error.name}: {install(extra)}", name=error.name) from error
 
 
 @register("timm", kind="model", example={"name": "mobilenetv3_small_050"})

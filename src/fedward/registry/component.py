@@ -53,6 +53,13 @@ class Component(ABC):
         return None
 
 
+def undecorated(cls: object) -> str:
+    """What to write above a component's class that is no dataclass, so that its parameters count; else nothing."""
+    if not isinstance(cls, type) or not issubclass(cls, Component) or is_dataclass(cls):
+        return ""
+    return f"write @dataclass(frozen=True, kw_only=True) above class {cls.__name__}"
+
+
 def components_within(value: object) -> Iterator[Component]:
     """A component and all those among its parameters, in lists, tuples and mappings too."""
     if isinstance(value, Mapping):

@@ -1,9 +1,8 @@
 """The catalogue: whatever has a name, by name.
 
 That are rules, mixers, attacks, client algorithms, data sets, partitions, models, the server's optimisers and schedules
-of learning rates. What is
-registered is found by the command line, the configuration files, the conformance suite and the documentation tables
-without further ado. Names are compared without hyphens and case, so "signguard" is "sign-guard".
+of learning rates. What is registered is found by the command line, the configuration files, the conformance suite and
+the tables of the documentation. Names are compared without hyphens and case, so "signguard" is "sign-guard".
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..failures import missing_extra
-from .component import Component
+from .component import Component, undecorated
 from .docstrings import Docstring, docstring_of
 from .functions import Ready, ready
 from .imports import ask_about, attribute_at
@@ -369,7 +368,8 @@ def _kind_of(maker: Any, kind: str | None, name: str) -> str:
         return str(maker.kind)
     if kind is None or kind in _DERIVED:
         wanted = article(kind) if kind else "a rule, mixer or attack"
-        remedy = "; fedward.rule and fedward.attack make one of a function" * inspect.isroutine(maker)
+        of_function = "fedward.rule and fedward.attack make one of a function" * inspect.isroutine(maker)
+        remedy = "".join(f"; {one}" for one in (undecorated(maker), of_function) if one)
         raise ValueError(f"{name} is not {wanted}: a dataclass derived from one of those is needed{remedy}")
     if kind not in KINDS:
         raise ValueError(unknown("kind", kind, KINDS, f"{__name__}.KINDS"))

@@ -10,7 +10,7 @@ from ..registry.naming import unknown
 from ..registry.notation import dotted, split_outside
 from .grid import unique
 from .runs import ReportError
-from .sweep_table import NO_ATTACK, SweepData, as_written
+from .sweep_table import NO_ATTACK, NO_ATTACK_LABEL, SweepData, as_written
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ def labelled(data: SweepData) -> SweepData:
     """The sweep with its rules and attacks by these names."""
     rules, attacks = ([as_written(data, row, key) for row in data.rows] for key in ("rule", "attack"))
     of_rules, of_attacks = short_labels(rules, data.labels), short_labels(attacks, data.labels)
-    of_attacks[NO_ATTACK] = NO_ATTACK
+    of_attacks[NO_ATTACK] = NO_ATTACK_LABEL
     settings = {
         row.cell: {**data.settings.get(row.cell, {}), "rule": of_rules[rule], "attack": of_attacks[attack]}
         for row, rule, attack in zip(data.rows, rules, attacks, strict=True)

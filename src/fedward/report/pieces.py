@@ -10,7 +10,7 @@ from math import isfinite
 from pathlib import Path
 
 from ..disk import check_folder, write_whole
-from ..failures import no_page
+from ..failures import install, no_page
 from . import assets
 from .runs import ReportError
 from .series import Figure, share_text
@@ -59,7 +59,7 @@ def _plotly_js() -> str:
     try:
         from plotly.offline import get_plotlyjs
     except ModuleNotFoundError as error:
-        raise ReportError("the report needs plotly; install it with: pip install 'fedward[cli]'") from error
+        raise ReportError(f"the report needs plotly: {install('cli')}") from error
     return str(get_plotlyjs())
 
 

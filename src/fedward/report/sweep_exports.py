@@ -17,9 +17,9 @@ from .pieces import numbered
 from .runs import ReportError
 from .sweep_figures import FIGURES, draw
 from .sweep_finished import finished, unfinished_told
-from .sweep_measures import BEST, MINUS, Measure, measure_of
+from .sweep_measures import BEST, MINUS, OVER_SEEDS, Measure, measure_of, told_of
 from .sweep_page import render_sweep
-from .sweep_table import NEVER_SHOWN, NO_ATTACK, Grid, Line, SweepData, as_shown, grids
+from .sweep_table import NEVER_SHOWN, Grid, Line, SweepData, as_shown, attacked, grids
 
 _PLUS_MINUS = "\u00b1"
 _COMMON = {
@@ -181,7 +181,7 @@ def _worst(grid: Grid, line: Line, measure: Measure) -> float | None:
 
 
 def _summed(grid: Grid) -> bool:
-    return sum(attack != NO_ATTACK for attack in grid.attacks) > 1
+    return sum(map(attacked, grid.attacks)) > 1
 
 
 def _caption(data: SweepData, measure: Measure, cut: str) -> str:
@@ -189,12 +189,13 @@ def _caption(data: SweepData, measure: Measure, cut: str) -> str:
     places = [place for grid in grids(data) for place in grid.places]
     seeds = sorted({len(measure.over(place)) for place in places if measure.over(place)})
     many = "no runs yet" if not seeds else f"{seeds[0]} to {seeds[-1]} seeds" if len(seeds) > 1 else f"{seeds[0]} seeds"
-    spread = "one seed" if seeds == [1] else f"mean {_PLUS_MINUS} standard deviation over {many}"
+    spread = "one seed" if seeds == [1] else f"mean {_PLUS_MINUS} {OVER_SEEDS.replace('seeds', many)}"
     cut = f" {cut}" if cut else ""
     worst = ""
     if any(_summed(grid) for grid in grids(data)):
         worst = f" Worst: the {'least' if measure.higher else 'most'} of a row under any attack."
-    return f"{measure.told}, {spread}; bold, the best of a column in the same setting.{worst}{cut} {_setting(data)}"
+    told = told_of(measure, data.rows)
+    return f"{told}, {spread}; bold, the best of a column in the same setting.{worst}{cut} {_setting(data)}"
 
 
 def _setting(data: SweepData) -> str:

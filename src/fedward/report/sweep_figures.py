@@ -7,6 +7,7 @@ from io import BytesIO
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+from ..failures import install
 from ..registry.naming import unknown
 from .curves import Curve, line_style
 from .grid import unique
@@ -62,7 +63,7 @@ def draw(data: SweepData, ending: str, figure: str | None = None, *, titled: boo
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
-        raise ReportError("figures need matplotlib; install it with: pip install 'fedward[figures]'") from error
+        raise ReportError(f"figures need matplotlib: {install('figures')}") from error
     data = labelled(data)
     rules = unique([line.rule for grid in grids(data) for line in grid.lines])
     panels = _curve_panels(data) if chosen == CURVES else _axis_panels(data, chosen)

@@ -11,8 +11,8 @@ from ..sweeps import Row
 from ..sweeps.measures import OverAttacks
 from .pieces import NONE, breakable
 from .style import shade
-from .sweep_measures import BEST, Measure
-from .sweep_table import NO_ATTACK, Crossing, Grid, SweepData
+from .sweep_measures import BEST, OVER_SEEDS, Measure, told_of
+from .sweep_table import Crossing, Grid, SweepData, attacked
 
 Marks = Mapping[str, Sequence[str]]
 """Of each filter, its values: a value goes by its number."""
@@ -35,7 +35,7 @@ def heat_table(grid: Grid, marks: Marks, titled: bool) -> str:
     means = [place.over.mean for place in grid.places if place.over.mean is not None]
     top = max(means, default=1.0)
     bottom = min([*means, top - 0.1])  # so that a spread of a point does not look like a collapse
-    summed = sum(attack != NO_ATTACK for attack in grid.attacks) > 1
+    summed = sum(map(attacked, grid.attacks)) > 1
     body = []
     for line in grid.lines:
         cells = [_cell(grid, line.places.get(attack), attack, bottom, top, marks) for attack in grid.attacks]
@@ -88,7 +88,7 @@ def framed(grid: Grid, marks: Marks, titled: bool, body: Sequence[Sequence[str]]
 def caption_of(data: SweepData, found: Sequence[Grid]) -> str:
     """What the table shows, in sentences."""
     told = [
-        "Best test accuracy in per cent, mean ± standard deviation over seeds; the darker, the better; bold, the best "
+        f"{escape(told_of(BEST, data.rows))}, mean ± {OVER_SEEDS}; the darker, the better; bold, the best "
         "of a column in the same setting. Worst is the least of a line under any attack, with the attack; mean is that "
         "over all attacks. A cell leads to its runs."
     ]

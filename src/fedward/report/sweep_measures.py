@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from statistics import fmean, stdev
@@ -13,6 +13,8 @@ from .runs import ReportError
 from .sweep_table import Crossing, Grid
 
 MINUS = "\u2212"
+OVER_SEEDS = "standard deviation (with n - 1) over seeds"
+"""What stands after a plus-minus sign."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +139,19 @@ MEASURES = (
 )
 
 
+def best_of_tests(rows: Iterable[Row]) -> str:
+    """Among what the best accuracy of a run was chosen: there is no set apart from that of the tests."""
+    every = sorted({value for row in rows if isinstance(value := row.config.get("evaluate_every"), int)})
+    times = "round" if every == [1] else f"{' or '.join(map(str, every))} rounds"
+    often = f", one every {times}" if every else ""
+    return f"the best of a run's tests{often}, chosen on the test set itself"
+
+
+def told_of(measure: Measure, rows: Iterable[Row]) -> str:
+    """What a measure is, in a sentence about these cells."""
+    return f"{measure.told} ({best_of_tests(rows)})" if measure is BEST else measure.told
+
+
 def known_measures(found: Sequence[Grid]) -> list[Measure]:
     """The measures that some cell has, but for the best accuracy."""
     places = [place for grid in found for place in grid.places]
@@ -158,4 +173,4 @@ def measure_of(key: str) -> Measure:
 def measure_caption(measure: Measure) -> str:
     """What the table shows, in sentences."""
     better = "more" if measure.higher else "less"
-    return escape(f"{measure.told}: mean ± standard deviation over seeds; the darker, the {better}, which is better.")
+    return escape(f"{measure.told}: mean ± {OVER_SEEDS}; the darker, the {better}, which is better.")

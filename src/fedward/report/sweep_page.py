@@ -126,7 +126,7 @@ def _curves(data: SweepData, found: Sequence[Grid], marks: Marks) -> str:
     drawn = panels_section("curves", panels, marks["rule"])
     if not drawn:
         return ""
-    seeds = " The line is the mean over seeds and the band one standard deviation to both sides."
+    seeds = " The line is the mean over seeds and the band one standard deviation, with n - 1, to both sides."
     several = any(len(curve.runs) > 1 for panel in panels for curve in panel.curves)
     caption = (
         "Test accuracy over rounds, all panels on the same scale."
@@ -167,7 +167,7 @@ def _axis(prefix: str, grid: Grid, axis: Axis, marks: Marks) -> str:
     if not boxes:
         return ""  # no two runs along it have come far enough
     heading = " · ".join((f"By {axis.title}", *(title for title in (grid.title,) if len(marks["grid"]) > 1)))
-    told = "Best test accuracy, mean over seeds; bars are one standard deviation."
+    told = "Best test accuracy, mean over seeds; bars are one standard deviation, with n - 1."
     truth = "" if axis.truth is None else f" The dotted line is what would be right, {axis.truth:g}."
     return (
         f'<section data-is="{mark_text(marks, {"grid": grid.title})}"><h2>{escape(heading)}</h2>\n'

@@ -15,6 +15,8 @@ from ..sweeps.measures import OverAttacks, OverSeeds, over_seeds, references, se
 from .grid import plain, unique
 
 NO_ATTACK = "no-attack"
+NO_ATTACK_LABEL = "No attack"
+"""The same beside names of attacks as papers have them."""
 NEVER_SHOWN = ("rule", "attack", "seed", "data_path", "device", "confidence", "evaluate_every")
 """Keys that make no column: what the grid is about, and what changes no figure."""
 
@@ -51,6 +53,11 @@ class SweepData:
     choices: tuple[Choice, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     measure: str = "best"
+
+
+def attacked(attack: str) -> bool:
+    """Whether anybody attacks in a column of this name."""
+    return attack not in (NO_ATTACK, NO_ATTACK_LABEL)
 
 
 def of_sweep(sweep: Sweep, rows: Sequence[Row], records: Mapping[str, Sequence[Record]], **more: Any) -> SweepData:
@@ -137,7 +144,7 @@ class Grid:
 
         Where attacks go with a setting, such as how many are byzantine, those of another setting are not for it.
         """
-        tried = {attack for rival in self.rivals_of(line) for attack in rival.places} - {NO_ATTACK}
+        tried = {attack for rival in self.rivals_of(line) for attack in rival.places if attacked(attack)}
         there = {attack: line.places.get(attack) for attack in self.attacks if attack in tried}
         return {attack: None if place is None else figure(place) for attack, place in there.items()}
 
@@ -226,7 +233,7 @@ def _verdict(data: SweepData, number: Number | None, over: OverSeeds, clean: flo
 
 def _without_first(attacks: Iterable[str]) -> list[str]:
     """The attacks in their order, none before all others."""
-    return sorted(unique(list(attacks)), key=lambda attack: attack != NO_ATTACK)
+    return sorted(unique(list(attacks)), key=attacked)
 
 
 def _differing(configs: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -249,11 +256,11 @@ def as_shown(config: Mapping[str, Any], key: str) -> str:
 def as_written(data: SweepData, row: Row, key: str) -> str:
     """The rule or the attack of a cell as it was written; without an f that only repeats how many are byzantine.
 
-    No attack has one name however it was spelled: tables know it by that.
+    No attack has one name however it was spelled, or its label: tables know it by these.
     """
-    if key == "attack" and row.config.get(key) == NO_ATTACK:
-        return NO_ATTACK
     value = data.settings.get(row.cell, {}).get(key)
+    if key == "attack" and row.config.get(key) == NO_ATTACK:
+        return NO_ATTACK_LABEL if value == NO_ATTACK_LABEL else NO_ATTACK
     if isinstance(value, str):
         return value
     text = plain(row.config.get(key) or (NO_ATTACK if key == "attack" else "unknown rule"))

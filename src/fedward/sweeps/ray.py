@@ -14,7 +14,7 @@ import torch
 
 from ..experiments.pool import ENDING, Counted, Failed
 from ..experiments.spec import RunSpec, SpecError
-from ..failures import sentence
+from ..failures import install, sentence
 from .store import CellState
 from .work import Elsewhere, Jobs, OnDone, OnProgress, Outcome, rounds_in, work_on
 
@@ -43,7 +43,7 @@ class Ray:
         try:
             import ray
         except ModuleNotFoundError as error:
-            raise SpecError("Ray is not installed; install it with: pip install 'fedward[ray]'") from error
+            raise SpecError(f"Ray is not installed: {install('ray')}") from error
 
         if ray.is_initialized():
             _work(ray, jobs, on_progress, on_done)

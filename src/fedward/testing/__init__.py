@@ -7,8 +7,9 @@ PyTorch (`parametrize` needs pytest).
 """
 
 from .attacks import check_attack
+from .claims import PROPERTIES
 from .marks import parametrize
-from .rules import CHECKS, PROPERTIES, check_rule
+from .rules import CHECKS, check_rule
 from .stacks import QuadraticEvaluator, example_stacks, fewest, random_stack
 from .suite import Check, CheckOutcome
 from .wrappers import check_wrapper

@@ -47,6 +47,23 @@ class Named:
             raise AssertionError(f"{self.name}: {words(error)}") from error
 
 
+class _OnRowsError(AssertionError):
+    """What failed, and on which rows."""
+
+
+class On:
+    """Makes any error an AssertionError that ends with the rows that it is about, unless they are told already."""
+
+    def __init__(self, rows: str) -> None:
+        self.rows = rows
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, _OnRowsError):
+            raise _OnRowsError(f"{words(error)}, on {self.rows}") from error
+
+
 class Raises:
     """Expects an error."""
 

@@ -15,6 +15,9 @@ from ..rules import Mean
 from ..stack import Dense, Updates, materialise
 from .stacks import root_data, said
 
+ROUNDS = 5
+"""Rounds of a rule that are enough to leave a warm-up behind."""
+
 
 def next_round(
     aggregator: Aggregator, G: Any, ids: Sequence[Any] | None = None, messages: Messages | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -19,18 +19,22 @@ from ..core import (
     Context,
     Filtered,
     Reason,
+    Result,
     Rule,
     State,
     apply,
 )
+from ..core.function import FunctionRule
 from ..stack import Dense, Layers
 from . import aliasing, hostile
-from .compare import Raises, close, equal, same
-from .rounds import next_round, output_of, verdict
+from .claims import check_claim, check_order
+from .compare import On, Raises, close, equal, same
+from .rounds import ROUNDS, next_round, output_of, verdict
 from .stacks import (
     COLUMNS,
     STACKS,
     byzantine,
+    call_of,
     example_stacks,
     fewest,
     random_stack,
@@ -41,8 +45,6 @@ from .stacks import (
 from .suite import Check, CheckOutcome, OnFail, require_kind, run_checks
 
 Oracle = Callable[[np.ndarray], np.ndarray]
-
-_ROUNDS = 5  # enough to leave a warm-up behind
 
 
 def check_rule(rule: Rule, *, oracle: Oracle | None = None, on_fail: OnFail = "raise") -> tuple[CheckOutcome, ...]:
@@ -71,18 +73,16 @@ def rule_checks(rule: Rule, *, oracle: Oracle | None = None) -> tuple[Check, ...
     for check in CHECKS:
         checks.append(Check(name=check.__doc__ or check.__name__, test=partial(check, rule)))
     for claim in sorted(rule.traits().properties):
-        checks.append(Check(name=f"claimed property {claim}", test=partial(_check_claim, rule, claim)))
+        checks.append(Check(name=f"claimed property {claim}", test=partial(check_claim, rule, claim)))
+    if isinstance(rule, FunctionRule):
+        checks.append(Check(name=check_order.__doc__ or "", test=partial(check_order, rule)))
     return tuple(checks)
 
 
 def _check_oracle(rule: Rule, oracle: Oracle, name: str) -> None:
     G = STACKS[name](rule)
-    close(output_of(rule, G), torch.from_numpy(oracle(G.numpy())), rtol=1e-6)
-
-
-def _check_claim(rule: Rule, claim: str) -> None:
-    assert claim in PROPERTIES, f"unknown; valid: {', '.join(PROPERTIES)}"
-    PROPERTIES[claim](rule, random_stack(rule))
+    with On(call_of(name)):
+        close(output_of(rule, G), torch.from_numpy(oracle(G.numpy())), rtol=1e-6)
 
 
 # --- checks every rule must pass ----------------------------------------------------------------------------
@@ -90,16 +90,20 @@ def _check_claim(rule: Rule, claim: str) -> None:
 
 def _check_weights(rule: Rule) -> None:
     """weights @ G equals the output"""
-    for G in example_stacks(rule).values():
-        result = verdict(rule, G)
-        assert result.accepted.shape == (len(G),), f"accepted has shape {tuple(result.accepted.shape)}"
-        assert len(result.reasons) == len(G), f"{len(result.reasons)} reasons for {len(G)} rows"
-        for name, score in result.scores.items():
-            assert score.shape == (len(G),), f"score {name} has shape {tuple(score.shape)}"
-        if result.weights is not None:
-            assert torch.equal(result.accepted, result.weights > 0), "accepted is not weight > 0"
-        if result.weights is not None and not rule.traits().server_rows:
-            close(result.weights @ G, result.output)
+    for stack, G in example_stacks(rule).items():
+        with On(call_of(stack)):
+            _check_output(rule, G, verdict(rule, G))
+
+
+def _check_output(rule: Rule, G: Tensor, result: Result[Tensor]) -> None:
+    assert result.accepted.shape == (len(G),), f"accepted has shape {tuple(result.accepted.shape)}"
+    assert len(result.reasons) == len(G), f"{len(result.reasons)} reasons for {len(G)} rows"
+    for name, score in result.scores.items():
+        assert score.shape == (len(G),), f"score {name} has shape {tuple(score.shape)}"
+    if result.weights is not None:
+        assert torch.equal(result.accepted, result.weights > 0), "accepted is not weight > 0"
+    if result.weights is not None and not rule.traits().server_rows:
+        close(result.weights @ G, result.output)
 
 
 def _check_blocks(rule: Rule) -> None:
@@ -123,7 +127,7 @@ def _check_pure(rule: Rule) -> None:
     second = rule.decide(Dense(G), {}, context)
     close(first.execute(), second.execute(), rtol=0)
     state: State = {}
-    for round in range(_ROUNDS):
+    for round in range(ROUNDS):
         context = replace(context, round=round, seed=0)
         saved = {k: v.clone() for k, v in state.items()}
         outcome = apply(rule, Dense(G), state, context)
@@ -136,7 +140,7 @@ def _check_pure(rule: Rule) -> None:
 def _check_memory(rule: Rule) -> None:
     """memory is tensors by name, and the rule says that it has one"""
     aggregator = Aggregator(rule)
-    for round in range(_ROUNDS):
+    for round in range(ROUNDS):
         next_round(aggregator, random_stack(rule, seed=round))
         for name, value in aggregator.state.items():
             is_named = isinstance(name, str)
@@ -153,7 +157,7 @@ def _check_passes(rule: Rule) -> None:
     if declared is None:
         return
     state: State = {}
-    for round in range(_ROUNDS):
+    for round in range(ROUNDS):
         updates = Dense(random_stack(rule, seed=round), block=64)
         context = Context(round=round, messages=said(updates.ids), evaluator=root_data(rule, COLUMNS))
         state = apply(rule, updates, state, context).state
@@ -163,16 +167,16 @@ def _check_passes(rule: Rule) -> None:
 
 def _check_resume(rule: Rule) -> None:
     """resuming from a saved state is bitwise equal"""
-    stacks = [random_stack(rule, seed=s) for s in range(2 * _ROUNDS)]
+    stacks = [random_stack(rule, seed=s) for s in range(2 * ROUNDS)]
     straight = Aggregator(rule, seed=1)
     resumed = Aggregator(rule, seed=1)
-    for G in stacks[:_ROUNDS]:
+    for G in stacks[:ROUNDS]:
         next_round(straight, G)
     buffer = io.BytesIO()
     torch.save(straight.state_dict(), buffer)
     buffer.seek(0)
     resumed.load_state_dict(torch.load(buffer, weights_only=True))
-    for G in stacks[_ROUNDS:]:
+    for G in stacks[ROUNDS:]:
         close(next_round(straight, G).output, next_round(resumed, G).output, rtol=0)
 
 
@@ -239,10 +243,11 @@ def _check_beyond(rule: Rule) -> None:
 
 def _check_selects(rule: Rule) -> None:
     """accepts no more rows than it says"""
-    for G in example_stacks(rule).values():
-        accepted = int(verdict(rule, G).accepted.sum())
-        most = rule.most_accepted(len(G))
-        assert accepted <= most, f"{accepted} of {len(G)} rows are accepted; most_accepted says {most}"
+    for stack, G in example_stacks(rule).items():
+        with On(call_of(stack)):
+            accepted = int(verdict(rule, G).accepted.sum())
+            most = rule.most_accepted(len(G))
+            assert accepted <= most, f"{accepted} of {len(G)} rows are accepted; most_accepted says {most}"
 
 
 def _check_degenerate(rule: Rule) -> None:
@@ -311,85 +316,3 @@ CHECKS: tuple[Callable[[Rule], None], ...] = (
     *aliasing.CHECKS,
 )
 """What every rule is tried by, in this order."""
-
-
-# --- properties that a rule may claim -----------------------------------------------------------------------
-
-
-def _permutation(rule: Rule, G: Tensor) -> None:
-    order = torch.randperm(len(G), generator=torch.Generator().manual_seed(0))
-    ids = [f"client {i}" for i in range(len(G))]
-    one = Aggregator(rule)
-    other = Aggregator(rule)
-    for _ in range(_ROUNDS):
-        a = next_round(one, G, ids=ids)
-        b = next_round(other, G[order], ids=[ids[i] for i in order])
-        close(a.output, b.output)
-        assert torch.equal(a.accepted[order], b.accepted), "other clients are accepted in another order"
-    _few_in_any_order(rule)
-
-
-def _few_in_any_order(rule: Rule) -> None:
-    """Clients so few that two of them are always alike in some way; two rounds of rules that remember."""
-    for n in range(max(fewest(rule), 2), fewest(rule) + 3):
-        for seed in range(4):
-            generator = torch.Generator().manual_seed(seed)
-            order = torch.arange(n).flip(0) if seed == 0 else torch.randperm(n, generator=generator)
-            one = Aggregator(rule)
-            other = Aggregator(rule)
-            for round in range(2 if rule.traits().history else 1):
-                G = random_stack(rule, seed=10 * seed + round, extra=n - fewest(rule), d=5 + 20 * (seed % 2))
-                a = next_round(one, G, range(n))
-                b = next_round(other, G[order], order.tolist())
-                close(b.output, a.output)
-                assert torch.equal(a.accepted[order], b.accepted), f"other clients of {n} are accepted in another order"
-
-
-def _translation(rule: Rule, G: Tensor) -> None:
-    shift = torch.linspace(-3, 3, G.shape[1], dtype=G.dtype)
-    close(output_of(rule, G + shift), output_of(rule, G) + shift)
-
-
-def _scale(rule: Rule, G: Tensor) -> None:
-    for factor in (4.0, 1 / 32, 3.7):
-        close(output_of(rule, factor * G), factor * output_of(rule, G))
-
-
-def _columns(rule: Rule, G: Tensor) -> None:
-    order = torch.randperm(G.shape[1], generator=torch.Generator().manual_seed(0))
-    close(output_of(rule, G[:, order]), output_of(rule, G)[order])
-
-
-def _rotation(rule: Rule, G: Tensor) -> None:
-    generator = torch.Generator().manual_seed(0)
-    Q = torch.linalg.qr(torch.randn(G.shape[1], G.shape[1], generator=generator, dtype=G.dtype)).Q
-    close(output_of(rule, G @ Q), output_of(rule, G) @ Q)
-
-
-def _unanimity(rule: Rule, G: Tensor) -> None:
-    close(output_of(rule, G[:1].expand(len(G), -1)), G[0])
-
-
-def _mean(rule: Rule, G: Tensor) -> None:
-    close(output_of(without_byzantine(rule), G), G.mean(0))
-
-
-def _box(rule: Rule, G: Tensor) -> None:
-    output = output_of(rule, G)
-    slack = 1e-9 * G.abs().amax(0)
-    assert bool((output >= G.amin(0) - slack).all()), "output is below every row in some column"
-    assert bool((output <= G.amax(0) + slack).all()), "output is above every row in some column"
-
-
-PROPERTIES: Mapping[str, Callable[[Rule, Tensor], None]] = {
-    "permutation": _permutation,
-    "translation": _translation,
-    "scale": _scale,
-    "columns": _columns,
-    "rotation": _rotation,
-    "unanimity": _unanimity,
-    "mean": _mean,
-    "box": _box,
-    "breakdown": hostile.breakdown,
-}
-"""What a rule is held to if it claims it, by the name in its `Traits`."""

@@ -104,6 +104,11 @@ def example_stacks(rule: Rule) -> dict[str, Tensor]:
     return {name: make(rule) for name, make in STACKS.items()}
 
 
+def call_of(stack: str) -> str:
+    """One of the example stacks, as a message has it: what makes its rows once more."""
+    return f"fedward.testing.example_stacks(rule)[{stack!r}]"
+
+
 def rows_of_both(h: int, m: int, d: int) -> tuple[Tensor, Tensor]:
     """Rows of h honest and m byzantine clients to try an attack on: (h, d) and (m, d) float64."""
     generator = torch.Generator().manual_seed(0)
