@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from inspect import getfile, isroutine, unwrap
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from .spec import RunSpec
 from .versions import PACKAGE, statements
 
 
+@lru_cache(maxsize=1)  # a key asks for them several times
 def parts_of(spec: RunSpec) -> frozenset[Path]:
     """The files that the parts of a run stand in: rule, attack, clients, server, partition, data and model."""
     makers = (spec.make_rule, spec.make_attack, spec.make_algorithm, spec.make_server, spec.make_partition)
