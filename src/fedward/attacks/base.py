@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core import Context, Plan, State, Whole, neutral
+from ..core import Context, Plan, State, Whole, neutral, reproducible
 from ..failures import ContractError
 from ..registry.component import Component
 from ..registry.parameters import parameters_of
@@ -137,7 +137,8 @@ class Attack(Component):
         Raises:
             ContractError: that is not what it must be.
         """
-        rows = self.forge(view)
+        with reproducible(self, view.context, view.own.device):
+            rows = self.forge(view)
         wanted = f"{view.own.n} rows of {view.own.d} columns, one for each row of view.own, as fedward.Updates"
         if not isinstance(rows, Updates):
             raise ContractError(f"the attack {self!r} forged {type(rows).__name__}; it must return {wanted}")

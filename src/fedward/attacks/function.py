@@ -30,7 +30,7 @@ class FunctionAttack(FunctionComponent, Attack):
 
     def forge(self, view: View) -> Updates:
         b, d = view.own.n, view.own.d
-        made = called(self, {"honest": view.honest, "own": view.own}, RowsDue(b, d))
+        made = called(self, {"honest": view.honest, "own": view.own}, RowsDue(b, d), view.context)
         return Dense(made.expand(b, d))
 
 

@@ -329,10 +329,17 @@ def _show(sweep: Sweep, planned: Planned, rows: Sequence[Row], choices: Sequence
     failed |= {row.cell: f"no round changed the model: {row.unmoved}" for row in rows if row.unmoved}
     left = [str(place) for place in planned.folder.left_over()]
     others = _others_told(planned)
+    others_to_do = sum(row.status != "done" and row.cell not in planned.chosen for row in planned.folder.rows())
     if as_json:
         cells = [row.flat() for row in rows]
-        told = {"sweep": sweep.name, "folder": str(path), "cells": cells, "failed": failed, "left_over": left}
-        told |= {"made_by_others": others, "same": dict(sweep.same)}
+        told: dict[str, Any] = {
+            "sweep": sweep.name,
+            "folder": str(path),
+            "cells": cells,
+            "failed": failed,
+            "left_over": left,
+        }
+        told |= {"made_by_others": others, "same": dict(sweep.same), "others_to_do": others_to_do}
         typer.echo(json.dumps(told, indent=1, default=str))
     else:
         for choice in choices:
@@ -345,6 +352,9 @@ def _show(sweep: Sweep, planned: Planned, rows: Sequence[Row], choices: Sequence
         waiting = sum(row.status in ("waiting", "running") for row in rows)
         if waiting:
             display.say(f"{waiting} of {len(rows)} cells are not done; the same command resumes.")
+        if others_to_do:
+            are = "that is not chosen is" if others_to_do == 1 else "that are not chosen are"
+            display.say(f"{_cells(others_to_do)} {are} not done.")
         if sweep.same:
             display.say(f"{_cells(len(sweep.same))} left out that others are already: {_first_same(sweep)}")
         if left:

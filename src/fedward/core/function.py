@@ -20,6 +20,7 @@ from ..registry.traits import Bound, Traits
 from ..stack import Single, Updates, materialise, whole_rows
 from ..stack.kernels import only_row
 from .context import Context
+from .neutral import drawing
 from .plan import Plan
 from .rule import Rule
 from .state import State
@@ -50,7 +51,7 @@ class FunctionRule(FunctionComponent, Rule):
         return replace(self.declared, bound=Bound(0, max(self.minimum, told)))
 
     def decide(self, updates: Updates, state: State, context: Context) -> Plan:
-        made = called(self, {"G": updates}, RowDue(updates.d))
+        made = called(self, {"G": updates}, RowDue(updates.d), context)
         return Plan(Single(updates, updates.share.part(made)), kernel=only_row)
 
 
@@ -71,7 +72,8 @@ def rule(
 
     It is handed a copy of the whole stack, at least in float32, and says nothing of single clients: all whose rows it
     was given are accepted. Where rows do not fit into memory, or clients are to be judged, write a `Rule`.
-    It is to return the same for the same rows, so that it draws nothing at random and remembers nothing.
+    It is to remember nothing. What it draws from the global generators of PyTorch, NumPy and `random` follows from the
+    seed and the round, so that it returns the same for the same rows; these generators are as before afterwards.
 
     Args:
         function: from a tensor, (n, d), to one of (d,), on its device, floating point and finite. An array will do.
@@ -133,13 +135,14 @@ class RowDue(Due):
         return "return as many numbers as G has columns"
 
 
-def called(component: FunctionComponent, stacks: Mapping[str, Updates], due: Due) -> Tensor:
+def called(component: FunctionComponent, stacks: Mapping[str, Updates], due: Due, context: Context) -> Tensor:
     """What a component's function returns for stacks of rows, of which it is handed copies.
 
     Args:
         component: whose function it is.
         stacks: what it is given, by the names of messages.
         due: what it is to return.
+        context: that what it draws from global generators follows from.
 
     Raises:
         ContractError: it returned something else, or wrote to what it was given.
@@ -149,7 +152,8 @@ def called(component: FunctionComponent, stacks: Mapping[str, Updates], due: Due
     first = next(iter(given.values()))
     call = _Call(component=component, given=given, due=due)
     written = {name: _version(rows) for name, rows in given.items()}
-    returned = call.returned()
+    with drawing(context.draw_seed("function"), first.device):
+        returned = call.returned()
     for name, rows in given.items():
         if _version(rows) != written[name]:
             raise call.wrong(f"wrote to {name}, which is not its own", f"begin with {name} = {name}.clone()")

@@ -35,7 +35,7 @@ from ..stack import (
 from .context import Context, Messages, heard
 from .evaluator import Evaluator, Once
 from .linking import linked
-from .neutral import neutral
+from .neutral import neutral, reproducible
 from .plan import M, Plan, how_many, how_many_said, noted
 from .state import State
 
@@ -237,12 +237,9 @@ def apply(rule: Rule, updates: Updates, state: State, context: Context, *, trimm
         decided = _decided(rule, updates, state, ready, lost)
         plan = decided.plan.with_trimmed() if trimmed else decided.plan
         output = plan.execute() if foreseen is None or not bool(decided.finite.all()) else foreseen
-        return Outcome(
-            plan=plan,
-            output=output,
-            finite=decided.finite,
-            state=rule.advance(state, plan, output, ready),
-        )
+        with reproducible(rule, ready, updates.device):
+            after = rule.advance(state, plan, output, ready)
+        return Outcome(plan=plan, output=output, finite=decided.finite, state=after)
 
     with updates.share.together():
         ready = _ready(rule, updates, context)
@@ -259,6 +256,12 @@ def decide_on(rule: Rule, updates: Updates, state: State, context: Context) -> D
     with updates.share.together():
         ready = _ready(rule, updates, context)
         return _without_lost(updates, lambda lost: _decided(rule, updates, state, ready, lost))
+
+
+def asked(rule: Rule, updates: Updates, state: State, context: Context) -> Plan:
+    """What a rule decides; what a class of the user's own draws from global generators follows from the context."""
+    with reproducible(rule, context, updates.device):
+        return rule.decide(updates, state, context)
 
 
 def _ready(rule: Rule, updates: Updates, context: Context) -> Context:
@@ -312,7 +315,7 @@ def _foreseen(rule: Rule, updates: Updates, state: State, context: Context) -> T
         return None
     unread = Unread(updates)
     try:
-        plan = rule.decide(unread, state, context)
+        plan = asked(rule, unread, state, context)
     except Exception:  # it looks at the rows, or refuses what it will refuse once more
         return None
     return output_beside_norms(updates, plan.weights, plan.kernel) if plan.updates is unread else None
@@ -325,7 +328,7 @@ def _decided(rule: Rule, updates: Updates, state: State, context: Context, lost:
     if not bool(finite.all()):
         _check_finite(rule, finite)
         updates = updates.take(finite.nonzero().flatten())
-    plan = rule.decide(updates, state, context)
+    plan = asked(rule, updates, state, context)
     if not isinstance(plan, Plan):
         raise ContractError(
             f"the rule {rule!r} decided on {type(plan).__name__}; it must return fedward.Plan(updates, weights), or "

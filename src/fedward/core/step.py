@@ -12,7 +12,7 @@ from ..stack.reference import Agreed
 from .context import Context
 from .neutral import neutral
 from .plan import Plan
-from .rule import BoundError, Rule, apply
+from .rule import BoundError, Rule, apply, asked
 from .state import State
 from .verdict import Result, judge
 
@@ -76,7 +76,7 @@ def decision(rule: Rule, updates: Updates, state: State, context: Context) -> Pl
         BoundError: too few rows, or rows that the rule stumbles over, which are not decided on either.
     """
     try:
-        return rule.decide(updates, state, context)
+        return asked(rule, updates, state, context)
     except BoundError:
         raise
     except Exception as error:

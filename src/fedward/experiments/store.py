@@ -14,7 +14,7 @@ from ..disk import json_line, json_of, open_regular, read_bounded, remove_leftov
 from ..failures import MendableError, tamed
 from ..sim import CheckpointError, Record, Simulation
 from ..sim.forms import FormError, brief, read_back, written
-from .own_code import own_code
+from .own_code import edited_since, imported_code, own_code
 from .spec import RunSpec
 from .versions import versions
 
@@ -62,6 +62,7 @@ class RunHead:
         versions: what made the last rounds.
         earlier: what made those before, where that was other code, in the order of rounds.
         own: digests of the user's own files that the run is made of, by name.
+        imported: of those that these import; None of a folder of before anybody took note of them.
     """
 
     format: int = FORMAT
@@ -71,6 +72,7 @@ class RunHead:
     versions: Versions = field(default_factory=dict)
     earlier: tuple[Earlier, ...] = ()
     own: Mapping[str, str] = field(default_factory=dict)
+    imported: Mapping[str, str] | None = None
 
     @property
     def codes(self) -> frozenset[str | None]:
@@ -78,8 +80,9 @@ class RunHead:
         return frozenset((made or {}).get("code") for made in (self.versions, *(e.versions for e in self.earlier)))
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON has it; ``earlier`` and ``own`` only where there is something to say."""
-        return {key: value for key, value in written(self).items() if value or key not in ("earlier", "own")}
+        """As JSON has it; ``earlier``, ``own`` and ``imported`` only where there is something to say."""
+        unsaid = {"earlier": not self.earlier, "own": not self.own, "imported": self.imported is None}
+        return {key: value for key, value in written(self).items() if not unsaid.get(key, False)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,12 +137,11 @@ class RunFolder:
         found = self._head_if_readable()
         if found is None or not found.own or not self.rounds:
             return
-        now = own_code(spec)
-        edited = sorted(name for name, digest in found.own.items() if now.get(name, digest) != digest)
-        if edited:
+        if edited := edited_since(found.own, found.imported, spec):
+            names, were = tamed(", ".join(edited), 1000), "was" if len(edited) == 1 else "were"
             raise CheckpointError(
-                f"{self.path} has {self.rounds} rounds of before {', '.join(edited)} was edited, which would come out "
-                "otherwise now; undo the edit, or give this run another place"
+                f"{self.path} has {self.rounds} rounds of before {names} {were} edited, which would come out otherwise "
+                "now; undo the edit, or give this run another place"
             )
 
     def holdings(self) -> str:
@@ -164,16 +166,18 @@ class RunFolder:
             simulation: the run.
             done: rounds that were there already, made by the code that the folder names.
         """
+        own = own_code(spec)
         head = RunHead(
             name=os.fsencode(self.path.name).decode(errors="replace"),  # names of files may be no text
             config=spec.resolved(),
             byzantine_ids=tuple(sorted(simulation.byzantine)),
-            own=own_code(spec),
+            own=own,
+            imported=imported_code(spec) if own else None,
         )
         found = self._head_if_readable()
         if found is not None and done >= spec.rounds:
             # No round is added, so the folder stays what the code that it names has made.
-            head = replace(head, versions=found.versions, earlier=found.earlier)
+            head = replace(head, versions=found.versions, earlier=found.earlier, imported=found.imported)
         else:
             head = replace(head, versions=versions(), earlier=earlier_code(found, done))
         self.path.mkdir(parents=True, exist_ok=True)

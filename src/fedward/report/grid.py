@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from ..sweeps.apart import OWN_CODE, told_apart
 from .runs import RunData
 
 _TASK = ("data", "model", "partition")
@@ -48,8 +49,12 @@ def plain(value: Any) -> str:
 def place(runs: Sequence[RunData]) -> list[Placed]:
     """Label every run and find its row and column.
 
-    Runs that differ in the seed alone share a row and a column.
+    Runs that differ in the seed alone share a row and a column; of other code of the user's own they do not.
     """
+    runs = [
+        replace(run, config={**run.config, OWN_CODE: told}) if told else run
+        for run, told in zip(runs, told_apart([run.made for run in runs]), strict=True)
+    ]
     tasks = [key for key in _TASK if _differ(runs, key)]
     columns = [" · ".join(setting(run, key) for key in ("attack", *tasks)) for run in runs]
     split = _splitting(runs, columns)
@@ -69,7 +74,8 @@ def _splitting(runs: Sequence[RunData], columns: Sequence[str]) -> list[str]:
 
 
 def _row(run: RunData, split: Sequence[str]) -> str:
-    return " · ".join([setting(run, "rule"), *(f"{key} {setting(run, key)}" for key in split)])
+    told = [key for key in split if key != OWN_CODE or key in run.config]
+    return " · ".join([setting(run, "rule"), *(f"{key} {setting(run, key)}" for key in told)])
 
 
 def unique(values: Sequence[str]) -> list[str]:

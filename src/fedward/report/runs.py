@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from ..experiments.store import FolderError, RunFolder
 from ..failures import MendableError
 from ..sim import Record
 from ..sim.record import beyond_theorem, nobody_accepted, why_skipped
+from ..sweeps.apart import Made
+from .own_code import edited_here, edited_told
 
 
 class ReportError(MendableError, ValueError):
@@ -34,6 +36,18 @@ class RunData:
     """Name of the folder, without its path."""
     notes: tuple[str, ...] = ()
     """What a reader of the numbers should know, such as a last line cut short."""
+    own: Mapping[str, str] = field(default_factory=dict)
+    """Digests of the user's own files that made it, by name."""
+    imported: Mapping[str, str] | None = None
+    """Of those that these import; None where nobody took note of them."""
+
+    edited: tuple[str, ...] = ()
+    """Names of those of these files of which there are others now where this is read."""
+
+    @property
+    def made(self) -> Made:
+        """What tells whether another run is a seed of the same thing."""
+        return Made(config=self.config, own=self.own, imported=self.imported)
 
     @property
     def clients(self) -> int:
@@ -94,6 +108,9 @@ def load_run(folder: str | Path) -> RunData:
     notes = [*recorded.notes, *_diverged(recorded.records), *decided(recorded.records)]
     for part in head.earlier:
         notes.append(f"Rounds up to {part.rounds} were made by other code than the last ones: {part.versions}.")
+    edited = edited_here(Made(config=head.config, own=head.own, imported=head.imported))
+    if edited:
+        notes.append(f"This run was {edited_told(edited)}.")
     return RunData(
         name=head.name,
         config=head.config,
@@ -102,6 +119,9 @@ def load_run(folder: str | Path) -> RunData:
         versions={name: version for name, version in head.versions.items() if version is not None},
         folder=folder.resolve().name,
         notes=tuple(notes),
+        own=head.own,
+        imported=head.imported,
+        edited=edited,
     )
 
 

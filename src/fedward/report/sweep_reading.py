@@ -12,6 +12,7 @@ from ..failures import tamed
 from ..sweeps import Row, Sweep
 from ..sweeps.measures import of_run, with_impacts
 from ..sweeps.rows import accuracies
+from .own_code import edited_notes, rows_apart
 from .runs import ReportError, RunData, load_run
 from .sweep_table import SweepData, of_sweep
 
@@ -59,6 +60,7 @@ def read_sweep_runs(paths: Sequence[Path], title: str, sweep: Sweep | None = Non
                 runs.append(load_run(folder))
             except ReportError as error:
                 notes.append(f"Left out: {tamed(error, 1000)}")
+    notes += edited_notes([run.edited for run in runs], "run")
     if not runs:
         raise ReportError(f"nothing can be read of {', '.join(map(str, paths))}: {notes[0].removeprefix('Left out: ')}")
     return _as_found(runs, title, notes) if sweep is None else _beside_cells(runs, sweep, notes)
@@ -80,6 +82,8 @@ def row_of(run: RunData, cell: str, group: str = "") -> Row:
         code=run.versions.get("code"),
         torch=run.versions.get("torch"),
         measures=of_run(run.records),
+        own=run.own,
+        imported=run.imported,
     )
 
 
@@ -91,7 +95,7 @@ def _as_found(runs: Sequence[RunData], title: str, notes: Sequence[str]) -> Swee
         cell = run.name if names.count(run.name) == 1 else f"{run.name} #{number}"
         rows.append(row_of(run, cell))
         records[cell] = run.records
-    return SweepData(title=title, rows=tuple(with_impacts(rows)), records=records, notes=tuple(notes))
+    return SweepData(title=title, rows=tuple(with_impacts(rows_apart(rows))), records=records, notes=tuple(notes))
 
 
 def _beside_cells(runs: Sequence[RunData], sweep: Sweep, notes: list[str]) -> SweepData:
@@ -115,7 +119,7 @@ def _beside_cells(runs: Sequence[RunData], sweep: Sweep, notes: list[str]) -> Sw
         raise ReportError(f"none of {len(runs)} runs is a cell of {sweep.name}; give the folder of its runs")
     if others := len([run for run in runs if not any(run is one for one in taken)]):
         notes.append(f"Runs that are no cell of {sweep.name}, and not shown: {others}.")
-    return of_sweep(sweep, with_impacts(rows), records, notes=tuple(notes))
+    return of_sweep(sweep, with_impacts(rows_apart(rows)), records, notes=tuple(notes))
 
 
 def _resolved(config: Mapping[str, Any]) -> Mapping[str, Any]:

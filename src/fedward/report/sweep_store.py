@@ -10,6 +10,7 @@ from ..published import names as published_names
 from ..sweeps import SweepFolder
 from ..sweeps.choices import CHOICES, Choice, read_choices
 from ..sweeps.store import state_of
+from .own_code import edited_here, edited_notes, made_by, rows_apart
 from .pieces import count
 from .sweep_table import SweepData
 
@@ -34,6 +35,8 @@ def read_stored(path: Path) -> SweepData:
         notes.append(
             f"{count(len(left), 'cell')} of an earlier table or of other code: kept in {folder.cells}, not shown."
         )
+    rows = folder.rows()
+    notes += edited_notes([edited_here(made_by(row)) for row in rows if row.rounds_done], "cell")
     choices: list[Choice] = []
     if (file := path / CHOICES).exists():
         try:
@@ -43,7 +46,7 @@ def read_stored(path: Path) -> SweepData:
     states = {cell.name: state_of(folder.place(cell), cell.key, 0) for cell in head.cells}
     return SweepData(
         title=head.title,
-        rows=tuple(folder.rows()),
+        rows=tuple(rows_apart(rows)),
         records={cell.name: records for cell in head.cells if (records := folder.records(cell))},
         settings={cell.name: cell.settings for cell in head.cells},
         numbers={} if source is None else {cell.name: source.numbers_of(cell) for cell in head.cells},

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ..core import Context
+from ..core import Context, drawing
 from ..data.dataset import Dataset
 from ..models import make_model
 
@@ -29,8 +29,9 @@ def _made(model: Callable[..., nn.Module], dataset: Dataset, seed: int) -> nn.Mo
     if not callable(model):
         raise ValueError(f"Simulation: model is a module or a function that makes one, got {model!r}")
     shape = dataset.shape
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(Context(seed=seed).draw_seed("model"))
+    drawn = Context(seed=seed).draw_seed("model")
+    with drawing(drawn):
+        torch.manual_seed(drawn)  # on every device
         try:
             return make_model(model, shape, dataset.classes, dataset.vocabulary)
         except TypeError as error:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
-from ..experiments.own_code import own_code, parts_of
+from ..experiments.own_code import imported_code, own_code, parts_of
 from ..experiments.spec import RunSpec
 from ..experiments.versions import BESIDE, PACKAGE, deciding, statements
 from ..sim import load
@@ -38,12 +38,15 @@ def code_of(spec: RunSpec) -> str:
     """A digest of the code that decides the figures of a run.
 
     That is the code that all runs share, and of rules and attacks the modules of those that it uses, with what these
-    import. Comments and docstrings do not count. Of parts that are the user's own it is the modules that they stand in.
+    import. Comments and docstrings do not count. Of parts that are the user's own it is the modules that they stand in,
+    with what these import of the user's own.
     """
     parts = parts_of(spec)
     total = hashlib.sha256(_of_package(frozenset(file for file in parts if file.is_relative_to(PACKAGE))).encode())
     for name, digest in own_code(spec).items():
         total.update(f"{name} {digest}".encode())
+    for name, digest in imported_code(spec).items():
+        total.update(f"\nimported {name} {digest}".encode())
     return total.hexdigest()[:12]
 
 

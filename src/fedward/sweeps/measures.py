@@ -10,6 +10,7 @@ from typing import Any
 from ..core import BEYOND
 from ..sim import Record
 from ..sim.record import beyond_theorem, mean_of_known, nobody_accepted, why_skipped
+from .apart import OWN_CODE
 from .rows import Row
 
 TARGET = 0.85
@@ -19,7 +20,7 @@ LAST_TESTS = 5
 
 _SERVER = ("aggregate", "update")
 _MEGABYTE = 1e6
-_TOLD_ALONE = frozenset({"rule", "attack", "seed", "f", "confidence", "forge", "data_path", "device"})
+_TOLD_ALONE = frozenset({"rule", "attack", "seed", "f", "confidence", "forge", "data_path", "device", OWN_CODE})
 """Keys that two cells of one setting may differ in: what is compared, and what Mean without attack knows nothing of."""
 
 
@@ -167,13 +168,18 @@ def over_seeds(rows: Iterable[Row], figure: Callable[[Row], float | None] = best
 
 
 def references(rows: Iterable[Row], figure: Callable[[Row], float | None] = best) -> dict[Any, float]:
-    """Of each setting, what Mean reaches without attack: the mean over seeds that are done, where there are such."""
+    """Of each setting, what Mean reaches without attack: the mean over seeds that are done, where there are such.
+
+    Where code of the user's own was edited between these, as of a model, there is no one such figure.
+    """
     clean: dict[Any, dict[str, float]] = {}
+    codes: dict[Any, set[Any]] = {}
     for row in rows:
         value = _finished(row, figure)
         if value is not None and (row.config.get("rule"), row.config.get("attack")) == ("mean", "no-attack"):
             clean.setdefault(setting_of(row), {})[repr(row.config.get("seed"))] = value
-    return {setting: fmean(by_seed.values()) for setting, by_seed in clean.items()}
+            codes.setdefault(setting_of(row), set()).add(row.config.get(OWN_CODE))
+    return {setting: fmean(by_seed.values()) for setting, by_seed in clean.items() if len(codes[setting]) == 1}
 
 
 def impact(row: Row, references: Mapping[Any, float], figure: Callable[[Row], float | None] = best) -> float | None:

@@ -42,6 +42,8 @@ class Row:
         measures: further figures by name (`fedward.sweeps.measures`).
         notes: what a reader of the figures should know, in sentences without a subject; in no table.
         unmoved: why no round at all changed the model; empty where one did. In no table, either.
+        own: digests of the user's own files that made it, by name, and ``imported`` of those that these import, as
+            `fedward.experiments.store.RunHead` has them. In no table, either.
     """
 
     cell: str
@@ -63,6 +65,8 @@ class Row:
     measures: Mapping[str, float | str | None] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     unmoved: str = ""
+    own: Mapping[str, str] = field(default_factory=dict)
+    imported: Mapping[str, str] | None = None
 
     def flat(self) -> dict[str, Any]:
         """By column; a measure that no other row has is a column as well."""

@@ -16,10 +16,11 @@ from typing import Any
 from ..disk import write_whole
 from ..experiments.lock import is_locked, one_writer
 from ..experiments.spec import file_name
-from ..experiments.store import DamagedError, FolderError, RunFolder, read_formatted
+from ..experiments.store import DamagedError, FolderError, RunFolder, RunHead, Versions, read_formatted
 from ..sim import Record
 from ..sim.forms import written
 from .grid import Cell, Sweep
+from .key import code_of
 from .measures import decision_notes, of_run, unmoved, with_impacts
 from .rows import Row, accuracies, write_rows
 
@@ -42,6 +43,8 @@ class CellHead:
         config: the run, resolved.
         cost: seconds of a quiet core that a round is expected to take.
         no_data: why its data were not there; empty where they were.
+        code: a digest of the code that it hangs on, which is a part of its key and needs no data; empty in folders of
+            before that was noted.
     """
 
     name: str
@@ -52,6 +55,7 @@ class CellHead:
     config: Mapping[str, Any]
     cost: float | None = None
     no_data: str = ""
+    code: str = ""
 
     @classmethod
     def of(cls, cell: Cell, key: str, folder: str | None = None, no_data: str = "") -> CellHead:
@@ -65,6 +69,7 @@ class CellHead:
             config=cell.spec.resolved(),
             cost=cell.cost,
             no_data=no_data,
+            code=code_of(cell.spec),
         )
 
 
@@ -286,7 +291,8 @@ class SweepFolder:
             return known[2]
         records = self.records(cell)
         best, last = accuracies(records)
-        versions = _versions(place)
+        head = _head(place)
+        versions: Versions = {} if head is None else head.versions
         row = Row(
             cell=cell.name,
             key=cell.key,
@@ -303,6 +309,8 @@ class SweepFolder:
             commit=versions.get("commit"),
             torch=versions.get("torch"),
             numba=versions.get("numba"),
+            own={} if head is None else head.own,
+            imported=None if head is None else head.imported,
             error=cell.no_data or state.error,
             measures=of_run(records),
             notes=tuple(decision_notes(records)),
@@ -359,8 +367,8 @@ def _status(state: CellState, place: Path) -> str:
     return "waiting" if state.status == "running" and not is_locked(place) else state.status
 
 
-def _versions(place: Path) -> Mapping[str, str | None]:
+def _head(place: Path) -> RunHead | None:
     try:
-        return RunFolder(place).read_head().versions
+        return RunFolder(place).read_head()
     except FolderError:
-        return {}
+        return None

@@ -106,8 +106,8 @@ def plan(sweep: Sweep, path: Path, *, only: Collection[str] | None = None) -> Pl
     Args:
         sweep: the whole of it.
         path: the folder.
-        only: names of the cells that are to be done now; all if None. Of the others what the folder says stays, and
-            their data are not looked for.
+        only: names of the cells that are to be done now; all if None. The data of others are not looked for: of those
+            whose data no chosen cell has, what the folder says stays, as long as it is of this code.
 
     Raises:
         FolderError: the folder holds runs that are no cells, or something else under the name of a sweep.
@@ -118,26 +118,42 @@ def plan(sweep: Sweep, path: Path, *, only: Collection[str] | None = None) -> Pl
     written = folder.written_head()
     before = {} if written is None else {head.name: head for head in written.cells}
     places = folder.folders()  # a cell that goes by another name now is still the same
+    keys, missing = _keys(sweep, chosen)
+    no_data = {
+        cell.name: missing[_data_of(cell)] for cell in sweep.cells if cell.name in chosen and _data_of(cell) in missing
+    }
     cells = []
-    no_data: dict[str, str] = {}
-    missing: dict[tuple[str, str | None], str] = {}  # looked for once: a download may be tried, and take its time
     for cell in sweep.cells:
-        key, data = "", (cell.spec.data, cell.spec.data_path)
-        if cell.name in chosen and data not in missing:
-            try:
-                key = key_of(cell.spec)
-            except DataError as error:
-                missing[data] = sentence(error)
-        if cell.name in chosen and data in missing:
-            no_data[cell.name] = missing[data]
+        key = keys.get(cell.name, "")
         head = CellHead.of(cell, key, places.get(key), no_data.get(cell.name, ""))
         if key:
             places[key] = head.folder  # for another cell that is the same run
         known = before.get(cell.name)
-        if cell.name not in chosen and known is not None and known.config == head.config:
-            head = known
-        cells.append((cell, head))
+        # What is not chosen and was made by other code is not what it was: it waits, or a table would mix the two.
+        same = known is not None and (known.config, known.code) == (head.config, head.code)
+        cells.append((cell, known if known is not None and same and not key and cell.name not in chosen else head))
     return Planned(sweep=sweep, folder=folder, cells=tuple(cells), chosen=chosen, no_data=no_data)
+
+
+def _data_of(cell: Cell) -> tuple[str, str | None]:
+    return cell.spec.data, cell.spec.data_path
+
+
+def _keys(sweep: Sweep, chosen: Collection[str]) -> tuple[dict[str, str], dict[tuple[str, str | None], str]]:
+    """The keys of cells, by name, and why data are not there: those of chosen cells alone are looked for.
+
+    Each is looked for once: a download may be tried, and take its time.
+    """
+    keys: dict[str, str] = {}
+    missing: dict[tuple[str, str | None], str] = {}
+    wanted = {_data_of(cell) for cell in sweep.cells if cell.name in chosen}
+    for cell in sweep.cells:
+        if _data_of(cell) in wanted and _data_of(cell) not in missing:
+            try:
+                keys[cell.name] = key_of(cell.spec)
+            except DataError as error:
+                missing[_data_of(cell)] = sentence(error)
+    return keys, missing
 
 
 def begun(planned: Planned) -> Planned:
