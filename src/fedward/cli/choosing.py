@@ -34,7 +34,7 @@ from ..redteam import (
     seconds_of,
     standing,
 )
-from ..redteam.examine import check_resumed
+from ..redteam.examine import check_resumed, set_outdated_aside
 from ..registry.notation import parse
 from ..report import write_choice
 from ..sim import load
@@ -78,6 +78,8 @@ def choose(
             file.unlink(missing_ok=True)
     checked = [checked_attack(text) for text in attacks] or None
     check_resumed(jobs, out, worst=worst, attacks=checked, also=ALSO)
+    for sentence in set_outdated_aside(jobs, worst=worst, attacks=checked, also=ALSO):
+        display.say(sentence, display.err)
     outcomes = _examine(jobs, checked, worst, workers)
     failed = {str(file): outcome.why for file, outcome in outcomes.items() if isinstance(outcome, Failed)}
     found = _whole(specs, outcomes, out)

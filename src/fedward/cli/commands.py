@@ -32,6 +32,7 @@ from ..redteam import (
     examine_all,
     played_on,
 )
+from ..redteam.examine import set_outdated_aside
 from ..registry.entries import Entry
 from ..registry.naming import unknown
 from ..registry.notation import short_for
@@ -166,13 +167,15 @@ def redteam(
 ) -> None:
     """Examine rules, and write the page about them."""
     options = {key: value for key, value in _spec_keys(given).items() if key not in ("rule", "attack")}
-    chosen: dict[str, Any] = {"attacks": [checked_attack(text) for text in attacks]} if attacks else {}
+    how: dict[str, Any] = {**settings, "attacks": [checked_attack(text) for text in attacks] if attacks else None}
     base = options if config else {**RED_TEAM, **options}
     jobs, refused = _examined(rules, config, base, out, _trusted(config, given))
     if fresh:
         for file in jobs:
             file.unlink(missing_ok=True)
-    outcomes = _examine(jobs, {**settings, **chosen})
+    for sentence in set_outdated_aside(jobs, **how):
+        display.say(sentence, display.err)
+    outcomes = _examine(jobs, how)
     examinations = [outcome for outcome in outcomes.values() if isinstance(outcome, Examination)]
     failed = {str(file): outcome.why for file, outcome in outcomes.items() if isinstance(outcome, Failed)}
     page = write_examinations(examinations, refused | failed, out / "report.html") if examinations else None
