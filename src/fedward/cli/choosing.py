@@ -33,6 +33,7 @@ from ..redteam import (
     ranked,
     seconds_of,
     standing,
+    with_none,
 )
 from ..redteam.examine import check_resumed, set_outdated_aside
 from ..registry.notation import parse
@@ -76,7 +77,7 @@ def choose(
     if fresh:
         for file in jobs:
             file.unlink(missing_ok=True)
-    checked = [checked_attack(text) for text in attacks] or None
+    checked = with_none([checked_attack(text) for text in attacks]) if attacks else None
     check_resumed(jobs, out, worst=worst, attacks=checked, also=ALSO)
     for sentence in set_outdated_aside(jobs, worst=worst, attacks=checked, also=ALSO):
         display.say(sentence, display.err)

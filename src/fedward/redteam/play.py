@@ -48,7 +48,7 @@ class Finding:
         kappa: squared distance of the output from the honest mean, in units of the honest rows' mean squared distance
             from it: the kappa of (f, kappa)-robustness, as far as this attack shows it.
         progress: <output, mean> / |mean|^2 with the honest mean; 1 without harm, below 0 the model moves back.
-        byzantine_accepted: share of the byzantine rows that got weight.
+        byzantine_accepted: share of the byzantine rows that got weight; None where there were none.
         honest_accepted: share of the honest ones.
         refused: rounds in which the rule had too few finite rows, or raised; the server stays where it is.
         accuracy: after a short training run under the attack, where one was made.
@@ -62,7 +62,7 @@ class Finding:
     attack: str
     kappa: Harm
     progress: Harm
-    byzantine_accepted: Share
+    byzantine_accepted: Share | None
     honest_accepted: Share
     refused: int = 0
     accuracy: Share | None = None
@@ -154,7 +154,7 @@ def play(
         attack=describe(attack),
         kappa=fmean(r.kappa for r in played),
         progress=fmean(r.progress for r in played),
-        byzantine_accepted=mean_of_known(r.byzantine_accepted for r in played) or 0.0,
+        byzantine_accepted=mean_of_known(r.byzantine_accepted for r in played),
         honest_accepted=fmean(r.honest_accepted for r in played),
         refused=sum(r.refused for r in played),
         statistics=mean_of_known(r.statistics for r in played),
@@ -240,7 +240,8 @@ def _compared(done: Step | Skipped, honest: Updates, *, liars: list[int], others
     mean = honest.combine(torch.full((honest.n,), 1 / honest.n, dtype=torch.float64)).double()
     if isinstance(done, Skipped):
         kappa, progress = _harm(torch.zeros_like(mean), mean, honest)
-        return _Round(kappa=kappa, progress=progress, byzantine_accepted=0.0, honest_accepted=0.0, refused=True)
+        none = 0.0 if liars else None
+        return _Round(kappa=kappa, progress=progress, byzantine_accepted=none, honest_accepted=0.0, refused=True)
     kappa, progress = _harm(done.result.output.double(), mean, honest)
     accepted = done.result.accepted.double()
     return _Round(
