@@ -172,3 +172,19 @@ def test_a_sweep_is_heard_while_a_cell_takes_long(clock: Clock, lines: Lines) ->
 
 def test_durations() -> None:
     assert [duration(s) for s in (5, 100, 5000, 9000)] == ["5 s", "2 min", "83 min", "2.5 h"]
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_why_a_round_was_skipped_is_said_at_once_and_once(
+    clock: Clock, lines: Lines, monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    monkeypatch.setattr(display.err, "_force_terminal", terminal)
+    with RunProgress(make_spec({"rounds": 400})) as follow:
+        follow(Record(round=1, accepted=(True,)))
+        assert not any("left the model" in line for line in lines())
+        for number in (2, 3):
+            follow(Record(round=number, accepted=(False,), skipped="near raised ValueError: no \x1b[2J"))
+            said = [line for line in lines() if "left the model as it was" in line]
+            assert len(said) == (number == 2), said
+            assert all("round 2 left the model as it was: near raised ValueError: no" in line for line in said)
+            assert not any("\x1b[2J" in line for line in said)

@@ -372,7 +372,7 @@ def _show(outcomes: Mapping[Path, Summary | Failed], as_json: bool, page: Path |
     """The table of what was done, then what failed, with the exit status that goes with it."""
     summaries = [outcome for outcome in outcomes.values() if isinstance(outcome, Summary)]
     failed = {str(path): outcome.why for path, outcome in outcomes.items() if isinstance(outcome, Failed)}
-    failed |= {s.folder: f"no round changed the model: {s.skipped_why}" for s in summaries if s.skipped == s.rounds}
+    failed |= {s.folder: s.in_vain for s in summaries if s.in_vain}
     if as_json:
         runs = [asdict(s) for s in summaries]
         typer.echo(json.dumps({"runs": runs, "failed": failed, "report": page and str(page)}, indent=1))

@@ -65,6 +65,8 @@ def notes(summaries: Sequence[Summary]) -> Iterator[str]:
             yield f"{s.rule} under {s.attack}: {s.beyond} of {of} were decided {BEYOND}"
         if s.nobody:
             yield f"{s.rule} under {s.attack}: in {s.nobody} of {of} nobody was accepted"
+        if s.none_finite:
+            yield f"{s.rule} under {s.attack}: in {s.none_finite} of {of} no honest client sent finite numbers"
 
 
 def examination_table(examinations: Sequence[Examination]) -> Table:

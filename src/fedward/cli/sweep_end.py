@@ -21,7 +21,7 @@ _NOTES = 10
 
 def notes_of_cells(rows: Sequence[Row]) -> list[str]:
     """What the table does not show of cells."""
-    notes = [f"{row.cell}: {note}" for row in rows if not row.unmoved for note in row.notes]
+    notes = [f"{row.cell}: {note}" for row in rows if not row.in_vain for note in row.notes]
     more = len(notes) - _NOTES
     return [*notes[:_NOTES], *([f"and {more} more such notes"] if more > 0 else [])]
 

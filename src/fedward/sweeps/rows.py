@@ -41,7 +41,7 @@ class Row:
         error: why it failed, in a sentence.
         measures: further figures by name (`fedward.sweeps.measures`).
         notes: what a reader of the figures should know, in sentences without a subject; in no table.
-        unmoved: why no round at all changed the model; empty where one did. In no table, either.
+        in_vain: why the run shows nothing, in a sentence; empty where it does. In no table, either.
     """
 
     cell: str
@@ -62,7 +62,7 @@ class Row:
     error: str = ""
     measures: Mapping[str, float | str | None] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    unmoved: str = ""
+    in_vain: str = ""
 
     def flat(self) -> dict[str, Any]:
         """By column; a measure that no other row has is a column as well."""

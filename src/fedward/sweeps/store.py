@@ -17,10 +17,11 @@ from ..disk import write_whole
 from ..experiments.lock import is_locked, one_writer
 from ..experiments.spec import file_name
 from ..experiments.store import DamagedError, FolderError, RunFolder, read_formatted
+from ..experiments.worth import in_vain
 from ..sim import Record
 from ..sim.forms import written
 from .grid import Cell, Sweep
-from .measures import decision_notes, of_run, unmoved, with_impacts
+from .measures import decision_notes, of_run, with_impacts
 from .rows import Row, accuracies, write_rows
 
 FORMAT = 1
@@ -286,7 +287,7 @@ class SweepFolder:
             return known[2]
         records = self.records(cell)
         best, last = accuracies(records)
-        versions = _versions(place)
+        versions, byzantine = _made_by(place)
         row = Row(
             cell=cell.name,
             key=cell.key,
@@ -305,8 +306,8 @@ class SweepFolder:
             numba=versions.get("numba"),
             error=cell.no_data or state.error,
             measures=of_run(records),
-            notes=tuple(decision_notes(records)),
-            unmoved=unmoved(records),
+            notes=tuple(decision_notes(records, byzantine)),
+            in_vain=in_vain(records, byzantine),
         )
         if state.status == "done":
             self._done[cell.name] = cell, state, row
@@ -359,8 +360,10 @@ def _status(state: CellState, place: Path) -> str:
     return "waiting" if state.status == "running" and not is_locked(place) else state.status
 
 
-def _versions(place: Path) -> Mapping[str, str | None]:
+def _made_by(place: Path) -> tuple[Mapping[str, str | None], tuple[int, ...]]:
+    """The versions of what made a run, and its byzantine clients; nothing where its folder does not say."""
     try:
-        return RunFolder(place).read_head().versions
+        head = RunFolder(place).read_head()
     except FolderError:
-        return {}
+        return {}, ()
+    return head.versions, head.byzantine_ids
