@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 import fedward as fw
 from fedward import attacks, rules
 from fedward.attacks import View
-from fedward.cli.display import examination_table
+from fedward.cli.display import examination_table, refusals_told
 from fedward.core import EXAMPLES
 from fedward.experiments.spec import RunSpec, SpecError
 from fedward.redteam import Examination, Finding, check_attacked, examine
@@ -147,13 +148,33 @@ def test_of_liars_that_took_no_part_nobody_says_that_all_were_caught() -> None:
     for rule in (rules.Median(), rules.Krum(f=9)):  # that decides, and that has too few rows to
         finding = play(rule, attacks.NoAttack(), [now], BYZANTINE)
         assert finding.byzantine_accepted is None
+        assert (finding.refused_why is None) == (finding.refused == 0) == isinstance(rule, rules.Median)
         assert read_back(Finding, written(finding)) == finding
         assert "accepted" not in _spoken(finding)
 
 
 def test_the_table_says_where_the_rule_refused() -> None:
-    refusing = Finding(attack="alie", kappa=0.1, progress=0.0, byzantine_accepted=0.0, honest_accepted=0.0, refused=2)
+    refusing = Finding(
+        attack="alie",
+        kappa=0.1,
+        progress=0.0,
+        byzantine_accepted=0.0,
+        honest_accepted=0.0,
+        refused=2,
+        refused_why="no good",
+    )
     e = Examination(settings={"rule": "krum"}, findings=(refusing,), untouched=None)
     for several in ([e], [e, e]):
         found = [str(cell) for column in examination_table(several).columns for cell in column.cells]
         assert "alie (refused in 2 rounds)" in found
+    assert list(refusals_told([e, e])) == ["krum refused 2 rounds: no good"] * 2
+    several = replace(e, findings=(refusing, replace(refusing, attack="ipm", refused=1, refused_why="too few")))
+    assert list(refusals_told([several])) == ["krum refused 2 rounds: no good (1 other reason)"]
+    assert list(refusals_told([replace(e, findings=())])) == []
+
+
+def test_a_model_that_gives_no_numbers_is_its_users_to_mend() -> None:
+    rows = torch.full((4, 12), float("nan"))
+    now = Captured(rows=rows, previous=None, evaluator=QuadraticEvaluator(12))
+    with pytest.raises(SpecError, match="look for NaN or Inf in the model"):
+        play(rules.Median(), attacks.ALIE(), [now], 1)

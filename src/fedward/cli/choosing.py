@@ -90,6 +90,8 @@ def choose(
         standings = ranked([standing(rule, each, seconds[rule]) for rule, each in found.items()])
         learnt = not nothing_learnt(standings, load(plain[0].data, plain[0].data_path).classes)
         page = write_choice(standings, found, refused | failed, out / "report.html", learnt=learnt)
+        for sentence in display.refusals_told(e for each in found.values() for e in each):
+            display.say(sentence, display.err)
     if found or as_json:
         _tell(standings, refused, failed, page, learnt=learnt, as_json=as_json)
     for place, why in failed.items():

@@ -185,7 +185,8 @@ def redteam(
         typer.echo(json.dumps(told, indent=1))
     elif page:
         display.out.print(display.examination_table(examinations))
-        for line in (*display.worst_told(examinations), *display.statistics_told(examinations)):
+        told_of = (display.worst_told, display.statistics_told, display.refusals_told)
+        for line in (line for each in told_of for line in each(examinations)):
             display.say(line)
         for name, why in refused.items():
             display.say(f"not examined: {name}: {why}")

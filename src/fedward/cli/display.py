@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from math import isfinite
 from typing import Any
 
@@ -89,6 +90,18 @@ def _played(finding: Finding) -> str:
     """An attack, and in how many rounds there was nothing to measure of it, as the rule decided none of them."""
     refused = finding.refused
     return label(finding.attack) + (f" (refused in {numbered(refused, 'round')})" if refused else "")
+
+
+def refusals_told(examinations: Iterable[Examination]) -> Iterator[str]:
+    """Why rules refused rounds, a sentence for each rule that did, with the most frequent reason."""
+    for e in examinations:
+        whys = Counter[str]()
+        for f in e.findings:
+            whys.update({f.refused_why: f.refused} if f.refused_why is not None else {})
+        if whys:
+            [(why, rounds)] = whys.most_common(1)
+            others = f" ({len(whys) - 1} other reason{'s' * (len(whys) > 2)})" if len(whys) > 1 else ""
+            yield f"{e.rule} refused {numbered(rounds, 'round')}: {why}{others}"
 
 
 def ranking_table(standings: Sequence[Standing]) -> Table:

@@ -33,8 +33,8 @@ class MadeOf:
     @classmethod
     def of(cls, spec: RunSpec, attacks: Iterable[str]) -> MadeOf:
         """As it is now, for these attacks on the rule of a specification."""
-        own = own_code(spec.model_copy(update={"attack": "no-attack"}))
-        under = {text: own_code(spec.model_copy(update={"attack": text})) for text in attacks}
+        own = _files(spec, "no-attack")
+        under = {text: _files(spec, text) for text in attacks}
         data = None
         with suppress(DataError):  # who needs them says what is wrong with them
             data = data_checksum(spec.data, spec.data_path)
@@ -79,6 +79,11 @@ class Outdated:
     results: int
     changed: tuple[str, ...]
     kept: str
+
+
+def _files(spec: RunSpec, attack: str) -> dict[str, str]:
+    """Digests of the user's own files that a rule under an attack is made of."""
+    return own_code(spec.model_copy(update={"attack": attack}))
 
 
 def told(outdated: Iterable[Outdated]) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any
 from ..disk import write_whole
 from ..experiments.lock import is_locked, one_writer
 from ..experiments.spec import file_name
-from ..experiments.store import DamagedError, FolderError, RunFolder, read_formatted
+from ..experiments.store import DamagedError, FolderError, RunFolder, RunHead, Versions, read_formatted
 from ..experiments.worth import in_vain
 from ..sim import Record
 from ..sim.forms import written
@@ -287,7 +287,9 @@ class SweepFolder:
             return known[2]
         records = self.records(cell)
         best, last = accuracies(records)
-        versions, byzantine = _made_by(place)
+        head = _head(place)
+        versions: Versions = {} if head is None else head.versions
+        byzantine = () if head is None else head.byzantine_ids
         row = Row(
             cell=cell.name,
             key=cell.key,
@@ -360,10 +362,8 @@ def _status(state: CellState, place: Path) -> str:
     return "waiting" if state.status == "running" and not is_locked(place) else state.status
 
 
-def _made_by(place: Path) -> tuple[Mapping[str, str | None], tuple[int, ...]]:
-    """The versions of what made a run, and its byzantine clients; nothing where its folder does not say."""
+def _head(place: Path) -> RunHead | None:
     try:
-        head = RunFolder(place).read_head()
+        return RunFolder(place).read_head()
     except FolderError:
-        return {}, ()
-    return head.versions, head.byzantine_ids
+        return None
