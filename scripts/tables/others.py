@@ -34,7 +34,7 @@ def _rules(folder: Path) -> str:
             _kappa(worst.kappa),
             _kappa(e.baseline.kappa) if e.baseline else PENDING,
             f"{worst.progress:.2f}",
-            f"{worst.byzantine_accepted:.0%}".replace("%", " %"),
+            "-" if worst.byzantine_accepted is None else f"{worst.byzantine_accepted:.0%}".replace("%", " %"),
         ]
         rows.append(
             [

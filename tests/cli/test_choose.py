@@ -31,6 +31,10 @@ def test_the_command_ranks_says_what_to_paste_and_goes_on() -> None:
     told = json.loads(invoke(*command, "--json"))
     assert {each["rule"] for each in told["ranking"]} == {"mean", "nnm:f=2 >> median"}
     assert {each.pop("worst_by") for each in told["ranking"]} == {"accuracy"}
+    dropped = {each["rule"]: each["honest_dropped"] for each in told["ranking"]}
+    assert dropped["mean"] == 0.0
+    krum = json.loads(invoke("choose", "--rule", "krum", *SHORT, "--out", "krum", "--json"))["ranking"][0]
+    assert krum["honest_dropped"] > 0.85  # of ten honest clients it takes one at most
     best = Standing(**told["ranking"][0])
     advice = "None of these withstands" if best.collapses else f'RobustFedAvg(rule="{best.rule}")'
     assert ("Nothing was learned" if told["nothing_learnt"] else advice) in text

@@ -194,3 +194,19 @@ def test_what_was_done_before_and_the_start_of_processes_are_no_pace(clock: Cloc
     clock.now += 1
     grid({Path("job0"): 100, Path("job1"): 0})
     assert lines()[-1] == "1 of 2 done, 50 % of all (about 40 s left)"
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_why_a_round_was_skipped_is_said_at_once_and_once(
+    clock: Clock, lines: Lines, monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    monkeypatch.setattr(display.err, "_force_terminal", terminal)
+    with RunProgress(make_spec({"rounds": 400})) as follow:
+        follow(Record(round=1, accepted=(True,)))
+        assert not any("left the model" in line for line in lines())
+        for number in (2, 3):
+            follow(Record(round=number, accepted=(False,), skipped="near raised ValueError: no \x1b[2J"))
+            said = [line for line in lines() if "left the model as it was" in line]
+            assert len(said) == (number == 2), said
+            assert all("round 2 left the model as it was: near raised ValueError: no" in line for line in said)
+            assert not any("\x1b[2J" in line for line in said)

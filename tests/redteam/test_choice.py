@@ -21,12 +21,13 @@ from fedward.redteam import (
     ranked,
     seconds_of,
     standing,
+    with_none,
 )
 from fedward.registry.notation import describe, parse
 from tests.redteam.test_redteam import spec
 
 
-def made(worst: float, dropped: float = 0.0, seconds: float = 0.1, rule: str = "mean") -> Standing:
+def made(worst: float, dropped: float | None = 0.0, seconds: float = 0.1, rule: str = "mean") -> Standing:
     return Standing(
         rule=rule,
         worst=worst,
@@ -58,6 +59,9 @@ def test_the_best_first_and_of_equals_whoever_drops_fewest_honest_then_the_quick
     ]
     assert ranked(order[::-1]) == order
     assert ranked([]) == []
+    # What one of the best drops is not known: that it is nothing must not put it before the others.
+    unknown = [made(0.7, 0.4, 0.1), made(0.7, None, 0.2), made(0.7, 0.0, 0.3), made(0.6, None, 0.0)]
+    assert ranked(unknown[::-1]) == unknown
 
 
 def test_a_standing_is_the_worst_of_all_settings() -> None:
@@ -69,10 +73,18 @@ def test_a_standing_is_the_worst_of_all_settings() -> None:
     assert (found.worst, found.under, found.where) == (0.3, "scaling", "dirichlet:alpha=0.5, seed 3")
     assert (found.untouched, found.seconds) == (0.6, 0.5)
     assert found.honest_dropped == pytest.approx(0.3)
+    unmeasured = Examination(settings=two[1].settings, findings=(), untouched=0.6, besides={"alie": 0.4})
+    assert standing("median", [two[0], unmeasured], 0.5).honest_dropped is None
     assert not found.collapses
     assert made(0.39).collapses
     with pytest.raises(ValueError, match="median was not trained"):
         standing("median", [examined(0.8, 1.0, "iid")], 0.5)
+
+
+def test_what_rules_drop_where_nobody_attacks_is_always_measured() -> None:
+    assert with_none(["alie", "min-max"]) == (NONE, "alie", "min-max")
+    for there in (["alie", "no-attack"], ["all", "alie"]):
+        assert with_none(there) == tuple(there)
 
 
 def test_what_is_trained_under_in_any_case_is_kept_and_counted(tmp_path: Path) -> None:

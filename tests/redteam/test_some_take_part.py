@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,15 @@ import torch
 import fedward as fw
 from fedward import attacks, rules
 from fedward.attacks import View
+from fedward.cli.display import examination_table, refusals_told
 from fedward.core import EXAMPLES
 from fedward.experiments.spec import RunSpec, SpecError
-from fedward.redteam import check_attacked, examine
+from fedward.redteam import Examination, Finding, check_attacked, examine
 from fedward.redteam.capture import Captured, capture
 from fedward.redteam.choice import seconds_of
 from fedward.redteam.play import play
+from fedward.report.redteam import _spoken
+from fedward.sim.forms import read_back, written
 from fedward.testing import QuadraticEvaluator
 
 BYZANTINE = (0, 2, 5)
@@ -95,7 +99,7 @@ def test_a_round_without_byzantine_clients_is_no_attacked_one() -> None:
     with pytest.raises(ValueError, match=r"no byzantine client answered .* sign-flip:scale=10.0 attacks"):
         play(rules.Mean(), attacks.SignFlip(scale=10.0), [captured_round((1, 2, 4, 5))], {0, 3})
     finding = play(rules.Mean(), attacks.NoAttack(), [captured_round((1, 2, 4, 5))], {0, 3})
-    assert (finding.kappa, finding.byzantine_accepted) == (pytest.approx(0, abs=1e-20), 0.0)
+    assert (finding.kappa, finding.byzantine_accepted) == (pytest.approx(0, abs=1e-20), None)
     assert finding.progress == pytest.approx(1)
 
 
@@ -135,3 +139,42 @@ def test_rules_are_timed_on_what_those_say_that_take_part() -> None:
     seen_by_rule.clear()
     assert seconds_of({"listening": Listening()}, spec())["listening"] > 0
     assert {len(said) for said in seen_by_rule} == {4}
+
+
+def test_of_liars_that_took_no_part_nobody_says_that_all_were_caught() -> None:
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(5, 12, generator=generator)
+    now = Captured(rows=rows, previous=None, evaluator=QuadraticEvaluator(12), clients=(1, 3, 4, 6, 7))
+    for rule in (rules.Median(), rules.Krum(f=9)):  # that decides, and that has too few rows to
+        finding = play(rule, attacks.NoAttack(), [now], BYZANTINE)
+        assert finding.byzantine_accepted is None
+        assert (finding.refused_why is None) == (finding.refused == 0) == isinstance(rule, rules.Median)
+        assert read_back(Finding, written(finding)) == finding
+        assert "accepted" not in _spoken(finding)
+
+
+def test_the_table_says_where_the_rule_refused() -> None:
+    refusing = Finding(
+        attack="alie",
+        kappa=0.1,
+        progress=0.0,
+        byzantine_accepted=0.0,
+        honest_accepted=0.0,
+        refused=2,
+        refused_why="no good",
+    )
+    e = Examination(settings={"rule": "krum"}, findings=(refusing,), untouched=None)
+    for several in ([e], [e, e]):
+        found = [str(cell) for column in examination_table(several).columns for cell in column.cells]
+        assert "alie (refused in 2 rounds)" in found
+    assert list(refusals_told([e, e])) == ["krum refused 2 rounds: no good"] * 2
+    several = replace(e, findings=(refusing, replace(refusing, attack="ipm", refused=1, refused_why="too few")))
+    assert list(refusals_told([several])) == ["krum refused 2 rounds: no good (1 other reason)"]
+    assert list(refusals_told([replace(e, findings=())])) == []
+
+
+def test_a_model_that_gives_no_numbers_is_its_users_to_mend() -> None:
+    rows = torch.full((4, 12), float("nan"))
+    now = Captured(rows=rows, previous=None, evaluator=QuadraticEvaluator(12))
+    with pytest.raises(SpecError, match="look for NaN or Inf in the model"):
+        play(rules.Median(), attacks.ALIE(), [now], 1)

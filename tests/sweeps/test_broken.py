@@ -113,7 +113,7 @@ def test_a_cell_is_running_before_its_first_round_and_locked_by_one(
 def test_the_key_hangs_on_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = make_spec({**SMALL, "rule": "mean"})
     before = key_of(spec)
-    monkeypatch.setattr(keys, "_data", lambda name, path: "other data")
+    monkeypatch.setattr(keys, "data_checksum", lambda name, path: "other data")
     assert key_of(spec) != before
 
 

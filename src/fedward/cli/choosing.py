@@ -33,8 +33,9 @@ from ..redteam import (
     ranked,
     seconds_of,
     standing,
+    with_none,
 )
-from ..redteam.examine import check_resumed
+from ..redteam.examine import check_resumed, set_outdated_aside
 from ..registry.notation import parse
 from ..report import write_choice
 from ..sim import load
@@ -76,8 +77,10 @@ def choose(
     if fresh:
         for file in jobs:
             file.unlink(missing_ok=True)
-    checked = [checked_attack(text) for text in attacks] or None
+    checked = with_none([checked_attack(text) for text in attacks]) if attacks else None
     check_resumed(jobs, out, worst=worst, attacks=checked, also=ALSO)
+    for sentence in set_outdated_aside(jobs, worst=worst, attacks=checked, also=ALSO):
+        display.say(sentence, display.err)
     outcomes = _examine(jobs, checked, worst, workers)
     failed = {str(file): outcome.why for file, outcome in outcomes.items() if isinstance(outcome, Failed)}
     found = _whole(specs, outcomes, out)
@@ -87,6 +90,8 @@ def choose(
         standings = ranked([standing(rule, each, seconds[rule]) for rule, each in found.items()])
         learnt = not nothing_learnt(standings, load(plain[0].data, plain[0].data_path).classes)
         page = write_choice(standings, found, refused | failed, out / "report.html", learnt=learnt)
+        for sentence in display.refusals_told(e for each in found.values() for e in each):
+            display.say(sentence, display.err)
     if found or as_json:
         _tell(standings, refused, failed, page, learnt=learnt, as_json=as_json)
     for place, why in failed.items():

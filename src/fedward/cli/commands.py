@@ -32,6 +32,7 @@ from ..redteam import (
     examine_all,
     played_on,
 )
+from ..redteam.examine import set_outdated_aside
 from ..registry.entries import Entry
 from ..registry.naming import unknown
 from ..registry.notation import short_for
@@ -166,13 +167,15 @@ def redteam(
 ) -> None:
     """Examine rules, and write the page about them."""
     options = {key: value for key, value in _spec_keys(given).items() if key not in ("rule", "attack")}
-    chosen: dict[str, Any] = {"attacks": [checked_attack(text) for text in attacks]} if attacks else {}
+    how: dict[str, Any] = {**settings, "attacks": [checked_attack(text) for text in attacks] if attacks else None}
     base = options if config else {**RED_TEAM, **options}
     jobs, refused = _examined(rules, config, base, out, _trusted(config, given))
     if fresh:
         for file in jobs:
             file.unlink(missing_ok=True)
-    outcomes = _examine(jobs, {**settings, **chosen})
+    for sentence in set_outdated_aside(jobs, **how):
+        display.say(sentence, display.err)
+    outcomes = _examine(jobs, how)
     examinations = [outcome for outcome in outcomes.values() if isinstance(outcome, Examination)]
     failed = {str(file): outcome.why for file, outcome in outcomes.items() if isinstance(outcome, Failed)}
     page = write_examinations(examinations, refused | failed, out / "report.html") if examinations else None
@@ -182,7 +185,8 @@ def redteam(
         typer.echo(json.dumps(told, indent=1))
     elif page:
         display.out.print(display.examination_table(examinations))
-        for line in (*display.worst_told(examinations), *display.statistics_told(examinations)):
+        told_of = (display.worst_told, display.statistics_told, display.refusals_told)
+        for line in (line for each in told_of for line in each(examinations)):
             display.say(line)
         for name, why in refused.items():
             display.say(f"not examined: {name}: {why}")
@@ -369,7 +373,7 @@ def _show(outcomes: Mapping[Path, Summary | Failed], as_json: bool, page: Path |
     """The table of what was done, then what failed, with the exit status that goes with it."""
     summaries = [outcome for outcome in outcomes.values() if isinstance(outcome, Summary)]
     failed = {str(path): outcome.why for path, outcome in outcomes.items() if isinstance(outcome, Failed)}
-    failed |= {s.folder: f"no round changed the model: {s.skipped_why}" for s in summaries if s.skipped == s.rounds}
+    failed |= {s.folder: s.in_vain for s in summaries if s.in_vain}
     if as_json:
         runs = [asdict(s) for s in summaries]
         typer.echo(json.dumps({"runs": runs, "failed": failed, "report": page and str(page)}, indent=1))

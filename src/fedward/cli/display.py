@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from math import isfinite
 from typing import Any
 
@@ -13,7 +14,7 @@ from rich.text import Text
 
 from ..core import BEYOND, reads
 from ..experiments.run import Summary
-from ..redteam import NEVER_DECIDED, WORST_BY, Examination, Standing, label
+from ..redteam import NEVER_DECIDED, WORST_BY, Examination, Finding, Standing, label
 from ..registry.entries import Entry
 from ..registry.notation import short_for
 from ..report.pieces import numbered
@@ -65,6 +66,8 @@ def notes(summaries: Sequence[Summary]) -> Iterator[str]:
             yield f"{s.rule} under {s.attack}: {s.beyond} of {of} were decided {BEYOND}"
         if s.nobody:
             yield f"{s.rule} under {s.attack}: in {s.nobody} of {of} nobody was accepted"
+        if s.none_finite:
+            yield f"{s.rule} under {s.attack}: in {s.none_finite} of {of} no honest client sent finite numbers"
 
 
 def examination_table(examinations: Sequence[Examination]) -> Table:
@@ -79,8 +82,26 @@ def _strengths(examination: Examination) -> Table:
     for _, f in examination.worst():
         accepted = percent(f.byzantine_accepted, 0), percent(f.honest_accepted, 0)
         far = ["" if f.statistics is None else f"{f.statistics:.3g}"] if normalised else []
-        table.add_row(label(f.attack), f"{f.kappa:.3g}", f"{f.progress:.2f}", *accepted, percent(f.accuracy), *far)
+        table.add_row(_played(f), f"{f.kappa:.3g}", f"{f.progress:.2f}", *accepted, percent(f.accuracy), *far)
     return table
+
+
+def _played(finding: Finding) -> str:
+    """An attack, and in how many rounds there was nothing to measure of it, as the rule decided none of them."""
+    refused = finding.refused
+    return label(finding.attack) + (f" (refused in {numbered(refused, 'round')})" if refused else "")
+
+
+def refusals_told(examinations: Iterable[Examination]) -> Iterator[str]:
+    """Why rules refused rounds, a sentence for each rule that did, with the most frequent reason."""
+    for e in examinations:
+        whys = Counter[str]()
+        for f in e.findings:
+            whys.update({f.refused_why: f.refused} if f.refused_why is not None else {})
+        if whys:
+            [(why, rounds)] = whys.most_common(1)
+            others = f" ({len(whys) - 1} other reason{'s' * (len(whys) > 2)})" if len(whys) > 1 else ""
+            yield f"{e.rule} refused {numbered(rounds, 'round')}: {why}{others}"
 
 
 def ranking_table(standings: Sequence[Standing]) -> Table:
@@ -109,7 +130,7 @@ def _rules(examinations: Sequence[Examination]) -> Table:
     for e in examinations:
         _, worst = e.worst()[0]
         lowest = e.trained[0][1] if e.trained else None
-        moved = (label(worst.attack), f"{worst.kappa:.3g}", percent(worst.byzantine_accepted, 0))
+        moved = (_played(worst), f"{worst.kappa:.3g}", percent(worst.byzantine_accepted, 0))
         found = (NEVER_DECIDED, "-", "-") if e.undecided else moved
         table.add_row(e.rule, *found, percent(e.untouched), percent(lowest))
     return table

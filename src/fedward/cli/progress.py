@@ -11,6 +11,8 @@ from rich.table import Column
 
 from ..experiments.pool import Failed
 from ..experiments.spec import RunSpec
+from ..experiments.store import FolderError, RunFolder
+from ..experiments.worth import in_vain
 from ..sim import Record
 from ..sweeps.work import Outcome, Planned
 from .consoles import HarmlessColumn
@@ -74,6 +76,7 @@ class RunProgress:
         self.accuracy: float | None = None
         self._task: TaskID | None = None
         self._first: int | None = None
+        self._skipped = False
         self._lines = NowAndThen()
         self._bar = Progress(
             MofNCompleteColumn(table_column=Column(min_width=2 * len(str(spec.rounds)) + 1)),
@@ -95,6 +98,9 @@ class RunProgress:
         """Show a round."""
         if record.accuracy is not None:
             self.accuracy = record.accuracy
+        if record.skipped is not None and not self._skipped:  # who has to mend a rule need not wait for the end
+            self._skipped = True
+            say(f"round {record.round} left the model as it was: {record.skipped}", err)
         if err.is_terminal:
             if self._task is None:
                 self._task = self._bar.add_task("", total=self.spec.rounds, completed=record.round - 1)
@@ -210,6 +216,15 @@ class JobsProgress:
         self._lines.told()
 
 
+def _in_vain(place: Path) -> str:
+    """Why a run that is done shows nothing; empty where it does, or its folder cannot be read."""
+    folder = RunFolder(place)
+    try:
+        return in_vain(folder.read_records().records, folder.read_head().byzantine_ids)
+    except FolderError:
+        return ""
+
+
 def _processes(count: int) -> str:
     return "one process" if count == 1 else f"{count} processes"
 
@@ -274,6 +289,8 @@ class SweepProgress:
         failed = isinstance(outcome, Failed) or getattr(outcome, "status", "") == "failed"
         said = "failed" if failed else "done"
         line = f"{self._made}/{len(self._rounds)} {said}: {self._names[place]}{self._left()}"
+        if not failed and (why := _in_vain(place)):
+            line += f"; {why}"
         if err.is_terminal:
             self._bar.console.print(line, markup=False, highlight=False)
         else:

@@ -22,7 +22,7 @@ _NOTES = 10
 
 def notes_of_cells(rows: Sequence[Row], *, whole: bool = False) -> list[str]:
     """What the table does not show of cells; all of it, or so much as people still read."""
-    notes = [f"{row.cell}: {note}" for row in rows if not row.unmoved for note in row.notes]
+    notes = [f"{row.cell}: {note}" for row in rows if not row.in_vain for note in row.notes]
     more = 0 if whole else len(notes) - _NOTES
     if more <= 0:
         return notes

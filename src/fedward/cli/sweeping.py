@@ -26,7 +26,7 @@ from ..sweeps.choices import CHOICES, Choice, write_choices
 from ..sweeps.grammar import text_of
 from ..sweeps.origin import LIBRARIES, forget_all, forget_others, made_by_others
 from ..sweeps.pace import expected
-from ..sweeps.pattern import several_named
+from ..sweeps.pattern import by_reason
 from ..sweeps.slurm import Share, job_script
 from ..sweeps.store import state_of
 from ..sweeps.trials import trials
@@ -326,7 +326,7 @@ def _show(sweep: Sweep, planned: Planned, rows: Sequence[Row], choices: Sequence
     """The table, where it is, and what failed, with the exit status that goes with it."""
     path = planned.folder.path
     failed = {row.cell: row.error for row in rows if row.status == "failed"}
-    failed |= {row.cell: f"no round changed the model: {row.unmoved}" for row in rows if row.unmoved}
+    failed |= {row.cell: row.in_vain for row in rows if row.in_vain}
     left = [str(place) for place in planned.folder.left_over()]
     others = _others_told(planned)
     others_to_do = sum(row.status != "done" and row.cell not in planned.chosen for row in planned.folder.rows())
@@ -362,10 +362,7 @@ def _show(sweep: Sweep, planned: Planned, rows: Sequence[Row], choices: Sequence
         for line in others:
             display.say(line)
         display.say(f"Table: {path / 'sweep.csv'}. Page: fedward report {shlex.quote(str(path))}")
-    by_reason: dict[str, list[str]] = {}
-    for cell, why in failed.items():
-        by_reason.setdefault(why, []).append(cell)
-    for why, cells_of in by_reason.items():
-        say_error(f"{several_named(cells_of)}: {why}")
+    for sentence in by_reason(failed):
+        say_error(sentence)
     if failed:
         raise typer.Exit(1)

@@ -11,11 +11,13 @@ from statistics import fmean
 
 from ..disk import open_to_append
 from ..sim import CheckpointError, Record
+from ..sim.cohort import byzantine_ids
 from ..sim.record import beyond_theorem, mean_of_known, nobody_accepted, why_skipped
 from .lock import one_writer
 from .pool import Failed, run_jobs, stop_if_asked
 from .spec import RunSpec
 from .store import RunFolder
+from .worth import in_vain, none_finite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,8 @@ class Summary:
         skipped: rounds that left the model as it was, and ``skipped_why`` in words.
         beyond: rounds that the rule decided on fewer rows than its theorem needs.
         nobody: rounds in which it accepted nobody.
+        none_finite: rounds that it decided although no honest client sent finite numbers.
+        in_vain: why the run shows nothing, in a sentence; empty where it does.
     """
 
     folder: str
@@ -49,11 +53,14 @@ class Summary:
     skipped_why: str | None
     beyond: int = 0
     nobody: int = 0
+    none_finite: int = 0
+    in_vain: str = ""
 
     @classmethod
     def of(cls, spec: RunSpec, folder: Path, records: Sequence[Record]) -> Summary:
         """Of the records of a run, one at least."""
         config = spec.resolved()
+        byzantine = byzantine_ids(spec.byzantine, spec.clients)
         accuracies = [r.accuracy for r in records if r.accuracy is not None]
         return cls(
             folder=str(folder),
@@ -70,6 +77,8 @@ class Summary:
             skipped_why=why_skipped(records),
             beyond=beyond_theorem(records),
             nobody=nobody_accepted(records),
+            none_finite=none_finite(records, byzantine),
+            in_vain=in_vain(records, byzantine),
         )
 
 

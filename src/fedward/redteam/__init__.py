@@ -18,6 +18,7 @@ from .choice import (
     ranked,
     seconds_of,
     standing,
+    with_none,
 )
 from .examine import check_attacked, checked_attack, examination_steps, examine, examine_all
 from .findings import NEVER_DECIDED, NONE, WORST_BY, Examination, RedTeamError, load_examination
@@ -60,4 +61,5 @@ __all__ = [
     "ranked",
     "seconds_of",
     "standing",
+    "with_none",
 ]

@@ -9,9 +9,11 @@ from typing import Any
 
 from ..core import Context, Rule, step_or_skip
 from ..experiments.spec import RunSpec
+from ..registry.notation import describe, parse
 from ..stack import Dense
+from .arsenal import ALL_ATTACKS
 from .capture import capture
-from .findings import NEVER_DECIDED, Examination
+from .findings import NEVER_DECIDED, NONE, Examination
 
 CANDIDATES: tuple[str, ...] = (
     "mean",
@@ -60,7 +62,8 @@ class Standing:
         under: the attack that it was under.
         where: the partition and seed.
         untouched: the lowest accuracy without attack, over partitions and seeds.
-        honest_dropped: the largest share of honest updates without weight where nobody attacks, over them.
+        honest_dropped: the largest share of honest updates without weight where nobody attacks, over them; None where
+            that was not played in all of them.
         seconds: of one aggregation.
         undecided: as `Examination.undecided`: where it is not 0, attacks were sought against how the rule begins alone.
     """
@@ -70,7 +73,7 @@ class Standing:
     under: str
     where: str
     untouched: float
-    honest_dropped: float
+    honest_dropped: float | None
     seconds: float
     undecided: int = 0
 
@@ -122,10 +125,16 @@ def standing(rule: str, examinations: Sequence[Examination], seconds: float) -> 
         under=under,
         where=where,
         untouched=min(untouched),
-        honest_dropped=1 - min(kept, default=1.0),
+        honest_dropped=1 - min(kept) if len(kept) == len(examinations) else None,
         seconds=seconds,
         undecided=max(e.undecided for e in examinations),
     )
+
+
+def with_none(attacks: Sequence[str]) -> tuple[str, ...]:
+    """Attacks to play, with none at all first where they lack it: what rules drop then is a part of their standing."""
+    there = any(text == ALL_ATTACKS or describe(parse(text, "attack")) == NONE for text in attacks)
+    return tuple(attacks) if there else (NONE, *attacks)
 
 
 def examined_in(examination: Examination) -> str:
@@ -137,13 +146,16 @@ def examined_in(examination: Examination) -> str:
 def ranked(standings: Sequence[Standing]) -> list[Standing]:
     """The best first: by worst accuracy; those as good as the best (`ALIKE`) by honest dropped, then by seconds.
 
-    Rules that never decided where attacks were sought come after all others.
+    Where of one of these it is not known what it drops, seconds alone decide. Rules that never decided where attacks
+    were sought come after all others.
     """
     best = max((s.worst for s in standings if not s.undecided), default=0.0)
+    alike = [s for s in standings if s.worst > best - ALIKE and not s.undecided]
+    known = all(s.honest_dropped is not None for s in alike)
 
     def order(s: Standing) -> tuple[bool, bool, float, float]:
-        if s.worst > best - ALIKE and not s.undecided:
-            return False, False, s.honest_dropped, s.seconds
+        if s in alike:
+            return False, False, (s.honest_dropped or 0.0) if known else 0.0, s.seconds
         return bool(s.undecided), True, -s.worst, 0.0
 
     return sorted(standings, key=order)

@@ -6,6 +6,7 @@ Each result is in the file as soon as it is there, so that an examination that w
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from ..registry.notation import describe, parse
 from .arsenal import ALL_ATTACKS, family, played_on
 from .capture import as_examined, capture, check_captured
 from .findings import NONE, Examination, FindingsFile, RedTeamError, differing, results_in
+from .made_of import MadeOf, told
 from .play import check_on_rows, check_played, play
 
 
@@ -35,7 +37,9 @@ def examine(
 
     A rule that hears alarms is examined among clients that raise them (`as_examined`), and by attacks that do.
 
-    Every finding is a line of the file as soon as it is there; the same call resumes an unfinished file.
+    Every finding is a line of the file as soon as it is there; the same call resumes an unfinished file. Results of
+    before the data or the user's own rule, attack, model or clients changed are made again; the file with them is set
+    aside, with a number after its name.
 
     Args:
         spec: the rule, and the training that it is examined on.
@@ -73,7 +77,7 @@ def examine(
             check_played(rule, parse(text, "attack"), rounds, spec.seed)
         except ValueError as error:
             raise SpecError(f"attack: {error}") from None
-    found = FindingsFile(file, settings, versions("redteam"))
+    found = _opened(file, spec, settings)
     total = examination_steps(attacks, worst, also)
 
     def tell(what: str) -> None:
@@ -100,6 +104,37 @@ def examine(
         found.add_forged(astray.attack, _accuracy(spec.model_copy(update={"forge": "statistics"}), astray.attack))
     tell("done")
     return found.examination()
+
+
+def _opened(file: Path, spec: RunSpec, settings: Mapping[str, Any]) -> FindingsFile:
+    attacks = (*settings["attacks"], *settings.get("also", ()))
+    return FindingsFile(file, settings, versions("redteam"), MadeOf.of(spec, attacks))
+
+
+def set_outdated_aside(
+    jobs: Mapping[Path, RunSpec],
+    *,
+    warmup: int = 20,
+    rounds: int = 3,
+    worst: int = 3,
+    attacks: Sequence[str] | None = None,
+    also: Sequence[str] = (),
+) -> list[str]:
+    """Do what `examine` does about results of before something changed, for all of `examine_all`; say what it is.
+
+    Args:
+        jobs, warmup, rounds, worst, attacks, also: as `examine_all`. Files that it would refuse are left to it.
+
+    Returns:
+        A sentence for each reason; nothing where all results hold.
+    """
+    outdated = []
+    for file, given in jobs.items():
+        spec = as_examined(given)
+        with suppress(RedTeamError):
+            if file.exists():
+                outdated.append(_opened(file, spec, _settings(spec, warmup, rounds, worst, attacks, also)).outdated)
+    return told(one for one in outdated if one is not None)
 
 
 def check_attacked(spec: RunSpec) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from ..attacks import Attack, NoAttack, View
 from ..attacks.base import mixable, poisons
 from ..core import Context, Rule, Skipped, State, Step, decision, neutral, step_or_skip
+from ..experiments.spec import SpecError
 from ..registry.notation import describe
 from ..sim.cohort import byzantine_ids
 from ..sim.forms import Form, FormError, read_number, read_rate
@@ -48,9 +49,10 @@ class Finding:
         kappa: squared distance of the output from the honest mean, in units of the honest rows' mean squared distance
             from it: the kappa of (f, kappa)-robustness, as far as this attack shows it.
         progress: <output, mean> / |mean|^2 with the honest mean; 1 without harm, below 0 the model moves back.
-        byzantine_accepted: share of the byzantine rows that got weight.
+        byzantine_accepted: share of the byzantine rows that got weight; None where there were none.
         honest_accepted: share of the honest ones.
         refused: rounds in which the rule had too few finite rows, or raised; the server stays where it is.
+        refused_why: in words, in the first of them; None in files of before that was noted.
         accuracy: after a short training run under the attack, where one was made.
         statistics: how far the server's running statistics end from the honest clients' mean if they are forged beside
             the rows: root mean square over entries, in standard deviations of the layer for means, in variances for
@@ -62,9 +64,10 @@ class Finding:
     attack: str
     kappa: Harm
     progress: Harm
-    byzantine_accepted: Share
+    byzantine_accepted: Share | None
     honest_accepted: Share
     refused: int = 0
+    refused_why: str | None = None
     accuracy: Share | None = None
     statistics: Harm | None = None
     undecided: int = 0
@@ -72,13 +75,13 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class _Round:
-    """What came of one round; no share of byzantine rows where there is none."""
+    """What came of one round; no share of byzantine rows where there is none, and why the rule refused if it did."""
 
     kappa: float
     progress: float
     byzantine_accepted: float | None
     honest_accepted: float
-    refused: bool
+    refused: str | None
     statistics: float | None = None
 
 
@@ -114,7 +117,10 @@ def play(
         liars = [place for place, client in enumerate(now.whose) if client in members]
         others = [place for place, client in enumerate(now.whose) if client not in members and now.counting[place]]
         if not others:
-            raise ValueError("no honest client sent finite rows in a captured round: let more of them take part")
+            raise SpecError(
+                "no honest client sent finite rows in a captured round: look for NaN or Inf in the model or the data, "
+                "take a smaller learning rate, or let more of them take part"
+            )
         counts = number >= quiet
         attacked = counts and bool(liars)
         stack = Dense(now.rows, ids=now.whose)
@@ -154,9 +160,10 @@ def play(
         attack=describe(attack),
         kappa=fmean(r.kappa for r in played),
         progress=fmean(r.progress for r in played),
-        byzantine_accepted=mean_of_known(r.byzantine_accepted for r in played) or 0.0,
+        byzantine_accepted=mean_of_known(r.byzantine_accepted for r in played),
         honest_accepted=fmean(r.honest_accepted for r in played),
-        refused=sum(r.refused for r in played),
+        refused=sum(r.refused is not None for r in played),
+        refused_why=next((r.refused for r in played if r.refused is not None), None),
         statistics=mean_of_known(r.statistics for r in played),
         undecided=undecided(rule, len(captured)),
     )
@@ -240,7 +247,8 @@ def _compared(done: Step | Skipped, honest: Updates, *, liars: list[int], others
     mean = honest.combine(torch.full((honest.n,), 1 / honest.n, dtype=torch.float64)).double()
     if isinstance(done, Skipped):
         kappa, progress = _harm(torch.zeros_like(mean), mean, honest)
-        return _Round(kappa=kappa, progress=progress, byzantine_accepted=0.0, honest_accepted=0.0, refused=True)
+        none = 0.0 if liars else None
+        return _Round(kappa=kappa, progress=progress, byzantine_accepted=none, honest_accepted=0.0, refused=done.why)
     kappa, progress = _harm(done.result.output.double(), mean, honest)
     accepted = done.result.accepted.double()
     return _Round(
@@ -248,7 +256,7 @@ def _compared(done: Step | Skipped, honest: Updates, *, liars: list[int], others
         progress=progress,
         byzantine_accepted=float(accepted[liars].mean()) if liars else None,
         honest_accepted=float(accepted[others].mean()),
-        refused=False,
+        refused=None,
     )
 
 

@@ -249,6 +249,5 @@ def _depth(finding: Finding) -> float:
 
 
 def _spoken(f: Finding) -> str:
-    return safe_text(
-        f"{f.attack}: kappa {_number(f.kappa)}, progress {f.progress:.2f}, accepted {share_text(f.byzantine_accepted)}"
-    )
+    accepted = "" if f.byzantine_accepted is None else f", accepted {share_text(f.byzantine_accepted)}"
+    return safe_text(f"{f.attack}: kappa {_number(f.kappa)}, progress {f.progress:.2f}{accepted}")

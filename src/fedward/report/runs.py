@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..core import BEYOND
 from ..experiments.store import FolderError, RunFolder
+from ..experiments.worth import none_finite
 from ..failures import MendableError
 from ..sim import Record
 from ..sim.record import beyond_theorem, nobody_accepted, why_skipped
@@ -105,7 +106,7 @@ def load_run(folder: str | Path) -> RunData:
             f"{place.head}: byzantine_ids must lie in 0..{clients - 1}, as {place.records.name} has "
             f"{clients} clients, got {byzantine[0]}..{byzantine[-1]}; are both files of the same run?"
         )
-    notes = [*recorded.notes, *_diverged(recorded.records), *decided(recorded.records)]
+    notes = [*recorded.notes, *_diverged(recorded.records), *decided(recorded.records, byzantine)]
     for part in head.earlier:
         notes.append(f"Rounds up to {part.rounds} were made by other code than the last ones: {part.versions}.")
     edited = edited_here(Made(config=head.config, own=head.own, imported=head.imported))
@@ -125,8 +126,13 @@ def load_run(folder: str | Path) -> RunData:
     )
 
 
-def decided(records: Sequence[Record]) -> list[str]:
-    """Notes on rounds that the rule could not decide, and on those that it decided beyond the bound of its theorem."""
+def decided(records: Sequence[Record], byzantine: Collection[int] | None = None) -> list[str]:
+    """Notes on rounds that the rule could not decide, and on those that it decided on less than it should have.
+
+    Args:
+        records: of a run.
+        byzantine: which clients are; None where nobody knows.
+    """
     notes = []
     skipped = [record.round for record in records if record.skipped is not None]
     if skipped:
@@ -136,6 +142,11 @@ def decided(records: Sequence[Record]) -> list[str]:
         notes.append(f"Rounds that were decided {BEYOND}: {beyond} of {len(records)}. Nothing is promised there.")
     if nobody := nobody_accepted(records):
         notes.append(f"Rounds in which nobody was accepted: {nobody} of {len(records)}.")
+    if byzantine is not None and (lost := none_finite(records, byzantine)):
+        notes.append(
+            f"Rounds in which no honest client sent finite numbers: {lost} of {len(records)}. What byzantine clients "
+            "sent alone decided them."
+        )
     return notes
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from ..failures import tamed
 from ..sweeps import Row
 from ..sweeps.measures import over_seeds
+from ..sweeps.pattern import by_reason
 from .sweep_table import SweepData
 
 
@@ -43,8 +45,14 @@ def left_out(data: SweepData, ending: str) -> Iterator[str]:
     A page and a table of all rows show what is not finished as that.
     """
     yield from data.notes
+    yield from in_vain_told(data)
     if ending.lower() not in (".html", ".csv", ".bib") and (told := unfinished_told(data)):
         yield told
+
+
+def in_vain_told(data: SweepData) -> list[str]:
+    """Of which runs the figures show nothing that was learned, and why: a sentence for each reason."""
+    return [tamed(told, 1000) for told in by_reason({row.cell: row.in_vain for row in data.rows if row.in_vain})]
 
 
 def _is_cut(row: Row) -> bool:

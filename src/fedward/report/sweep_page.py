@@ -13,6 +13,7 @@ from .grid import unique
 from .pieces import breakable, count, document, figure, numbered, table
 from .sweep_axes import Axis, axes_of, axis_figure, panel_title
 from .sweep_cells import cell_sections
+from .sweep_finished import in_vain_told
 from .sweep_heat import Marks, caption_of, heat_table, mark_text, measure_table, verdicts_of
 from .sweep_measures import Measure, known_measures, measure_caption
 from .sweep_panels import trainings
@@ -110,7 +111,7 @@ def _lead(data: SweepData, found: Sequence[Grid]) -> str:
 
 def _notes(data: SweepData) -> list[str]:
     """What a reader of the figures should know: that code differed, and what the store says."""
-    notes = list(data.notes)
+    notes = [*data.notes, *in_vain_told(data)]
     for what, versions in (("code", {row.code for row in data.rows}), ("PyTorch", {row.torch for row in data.rows})):
         known = sorted(version for version in versions if version)
         if len(known) > 1:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..experiments.load import names_in_config
 from ..experiments.spec import SpecError, make_spec
+from ..experiments.worth import in_vain
 from ..failures import tamed
 from ..sweeps import Row, Sweep
 from ..sweeps.measures import of_run, with_impacts
@@ -84,6 +85,7 @@ def row_of(run: RunData, cell: str, group: str = "") -> Row:
         measures=of_run(run.records),
         own=run.own,
         imported=run.imported,
+        in_vain=in_vain(run.records, run.byzantine_ids),
     )
 
 

@@ -30,7 +30,7 @@ def key_of(spec: RunSpec) -> str:
         DataError: the data are not there.
     """
     config = {name: value for name, value in spec.resolved().items() if name not in _NOT_PART}
-    whole = {"config": config, "data": _data(spec.data, spec.data_path), "code": code_of(spec)}
+    whole = {"config": config, "data": data_checksum(spec.data, spec.data_path), "code": code_of(spec)}
     return hashlib.sha256(json.dumps(whole, sort_keys=True, default=repr).encode()).hexdigest()[:KEY]
 
 
@@ -51,7 +51,12 @@ def code_of(spec: RunSpec) -> str:
 
 
 @cache
-def _data(name: str, path: str | None) -> str:
+def data_checksum(name: str, path: str | None) -> str:
+    """What tells the data of a run from others, taken once a process.
+
+    Raises:
+        DataError: they are not there.
+    """
     return checksum_of(load(name, path))
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, pstdev, stdev
 from typing import Any
 
 from ..core import BEYOND
+from ..experiments.worth import none_finite
 from ..sim import Record
 from ..sim.record import beyond_theorem, mean_of_known, nobody_accepted, why_skipped
 from .apart import OWN_CODE
@@ -56,8 +57,13 @@ def of_run(records: Sequence[Record], *, target: float = TARGET, last: int = LAS
     }
 
 
-def decision_notes(records: Sequence[Record]) -> Iterator[str]:
-    """What figures do not show: rounds that changed nothing, were decided on too few rows, or accepted nobody."""
+def decision_notes(records: Sequence[Record], byzantine: Collection[int]) -> Iterator[str]:
+    """What figures do not show: rounds that changed nothing, were decided on too little, or accepted nobody.
+
+    Args:
+        records: of a run.
+        byzantine: which clients are.
+    """
     whole = f"of {len(records)} rounds"
     if skipped := sum(record.skipped is not None for record in records):
         yield f"{skipped} {whole} left the model as it was: {why_skipped(records)}"
@@ -65,11 +71,8 @@ def decision_notes(records: Sequence[Record]) -> Iterator[str]:
         yield f"{beyond} {whole} were decided {BEYOND}"
     if nobody := nobody_accepted(records):
         yield f"in {nobody} {whole} nobody was accepted"
-
-
-def unmoved(records: Sequence[Record]) -> str:
-    """Why no round changed the model; nothing where one did, or there is none yet."""
-    return (why_skipped(records) or "") if all(record.skipped is not None for record in records) else ""
+    if lost := none_finite(records, byzantine):
+        yield f"in {lost} {whole} no honest client sent finite numbers"
 
 
 def tests_of(records: Iterable[Record]) -> dict[int, float]:

@@ -120,6 +120,14 @@ def _clients(value: Collection[Any]) -> bool:
     return bool(value) and all(isinstance(one, int) for one in value)
 
 
+def by_reason(why: Mapping[str, str]) -> list[str]:
+    """What is to be said of cells, by name: a line for each reason."""
+    cells: dict[str, list[str]] = {}
+    for cell, reason in why.items():
+        cells.setdefault(reason, []).append(cell)
+    return [f"{several_named(names)}: {reason}" for reason, names in cells.items()]
+
+
 def several_named(cells: Sequence[str]) -> str:
     """Cells of which the same is to be said: the name of the only one, or how many they are and one of them."""
     return cells[0] if len(cells) == 1 else f"{len(cells)} cells, such as {cells[0]}"

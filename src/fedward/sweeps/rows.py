@@ -41,7 +41,7 @@ class Row:
         error: why it failed, in a sentence.
         measures: further figures by name (`fedward.sweeps.measures`).
         notes: what a reader of the figures should know, in sentences without a subject; in no table.
-        unmoved: why no round at all changed the model; empty where one did. In no table, either.
+        in_vain: why the run shows nothing, in a sentence; empty where it does. In no table, either.
         own: digests of the user's own files that made it, by name, and ``imported`` of those that these import, as
             `fedward.experiments.store.RunHead` has them. In no table, either.
     """
@@ -64,9 +64,9 @@ class Row:
     error: str = ""
     measures: Mapping[str, float | str | None] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    unmoved: str = ""
     own: Mapping[str, str] = field(default_factory=dict)
     imported: Mapping[str, str] | None = None
+    in_vain: str = ""
 
     def flat(self) -> dict[str, Any]:
         """By column; a measure that no other row has is a column as well."""

@@ -17,11 +17,12 @@ from ..disk import write_whole
 from ..experiments.lock import is_locked, one_writer
 from ..experiments.spec import file_name
 from ..experiments.store import DamagedError, FolderError, RunFolder, RunHead, Versions, read_formatted
+from ..experiments.worth import in_vain
 from ..sim import Record
 from ..sim.forms import written
 from .grid import Cell, Sweep
 from .key import code_of
-from .measures import decision_notes, of_run, unmoved, with_impacts
+from .measures import decision_notes, of_run, with_impacts
 from .rows import Row, accuracies, write_rows
 
 FORMAT = 1
@@ -293,6 +294,7 @@ class SweepFolder:
         best, last = accuracies(records)
         head = _head(place)
         versions: Versions = {} if head is None else head.versions
+        byzantine = () if head is None else head.byzantine_ids
         row = Row(
             cell=cell.name,
             key=cell.key,
@@ -313,8 +315,8 @@ class SweepFolder:
             imported=None if head is None else head.imported,
             error=cell.no_data or state.error,
             measures=of_run(records),
-            notes=tuple(decision_notes(records)),
-            unmoved=unmoved(records),
+            notes=tuple(decision_notes(records, byzantine)),
+            in_vain=in_vain(records, byzantine),
         )
         if state.status == "done":
             self._done[cell.name] = cell, state, row
