@@ -68,10 +68,7 @@ def notes_of(
     notes += _told(opinions, usable, suspected, options)
     of = f" ({usable} of {len(names)} clients are usable)" if unusable and usable else ""
     notes += [f"{o.name} could not decide: {o.refused}{of}" for o in opinions if o.refused]
-    notes += [f"{tamed(path.name)} is the base, and no client" for path in gathered.found.bases]
-    if gathered.found.ignored:
-        files = ", ".join(tamed(path.name) for path in gathered.found.ignored[:_NAMED])
-        notes.append(f"no models, and left out: {files}" + (" ..." if len(gathered.found.ignored) > _NAMED else ""))
+    notes += gathered.remarks
     if gathered.assumed:
         notes.append(TAKEN_AS_UPDATES)
     return tuple(notes)

@@ -187,7 +187,7 @@ def run_aggregate(
     def work(gathered: ClientModels) -> Aggregated:
         stack, context = gathered.stack, Context(seed=seed)
         adapter = None
-        notes = [f"{tamed(path.name)} is the base, and no client" for path in gathered.found.bases]
+        notes = [*gathered.remarks]
         notes += [TAKEN_AS_UPDATES] if gathered.assumed else []
         if isinstance(stack, LowRank):
             result, adapter = aggregate_adapters(rule, stack, context, rank, merge)
