@@ -106,11 +106,11 @@ def npz(**arrays: np.ndarray) -> Make:
     return zipped({f"{name}.npy": npy(array) for name, array in arrays.items()})
 
 
-def folder_of(**files: bytes) -> Make:
+def folder_of(inside: str = "", **files: bytes) -> Make:
     def make(folder: Path) -> Path:
-        (folder / "odd").mkdir()
+        (folder / "odd" / inside).mkdir(parents=True)
         for name, content in files.items():
-            (folder / "odd" / name.replace("__", ".")).write_bytes(content)
+            (folder / "odd" / inside / name.replace("__", ".")).write_bytes(content)
         return folder / "odd"
 
     return make
@@ -165,13 +165,6 @@ def leading_out(folder: Path) -> Path:
 def named_as_folder(folder: Path) -> Path:
     (folder / "odd.safetensors").mkdir()
     return folder / "odd.safetensors"
-
-
-def two_models(folder: Path) -> Path:
-    (folder / "odd" / "client").mkdir(parents=True)
-    for name in ("one", "two"):
-        save_file(client(7), folder / "odd" / "client" / f"{name}.safetensors")
-    return folder / "odd"
 
 
 def absent(folder: Path) -> Path:
@@ -250,7 +243,11 @@ CLIENTS: dict[str, tuple[str, Make]] = {
     "a link to itself": ("malformed", loop),
     "a link out of the client's folder": ("malformed", leading_out),
     "an empty folder called .safetensors": ("malformed", named_as_folder),
-    "a client's folder with two models": ("malformed", two_models),
+    "a client's folder with two models": (
+        "malformed",
+        folder_of("client", one__safetensors=BOTH, two__safetensors=BOTH),
+    ),
+    "a client's folder with a model of another format": ("malformed", folder_of("client", model__onnx=b"ONNX")),
     # safetensors
     "safetensors cut in the header": ("malformed", truncated(tensors(), 0.01)),
     "safetensors cut in the data": ("malformed", truncated(tensors(), 0.6)),

@@ -232,6 +232,8 @@ def test_a_mean_and_the_bases_are_to_be_had_and_nothing_else(tmp_path: Path) -> 
         average = np.mean([model[name].double().numpy() for model in sent], axis=0)
         np.testing.assert_allclose(mean[name].numpy(), average, rtol=1e-6)
         assert torch.equal(frozen[name], base_model()[name])
+    # How many batches they are of comes with them.
+    assert (int(mean["b1.num_batches_tracked"]), int(frozen["b1.num_batches_tracked"])) == (120, 100)
     assert torch.equal(mean["fc.weight"], frozen["fc.weight"])
     with pytest.raises(AuditError, match="there is no base"):
         run_aggregate(ModelSource(clients=source.clients, raw=True), rules.Mean(), batch_norm="frozen")

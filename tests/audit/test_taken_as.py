@@ -60,6 +60,11 @@ def test_a_base_of_another_kind_is_to_blame_and_not_the_first_client(updates: Pa
     status, text = said(updates, "--base", folder / "client-0")
     assert (status, "the base is an adapter, but clients sent whole models: give the model" in text) == (2, True), text
     assert "the others" not in text
+    # Nor a stray one, of the base's kind and no model of it: the folder of an adapter without its configuration.
+    (folder / "a-stray").mkdir()
+    shutil.copy(folder / "client-0" / "adapter_model.safetensors", folder / "a-stray")
+    assert "the base is a whole model, but clients sent adapters" in said(folder, "--base", "base.safetensors")[1]
+    shutil.rmtree(folder / "a-stray")
     # One client of the base's kind: the base stands, and the others are what does not fit.
     save_file({name: tensor + 0.01 for name, tensor in base_model().items()}, folder / "one.safetensors")
     assert "is an adapter, the others are whole models" in said(folder, "--base", "base.safetensors")[1]

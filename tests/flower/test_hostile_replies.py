@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from flwr.app import Array, Error, Message, MetricRecord
+from flwr.app import Array, ArrayRecord, Error, Message, MetricRecord
 
 from fedward.flower import hostile
 from tests.flower.strategies import quiet
@@ -60,6 +60,20 @@ def test_what_only_metrics_say_changes_nothing(how: str) -> None:
     metrics = result.train_metrics_clientapp[3]
     assert 3 <= float(metrics["loss"]) <= 6
     assert "never-heard-of" not in metrics
+
+
+def test_a_wrappers_prefix_before_every_name_is_what_is_told() -> None:
+    def wrap(message: Message, context: Any, call_next: Any) -> Message:
+        reply = call_next(message, context)
+        if context.node_config["partition-id"] == 2:
+            reply.content["arrays"] = ArrayRecord({f"module.{k}": a for k, a in reply.content["arrays"].items()})
+        return reply
+
+    strategy = quiet("sign-guard:cluster=false")
+    strategy.start(InProcess(Quadratic([wrap], spread=0.01).app), model(), num_rounds=1)
+    (verdict,) = strategy.audits[0].dropped
+    assert (verdict.node, verdict.reason) == (NODES[2], "wrong-keys")
+    assert verdict.detail == "has 'module.' before each name, and the server's model has not"
 
 
 def test_replies_made_of_anything_never_end_a_run() -> None:

@@ -315,7 +315,7 @@ def test_without_a_majority_nothing_is_guessed() -> None:
         assert int(result.accepted.sum()) == 3
         assert result.output.tolist() == [1] * 4
     for on_bad in ("raise", "drop"):  # to leave clients out would help nobody
-        with pytest.raises(TypeError, match=r"any of the 2 clients\); nothing is left to aggregate: have clients send"):
+        with pytest.raises(TypeError, match=r"any of the 2 clients\); nothing is left: have clients send"):
             fw.Aggregator(rules.Mean())([None, 3], on_bad=on_bad)
 
 

@@ -6,15 +6,21 @@ import glob
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..disk import open_regular
 from ..failures import MendableError, tamed
 
-SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".npz")
+SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".npz")
 """Files that may hold a model."""
+_UNREAD = (".pkl", ".pickle", ".joblib", ".onnx", ".h5", ".hdf5", ".keras", ".gguf", ".tflite", ".pb", ".msgpack")
+"""Files of models that are not read: of whoever sent nothing else nothing can be used, which is a verdict."""
+_HARMLESS = (".html", ".json", ".jsonl", ".md", ".txt", ".log", ".csv", ".yaml", ".toml", ".png", ".pdf", ".svg")
+"""Files that nobody takes for models; a note names them last."""
+_BESIDE = "__MACOSX"
+"""The folder in which macOS keeps in an archive what its files are."""
 ADAPTER_CONFIG = "adapter_config.json"
 INDEX = ".index.json"
 # Bytes of two files that are held against each other together.
@@ -46,19 +52,24 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True)
 class Clients:
-    """Clients in order, and files in their folders that are none: the base, and what is no model."""
+    """Clients in order, and what lies beside them and is none: the base, and what is no model, or hidden.
+
+    ``alike`` are folders that hold several clients of the same names, as rounds of the same clients do.
+    """
 
     places: tuple[Place, ...]
     ignored: tuple[Path, ...]
     bases: tuple[Path, ...] = ()
+    alike: tuple[Path, ...] = ()
 
 
 def find_clients(arguments: Iterable[str | os.PathLike[str]], besides: Path | None = None) -> Clients:
     """Clients in files, folders and globs.
 
     A folder with an adapter, an index of shards or a single model is one client and gives it its name; of any other
-    folder each model and each folder in it is one. Files are named without their suffix, by more of their path where
-    that would not tell them apart. What is not there is a client all the same, of whom nothing can be read.
+    folder each model and each folder in it is one; what is hidden there is none. Files are named without their suffix,
+    by more of their path where that would not tell them apart. What is not there is a client all the same, of whom
+    nothing can be read.
 
     Args:
         arguments: as above.
@@ -73,7 +84,9 @@ def find_clients(arguments: Iterable[str | os.PathLike[str]], besides: Path | No
     ignored: list[Path] = []
     for argument in arguments:
         for path in _expanded(os.fspath(argument)):
-            if path.is_dir():
+            if path.name == _BESIDE:
+                ignored.append(path)
+            elif path.is_dir():
                 places += _in_folder(path, ignored)
             else:
                 places.append(Place(name=path.stem, path=path))
@@ -81,7 +94,9 @@ def find_clients(arguments: Iterable[str | os.PathLike[str]], besides: Path | No
     chosen = {os.path.abspath(place.path): place for place in places if place.path not in bases}
     if not chosen:
         raise AuditError("there is no client: name files, folders or globs that hold models, one a client")
-    return Clients(places=tuple(_named(list(chosen.values()))), ignored=tuple(ignored), bases=tuple(sorted(bases)))
+    ignored.sort(key=lambda path: (path.suffix.lower() in _HARMLESS, *_natural(path.name)))
+    found = list(chosen.values())
+    return Clients(places=tuple(_named(found)), ignored=tuple(ignored), bases=tuple(sorted(bases)), alike=_alike(found))
 
 
 def lies_among(path: Path, argument: str | os.PathLike[str]) -> bool:
@@ -106,7 +121,7 @@ def is_client(folder: Path) -> bool:
 
 def indices_in(folder: Path) -> list[Path]:
     """Indices of shards in a folder."""
-    return sorted(path for path in folder.iterdir() if path.name.endswith(INDEX))
+    return sorted(path for path in folder.iterdir() if path.name.endswith(INDEX) and not _is_hidden(path))
 
 
 def nothing_at(path: Path) -> str:
@@ -121,8 +136,8 @@ def nothing_at(path: Path) -> str:
 
 
 def models_in(folder: Path) -> list[Path]:
-    """Files in a folder that may hold a model, client-2 before client-10."""
-    return sorted((path for path in folder.iterdir() if path.suffix in SUFFIXES and not path.is_dir()), key=_natural)
+    """Files in a folder that may hold a model, client-2 before client-10; none that is hidden."""
+    return [path for path in _seen_in(folder) if path.suffix.lower() in SUFFIXES and not path.is_dir()]
 
 
 def _expanded(argument: str) -> list[Path]:
@@ -131,28 +146,59 @@ def _expanded(argument: str) -> list[Path]:
     found = sorted(map(Path, glob.glob(argument)), key=_natural)
     if not found:
         raise AuditError(f"nothing matches {tamed(argument)}")
-    return found
+    return [path for path in found if _BESIDE not in path.parts[:-1] or _BESIDE in argument]
 
 
 def _in_folder(folder: Path, ignored: list[Path]) -> list[Place]:
     if is_client(folder):
         return [Place(name=_name_of(folder), path=folder, within=folder)]
     models = models_in(folder)
-    folders = sorted((p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")), key=_natural)
-    if len(models) + len(folders) <= 1 and not folders:
-        return [Place(name=_name_of(folder), path=models[0] if models else folder, within=folder)]
-    ignored += sorted(p for p in folder.iterdir() if p not in models and not p.is_dir() and not p.name.startswith("."))
-    files = [Place(name=path.stem, path=path, within=folder) for path in models]
-    return [*files, *(_one_client(path, folder) for path in folders)]
+    folders = [path for path in _seen_in(folder) if path.is_dir()]
+    unread = _unread_in(folder, [*(path.stem for path in models), *(path.name for path in folders)])
+    hidden = [path for path in folder.iterdir() if _is_hidden(path) and _may_hold_model(path)]
+    if not folders and (len(models) == 1 or len(models) + len(unread) <= 1):
+        ignored += [*hidden, *(unread if models else [])]
+        return [Place(name=_name_of(folder), path=[*models, *unread, folder][0], within=folder)]
+    others = {*models, *folders, *unread}
+    ignored += [*hidden, *(path for path in _seen_in(folder) if path not in others)]
+    files = [Place(name=path.stem, path=path, within=folder) for path in (*models, *unread)]
+    places = [*files, *(_one_client(path, folder) for path in folders)]
+    return sorted(places, key=lambda place: (_natural(place.name), _natural(place.path)))
 
 
 def _one_client(folder: Path, within: Path) -> Place:
     """A folder among others, which is one client's whatever is in it."""
     try:
-        models = [] if is_client(folder) else models_in(folder)
+        models = [] if is_client(folder) else models_in(folder) or _unread_in(folder)
     except OSError:  # for whoever reads it to say
         models = []
     return Place(name=_name_of(folder), path=models[0] if len(models) == 1 else folder, within=within)
+
+
+def _seen_in(folder: Path) -> list[Path]:
+    """What is in a folder and not hidden, client-2 before client-10."""
+    return sorted((path for path in folder.iterdir() if not _is_hidden(path)), key=_natural)
+
+
+def _is_hidden(path: Path) -> bool:
+    """Whether a system put something there for itself, or somebody put it aside: a point before its name says so."""
+    return path.name.startswith(".") or path.name == _BESIDE
+
+
+def _may_hold_model(hidden: Path) -> bool:
+    """Whether something hidden may be missed by who reads the verdicts."""
+    if not hidden.is_dir():
+        return hidden.suffix.lower() in (*SUFFIXES, *_UNREAD)
+    try:
+        return hidden.name == _BESIDE or is_client(hidden) or bool(models_in(hidden))
+    except OSError:  # nobody may look into it, nor is asked to
+        return False
+
+
+def _unread_in(folder: Path, read: Collection[str] = ()) -> list[Path]:
+    """Models in a folder that cannot be read; not those of a name that one has which can: they were made of it."""
+    found = [path for path in _seen_in(folder) if path.suffix.lower() in _UNREAD and not path.is_dir()]
+    return [path for path in found if path.stem not in read]
 
 
 def _name_of(folder: Path) -> str:
@@ -174,6 +220,16 @@ def _named(places: Sequence[Place]) -> list[Place]:
         if max(Counter(names).values()) == 1 and all(names):
             break
     return [Place(name=name, path=p.path, within=p.within) for name, p in zip(names, places, strict=True)]
+
+
+def _alike(places: Sequence[Place]) -> tuple[Path, ...]:
+    """Folders that hold several clients of the same names."""
+    held: dict[Path, set[str]] = {}
+    for place in places:
+        held.setdefault(place.within or place.path.parent, set()).add(place.name)
+    counts = Counter(name for names in held.values() for name in names)
+    shared = {name for name, count in counts.items() if count > 1}
+    return tuple(folder for folder, names in held.items() if len(names & shared) > 1)
 
 
 def _is_base(place: Place, base: Path | None) -> bool:
@@ -217,6 +273,7 @@ def _same_bytes(path: Path, other: Path) -> bool:
     return True
 
 
-def _natural(path: Path) -> tuple[tuple[int, int, str], ...]:
-    parts = re.split(r"(\d+)", str(path))
+def _natural(name: str | Path) -> tuple[tuple[int, int, str], ...]:
+    """To sort by: client-2 before client-10."""
+    parts = re.split(r"(\d+)", str(name))
     return tuple((int(part.isdigit()), int(part) if part.isdecimal() and len(part) < 20 else 0, part) for part in parts)

@@ -34,6 +34,8 @@ class Contents:
         files: that tensors without values are in.
         adapter: how low-rank factors are put together, if it is an adapter.
         stamps: the files that were read, and what they were like then.
+        key: where the model is in a file that holds several, of which nobody said which one is meant.
+        others: where the others are; none if there is one.
     """
 
     tensors: Mapping[str, Tensor]
@@ -41,6 +43,8 @@ class Contents:
     metadata: Mapping[str, str] = field(default_factory=dict)
     adapter: Adapter | None = None
     stamps: Mapping[Path, tuple[int, ...]] = field(default_factory=dict)
+    key: str = ""
+    others: tuple[str, ...] = ()
 
     def changed(self) -> Path | None:
         """A file that is not what it was when it was read, if there is one."""
@@ -77,21 +81,23 @@ class _How:
 
     key: str | None
     keep: bool
+    lenient: bool
 
 
-def read_contents(place: Place, key: str | None = None, *, keep: bool = True) -> Contents:
+def read_contents(place: Place, key: str | None = None, *, keep: bool = True, lenient: bool = False) -> Contents:
     """What a client's files hold; of tensors no more than their places is read where the format has it so.
 
     Args:
         place: the file or folder.
         key: where a pickled file has the model, ``model.state``; it is searched for if not given.
         keep: leave files open; a process may have about a thousand.
+        lenient: a key that leads nowhere is for other files, and none for this one.
 
     Raises:
         UnfitError: it cannot be read; with the reason.
     """
     try:
-        return _read(place, _How(key=key, keep=keep))
+        return _read(place, _How(key=key, keep=keep, lenient=lenient))
     except UnfitError:
         raise
     except OSError as error:
@@ -125,7 +131,7 @@ def _read(place: Place, how: _How) -> Contents:
 def _read_file(place: Place, path: Path, how: _How) -> Contents:
     if place.outside(path):
         raise UnfitError(ValueError, "is a link that leads out of its folder")
-    reader = _READERS.get(path.suffix)
+    reader = _READERS.get(path.suffix.lower())
     if reader is None:
         path.lstat()  # what is not there has no format that could be wrong
         known = ", ".join(SUFFIXES)
@@ -141,7 +147,8 @@ def _safetensors(path: Path, how: _How) -> Contents:
 
 
 def _torch(path: Path, how: _How) -> Contents:
-    return Contents(tensors=read_torch(path, how.key))
+    found = read_torch(path, how.key, lenient=how.lenient)
+    return Contents(tensors=found.tensors, key=found.key, others=found.others)
 
 
 def _npz(path: Path, how: _How) -> Contents:
@@ -152,6 +159,7 @@ _READERS: Mapping[str, Callable[[Path, _How], Contents]] = {
     ".safetensors": _safetensors,
     ".pt": _torch,
     ".pth": _torch,
+    ".ckpt": _torch,
     ".bin": _torch,
     ".npz": _npz,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,9 +24,13 @@ from .checkpoints import Checkpoints
 from .clients import AuditError, Clients, Place, find_clients, nothing_at
 from .formats import Contents, read_contents
 from .lowrank import LowRank
+from .remarks import advice_on_rounds, remarks_of
+from .renamed import Prefix, under_one_name
 
 _OPEN = 400
 """Files that are kept open, of the 1,024 that a process may have."""
+_NAMED = 5
+"""Clients that an error names."""
 
 _OTHER_KIND = {
     True: "the base is an adapter, but clients sent whole models: give the model that they started from",
@@ -45,6 +50,7 @@ class ClientModels:
         base: what the base's file held; None if there is none, or it is a centre of the clients.
         found: the clients, whether they could be read or not.
         assumed: whether what was sent is taken as updates though nobody said so: neither a base nor ``raw``.
+        remarks: what is to be said of how files were found and read.
     """
 
     stack: RowSource
@@ -52,6 +58,7 @@ class ClientModels:
     base: Contents | None
     found: Clients
     assumed: bool = False
+    remarks: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -120,17 +127,33 @@ def gather(
             faults[place.name] = error
     nothing = [nothing_at(place.path) for place in found.places if place.name in faults]
     if not contents and all(nothing):
-        more = f" and {len(nothing) - 5} more" if len(nothing) > 5 else ""
-        raise AuditError("; ".join(nothing[:5]) + more)
+        more = f" and {len(nothing) - _NAMED} more" if len(nothing) > _NAMED else ""
+        raise AuditError("; ".join(nothing[:_NAMED]) + more)
+    if not contents:
+        raise AuditError(_nobodys(found, faults))
     outlast(max((held.time for held in contents.values()), default=0))
     try:
-        stack = _stack(found.places, contents, faults, held, base, batch_norm)
+        stack, renamed = _stack(found.places, contents, faults, held, base, batch_norm)
     except (TypeError, ValueError) as error:
         raise AuditError(str(error)) from None
     assumed = base is None and not raw
     if assumed and (share := nearness(stack)) is not None:
         raise AuditError(_too_near(share, adapters=isinstance(stack, LowRank)))
-    return ClientModels(stack=stack, contents=contents, base=held, found=found, assumed=assumed)
+    return ClientModels(
+        stack=stack,
+        contents=contents,
+        base=held,
+        found=found,
+        assumed=assumed,
+        remarks=remarks_of(found, contents, held, renamed),
+    )
+
+
+def _nobodys(found: Clients, faults: Mapping[Hashable, UnfitError]) -> str:
+    """Why there is nothing to look at, and what to do where folders of several models were named."""
+    whys = [f"client {tamed(name)}: {fault.text}" for name, fault in faults.items()]
+    more = f"; and {len(whys) - _NAMED} more" if len(whys) > _NAMED else ""
+    return f"no client's model can be read: {'; '.join(whys[:_NAMED])}{more}{advice_on_rounds(found.places)}"
 
 
 def _too_near(share: float, *, adapters: bool) -> str:
@@ -150,7 +173,7 @@ def _too_near(share: float, *, adapters: bool) -> str:
 
 def _base(path: Path, key: str | None) -> Contents:
     try:
-        return read_contents(Place(name="base", path=path), key)
+        return read_contents(Place(name="base", path=path), key, lenient=True)
     except UnfitError as error:
         centre = "" if path.exists() else did_you_mean(str(path), CENTRES)
         raise AuditError(f"the base {tamed(path)}: {error.text}{centre}") from None
@@ -163,11 +186,14 @@ def _stack(
     held: Contents | None,
     base: object,
     policy: Policy,
-) -> RowSource:
+) -> tuple[RowSource, dict[Hashable, Prefix]]:
+    """The rows, and whose names had one prefix more or less than those that they are read under."""
     of_adapters = [contents[place.name].adapter is not None for place in places if place.name in contents]
     adapters = held.adapter is not None if held else 2 * sum(of_adapters) > len(of_adapters)
     if held is not None and of_adapters and adapters not in of_adapters:
         raise AuditError(_OTHER_KIND[adapters])
+    # Of a base that fits nobody most clients say what is wrong with it.
+    other_kind = 2 * of_adapters.count(adapters) < len(of_adapters)
     names = [place.name for place in places]
     sent = []
     for place in places:
@@ -177,8 +203,9 @@ def _stack(
         else:
             told = Sent(form=STATE_DICT, tensors={}, fault=fault)
         sent.append(told)
+    blame = _OTHER_KIND[adapters] if other_kind else ""
     if adapters:
-        return _low_rank(names, sent, contents, held, base, policy)
+        return _low_rank(names, sent, contents, held, base, policy, blame), {}
     if held is None:
         expected = Expected(None, "auto", "refuse", by_name=True)
     else:
@@ -187,12 +214,14 @@ def _stack(
             expected = Expected(like, "auto", "refuse", by_name=True)
         except UnfitError as error:
             raise AuditError(f"the base: {error.text}") from None
-    agreed, layout = _agree(sent, names, expected, lambda name, t: contents[name].values(t).to_dense(), policy)
+    sent, others = under_one_name(sent, expected.sent)
+    renamed: dict[Hashable, Prefix] = {names[place]: prefix for place, prefix in others.items()}
+    agreed, layout = _agree(sent, names, expected, lambda name, t: contents[name].values(t).to_dense(), policy, blame)
     rows = Checkpoints(contents, agreed, layout)
     if base is None:
-        return rows
+        return rows, renamed
     origin = origin_of(rows, expected.sent if expected.sent else str(base))  # type: ignore[arg-type]
-    return FromBase(rows, origin)
+    return FromBase(rows, origin), renamed
 
 
 def _agree(
@@ -201,8 +230,13 @@ def _agree(
     expected: Expected,
     values: Callable[[Hashable, Tensor], Tensor],
     policy: Policy,
+    blame: str,
 ) -> tuple[Agreed, Layout]:
     """What clients agree on whose running statistics can be, and where its tensors lie.
+
+    Args:
+        sent, names, expected, values, policy: see `agree_on_statistics`.
+        blame: what is wrong with a base that fits none, if that is known.
 
     Raises:
         AuditError: the base fits none of those whose files are sound, which is its doing rather than everybody's; or
@@ -218,9 +252,11 @@ def _agree(
         fits = expected.sent is None or any(told.signature == expected.sent.signature for _, told in sound)
         if fits or not sound:
             raise
-        name, told = sound[0]
+        most = Counter(told.signature for _, told in sound).most_common(1)[0][0]
+        name, told = next(each for each in sound if each[1].signature == most)
         assert expected.sent is not None
-        raise AuditError(f"no client fits this base: {_differing(expected.sent, told, name)}") from None
+        differing = _differing(expected.sent, told, name)
+        raise AuditError(blame or f"no client fits this base: {differing}") from None
     assert layout is not None  # state dicts have one
     if policy == "frozen" and layout.buffers and not agreed.before:
         raise AuditError("frozen running statistics are the base's, and there is no base: give --base FILE")
@@ -283,6 +319,7 @@ def _low_rank(
     held: Contents | None,
     base: object,
     policy: Policy,
+    blame: str,
 ) -> RowSource:
     if base is not None and held is None:
         raise AuditError(f"of adapters there is no {base}: give the adapter they started from, or none")
@@ -292,7 +329,7 @@ def _low_rank(
     expected = Expected(None, "auto", "refuse", by_name=True)
     if start is not None:
         expected.sent = _shapes(start)
-    agreed, layout = _agree(sent, names, expected, lambda _, tensor: tensor.to_dense(), policy)
+    agreed, layout = _agree(sent, names, expected, lambda _, tensor: tensor.to_dense(), policy, blame)
     adapters = [adapter for name in agreed.clients if (adapter := contents[name].adapter) is not None]
     if start is not None and not start.is_finite():
         raise AuditError("the base has NaN or Inf; give the adapter that clients started from")

@@ -86,10 +86,7 @@ def notes_of(
 
 def found_notes(gathered: ClientModels) -> tuple[str, ...]:
     """What was found among the files besides clients, and what was made of them without being told."""
-    notes = [f"{tamed(path.name)} is the base, and no client" for path in gathered.found.bases]
-    if gathered.found.ignored:
-        files = ", ".join(tamed(path.name) for path in gathered.found.ignored[:_NAMED])
-        notes.append(f"no models, and left out: {files}" + (" ..." if len(gathered.found.ignored) > _NAMED else ""))
+    notes = [*gathered.remarks]
     if gathered.assumed:
         notes.append(TAKEN_AS_UPDATES)
     return tuple(notes)

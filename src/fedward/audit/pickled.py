@@ -5,7 +5,9 @@ from __future__ import annotations
 import pickle
 import re
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,22 @@ _DEEPEST = 4
 _MOST_SEEN = 100_000
 
 
-def read_torch(path: Path, key: str | None = None) -> Mapping[str, Tensor]:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pickled:
+    """A state dict in a file.
+
+    Attributes:
+        tensors: by name.
+        key: where in the file it is; "" at the top.
+        others: where there are as many tensors of the same shapes, which may be meant as well; none if a key was given.
+    """
+
+    tensors: Mapping[str, Tensor]
+    key: str = ""
+    others: tuple[str, ...] = ()
+
+
+def read_torch(path: Path, key: str | None = None, *, lenient: bool = False) -> Pickled:
     """The state dict in a file that `torch.save` wrote, mapped from a copy of it.
 
     ``weights_only``, always: a pickle of anything else is code that its sender wrote. Files of before PyTorch 1.6 are
@@ -31,15 +48,16 @@ def read_torch(path: Path, key: str | None = None) -> Mapping[str, Tensor]:
     Args:
         path: the file.
         key: where in it the model is, ``model.state``; the one mapping of names to tensors that it holds if None.
+        lenient: a key that leads nowhere is for other files, and none for this one.
 
     Raises:
         UnfitError: it cannot be read, holds anything but data, or no model, or several.
     """
     with copied(path) as copy:
-        return _loaded(copy, key)
+        return _loaded(copy, key, lenient)
 
 
-def _loaded(path: Path, key: str | None) -> Mapping[str, Tensor]:
+def _loaded(path: Path, key: str | None, lenient: bool) -> Pickled:
     size = _checked(path)
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
@@ -49,11 +67,11 @@ def _loaded(path: Path, key: str | None) -> Mapping[str, Tensor]:
         raise
     except Exception as error:  # whatever a damaged file makes its reader stumble over
         raise UnfitError(ValueError, f"is damaged or no file of PyTorch's ({_first(error)})") from None
-    tensors = _at(loaded, key) if key else _search(loaded)
-    for name, tensor in tensors.items():
+    found = _chosen(loaded, key, lenient)
+    for name, tensor in found.tensors.items():
         if tensor.layout == torch.strided and not tensor.is_meta and tensor.numel() * tensor.element_size() > size:
             raise UnfitError(ValueError, f"{tamed(name)} claims more entries than the file has")
-    return tensors
+    return found
 
 
 def _checked(path: Path) -> int:
@@ -92,6 +110,21 @@ def _first(error: Exception) -> str:
     return tamed(lines[0] if lines else type(error).__name__, 120)
 
 
+def _chosen(loaded: object, key: str | None, lenient: bool) -> Pickled:
+    if not key:
+        return _search(loaded)
+    try:
+        return Pickled(tensors=_at(loaded, key), key=key)
+    except UnfitError as error:
+        if not lenient:
+            raise
+        lacking = error
+    try:
+        return _search(loaded)
+    except UnfitError as error:
+        raise UnfitError(ValueError, f"{lacking.text}, and {error.text}") from None
+
+
 def _at(loaded: object, key: str) -> Mapping[str, Tensor]:
     """The mapping under a key, whose parts are parted by dots."""
     here: Any = loaded
@@ -105,19 +138,30 @@ def _at(loaded: object, key: str) -> Mapping[str, Tensor]:
     return found
 
 
-def _search(loaded: object) -> Mapping[str, Tensor]:
+def _search(loaded: object) -> Pickled:
     """The model in whatever was saved: the mapping of names to tensors that goes by a usual name, or the only one."""
     found = dict(_mappings(loaded))
     if not found:
         raise UnfitError(ValueError, f"holds no tensors by name, but {tamed(type(loaded).__name__)}: send a state dict")
     if "" in found and (len(found) == 1 or len(found[""]) >= max(map(len, found.values()))):
-        return found[""]
+        return _taken(found, "")
     usual = [where for where in found if where.rpartition(".")[2] in USUAL]
     candidates = usual or [where for where in found if where]
     if len(candidates) != 1:
         names = ", ".join(tamed(where, 40) for where in candidates[:5])
         raise UnfitError(ValueError, f"holds several models ({names}): say with key which one is meant")
-    return found[candidates[0]]
+    return _taken(found, candidates[0])
+
+
+def _taken(found: Mapping[str, Mapping[str, Tensor]], key: str) -> Pickled:
+    """One of the mappings, and which of the others could be the model as well."""
+    shapes = _shapes(found[key])
+    alike = tuple(where for where, tensors in found.items() if where != key and _shapes(tensors) == shapes)
+    return Pickled(tensors=found[key], key=key, others=alike)
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> Counter[tuple[int, ...]]:
+    return Counter(tuple(tensor.shape) for tensor in tensors.values())
 
 
 def _mappings(loaded: object) -> Iterator[tuple[str, Mapping[str, Tensor]]]:

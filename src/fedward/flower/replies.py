@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from io import BytesIO
 from math import prod
@@ -17,6 +17,7 @@ from flwr.serverapp import Grid
 from torch import Tensor
 
 from ..stack.layout import is_counter
+from ..stack.prefixes import prefix_before
 from .answers import Drop, Fault, Reply, ReplyError, check_examples, raised, shown
 from .model import SentModel
 from .names import name_in
@@ -178,7 +179,7 @@ def _read(node: int, parts: _Records, model: SentModel | None, local: frozenset[
     lacking = model.types.keys() - parts.arrays.keys() - local
     extra = parts.arrays.keys() - model.types.keys()
     if lacking or extra:
-        raise ReplyError(Fault.WRONG_KEYS, _differing(lacking, extra))
+        raise ReplyError(Fault.WRONG_KEYS, _other_names(parts.arrays.keys(), model.types.keys(), lacking, extra))
     found: dict[str, Tensor] = {}
     casts: set[tuple[str, str]] = set()
     for name, own in model.tensors.items():
@@ -205,6 +206,15 @@ def _differing(lacking: Iterable[str], extra: Iterable[str]) -> str:
     """Which names a reply lacks and adds, as far as it does either."""
     found = {"lacks": sorted(lacking), "adds": sorted(extra)}
     return " and ".join(f"{verb} {shown(names)}" for verb, names in found.items() if names)
+
+
+def _other_names(sent: Set[str], due: Set[str], lacking: Set[str], extra: Set[str]) -> str:
+    """In what the names of a reply's arrays are not the model's; a prefix is what a wrapper of the model put there."""
+    if more := prefix_before(sent, due):
+        return f"has {shown(more)!r} before each name, and the server's model has not"
+    if less := prefix_before(due, sent):
+        return f"lacks {shown(less)!r} before each name, which the server's model has"
+    return _differing(lacking, extra)
 
 
 def array_of(data: bytes, stype: str) -> Array:

@@ -14,13 +14,14 @@ from torch import Tensor
 from ..failures import tamed
 from .buffers import Policy
 from .entries import UnfitError, as_tensor, kind, middle_dtype
+from .prefixes import prefix_before
 
 ROW, STATE_DICT, LAYERS = "row", "state dict", "list of layers"
 """Forms of what a client sent."""
 WHOLE = (ROW,)
 """The key of a row that is one flat tensor: no name of a tensor."""
 _LEAVE_OUT = "leave this client out, or pass on_bad='drop'"
-_NOTHING_LEFT = "nothing is left to aggregate: have clients send something else"
+_NOTHING_LEFT = "nothing is left: have clients send something else"
 _KEPT = "; what is no tensor may stay in a state dict if like=, the server's own, has it too"
 _NO_MAJORITY = "no model was sent by more than half of the clients: say with like= which one is meant"
 
@@ -211,6 +212,10 @@ def _difference(client: Sent, pattern: Sent, whose: str) -> UnfitError:
     adds = sorted(map(repr, client.tensors.keys() - pattern.tensors.keys()))
     if client.form == LAYERS and (lacks or adds):
         return UnfitError(ValueError, f"sent {len(client.tensors)} layers, {whose} are {len(pattern.tensors)}")
+    if more := prefix_before(client.tensors, pattern.tensors):
+        return UnfitError(ValueError, f"{client.form} has {tamed(more, 80)!r} before each name, and {whose} has not")
+    if less := prefix_before(pattern.tensors, client.tensors):
+        return UnfitError(ValueError, f"{client.form} lacks {tamed(less, 80)!r} before each name, which {whose} has")
     if lacks or adds:
         differs = f"lacks [{tamed(', '.join(lacks))}] and adds [{tamed(', '.join(adds))}]"
         return UnfitError(ValueError, f"{client.form} {differs} compared with {whose}")

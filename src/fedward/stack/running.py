@@ -189,13 +189,17 @@ def odd_notes(agreed: Agreed, layout: Layout) -> tuple[str, ...]:
 def settled_statistics(agreed: Agreed, layout: Layout, usable: Sequence[bool]) -> dict[str, Tensor]:
     """Running statistics by name, where they are not the mean of accepted clients: medians, or the base's.
 
+    Statistics that stay the base's are of as many batches as the base has counted.
+
     Args:
         agreed: what clients sent, and the policy.
         layout: which tensors are statistics.
         usable: which clients' rows are finite, whoever was accepted.
     """
     if agreed.policy == "frozen":
-        return {name: agreed.before[name] for name in layout.buffers if name in agreed.before}
+        counts = {name: agreed.model[name] for name in layout.counters if str(name).endswith(_COUNTER)}
+        kept = {name: agreed.before[name] for name in layout.buffers if name in agreed.before}
+        return {**kept, **(counts if kept else {})}
     if agreed.policy != "robust":
         return {}
     tensors = [sent for sent, ok in zip(agreed.tensors, usable, strict=True) if ok]

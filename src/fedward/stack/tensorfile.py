@@ -41,7 +41,7 @@ _HEADER = 1 << 24
 """Bytes that a header may have: that of a model of 100,000 tensors is as long."""
 _OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 """What goes wrong with this process or machine, and is no client's fault."""
-_OTHERS = frozenset({".pt", ".pth", ".bin", ".npz"})
+_OTHERS = frozenset({".pt", ".pth", ".ckpt", ".bin", ".npz"})
 """Files of models in other formats."""
 _SAME_TIME = 20_000_000
 """Nanoseconds within which the clock of file systems may not have moved."""
@@ -94,8 +94,7 @@ class TensorFile:
             except (ValueError, TypeError, OverflowError, RuntimeError, OSError) as error:
                 if getattr(error, "errno", None) in _OURS:
                     raise
-                text = f"{path} is damaged or no safetensors file ({tamed(error)}){_elsewhere(path)}"
-                raise UnfitError(ValueError, text) from None
+                raise UnfitError(ValueError, _unread(path, error)) from None
             if keep:
                 self._handle = os.dup(file.fileno())
                 self._closing = finalize(self, os.close, self._handle)
@@ -236,12 +235,13 @@ def outlast(last: int) -> None:
     time.sleep(min(max(last + _SAME_TIME - time.time_ns(), 0), _SAME_TIME) / 1e9)
 
 
-def _elsewhere(path: str) -> str:
-    """What reads a file that is sound in another format, by its name."""
-    suffix = os.path.splitext(path)[1]
+def _unread(path: str, error: Exception) -> str:
+    """Why there are no tensors in a file; of a sound one in another format, by its name, what reads it."""
+    suffix = os.path.splitext(path)[1].lower()
     if suffix not in _OTHERS:
-        return ""
-    return f": Files read .safetensors alone; fedward aggregate and fedward.audit.run_aggregate read {suffix}, too"
+        return f"{path} is damaged or no safetensors file ({tamed(error)})"
+    readers = "fedward aggregate and fedward.audit.run_aggregate"
+    return f"{path} is a {suffix}: Files read .safetensors alone; {readers} read {suffix}, too"
 
 
 def _stamp(found: os.stat_result) -> Stamp:
