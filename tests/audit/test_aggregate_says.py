@@ -82,11 +82,11 @@ def test_nobody_who_is_turned_is_missed_before_the_median_is_asked_for(seed: int
 
 
 def test_what_was_found_among_the_files_is_told_by_both(updates: Path) -> None:
-    (updates / "readme.ckpt").write_bytes(b"x")
+    (updates / "readme.dat").write_bytes(b"x")
     shutil.copy("base.safetensors", updates / "base.safetensors")
     shutil.copy(updates / "client-0.safetensors", updates / "twin.safetensors")
     expected = {
-        "no models, and left out: readme.ckpt",
+        "no models, and left out: readme.dat",
         "base.safetensors is the base, and no client",
         "client-0, twin sent the same: copies, or one sender under several names",
     }
