@@ -63,9 +63,11 @@ def test_where_nobody_looks_nothing_is_cut() -> None:
 
 
 def test_a_console_is_as_wide_as_its_terminal_or_as_it_is_told_to_be() -> None:
-    assert HarmlessConsole(file=io.StringIO()).width > 1000
-    assert HarmlessConsole(file=io.StringIO(), _environ={"COLUMNS": "60"}).width == 60
-    assert HarmlessConsole(file=io.StringIO(), force_terminal=True).width < 1000
+    told = {"COLUMNS": "60"}
+    assert HarmlessConsole(file=io.StringIO(), _environ=told).width > 1000
+    assert HarmlessConsole(file=io.StringIO(), _environ=told, force_terminal=True).width == 60
+    assert HarmlessConsole(file=io.StringIO(), _environ={}, force_terminal=True).width < 1000
+    assert HarmlessConsole(file=io.StringIO(), width=70).width == 70
     console = HarmlessConsole(file=io.StringIO())
     console.width = 50
     assert console.width == 50

@@ -25,13 +25,18 @@ class HarmlessConsole(Console):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, **options)
+        self._width = options.get("width")  # not what COLUMNS says, which is about terminals: `size` has it of these
+
+    @property
+    def whole(self) -> bool:
+        """Whether there is room for everything, as in a file, where what is cut is lost."""
+        return not self.is_terminal and self._width is None
 
     @property
     def size(self) -> ConsoleDimensions:
-        """As wide as what is shown where nobody looks: what is cut in a file is lost."""
+        """That of the terminal; as wide as what is shown where there is none."""
         found = super().size
-        known = self.is_terminal or self._width is not None  # which COLUMNS sets as well
-        return found if known else ConsoleDimensions(_ANY_WIDTH, found.height)
+        return ConsoleDimensions(_ANY_WIDTH, found.height) if self.whole else found
 
     @size.setter
     def size(self, new: tuple[int, int]) -> None:

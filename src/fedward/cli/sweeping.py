@@ -344,10 +344,9 @@ def _show(sweep: Sweep, planned: Planned, rows: Sequence[Row], choices: Sequence
     else:
         for choice in choices:
             display.say(choice.told())
-        whole = not display.out.is_terminal
-        display.out.print(sweep_table(sweep, rows, whole=whole))
+        display.out.print(sweep_table(sweep, rows, whole=display.out.whole))
         display.say(how_to_read(rows))
-        for line in notes_of_cells(rows, whole=whole):
+        for line in notes_of_cells(rows, whole=display.out.whole):
             display.say(line)
         waiting = sum(row.status in ("waiting", "running") for row in rows)
         if waiting:
