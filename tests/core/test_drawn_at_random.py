@@ -13,7 +13,8 @@ from torch import Tensor
 
 import fedward as fw
 from fedward import attacks, mixers, rules, sim
-from fedward.core import Context, drawing
+from fedward.core import Context
+from fedward.core.neutral import drawing
 from fedward.failures import FunctionError
 from fedward.sim.fitting import fitting_model
 

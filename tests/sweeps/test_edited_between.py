@@ -14,6 +14,7 @@ from fedward.sweeps import SweepFolder, make_sweep, plan
 from fedward.sweeps.work import Planned
 from tests.sweeps.test_store import SMALL, swept
 
+TEXT = "md"
 RULE = "def near(G):\n    return G.median(0).values * {}\n"
 TABLE = """
 data = "fashion-mnist-subset"
@@ -44,10 +45,10 @@ def test_cells_that_are_not_run_anew_after_an_edit_wait(tmp_path: Path) -> None:
     rule = tmp_path / "nearest_mine.py"
     rule.write_text(RULE.format(1), encoding="utf-8")
     assert "not chosen" not in fedward(tmp_path, *sweep)
-    assert "nearest_mine.py" not in fedward(tmp_path, "report", "s", "-o", "before.md")
+    assert "nearest_mine.py" not in fedward(tmp_path, "report", "s", "-o", f"before.{TEXT}")
     rule.write_text(RULE.format(0.1), encoding="utf-8")
     # What a page shows is what there is, with a word on what it is of.
-    said = fedward(tmp_path, "report", "s", "-o", "after.md")
+    said = fedward(tmp_path, "report", "s", "-o", f"after.{TEXT}")
     assert "3 of 3 cells were made before nearest_mine.py was edited as it is here" in said
     assert "2 cells that are not chosen are not done" in fedward(tmp_path, *sweep, "--only", "seed=0")
     with (tmp_path / "s" / "sweep.csv").open(encoding="utf-8") as file:
@@ -56,10 +57,10 @@ def test_cells_that_are_not_run_anew_after_an_edit_wait(tmp_path: Path) -> None:
             ("1", "waiting", False),
             ("2", "waiting", False),
         ]
-    said = fedward(tmp_path, "report", "s", "-o", "table.md")
+    said = fedward(tmp_path, "report", "s", "-o", f"table.{TEXT}")
     assert "nearest_mine.py" not in said
     assert "2 runs that are not finished are not counted" in said
-    assert "±" not in (tmp_path / "table.md").read_text(encoding="utf-8")
+    assert "±" not in (tmp_path / f"table.{TEXT}").read_text(encoding="utf-8")
     rule.write_text(RULE.format(1), encoding="utf-8")  # the edit is undone, and all that was made is there again
     told, _ = json.JSONDecoder().raw_decode(fedward(tmp_path, *sweep, "--only", "seed=0", "--json"))
     assert (told["cells"][0]["status"], told["cells"][0]["attempts"], told["others_to_do"]) == ("done", 1, 0)

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core import Context, Plan, State, Whole, neutral, reproducible
+from ..core import Context, Plan, State, Whole, neutral
+from ..core.neutral import reproducible
 from ..failures import ContractError
 from ..registry.component import Component
 from ..registry.parameters import parameters_of

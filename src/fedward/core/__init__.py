@@ -9,7 +9,7 @@ from .context import EXAMPLES, Context, Messages, heard
 from .evaluator import Evaluator, RootEvaluator
 from .filtered import Filtered, Front
 from .function import FunctionRule
-from .neutral import drawing, neutral, reproducible
+from .neutral import neutral
 from .plan import (
     Plan,
     Reason,
@@ -65,7 +65,6 @@ __all__ = [
     "average_of",
     "decide_on",
     "decision",
-    "drawing",
     "finite_copy",
     "heard",
     "how_many",
@@ -78,7 +77,6 @@ __all__ = [
     "neutral",
     "noted",
     "reads",
-    "reproducible",
     "rows_judged",
     "rows_of",
     "smallest",

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ..core import Context, drawing
+from ..core import Context
+from ..core.neutral import drawing
 from ..data.dataset import Dataset
 from ..models import make_model
 
