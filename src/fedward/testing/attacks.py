@@ -65,6 +65,10 @@ def _check_rows(attack: Attack, honest: Tensor, own: Tensor) -> None:
     assert equal(forged, attack(honest, own, context=context)), "two calls with one seed differ"
     assert torch.equal(honest, before[0]), "honest rows were modified"
     assert torch.equal(own, before[1]), "own rows were modified"
+    # A call has what a class draws from global generators follow from the seed; it is to draw from the context's.
+    view = View(honest=Dense(honest), own=Dense(own), context=context)
+    first, second = materialise(attack.forge(view)), materialise(attack.forge(view))
+    assert equal(first, second), "two calls with one seed differ"
     lazily = attack.forged(View(honest=Dense(honest, block=3), own=Dense(own, block=3), context=context))
     close(materialise(lazily).nan_to_num(), forged.nan_to_num())
     for dtype in (torch.float64, torch.float32):
