@@ -98,7 +98,7 @@ def test_data_that_are_not_there_are_told_once(here: Path, monkeypatch: pytest.M
         looked.append(name)
         raise DataError("no pictures here")
 
-    monkeypatch.setattr("fedward.sweeps.key._data", none)
+    monkeypatch.setattr("fedward.sweeps.key.data_checksum", none)
     status, said, _ = asked("sweep", "mine.toml", "--dry-run")
     assert status == 0
     assert (said.count("no pictures here"), said.count("no data: "), looked) == (1, 4, ["cifar10"])

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from fedward.redteam import Finding, load_examination
+from fedward.redteam.basis import Basis, Outdated
 from fedward.redteam.findings import FindingsFile
-from fedward.redteam.made_of import MadeOf, Outdated
 from tests.redteam.test_redteam import spec
 
 RULE = '''
@@ -118,7 +118,7 @@ def test_what_a_file_is_made_of_is_what_its_results_are_made_of(tmp_path: Path) 
 
     def opened(rule: str, b: str) -> FindingsFile:
         own = {"rule.py": rule}
-        return FindingsFile(file, settings, {}, MadeOf(own=own, of_attacks={"b": {**own, "b.py": b}}, data="same"))
+        return FindingsFile(file, settings, {}, Basis(own=own, of_attacks={"b": {**own, "b.py": b}}, data="same"))
 
     opened("1", "1")
     assert opened("2", "1").outdated is None  # nothing was there
@@ -135,17 +135,17 @@ def test_what_a_file_is_made_of_is_what_its_results_are_made_of(tmp_path: Path) 
 
 def test_of_files_that_name_nothing_it_is_not_taken_that_they_are_of_now(tmp_path: Path) -> None:
     file = tmp_path / "mine.jsonl"
-    before = FindingsFile(file, SPEC, {}, MadeOf())
+    before = FindingsFile(file, SPEC, {}, Basis())
     before.add(finding("a"))
     lines = file.read_text()
-    assert FindingsFile(file, SPEC, {}, MadeOf(data="some")).outdated is None  # as of what comes with fedward
+    assert FindingsFile(file, SPEC, {}, Basis(data="some")).outdated is None  # as of what comes with fedward
     assert file.read_text() == lines
-    gone = FindingsFile(file, SPEC, {}, MadeOf(own={"rule.py": "1"})).outdated
+    gone = FindingsFile(file, SPEC, {}, Basis(own={"rule.py": "1"})).outdated
     assert gone is not None
     assert (gone.results, gone.changed) == (1, ("rule.py",))
     for wrong in ("[]", '{"rule.py": 1}', '"x"'):
         file.write_text(lines.replace('"versions": {}', f'"versions": {{}}, "own": {wrong}, "own_of_attacks": {wrong}'))
-        assert FindingsFile(file, SPEC, {}, MadeOf(own={"rule.py": "1"})).outdated is not None
+        assert FindingsFile(file, SPEC, {}, Basis(own={"rule.py": "1"})).outdated is not None
 
 
 SPEC = {key: value for key, value in spec().resolved().items() if key != "attack"}

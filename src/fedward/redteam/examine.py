@@ -16,9 +16,9 @@ from ..experiments.spec import RunSpec, SpecError
 from ..experiments.versions import versions
 from ..registry.notation import describe, parse
 from .arsenal import ALL_ATTACKS, family, played_on
+from .basis import Basis, outdated_told
 from .capture import as_examined, capture, check_captured
 from .findings import NONE, Examination, FindingsFile, RedTeamError, differing, results_in
-from .made_of import MadeOf, told
 from .play import check_on_rows, check_played, play
 
 
@@ -108,7 +108,7 @@ def examine(
 
 def _opened(file: Path, spec: RunSpec, settings: Mapping[str, Any]) -> FindingsFile:
     attacks = (*settings["attacks"], *settings.get("also", ()))
-    return FindingsFile(file, settings, versions("redteam"), MadeOf.of(spec, attacks))
+    return FindingsFile(file, settings, versions("redteam"), Basis.of(spec, attacks))
 
 
 def set_outdated_aside(
@@ -134,7 +134,7 @@ def set_outdated_aside(
         with suppress(RedTeamError):
             if file.exists():
                 outdated.append(_opened(file, spec, _settings(spec, warmup, rounds, worst, attacks, also)).outdated)
-    return told(one for one in outdated if one is not None)
+    return outdated_told(one for one in outdated if one is not None)
 
 
 def check_attacked(spec: RunSpec) -> None:

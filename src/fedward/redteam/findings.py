@@ -1,6 +1,6 @@
 """What came of an examination, in memory and in its file: JSON lines, which are kept one by one.
 
-The first line has the settings, and what else all results hang on (`MadeOf`). Then there is a line for each finding and
+The first line has the settings, and what else all results hang on (`Basis`). Then there is a line for each finding and
 for each training, and before those that other code has made than the lines above them, a line with its versions.
 """
 
@@ -18,7 +18,7 @@ from ..experiments.store import Versions, lines_in
 from ..failures import MendableError, tamed
 from ..sim.forms import FormError, brief, read_back, read_rate, read_text, shallow, written
 from .arsenal import family, registered_rule
-from .made_of import MadeOf, Outdated
+from .basis import Basis, Outdated
 from .play import Finding, undecided
 
 FORMAT = 1
@@ -185,7 +185,7 @@ class FindingsFile:
         file: the file, which need not be there yet. A line in it that was cut off is removed.
         settings: of the examination.
         versions: of the code that adds to it.
-        made_of: what else its results hang on. Where it holds some of before that changed, the file as it was is set
+        basis: what else its results hang on. Where it holds some of before that changed, the file as it was is set
             aside, and these are left out.
 
     Attributes:
@@ -195,11 +195,11 @@ class FindingsFile:
         RedTeamError: the file holds an examination with other settings; it is left as it is.
     """
 
-    def __init__(self, file: Path, settings: Mapping[str, Any], versions: Versions, made_of: MadeOf) -> None:
+    def __init__(self, file: Path, settings: Mapping[str, Any], versions: Versions, basis: Basis) -> None:
         self._file = file
         self._versions = versions
         self._settings = json.loads(json.dumps(settings))
-        head = {"format": FORMAT, "settings": self._settings, _VERSIONS: versions, **made_of.to_json()}
+        head = {"format": FORMAT, "settings": self._settings, _VERSIONS: versions, **basis.to_json()}
         lines = list(_lines(_text_of(file), str(file))) or [head]
         if not isinstance(lines[0].get("settings", {}), dict):
             raise RedTeamError(f"{file}: no settings of an examination in the first line; choose another folder")
@@ -210,12 +210,12 @@ class FindingsFile:
             if attack not in settings.get("attacks", (attack,)):
                 raise RedTeamError(f"{file}: a finding of {attack[:80]!r}, which is not played here; delete its line")
         self.outdated: Outdated | None = None
-        holding, changed = _holding(lines, made_of)
+        holding, changed = _holding(lines, basis)
         if changed:
             results = len(lines) - 1 - len(holding)
             self.outdated = Outdated(results=results, changed=tuple(changed), kept=str(set_aside(file)))
         # What is left is made of what there is now, and what is added will be.
-        lines = [made_of.renewed(lines[0]), *holding] if any(map(_attack_in, holding)) else [head]
+        lines = [basis.renewed(lines[0]), *holding] if any(map(_attack_in, holding)) else [head]
         self._results = _Results(lines, str(file))
         file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file, "".join(map(_text, lines)))
@@ -320,14 +320,14 @@ def _attack_in(line: Mapping[str, Any]) -> str | None:
     return next(str(line[key]) for key in (_TRAINED, _STATISTICS, "attack") if key in line)
 
 
-def _holding(lines: Sequence[dict[str, Any]], made_of: MadeOf) -> tuple[list[dict[str, Any]], dict[str, None]]:
+def _holding(lines: Sequence[dict[str, Any]], basis: Basis) -> tuple[list[dict[str, Any]], dict[str, None]]:
     """Of the lines after the first those that hold still, and what changed that the others hang on."""
     head, *rest = lines
     holding: list[dict[str, Any]] = []
     changed: dict[str, None] = {}
     for line in rest:
         attack = _attack_in(line)
-        names = [] if attack is None else made_of.changed(head, attack)
+        names = [] if attack is None else basis.changed(head, attack)
         if not names:
             holding.append(line)
         changed |= dict.fromkeys(names)

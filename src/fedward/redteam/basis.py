@@ -17,8 +17,8 @@ _THE_DATA = "the data"
 
 
 @dataclass(frozen=True, kw_only=True)
-class MadeOf:
-    """What an examination is made of.
+class Basis:
+    """What an examination hangs on besides its settings.
 
     Attributes:
         own: digests of the user's files that rule, data, model and clients stand in, by name (`own_code`).
@@ -31,7 +31,7 @@ class MadeOf:
     data: str | None = None
 
     @classmethod
-    def of(cls, spec: RunSpec, attacks: Iterable[str]) -> MadeOf:
+    def of(cls, spec: RunSpec, attacks: Iterable[str]) -> Basis:
         """As it is now, for these attacks on the rule of a specification."""
         own = _files(spec, "no-attack")
         under = {text: _files(spec, text) for text in attacks}
@@ -86,7 +86,7 @@ def _files(spec: RunSpec, attack: str) -> dict[str, str]:
     return own_code(spec.model_copy(update={"attack": attack}))
 
 
-def told(outdated: Iterable[Outdated]) -> list[str]:
+def outdated_told(outdated: Iterable[Outdated]) -> list[str]:
     """What is made again of several files and why, a sentence for each reason."""
     by_reason: dict[tuple[str, ...], list[Outdated]] = {}
     for one in outdated:
