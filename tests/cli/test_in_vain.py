@@ -76,4 +76,4 @@ def test_a_sweep_says_so_of_its_cells_on_its_page_too(model: str) -> None:
     assert SAID in Path("page.html").read_text()
     cells = [str(place.parent) for place in Path("several").rglob("run.json")]
     assert len(cells) == 2
-    assert SAID in " ".join(invoke("report", *cells, "-o", "cells.md").split())
+    assert SAID in " ".join(invoke("report", *cells, "-o", "cells.tex").split())

@@ -16,6 +16,7 @@ from fedward.cli.imports import is_own, own_modules
 from fedward.experiments.load import load_spec
 from fedward.experiments.spec import SpecError, make_spec
 from fedward.redteam.arsenal import family, label
+from fedward.redteam.basis import Basis
 from fedward.redteam.findings import FindingsFile, RedTeamError, load_examination
 from fedward.registry.notation import parse
 from fedward.registry.strangers import import_paths
@@ -147,11 +148,11 @@ def test_attacks_in_findings_are_names_and_nothing_else() -> None:
     file = Path("findings.jsonl")
     settings = {**make_spec({}).resolved(), "attacks": ["alie"]}
     del settings["attack"]
-    FindingsFile(file, settings, {})
+    FindingsFile(file, settings, {}, Basis())
     with file.open("a") as opened:
         opened.write(json.dumps(line) + "\n")
     with pytest.raises(RedTeamError, match="not played here; delete its line"):
-        FindingsFile(file, settings, {})
+        FindingsFile(file, settings, {}, Basis())
     ((name, _),) = load_examination(file).worst()
     assert name == "trap_found.Mine"
     assert label("byz-mean:inner=trap_found.Mine") == "byz-mean:inner=trap_found.Mine"
