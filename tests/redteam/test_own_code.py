@@ -96,6 +96,18 @@ def test_what_hangs_on_what_changed_is_examined_again_and_nothing_else_is(here: 
     assert all(fourth[rule] != third[rule] for rule in first)
 
 
+def test_an_edit_of_what_a_rule_imports_is_one_of_the_rule(here: Path) -> None:
+    edit(here / "nearmed.py", ".values", ".values * scale()")
+    edit(here / "nearmed.py", "def near", "from helping import scale\n\ndef near")
+    (here / "helping.py").write_text("def scale():\n    return 1.0\n", encoding="utf-8")
+    first, _ = redteam(here, "out")
+    edit(here / "helping.py", "1.0", "0.5")
+    second, said = redteam(here, "out")
+    assert "of before helping.py changed are made again" in said
+    assert second["mean"] == first["mean"]
+    assert all(found != first["nearmed.near"][attack] for attack, found in second["nearmed.near"].items())
+
+
 def test_a_choice_examines_an_edited_candidate_again(here: Path) -> None:
     command = ["choose", *RULES, "--partition", "iid"]
     first, _ = fedward(here, *command)

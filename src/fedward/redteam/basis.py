@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..data import DataError
-from ..experiments.own_code import own_code
+from ..experiments.own_code import imported_code, own_code
 from ..experiments.spec import RunSpec
 from ..sweeps.key import data_checksum
 
@@ -21,7 +21,8 @@ class Basis:
     """What an examination hangs on besides its settings.
 
     Attributes:
-        own: digests of the user's files that rule, data, model and clients stand in, by name (`own_code`).
+        own: digests of the user's files that rule, data, model and clients stand in (`own_code`), and of those that
+            these import (`imported_code`), by name.
         of_attacks: by attack the same with the files of the attack, where it is the user's own.
         data: a checksum; None where the data are not there.
     """
@@ -82,8 +83,11 @@ class Outdated:
 
 
 def _files(spec: RunSpec, attack: str) -> dict[str, str]:
-    """Digests of the user's own files that a rule under an attack is made of."""
-    return own_code(spec.model_copy(update={"attack": attack}))
+    """Digests of the user's own files that a rule under an attack is made of, and of those that these import."""
+    played = spec.model_copy(update={"attack": attack})
+    named = (own_code(played), imported_code(played))
+    names = sorted({name for files in named for name in files})
+    return {name: " ".join(files[name] for files in named if name in files) for name in names}
 
 
 def outdated_told(outdated: Iterable[Outdated]) -> list[str]:
