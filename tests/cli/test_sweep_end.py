@@ -5,7 +5,7 @@ import io
 from rich.console import Console
 
 from fedward.cli.consoles import HarmlessConsole
-from fedward.cli.sweep_end import how_to_read, notes_of_cells, sweep_table
+from fedward.cli.sweep_end import how_figures_are_read, notes_of_cells, sweep_table
 from fedward.sweeps import Row, make_sweep
 from fedward.sweeps.measures import with_impacts
 
@@ -80,5 +80,5 @@ def test_it_says_what_best_is_and_what_follows_the_sign() -> None:
         for cell in sweep.cells
     ]
     best = "best: the best of a run's tests, one every 5 rounds, chosen on the test set itself"
-    assert how_to_read(rows) == f"{best}; ± is the standard deviation over seeds, with n - 1."
-    assert how_to_read(rows[:1]) == f"{best}."
+    assert how_figures_are_read(rows) == f"{best}; ± is the standard deviation over seeds, with n - 1."
+    assert how_figures_are_read(rows[:1]) == f"{best}."

@@ -8,7 +8,7 @@ from fedward.report import load_run, read_sweep_runs, render
 from fedward.report.grid import place
 from fedward.report.sweep_exports import markdown
 from fedward.report.sweep_table import grids
-from fedward.sweeps.apart import Made, told_apart
+from fedward.sweeps.apart import CodeOfRun, told_apart
 from tests.report.runs import record, write_run
 
 OLD, NEW = {"near.py": "1a2b3c4d5e6f"}, {"near.py": "6f5e4d3c2b1a"}
@@ -53,14 +53,14 @@ def test_runs_of_one_code_are_seeds_as_ever(tmp_path):
 
 def test_what_nobody_took_note_of_tells_no_runs_apart():
     def made(imported, **config):
-        return Made(config={"rule": "near", **config}, own=OLD, imported=imported)
+        return CodeOfRun(config={"rule": "near", **config}, own=OLD, imported=imported)
 
     noted = {"beneath.py": "1" * 12}
     assert told_apart([made(None, seed=0), made(noted, seed=1)]) == ["", ""]
     assert told_apart([made({}, seed=0), made(noted, seed=1)]) == ["no beneath.py", "beneath.py 111111"]
     assert told_apart([made({}, rule="a"), made(noted, rule="b")]) == ["", ""]  # two rules, told apart as it is
-    odd = Made(config={}, own={"\x1b[31m.py": "1"}, imported=None)
-    assert "\x1b" not in told_apart([odd, Made(config={}, own=OLD, imported=None)])[0]
+    odd = CodeOfRun(config={}, own={"\x1b[31m.py": "1"}, imported=None)
+    assert "\x1b" not in told_apart([odd, CodeOfRun(config={}, own=OLD, imported=None)])[0]
 
 
 def test_a_clean_run_of_two_codes_is_nobodys_reference(tmp_path):

@@ -29,7 +29,7 @@ def notes_of_cells(rows: Sequence[Row], *, whole: bool = False) -> list[str]:
     return [*notes[:_NOTES], f"and {more} more such notes"]
 
 
-def how_to_read(rows: Sequence[Row]) -> str:
+def how_figures_are_read(rows: Sequence[Row]) -> str:
     """What best and the figures after a plus-minus sign are."""
     several = any(len(one.values) > 1 for one in over_seeds(rows))
     spread = "; ± is the standard deviation over seeds, with n - 1" if several else ""

@@ -35,7 +35,7 @@ from ..sweeps.work import Engine, Planned, begun
 from . import display
 from .imports import is_own
 from .progress import SweepProgress, duration
-from .sweep_end import how_to_read, notes_of_cells, sweep_table
+from .sweep_end import how_figures_are_read, notes_of_cells, sweep_table
 from .terminal import say_error
 
 
@@ -345,7 +345,7 @@ def _show(sweep: Sweep, planned: Planned, rows: Sequence[Row], choices: Sequence
         for choice in choices:
             display.say(choice.told())
         display.out.print(sweep_table(sweep, rows, whole=display.out.whole))
-        display.say(how_to_read(rows))
+        display.say(how_figures_are_read(rows))
         for line in notes_of_cells(rows, whole=display.out.whole):
             display.say(line)
         waiting = sum(row.status in ("waiting", "running") for row in rows)

@@ -9,12 +9,12 @@ from dataclasses import replace
 from ..experiments.own_code import others_here
 from ..failures import tamed
 from ..sweeps import Row
-from ..sweeps.apart import OWN_CODE, Made, told_apart
+from ..sweeps.apart import OWN_CODE, CodeOfRun, told_apart
 
 
-def made_by(row: Row) -> Made:
+def made_by(row: Row) -> CodeOfRun:
     """What a cell was made by."""
-    return Made(config=row.config, own=row.own, imported=row.imported)
+    return CodeOfRun(config=row.config, own=row.own, imported=row.imported)
 
 
 def rows_apart(rows: Sequence[Row]) -> list[Row]:
@@ -26,7 +26,7 @@ def rows_apart(rows: Sequence[Row]) -> list[Row]:
     ]
 
 
-def edited_here(made: Made) -> tuple[str, ...]:
+def edited_here(made: CodeOfRun) -> tuple[str, ...]:
     """Names of the user's own files of which there are others here than those that made a run.
 
     Of files that are not here nothing is known. No module is imported.

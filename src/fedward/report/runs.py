@@ -14,7 +14,7 @@ from ..experiments.worth import none_finite
 from ..failures import MendableError
 from ..sim import Record
 from ..sim.record import beyond_theorem, nobody_accepted, why_skipped
-from ..sweeps.apart import Made
+from ..sweeps.apart import CodeOfRun
 from .own_code import edited_here, edited_told
 
 
@@ -46,9 +46,9 @@ class RunData:
     """Names of those of these files of which there are others now where this is read."""
 
     @property
-    def made(self) -> Made:
+    def made(self) -> CodeOfRun:
         """What tells whether another run is a seed of the same thing."""
-        return Made(config=self.config, own=self.own, imported=self.imported)
+        return CodeOfRun(config=self.config, own=self.own, imported=self.imported)
 
     @property
     def clients(self) -> int:
@@ -109,7 +109,7 @@ def load_run(folder: str | Path) -> RunData:
     notes = [*recorded.notes, *_diverged(recorded.records), *decided(recorded.records, byzantine)]
     for part in head.earlier:
         notes.append(f"Rounds up to {part.rounds} were made by other code than the last ones: {part.versions}.")
-    edited = edited_here(Made(config=head.config, own=head.own, imported=head.imported))
+    edited = edited_here(CodeOfRun(config=head.config, own=head.own, imported=head.imported))
     if edited:
         notes.append(f"This run was {edited_told(edited)}.")
     return RunData(

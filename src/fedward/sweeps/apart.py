@@ -16,7 +16,7 @@ _DIGITS = 6
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
+class CodeOfRun:
     """What tells whether two runs are seeds of one thing.
 
     Attributes:
@@ -29,7 +29,7 @@ class Made:
     imported: Mapping[str, str] | None
 
 
-def told_apart(runs: Sequence[Made]) -> list[str]:
+def told_apart(runs: Sequence[CodeOfRun]) -> list[str]:
     """Of each run the user's own files that others of the same settings have otherwise, with a part of their digests.
 
     Nothing where all of these are of one code, or where nobody knows.
@@ -45,7 +45,7 @@ def told_apart(runs: Sequence[Made]) -> list[str]:
     return told
 
 
-def _words(group: Sequence[Made]) -> Iterator[str]:
+def _words(group: Sequence[CodeOfRun]) -> Iterator[str]:
     own = [run.own for run in group]
     imported = [run.imported for run in group if run.imported is not None]
     if len(imported) < len(group):  # of one nobody took note of it
