@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import re
 import signal
 import sys
 import tempfile
@@ -191,6 +192,8 @@ def partial_run(folder: Path, due: Any) -> str | None:
 
 OLD = b"an older one"
 WRITTEN = ("new.safetensors", "page.html")
+SAID = ("said.txt",)
+_WHEN = re.compile(rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(Z| UTC)")
 
 
 def models(folder: Path) -> None:
@@ -213,12 +216,22 @@ def aggregate(folder: Path) -> None:
 
 
 def content_of_aggregate(folder: Path) -> Any:
-    return [(folder / name).read_bytes() for name in WRITTEN], (folder / "said.txt").read_text()
+    written, said = ([placeless(folder, (folder / name).read_bytes()) for name in names] for names in (WRITTEN, SAID))
+    return written, said
+
+
+def placeless(folder: Path, told: bytes) -> bytes:
+    """Without when and where it was made, which a page and JSON say."""
+    whole = told.replace(b"<wbr>", b"")  # where a page may break a path
+    return _WHEN.sub(b"WHEN", whole).replace(os.fsencode(folder), b"FOLDER")
 
 
 def partial_aggregate(folder: Path, due: Any) -> str | None:
     for name, whole in zip(WRITTEN, due[0], strict=True):
-        if (folder / name).exists() and (found := (folder / name).read_bytes()) not in (whole, OLD):
+        if not (folder / name).exists():
+            continue
+        found = placeless(folder, (folder / name).read_bytes())
+        if found not in (whole, OLD):
             return f"{len(found):,} bytes of {name}, of {len(whole):,}"
     return None
 
@@ -264,7 +277,8 @@ def told_of(folder: Path) -> list[int]:
 
 
 def content_of_server(folder: Path) -> Any:
-    return kill_sweep.settled(torch.load(folder / "server.pt", weights_only=True))
+    saved = kill_sweep.settled(torch.load(folder / "server.pt", weights_only=True))
+    return {key: value for key, value in saved.items() if key != "mark"}  # each saving has one of its own
 
 
 def partial_server(folder: Path, due: Any) -> str | None:
