@@ -57,6 +57,7 @@ def test_every_file_is_there_with_its_checksum(updates: Path, command: str) -> N
         ["audit", "-x.safetensors", "updates", *BASED, "--key", "model", "--f", "1"],
         ["audit", "updates", "--raw", "--rule", "sign-guard", "--rule", "multi-krum:f=2", "--calibrate"],
         ["aggregate", "updates/*", *BASED, "--rule", "trimmed-mean:f=2", "-o", "g.npz", "--batch-norm", "mean"],
+        ["aggregate", "updates", *BASED, "--rule", "trimmed-mean:f=2", "-o", "g.npz", "--calibrate"],
     ],
 )
 def test_the_command_that_is_told_does_the_same_once_more(updates: Path, words: list[str]) -> None:

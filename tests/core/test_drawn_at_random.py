@@ -154,6 +154,23 @@ def test_a_foreign_bit_generator_of_numpy_stays() -> None:
         np.random.set_bit_generator(before)
 
 
+def test_whoever_draws_at_the_same_time_leaves_no_generator_that_others_seed() -> None:
+    """As two threads do, of which the second begins before the first has ended, and ends after it."""
+    before = np.random.get_bit_generator()  # type: ignore[attr-defined]  # NumPy's stubs lack it
+    try:
+        one, other = drawing(1), drawing(2)
+        one.__enter__()
+        other.__enter__()
+        one.__exit__(None, None, None)
+        other.__exit__(None, None, None)
+        left = str(np.random.get_state())
+        with drawing(1), drawing(2), drawing(3):  # one within another, as a rule's parts are asked
+            np.random.rand(3)
+        assert str(np.random.get_state()) == left
+    finally:
+        np.random.set_bit_generator(before)  # type: ignore[attr-defined]
+
+
 def test_a_model_whose_maker_draws_with_numpy_begins_the_same() -> None:
     def net(shape: tuple[int, ...], classes: int) -> torch.nn.Module:
         layer = torch.nn.Linear(784, classes)

@@ -70,10 +70,8 @@ class Made:
     def to_json(self) -> dict[str, Any]:
         """As JSON has it; settings stand among the others."""
         told = asdict(self)
-        return {**{name: value for name, value in told.items() if name not in ("settings", "files")}} | {
-            **self.settings,
-            "files": list(told["files"]),
-        }
+        del told["settings"]
+        return told | self.settings | {"files": list(told.pop("files"))}
 
 
 def made_now(source: ModelSource, command: str, options: Iterable[str], settings: dict[str, Any]) -> Made:

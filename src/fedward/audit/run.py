@@ -243,7 +243,11 @@ def panel_on(
         on_attack=on_attack,
         options=source.audit_telling,
     )
-    return replace(audit, notes=tuple(dict.fromkeys((*audit.notes, *aggregated.notes))), made=aggregated.made)
+    made = aggregated.made
+    if made is not None and calibrated:
+        settings = made.settings | {"calibrate": True}
+        made = replace(made, command=f"{made.command} --calibrate", settings=settings)
+    return replace(audit, notes=tuple(dict.fromkeys((*audit.notes, *aggregated.notes))), made=made)
 
 
 def _audit_words(

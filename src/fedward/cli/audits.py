@@ -76,7 +76,8 @@ def aggregate(
     if as_json:
         _doubt(done.doubt, display.err)
         told = {"output": str(out), "report": written and str(written), **done.result.to_json()}
-        told |= {"notes": list(done.notes), "made": done.made and done.made.to_json()}
+        made = done.made if asked is None else asked.made  # which knows of a calibration
+        told |= {"notes": list(done.notes), "made": made and made.to_json()}
         panel = asked and {name: value for name, value in asked.to_json().items() if name != "made"}
         typer.echo(json.dumps({**told, "panel": panel}, indent=1))
     else:

@@ -61,14 +61,18 @@ def drawing(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
 def _numpy_drawing(seed: int) -> Iterator[None]:
     """With another bit generator in the place of the one that is there: to save and load a state takes far longer."""
     before, state = _NUMPY.get_bit_generator(), np.random.get_state(legacy=False)
-    meanwhile = _SPARE.pop() if _SPARE else np.random.MT19937()
+    try:
+        meanwhile = _SPARE.pop()
+    except IndexError:  # none, or another thread was faster
+        meanwhile = np.random.MT19937()
     _NUMPY.set_bit_generator(meanwhile)
     try:
         np.random.seed(seed & 0xFFFFFFFF)
         yield
     finally:
+        if _NUMPY.get_bit_generator() is meanwhile:  # else another thread has it to put back, and it is no spare one
+            _SPARE.append(meanwhile)
         _NUMPY.set_bit_generator(before)
-        _SPARE.append(meanwhile)
         if state.get("has_gauss"):  # the other of a pair of normal numbers, which is nowhere else
             np.random.set_state(state)
 
