@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from fedward.cli.app import app
+from tests.processes import started, until
 
 from .conftest import EXPECTED, METADATA, base_model, changes
 
@@ -176,24 +176,16 @@ def test_a_kill_leaves_no_output_under_the_final_name(updates: Path, tmp_path: P
         "    import fedward.stack.written as w\n"
         "    old = w._write_safetensors\n"
         "    def stalled(file, tensors, metadata):\n"
-        "        file.write(b'half'); file.flush(); open('stalled', 'w').close(); time.sleep(60)\n"
+        "        file.write(b'half'); file.flush(); open('stalled', 'w').close(); time.sleep(600)\n"
         "    w._write_safetensors = stalled\n"
         "watch()\n"
     )
     path = os.pathsep.join([str(tmp_path), *sys.path])
-    process = subprocess.Popen(
-        [*command, "-o", "g.safetensors"], env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.DEVNULL
-    )
-    try:
-        for _ in range(600):
-            if Path("stalled").exists():
-                break
-            time.sleep(0.1)
-        assert Path("stalled").exists()
+    environment = {**os.environ, "PYTHONPATH": path}
+    with started([*command, "-o", "g.safetensors"], env=environment, stdout=subprocess.DEVNULL) as process:
+        until(lambda: Path("stalled").exists())
         process.send_signal(signal.SIGKILL)
         process.wait()
-    finally:
-        process.kill()
     assert not Path("g.safetensors").exists()
 
 

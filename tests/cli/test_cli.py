@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ from fedward.cli import app as cli
 from fedward.cli import commands
 from fedward.cli.shared import LISTS
 from fedward.experiments.store import RunFolder
+from tests.processes import PATIENCE, heed_interrupts, started, until
 
 QUICK = [
     "--data",
@@ -125,29 +124,21 @@ def test_a_finished_run_is_shown_again_and_can_be_made_longer_or_anew() -> None:
     assert (Path("one") / "mine.txt").exists()
 
 
-def heed_interrupts() -> None:
-    """Shells start background jobs, and what they start, with the interrupt ignored."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def test_ctrl_c_loses_nothing() -> None:
     options = ["--rounds", "400", "--evaluate-every", "50", "--rule", "sign-guard-sim", *quick("--model", "mlp")]
     invoke("run", *options, "--out", "whole")
     command = [sys.executable, "-m", "fedward", "run", *options, "--out", "broken"]
     file = Path("broken/records.jsonl")
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
-    )
-    until = time.monotonic() + 60
-    while time.monotonic() < until and (not file.exists() or file.read_bytes().count(b"\n") < 20):
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with started(command, text=True, preexec_fn=heed_interrupts, **pipes) as process:
+        until(lambda: file.exists() and file.read_bytes().count(b"\n") >= 20)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate()
     assert process.returncode == 130, errors
     assert "The same command resumes." in errors
     assert "Traceback" not in errors
     assert 20 <= len(records(Path("broken"))) < 400
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE)
     assert records(Path("broken")) == records(Path("whole"))
 
 

@@ -10,13 +10,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from threading import Timer
 
 import pytest
 
 import fedward
 from fedward.cli.terminal import write_anything
-from tests.cli.test_cli import QUICK, heed_interrupts
+from tests.cli.test_cli import QUICK
+from tests.processes import PATIENCE, heed_interrupts, started
 
 HEAVY = ("scipy", "sklearn", "pydantic", "plotly", "rich", "numba", "typer", "click", "safetensors", "flwr")
 LOADED = "; import json, sys; print(json.dumps(sorted({m.partition('.')[0] for m in sys.modules})))"
@@ -24,7 +24,9 @@ LOADED = "; import json, sys; print(json.dumps(sorted({m.partition('.')[0] for m
 
 def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, *arguments]
-    return subprocess.run(command, capture_output=True, timeout=120, check=False, env={**os.environ, **environment})
+    return subprocess.run(
+        command, capture_output=True, timeout=PATIENCE, check=False, env={**os.environ, **environment}
+    )
 
 
 def loaded(*steps: str) -> list[set[str]]:
@@ -122,15 +124,13 @@ def test_a_letter_that_an_encoding_lacks_becomes_the_nearest(encoding: str, word
 
 
 def test_a_reader_that_leaves_early_is_no_error() -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "fedward", "list", "rules"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdout.close()
-    assert process.stderr.read() == b""
-    assert process.wait(60) in (0, 1)
-    process.stderr.close()
+    command = [sys.executable, "-m", "fedward", "list", "rules"]
+    with started(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() in (0, 1)
 
 
 # --- Ctrl-C ---------------------------------------------------------------------------------------------------
@@ -150,23 +150,16 @@ ENDLESS = [*QUICK, "--rounds", "1000000", "--evaluate-every", "1000000", "--thre
 def test_ctrl_c_while_starting(module: str, delay: float, rules: list[str], tmp_path: Path) -> None:
     """Sent to all processes, as a terminal does, a while after this module was loaded."""
     chosen = [word for rule in rules for word in ("--rule", rule)]
-    process = subprocess.Popen(
-        [sys.executable, "-X", "importtime", "-m", "fedward", "run", *ENDLESS, *chosen],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=heed_interrupts,
-    )
-    assert process.stderr is not None
-    patience = Timer(60, process.kill)
-    patience.start()
-    next(line for line in process.stderr if line.split("|")[-1].strip() == module)
-    time.sleep(delay)
-    os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate()
-    patience.cancel()
+    command = [sys.executable, "-X", "importtime", "-m", "fedward", "run", *ENDLESS, *chosen]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with started(
+        command, cwd=tmp_path, text=True, start_new_session=True, preexec_fn=heed_interrupts, **pipes
+    ) as process:
+        assert process.stderr is not None
+        next(line for line in process.stderr if line.split("|")[-1].strip() == module)
+        time.sleep(delay)
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate()
     assert process.returncode == 130, errors
     assert "Stopped" in errors
     assert "Traceback" not in errors

@@ -15,6 +15,7 @@ from fedward.cli import audits, commands, sweeping
 from fedward.cli.app import app
 from fedward.cli.terminal import INTERRUPTED, leave_when_interrupted
 from tests.fuzz.forked import forked
+from tests.processes import PATIENCE
 
 COMMANDS = {
     "run": (commands, "run", ["run"]),
@@ -34,7 +35,7 @@ def test_it_stops_with_a_sentence(name: str, number: signal.Signals, tmp_path: P
 
     def work(*given: Any, **named: Any) -> None:
         os.kill(os.getpid(), number)
-        time.sleep(30)
+        time.sleep(2 * PATIENCE)
 
     def main() -> None:
         signal.signal(number, signal.SIG_DFL)
@@ -43,7 +44,7 @@ def test_it_stops_with_a_sentence(name: str, number: signal.Signals, tmp_path: P
         sys.argv = ["fedward", *words]
         app()
 
-    ended = forked(main, tmp_path, seconds=20, memory=1 << 40)
+    ended = forked(main, tmp_path, seconds=PATIENCE, memory=1 << 40)
     assert ended.status == INTERRUPTED, ended.said
     resumes = "; what was done is saved. The same command resumes" if name in RESUMED else ""
     assert f"Stopped{resumes}." in ended.said

@@ -12,7 +12,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Timer
 from typing import Any
 
 import pytest
@@ -24,7 +23,7 @@ from fedward.cli.serving import is_local, make_server
 from fedward.cli.watching import standing_shown
 from fedward.report import write_report
 from fedward.report.following import FederationStanding, read_from
-from tests.cli.test_cli import heed_interrupts
+from tests.processes import heed_interrupts, started
 from tests.report.browser import PROGRAM, Browser
 from tests.report.test_audit_page import HOSTILE, node, rounds, write
 
@@ -76,9 +75,8 @@ def test_what_cannot_be_watched_is_a_sentence(tmp_path: Path) -> None:
 def test_a_file_that_comes_later_is_waited_for_and_followed(tmp_path: Path) -> None:
     file = tmp_path / "audit.jsonl"
     command = [sys.executable, "-m", "fedward", "watch", str(file)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
-    ) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with started(command, text=True, preexec_fn=heed_interrupts, **pipes) as process:
         assert process.stderr is not None
         assert process.stdout is not None
         assert process.stderr.readline() == f"Waiting for {file}, which RobustFedAvg(audit=...) writes\n"
@@ -90,10 +88,7 @@ def test_a_file_that_comes_later_is_waited_for_and_followed(tmp_path: Path) -> N
             opened.write(json.dumps({"round": 2, "nodes": [node(7, "clinic-a")]}) + "\n")
         assert process.stdout.readline() == "round 2: 1 of 1 nodes kept\n"
         process.send_signal(signal.SIGINT)
-        patience = Timer(20, process.kill)  # leaving this block waits for its end
-        patience.start()
         assert process.wait() == 0
-        patience.cancel()
 
 
 @pytest.mark.parametrize("width", [60, 110])

@@ -8,15 +8,14 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from threading import Timer
 
 import pytest
 import torch
 
 from fedward.cli import awaited
 from fedward.cli.serving import make_server
-from tests.cli.test_cli import heed_interrupts
 from tests.cli.test_watch import ask, told
+from tests.processes import heed_interrupts, started
 from tests.report.test_audit_page import rounds, write
 
 NONE = {
@@ -119,15 +118,11 @@ def test_the_command_says_it_first(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_file_that_is_there_is_said_to_be_watched(tmp_path: Path) -> None:
     file = write(tmp_path / "audit.jsonl", *rounds(1))
     command = [sys.executable, "-m", "fedward", "watch", str(file)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
-    ) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with started(command, text=True, preexec_fn=heed_interrupts, **pipes) as process:
         assert process.stderr is not None
         assert process.stdout is not None
         assert process.stderr.readline() == f"Watching {file}; Ctrl-C ends it\n"
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        patience = Timer(20, process.kill)  # leaving this block waits for its end
-        patience.start()
         assert process.wait() == 0
-        patience.cancel()

@@ -132,7 +132,7 @@ def test_silent_server_times_out(tmp_path: Path, source: Source, monkeypatch: py
         start = time.monotonic()
         with pytest.raises(DataError, match="timed out") as caught:
             load_source(source)
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 60  # and not for ever
     assert_helpful(caught.value, tmp_path)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from fedward.experiments.versions import code, versions
+from tests.processes import started, until
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts"
@@ -119,13 +120,12 @@ def test_results_survive_a_kill_and_are_made_once(tmp_path: Path) -> None:
     (folder / "tiny" / "experiment.toml").write_text(TINY.format(rounds=400))
     command = [sys.executable, str(SCRIPTS / "results.py"), "--results", str(folder), "--work", str(work)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
-    first = subprocess.Popen([*command, "--jobs", "1"], env=environment, stdout=subprocess.DEVNULL)
     records = work / "tiny" / "mean-under-sign-flip" / "records.jsonl"
-    while not (records.exists() and records.read_bytes().count(b"\n") > 20):
+    with started([*command, "--jobs", "1"], env=environment, stdout=subprocess.DEVNULL) as first:
+        until(lambda: first.poll() is not None or (records.exists() and records.read_bytes().count(b"\n") > 20))
         assert first.poll() is None, "it has ended before it was killed"
-        time.sleep(0.05)
-    first.send_signal(signal.SIGKILL)
-    first.wait()
+        first.send_signal(signal.SIGKILL)
+        first.wait()
     assert not (folder / "tiny" / "runs.json").exists()
     time.sleep(0.5)
     before = records.read_text().splitlines()

@@ -14,6 +14,7 @@ import pytest
 from fedward.experiments.lock import LockedError, is_locked, one_writer
 from fedward.experiments.run import execute
 from fedward.experiments.spec import make_spec
+from tests.processes import PATIENCE, started
 
 HOLD = """
 import sys
@@ -46,15 +47,14 @@ def test_a_folder_that_stays_empty_goes_again_and_no_other(tmp_path: Path) -> No
 
 
 def test_a_lock_ends_with_its_process_and_what_it_left_is_nobodys(tmp_path: Path) -> None:
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "held\n"
-    with pytest.raises(LockedError, match=rf"process {holder.pid} on "), one_writer(tmp_path):
-        raise AssertionError
-    holder.send_signal(signal.SIGKILL)
-    holder.communicate()
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with started(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(LockedError, match=rf"process {holder.pid} on "), one_writer(tmp_path):
+            raise AssertionError
+        holder.send_signal(signal.SIGKILL)
+        holder.communicate()
     assert (tmp_path / ".lock").exists()
     with one_writer(tmp_path):
         pass
@@ -82,7 +82,7 @@ def test_nobody_waits_for_what_a_fifo_says(tmp_path: Path) -> None:
     with one_writer(tmp_path):
         second = Thread(target=refused, daemon=True)
         second.start()
-        second.join(timeout=10)
+        second.join(timeout=PATIENCE)
     assert told
     assert told[0].startswith("another process writes in")
 
@@ -92,7 +92,7 @@ def test_nobody_waits_to_look_at_a_fifo(tmp_path: Path) -> None:
     told: list[bool] = []
     look = Thread(target=lambda: told.append(is_locked(tmp_path)), daemon=True)
     look.start()
-    look.join(timeout=10)
+    look.join(timeout=PATIENCE)
     assert told == [False]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from fedward.experiments.pool import Failed, StoppedError, run_jobs, stop_if_asked
+from tests.processes import started, until
 
 PARENT = """
 import sys
@@ -42,12 +42,19 @@ def piece(folder: Path, number: int) -> int:
 def wait_for_ever(file: Path) -> None:
     try:
         while True:
-            file.write_text(f"{os.getpid()} ")
+            write_whole(file, str(os.getpid()))
             stop_if_asked()
             time.sleep(0.05)
     except StoppedError:
-        file.write_text("saved")
+        write_whole(file, "saved")
         raise
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Whoever looks on finds the text before or this one, never a file that was just made empty."""
+    written = file.with_name(f".{file.name}")
+    written.write_text(text)
+    written.replace(file)
 
 
 def test_neither_failures_nor_kills_cost_others_anything(tmp_path: Path) -> None:
@@ -106,7 +113,7 @@ def test_what_has_ended_is_looked_at_once_more_and_never_again(tmp_path: Path) -
 
 def load_or_work(file: Path, loads: bool) -> None:
     """Load for ever, which cannot be asked to end, or work, which saves what it has when it is."""
-    file.write_text("loads")
+    write_whole(file, "loads")
     if loads:
         time.sleep(600)
     stop_if_asked()
@@ -119,7 +126,7 @@ def test_whoever_still_loads_is_not_waited_for_and_whoever_works_saves(libraries
     stopped: list[float] = []
 
     def interrupt(_: object) -> None:
-        at_work = working.exists() and working.read_text() not in ("", "loads")  # it has asked
+        at_work = working.exists() and working.read_text() != "loads"  # it has asked
         if libraries or (loading.exists() and at_work):
             stopped.append(time.monotonic())
             raise KeyboardInterrupt
@@ -143,21 +150,13 @@ def test_workers_end_with_their_parent(number: signal.Signals, tmp_path: Path) -
     program.write_text(PARENT)
     root = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(root / "src")])}
-    parent = subprocess.Popen([sys.executable, str(program), str(tmp_path)], env=environment)
     files = [tmp_path / "0", tmp_path / "1"]
-    until(lambda: all(file.exists() and file.read_text().strip() for file in files))
-    workers = [int(file.read_text()) for file in files]
-    parent.send_signal(number)
-    parent.wait()
+    with started([sys.executable, str(program), str(tmp_path)], env=environment) as parent:
+        until(lambda: all(file.exists() for file in files))
+        workers = [int(file.read_text()) for file in files]
+        parent.send_signal(number)
+        parent.wait()
     until(lambda: not any(map(alive, workers)))
-
-
-def until(condition: object, seconds: float = 60.0) -> None:
-    assert callable(condition)
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it took too long"
-        time.sleep(0.05)
 
 
 def alive(process: int) -> bool:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.loaded import module_of
+from tests.processes import until
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "flower-signguard"
 
@@ -23,13 +22,6 @@ pytestmark = pytest.mark.skipif(
 
 
 deploy = module_of(EXAMPLE / "deploy.py")
-
-
-def until(done: Callable[[], bool], seconds: float, said: Callable[[], str]) -> None:
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end, f"nothing within {seconds} s:\n{said()}"
-        time.sleep(0.5)
 
 
 def rounds(audit: Path) -> list[dict[str, Any]]:
@@ -61,7 +53,7 @@ def test_a_simulation_with_ray(tmp_path: Path) -> None:
     audit, save = tmp_path / "audit.jsonl", tmp_path / "accuracy.json"
     with Simulation(tmp_path) as simulation:
         process = simulation.run(rounds=3, rule="multi-krum:f=2", audit=str(audit), save=str(save))
-        until(lambda: process.poll() is not None, 240, lambda: simulation.log("run"))
+        until(lambda: process.poll() is not None, lambda: simulation.log("run"))
         log = simulation.log("run")
     assert save.exists(), log
     accuracy = json.loads(save.read_text())
@@ -84,12 +76,12 @@ def test_a_deployment_with_tls_and_keys_of_three_nodes(tmp_path: Path) -> None:
             nodes.append(federation.register(partition))
             federation.start_node(partition, attacks=partition == 0)
         stranger = federation.start_node(3)  # with a key that nobody registered
-        until(lambda: federation.online() == 3, 120, lambda: federation.log("node-0"))
+        until(lambda: federation.online() == 3, lambda: federation.log("node-0"))
         config = {"rounds": 3, "rule": "trimmed-mean:f=1", "nodes": 3}
         run = federation.run(**config, audit=str(audit), save=str(save))
-        until(lambda: len(rounds(audit)) == 1 or run.poll() is not None, 240, lambda: federation.log("run"))
+        until(lambda: len(rounds(audit)) == 1 or run.poll() is not None, lambda: federation.log("run"))
         federation.stop("node-2", signal.SIGKILL)
-        until(lambda: run.poll() is not None, 300, lambda: federation.log("run"))
+        until(lambda: run.poll() is not None, lambda: federation.log("run"))
         assert stranger.poll() not in (None, 0)
         assert "Failed to activate SuperNode" in federation.log("node-3")
         assert federation.online() == 2

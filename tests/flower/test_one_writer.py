@@ -25,6 +25,7 @@ from fedward.flower.audit import Audit
 from fedward.flower.audit_file import AuditFile
 from fedward.flower.legacy import RobustFedAvg as Older
 from fedward.sim import CheckpointError, locking
+from tests.processes import started
 
 from .federation import InProcess, Quadratic, floats, vector
 from .test_restarts import Doubling
@@ -51,19 +52,11 @@ def another_server(**files: Path) -> Iterator[subprocess.Popen[str]]:
     """One in the middle of its run, after its second round."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
     given = [f"{name}={path}" for name, path in files.items()]
-    with subprocess.Popen(
-        [sys.executable, "-c", FIRST, *given],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-    ) as server:
-        try:
-            assert server.stdout is not None
-            assert server.stdout.readline() == "writing\n"
-            yield server
-        finally:
-            server.kill()
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with started([sys.executable, "-c", FIRST, *given], text=True, env=environment, **pipes) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline() == "writing\n"
+        yield server
 
 
 def made(**arguments: Any) -> RobustFedAvg:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import time
 from itertools import count
 from pathlib import Path
 from weakref import WeakSet
@@ -18,6 +17,7 @@ import fedward as fw
 from fedward import rules
 from fedward.core import Reason
 from fedward.stack import Dense, Files, RowsLostError, ahead, filerows, loops_from, materialise
+from tests.processes import until
 
 N, D = 6, 20_000
 
@@ -165,10 +165,7 @@ def test_what_fails_in_a_reader_is_raised_once(
         materialise(stack)
     told.value.with_traceback(None)
     del told
-    until = time.monotonic() + 10
-    while windows and time.monotonic() < until:  # a reader may still be at work
-        gc.collect()
-    assert not windows
+    until(lambda: gc.collect() >= 0 and not windows)  # a reader may still be at work
     assert torch.equal(materialise(stack), expected)
 
 

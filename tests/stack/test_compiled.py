@@ -30,6 +30,7 @@ from fedward.stack import (
     loops_from,
     magnitude_of_rank,
 )
+from tests.processes import started
 
 pytest.importorskip("numba")
 
@@ -293,5 +294,6 @@ def test_a_loop_is_compiled_by_one_process_and_read_by_the_others(tmp_path: Path
     )
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     command = [sys.executable, "-c", code]
-    runs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(2)]
-    assert sorted(run.communicate(timeout=120)[0].strip() for run in runs) == ["0", "1"]
+    options = {"stdout": subprocess.PIPE, "text": True, "env": environment}
+    with started(command, **options) as first, started(command, **options) as second:
+        assert sorted(run.communicate()[0].strip() for run in (first, second)) == ["0", "1"]

@@ -21,6 +21,7 @@ from fedward.sweeps.key import key_of
 from fedward.sweeps.slurm import Share
 from fedward.sweeps.store import state_of, write_state
 from fedward.sweeps.work import CellState, Elsewhere, Jobs, work_on
+from tests.processes import started
 from tests.sweeps.test_store import SMALL, Here, swept
 
 
@@ -135,10 +136,11 @@ run_sweep(plan(make_sweep(json.loads(sys.argv[1]), name="two"), Path("s")), Here
 def test_two_runners_in_one_folder_do_every_cell_once(tmp_path: Path) -> None:
     table = json.dumps({**SMALL, "rule": ["mean", "median"], "seed": [0, 1]})
     command = [sys.executable, "-c", RUNNER, table]
-    both = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in "ab"]
-    for process in both:
-        _, said = process.communicate(timeout=600)
-        assert process.returncode == 0, said
+    options = {"cwd": tmp_path, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    with started(command, **options) as first, started(command, **options) as second:
+        for process in (first, second):
+            _, said = process.communicate()
+            assert process.returncode == 0, said
     rows = SweepFolder(tmp_path / "s").rows()
     assert [(row.status, row.attempts, row.rounds_done) for row in rows] == [("done", 1, 2)] * 4
     assert (tmp_path / "s" / "sweep.csv").read_text(encoding="utf-8").count(",done,") == 4

@@ -18,6 +18,7 @@ from fedward.sweeps import Local, Row, SweepFolder, make_sweep, plan, run_sweep
 from fedward.sweeps.key import code_of, key_of
 from fedward.sweeps.origin import forget_all
 from fedward.sweeps.work import Jobs, Outcome, begun, work_on
+from tests.processes import PATIENCE
 
 SMALL: Mapping[str, Any] = {
     "data": "fashion-mnist-subset",
@@ -110,7 +111,7 @@ def test_a_cell_that_another_works_at_is_left_to_it_and_taken_over_when_it_is_go
         ender.start()
         ender.join(timeout=4)
         assert ender.is_alive()  # the other cell is done, this one is waited for
-    ender.join(timeout=60)
+    ender.join(timeout=PATIENCE)
     assert [row.status for row in planned.folder.rows()] == ["done", "done"]
     assert [row.attempts for row in planned.folder.rows()] == [1, 1]
 

@@ -20,6 +20,7 @@ from fedward.sweeps import store as stores
 from fedward.sweeps import work as working
 from fedward.sweeps.origin import forget_others, made_by_others
 from fedward.sweeps.work import Elsewhere, Jobs, Planned, work_on
+from tests.processes import PATIENCE
 from tests.sweeps.test_store import SMALL, Here, swept
 
 
@@ -74,11 +75,11 @@ def test_the_table_of_two_who_end_at_once_is_complete(tmp_path: Path, monkeypatc
     monkeypatch.setattr(stores, "write_rows", slow)
     early = threading.Thread(target=SweepFolder(tmp_path).write_table)
     early.start()
-    assert has_read.wait(timeout=10)
+    assert has_read.wait(timeout=PATIENCE)
     (place / "cell.json").write_bytes(whole)
     SweepFolder(tmp_path).write_table()
     go_on.set()
-    early.join(timeout=10)
+    early.join(timeout=PATIENCE)
     with (tmp_path / "sweep.csv").open(encoding="utf-8") as file:
         assert [line["status"] for line in csv.DictReader(file)] == ["done", "done"]
 
