@@ -32,7 +32,8 @@ class PanelMember:
     A rule that drops somebody in any case (f rows, or the smaller of two groups) suspects those alone whose ``score``
     stands apart from the scores of all: by 3.5 robust standard deviations, 1.4826 times the median distance from the
     median, of at least ``least`` of the median: rows that are all but equal have none. None: its verdict is the
-    suspicion.
+    suspicion. A score that is a square (``squared``) is judged as its root: squares of honest rows have a long tail,
+    which the mark would take for liars in most rounds.
     """
 
     idea: str
@@ -41,6 +42,7 @@ class PanelMember:
     side: Side = "high"
     """Which scores are suspicious."""
     least: float = 0.05
+    squared: bool = False
     votes: bool = True
     """Whether its suspicion counts: not that of the rule that decided, beside which the panel is asked."""
 
@@ -85,8 +87,8 @@ def usual_panel(n: int, f: int | None = None) -> tuple[PanelMember, ...]:
         PanelMember(
             idea="sign", rule=_rule("sign-guard:lower=0,upper=inf,fraction=1.0"), score="positive", side="both"
         ),
-        PanelMember(idea="distance", rule=_rule(f"multi-krum:f={told}"), score="krum"),
-        PanelMember(idea="spectral", rule=_rule(f"dnc:f={told}"), score="outlier"),
+        PanelMember(idea="distance", rule=_rule(f"multi-krum:f={told}"), score="krum", squared=True, least=0.1),
+        PanelMember(idea="spectral", rule=_rule(f"dnc:f={told}"), score="outlier", squared=True, least=0.2),
         PanelMember(idea="clustering", rule=clusters, score="cosine", side="low", least=0.2),
     )
 
@@ -115,7 +117,8 @@ def ask(member: PanelMember, updates: Updates, context: Context) -> Opinion:
     finite = torch.tensor([reason not in UNUSABLE for reason in verdict.reasons])
     suspects = ~verdict.accepted & finite
     if member.score is not None:
-        suspects &= stand_apart(verdict.scores[member.score], member.side, member.least)
+        score = verdict.scores[member.score]
+        suspects &= stand_apart(score.clamp_min(0).sqrt() if member.squared else score, member.side, member.least)
     sound = ~suspects & finite
     limits = {}
     for name, score in verdict.scores.items():
