@@ -16,6 +16,11 @@ from ..core import Aggregator
 from ..sim.checkpoint import CheckpointError
 from .resume import check_goes_on, check_not_there, check_place, is_marked, load_saved, restore, save
 
+STOP_THE_OTHER = (
+    "a run goes on after Ctrl-C on `flwr run --stream`: `flwr list` shows it, and `flwr stop RUN` ends it; or give "
+    "this one files of its own (checkpoint=, audit=)"
+)
+"""What to do where another run has the files."""
 _logger = getLogger("flwr")
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from ..core import Aggregator, Evaluator, Rule
 from ..registry.notation import parse
 from ..registry.parameters import check_value
+from ..sim.holding import Hold
 from ..stack import Policy
 from ..stack.layout import Buffers, Integers
 from .algorithms import CLASS
@@ -25,7 +26,6 @@ from .answers import Reply
 from .audit import Audit
 from .audit_file import AuditFile
 from .checks import NO_MAJORITY, barely_enough, no_majority
-from .holding import Hold
 from .metrics import LeftOut, MetricsFunction, function_of, summarise
 from .model import SentModel, arrays_in, record_of
 from .names import Naming, NodeNames
@@ -33,7 +33,7 @@ from .optimisers import check_strategy
 from .replies import online, screen
 from .resume import check_same, finite_memory, memory_of, optimiser_settings
 from .rounds import KeptError, Memory, Rounds
-from .saving import CheckpointFile
+from .saving import STOP_THE_OTHER, CheckpointFile
 from .screened import Screened, log_audit, log_error, log_left_out, logger, remembered, take_back
 from .server_model import finite, fixed
 from .skips import OnSkip, too_few
@@ -147,7 +147,8 @@ class Robust(Screened):
         self.audits: list[Audit] = []
         self._file = None if audit is None else AuditFile(audit)
         self._checkpoint = None if checkpoint is None else CheckpointFile(Path(checkpoint), fresh=fresh)
-        self._hold = Hold(None if file is None else Path(file) for file in (checkpoint, audit))
+        files = [None if file is None else Path(file) for file in (checkpoint, audit)]
+        self._hold = Hold(files, STOP_THE_OTHER)
         self.round = 0
         self.arrays: ArrayRecord | None = None
         if self._checkpoint is not None:

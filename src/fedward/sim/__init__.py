@@ -24,6 +24,7 @@ from .adaptive import FedAdagrad, FedAdam, FedAvgM, FedYogi
 from .backends import Backend, Loop
 from .checkpoint import CheckpointError
 from .engine import Simulation
+from .locking import LockedError
 from .record import Record
 from .server import Server, ServerSGD
 
@@ -44,6 +45,7 @@ __all__ = [
     "FedYogi",
     "FederatedData",
     "KClasses",
+    "LockedError",
     "Loop",
     "Natural",
     "Partition",

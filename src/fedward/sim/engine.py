@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from math import isfinite
@@ -24,9 +22,11 @@ from ..registry.bounds import Natural
 from ..registry.parameters import check_value, parameters_of
 from .backends import Backend
 from .checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from .clock import Clock
 from .cohort import Arrivals, Cohort, byzantine_ids
 from .enough import check_rows
 from .fitting import fitting_model
+from .holding import Hold
 from .identity import UNCOUNTED, identity_of
 from .parallel import Parallel
 from .phases import Evaluated, Phases, Stepped
@@ -233,6 +233,7 @@ class Simulation:
 
         Raises:
             CheckpointError: the checkpoint is damaged or of another configuration; it is left as it is.
+            LockedError: another process writes it.
             NoFolderError: its folder is not there.
         """
         for name, value in (("rounds", rounds), ("evaluate_every", evaluate_every)):
@@ -242,9 +243,14 @@ class Simulation:
         path = None if checkpoint is None else Path(checkpoint)
         if path is not None:
             check_folder(path)
+        with Hold([path], "wait until it ends, or give this run another checkpoint"):
+            yield from self._run(rounds, evaluate_every, path)
+
+    def _run(self, rounds: int, evaluate_every: int, path: Path | None) -> Generator[Record, None, None]:
+        saved = -1
         if path is not None and path.exists():
             self.progress = self._resumed(path)
-        saved = self.round if path is not None and path.exists() else -1
+            saved = self.round
         try:
             while self.round < rounds:
                 number = self.round + 1
@@ -260,7 +266,7 @@ class Simulation:
 
     def _next(self, now: Progress, evaluate: bool) -> Progress:
         """One round, from one state to the next."""
-        clock = _Clock()
+        clock = Clock()
         phases = self._phases
         drawn = phases.draw(now)
         with clock("gradients"):
@@ -384,16 +390,3 @@ class Simulation:
 def _useful(threads: int | None, clients: int) -> int | None:
     """No more threads than there are clients to work for."""
     return threads if threads is None else min(threads, clients)
-
-
-class _Clock:
-    """Wall time by phase."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, phase: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self.seconds[phase] = time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""Whose files they are: a run holds its checkpoint and its audit, and no other process writes there meanwhile."""
+"""Whose files they are: a run holds those that it writes, and no other process writes there meanwhile."""
 
 from __future__ import annotations
 
@@ -11,12 +11,7 @@ from threading import RLock
 
 from ..disk import lock_beside
 from ..failures import tamed
-from ..sim.locking import LockedError, holder_of, released, taken
-
-_REMEDY = (
-    "a run goes on after Ctrl-C on `flwr run --stream`: `flwr list` shows it, and `flwr stop RUN` ends it; or give "
-    "this one files of its own (checkpoint=, audit=)"
-)
+from .locking import LockedError, holder_of, released, taken
 
 
 @dataclass(kw_only=True)
@@ -35,15 +30,17 @@ _guard = RLock()  # a run that is thrown away may let go at any moment, in this 
 class Hold:
     """The right to write files, for a run; other runs of the same process may have it, too.
 
-    It ends with `let_go`, with the strategy that it is of, or with the process, however that ends. Where a file system
-    has no locks, there is a warning.
+    It ends with `let_go`, which a ``with`` block does, with the object that has it, or with the process, however that
+    ends. Where a file system has no locks, there is a warning.
 
     Args:
         files: of the run, those that are None left out.
+        remedy: what to do where another process writes them.
     """
 
-    def __init__(self, files: Iterable[Path | None]) -> None:
+    def __init__(self, files: Iterable[Path | None], remedy: str) -> None:
         self._files = [file for file in files if file is not None]
+        self._remedy = remedy
         self._taken: list[Path] = []
         weakref.finalize(self, _let_go, self._taken)
 
@@ -58,7 +55,7 @@ class Hold:
         try:
             for file in self._files:
                 lock = lock_beside(file.parent.resolve() / file.name)
-                _take(lock, file)
+                self._take(lock, file)
                 self._taken.append(lock)
         except BaseException:
             self.let_go()
@@ -68,17 +65,22 @@ class Hold:
         """Leave the files to others."""
         _let_go(self._taken)
 
+    def _take(self, lock: Path, file: Path) -> None:
+        with _guard:
+            held = _locks.get(lock)
+            if held is not None and held.process == os.getpid():
+                held.runs += 1
+                return
+            descriptor = taken(lock)
+            if descriptor is None:
+                raise LockedError(f"{holder_of(lock)} writes {tamed(file)}, so that this run cannot: {self._remedy}")
+            _locks[lock] = _Held(descriptor=descriptor, process=os.getpid())
 
-def _take(lock: Path, file: Path) -> None:
-    with _guard:
-        held = _locks.get(lock)
-        if held is not None and held.process == os.getpid():
-            held.runs += 1
-            return
-        descriptor = taken(lock)
-        if descriptor is None:
-            raise LockedError(f"{holder_of(lock)} writes {tamed(file)}, so that this run cannot: {_REMEDY}")
-        _locks[lock] = _Held(descriptor=descriptor, process=os.getpid())
+    def __enter__(self) -> None:
+        self.take()
+
+    def __exit__(self, *_: object) -> None:
+        self.let_go()
 
 
 def _let_go(locks: list[Path]) -> None:
