@@ -10,22 +10,25 @@ from fedward.redteam.choice import Standing
 from tests.cli.test_cli import QUICK, failure, invoke, quick
 
 SHORT = [*quick("--byzantine", "2"), "--rounds", "2", "--attack", "sign-flip", "--worst", "1", "--partition", "iid"]
+BOTH = [*SHORT, "--attack", "label-flip"]
 
 
 def test_the_command_ranks_says_what_to_paste_and_goes_on() -> None:
-    command = ["choose", "--rule", "mean", "--rule", "nnm >> median", *SHORT]
+    command = ["choose", "--rule", "mean", "--rule", "nnm >> median", *BOTH]
     text = invoke(*command)
     assert "without" in text
     assert "honest" in text
     page = Path("choice/report.html").read_text()
     for words in (
         "Which rule for this federation?",
-        "nnm:f=2",
+        "nnm:<wbr>f=<wbr>2",
         "label-flip",
-        "worst found,<br>by kappa",
         "Worst, by<br>accuracy",
     ):
         assert words in page
+    assert "by kappa" not in page  # what was named was trained under, whatever is the worst by kappa
+    assert "alie" not in page
+    assert "Honest dropped: the largest share" in text
     findings = {file: file.read_text() for file in Path("choice/findings").glob("*.jsonl")}
     assert len(findings) == 2
     told = json.loads(invoke(*command, "--json"))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fedward.experiments.spec import SpecError
 from fedward.redteam import (
     ALIKE,
     ALSO,
@@ -15,13 +16,14 @@ from fedward.redteam import (
     Examination,
     Finding,
     Standing,
+    attacks_played,
+    attacks_trained,
     examination_steps,
     examine,
     load_examination,
     ranked,
     seconds_of,
     standing,
-    with_none,
 )
 from fedward.registry.notation import describe, parse
 from tests.redteam.test_redteam import spec
@@ -82,9 +84,22 @@ def test_a_standing_is_the_worst_of_all_settings() -> None:
 
 
 def test_what_rules_drop_where_nobody_attacks_is_always_measured() -> None:
-    assert with_none(["alie", "min-max"]) == (NONE, "alie", "min-max")
+    assert attacks_played([]) is None
+    assert attacks_played(["alie", "min-max"]) == (NONE, "alie", "min-max")
     for there in (["alie", "no-attack"], ["all", "alie"]):
-        assert with_none(there) == tuple(there)
+        assert attacks_played(there) == tuple(there)
+
+
+def test_whoever_names_attacks_has_candidates_trained_under_these() -> None:
+    """And not under others, which would decide the ranking without having been asked for."""
+    assert attacks_trained([]) == attacks_trained(["all"]) == attacks_trained(["no-attack"]) == ALSO
+    assert attacks_trained(["alie", "ipm", "alie", "no-attack"]) == ("alie", "ipm")
+    assert attacks_trained(["all", "ipm"]) == (*ALSO, "ipm")
+    assert attacks_trained(["label-flip"]) == ("label-flip",)
+    assert attacks_played(["label-flip", "ipm"]) == (NONE, "ipm"), "there are no rows to forge where data are poisoned"
+    for choose in (attacks_played, attacks_trained):
+        with pytest.raises(SpecError, match="unknown attack 'alei'"):
+            choose(["alei"])
 
 
 def test_what_is_trained_under_in_any_case_is_kept_and_counted(tmp_path: Path) -> None:

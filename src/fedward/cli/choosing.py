@@ -17,14 +17,14 @@ from ..experiments.load import load_spec
 from ..experiments.pool import Failed
 from ..experiments.spec import RunSpec, SpecError, each_rule, file_name, make_spec
 from ..redteam import (
-    ALSO,
     CANDIDATES,
     NOTHING_LEARNT,
     PARTITIONS,
     Examination,
     Standing,
+    attacks_played,
+    attacks_trained,
     check_attacked,
-    checked_attack,
     examination_steps,
     examine_all,
     label,
@@ -33,7 +33,6 @@ from ..redteam import (
     ranked,
     seconds_of,
     standing,
-    with_none,
 )
 from ..redteam.examine import check_resumed, set_outdated_aside
 from ..registry.notation import parse
@@ -77,11 +76,11 @@ def choose(
     if fresh:
         for file in jobs:
             file.unlink(missing_ok=True)
-    checked = with_none([checked_attack(text) for text in attacks]) if attacks else None
-    check_resumed(jobs, out, worst=worst, attacks=checked, also=ALSO)
-    for sentence in set_outdated_aside(jobs, worst=worst, attacks=checked, also=ALSO):
+    playing, also = attacks_played(attacks), attacks_trained(attacks)
+    check_resumed(jobs, out, worst=worst, attacks=playing, also=also)
+    for sentence in set_outdated_aside(jobs, worst=worst, attacks=playing, also=also):
         display.say(sentence, display.err)
-    outcomes = _examine(jobs, checked, worst, workers)
+    outcomes = _examine(jobs, playing, also, worst, workers)
     failed = {str(file): outcome.why for file, outcome in outcomes.items() if isinstance(outcome, Failed)}
     found = _whole(specs, outcomes, out)
     page, standings, learnt = None, [], True
@@ -173,15 +172,15 @@ def _file(out: Path, spec: RunSpec) -> Path:
 
 
 def _examine(
-    jobs: Mapping[Path, RunSpec], attacks: Sequence[str] | None, worst: int, workers: int | None
+    jobs: Mapping[Path, RunSpec], attacks: Sequence[str] | None, also: Sequence[str], worst: int, workers: int | None
 ) -> Mapping[Path, Examination | Failed]:
     titles = {}
     for file, spec in jobs.items():
         config = spec.resolved()
-        played = played_on(spec.make_rule(), attacks)
-        titles[file] = (f"{config['rule']}, {config['partition']}", examination_steps(played, worst, ALSO))
+        playing = played_on(spec.make_rule(), attacks)
+        titles[file] = (f"{config['rule']}, {config['partition']}", examination_steps(playing, worst, also))
     with JobsProgress(titles, even=False) as progress:
-        return examine_all(jobs, worst=worst, attacks=attacks, also=ALSO, workers=workers, on_progress=progress)
+        return examine_all(jobs, worst=worst, attacks=attacks, also=also, workers=workers, on_progress=progress)
 
 
 def _whole(
@@ -212,6 +211,7 @@ def _tell(
         typer.echo(json.dumps(told, indent=1))
         return
     display.out.print(display.ranking_table(standings))
+    display.say(display.DROPPED)
     for name, why in refused.items():
         display.say(f"not examined: {name}: {why}")
     for s in standings:

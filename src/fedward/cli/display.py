@@ -104,6 +104,10 @@ def refusals_told(examinations: Iterable[Examination]) -> Iterator[str]:
             yield f"{e.rule} refused {numbered(rounds, 'round')}: {why}{others}"
 
 
+DROPPED = "Honest dropped: the largest share of honest updates that a rule leaves out where nobody attacks."
+"""What a column of `ranking_table` is."""
+
+
 def ranking_table(standings: Sequence[Standing]) -> Table:
     """Rules by rank: what each is worth at worst and without attack, and what it costs."""
     table = _columns(

@@ -87,13 +87,13 @@ def redteam(
 def choose(
     rule: Annotated[list[str] | None, keys.CANDIDATE] = None,
     f: Annotated[str | None, keys.F] = None,
-    attack: Annotated[list[str] | None, keys.PLAYED_ATTACK] = None,
+    attack: Annotated[list[str] | None, keys.CHOICE_ATTACK] = None,
     worst: Annotated[
         int,
         typer.Option(
             min=0,
             metavar="N",
-            help="Kinds of attack to train under besides, the worst by kappa first.",
+            help="Kinds of attack to train under besides, of those named or else of all: the worst by kappa first.",
             rich_help_panel=keys.EXAMINATION_PANEL,
         ),
     ] = 2,
@@ -119,9 +119,9 @@ def choose(
 ) -> None:
     """Rank rules for a federation like yours: trained under the usual attacks, and under the worst against each.
 
-    Attacks are chosen to be trained under by kappa (`fedward redteam --help`); the worst of them is that of the lowest
-    accuracy. The line to paste comes last. Ctrl-C is safe: the same command resumes. With --config, what the file
-    leaves out is as `fedward run` has it.
+    Whoever names attacks has candidates trained under these alone. The worst against each are found by kappa
+    (`fedward redteam --help`); the worst of all is that of the lowest accuracy. The line to paste comes last. Ctrl-C is
+    safe: the same command resumes. With --config, what the file leaves out is as `fedward run` has it.
 
     Examples:
       fedward choose --clients 20 --byzantine 4

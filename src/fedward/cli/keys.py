@@ -151,6 +151,13 @@ PLAYED_ATTACK = spec_option(
     "all, at several strengths",
     autocompletion=names_of("attack", also=("all",)),
 )
+CHOICE_ATTACK = spec_option(
+    "Attack to train every candidate under (`fedward list attacks`), or all, to which others add.",
+    "ATTACK",
+    DEFENCE_PANEL,
+    "alie, min-max, sign-flip and label-flip",
+    autocompletion=names_of("attack", also=("all",)),
+)
 F = spec_option(
     "What rules are told: expected in a round, half, twice, or unknown.",
     "WHAT",

@@ -13,12 +13,13 @@ from .choice import (
     NOTHING_LEARNT,
     PARTITIONS,
     Standing,
+    attacks_played,
+    attacks_trained,
     examined_in,
     nothing_learnt,
     ranked,
     seconds_of,
     standing,
-    with_none,
 )
 from .examine import check_attacked, checked_attack, examination_steps, examine, examine_all
 from .findings import NEVER_DECIDED, NONE, WORST_BY, Examination, RedTeamError, load_examination
@@ -45,6 +46,8 @@ __all__ = [
     "Standing",
     "as_examined",
     "attacks_on",
+    "attacks_played",
+    "attacks_trained",
     "capture",
     "check_attacked",
     "checked_attack",
@@ -61,5 +64,4 @@ __all__ = [
     "ranked",
     "seconds_of",
     "standing",
-    "with_none",
 ]

@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass
 from time import perf_counter
 from typing import Any
 
+from ..attacks import Attack
+from ..attacks.base import poisons
 from ..core import Context, Rule, step_or_skip
-from ..experiments.spec import RunSpec
+from ..experiments.spec import RunSpec, SpecError
 from ..registry.notation import describe, parse
 from ..stack import Dense
 from .arsenal import ALL_ATTACKS
@@ -34,7 +36,7 @@ CANDIDATES: tuple[str, ...] = (
 """Rules of different ideas and chains of them, each with the f of the setting where it needs one; all need no data."""
 
 ALSO: tuple[str, ...] = ("alie", "min-max", "sign-flip:scale=4.0", "label-flip")
-"""What every candidate is trained under, besides the attacks that are the worst for it."""
+"""What every candidate is trained under where nobody names attacks, besides those that are the worst for it."""
 
 PARTITIONS: tuple[str, ...] = ("iid", "dirichlet:alpha=0.5")
 """Who holds what, where nobody says: clients alike, and clients that are not."""
@@ -131,10 +133,32 @@ def standing(rule: str, examinations: Sequence[Examination], seconds: float) -> 
     )
 
 
-def with_none(attacks: Sequence[str]) -> tuple[str, ...]:
-    """Attacks to play, with none at all first where they lack it: what rules drop then is a part of their standing."""
-    there = any(text == ALL_ATTACKS or describe(parse(text, "attack")) == NONE for text in attacks)
-    return tuple(attacks) if there else (NONE, *attacks)
+def attacks_played(attacks: Sequence[str]) -> tuple[str, ...] | None:
+    """What is played on captured rows where somebody named attacks; all there are (None) where nobody did.
+
+    None at all comes first where they lack it: what rules drop then is a part of their standing. Attacks on data are
+    left to `attacks_trained`.
+    """
+    if not attacks:
+        return None
+    on_rows = [text for text in attacks if text == ALL_ATTACKS or not poisons(_attack(text))]
+    there = any(text == ALL_ATTACKS or describe(_attack(text)) == NONE for text in on_rows)
+    return tuple(on_rows) if there else (NONE, *on_rows)
+
+
+def attacks_trained(attacks: Sequence[str]) -> tuple[str, ...]:
+    """What every candidate is trained under: what somebody named, `ALSO` where nobody did, and both where "all" is."""
+    named = [text for text in attacks if text != ALL_ATTACKS and describe(_attack(text)) != NONE]
+    return tuple(dict.fromkeys((*(ALSO if not named or ALL_ATTACKS in attacks else ()), *named)))
+
+
+def _attack(text: str) -> Attack:
+    try:
+        attack = parse(text, "attack")
+    except ValueError as error:
+        raise SpecError(f"attack: {error}") from None
+    assert isinstance(attack, Attack)
+    return attack
 
 
 def examined_in(examination: Examination) -> str:

@@ -114,20 +114,26 @@ def _heat(standings: Sequence[Standing], examinations: Mapping[str, Sequence[Exa
         return f'<td style="{shade(level)}">{100 * accuracy:.1f}<small>{breakable(small)}</small></td>'
 
     head = "".join(f"<th>{breakable('no attack' if a == NONE else label(a))}</th>" for a in common)
+    owns = [{attack: told for attack, told in found.items() if attack not in common} for found in every]
     body = []
-    for s, found in zip(standings, every, strict=True):
-        own = {attack: told for attack, told in found.items() if attack not in common}
+    for s, found, own in zip(standings, every, owns, strict=True):
         worst = min(own, key=lambda attack: own[attack][0], default=None)
         cells = "".join(cell(accuracy, where * several) for accuracy, where in (found[a] for a in common))
-        cells += cell(None, "") if worst is None else cell(own[worst][0], label(worst))
+        if any(owns):
+            cells += cell(None, "") if worst is None else cell(own[worst][0], label(worst))
         body.append(f'<tr><th class="rule">{breakable(s.rule)}</th>{cells}</tr>\n')
+    caption = "Test accuracy in per cent after a short training run, in the setting where it was lowest."
+    if any(owns):
+        head += "<th>worst found,<br>by kappa</th>"
+        caption += (
+            " Worst found is the least under the attacks that were the worst against this rule alone by kappa, the "
+            "distance of its output from the honest mean."
+        )
     return (
         '<h2>Rules by attacks</h2>\n<div class="scroll"><table class="heat answer"><thead><tr>'
-        f'<th class="rule">Rule</th>{head}<th>worst found,<br>by kappa</th></tr></thead>'
+        f'<th class="rule">Rule</th>{head}</tr></thead>'
         f"<tbody>{''.join(body)}</tbody></table></div>\n"
-        '<p class="caption">Test accuracy in per cent after a short training run, in the setting where it was lowest; '
-        "worst found is the least under the attacks that were the worst against this rule alone by kappa, the distance "
-        "of its output from the honest mean.</p>\n"
+        f'<p class="caption">{caption}</p>\n'
     )
 
 
