@@ -90,9 +90,9 @@ def _ranking(standings: Sequence[Standing]) -> str:
         for s in standings
     ]
     caption = (
-        "The lowest test accuracy after a short training run, over the attacks below, the worst by kappa that the red "
-        f"team found against this very rule, and all settings. Rules within {100 * ALIKE:.1f} points of the best are "
-        "taken for equally good, and stand by how many honest updates they drop where nobody attacks, then by time."
+        "The lowest test accuracy after a short training run, over the attacks below and all settings. Rules within "
+        f"{100 * ALIKE:.1f} points of the best are taken for equally good, and stand by how many honest updates they "
+        "drop where nobody attacks, then by time."
     )
     caption += "".join(f" {escape(s.undecided_told())}" for s in standings if s.undecided)
     return f'<h2>Ranking</h2>\n{table(head, rows, 1, "wide")}<p class="caption">{caption}</p>\n'
