@@ -21,7 +21,7 @@ def blocks(file: str) -> list[str]:
 
 
 def test_contributing() -> None:
-    rule, distances, check, _, attack = blocks("CONTRIBUTING.md")
+    rule, distances, own_row, check, _, attack = blocks("CONTRIBUTING.md")
     scope: dict[str, Any] = {
         "__name__": __name__,
         "my_numpy_function": lambda G: G[np.argsort(np.linalg.norm(G, axis=1), kind="stable")[: len(G) - 2]].mean(0),
@@ -29,6 +29,8 @@ def test_contributing() -> None:
     exec(distances, scope)
     rows = torch.tensor([[1.0], [2.0], [30.0]])
     torch.testing.assert_close(scope["Central"](f=1)(rows), torch.tensor([1.5]))
+    exec(own_row, scope)
+    torch.testing.assert_close(scope["NearMedian"](f=1)(rows), torch.tensor([1.5]))
     exec(rule, scope)
     scope["fw"] = fw
     exec(check, scope)
