@@ -65,7 +65,8 @@ _hidden = 1
 @pytest.mark.parametrize(
     ("text", "kind", "meant"),
     [("own_names_here:Nett", "model", "; did you mean 'Net'?"), ("own_names_here:laod", "data set", "'load'?"),
-     ("own_names_here:hidde", "model", "; write it like package.module.Class")],
+     ("own_names_here:hidde", "model", "; write it like package.module.Class"),
+     ("own_names_here:tourch", "model", "; write it like package.module.Class")],
 )  # fmt: skip
 def test_what_may_be_meant_in_a_module_of_one_s_own(
     text: str, kind: str, meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -359,7 +359,10 @@ def _meant(error: AttributeError | ModuleNotFoundError) -> str:
     """Which name of a module or a class, or which module of this folder, may be meant by one that is not there."""
     if isinstance(error, ModuleNotFoundError):
         return did_you_mean(error.name or "", (file.stem for file in Path.cwd().glob("*.py")))
-    return did_you_mean(error.name or "", (name for name in dir(error.obj) if not name.startswith("_")))
+    public = (name for name in dir(error.obj) if not name.startswith("_"))
+    # What a module imports for itself is nothing that anybody means.
+    own = (name for name in public if not inspect.ismodule(inspect.getattr_static(error.obj, name, None)))
+    return did_you_mean(error.name or "", own)
 
 
 def _kind_of(maker: Any, kind: str | None, name: str) -> str:
