@@ -88,8 +88,8 @@ def test_one_after_another() -> None:
 @pytest.mark.parametrize(
     ("make", "why"),
     [
-        (lambda: TorchSchedule(of="StepL"), "no such schedule; there are .*StepLR"),
-        (lambda: TorchSchedule(of="ReduceLROnPlateau"), "no such schedule"),
+        (lambda: TorchSchedule(of="StepL"), "did you mean .StepLR"),
+        (lambda: TorchSchedule(of="ReduceLROnPlateau"), "unknown schedule of PyTorch"),
         (lambda: TorchSchedule(of="StepLR"), "StepLR does not take .*step_size"),
         (lambda: TorchSchedule(of="StepLR", arguments="size=3"), "StepLR does not take .*size"),
         (lambda: TorchSchedule(of="StepLR", arguments="3"), "write arguments by name"),

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
+
+from ..registry.naming import unknown
+
+_KINDS = re.compile("^Expected one of (.*) device type")
 
 
 def check_device(device: str) -> None:
@@ -17,4 +23,6 @@ def check_device(device: str) -> None:
         float(torch.ones(1, device=device).sum())
     except Exception as error:  # every kind of device has its own kind of error
         why = str(error).partition("\n")[0].rstrip(".")
+        if kinds := _KINDS.search(why):  # PyTorch lists all that it has a name for
+            why = unknown("kind of device", device.partition(":")[0], kinds[1].split(", ")).rstrip(".")
         raise ValueError(f"device {device!r} cannot be used here: {why}; take --device cpu") from None

@@ -13,15 +13,14 @@ import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, is_dataclass, replace
 from functools import cache
-from pathlib import Path
 from typing import Any, TypeVar
 
 from ..failures import missing_extra
 from .component import Component, undecorated
 from .docstrings import Docstring, docstring_of
 from .functions import Ready, ready
-from .imports import ask_about, attribute_at
-from .naming import article, did_you_mean, listing, spoken, unknown
+from .imports import ask_about, attribute_at, meant_by
+from .naming import article, listing, spoken, unknown
 from .parameters import Parameter, check_parameters, check_value, parameters_of
 from .traits import Traits
 
@@ -344,39 +343,26 @@ def _imported(path: str, kind: str | None) -> Entry:
         found = attribute_at(path)
     except Exception as error:  # whatever is wrong with the module
         needed = missing_extra(error) if isinstance(error, ModuleNotFoundError) else ""
-        meant = _meant(error) if isinstance(error, AttributeError | ModuleNotFoundError) else ""
+        meant = meant_by(error) if isinstance(error, AttributeError | ModuleNotFoundError) else ""
         remedy = needed or f"{error}{meant or '; write it like package.module.Class'}"
         raise ValueError(f"cannot import {path!r}: {remedy}") from error
     try:
         found = ready(found, kind) or found
     except TypeError as error:  # a function that takes no rows
         raise ValueError(f"{path} is not {article(str(kind))}: {error}") from None
+    if kind is None and inspect.isroutine(found):
+        raise ValueError(
+            f"{path} is a function, which is a rule or an attack where one of these is asked for; it says nothing of "
+            "single clients, so that it cannot stand before '>>': that takes a class, with Traits(selects=True)"
+        )
     own_kind = _kind_of(found, kind, path)
     return Entry(name=path, kind=own_kind, cls=found, paper="-", complexity="", example=_example(found, None))
-
-
-def _meant(error: AttributeError | ModuleNotFoundError) -> str:
-    """Which name of a module or a class, or which module of this folder, may be meant by one that is not there."""
-    if isinstance(error, ModuleNotFoundError):
-        name, here = error.name or "", {file.stem for file in Path.cwd().glob("*.py")}
-        if name in here:
-            return f"; {name}.py lies in this folder, in which nothing is looked for: name it on PYTHONPATH"
-        return did_you_mean(name, sorted(here))
-    public = (name for name in dir(error.obj) if not name.startswith("_"))
-    # What a module imports for itself is nothing that anybody means.
-    own = (name for name in public if not inspect.ismodule(inspect.getattr_static(error.obj, name, None)))
-    return did_you_mean(error.name or "", own)
 
 
 def _kind_of(maker: Any, kind: str | None, name: str) -> str:
     """The kind of what a class or function makes: what the class tells, else the one that is asked for."""
     if isinstance(maker, Ready) or (isinstance(maker, type) and issubclass(maker, Component) and is_dataclass(maker)):
         return str(maker.kind)
-    if kind is None and inspect.isroutine(maker):
-        raise ValueError(
-            f"{name} is a function, which is a rule or an attack where one of these is asked for; it says nothing of "
-            "single clients, so that it cannot stand before '>>': that takes a class, with Traits(selects=True)"
-        )
     if kind is None or kind in _DERIVED:
         wanted = article(kind) if kind else "a rule, mixer or attack"
         of_function = "fedward.rule and fedward.attack make one of a function" * inspect.isroutine(maker)

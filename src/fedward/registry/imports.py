@@ -7,10 +7,14 @@ command is given in may be a stranger's: while such names are read, `asking` hol
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
+
+from .naming import did_you_mean
 
 Check = Callable[[str], None]
 """Takes an import path, and raises ValueError if it must not be followed."""
@@ -53,3 +57,16 @@ def attribute_at(path: str) -> Any:
         except (ModuleNotFoundError, AttributeError):
             raise error from None
         return getattr(owner, attribute)
+
+
+def meant_by(error: AttributeError | ModuleNotFoundError) -> str:
+    """Which name of a module or a class, or which module of this folder, may be meant by one that is not there."""
+    if isinstance(error, ModuleNotFoundError):
+        name, here = error.name or "", {file.stem for file in Path.cwd().glob("*.py")}
+        if name in here:
+            return f"; {name}.py lies in this folder, in which nothing is looked for: name it on PYTHONPATH"
+        return did_you_mean(name, sorted(here))
+    public = (name for name in dir(error.obj) if not name.startswith("_"))
+    # What a module imports for itself is nothing that anybody means.
+    own = (name for name in public if not inspect.ismodule(inspect.getattr_static(error.obj, name, None)))
+    return did_you_mean(error.name or "", own)

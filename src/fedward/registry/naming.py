@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 _LONGEST = 100
 """Characters of a name that anybody could have meant, or wants to read again."""
-_MANY = 5
+MANY = 5
 """Names that are all listed; of more, only so many that are nearest are."""
 _ALIKE = 0.5
 """How like a name another one must be to be meant."""
@@ -71,8 +71,8 @@ def argument_meant(name: str, arguments: Iterable[str], value: str) -> str:
 def nearest_first(wrong: str, valid: Iterable[str], listed: str = "") -> str:
     """Valid names, those nearest to a wrong one first; of more than five these alone, and where all are listed."""
     names = list(valid)
-    if len(names) > _MANY:
-        near = _near(wrong, names, _MANY, 0.0)
+    if len(names) > MANY:
+        near = _near(wrong, names, MANY, 0.0)
         others = len(names) - len(near)
         elsewhere = f" ({listed})" if listed else ""
         return f"{', '.join(near)} and {others} {'other' if others == 1 else 'others'}{elsewhere}"

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from ..experiments.spec import RunSpec, SpecError
+from ..registry.naming import MANY, did_you_mean, nearest_first
 from .grammar import check_key
 
 GROUP = "group"
@@ -63,14 +64,15 @@ class Pattern:
         return ", ".join(f"{key} = {' or '.join(map(component_text, among))}" for key, among in self.wanted.items())
 
     def told(self, cells: Iterable[tuple[Mapping[str, Any], str]]) -> str:
-        """What there is of the keys that are asked for, in words."""
+        """What there is of the keys that are asked for, in words; of many values those nearest to a wrong one."""
         cells = list(cells)
         parts = []
-        for key in self.wanted:
-            there = dict.fromkeys(
-                component_text(group if key == GROUP else value_of(values, key)) for values, group in cells
-            )
-            parts.append(f"{key} is {', '.join(there)}")
+        for key, among in self.wanted.items():
+            found = [group if key == GROUP else value_of(values, key) for values, group in cells]
+            there = list(dict.fromkeys(map(component_text, found)))
+            wrong = next((component_text(one) for one in among if not any(is_meant(v, one) for v in found)), "")
+            told = ", ".join(there) if len(there) <= MANY else nearest_first(wrong, there)
+            parts.append(f"{key} is {told}{did_you_mean(wrong, there)}")
         return "; ".join(parts)
 
 

@@ -17,6 +17,7 @@ import torch
 from ..registry.bounds import Above, AtMost, Count, NotNegative, Positive
 from ..registry.component import Component
 from ..registry.entries import register
+from ..registry.naming import unknown
 
 
 class LearningRates(Component):
@@ -173,5 +174,5 @@ def _class(name: str) -> Any:
     ]
     usable = sorted({key for key in known if not key.startswith("_")} - {"ReduceLROnPlateau"})
     if name not in usable:
-        raise ValueError(f"there is no such schedule; there are {', '.join(usable)}")
+        raise ValueError(unknown("schedule of PyTorch", name, usable))
     return getattr(schedules, name)
