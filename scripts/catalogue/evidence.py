@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 from fedward.redteam import Examination, Finding, family, label, load_examination
@@ -242,15 +242,18 @@ def of_mixer(mixer: str) -> str:
     for file in sorted(RESULTS.glob("*/runs.json")):
         runs = [run for run in _runs(file) if name(run["config"]["rule"]) == mixer and ">>" in run["config"]["rule"]]
         without = {_setting_of(run): run for run in _runs(file)}
-        cells = []
+        seeds: dict[str, list[tuple[float, float]]] = {}
         for run in runs:
             rest = run["config"]["rule"].partition(">>")[2].strip()
             beside = without.get(_setting_of({"config": run["config"] | {"rule": rest}}))
             if beside is not None:
-                cells.append(
-                    f"`{run['config']['rule']}` under `{run['config']['attack']}` "
-                    f"{_per_cent(run['final_accuracy'])}, without the mixer {_per_cent(beside['final_accuracy'])}"
-                )
+                cell = f"`{run['config']['rule']}` under `{run['config']['attack']}`"
+                seeds.setdefault(cell, []).append((run["final_accuracy"], beside["final_accuracy"]))
+        cells = []
+        for cell, pairs_of in seeds.items():
+            chain, alone = (_per_cent(fmean(side)) for side in zip(*pairs_of, strict=True))
+            told = f" (means of {len(pairs_of)} seeds)" * (len(pairs_of) > 1)
+            cells.append(f"{cell} {chain}, without the mixer {alone}{told}")
         folder = file.parent.name
         lines += [f"- Last accuracy in [{folder}]({UP}/{folder}/README.md): {'; '.join(cells)}."] * bool(cells)
     return "\n".join(lines) or NOT_EXAMINED

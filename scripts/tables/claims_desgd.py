@@ -51,22 +51,27 @@ def _strategies(results: Path) -> Found:
     return Found(text=text, holds=all_hold([at_least(whole, other) for other in others]))
 
 
-def _less_lost(results: Path) -> Found:
+def _less_lost(figure: Figure) -> Measured:
     """Under ALIE, with DeSGD against bucketing."""
-    runs = Runs(results / "desgd-cnn")
-    better = []
-    texts = []
-    for base in ("multi-krum", "trimmed-mean", "dnc", "cosine-clustering:linkage=complete"):
-        around = best(runs.of(desgd.wrapped(desgd.WITHIN[base]), "alie:z=1", "with"))
-        buckets = best(runs.of(f"bucketing:s=2 >> {base}", "alie:z=1", "without"))
-        better.append(at_least(around, buckets))
-        texts.append(f"{desgd.TABLE_1[base]} {difference(around, buckets)}")
-    return Found(text=", ".join(texts), holds=all_hold(better))
+
+    def measured(results: Path) -> Found:
+        runs = Runs(results / "desgd-cnn")
+        better = []
+        texts = []
+        for base in ("multi-krum", "trimmed-mean", "dnc", "cosine-clustering:linkage=complete"):
+            around = figure(runs.of(desgd.wrapped(desgd.WITHIN[base]), "alie:z=1", "with"))
+            buckets = figure(runs.of(f"bucketing:s=2 >> {base}", "alie:z=1", "without"))
+            better.append(at_least(around, buckets))
+            texts.append(f"{desgd.TABLE_1[base]} {difference(around, buckets)}")
+        return Found(text=", ".join(texts), holds=all_hold(better))
+
+    return measured
 
 
 def _reaches(results: Path) -> Found:
-    tops = [desgd.baseline(Runs(results / name)) for name in ("desgd", "desgd-cnn")]
-    return Found(text=", ".join(map(number, tops)), holds=at_least(tops[1], 90.58 - NEAR))
+    found = [desgd.baseline(Runs(results / name)) for name in ("desgd", "desgd-cnn")]
+    text = ", ".join(over_seeds(runs, best) for runs in found)
+    return Found(text=text, holds=at_least(mean_of(found[1], figure=best), 90.58 - NEAR))
 
 
 DESGD = [
@@ -96,12 +101,15 @@ DESGD = [
         for names, attacks in (("ALIE", ["alie:z=1"]), ("SignFlip", ["sign-flip"]), ("IPM", ["ipm"]))
         for which, figure in (("best", best), ("last", last))
     ),
-    Claim(
-        said="less is lost than with bucketing under ALIE",
-        place="Table II",
-        setting="CNN, 300 iterations, best test, points ahead of bucketing",
-        mark="all four not below",
-        measured=_less_lost,
+    *(
+        Claim(
+            said="less is lost than with bucketing under ALIE",
+            place="Table II",
+            setting=f"CNN, 300 iterations, {which} test, points ahead of bucketing",
+            mark="all four not below",
+            measured=_less_lost(figure),
+        )
+        for which, figure in (("best", best), ("last", last))
     ),
     Claim(
         said="Krum under SignFlip: each step towards DeSGD helps",

@@ -52,15 +52,14 @@ def _worst(runs: Runs, others: Mapping[str, str]) -> Found:
 
 
 def _outvoted(results: Path) -> Found:
-    """Attacks under which both byzantine clients are outvoted in most rounds."""
+    """Attacks under which both byzantine clients are outvoted in most rounds of all seeds."""
     runs = _fedseca(results)
     under = []
     for attack, name in fedseca.SEVEN.items():
-        run = runs.of(fedseca.OURS, attack, "rules")
-        if run is None or "concordance" not in run:
+        rounds = fedseca.ratios_of(runs.seeds(fedseca.OURS, attack, "rules"))
+        if not rounds:
             return Found(text=PENDING)
-        rounds = list(run["concordance"].values())
-        out = sum(ratios[3] == 0 and ratios[4] == 0 for ratios in rounds)
+        out = sum(all(ratios[client] == 0 for client in fedseca.BYZANTINE) for ratios in rounds)
         if 2 * out > len(rounds):
             under.append(name)
     text = f"{len(under)} of {len(fedseca.SEVEN)}" + (f": {', '.join(under)}" if under else "")
@@ -112,7 +111,7 @@ FEDSECA = [
     Claim(
         said="concordance finds byzantine clients out",
         place="section 4, Fig. 1",
-        setting="both byzantine clients with ratio 0 in most rounds",
+        setting="both byzantine clients with ratio 0 in most rounds, 3 seeds",
         mark="under all seven attacks",
         measured=_outvoted,
     ),

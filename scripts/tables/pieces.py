@@ -15,6 +15,8 @@ from typing import Any
 from experiments import run_names
 
 Run = Mapping[str, Any]
+Heir = tuple[str, str]
+"""The name of the run that has taken the place of one of before, and in words what differs."""
 PENDING = "..."
 """Where a run is still to be made."""
 
@@ -120,13 +122,30 @@ def last(run: Run | None) -> float | None:
 
 def over_seeds(runs: Sequence[Run], value: Callable[[Run], float | None], digits: int = 1) -> str:
     """The mean of a figure over seeds; where there are several, from the lowest to the highest, and how many."""
-    known = [found for run in runs if (found := value(run)) is not None]
-    if not known:
+    return spread([found for run in runs if (found := value(run)) is not None], digits)
+
+
+def spread(values: Sequence[float], digits: int = 1, sign: bool = False) -> str:
+    """The mean of figures, one a seed; where there are several, from the lowest to the highest, and how many."""
+    if not values:
         return PENDING
-    mean = number(fmean(known), digits)
-    if len(known) == 1:
+    mean = number(fmean(values), digits, sign)
+    if len(values) == 1:
         return mean
-    return f"{mean} ({number(min(known), digits)} to {number(max(known), digits)}, {len(known)} seeds)"
+    low, high = (number(end(values), digits, sign) for end in (min, max))
+    return f"{mean} ({low} to {high}, {len(values)} seeds)"
+
+
+def by_seed(runs: Sequence[Run]) -> dict[int, Run]:
+    """Runs that differ in their seed alone."""
+    return {int(run["config"].get("seed", 0)): run for run in runs}
+
+
+def ahead(ours: Sequence[Run], theirs: Sequence[Run], value: Callable[[Run], float | None]) -> list[float]:
+    """By how much a figure is ahead of another's, seed by seed, of the seeds that both sides have."""
+    mine, others = by_seed(ours), by_seed(theirs)
+    pairs = [(value(mine[seed]), value(others[seed])) for seed in sorted(mine.keys() & others.keys())]
+    return [a - b for a, b in pairs if a is not None and b is not None]
 
 
 def number(value: float | None, digits: int = 1, sign: bool = False) -> str:
@@ -167,8 +186,11 @@ def made(folder: Path, **config: Any) -> str:
     return f"Made by: {'; '.join(told)}."
 
 
-def beside_before(folder: Path, runs: Runs) -> str:
+def beside_before(folder: Path, runs: Runs, heir: Callable[[str], Heir] | None = None) -> str:
     """What was published here before, with the same runs of now after as many rounds: best and last accuracy.
+
+    Args:
+        heir: which run of now has taken the place of one of before, and what differs; that of its name, if not given.
 
     A hyphen stands where there is no such run any more.
     """
@@ -176,11 +198,12 @@ def beside_before(folder: Path, runs: Runs) -> str:
     specified = set(run_names(folder))
     rows = []
     for name, was in old.items():
-        now = until(runs.named.get(name), was["rounds"])
+        called, changed = heir(name) if heir else (name, "")
+        now = until(runs.named.get(called), was["rounds"])
         before = [number(100 * was[key]) for key in ("best_accuracy", "final_accuracy")]
-        after = [number(figure(now)) if name in specified else "-" for figure in (best, last)]
-        rows.append([name, str(was["rounds"]), before[0], after[0], before[1], after[1]])
-    return table(["run", "rounds", "best before", "now", "last before", "now"], rows)
+        after = [number(figure(now)) if called in specified else "-" for figure in (best, last)]
+        rows.append([name, str(was["rounds"]), before[0], after[0], before[1], after[1], *[changed] * bool(heir)])
+    return table(["run", "rounds", "best before", "now", "last before", "now", *["changed since"] * bool(heir)], rows)
 
 
 def share(run: Run | None, key: str, digits: int = 2) -> str:
@@ -188,6 +211,12 @@ def share(run: Run | None, key: str, digits: int = 2) -> str:
     if run is None:
         return PENDING
     return "-" if run[key] is None else number(run[key], digits)
+
+
+def share_over_seeds(runs: Sequence[Run], key: str, digits: int = 2) -> str:
+    """A share of accepted clients over seeds; a hyphen where there were none."""
+    known = [run for run in runs if run[key] is not None]
+    return "-" if runs and not known else over_seeds(known, lambda run: float(run[key]), digits)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -17,7 +17,7 @@ from .pieces import (
     number,
     over_seeds,
     reached,
-    share,
+    share_over_seeds,
     table,
     until,
 )
@@ -94,8 +94,7 @@ def _figures(found: Sequence[Run]) -> list[str]:
 
 
 def _shares(found: Sequence[Run]) -> list[str]:
-    keys = ("byzantine_accepted", "honest_accepted")
-    return [share(found[0] if found else None, key) for key in keys]
+    return [share_over_seeds(found, key) for key in ("byzantine_accepted", "honest_accepted")]
 
 
 _HEAD = ["best", "last", f"lowest after round {_SETTLED}"]
