@@ -91,13 +91,6 @@ class Command(TyperCommand):
             raise typer.Exit(_ASKED if asked else self.failed) from None
 
 
-class Judgement(Command):
-    """A command whose status 3 says that somebody was dropped; 2 is any error, as it is for wrong options."""
-
-    failed = _ASKED
-    resumes = ""
-
-
 class Looking(Command):
     """A command that writes nothing, or all at once: there is nothing to be resumed."""
 
@@ -135,3 +128,10 @@ class OwnCommand(Command):
 
         with own_modules(ctx.params.values(), trust=ctx.params.get("trust_imports", False)):
             return super().invoke(ctx)
+
+
+class Judgement(OwnCommand):
+    """A command whose status 3 says that somebody was dropped; 2 is any error, as it is for wrong options."""
+
+    failed = _ASKED
+    resumes = ""

@@ -358,7 +358,10 @@ def _imported(path: str, kind: str | None) -> Entry:
 def _meant(error: AttributeError | ModuleNotFoundError) -> str:
     """Which name of a module or a class, or which module of this folder, may be meant by one that is not there."""
     if isinstance(error, ModuleNotFoundError):
-        return did_you_mean(error.name or "", (file.stem for file in Path.cwd().glob("*.py")))
+        name, here = error.name or "", {file.stem for file in Path.cwd().glob("*.py")}
+        if name in here:
+            return f"; {name}.py lies in this folder, in which nothing is looked for: name it on PYTHONPATH"
+        return did_you_mean(name, sorted(here))
     public = (name for name in dir(error.obj) if not name.startswith("_"))
     # What a module imports for itself is nothing that anybody means.
     own = (name for name in public if not inspect.ismodule(inspect.getattr_static(error.obj, name, None)))
@@ -369,6 +372,11 @@ def _kind_of(maker: Any, kind: str | None, name: str) -> str:
     """The kind of what a class or function makes: what the class tells, else the one that is asked for."""
     if isinstance(maker, Ready) or (isinstance(maker, type) and issubclass(maker, Component) and is_dataclass(maker)):
         return str(maker.kind)
+    if kind is None and inspect.isroutine(maker):
+        raise ValueError(
+            f"{name} is a function, which is a rule or an attack where one of these is asked for; it says nothing of "
+            "single clients, so that it cannot stand before '>>': that takes a class, with Traits(selects=True)"
+        )
     if kind is None or kind in _DERIVED:
         wanted = article(kind) if kind else "a rule, mixer or attack"
         of_function = "fedward.rule and fedward.attack make one of a function" * inspect.isroutine(maker)
