@@ -84,8 +84,18 @@ def _recorded(experiment: Experiment) -> Iterator[tuple[str, Mapping[str, Any]]]
                 yield name, versions or {}
 
 
+def _mixed(experiment: Experiment) -> bool:
+    """Whether what is compared is of several codes: the runs of a folder, but an examination stands by itself."""
+    apart = any(job.options is not None for job in experiment.jobs)
+    codes: dict[str, set[str]] = {}
+    for name, versions in _recorded(experiment):
+        if versions.get("code") is not None:
+            codes.setdefault(name if apart else "", set()).add(versions["code"])
+    return any(len(each) > 1 for each in codes.values())
+
+
 def verdict(experiment: Experiment) -> Verdict:
-    """Whether a folder is of one code, and of this one."""
+    """Whether what is compared in a folder is of one code, and of this one."""
     found = parts(experiment)
     remedy = f'make results ONLY="{experiment.name}"'
     if experiment.table.exists():
@@ -106,7 +116,7 @@ def verdict(experiment: Experiment) -> Verdict:
         )
     now = code(*experiment.decided_by)
     # What trains models is made whole; but for a sweep, whose keys say that the code of each cell's parts is the same.
-    if len({part.code for part in known}) > 1 and not experiment.alone and not experiment.table.exists():
+    if _mixed(experiment) and not experiment.alone and not experiment.table.exists():
         codes = ", ".join(f"{part.count} of {part.commit} (code {part.code})" for part in known)
         return Verdict(kind="wrong", text=f"results/{experiment.name} is of several codes: {codes}: {remedy}")
     old = [part for part in found if part.code != now]

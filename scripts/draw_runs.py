@@ -40,8 +40,8 @@ def group(name: str) -> str:
     return name.partition(" under ")[0].rpartition("/")[0]
 
 
-def draw(runs: dict[str, dict[str, Any]], out: Path, together: bool = False) -> None:
-    """One figure."""
+def draw(runs: dict[str, dict[str, Any]], out: Path, together: bool = False, level: float | None = None) -> None:
+    """One figure, with a line across at a level in per cent where one is given."""
     if together:
         draw_together(runs, out)
         return
@@ -60,6 +60,8 @@ def draw(runs: dict[str, dict[str, Any]], out: Path, together: bool = False) -> 
                 number = names.index(which)
                 style = {"color": colours(number), "linestyle": "--" if "without" in which else "-"}
                 axis.plot(list(curve), list(curve.values()), label=which, linewidth=1.2, **style)
+        if level is not None:
+            axis.axhline(level, color="grey", linewidth=0.8, linestyle=":")
         axis.set_title(attack, fontsize=9)
         axis.set_xlabel("round")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -78,12 +80,14 @@ def draw(runs: dict[str, dict[str, Any]], out: Path, together: bool = False) -> 
 
 
 def draw_together(runs: dict[str, dict[str, Any]], out: Path) -> None:
-    """All runs in one panel; those without attack are dashed."""
+    """All runs in one panel, with their folders where rules do not tell them apart; those without attack are dashed."""
     figure, axis = plt.subplots(figsize=(8, 4.5))
+    told = {name: ", no attack" * (run["config"]["attack"] == "no-attack") for name, run in runs.items()}
+    several = len({label(name, run, several=False) + told[name] for name, run in runs.items()}) < len(runs)
     for name, run in runs.items():
         curve = {int(k): 100 * v for k, v in run["accuracy_by_round"].items()}
-        honest = run["config"]["attack"] == "no-attack"
-        text = label(name, run, several=False) + ", no attack" * honest
+        honest = bool(told[name])
+        text = label(name, run, several) + told[name]
         axis.plot(list(curve), list(curve.values()), label=text, linewidth=1.2, linestyle="--" if honest else "-")
     axis.set_xlabel("round")
     axis.set_ylabel("accuracy, %")
@@ -185,6 +189,7 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--match", default="", help="a regular expression: of the runs' names")
     parser.add_argument("--together", action="store_true", help="one panel for all attacks")
+    parser.add_argument("--level", type=float, help="accuracy in per cent to draw a line at, where panels are apart")
     parser.add_argument("--score", help="draw this score of each client, a panel a run")
     parser.add_argument("--map", action="store_true", help="a score as a map with a row a client, not as lines")
     given = parser.parse_args()
@@ -193,7 +198,7 @@ def main() -> None:
     if given.score:
         draw_score(matching, given.score, given.out, given.map)
     elif matching:
-        draw(matching, given.out, given.together)
+        draw(matching, given.out, given.together, given.level)
 
 
 if __name__ == "__main__":

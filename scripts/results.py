@@ -259,8 +259,8 @@ def write(experiment: Experiment, work: Path) -> None:
 def _drawing(experiment: Experiment, picture: Mapping[str, Any]) -> list[str]:
     command = ["scripts/draw_runs.py", str(experiment.folder / "runs.json")]
     command += ["-o", str(experiment.folder / picture["file"])]
-    for key in ("match", "score"):
-        command += [f"--{key}", picture[key]] if key in picture else []
+    for key in ("match", "score", "level"):
+        command += [f"--{key}", str(picture[key])] if key in picture else []
     for key in ("together", "map"):
         command += [f"--{key}"] * picture.get(key, False)
     return command

@@ -49,9 +49,15 @@ def examinations() -> tuple[Examination, ...]:
 
 
 def commits() -> str:
-    """Of which code the findings are."""
-    made = {str(versions["commit"]) for each in examinations() for versions in each.versions if versions}
-    return ", ".join(f"`{commit}`" for commit in sorted(made)) or "unknown code"
+    """Of which code the findings are: that of most, and the others with their rules."""
+    by: dict[str, list[str]] = {}
+    for each in examinations():
+        for versions in filter(None, each.versions):
+            by.setdefault(str(versions["commit"]), []).append(each.rule)
+    if not by:
+        return "unknown code"
+    most, *others = sorted(by, key=lambda commit: -len(by[commit]))
+    return ", ".join([f"`{most}`", *(f"for {listed(by[commit])} `{commit}`" for commit in others)])
 
 
 def setting() -> str:
@@ -172,17 +178,22 @@ def _played(kinds: Sequence[str]) -> Iterator[str]:
     if not kappas:
         return
     above = [rule for rule, kappa in kappas.items() if kappa > 1]
-    yield (
-        f"- One round, {_REDTEAM}, {len(kappas)} rules: its median kappa is {median(kappas.values()):.3g}, and above 1 "
-        f"for {len(above)}. It is the worst of all kinds for {len(first) or 'none'}{': ' * bool(first)}{listed(first)}."
-    )
+    if len(kappas) == 1:  # what is played against some rules alone
+        [(rule, kappa)] = kappas.items()
+        yield f"- One round, {_REDTEAM}, `{rule}` alone: its kappa is {kappa:.3g}."
+    else:
+        worst_for = f"{len(first) or 'none'}{': ' * bool(first)}{listed(first)}"
+        yield (
+            f"- One round, {_REDTEAM}, {len(kappas)} rules: its median kappa is {median(kappas.values()):.3g}, and "
+            f"above 1 for {len(above)}. It is the worst of all kinds for {worst_for}."
+        )
     if trained:
         by_loss = sorted(trained, key=lambda rule: trained[rule][0] - trained[rule][1])
         said = [f"`{rule}` {_per_cent(trained[rule][0])} (without {_per_cent(trained[rule][1])})" for rule in by_loss]
-        yield (
-            f"- Short trainings under it, of the {len(trained)} rules for which it is one of the worst three kinds: "
-            f"most is lost by {said[0]}{', least by ' * (len(said) > 1)}{said[-1] * (len(said) > 1)}."
-        )
+        of, lost = f"the {len(said)} rules", f"most is lost by {said[0]}, least by {said[-1]}"
+        if len(said) == 1:
+            of, lost = "the only rule", said[0]
+        yield f"- Short trainings under it, of {of} for which it is one of the worst three kinds: {lost}."
 
 
 def least(most: int = 10) -> list[tuple[str, str, str, str]]:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from . import fedseca
-from .claim import NEAR, SEEDS, Claim, Found, Measured, all_hold, at_least, mean_of
-from .pieces import PENDING, Runs, last, number, over_seeds, until
+from .claim import NEAR, SEEDS, Claim, Found, Measured, all_hold, at_least, beside
+from .pieces import PENDING, Runs, last, number, until
 
 
 def _fedseca(results: Path) -> Runs:
@@ -21,9 +21,7 @@ def _stays(attack: str) -> Measured:
         runs = _fedseca(results)
         found = runs.seeds(fedseca.OURS, attack, "rules")
         own = runs.seeds(fedseca.OURS, "no-attack", "rules")
-        mean, top = mean_of(found, SEEDS), mean_of(own, SEEDS)
-        text = f"{over_seeds(found, last)} against {over_seeds(own, last)}"
-        return Found(text=text, holds=None if mean is None or top is None else mean >= top - NEAR)
+        return beside(found, own, lambda mean, top: mean >= top - NEAR, seeds=SEEDS)
 
     return measured
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -48,19 +49,45 @@ def _rules(folder: Path) -> str:
     return table([*head, "accuracy without", "lowest", "under"], rows)
 
 
-def _played(folder: Path) -> str:
-    """How many attacks, of how many kinds."""
-    found = [load_examination(file) for file in sorted(folder.glob("findings/*.jsonl"))]
-    attacks = found[0].settings["attacks"]
+def _counts(attacks: Sequence[str]) -> str:
     kinds = {family(text) for text in attacks}
-    searches = sum(text.startswith("maximise:") for text in attacks)
+    searches = sum(text.startswith(("maximise:", "tailored-")) for text in attacks)
     return (
-        f"{len(found)} rules; {len(attacks)} attacks of {len(kinds)} kinds, no attack among them, "
-        f"{searches} of them searches against the rule itself."
+        f"{len(attacks)} attacks of {len(kinds)} kinds, no attack among them, "
+        f"{searches} of them searches against the rule itself"
     )
 
 
-REDTEAM = {"played": _played, "rules": _rules}
+def _played(folder: Path) -> str:
+    """How many attacks, of how many kinds."""
+    found = [load_examination(file) for file in sorted(folder.glob("findings/*.jsonl"))]
+    by: dict[tuple[str, ...], list[str]] = {}
+    for e in found:
+        by.setdefault(tuple(e.settings["attacks"]), []).append(e.rule)
+    most, *others = sorted(by.items(), key=lambda each: -len(each[1]))
+    told = f"{len(found)} rules; {_counts(most[0])}"
+    for attacks, rules in others:
+        alarms = sum("-alarms" in text for text in attacks)
+        told += f"; against {_counted(rules)} {_counts(attacks)}, {alarms} with alarms"
+    return f"{told}."
+
+
+def _counted(rules: list[str]) -> str:
+    return ", ".join(f"`{rule}`" for rule in rules) if len(rules) <= 3 else f"{len(rules)} rules"
+
+
+def _examined_by(folder: Path) -> str:
+    """Which code examined which rules: what most are of first, and by name where they are few."""
+    by: dict[str, list[str]] = {}
+    for file in sorted(folder.glob("findings/*.jsonl")):
+        e = load_examination(file)
+        for versions in filter(None, e.versions):
+            by.setdefault(f"commit {versions['commit']} (code {versions['code']})", []).append(e.rule)
+    told = [f"{_counted(rules)} by {code}" for code, rules in sorted(by.items(), key=lambda each: -len(each[1]))]
+    return f"Examined: {'; '.join(told)}."
+
+
+REDTEAM = {"made": _examined_by, "played": _played, "rules": _rules}
 
 
 _CLEAN = "none"

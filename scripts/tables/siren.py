@@ -28,7 +28,9 @@ HOLE = "false-alarms:inner=(groups:attacks=(sign-flip:scale=4 | sign-flip:scale=
 INDEX = "malicious index"
 _SHORT = 20
 _SETTLED = 5  # rounds after which a model that is not attacked has left the worst behind
-_MARK = 75  # per cent; the paper's 85 % is out of reach in so short a training
+_MARK = 75  # per cent; the paper's is out of reach in so short a training
+_PAPERS = 85
+_MARKS = (75, 80, 84, _PAPERS)  # in trainings of 40 rounds
 
 _NAMES = {
     "no-attack": "none",
@@ -160,33 +162,40 @@ def _constants(folder: Path) -> str:
 
 
 def _many(folder: Path) -> str:
-    """50 and 200 clients: who is banned at the end."""
+    """50 and 200 clients: who is above C_p at the end, and when all malicious ones first were; other rules beside."""
     runs = runs_of(folder)
     rows = []
-    shares = {"fifty": ((40, ""), (80, "-80")), "two-hundred": ((40, ""),)}
     for n, group in ((50, "fifty"), (200, "two-hundred")):
         rows.append(_one_of_many(runs, f"{n} clients, none", f"{group}-0/siren under no-attack", 0, 0.0))
-        for per_cent, suffix in shares[group]:
+        for per_cent, suffix in ((40, ""), (80, "-80")):
+            byzantine = n * per_cent // 100
             for rule, limit, way in (("siren", 0.45 * n, "clients"), ("siren:penalty_of=rounds", 18.0, "rounds")):
                 name = f"{group}{suffix}/{rule} under {FLIP}"
                 title = f"{n} clients, {per_cent} %, C_p = {limit:g} (`penalty_of={way}`)"
-                rows.append(_one_of_many(runs, title, name, n * per_cent // 100, limit))
-    return table(
-        ["sign-flip x 4, honest alarms, 40 rounds", *_HEAD, *_ACCEPTED, "above C_p: malicious", "honest"], rows
-    )
+                rows.append(_one_of_many(runs, title, name, byzantine, limit))
+            others = {"Median": "median"}
+            if 2 * byzantine < n:  # Krum is not defined beyond
+                others[f"Krum, f = {byzantine}"] = f"krum:f={byzantine},bound=definition"
+            for title, rule in others.items():
+                found = runs.called(f"others-{group}{suffix}/{rule} under {FLIP}")
+                shares = _shares(found) if title.startswith(_JUDGING) else ["", ""]
+                rows.append([f"{n} clients, {per_cent} %, {title}", *_figures(found), *shares, "", "", ""])
+    above = ["above C_p at the end: malicious", "honest", "all malicious first in round"]
+    return table(["sign-flip x 4, honest alarms, 40 rounds", *_HEAD, *_ACCEPTED, *above], rows)
 
 
 def _one_of_many(runs: Runs, title: str, name: str, byzantine: int, limit: float) -> list[str]:
     found = runs.called(name)
     cells = [title, *_figures(found), *_shares(found)]
     if not byzantine:
-        return [*cells, "", ""]
+        return [*cells, "", "", ""]
     if not found or INDEX not in found[0]:
-        return [*cells, PENDING, PENDING]
-    final = list(found[0][INDEX].values())[-1]
-    above = [index is not None and index > limit for index in final]
-    honest = len(above) - byzantine
-    return [*cells, f"{sum(above[:byzantine])} of {byzantine}", f"{sum(above[byzantine:])} of {honest}"]
+        return [*cells, PENDING, PENDING, PENDING]
+    above = {r: [index is not None and index > limit for index in every] for r, every in found[0][INDEX].items()}
+    final = list(above.values())[-1]
+    honest = len(final) - byzantine
+    first = next((r for r, clients in above.items() if all(clients[:byzantine])), "never")
+    return [*cells, f"{sum(final[:byzantine])} of {byzantine}", f"{sum(final[byzantine:])} of {honest}", first]
 
 
 def _late(folder: Path) -> str:
@@ -217,6 +226,25 @@ def _convergence(folder: Path) -> str:
     return table(["rule", "data", "malicious", "attack", f"first round at {_MARK} %, seed by seed"], rows)
 
 
+def _long(folder: Path) -> str:
+    """Rounds until several marks are reached, in trainings of 40 rounds (Fig. 16)."""
+    runs = runs_of(folder)
+    rows = []
+    count = all_ = 0
+    for rule, data, malicious, name in _SYSTEM:
+        if "40 rounds" not in rule:
+            continue
+        found = runs.called(name)
+        when = {mark: [reached(run, mark) for run in found] for mark in _MARKS}
+        cells = [", ".join("never" if r is None else str(r) for r in each) or PENDING for each in when.values()]
+        rows.append([rule.partition(",")[0], data, malicious, attack_of(name), *cells])
+        all_ += len(found)
+        count += sum(r is not None for r in when[_PAPERS])
+    head = ["40 rounds", "data", "malicious", "attack", *(f"first round at {mark} %" for mark in _MARKS)]
+    told = f"Of these {all_} runs {count or 'none'} reached {_PAPERS} %."
+    return f"{table(head, rows)}\n\n{told}"
+
+
 def _confidence(folder: Path) -> str:
     runs = runs_of(folder)
     both_rules = {"SIREN": "iid-40/siren", "FedAvg": "others-40/mean"}
@@ -239,6 +267,7 @@ SIREN = {
     "many": _many,
     "late": _late,
     "convergence": _convergence,
+    "long": _long,
     "confidence": _confidence,
     "before": lambda folder: beside_before(folder, runs_of(folder)),
 }

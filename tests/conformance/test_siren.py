@@ -163,6 +163,16 @@ def test_divergent_alarms_are_a_hole_as_printed_and_none_against_the_best_of_all
     assert closed.scores["malicious index"].tolist() == [1, 1] + [0] * 8
 
 
+def test_an_attacker_that_is_the_best_of_all_has_the_others_thrown_out() -> None:
+    """What "best-of-all" does not close: few samples of the server's may call the attacker's model the best."""
+    rows, said = [[-1.0, 2.0], BAD, [-1.0, -2.0], [-1.0, -2.0]], [True, True, False, False]
+    scorer = Scorer(np.array(rows[0]), np.zeros(2))
+    aggregate = fw.Aggregator(rules.SIREN(divergent="best-of-all"))
+    lost = aggregate(np.array(rows), messages={i: {"alarm": a} for i, a in enumerate(said)}, evaluator=scorer)
+    assert lost.note == "divergent alarms"
+    assert lost.accepted.tolist() == [True, False, False, False]
+
+
 # --- what C_p counts, and angles ----------------------------------------------------------------------------
 
 

@@ -114,6 +114,30 @@ def test_a_run_that_other_code_has_gone_on_with_is_of_several_codes(ages: Module
     assert ages.verdict(ages.read("tiny", folder)).kind == "wrong"
 
 
+def test_examinations_stand_each_by_itself(ages: ModuleType, tmp_path: Path) -> None:
+    """One of them may be made anew; one that other code has gone on with is of several codes all the same."""
+    text = 'data = "fashion-mnist-subset"\n\n[redteam]\nrules = ["mean", "median"]\n'
+    found = ROOT / "results" / "redteam" / "findings"
+
+    def said(name: str, *codes: str) -> tuple[str, str]:
+        folder = tmp_path / name / "examined"
+        (folder / "findings").mkdir(parents=True)
+        (folder / "experiment.toml").write_text(text)
+        for rule, code_ in zip(("mean", "median"), codes, strict=True):
+            head, *lines = (found / f"{rule}.jsonl").read_text(encoding="utf-8").splitlines()
+            parts = [json.loads(head)]
+            parts[0]["versions"] |= {"code": code_[:1] * 12, "commit": "f" * 12}
+            if code_[1:]:
+                parts.append(parts[0] | {"versions": parts[0]["versions"] | {"code": code_[1:] * 12}})
+            (folder / "findings" / f"{rule}.jsonl").write_text("\n".join([*map(json.dumps, parts), *lines]) + "\n")
+        verdict = ages.verdict(ages.read("examined", tmp_path / name))
+        return verdict.kind, verdict.text
+
+    assert said("one anew", "a", "b")[0] == "older"
+    assert "1 made at" in said("told", "a", "b")[1]
+    assert said("gone on with", "a", "ab")[0] == "wrong"
+
+
 def test_results_survive_a_kill_and_are_made_once(tmp_path: Path) -> None:
     folder, work = tmp_path / "results", tmp_path / "work"
     (folder / "tiny").mkdir(parents=True)

@@ -78,7 +78,8 @@ class SIREN(Rule[_Books]):
     ``divergent="printed"`` is the decision above, as published, and the default for that reason alone. It is a hole:
     two attackers that alarm with models unlike each other have every silent client thrown out. "best-of-all" has
     everybody, silent or not, measured against the best model of all in such a round, and is what to use outside of
-    comparisons with what was published.
+    comparisons with what was published. It leaves a smaller hole: an attacker whose model is the best on the server's
+    samples, which happens where these are few, has whoever does not pass against it thrown out in that round.
 
     ``rollback="printed"`` steps back as the paper prints it, from the previous model with changes that were measured
     from the present one: such a server oscillates and does not recover, because each change undoes the last step.
@@ -100,8 +101,9 @@ class SIREN(Rule[_Books]):
         threshold: the paper's server threshold C_s.
         penalty: C_p as a share of what ``penalty_of`` says.
         penalty_of: "clients", C_p = penalty n with n clients in the round, as printed; or "rounds", C_p = penalty
-            rounds, as in the authors' code. With 50 or 200 clients the printed C_p is 22.5 or 90, and attackers whose
-            alarms are honest are never banned within 40 rounds.
+            rounds, as in the authors' code. The printed C_p grows with the clients, 22.5 of 50 and 90 of 200, and an
+            index by 1 a round at most: of 200 clients nobody is banned within 40 rounds, and of 50 the attackers in the
+            last third of them (results/siren).
         award: "examined", "alarm rounds" or "quiet rounds".
         award_by: C_a.
         divergent: "printed" or "best-of-all".
