@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import desgd
-from .claim import NEAR, SEEDS, Claim, Figure, Found, Measured, all_hold, at_least, rivals
-from .pieces import PENDING, Runs, best, difference, last, number
+from .claim import NEAR, SEEDS, Claim, Figure, Found, Measured, all_hold, at_least, mean_of, rivals
+from .pieces import PENDING, Runs, best, difference, last, number, over_seeds
 
 
 def _gains(attacks: Sequence[str], figure: Figure) -> Measured:
