@@ -15,13 +15,17 @@ from typer.testing import CliRunner
 from fedward import published
 from fedward.cli import app as cli
 from fedward.cli import commands
-from fedward.cli.helping import default_of, examples_of, help_lines, panels
+from fedward.cli.helping import EXAMPLES, default_of, help_lines, panels, paragraphs
 from fedward.experiments.servers import SERVER_KEYS
 from fedward.experiments.spec import RunSpec, make_spec
 from fedward.registry.notation import parse
 from tests.cli.test_options import COMMANDS, GROUP
 
 ALL: dict[str, Any] = {"": GROUP, "data": GROUP.commands["data"], **COMMANDS}
+
+
+def examples_of(command: Any) -> tuple[str, ...]:
+    return tuple(line for part in paragraphs(command) if part.heading == EXAMPLES for line in part.lines)
 
 
 def context(name: str) -> click.Context:
@@ -114,6 +118,16 @@ def test_defaults_of_the_server_are_those_that_it_has() -> None:
     assert (shown_defaults("run")["rule"], shown_defaults("run")["attack"]) == (RunSpec().rule, RunSpec().attack)
 
 
+@pytest.mark.parametrize("name", list(ALL))
+def test_a_switch_says_how_it_stands(name: str) -> None:
+    lines = " ".join(helped(name)).split()
+    for param in ALL[name].params:
+        if param.secondary_opts and not param.hidden:
+            off = param.secondary_opts[0].removeprefix("--")
+            assert default_of(param) == off.removeprefix("no-" if param.default else ""), param.name
+            assert f"{default_of(param)}]" in lines, param.name
+
+
 # --- its examples ---------------------------------------------------------------------------------------------
 
 
@@ -141,7 +155,7 @@ def test_an_example_is_a_command_line(name: str, line: str) -> None:
         assert given["what"] in (*published.names(), "rules", "attacks", "published", "mine.toml")
 
 
-@pytest.mark.parametrize("name", list(COMMANDS))
+@pytest.mark.parametrize("name", list(ALL))
 def test_every_command_has_examples(name: str) -> None:
     assert 2 <= len(examples_of(ALL[name])) <= 4
 

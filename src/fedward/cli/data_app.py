@@ -12,9 +12,14 @@ from .completing import names_of
 from .options import Looking, OwnCommand
 from .shared import Json
 
-data_app = typer.Typer(
-    name="data", help="Data sets: which there are, and what clients would hold of one.", no_args_is_help=True
-)
+_HELP = """Data sets: which there are, and what clients would hold of one.
+
+Examples:
+  fedward data list
+  fedward data show fashion-mnist-subset --partition dirichlet:alpha=0.3
+"""
+
+data_app = typer.Typer(name="data", help=_HELP, no_args_is_help=True)
 
 
 @data_app.command("list", cls=Looking)

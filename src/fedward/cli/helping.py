@@ -64,11 +64,6 @@ def paragraphs(command: Any) -> list[Paragraph]:
     return found
 
 
-def examples_of(command: Any) -> tuple[str, ...]:
-    """Command lines that its help shows."""
-    return tuple(line for part in paragraphs(command) if part.heading == EXAMPLES for line in part.lines)
-
-
 def panels(command: Any, ctx: Any) -> Mapping[str, Sequence[HelpLine]]:
     """Arguments, options and commands, by the heading that they stand under."""
     found: dict[str, list[HelpLine]] = {}
@@ -118,11 +113,13 @@ def told(param: Any) -> str:
 
 
 def default_of(param: Any) -> str:
-    """What is taken where an option is not given; nothing for flags, and where its help says it."""
+    """What is taken where an option is not given; nothing for those that are on or not there, such as --json."""
     shown = getattr(param, "show_default", None)
     if isinstance(shown, str):
         return shown
     default = param.default
+    if getattr(param, "secondary_opts", ()) and isinstance(default, bool):
+        return str((param.opts if default else param.secondary_opts)[0]).lstrip("-")
     if shown is False or param.required or default is None or default is False or callable(default):
         return ""
     return _plain(default)

@@ -51,6 +51,7 @@ def report(
         typer.Option(
             help="For .svg and .pdf: curves, or an axis such as byzantine or partition.s.",
             metavar="WHAT",
+            show_default="curves",
             rich_help_panel=FILES_PANEL,
         ),
     ] = None,
