@@ -41,7 +41,7 @@ class FunctionRule(FunctionComponent, Rule):
 
     stacks: ClassVar[tuple[str, ...]] = ("the rows",)
     # Nothing is known of a function: not even that the order of clients is nothing to it.
-    declared: ClassVar[Traits] = Traits(in_memory=True, properties=frozenset())
+    declared: ClassVar[Traits] = Traits(in_memory=True, judges=False, properties=frozenset())
 
     minimum: Count = 1
 
@@ -71,8 +71,9 @@ def rule(
     never reach it. Arguments after the first are parameters of the rule: bind them,
     ``fw.rule(functools.partial(trim, f=2))``, or give them in text, ``my.module:trim:f=2``.
 
-    It is handed a copy of the whole stack, at least in float32, and says nothing of single clients: all whose rows it
-    was given are accepted. Where rows do not fit into memory, or clients are to be judged, write a `Rule`.
+    It is handed a copy of the whole stack, at least in float32, and says nothing of single clients: those whose rows it
+    was given are "not-judged", and shares of who was accepted are not known. Where rows do not fit into memory, or
+    clients are to be judged, write a `Rule`.
     It is to remember nothing. What it draws from the global generators of PyTorch, NumPy and `random` follows from the
     seed and the round, so that it returns the same for the same rows; these generators are as before afterwards. In its
     first round in a process it is asked for the same rows twice, with others in between, and a
