@@ -61,6 +61,12 @@ class FunctionError(MendableError, ValueError):
     """A plain function of the user's raised an error, or returned NaN or Inf, maybe for what is in the rows."""
 
 
+class MakerError(FunctionError):
+    """What somebody's own class or function refused or stumbled over when it was to make what it is named for."""
+
+    asked = True
+
+
 def no_page(file: Path) -> str:
     """Why a page cannot go by this name, in a sentence; nothing if it can."""
     if file.suffix.lower() not in _OTHER_FORMATS:
@@ -72,6 +78,20 @@ def place_in(error: BaseException) -> str:
     """Where an error was raised, in the user's own code: "in trim, my/module.py, line 12"; nothing if nowhere there."""
     file, line, function = _origin(error)
     return "" if file is None or _installed(Path(file)) else f"in {function}, {file}, line {line}"
+
+
+def own_fault(error: BaseException) -> str:
+    """What the user's own code raised, and where: "ValueError: no (in net, my/module.py, line 12)".
+
+    Nothing of an error that fedward raised, whoever called it: that has words of its own.
+    """
+    frames = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]
+    last = next((file for file in reversed(frames) if file.is_relative_to(_OWN) or not _installed(file)), None)
+    where = place_in(error)
+    if isinstance(error, MendableError) or not where or last is None or last.is_relative_to(_OWN):
+        return ""
+    said = " ".join(str(error).split())
+    return f"{type(error).__name__}: {said} ({where})"
 
 
 def sentence(error: BaseException) -> str:
@@ -88,7 +108,8 @@ def sentence(error: BaseException) -> str:
         return f"{error} {error.hint}".rstrip()
     if isinstance(error, OSError):
         reason = error.strerror or str(error) or type(error).__name__
-        return f"{error.filename}: {reason}" if error.filename is not None else reason
+        where = f" ({place_in(error)})" if own_fault(error) else ""
+        return (f"{error.filename}: {reason}" if error.filename is not None else reason) + where
     said = " ".join(str(error).split())
     if isinstance(error, MemoryError) or ("memory" in said and "allocate" in said):
         return "there is not enough memory for this: take fewer clients, or a smaller model"

@@ -26,7 +26,7 @@ except ModuleNotFoundError as error:
 
     raise ModuleNotFoundError(f"fedward.nvflare needs NVIDIA FLARE: {_install('nvflare')}", name="nvflare") from error
 
-from .core import Aggregator, BoundError, Reason, Result, Rule
+from .core import Aggregator, BoundError, Result, Rule
 from .failures import MendableError, tamed
 from .registry.component import components_within
 from .registry.notation import parse
@@ -168,8 +168,8 @@ class RobustAggregator(ModelAggregator):
     def _tell(self, result: Result[Tensor]) -> None:
         kept = int(result.accepted.sum())
         self.info(f"{self.rule}: {kept} of {len(result.ids)} clients kept")
-        for name, reason in zip(result.ids, result.reasons, strict=True):
-            if reason != Reason.ACCEPTED:
+        for name, reason, accepted in zip(result.ids, result.reasons, result.accepted.tolist(), strict=True):
+            if not accepted:
                 detail = result.details.get(name, "")
                 self.info(f"dropped {tamed(name)}: {reason}{': ' * bool(detail)}{detail}")
         if result.note:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -210,3 +211,10 @@ def test_why_a_round_was_skipped_is_said_at_once_and_once(
             assert len(said) == (number == 2), said
             assert all("round 2 left the model as it was: near raised ValueError: no" in line for line in said)
             assert not any("\x1b[2J" in line for line in said)
+
+
+def test_of_a_rule_that_judges_nobody_it_is_not_said_whom_it_kept() -> None:
+    progress = RunProgress(make_spec({"rounds": 3}))
+    record = Record(round=1, accuracy=0.5, judged=False, accepted=(True, True))
+    assert progress._told(record).endswith("accuracy")
+    assert "kept 100 % honest" in progress._told(replace(record, judged=True, honest_accepted=1.0))

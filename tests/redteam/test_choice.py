@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,10 @@ from fedward.redteam import (
     ranked,
     seconds_of,
     standing,
+    unknown_dropped_told,
 )
 from fedward.registry.notation import describe, parse
+from fedward.sim.forms import read_back, written
 from tests.redteam.test_redteam import spec
 
 
@@ -126,3 +130,21 @@ def test_candidates_are_rules_without_data_of_the_servers_own() -> None:
         assert not rule.traits().root_data, text
         assert seconds_of({text: rule}, spec())[text] > 0
     assert [describe(parse(text, "attack")) for text in ALSO]
+
+
+def test_what_a_function_drops_is_not_known_and_that_is_said() -> None:
+    silent = examined(0.8, 0.9, "iid", alie=0.7)
+    [finding] = silent.findings
+    silent = replace(silent, findings=(replace(finding, honest_accepted=None, byzantine_accepted=None),))
+    found = standing("ours.trim:f=2", [silent], 0.5)
+    assert found.honest_dropped is None
+    assert found.to_json()["honest_dropped"] is None
+    told = [*unknown_dropped_told([made(0.7), found])]
+    assert len(told) == 1
+    assert "What ours.trim:f=2 drops is not known" in told[0]
+    assert "time alone decides" in told[0]
+    assert not [*unknown_dropped_told([made(0.7)])]
+    # The file of an examination has it, too.
+    line = written(silent.findings[0])
+    assert line["honest_accepted"] is None
+    assert read_back(Finding, json.loads(json.dumps(line))) == silent.findings[0]

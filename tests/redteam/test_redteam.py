@@ -247,7 +247,7 @@ def test_a_rule_by_import_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     [
         ("no.such.Rule", "cannot import 'no.such.Rule': No module named 'no'; write it like package.module.Class"),
         ("fedward.rules.Kru", "has no attribute 'Kru'"),
-        ("fedward.core.apply", "not a rule, mixer or attack"),
+        ("fedward.core.apply", "is a function, which is a rule or an attack where"),
         ("fedward.core.Rule", "not a rule, mixer or attack"),
         (".Rule", "cannot import '.Rule'"),
     ],

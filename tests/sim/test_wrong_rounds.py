@@ -1,6 +1,7 @@
 """When all goes wrong: runs that diverge, rounds that are skipped, and what is refused before anything runs."""
 
-from math import isnan
+from dataclasses import replace
+from math import isnan, nan
 
 import numpy as np
 import pytest
@@ -118,4 +119,10 @@ def test_a_round_that_no_honest_client_answers_has_no_training_loss(tmp_path):
     assert True in honest
     assert False in honest
     assert [record.train_loss is not None for record in records] == honest
-    assert _diverged(records) == []
+    assert _diverged(records, range(N - 1)) == []
+
+
+def test_a_diverged_run_of_a_function_is_told_although_it_has_no_rates():
+    records = list(simulation(rule=fw.rule(lambda G: G.mean(0))).run(rounds=2))
+    lost = [replace(record, train_loss=nan) for record in records[1:]]
+    assert _diverged([*records[:1], *lost], range(N - 1)) == ["The training loss is not finite in round 2."]

@@ -68,8 +68,8 @@ def attack(
     ``fw.attack(functools.partial(push, z=2.0))``, or give them in text, ``my.module:push:z=2.0``.
 
     It is handed copies of all rows, at least in float32. It is to return the same for the same rows, so that it draws
-    nothing at random and remembers nothing; an attack that does, that poisons data, lies in words or asks the rule is
-    an `Attack`.
+    nothing at random and remembers nothing, which is tried once, as of a rule; an attack that does, that poisons data,
+    lies in words or asks the rule is an `Attack`.
 
     Args:
         function: as above; what it returns is on the device of the rows, floating point and finite. An array will do.

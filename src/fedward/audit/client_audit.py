@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from math import isfinite
 from typing import Any
 
+from ..core import Reason
 from .calibrate import Calibration
 from .evidence import Evidence
 from .made import Made
@@ -28,7 +29,7 @@ class ClientAudit:
         accepted: (n,) bool: usable, held against others, and suspected by fewer rules than it takes; or what ``rule``
             decided.
         reasons: why, of each: "accepted", "malformed", "nonfinite", "overflow", "not-judged" where rules had nobody to
-            hold it against, or the most telling of what those say who suspect it.
+            hold it against or a plain function decided, or the most telling of what those say who suspect it.
         details: a sentence on those that were dropped.
         votes: how many rules suspect each.
         needed: how many it takes.
@@ -102,7 +103,7 @@ class ClientAudit:
         told: dict[str, Any] = {
             "id": name,
             "path": self.paths[i] if self.paths else None,
-            "accepted": self.accepted[i],
+            "accepted": None if self.accepted[i] and self.reasons[i] == Reason.NOT_JUDGED else self.accepted[i],
             "reason": self.reasons[i],
             "detail": self.details.get(name, ""),
             "votes": self.votes[i],

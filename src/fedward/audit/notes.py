@@ -117,7 +117,7 @@ def notes_on_accepted(gathered: ClientModels, accepted: Mapping[str, bool], rule
     if not centred and any(
         accepted[name] for name, near in zip(names, _to_others(between), strict=True) if near < _NEAR
     ):
-        by = dict.fromkeys(names, describe(rule))
+        by = dict.fromkeys(names, f"{taken_by(rule)} {describe(rule)}")
         notes += turned(dict(zip(names, cosines_to_median(rows).tolist(), strict=True)), accepted, by)
     return [*notes, *copies_in(names, gram.diagonal().clamp_min(0).sqrt(), between)]
 
@@ -148,13 +148,15 @@ def copies_in(ids: Sequence[Hashable], norms: Tensor, between: Tensor) -> list[s
     return notes if len(notes) <= _NAMED else [*notes[:_NAMED], f"{len(notes) - _NAMED} more groups sent the same"]
 
 
-def at_odds(names: Sequence[str], accepted: Sequence[bool], by_panel: Sequence[bool | None], rule: str) -> list[str]:
+def at_odds(names: Sequence[str], accepted: Sequence[bool], by_panel: Sequence[bool | None], rule: Rule) -> list[str]:
     """In whom a panel and the rule that decided do not agree, in a note for either kind."""
     pairs = list(zip(names, accepted, by_panel, strict=True))
     kept = [tamed(name) for name, ok, panel in pairs if ok and panel is False]
     dropped = [tamed(name) for name, ok, panel in pairs if not ok and panel]
-    notes = [f"{rule} accepted {_listed(kept)}, whom the panel suspects"] if kept else []
-    return [*notes, f"{rule} dropped {_listed(dropped)}, whom the panel accepts"] if dropped else notes
+    text = describe(rule)
+    took = "accepted" if rule.traits().judges else "was given"
+    notes = [f"{text} {took} {_listed(kept)}, whom the panel suspects"] if kept else []
+    return [*notes, f"{text} dropped {_listed(dropped)}, whom the panel accepts"] if dropped else notes
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -176,14 +178,19 @@ def _so_few(opinions: Sequence[Opinion], names: Sequence[str], accepted: Sequenc
 
 
 def turned(cosine: Mapping[str, float], accepted: Mapping[str, bool], by: Mapping[str, str]) -> list[str]:
-    """Who is accepted though turned against the others, and by whom."""
+    """Who is accepted though turned against the others, and by whom: "accepted by krum"."""
     notes = [
-        f"{tamed(name)} is accepted by {by[name]}, but turned against the others: cosine {value:.2f}"
+        f"{tamed(name)} is {by[name]}, but turned against the others: cosine {value:.2f}"
         for name, value in cosine.items()
         if accepted[name] and value < _AGAINST  # which NaN is not
     ]
     more = len(notes) - _NAMED
     return notes if more <= 0 else [*notes[:_NAMED], f"{more} more are accepted and turned against the others"]
+
+
+def taken_by(rule: Rule) -> str:
+    """What a rule did with clients that it has not dropped: a plain function says nothing of single ones."""
+    return "accepted by" if rule.traits().judges else "given to"
 
 
 def telling(rules: Sequence[Rule]) -> Callable[[int], str]:

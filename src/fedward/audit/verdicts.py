@@ -20,7 +20,7 @@ from .clients import AuditError
 from .evidence import Evidence, evidence_of
 from .gather import ClientModels
 from .lowrank import LowRank
-from .notes import at_odds, copies_in, doubt_of_base, notes_of, taken_for_updates, telling, turned
+from .notes import at_odds, copies_in, doubt_of_base, notes_of, taken_by, taken_for_updates, telling, turned
 from .panel import Opinion, PanelMember, ask, tally, voices, votes_needed
 
 _SHARE = 5
@@ -192,11 +192,14 @@ def _notes(
     if decided is not None:
         rule = describe(decided.rule)
         notes.append(f"verdicts are those of {rule}; the panel's votes stand beside them")
-        notes += at_odds(panel.names, found.accepted, panel.alone(), rule)
-        by = dict.fromkeys(panel.names, rule)
+        notes += at_odds(panel.names, found.accepted, panel.alone(), decided.rule)
+        by = dict.fromkeys(panel.names, f"{taken_by(decided.rule)} {rule}")
     else:
         of = voices(panel.opinions)
-        by = {name: f"{of - count} of {of} rules" for name, count in zip(panel.names, panel.votes, strict=True)}
+        by = {
+            name: f"accepted by {of - count} of {of} rules"
+            for name, count in zip(panel.names, panel.votes, strict=True)
+        }
     if evidence is not None:
         cosines = dict(zip(map(str, evidence.ids), evidence.to_median.tolist(), strict=True))
         if not centred:

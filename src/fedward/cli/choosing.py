@@ -211,7 +211,8 @@ def _tell(
         typer.echo(json.dumps(told, indent=1))
         return
     display.out.print(display.ranking_table(standings))
-    display.say(display.DROPPED)
+    for line in display.ranking_told(standings):
+        display.say(line)
     for name, why in refused.items():
         display.say(f"not examined: {name}: {why}")
     for s in standings:

@@ -14,6 +14,7 @@ from ..data.named import KNOWN
 from ..data.sources import where
 from ..disk import check_folder
 from ..experiments.spec import SpecError
+from ..failures import own_fault
 from ..registry.entries import catalogue
 from ..registry.notation import parse
 from ..report import write_data
@@ -50,7 +51,7 @@ def show_data(
         dealer = as_partition(parse(partition, "partition", num_partitions=clients, partition_by="label"))
         dealt = federate(load(name, data_path), clients, dealer, seed)
     except ValueError as error:  # there is none of that name, or it cannot be dealt so
-        raise SpecError(str(error)) from error
+        raise SpecError(own_fault(error) or str(error)) from error
     page = None if out is None else write_data(dealt, out, f"{name}, {partition}")
     facts = {**_facts(dealt), "page": page and str(page)}
     if as_json:

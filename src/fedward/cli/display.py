@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ..core import BEYOND, reads
 from ..experiments.run import Summary
-from ..redteam import NEVER_DECIDED, WORST_BY, Examination, Finding, Standing, label
+from ..redteam import NEVER_DECIDED, WORST_BY, Examination, Finding, Standing, label, unknown_dropped_told
 from ..registry.entries import Entry
 from ..registry.notation import short_for
 from ..report.pieces import numbered
@@ -104,8 +104,13 @@ def refusals_told(examinations: Iterable[Examination]) -> Iterator[str]:
             yield f"{e.rule} refused {numbered(rounds, 'round')}: {why}{others}"
 
 
-DROPPED = "Honest dropped: the largest share of honest updates that a rule leaves out where nobody attacks."
-"""What a column of `ranking_table` is."""
+def ranking_told(standings: Sequence[Standing]) -> Iterator[str]:
+    """What the column of honest updates in `ranking_table` is, and what it does not say of some rules."""
+    yield (
+        "Honest dropped: the largest share of honest updates that a rule leaves out where nobody attacks. Rules that "
+        "work column by column leave out no whole one, whatever they trim."
+    )
+    yield from unknown_dropped_told(standings)
 
 
 def ranking_table(standings: Sequence[Standing]) -> Table:

@@ -122,7 +122,9 @@ class RunProgress:
         return self._lines.due(_TESTS) or record.round >= self.spec.rounds
 
     def _told(self, record: Record) -> str:
-        text = f"{percent(self.accuracy)} accuracy, kept {percent(record.honest_accepted, 0)} honest"
+        text = f"{percent(self.accuracy)} accuracy"
+        if record.honest_accepted is not None:
+            text += f", kept {percent(record.honest_accepted, 0)} honest"
         if record.byzantine_accepted is not None:
             text += f", {percent(record.byzantine_accepted, 0)} byzantine"
         if dropped := most_common(record.reasons):

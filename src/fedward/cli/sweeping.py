@@ -24,6 +24,7 @@ from ..registry.naming import unknown
 from ..sweeps import Cell, Local, Row, Sweep, make_sweep, plan, read_sweep, run_sweep
 from ..sweeps.choices import CHOICES, Choice, write_choices
 from ..sweeps.grammar import text_of
+from ..sweeps.leftover import left_over_told
 from ..sweeps.origin import LIBRARIES, forget_all, forget_others, made_by_others
 from ..sweeps.pace import expected
 from ..sweeps.pattern import by_reason
@@ -231,12 +232,8 @@ def _carry_out(
     planned = begun(planned)
     if forget is not None:
         forget(planned)
-    if left := planned.folder.left_over():
-        display.say(
-            f"{_cells(len(left))} that this folder has are of other settings or of other code: kept, but not in the "
-            "table; both together are lists of values, or name another folder with --out",
-            display.err,
-        )
+    for line in left_over_told(planned):
+        display.say(line, display.err)
     with SweepProgress(planned, workers) as progress:
         return run_sweep(
             planned,

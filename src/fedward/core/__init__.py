@@ -22,6 +22,7 @@ from .plan import (
     rows_judged,
     smallest,
 )
+from .repeated import FunctionWarning
 from .rule import BEYOND, BoundError, CostWarning, Decided, Outcome, Rule, apply, decide_on
 from .state import State, finite_copy, most
 from .step import Skipped, Step, decision, step, step_or_skip
@@ -43,6 +44,7 @@ __all__ = [
     "Filtered",
     "Front",
     "FunctionRule",
+    "FunctionWarning",
     "Knowledge",
     "Messages",
     "Mixer",

@@ -96,7 +96,8 @@ class Filtered(Compound[_Decided]):
         if filter.passes is not None and rule.passes is not None:
             # Statistics of both come in one pass, and the filter's output is never made.
             passes = filter.passes + rule.passes - 2
-        return replace(super().traits(), passes=passes, selects=rule.selects)
+        # Whoever the filter drops is known, whatever the rule says of the others.
+        return replace(super().traits(), passes=passes, selects=rule.selects, judges=True)
 
     def links(self) -> tuple[Component, ...]:
         return (self.filter, self.rule)

@@ -22,6 +22,7 @@ from ..stack.kernels import only_row
 from .context import Context
 from .neutral import drawing
 from .plan import Plan
+from .repeated import warn_unlike
 from .rule import Rule
 from .state import State
 
@@ -40,7 +41,7 @@ class FunctionRule(FunctionComponent, Rule):
 
     stacks: ClassVar[tuple[str, ...]] = ("the rows",)
     # Nothing is known of a function: not even that the order of clients is nothing to it.
-    declared: ClassVar[Traits] = Traits(in_memory=True, properties=frozenset())
+    declared: ClassVar[Traits] = Traits(in_memory=True, judges=False, properties=frozenset())
 
     minimum: Count = 1
 
@@ -70,10 +71,13 @@ def rule(
     never reach it. Arguments after the first are parameters of the rule: bind them,
     ``fw.rule(functools.partial(trim, f=2))``, or give them in text, ``my.module:trim:f=2``.
 
-    It is handed a copy of the whole stack, at least in float32, and says nothing of single clients: all whose rows it
-    was given are accepted. Where rows do not fit into memory, or clients are to be judged, write a `Rule`.
+    It is handed a copy of the whole stack, at least in float32, and says nothing of single clients: those whose rows it
+    was given are "not-judged", and shares of who was accepted are not known. Where rows do not fit into memory, or
+    clients are to be judged, write a `Rule`.
     It is to remember nothing. What it draws from the global generators of PyTorch, NumPy and `random` follows from the
-    seed and the round, so that it returns the same for the same rows; these generators are as before afterwards.
+    seed and the round, so that it returns the same for the same rows; these generators are as before afterwards. In its
+    first round in a process it is asked for the same rows twice, with others in between, and a
+    `fedward.core.FunctionWarning` says where it returned something else.
 
     Args:
         function: from a tensor, (n, d), to one of (d,), on its device, floating point and finite. An array will do.
@@ -149,32 +153,16 @@ def called(component: FunctionComponent, stacks: Mapping[str, Updates], due: Due
         FunctionError: it raised an error, or what it returned is not finite.
     """
     given = {name: _copy(updates) for name, updates in stacks.items()}
-    first = next(iter(given.values()))
-    call = _Call(component=component, given=given, due=due)
-    written = {name: _version(rows) for name, rows in given.items()}
-    with drawing(context.draw_seed("function"), first.device):
-        returned = call.returned()
-    for name, rows in given.items():
-        if _version(rows) != written[name]:
-            raise call.wrong(f"wrote to {name}, which is not its own", f"begin with {name} = {name}.clone()")
-    made = call.tensor(returned)
-    if tuple(made.shape) not in due.shapes:
-        raise call.wrong(f"returned shape {_shape(made)}", due.meant(made, given))
-    if not made.is_floating_point():
-        raise call.wrong(f"returned numbers of {_dtype(made)}", f"convert them, with .to({next(iter(given))}.dtype)")
-    if component.numpy or not isinstance(returned, Tensor):
-        made = made.to(first.device)
-    elif made.device != first.device:
-        raise call.wrong(
-            f"returned a tensor on {made.device}, and the rows are on {first.device}",
-            f"make tensors with device={next(iter(given))}.device",
-        )
     sent_as = next(iter(stacks.values())).dtype
-    odd = int((~made.to(sent_as).isfinite()).sum())
-    if odd:
-        raise FunctionError(call.told(f"returned NaN or Inf in {odd:,} of {made.numel():,} entries", due.overflow))
-    # A view of the rows would keep all of them in memory.
-    return made.detach().clone()
+    call = _Call(component=component, given=given, due=due)
+    seed = context.draw_seed("function")
+
+    def ask() -> Tensor:
+        return call.made(seed, sent_as)
+
+    made = ask()
+    warn_unlike(component, given, made, ask)
+    return made
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -196,6 +184,40 @@ class _Call:
 
     def wrong(self, what: str, remedy: str) -> ContractError:
         return ContractError(self.told(what, remedy))
+
+    def made(self, seed: int, sent_as: torch.dtype) -> Tensor:
+        """What it makes of the rows: what is due, and finite in the dtype that clients send.
+
+        Raises:
+            ContractError, FunctionError: as `called`.
+        """
+        given = self.given
+        first = next(iter(given.values()))
+        written = {name: _version(rows) for name, rows in given.items()}
+        with drawing(seed, first.device):
+            returned = self.returned()
+        for name, rows in given.items():
+            if _version(rows) != written[name]:
+                raise self.wrong(f"wrote to {name}, which is not its own", f"begin with {name} = {name}.clone()")
+        made = self.tensor(returned)
+        if tuple(made.shape) not in self.due.shapes:
+            raise self.wrong(f"returned shape {_shape(made)}", self.due.meant(made, given))
+        if not made.is_floating_point():
+            remedy = f"convert them, with .to({next(iter(given))}.dtype)"
+            raise self.wrong(f"returned numbers of {_dtype(made)}", remedy)
+        if self.component.numpy or not isinstance(returned, Tensor):
+            made = made.to(first.device)
+        elif made.device != first.device:
+            raise self.wrong(
+                f"returned a tensor on {made.device}, and the rows are on {first.device}",
+                f"make tensors with device={next(iter(given))}.device",
+            )
+        odd = int((~made.to(sent_as).isfinite()).sum())
+        if odd:
+            what = f"returned NaN or Inf in {odd:,} of {made.numel():,} entries"
+            raise FunctionError(self.told(what, self.due.overflow))
+        # A view of the rows would keep all of them in memory.
+        return made.detach().clone()
 
     def returned(self) -> Any:
         """What the function returns.

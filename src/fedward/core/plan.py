@@ -20,7 +20,7 @@ M = TypeVar("M", default=Any)
 
 
 class Reason(StrEnum):
-    """Why a client was accepted or not."""
+    """Why a client was accepted or not; of rules that say nothing of single clients, that its row was taken in."""
 
     ACCEPTED = "accepted"
     NONFINITE = "nonfinite"
@@ -41,6 +41,7 @@ class Reason(StrEnum):
     OUTVOTED = "outvoted"
     FAR = "far"
     NOT_SELECTED = "not-selected"
+    NOT_JUDGED = "not-judged"
 
 
 @dataclass(frozen=True, eq=False)

@@ -50,7 +50,7 @@ def step(rule: Rule, updates: Updates, state: State, context: Context, *, trimme
             raise BoundError(f"{error} ({_malformed(updates.n, updates.agreed)})") from None
         raise
     placed = replace(outcome, output=updates.placed(outcome.output))
-    return Step(result=judge(updates, placed), state=outcome.state)
+    return Step(result=judge(updates, placed, judges=rule.traits().judges), state=outcome.state)
 
 
 def step_or_skip(rule: Rule, updates: Updates, state: State, context: Context) -> Step | Skipped:

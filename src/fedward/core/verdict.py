@@ -37,8 +37,8 @@ class Result(Generic[A]):
             coordinate-wise rules. Where a rule adds
             something of the server's own (`Traits.server_rows`: a previous aggregate, noise), that comes on top.
         accepted: (n,) bool, weight > 0; for coordinate-wise rules, rows that took part at all, and of those that weigh
-            votes (FedSECA) the clients whose vote counted.
-        reasons: why, per client.
+            votes (FedSECA) the clients whose vote counted; for plain functions, rows that they were given.
+        reasons: why, per client; "not-judged" of rows that were given to a rule that says nothing of single clients.
         scores: what the rule looked at, by name: (n,) float64, NaN for rows it never saw.
         ids: who.
         note: how the whole round was decided, where a rule has several ways, and whether that was beyond the bound of
@@ -88,7 +88,7 @@ class Result(Generic[A]):
         weights = None if self.weights is None else [float(weight) for weight in self.weights]
         return {
             "ids": [name if isinstance(name, str | int) else str(name) for name in self.ids],
-            "accepted": [bool(ok) for ok in self.accepted],
+            "accepted": [None if self._not_judged(i) else bool(ok) for i, ok in enumerate(self.accepted)],
             "reasons": [str(reason) for reason in self.reasons],
             "weights": weights,
             "scores": {name: [_number(float(value)) for value in score] for name, score in self.scores.items()},
@@ -132,7 +132,8 @@ class Result(Generic[A]):
             weight = "" if self.weights is None else f"{float(self.weights[i]):.4f}"
             value = float(self.scores[score][i]) if self.scores else float("nan")
             shown = "" if isnan(value) else f"{value:.4g}"
-            rows.append((tamed(name), weight, "yes" if self.accepted[i] else "no", shown, str(self.reasons[i])))
+            accepted = "-" if self._not_judged(i) else "yes" if self.accepted[i] else "no"
+            rows.append((tamed(name), weight, accepted, shown, str(self.reasons[i])))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
 
         def line(cells: Sequence[str]) -> str:
@@ -143,19 +144,24 @@ class Result(Generic[A]):
             details.append(tamed(self.note, _LONGEST))
         return "\n".join([line(rows[0]), line(["-" * width for width in widths]), *map(line, rows[1:]), *details])
 
+    def _not_judged(self, i: int) -> bool:
+        """Whether nobody knows what part a client has in the output: its row was given to a plain function."""
+        return bool(self.accepted[i]) and self.reasons[i] is Reason.NOT_JUDGED
+
 
 def _number(value: float) -> float | None:
     return value if isfinite(value) else None
 
 
-def judge(updates: Updates, outcome: Outcome) -> Result[Tensor]:
-    """The verdict on each client from a plan that was carried out."""
+def judge(updates: Updates, outcome: Outcome, *, judges: bool = True) -> Result[Tensor]:
+    """The verdict on each client from a plan that was carried out; ``judges`` as the trait of the rule."""
     plan = outcome.plan
     weights = None if plan.weights is None else plan.updates.to_clients(plan.weights)
     accepted = plan.accepted()
     owner = (plan.judged or plan.updates).owner()
     rows = zip(outcome.finite.tolist(), accepted.tolist(), owner.tolist(), strict=True)
-    reasons = tuple(_reason(updates, plan, i, *row) for i, row in enumerate(rows))
+    taken_in = Reason.ACCEPTED if judges else Reason.NOT_JUDGED
+    reasons = tuple(_reason(updates, plan, i, *row, taken_in) for i, row in enumerate(rows))
     overflown = [name for name, reason in zip(updates.ids, reasons, strict=True) if reason is Reason.OVERFLOW]
     result = Result(
         output=outcome.output,
@@ -173,14 +179,14 @@ def judge(updates: Updates, outcome: Outcome) -> Result[Tensor]:
     return _with_malformed(result, updates.agreed) if updates.agreed and updates.agreed.malformed else result
 
 
-def _reason(updates: Updates, plan: Plan, i: int, finite: bool, accepted: bool, row: int) -> Reason:
+def _reason(updates: Updates, plan: Plan, i: int, finite: bool, accepted: bool, row: int, taken_in: Reason) -> Reason:
     """Why client i was accepted or not; ``row`` is the one that the plan judges it by, -1 where there is none."""
     if updates.ids[i] in lost_clients(updates):
         return Reason.MALFORMED
     if not finite:
         return Reason.OVERFLOW if updates.sent_finite(i) else Reason.NONFINITE
     if accepted:
-        return Reason.ACCEPTED
+        return taken_in
     if row >= 0 and plan.judged is None and plan.counted()[row] > 0:
         return Reason.NOT_SELECTED  # what it is judged by counts, and has no part of its own row in it
     return plan.reason_at(row)

@@ -14,7 +14,7 @@ from ..clients import Client
 from ..core import BoundError, Rule
 from ..data.flwr_datasets import as_partition
 from ..data.validation import held_out
-from ..failures import MendableError
+from ..failures import MendableError, own_fault
 from ..models import ANY_SAMPLES, check_model
 from ..registry.entries import catalogue
 from ..registry.naming import unknown
@@ -256,7 +256,7 @@ class RunSpec(BaseModel):
                 dataset = held_out(dataset, self.validation)
             return self._simulation(dataset, rule, attack, threads)
         except ValueError as error:  # a partition that these data cannot be dealt by
-            raise SpecError(str(error)) from error
+            raise SpecError(own_fault(error) or str(error)) from error
 
     def _simulation(
         self, dataset: Dataset, rule: Rule | None, attack: Attack | None, threads: int | None

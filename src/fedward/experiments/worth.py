@@ -23,8 +23,18 @@ def none_finite(records: Iterable[Record], byzantine: Collection[int]) -> int:
 
 
 def _none_finite(record: Record, byzantine: Collection[int]) -> bool:
-    honest = [i for i, ok in enumerate(record.accepted) if ok is not None and i not in byzantine]
+    honest = honest_that_answered(record, byzantine)
     return bool(honest) and all(record.reasons.get(client) in _NO_NUMBERS for client in honest)
+
+
+def honest_that_answered(record: Record, byzantine: Collection[int]) -> list[int]:
+    """The honest clients that took part in a round.
+
+    Args:
+        record: of the round.
+        byzantine: which clients are.
+    """
+    return [i for i, ok in enumerate(record.accepted) if ok is not None and i not in byzantine]
 
 
 def in_vain(records: Sequence[Record], byzantine: Collection[int]) -> str:

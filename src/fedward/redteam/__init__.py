@@ -20,6 +20,7 @@ from .choice import (
     ranked,
     seconds_of,
     standing,
+    unknown_dropped_told,
 )
 from .examine import check_attacked, checked_attack, examination_steps, examine, examine_all
 from .findings import NEVER_DECIDED, NONE, WORST_BY, Examination, RedTeamError, load_examination
@@ -64,4 +65,5 @@ __all__ = [
     "ranked",
     "seconds_of",
     "standing",
+    "unknown_dropped_told",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from time import perf_counter
 from typing import Any
@@ -65,7 +65,7 @@ class Standing:
         where: the partition and seed.
         untouched: the lowest accuracy without attack, over partitions and seeds.
         honest_dropped: the largest share of honest updates without weight where nobody attacks, over them; None where
-            that was not played in all of them.
+            that was not played in all of them, and of a plain function, which says of nobody what became of him.
         seconds: of one aggregation.
         undecided: as `Examination.undecided`: where it is not 0, attacks were sought against how the rule begins alone.
     """
@@ -120,7 +120,8 @@ def standing(rule: str, examinations: Sequence[Examination], seconds: float) -> 
     if not trained or not untouched:
         raise ValueError(f"{rule} was not trained, so that it has no standing; examine it with worst or also")
     worst, under, where = min(trained, key=lambda each: each[0])
-    kept = [e.baseline.honest_accepted for e in examinations if e.baseline is not None]
+    known = [e.baseline.honest_accepted for e in examinations if e.baseline is not None]
+    kept = [share for share in known if share is not None]
     return Standing(
         rule=rule,
         worst=worst,
@@ -183,6 +184,16 @@ def ranked(standings: Sequence[Standing]) -> list[Standing]:
         return bool(s.undecided), True, -s.worst, 0.0
 
     return sorted(standings, key=order)
+
+
+def unknown_dropped_told(standings: Sequence[Standing]) -> Iterator[str]:
+    """A sentence on rules of which nobody knows what they drop; none where it is known of all."""
+    unknown = [s.rule for s in standings if s.honest_dropped is None]
+    if unknown:
+        yield (
+            f"What {', '.join(unknown)} drops is not known, as of any plain function, which says nothing of single "
+            "clients. Where one of these is among the best, time alone decides between them."
+        )
 
 
 def seconds_of(rules: Mapping[str, Rule], spec: RunSpec) -> dict[str, float]:

@@ -49,7 +49,8 @@ class Finding:
         kappa: squared distance of the output from the honest mean, in units of the honest rows' mean squared distance
             from it: the kappa of (f, kappa)-robustness, as far as this attack shows it.
         progress: <output, mean> / |mean|^2 with the honest mean; 1 without harm, below 0 the model moves back.
-        byzantine_accepted: share of the byzantine rows that got weight; None where there were none.
+        byzantine_accepted: share of the byzantine rows that got weight; None where there were none, and of rules that
+            say nothing of single clients (`Traits.judges`).
         honest_accepted: share of the honest ones.
         refused: rounds in which the rule had too few finite rows, or raised; the server stays where it is.
         refused_why: in words, in the first of them; None in files of before that was noted.
@@ -65,7 +66,7 @@ class Finding:
     kappa: Harm
     progress: Harm
     byzantine_accepted: Share | None
-    honest_accepted: Share
+    honest_accepted: Share | None
     refused: int = 0
     refused_why: str | None = None
     accuracy: Share | None = None
@@ -75,12 +76,12 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class _Round:
-    """What came of one round; no share of byzantine rows where there is none, and why the rule refused if it did."""
+    """What came of one round; no share where there are no such rows or nobody knows, and why the rule refused if so."""
 
     kappa: float
     progress: float
     byzantine_accepted: float | None
-    honest_accepted: float
+    honest_accepted: float | None
     refused: str | None
     statistics: float | None = None
 
@@ -148,6 +149,8 @@ def play(
         rule_state = done.state
         if (counts and isinstance(attack, NoAttack)) or (attacked and attack.acts(context.fold("attack"))):
             compared = _compared(done, honest, liars=liars, others=others)
+            if not rule.traits().judges:
+                compared = replace(compared, byzantine_accepted=None, honest_accepted=None)
             if now.normalised is not None and statistics is not None:
                 compared = replace(compared, statistics=_strayed(done, rule, statistics, now.normalised, others))
             played.append(compared)
@@ -161,7 +164,7 @@ def play(
         kappa=fmean(r.kappa for r in played),
         progress=fmean(r.progress for r in played),
         byzantine_accepted=mean_of_known(r.byzantine_accepted for r in played),
-        honest_accepted=fmean(r.honest_accepted for r in played),
+        honest_accepted=mean_of_known(r.honest_accepted for r in played),
         refused=sum(r.refused is not None for r in played),
         refused_why=next((r.refused for r in played if r.refused is not None), None),
         statistics=mean_of_known(r.statistics for r in played),

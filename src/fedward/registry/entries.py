@@ -15,11 +15,11 @@ from dataclasses import dataclass, field, is_dataclass, replace
 from functools import cache
 from typing import Any, TypeVar
 
-from ..failures import missing_extra
+from ..failures import MakerError, MendableError, own_fault, place_in
 from .component import Component, undecorated
 from .docstrings import Docstring, docstring_of
 from .functions import Ready, ready
-from .imports import ask_about, attribute_at, meant_by
+from .imports import found_at
 from .naming import article, listing, spoken, unknown
 from .parameters import Parameter, check_parameters, check_value, parameters_of
 from .traits import Traits
@@ -125,10 +125,15 @@ class Entry:
         given = self.checked(arguments, shown)
         try:
             made = self.cls(**given)
-        except TypeError as error:  # a comparison inside found text where a number belongs
-            if not given:
+        except (TypeError, ValueError, OSError) as error:
+            told = own_fault(error)
+            if isinstance(error, TypeError) and given:  # a comparison inside found text where a number belongs
+                raise ValueError(f"{self.name} cannot take {given}: {told or error}") from error
+            if not told and not (self.is_component or isinstance(error, MendableError)) and (place := place_in(error)):
+                told = f"{error} ({place})"  # fedward refused what it was called with in there
+            if not told:
                 raise
-            raise ValueError(f"{self.name} cannot take {given}: {error}") from error
+            raise MakerError(f"{self.name}: {told}") from error
         if isinstance(made, Component):
             check_parameters(made)  # once more for classes whose own __post_init__ leaves it out
         return made
@@ -338,14 +343,7 @@ class ByName(Mapping[str, Any]):
 
 
 def _imported(path: str, kind: str | None) -> Entry:
-    ask_about(path)
-    try:
-        found = attribute_at(path)
-    except Exception as error:  # whatever is wrong with the module
-        needed = missing_extra(error) if isinstance(error, ModuleNotFoundError) else ""
-        meant = meant_by(error) if isinstance(error, AttributeError | ModuleNotFoundError) else ""
-        remedy = needed or f"{error}{meant or '; write it like package.module.Class'}"
-        raise ValueError(f"cannot import {path!r}: {remedy}") from error
+    found = found_at(path)
     try:
         found = ready(found, kind) or found
     except TypeError as error:  # a function that takes no rows

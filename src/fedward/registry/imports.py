@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+from ..failures import missing_extra, place_in
 from .naming import did_you_mean
 
 Check = Callable[[str], None]
@@ -59,7 +60,25 @@ def attribute_at(path: str) -> Any:
         return getattr(owner, attribute)
 
 
-def meant_by(error: AttributeError | ModuleNotFoundError) -> str:
+def found_at(path: str) -> Any:
+    """What lies at an import path that may be followed.
+
+    Raises:
+        ValueError: it must not be, there is no such thing, or the module itself is at fault: the message says where.
+    """
+    ask_about(path)
+    try:
+        return attribute_at(path)
+    except Exception as error:  # whatever is wrong with the module
+        needed = missing_extra(error) if isinstance(error, ModuleNotFoundError) else ""
+        meant = _meant(error) if isinstance(error, AttributeError | ModuleNotFoundError) else ""
+        place = place_in(error)
+        where = f" ({place})" if place else "" if meant else "; write it like package.module.Class"
+        remedy = needed or f"{error}{meant}{where}"
+        raise ValueError(f"cannot import {path!r}: {remedy}") from error
+
+
+def _meant(error: AttributeError | ModuleNotFoundError) -> str:
     """Which name of a module or a class, or which module of this folder, may be meant by one that is not there."""
     if isinstance(error, ModuleNotFoundError):
         name, here = error.name or "", {file.stem for file in Path.cwd().glob("*.py")}

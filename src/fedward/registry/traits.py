@@ -112,6 +112,8 @@ class Traits:
         server_rows: whether a rule's output holds something besides the clients' rows: a previous aggregate, noise.
         selects: whether a rule drops clients, by giving them no weight, so that it can stand as a filter before another
             rule: ``sign-guard >> median``.
+        judges: whether a rule says of single clients whether they have a part in the output, if only by letting all of
+            them have one. A plain function does not, so that nobody can tell whom it left out.
         recorded: names of a rule's scores that a run's records keep.
         recalls: whether a rule has rows of clients that are absent, too, so that its f is about all clients.
         starts: the first round that a rule decides by what it is, counted from 0, where it is switched on late.
@@ -146,6 +148,7 @@ class Traits:
     by_client: bool = field(default=False, metadata={"merge": any})
     server_rows: bool = field(default=False, metadata={"merge": any})
     selects: bool = field(default=False, metadata={"merge": all})
+    judges: bool = field(default=True, metadata={"merge": all})
     recorded: tuple[str, ...] = field(default=(), metadata={"merge": _union})
     recalls: bool = field(default=False, metadata={"merge": any})
     starts: int = field(default=0, metadata={"merge": max})

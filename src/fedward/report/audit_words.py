@@ -7,6 +7,7 @@ from html import escape
 
 from ..audit import Calibration, ClientAudit
 from ..audit.made import Made
+from ..core import Reason
 from ..failures import tamed
 from .pieces import NONE, breakable, count, table
 from .series import share_text
@@ -102,7 +103,7 @@ def beside_panel(audit: ClientAudit, i: int) -> str:
     panel = audit.by_panel[i]
     if panel is None:
         return "cannot judge"
-    if panel == audit.accepted[i]:
+    if panel == audit.accepted[i] and audit.reasons[i] != Reason.NOT_JUDGED:
         return "agrees"
     if panel:
         return "<b>accepts it</b>"
@@ -115,7 +116,7 @@ def not_accepted(audit: ClientAudit, members: Sequence[str] | None = None) -> st
     reason = dict(zip(audit.names, audit.reasons, strict=True))
     out = [name for name in names if name in set(audit.dropped)]
     if audit.rule:
-        return f"{len(out) or 'nobody'} dropped"
+        return dropped_told(len(out), sum(reason[name] == Reason.NOT_JUDGED for name in names))
     suspected = sum(reason[name] not in ("malformed", "nonfinite", "overflow", "not-judged") for name in out)
     told = [f"{suspected or 'nobody'} suspected"]
     if unusable := sum(reason[name] in ("malformed", "nonfinite", "overflow") for name in out):
@@ -123,6 +124,12 @@ def not_accepted(audit: ClientAudit, members: Sequence[str] | None = None) -> st
     if unjudged := sum(reason[name] == "not-judged" for name in out):
         told.append(f"{unjudged} not judged")
     return ", ".join(told)
+
+
+def dropped_told(dropped: int, unjudged: int) -> str:
+    """How many clients a rule dropped, and how many it was given and says nothing of."""
+    told = [f"{dropped or 'nobody'} dropped"] if dropped or not unjudged else []
+    return ", ".join([*told, *([f"{unjudged} not judged"] if unjudged else [])])
 
 
 def of_one_vote(found: Calibration) -> str:

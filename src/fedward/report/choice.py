@@ -6,7 +6,17 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-from ..redteam import ALIKE, NEVER_DECIDED, NONE, NOTHING_LEARNT, Examination, Standing, examined_in, label
+from ..redteam import (
+    ALIKE,
+    NEVER_DECIDED,
+    NONE,
+    NOTHING_LEARNT,
+    Examination,
+    Standing,
+    examined_in,
+    label,
+    unknown_dropped_told,
+)
 from .pieces import NONE as ABSENT
 from .pieces import breakable, count, document, numbered, per_cent, save_page, table
 from .style import shade
@@ -92,8 +102,10 @@ def _ranking(standings: Sequence[Standing]) -> str:
     caption = (
         "The lowest test accuracy after a short training run, over the attacks below and all settings. Rules within "
         f"{100 * ALIKE:.1f} points of the best are taken for equally good, and stand by how many honest updates they "
-        "drop where nobody attacks, then by time."
+        "drop where nobody attacks, then by time. Rules that work column by column drop no whole one, whatever they "
+        "trim."
     )
+    caption += "".join(f" {escape(told)}" for told in unknown_dropped_told(standings))
     caption += "".join(f" {escape(s.undecided_told())}" for s in standings if s.undecided)
     return f'<h2>Ranking</h2>\n{table(head, rows, 1, "wide")}<p class="caption">{caption}</p>\n'
 

@@ -111,8 +111,9 @@ def _summary(placed: Sequence[Placed]) -> str:
         "<h2>Summary</h2>\n"
         + table(head, rows, 3, "wide")
         + '<p class="caption">Accuracy is measured on the test set. The accepted rates are means over all '
-        "rounds: a good rule accepts honest clients and drops byzantine ones. Seconds per round include "
-        "evaluation.</p>\n"
+        "rounds: a good rule accepts honest clients and drops byzantine ones. Rules that work column by column accept "
+        "all whose rows they are given; plain functions say nothing of single clients, and have no rates. Seconds per "
+        "round include evaluation.</p>\n"
     )
 
 

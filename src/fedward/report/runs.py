@@ -10,7 +10,7 @@ from typing import Any
 
 from ..core import BEYOND
 from ..experiments.store import FolderError, RunFolder
-from ..experiments.worth import none_finite
+from ..experiments.worth import honest_that_answered, none_finite
 from ..failures import MendableError
 from ..sim import Record
 from ..sim.record import beyond_theorem, nobody_accepted, why_skipped
@@ -22,6 +22,10 @@ class ReportError(MendableError, ValueError):
     """A page that cannot be made, such as of a run folder that cannot be read; the message has the remedy."""
 
     asked = True
+
+
+NOT_JUDGED = "The rule is or has a plain function, which says nothing of single clients: nobody knows whom it left out."
+"""What a page says in the place of rates of who was accepted (`not_judged`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +110,7 @@ def load_run(folder: str | Path) -> RunData:
             f"{place.head}: byzantine_ids must lie in 0..{clients - 1}, as {place.records.name} has "
             f"{clients} clients, got {byzantine[0]}..{byzantine[-1]}; are both files of the same run?"
         )
-    notes = [*recorded.notes, *_diverged(recorded.records), *decided(recorded.records, byzantine)]
+    notes = [*recorded.notes, *_diverged(recorded.records, byzantine), *decided(recorded.records, byzantine)]
     for part in head.earlier:
         notes.append(f"Rounds up to {part.rounds} were made by other code than the last ones: {part.versions}.")
     edited = edited_here(CodeOfRun(config=head.config, own=head.own, imported=head.imported))
@@ -124,6 +128,11 @@ def load_run(folder: str | Path) -> RunData:
         imported=head.imported,
         edited=edited,
     )
+
+
+def not_judged(run: RunData) -> bool:
+    """Whether the rule says nothing of single clients, so that nobody knows whom it accepted of those that answered."""
+    return not all(record.judged for record in run.records)
 
 
 def decided(records: Sequence[Record], byzantine: Collection[int] | None = None) -> list[str]:
@@ -150,12 +159,12 @@ def decided(records: Sequence[Record], byzantine: Collection[int] | None = None)
     return notes
 
 
-def _diverged(records: Sequence[Record]) -> list[str]:
+def _diverged(records: Sequence[Record], byzantine: Collection[int]) -> list[str]:
     """A note on rounds whose training loss is not finite, if there are any."""
     # Files have null where it was not finite; of runs that know no training loss all rounds have, and of others those
     # that no honest client answered.
     known = any(r.train_loss is not None for r in records)
-    answered = [r for r in records if known and r.honest_accepted is not None]
+    answered = [r for r in records if known and honest_that_answered(r, byzantine)]
     rounds = [r.round for r in answered if r.train_loss is None or not math.isfinite(r.train_loss)]
     if not rounds:
         return []

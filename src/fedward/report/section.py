@@ -12,7 +12,7 @@ from . import rates, scores, style
 from .clientmap import clients_by_round
 from .grid import Placed, plain, unique
 from .pieces import count, cut, figure, per_cent, table, three_digits
-from .runs import RunData
+from .runs import NOT_JUDGED, RunData, not_judged
 from .series import share_text, step_of, window_of
 
 
@@ -84,7 +84,7 @@ def _acceptance(run: RunData, name: str) -> str:
     head = "<h3>Accepted clients</h3>\n"
     drawn = rates.acceptance(run)
     if drawn is None:
-        return f"{head}<p>No accepted rates were recorded.</p>\n"
+        return f"{head}<p>{NOT_JUDGED if not_judged(run) else 'No accepted rates were recorded.'}</p>\n"
     if run.byzantine_ids:
         caption = (
             "Share of the honest and of the byzantine clients that the rule accepted. Best is honest (solid) at "
@@ -128,11 +128,16 @@ def _signs(run: RunData, name: str) -> str:
 
 
 def _client_map(run: RunData, name: str) -> str:
+    if not_judged(run) and not any(record.reasons for record in run.records):
+        return f"<h3>Who was accepted, round by round</h3>\n<p>{NOT_JUDGED}</p>\n"
     drawn = clients_by_round(run)
     width = drawn["cells"]["width"]
     swatch = '<span><span class="swatch" style="background:{}"></span>{}</span>'
     blend = f"linear-gradient(90deg,{style.DROPPED},{style.BETWEEN},{style.ACCEPTED})"
-    key = [swatch.format(style.ACCEPTED, "accepted"), swatch.format(style.DROPPED, "dropped")]
+    key = [
+        swatch.format(style.ACCEPTED, "given to the rule" if not_judged(run) else "accepted"),
+        swatch.format(style.DROPPED, "dropped"),
+    ]
     key += [swatch.format(style.ABSENT, "did not take part")]
     if width > 1:
         key.append(swatch.replace("swatch", "swatch blend").format(blend, "in some rounds of the column"))
@@ -143,7 +148,9 @@ def _client_map(run: RunData, name: str) -> str:
             f"Every client (row); each column sums up {width} successive rounds and its colour is the share "
             "of them, of those the client took part in, in which the client was accepted"
         )
-    if run.byzantine_ids:
+    if not_judged(run):
+        caption += f". {NOT_JUDGED[:-1]} of those that it was given"
+    elif run.byzantine_ids:
         caption += (
             ". The byzantine clients are at the bottom, below the line: a rule that works leaves them in the "
             "colour of dropped and the rest in the colour of accepted. A row that differs from its group is "

@@ -119,13 +119,13 @@ MEASURES = (
     Measure(
         key="byzantine_accepted",
         name="byzantine accepted",
-        told="Share of byzantine clients that were accepted (all by rules that judge no client), in per cent",
+        told="Share of byzantine clients that were accepted (rules by columns: all; functions: unknown), in per cent",
         higher=False,
     ),
     Measure(
         key="honest_accepted",
         name="honest accepted",
-        told="Share of honest clients that were accepted (all by rules that judge no client), in per cent",
+        told="Share of honest clients that were accepted (rules by columns: all; functions: unknown), in per cent",
         higher=True,
     ),
     Measure(

@@ -11,9 +11,18 @@ from typing import Any
 import torch
 
 from ..audit import Calibration, ClientAudit, Evidence
-from ..core import Result
+from ..core import Reason, Result
 from ..failures import tamed
-from .audit_words import beside_panel, clients_caption, how_made, how_to_read, meanings, not_accepted, of_one_vote
+from .audit_words import (
+    beside_panel,
+    clients_caption,
+    dropped_told,
+    how_made,
+    how_to_read,
+    meanings,
+    not_accepted,
+    of_one_vote,
+)
 from .pieces import NONE, count, document, figure, per_cent, save_page, table
 from .style import ABSENT, ACCEPTED, BETWEEN, DROPPED, base_axis, base_layout, margins, safe_text
 
@@ -52,7 +61,8 @@ def write_result(result: Result[Any], output: Path, title: str) -> Path:
         OSError: the page cannot be written.
     """
     dropped = sum(not ok for ok in result.accepted)
-    lead = f"{count(len(result.ids), 'client')} &middot; {dropped or 'nobody'} dropped"
+    unjudged = sum(reason is Reason.NOT_JUDGED for reason in result.reasons)
+    lead = f"{count(len(result.ids), 'client')} &middot; {dropped_told(dropped, unjudged)}"
     scores = list(result.scores)
     rows = []
     for i, name in enumerate(result.ids):

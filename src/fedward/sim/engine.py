@@ -328,6 +328,7 @@ class Simulation:
     ) -> Record:
         """What is known about the round afterwards."""
         result = judged.result if isinstance(judged, Step) else None
+        judges = self.rule.traits().judges
         accepted = [False] * len(arrivals.each) if result is None else result.accepted.tolist()
         losses = [float(arrivals.each[i].loss) for i in arrivals.honest]
         return Record(
@@ -340,8 +341,9 @@ class Simulation:
             calibration_error=evaluated.tally.calibration_error if evaluated else None,
             loss=evaluated.tally.loss if evaluated else None,
             train_loss=sum(losses) / len(losses) if losses else None,
-            byzantine_accepted=share([accepted[i] for i in arrivals.byzantine]),
-            honest_accepted=share([accepted[i] for i in arrivals.honest]),
+            byzantine_accepted=share([accepted[i] for i in arrivals.byzantine]) if judges else None,
+            honest_accepted=share([accepted[i] for i in arrivals.honest]) if judges else None,
+            judged=judges,
             accepted=by_client(self.data.n, arrivals.clients, accepted),
             reasons=reasons_of(arrivals.clients, result),
             signs=evaluated.signs if evaluated else None,

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..core import Context
 from ..core.neutral import drawing
 from ..data.dataset import Dataset
+from ..failures import own_fault
 from ..models import make_model
 
 
@@ -61,7 +62,7 @@ def _check_fit(model: nn.Module, dataset: Dataset) -> None:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             output = model.eval()(sample.to(device))
     except (RuntimeError, IndexError, TypeError, ValueError) as error:
-        why = str(error).partition("\n")[0] or type(error).__name__
+        why = own_fault(error) or str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(
             f"the model cannot take a sample of shape {dataset.shape} and type {sample.dtype}: {why}; build it for "
             "such samples (a factory may take shape and classes), or take another model"

@@ -93,9 +93,12 @@ class Record:
         calibration_error: likewise, expected calibration error in 15 bins (`fedward.clients.Tally`).
         loss: likewise.
         train_loss: mean over the honest clients' batches; None in a round that none of them answers.
-        byzantine_accepted: share of the byzantine clients that took part who were accepted; None if none took part.
+        byzantine_accepted: share of the byzantine clients that took part who were accepted; None if none took part, and
+            where clients are not judged.
         honest_accepted: the same of the honest ones.
-        accepted: per client; None for those that did not take part. In files one character each: 1, 0 or -.
+        judged: whether the rule says of single clients whom it accepts (`Traits.judges`).
+        accepted: per client, and where they are not judged whose rows the rule was given; None for those that did not
+            take part. In files one character each: 1, 0 or -.
         reasons: by client, why those that took part were not accepted: a `Reason`, or what a federation said.
         signs: shares of positive, zero and negative entries of "honest" and "byzantine" rows, in evaluated rounds; and
             of "virtual" rows, which an attack looks at and does not send (`fedward.attacks.Virtual`).
@@ -121,6 +124,7 @@ class Record:
     train_loss: float | None = None
     byzantine_accepted: Rate = None
     honest_accepted: Rate = None
+    judged: bool = True
     accepted: Annotated[tuple[bool | None, ...], _MARKS]
     reasons: Mapping[int, Annotated[str, _REASON]] = field(default_factory=dict)
     signs: Mapping[str, Shares | None] | None = None

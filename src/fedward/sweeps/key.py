@@ -19,7 +19,7 @@ KEY = 16
 """Hexadecimal digits of a key."""
 _CHOSEN = ("rules", "attacks")
 """Folders of the package of which a run uses some modules: the others decide nothing of it."""
-_NOT_PART = ("data_path",)
+NOT_PART = ("data_path",)
 """Keys that a cell does not hang on: where data lie does not matter, as long as they are the same."""
 
 
@@ -29,7 +29,7 @@ def key_of(spec: RunSpec) -> str:
     Raises:
         DataError: the data are not there.
     """
-    config = {name: value for name, value in spec.resolved().items() if name not in _NOT_PART}
+    config = {name: value for name, value in spec.resolved().items() if name not in NOT_PART}
     whole = {"config": config, "data": data_checksum(spec.data, spec.data_path), "code": code_of(spec)}
     return hashlib.sha256(json.dumps(whole, sort_keys=True, default=repr).encode()).hexdigest()[:KEY]
 
