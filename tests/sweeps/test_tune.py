@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,14 @@ SCORES = {
 def scored(tried: list[TrialRun]) -> list[Row]:
     places = {"no-attack": 0, "alie": 1, "sign-flip": 2}
     return [row(t, SCORES[t.values["lr"], t.values.get("rule.f", 2)][places[t.attack]]) for t in tried]
+
+
+def test_a_trial_that_learned_nothing_is_no_score() -> None:
+    tried = trials(sweep(attack="no-attack", rule="mean", tune={"lr": [0.1, 0.2]}))
+    rows = [row(trial, 0.9 if trial.values["lr"] == 0.1 else 0.5) for trial in tried]
+    assert choose(tried, rows)[0].values == {"lr": 0.1}
+    vain = [replace(one, in_vain="no round changed the model" * (one.best == 0.9)) for one in rows]
+    assert choose(tried, vain)[0].values == {"lr": 0.2}
 
 
 def test_one_is_best_without_attack_and_one_under_its_worst() -> None:

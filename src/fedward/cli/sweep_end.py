@@ -39,8 +39,8 @@ def how_figures_are_read(rows: Sequence[Row]) -> str:
 def sweep_table(sweep: Sweep, rows: Sequence[Row], *, whole: bool = False) -> Table:
     """Best and last accuracy of each setting, over its seeds; then its impact if it is known, or else who was accepted.
 
-    Of cells that are not done nothing counts. Where there are several seeds a terminal has no room for who was
-    accepted, and of many settings it shows the first ones.
+    Of cells that are not done, or whose model learned nothing, nothing counts. Where there are several seeds a
+    terminal has no room for who was accepted, and of many settings it shows the first ones.
 
     Args:
         sweep: what was run.
@@ -73,9 +73,8 @@ def sweep_table(sweep: Sweep, rows: Sequence[Row], *, whole: bool = False) -> Ta
 
 
 def _share(rows: Sequence[Row], measure: str) -> str:
-    """The mean of a share over the seeds that are done, in per cent."""
-    done = [row for row in rows if row.status == "done"]
-    known = [share for row in done if isinstance(share := row.measures.get(measure), float)]
+    """The mean of a share over the seeds that count, in per cent."""
+    known = [share for row in rows if row.counts and isinstance(share := row.measures.get(measure), float)]
     return display.percent(fmean(known) if known else None)
 
 

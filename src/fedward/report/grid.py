@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..sweeps.apart import OWN_CODE, told_apart
+from ..sweeps.apart import ATTACK_CODE, OWN_CODE, RULE_CODE, named_with_code, told_apart, with_code
 from .runs import RunData
 
 _TASK = ("data", "model", "partition")
 """What is learnt, by which model, on whose data. Where runs differ in these, a column is an attack on one of them."""
 
-_NO_ROW = {"rule", "attack", "seed", "name", "evaluate_every", *_TASK}
+_NO_ROW = {"rule", "attack", RULE_CODE, ATTACK_CODE, "seed", "name", "evaluate_every", *_TASK}
 """Settings that never make a row of their own. Every other one does, where runs of a rule differ in it."""
 
 
@@ -49,14 +49,15 @@ def plain(value: Any) -> str:
 def place(runs: Sequence[RunData]) -> list[Placed]:
     """Label every run and find its row and column.
 
-    Runs that differ in the seed alone share a row and a column; of other code of the user's own they do not.
+    Runs that differ in the seed alone share a row and a column; of other code of the user's own they do not: that of a
+    rule has a row of its own, and that of an attack a column.
     """
     runs = [
-        replace(run, config={**run.config, OWN_CODE: told}) if told else run
+        replace(run, config=with_code(run.config, told)) if told else run
         for run, told in zip(runs, told_apart([run.made for run in runs]), strict=True)
     ]
     tasks = [key for key in _TASK if _differ(runs, key)]
-    columns = [" · ".join(setting(run, key) for key in ("attack", *tasks)) for run in runs]
+    columns = [" · ".join([_of_code(run, "attack"), *(setting(run, key) for key in tasks)]) for run in runs]
     split = _splitting(runs, columns)
     return [
         Placed(run=run, label=label, row=_row(run, split), column=column)
@@ -68,14 +69,19 @@ def _splitting(runs: Sequence[RunData], columns: Sequence[str]) -> list[str]:
     """The settings in which runs of the same rule and column differ: only these make rows of their own."""
     cells: dict[tuple[str, str], list[RunData]] = {}
     for run, column in zip(runs, columns, strict=True):
-        cells.setdefault((setting(run, "rule"), column), []).append(run)
+        cells.setdefault((_of_code(run, "rule"), column), []).append(run)
     keys = sorted({key for run in runs for key in run.config} - _NO_ROW)
     return [key for key in keys if any(_differ(cell, key) for cell in cells.values())]
 
 
 def _row(run: RunData, split: Sequence[str]) -> str:
     told = [key for key in split if key != OWN_CODE or key in run.config]
-    return " · ".join([setting(run, "rule"), *(f"{key} {setting(run, key)}" for key in told)])
+    return " · ".join([_of_code(run, "rule"), *(f"{key} {setting(run, key)}" for key in told)])
+
+
+def _of_code(run: RunData, key: str) -> str:
+    """The rule or the attack, of two codes of one's own as two."""
+    return named_with_code(setting(run, key), run.config, key)
 
 
 def unique(values: Sequence[str]) -> list[str]:
@@ -91,13 +97,13 @@ def is_grid(placed: Sequence[Placed]) -> bool:
 def best_by_cell(placed: Sequence[Placed]) -> dict[tuple[str, str], list[float]]:
     """Best test accuracies of the runs of each (row, column).
 
-    Left out are runs that were never evaluated, and those that are not finished: what they have reached by now is best
-    of less than what the others had.
+    Left out are runs that were never evaluated, those that learned nothing, and those that are not finished: what they
+    have reached by now is best of less than what the others had.
     """
     cells: dict[tuple[str, str], list[float]] = {}
     for entry in placed:
         best = entry.run.best
-        if entry.run.finished and best is not None and best.accuracy is not None:
+        if entry.run.finished and not entry.run.in_vain and best is not None and best.accuracy is not None:
             cells.setdefault((entry.row, entry.column), []).append(best.accuracy)
     return cells
 

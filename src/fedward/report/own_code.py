@@ -9,7 +9,7 @@ from dataclasses import replace
 from ..experiments.own_code import others_here
 from ..failures import tamed
 from ..sweeps import Row
-from ..sweeps.apart import OWN_CODE, CodeOfRun, told_apart
+from ..sweeps.apart import CodeOfRun, told_apart, with_code
 
 
 def made_by(row: Row) -> CodeOfRun:
@@ -21,8 +21,7 @@ def rows_apart(rows: Sequence[Row]) -> list[Row]:
     """The rows, with what tells those of other code apart from the rest of their settings among these."""
     words = told_apart([made_by(row) for row in rows])
     return [
-        replace(row, config={**row.config, OWN_CODE: told}) if told else row
-        for row, told in zip(rows, words, strict=True)
+        replace(row, config=with_code(row.config, told)) if told else row for row, told in zip(rows, words, strict=True)
     ]
 
 

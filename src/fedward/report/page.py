@@ -13,7 +13,7 @@ from .audit_page import audit_lead, audit_sections
 from .audits import AuditData, find_audit, load_audit
 from .curves import Curve, Panel, panels_section
 from .grid import Placed, best_by_cell, is_grid, place, setting, unique
-from .pieces import NONE, count, cut, document, per_cent, save_page, table, three_digits, whole
+from .pieces import NONE, NOTHING_LEARNED, count, cut, document, per_cent, save_page, table, three_digits, whole
 from .runs import ReportError, RunData, load_run
 from .section import clients_in_words, rounds_in_words, run_section
 from .style import shade
@@ -134,6 +134,7 @@ def _heat_table(placed: Sequence[Placed]) -> str:
     rows = unique([entry.row for entry in placed])
     columns = unique([entry.column for entry in placed])
     begun = Counter((entry.row, entry.column) for entry in placed if not entry.run.finished)
+    vain = Counter((entry.row, entry.column) for entry in placed if entry.run.finished and entry.run.in_vain)
     top = max(means.values())
     bottom = min(*means.values(), top - 0.1)  # so that a spread of a point does not look like a collapse
     best_of: dict[str, float] = {}
@@ -142,13 +143,15 @@ def _heat_table(placed: Sequence[Placed]) -> str:
 
     def cell(row: str, column: str) -> str:
         if (row, column) not in means:
-            return f'<td class="none">{"not finished" if begun[row, column] else NONE}</td>'
+            said = "not finished" if begun[row, column] else NOTHING_LEARNED if vain[row, column] else NONE
+            return f'<td class="none">{said}</td>'
         value = means[row, column]
         values = cells[row, column]
         best = ' class="best"' if value == best_of[column] else ""
         blue = shade((value - bottom) / (top - bottom))
         several = f"<small>{len(values)} runs, {min(values):.1%} to {max(values):.1%}</small>"
         rest = f"<small>{count(begun[row, column], 'run')} not finished</small>" if begun[row, column] else ""
+        rest += f"<small>{count(vain[row, column], 'run')} learned nothing</small>" if vain[row, column] else ""
         return f'<td{best} style="{blue}">{value:.2%}{several if len(values) > 1 else ""}{rest}</td>'
 
     def line(row: str) -> str:
@@ -164,7 +167,8 @@ def _heat_table(placed: Sequence[Placed]) -> str:
         '<p class="caption">Best test accuracy of the run of each rule (row) under each attack (column); the '
         "darker, the better; bold, the best rule under that attack. A row that stays dark is a rule that "
         f"holds.{' Where several runs share a cell it shows their mean and range.' * several}"
-        f"{' Runs that are not finished are not counted.' * bool(begun)}</p>\n"
+        f"{' Runs that are not finished are not counted.' * bool(begun)}"
+        f"{' Runs that learned nothing are not counted; each says why.' * bool(vain)}</p>\n"
     )
 
 

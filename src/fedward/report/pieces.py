@@ -16,6 +16,8 @@ from .runs import ReportError
 from .series import Figure, share_text
 
 NONE = '<span title="not recorded">&ndash;</span>'
+NOTHING_LEARNED = "nothing learned"
+"""What stands in place of a figure of a run that shows nothing (`fedward.experiments.worth`)."""
 
 _PARTS = re.compile(r"[^:,(|/=]+[:,(|/=]*|[:,(|/=]+")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..core import BEYOND
 from ..experiments.store import FolderError, RunFolder
-from ..experiments.worth import honest_that_answered, none_finite
+from ..experiments.worth import honest_that_answered, in_vain, none_finite
 from ..failures import MendableError
 from ..sim import Record
 from ..sim.record import beyond_theorem, nobody_accepted, why_skipped
@@ -69,6 +69,11 @@ class RunData:
         """Whether all rounds that were planned are on record; of a run that does not say how many, those it has are."""
         planned = self.config.get("rounds")
         return not isinstance(planned, int) or self.rounds >= planned
+
+    @property
+    def in_vain(self) -> str:
+        """Why it shows nothing, in a sentence; empty where it does."""
+        return in_vain(self.records, self.byzantine_ids)
 
     @property
     def evaluated(self) -> list[Record]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
+from ..sweeps.apart import OWN_CODE, RULE_CODE, named_with_code
 from .curves import line_style
 from .grid import plain, unique
 from .series import Figure
@@ -92,7 +93,7 @@ class Axis:
 def axes_of(grid: Grid) -> list[Axis]:
     """The axes of a grid, also those along which no runs are finished yet: a sweep has the same ones all the time."""
     found: list[Axis] = []
-    for key in (*grid.keys, "rule"):
+    for key in (*(key for key in grid.keys if key != OWN_CODE), "rule"):  # whose digests may look like numbers
         found += _along(grid, key)
     return [axis for axis in found if any(axis.has(a, o) for a in grid.attacks for o in axis.settings)]
 
@@ -111,10 +112,11 @@ def _along(grid: Grid, key: str) -> Iterator[Axis]:
         told = plain(config.get("rule", "")) if key == "rule" else line.settings[key]
         return told.replace(_GAP, " ")
 
-    patterns: dict[str, list[Line]] = {}
+    patterns: dict[tuple[str, str], list[Line]] = {}
     for line in grid.lines:
-        patterns.setdefault(_NUMBER.sub(_GAP, text(line)), []).append(line)
-    for pattern, lines in patterns.items():
+        code = _config(line).get(RULE_CODE, "") if key == "rule" else ""
+        patterns.setdefault((_NUMBER.sub(_GAP, text(line)), code), []).append(line)
+    for (pattern, _), lines in patterns.items():
         rows = {line: [float(number) for number in _NUMBER.findall(text(line))] for line in lines}
         if not all(isfinite(number) for numbers in rows.values() for number in numbers):
             continue
@@ -127,7 +129,9 @@ def _along(grid: Grid, key: str) -> Iterator[Axis]:
             for line in lines:
                 numbers = rows[line]
                 x = (_byzantine_share(line) or 0.0) if key == "byzantine" else numbers[place]
-                name = _held(pattern, numbers, place) if key == "rule" else line.rule
+                name = line.rule
+                if key == "rule":
+                    name = named_with_code(_held(pattern, numbers, place), _config(line), "rule")
                 steps.append(OnAxis(x=x, line=line, name=name, others=_others(grid, lines, line, key, numbers, place)))
             full = f"{key}.{parameter}" if parameter else key
             truth = {"rule.f": _byzantine(lines), "f": 1.0}.get(full)

@@ -11,7 +11,7 @@ from ..experiments.spec import RunSpec
 from ..sweeps import Row
 from .curves import Curve, Panel, panels_section
 from .grid import plain
-from .pieces import NONE, breakable, count, per_cent, table, three_digits
+from .pieces import NONE, NOTHING_LEARNED, breakable, count, per_cent, table, three_digits
 from .sweep_heat import Marks, mark
 from .sweep_table import Crossing, SweepData
 
@@ -91,7 +91,7 @@ def _seeds(rows: Sequence[Row]) -> str:
         lines.append(
             [
                 escape(plain(row.config.get("seed", 0))),
-                escape(row.status),
+                escape(row.status) + f", {NOTHING_LEARNED}" * bool(row.in_vain),
                 per_cent(row.best, 2),
                 per_cent(row.last, 2),
                 f"{row.rounds_done:,} of {escape(plain(row.config.get('rounds', '?')))}",

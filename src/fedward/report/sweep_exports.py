@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from .sweep_figures import FIGURES, draw
 from .sweep_finished import finished, unfinished_told
 from .sweep_measures import BEST, MINUS, OVER_SEEDS, Measure, measure_of, told_of
 from .sweep_page import render_sweep
-from .sweep_table import NEVER_SHOWN, Grid, Line, SweepData, as_shown, attacked, grids
+from .sweep_skips import DAGGER, has_dagger, no_step_told, skips_told
+from .sweep_table import NEVER_SHOWN, Crossing, Grid, Line, SweepData, as_shown, attacked, grids
 
 _PLUS_MINUS = "\u00b1"
 _COMMON = {
@@ -43,6 +44,7 @@ _SIGNS = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     _PLUS_MINUS: r"$\pm$",
+    DAGGER: r"$^\dagger$",
     MINUS: "$-$",
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
 }
@@ -102,8 +104,8 @@ def markdown(data: SweepData) -> str:
     """Rules by attacks as Markdown: mean and deviation over seeds, the best of a column bold."""
     parts = []
     measure = measure_of(data.measure)
-    cut, data = unfinished_told(data), finished(data)
-    caption = f"{_caption(data, measure, cut)}{in_full(data)}"
+    told, data = _not_as_others(data), finished(data)
+    caption = f"{_caption(data, measure, told)}{in_full(data)}"
     found = grids(labelled(data))
     for grid in found:
         heading = f"## {_in_markdown(grid.title)}\n\n" if len(found) > 1 else ""
@@ -116,10 +118,11 @@ def markdown(data: SweepData) -> str:
 
 def latex(data: SweepData) -> str:
     """The same for LaTeX with booktabs, a table a grid."""
-    parts = ["% \\usepackage{booktabs}\n"]
+    known = "".join(f"% {' '.join(note.split())}\n" for note in (*data.notes, *data.edited))
+    parts = [f"% \\usepackage{{booktabs}}\n{known}"]
     measure = measure_of(data.measure)
-    cut, data = unfinished_told(data), finished(data)
-    caption = f"{_caption(data, measure, cut)}{in_full(data)}"
+    told, data = _not_as_others(data), finished(data)
+    caption = f"{_caption(data, measure, told)}{in_full(data)}"
     found = grids(labelled(data))
     for number, grid in enumerate(found, 1):
         head = _head(grid, in_latex)
@@ -163,12 +166,15 @@ def _line(
         if place is None or not text:
             cells.append("--")
         else:
+            text += escaped(DAGGER) if has_dagger(place) else ""
             cells.append(bold(text) if measure.is_best(place, grid) else text)
     if _summed(grid):
         worst = [_worst(grid, one, measure) for one in grid.rivals_of(line)]
         best = measure.best_of([one for one in worst if one is not None] or [0.0])
         own = _worst(grid, line, measure)
         text = "--" if own is None else escaped(f"{own:.{measure.digits}f}".replace("-", MINUS))
+        if any(has_dagger(place) and measure.mean(place) == own for place in _attacked(line)):
+            text += escaped(DAGGER)
         cells.append(bold(text) if own == best else text)
     return cells
 
@@ -180,22 +186,33 @@ def _worst(grid: Grid, line: Line, measure: Measure) -> float | None:
     return measure.worst_of(known) if known and known == means else None
 
 
+def _attacked(line: Line) -> Iterator[Crossing]:
+    return (place for attack, place in line.places.items() if attacked(attack))
+
+
 def _summed(grid: Grid) -> bool:
     return sum(map(attacked, grid.attacks)) > 1
 
 
-def _caption(data: SweepData, measure: Measure, cut: str) -> str:
-    """What is measured, over how many seeds, what is left out, and in which setting."""
+def _not_as_others(data: SweepData) -> str:
+    """Which runs have no figure, and which figures are not what a reader would take them for, in sentences."""
+    marked = skips_told(grids(labelled(data)))
+    whole = (unfinished_told(data), no_step_told(data), f"{DAGGER} {marked}" if marked else "", *data.edited)
+    return " ".join(filter(None, whole))
+
+
+def _caption(data: SweepData, measure: Measure, told: str) -> str:
+    """What is measured, over how many seeds, what is to be said of some runs, and in which setting."""
     places = [place for grid in grids(data) for place in grid.places]
     seeds = sorted({len(measure.over(place)) for place in places if measure.over(place)})
     many = "no runs yet" if not seeds else f"{seeds[0]} to {seeds[-1]} seeds" if len(seeds) > 1 else f"{seeds[0]} seeds"
     spread = "one seed" if seeds == [1] else f"mean {_PLUS_MINUS} {OVER_SEEDS.replace('seeds', many)}"
-    cut = f" {cut}" if cut else ""
+    more = f" {told}" if told else ""
     worst = ""
     if any(_summed(grid) for grid in grids(data)):
         worst = f" Worst: the {'least' if measure.higher else 'most'} of a row under any attack."
-    told = told_of(measure, data.rows)
-    return f"{told}, {spread}; bold, the best of a column in the same setting.{worst}{cut} {_setting(data)}"
+    what = told_of(measure, data.rows)
+    return f"{what}, {spread}; bold, the best of a column in the same setting.{worst}{more} {_setting(data)}"
 
 
 def _setting(data: SweepData) -> str:

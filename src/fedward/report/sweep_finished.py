@@ -9,13 +9,15 @@ from ..failures import tamed
 from ..sweeps import Row
 from ..sweeps.measures import over_seeds
 from ..sweeps.pattern import by_reason
-from .sweep_table import SweepData
+from .sweep_skips import skips_told
+from .sweep_table import SweepData, grids
 
 
 def finished(data: SweepData) -> SweepData:
-    """A sweep in which runs that are not finished have neither figures nor records; itself where all are.
+    """A sweep in which runs that do not count (`Row.counts`) have neither figures nor records; itself where all do.
 
-    A figure of half a training looks like one of a whole one as soon as it is a number in a table.
+    A figure of half a training looks like one of a whole one as soon as it is a number in a table, and that of a model
+    which nobody has trained like one of a training.
     """
     if not any(map(_is_cut, data.rows)):
         return data
@@ -45,7 +47,10 @@ def left_out(data: SweepData, ending: str) -> Iterator[str]:
     A page and a table of all rows show what is not finished as that.
     """
     yield from data.notes
+    yield from data.edited
     yield from in_vain_told(data)
+    if told := skips_told(grids(data)):
+        yield told
     if ending.lower() not in (".html", ".csv", ".bib") and (told := unfinished_told(data)):
         yield told
 
@@ -56,8 +61,8 @@ def in_vain_told(data: SweepData) -> list[str]:
 
 
 def _is_cut(row: Row) -> bool:
-    """Whether there are rounds of a run, but not all of them."""
-    return row.status != "done" and row.rounds_done > 0
+    """Whether there are rounds of a run, but not all of them, or none that anything was learned in."""
+    return not row.counts and row.rounds_done > 0
 
 
 def _without_figures(row: Row) -> Row:

@@ -9,9 +9,10 @@ from statistics import fmean, stdev
 from ..published.compare import WITHIN, WITHIN_IN_SMALL
 from ..sweeps import Row
 from ..sweeps.measures import OverAttacks
-from .pieces import NONE, breakable
+from .pieces import NONE, NOTHING_LEARNED, breakable
 from .style import shade
 from .sweep_measures import BEST, OVER_SEEDS, Measure, told_of
+from .sweep_skips import rounds_skipped
 from .sweep_table import Crossing, Grid, SweepData, attacked
 
 Marks = Mapping[str, Sequence[str]]
@@ -122,15 +123,15 @@ def _cell(grid: Grid, place: Crossing | None, attack: str, bottom: float, top: f
     if place is None:
         return f'<td{of} class="none">{NONE}</td>'
     over = place.over
-    seeds = [f"seed {row.config.get('seed', 0)}: {_said(row.status, row.best)}" for row in over.rows]
+    seeds = [f"seed {row.config.get('seed', 0)}: {_said(row)}" for row in over.rows]
     title = escape(f"{place.title}\n" + "\n".join(seeds))
     link = f'href="#run-{place.number}" title="{title}"'
     if over.mean is None:
-        state = "failed" if any(row.status == "failed" for row in over.rows) else over.row.status
+        state = _state(over.rows)
         return f'<td{of} class="none"><a {link}>{escape(state)}</a></td>'
     best = ' class="best"' if BEST.is_best(place, grid) else ""
     spread = "" if over.std is None else f' <span class="spread">±{100 * over.std:.2f}</span>'
-    few = _few(over.rows, [row.best for row in over.rows])
+    few = _few(over.rows, [row.best for row in over.rows]) + _skipped(place)
     return (
         f'<td{of}{best} style="{shade((over.mean - bottom) / (top - bottom))}"><a {link}>{100 * over.mean:.2f}{spread}'
         f"</a>{few}{_beside(place, over.mean)}</td>"
@@ -145,25 +146,41 @@ def _measured(measure: Measure, place: Crossing | None, of: str, limits: tuple[f
     level = (mean - least) / (most - least) if most > least else 0.5
     spread = f' <span class="spread">±{stdev(values):.{measure.digits}f}</span>' if len(values) > 1 else ""
     shown = f"{mean + 0.0:.{measure.digits}f}".replace("-", "&minus;")
-    few = _few(place.over.rows, [measure.of(row) for row in place.over.rows])
+    few = _few(place.over.rows, [measure.of(row) for row in place.over.rows]) + _skipped(place)
     return (
         f'<td{of} style="{shade(level if measure.higher else 1 - level)}">'
         f'<a href="#run-{place.number}" title="{escape(place.title)}">{shown}{spread}</a>{few}</td>'
     )
 
 
+def _state(rows: Sequence[Row]) -> str:
+    """What is to be said of seeds none of which has a figure."""
+    if any(row.status == "failed" for row in rows):
+        return "failed"
+    return NOTHING_LEARNED if any(row.in_vain for row in rows) else rows[0].status
+
+
 def _few(rows: Sequence[Row], values: Sequence[float | None]) -> str:
-    """That a figure is not of all seeds, and how many of the others have come far enough to have one."""
+    """That a figure is not of all seeds, and what is to be said of others that have come far enough to have one."""
     known = [row for row, value in zip(rows, values, strict=True) if value is not None]
-    done = sum(row.status == "done" for row in known)
-    if done == len(rows):
+    counted = sum(row.counts for row in known)
+    if counted == len(rows):
         return ""
-    cut = f", {len(known) - done} not finished" if done < len(known) else ""
-    return f"<small>{done} of {len(rows)} seeds{cut}</small>"
+    cut = sum(row.status != "done" for row in known)
+    vain = len(known) - counted - cut
+    more = f", {cut} not finished" * bool(cut) + f", {vain} learned nothing" * bool(vain)
+    return f"<small>{counted} of {len(rows)} seeds{more}</small>"
 
 
-def _said(status: str, best: float | None) -> str:
-    return status if best is None else f"{best:.2%}" + (f" ({status})" if status != "done" else "")
+def _skipped(place: Crossing) -> str:
+    """In how many rounds behind a figure no step was taken."""
+    skipped, rounds = rounds_skipped(place.over.rows)
+    return f"<small>no step in {skipped:,} of {rounds:,} rounds</small>" if skipped else ""
+
+
+def _said(row: Row) -> str:
+    told = NOTHING_LEARNED if row.in_vain else row.status
+    return told if row.best is None else f"{row.best:.2%}" + (f" ({told})" if told != "done" else "")
 
 
 def _beside(place: Crossing, mean: float) -> str:

@@ -43,9 +43,9 @@ class Measure:
         return None if value is None or isinstance(value, str) else self.scale * value
 
     def over(self, place: Crossing) -> list[float]:
-        """Of all seeds that are done and have one: of the others nobody knows what they will reach."""
-        done = (row for row in place.over.rows if row.status == "done")
-        return [value for row in done if (value := self.of(row)) is not None]
+        """Of all seeds that count (`Row.counts`) and have one: of others nobody knows what they will reach."""
+        counted = (row for row in place.over.rows if row.counts)
+        return [value for row in counted if (value := self.of(row)) is not None]
 
     def mean(self, place: Crossing) -> float | None:
         """Over seeds, in the digits that are shown; None where no seed has one."""

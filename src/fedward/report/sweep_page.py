@@ -17,6 +17,7 @@ from .sweep_finished import in_vain_told
 from .sweep_heat import Marks, caption_of, heat_table, mark_text, measure_table, verdicts_of
 from .sweep_measures import Measure, known_measures, measure_caption
 from .sweep_panels import trainings
+from .sweep_skips import skips_told
 from .sweep_table import Grid, SweepData, as_shown, grids
 
 _FILTER_NAMES = {"grid": "table", "f": "f"}
@@ -111,7 +112,7 @@ def _lead(data: SweepData, found: Sequence[Grid]) -> str:
 
 def _notes(data: SweepData) -> list[str]:
     """What a reader of the figures should know: that code differed, and what the store says."""
-    notes = [*data.notes, *in_vain_told(data)]
+    notes = [*data.notes, *data.edited, *in_vain_told(data), *filter(None, [skips_told(grids(data))])]
     for what, versions in (("code", {row.code for row in data.rows}), ("PyTorch", {row.torch for row in data.rows})):
         known = sorted(version for version in versions if version)
         if len(known) > 1:

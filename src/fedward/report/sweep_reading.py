@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from ..experiments.load import names_in_config
 from ..experiments.spec import SpecError, make_spec
 from ..experiments.worth import in_vain
 from ..failures import tamed
+from ..sim.record import skips
 from ..sweeps import Row, Sweep
 from ..sweeps.measures import of_run, with_impacts
 from ..sweeps.rows import accuracies
@@ -61,10 +63,10 @@ def read_sweep_runs(paths: Sequence[Path], title: str, sweep: Sweep | None = Non
                 runs.append(load_run(folder))
             except ReportError as error:
                 notes.append(f"Left out: {tamed(error, 1000)}")
-    notes += edited_notes([run.edited for run in runs], "run")
     if not runs:
         raise ReportError(f"nothing can be read of {', '.join(map(str, paths))}: {notes[0].removeprefix('Left out: ')}")
-    return _as_found(runs, title, notes) if sweep is None else _beside_cells(runs, sweep, notes)
+    data = _as_found(runs, title, notes) if sweep is None else _beside_cells(runs, sweep, notes)
+    return replace(data, edited=tuple(edited_notes([run.edited for run in runs], "run")))
 
 
 def row_of(run: RunData, cell: str, group: str = "") -> Row:
@@ -86,6 +88,7 @@ def row_of(run: RunData, cell: str, group: str = "") -> Row:
         own=run.own,
         imported=run.imported,
         in_vain=in_vain(run.records, run.byzantine_ids),
+        skips=skips(run.records),
     )
 
 

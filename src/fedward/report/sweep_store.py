@@ -36,7 +36,6 @@ def read_stored(path: Path) -> SweepData:
             f"{count(len(left), 'cell')} of an earlier table or of other code: kept in {folder.cells}, not shown."
         )
     rows = folder.rows()
-    notes += edited_notes([edited_here(made_by(row)) for row in rows if row.rounds_done], "cell")
     choices: list[Choice] = []
     if (file := path / CHOICES).exists():
         try:
@@ -53,6 +52,7 @@ def read_stored(path: Path) -> SweepData:
         source=source,
         profile=head.profile,
         notes=tuple(notes),
+        edited=tuple(edited_notes([edited_here(made_by(row)) for row in rows if row.rounds_done], "cell")),
         choices=tuple(choices),
         failures={name: state.trace for name, state in states.items() if state.trace},
     )

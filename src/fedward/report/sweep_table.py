@@ -10,6 +10,7 @@ from typing import Any
 from ..published import Number, Published, Verdict, look_up, verdict_in_small, verdict_on
 from ..sim import Record
 from ..sweeps import Row, Sweep
+from ..sweeps.apart import ATTACK_CODE, RULE_CODE, named_with_code
 from ..sweeps.choices import Choice
 from ..sweeps.measures import OverAttacks, OverSeeds, over_seeds, references, setting_of
 from .grid import plain, unique
@@ -17,7 +18,10 @@ from .grid import plain, unique
 NO_ATTACK = "no-attack"
 NO_ATTACK_LABEL = "No attack"
 """The same beside names of attacks as papers have them."""
-NEVER_SHOWN = ("rule", "attack", "seed", "data_path", "device", "confidence", "evaluate_every")
+NEVER_SHOWN = (
+    *("rule", "attack", RULE_CODE, ATTACK_CODE),
+    *("seed", "data_path", "device", "confidence", "evaluate_every"),
+)
 """Keys that make no column: what the grid is about, and what changes no figure."""
 
 
@@ -35,6 +39,7 @@ class SweepData:
         source: where these are from.
         profile: of the settings that were run; None for those of the paper.
         notes: what a reader of the figures should know.
+        edited: the same of runs that were made before files of the user's own were edited; captions say it, too.
         failures: tracebacks of cells that failed, by name.
         choices: hyper-parameters that were chosen before, and what that took.
         labels: what tables and figures for a paper call rules and attacks, by how they are written or by their names.
@@ -49,6 +54,7 @@ class SweepData:
     source: Published | None = None
     profile: str | None = None
     notes: tuple[str, ...] = ()
+    edited: tuple[str, ...] = ()
     failures: Mapping[str, str] = field(default_factory=dict)
     choices: tuple[Choice, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -82,7 +88,7 @@ class Crossing:
     Attributes:
         number: of all places, from 1.
         over: the cells, with their best accuracies.
-        rule, attack: as they are written.
+        rule, attack: as they are written, and of which code where there are several.
         settings: that differ in its grid, as text.
         published: the accuracy that a paper has for it.
         verdict: on ours beside that; None where one of the two is not there.
@@ -195,10 +201,12 @@ def _grid(data: SweepData, title: str, cells: Sequence[OverSeeds], first: int) -
     clean = references(data.rows)
     lines: dict[tuple[str, ...], dict[str, Crossing]] = {}
     for number, over in enumerate(cells, first):
-        rule, attack = as_written(data, over.row, "rule"), as_written(data, over.row, "attack")
+        rule, attack = (
+            named_with_code(as_written(data, over.row, key), over.row.config, key) for key in ("rule", "attack")
+        )
         settings = {key: as_shown(over.row.config, key) for key in keys}
         if attack in lines.get((rule, *settings.values()), {}):  # told apart by what is not written
-            rule = plain(over.row.config["rule"])
+            rule = named_with_code(plain(over.row.config["rule"]), over.row.config, "rule")
         numbers = data.numbers.get(over.row.cell, ())
         published = next((one for one in numbers if one.figure == "best" and one.relation == "="), None)
         place = Crossing(

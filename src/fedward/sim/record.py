@@ -168,9 +168,14 @@ class Record:
         return read_back(cls, saved)
 
 
+def skips(records: Iterable[Record]) -> Counter[str]:
+    """Why rounds left the model as it was, in the words of the records, and how many did so."""
+    return Counter(record.skipped for record in records if record.skipped is not None)
+
+
 def why_skipped(records: Iterable[Record]) -> str | None:
-    """Why rounds left the model as it was, in the words of the records, the most frequent first; None if none did."""
-    counts = Counter(record.skipped for record in records if record.skipped is not None)
+    """The same in a sentence, the most frequent first; None if none did."""
+    counts = skips(records)
     if len(counts) <= 1:
         return next(iter(counts), None)
     told = [f"{why} ({count} round{'s' * (count > 1)})" for why, count in counts.most_common(_REASONS)]

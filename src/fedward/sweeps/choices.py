@@ -140,11 +140,11 @@ class _Scored:
 def _scores(
     candidate: Sequence[TrialRun], rows: Mapping[str, Row], figure: Callable[[Row], float | None]
 ) -> _Scored | None:
-    """None where a trial is not done: the mean of the others would favour what fails."""
+    """None where a trial does not count: the mean of the others would favour what fails."""
     by_attack = {}
     for trial in candidate:
         row = rows.get(trial.cell.name)
-        score = figure(row) if row is not None and row.status == "done" else None
+        score = figure(row) if row is not None and row.counts else None
         if score is None:
             return None
         by_attack[trial.attack] = score

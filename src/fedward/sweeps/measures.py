@@ -11,7 +11,7 @@ from ..core import BEYOND
 from ..experiments.worth import none_finite
 from ..sim import Record
 from ..sim.record import beyond_theorem, mean_of_known, nobody_accepted, why_skipped
-from .apart import OWN_CODE
+from .apart import ATTACK_CODE, RULE_CODE
 from .rows import Row
 
 TARGET = 0.85
@@ -21,7 +21,9 @@ LAST_TESTS = 5
 
 _SERVER = ("aggregate", "update")
 _MEGABYTE = 1e6
-_TOLD_ALONE = frozenset({"rule", "attack", "seed", "f", "confidence", "forge", "data_path", "device", OWN_CODE})
+_TOLD_ALONE = frozenset(
+    {"rule", "attack", RULE_CODE, ATTACK_CODE, "seed", "f", "confidence", "forge", "data_path", "device"}
+)
 """Keys that two cells of one setting may differ in: what is compared, and what Mean without attack knows nothing of."""
 
 
@@ -113,8 +115,8 @@ def best(row: Row) -> float | None:
 
 
 def _finished(row: Row, figure: Callable[[Row], float | None]) -> float | None:
-    """A figure that counts beside others: what a run that failed or goes on has reached so far is none."""
-    return figure(row) if row.status == "done" else None
+    """A figure that counts beside others."""
+    return figure(row) if row.counts else None
 
 
 def setting_of(row: Row) -> tuple[tuple[str, str], ...]:
@@ -127,8 +129,8 @@ class OverSeeds:
     """Cells that differ in their seed alone.
 
     Attributes:
-        rows: the cells, those that are not done included.
-        values: of those that are done and have one, in the order of the rows.
+        rows: the cells, those that do not count included.
+        values: of those that count (`Row.counts`) and have one, in the order of the rows.
     """
 
     rows: tuple[Row, ...]
@@ -153,7 +155,7 @@ class OverSeeds:
 def over_seeds(rows: Iterable[Row], figure: Callable[[Row], float | None] = best) -> list[OverSeeds]:
     """Cells by everything but their seed, in the order in which they first appear; a run that is there twice is one.
 
-    Only cells that are done have a value: of the others nobody knows what they will reach.
+    Only cells that count have a value: of those that are not done nobody knows what they will reach.
     """
     groups: dict[Any, dict[str, Row]] = {}
     for row in rows:
@@ -173,16 +175,14 @@ def over_seeds(rows: Iterable[Row], figure: Callable[[Row], float | None] = best
 def references(rows: Iterable[Row], figure: Callable[[Row], float | None] = best) -> dict[Any, float]:
     """Of each setting, what Mean reaches without attack: the mean over seeds that are done, where there are such.
 
-    Where code of the user's own was edited between these, as of a model, there is no one such figure.
+    Where code of the user's own was edited between these, as of a model, that makes two settings.
     """
     clean: dict[Any, dict[str, float]] = {}
-    codes: dict[Any, set[Any]] = {}
     for row in rows:
         value = _finished(row, figure)
         if value is not None and (row.config.get("rule"), row.config.get("attack")) == ("mean", "no-attack"):
             clean.setdefault(setting_of(row), {})[repr(row.config.get("seed"))] = value
-            codes.setdefault(setting_of(row), set()).add(row.config.get(OWN_CODE))
-    return {setting: fmean(by_seed.values()) for setting, by_seed in clean.items() if len(codes[setting]) == 1}
+    return {setting: fmean(by_seed.values()) for setting, by_seed in clean.items()}
 
 
 def impact(row: Row, references: Mapping[Any, float], figure: Callable[[Row], float | None] = best) -> float | None:

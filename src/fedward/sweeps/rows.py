@@ -15,7 +15,7 @@ from ..experiments.spec import RunSpec
 from ..sim import Record
 
 _FIRST = ("cell", "group", "status")
-_FIGURES = ("rounds_done", "best", "last")
+_FIGURES = ("rounds_done", "skipped", "best", "last")
 _LAST = ("seconds", "memory", "attempts", "code", "commit", "torch", "numba", "key", "error")
 
 
@@ -42,6 +42,7 @@ class Row:
         measures: further figures by name (`fedward.sweeps.measures`).
         notes: what a reader of the figures should know, in sentences without a subject; in no table.
         in_vain: why the run shows nothing, in a sentence; empty where it does. In no table, either.
+        skips: why rounds left the model as it was, and how many did so; ``skipped`` in a table is their number.
         own: digests of the user's own files that made it, by name, and ``imported`` of those that these import, as
             `fedward.experiments.store.RunHead` has them. In no table, either.
     """
@@ -67,6 +68,21 @@ class Row:
     own: Mapping[str, str] = field(default_factory=dict)
     imported: Mapping[str, str] | None = None
     in_vain: str = ""
+    skips: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def skipped(self) -> int:
+        """How many rounds left the model as it was."""
+        return sum(self.skips.values())
+
+    @property
+    def counts(self) -> bool:
+        """Whether its figures count beside others.
+
+        What a run that failed or goes on has reached so far is none, and neither is what a model is worth that learned
+        nothing from anybody.
+        """
+        return self.status == "done" and not self.in_vain
 
     def flat(self) -> dict[str, Any]:
         """By column; a measure that no other row has is a column as well."""

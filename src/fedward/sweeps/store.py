@@ -20,6 +20,7 @@ from ..experiments.store import DamagedError, FolderError, RunFolder, RunHead, V
 from ..experiments.worth import in_vain
 from ..sim import Record
 from ..sim.forms import written
+from ..sim.record import skips
 from .grid import Cell, Sweep
 from .key import code_of
 from .measures import decision_notes, of_run, with_impacts
@@ -317,6 +318,7 @@ class SweepFolder:
             measures=of_run(records),
             notes=tuple(decision_notes(records, byzantine)),
             in_vain=in_vain(records, byzantine),
+            skips=skips(records),
         )
         if state.status == "done":
             self._done[cell.name] = cell, state, row
