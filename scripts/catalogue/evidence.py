@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
+from fedward.experiments import RunSpec
 from fedward.redteam import Examination, Finding, family, label, load_examination
 
 from .markdown import listed
@@ -19,6 +21,7 @@ UP = "../../../results"
 """The way there from a page in docs/reference/catalogue."""
 NOT_EXAMINED = "Not examined: no committed result has it."
 _REDTEAM = f"[the red team]({UP}/redteam/README.md)"
+_KEYS = RunSpec.model_fields.keys()
 _LEAST = 0.5  # points by which an accuracy must differ before a page speaks of it
 
 
@@ -213,30 +216,48 @@ def least(most: int = 10) -> list[tuple[str, str, str, str]]:
 def pairs() -> tuple[Pair, ...]:
     """Runs under attack of all folders of results that have the same run without."""
     found: list[Pair] = []
-    for file in sorted(RESULTS.glob("*/runs.json")):
-        runs = _runs(file)
-        calm = {_key(run): run for run in runs if run["config"]["attack"] == "no-attack"}
+    for folder, runs in _folders():
+        calm: dict[str, list[Mapping[str, Any]]] = {}
         for run in runs:
-            beside = calm.get(_key(run))
-            if beside is not None and run["config"]["attack"] != "no-attack":
-                found.append(_pair(file.parent.name, run, beside))
+            if run["config"]["attack"] == "no-attack":
+                calm.setdefault(_key(run), []).append(run)
+        for run in runs:
+            rounds = run["config"]["rounds"]
+            without = [at for each in calm.get(_key(run), ()) if (at := _after(each, rounds)) is not None]
+            if without and run["config"]["attack"] != "no-attack":
+                found.append(_pair(folder, run, without[0]))
     return tuple(found)
 
 
 def _key(run: Mapping[str, Any]) -> str:
-    """All that a run and the one without attack have in common: who is byzantine plays no part in the latter."""
-    rest = {key: value for key, value in run["config"].items() if key not in ("attack", "byzantine", "byzantine_data")}
-    return json.dumps(rest, sort_keys=True)
+    """All that a run and the one without attack have in common, but for their rounds.
+
+    Who is byzantine plays no part in the latter.
+    """
+    beside = ("attack", "byzantine", "byzantine_data", "rounds")
+    return json.dumps({key: value for key, value in run["config"].items() if key not in beside}, sort_keys=True)
 
 
-def _pair(folder: str, run: Mapping[str, Any], beside: Mapping[str, Any]) -> Pair:
+def _after(run: Mapping[str, Any], rounds: int) -> float | None:
+    """The test accuracy of a run after so many rounds; None if it was not tested then.
+
+    With a schedule of learning rates the first rounds of a longer run are those of no other.
+    """
+    if run["config"]["rounds"] == rounds:
+        return float(run["final_accuracy"])
+    if "schedule" in run["config"]["server"]:
+        return None
+    return run.get("accuracy_by_round", {}).get(str(rounds))
+
+
+def _pair(folder: str, run: Mapping[str, Any], without: float) -> Pair:
     config = run["config"]
     return Pair(
         folder=folder,
         rule=config["rule"],
         attack=config["attack"],
         under=run["final_accuracy"],
-        without=beside["final_accuracy"],
+        without=without,
         setting=f"{_byzantine(config)} of {config['clients']} clients, {config['data']}, `{config['partition']}`",
     )
 
@@ -250,9 +271,9 @@ def _byzantine(config: Mapping[str, Any]) -> int:
 def of_mixer(mixer: str) -> str:
     """What chains that begin with a mixer came to, beside the same runs without it."""
     lines: list[str] = []
-    for file in sorted(RESULTS.glob("*/runs.json")):
-        runs = [run for run in _runs(file) if name(run["config"]["rule"]) == mixer and ">>" in run["config"]["rule"]]
-        without = {_setting_of(run): run for run in _runs(file)}
+    for folder, every in _folders():
+        runs = [run for run in every if name(run["config"]["rule"]) == mixer and ">>" in run["config"]["rule"]]
+        without = {_setting_of(run): run for run in every}
         seeds: dict[str, list[tuple[float, float]]] = {}
         for run in runs:
             rest = run["config"]["rule"].partition(">>")[2].strip()
@@ -265,13 +286,25 @@ def of_mixer(mixer: str) -> str:
             chain, alone = (_per_cent(fmean(side)) for side in zip(*pairs_of, strict=True))
             told = f" (means of {len(pairs_of)} seeds)" * (len(pairs_of) > 1)
             cells.append(f"{cell} {chain}, without the mixer {alone}{told}")
-        folder = file.parent.name
         lines += [f"- Last accuracy in [{folder}]({UP}/{folder}/README.md): {'; '.join(cells)}."] * bool(cells)
     return "\n".join(lines) or NOT_EXAMINED
 
 
-def _runs(file: Path) -> list[Mapping[str, Any]]:
-    return list(json.loads(file.read_text(encoding="utf-8")).values())
+@cache
+def _folders() -> tuple[tuple[str, list[Mapping[str, Any]]], ...]:
+    """Committed runs by folder: of an experiment, and cells of a sweep that are done."""
+    experiments = [(file, list(json.loads(file.read_text("utf-8")).values())) for file in RESULTS.glob("*/runs.json")]
+    sweeps = [(file, list(_cells(file))) for file in RESULTS.glob("*/sweep.csv")]
+    named = [(file.parent.name, runs) for file, runs in (*experiments, *sweeps)]
+    return tuple(sorted(named, key=lambda each: each[0]))
+
+
+def _cells(file: Path) -> Iterator[Mapping[str, Any]]:
+    with file.open(encoding="utf-8", newline="") as opened:
+        for row in csv.DictReader(opened):
+            if row["status"] == "done":
+                config = {key: int(value) if value.isdecimal() else value for key, value in row.items() if key in _KEYS}
+                yield {"config": config, "final_accuracy": float(row["last"])}
 
 
 def _setting_of(run: Mapping[str, Any]) -> str:
