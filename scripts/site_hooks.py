@@ -33,6 +33,8 @@ _CODE_OR_LINK = re.compile(
     r"|(?<=\]\()(?P<target>[^()\s#]+)(?P<fragment>#[^()\s]*)?(?=\))",
     flags=re.DOTALL | re.MULTILINE,
 )
+_ASKS = ' data-md-component="source"'
+"""What has the theme's script ask."""
 _ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:|/")
 
 
@@ -85,6 +87,16 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         else:
             files.append(File.generated(config, place, abs_src_path=str(ROOT / source)))
     return files
+
+
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
+    """Show the link to the repository without asking its host, on each visit, for how many stars it has."""
+    return output.replace(_ASKS, "")
+
+
+def on_post_template(output_content: str, template_name: str, config: MkDocsConfig) -> str:
+    """The same of pages that are no documents, such as that of what is not found."""
+    return output_content.replace(_ASKS, "")
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:

@@ -75,6 +75,7 @@ def test_it_builds_strictly_and_has_every_public_name(tmp_path: Path) -> None:
     assert len(pages) > 40
     assert [page for page in pages if _FETCHED.search(page.read_text(encoding="utf-8"))] == []
     assert [sheet for sheet in tmp_path.rglob("*.css") if _ELSEWHERE.search(sheet.read_text(encoding="utf-8"))] == []
+    assert [page for page in pages if 'data-md-component="source"' in page.read_text(encoding="utf-8")] == []  # asks
     assert (tmp_path / "search" / "search_index.js").exists()
 
 
