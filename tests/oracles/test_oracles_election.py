@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from tests.oracles import election, rules
+from tests.oracles import election, rules, samples
 
 SEEDS = range(5)
 K, D = 7, 24
@@ -35,8 +35,7 @@ RULES |= {
 
 
 def sample(seed: int, n: int = K, d: int = D) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    return rng.normal(size=d) + 0.9 * rng.normal(size=(n, d))
+    return samples.sample(seed, n, d, spread=0.9)
 
 
 def column(*values: float) -> np.ndarray:

@@ -9,8 +9,9 @@ from itertools import combinations, pairwise
 import numpy as np
 import pytest
 
-from tests.oracles import clusters, mixing, rules
+from tests.oracles import clusters, mixing, rules, samples
 from tests.oracles import geometry as geo
+from tests.oracles.samples import assert_inside, transform, vec
 
 SEEDS = range(5)
 F = 3
@@ -18,12 +19,7 @@ N, D = 9, 5
 
 
 def sample(seed: int, n: int = N, d: int = D) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    return rng.normal(size=d) + 0.7 * rng.normal(size=(n, d))
-
-
-def vec(result) -> np.ndarray:
-    return result[0] if isinstance(result, tuple) else result
+    return samples.sample(seed, n, d)
 
 
 V0 = np.zeros(D)
@@ -57,25 +53,6 @@ def having(letter: str) -> list[str]:
     return [name for name, (_, letters) in RULES.items() if letter in letters]
 
 
-def transform(letter: str, X: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, Callable]:
-    """The transformed rows and the map that the output must follow."""
-    n, d = X.shape
-    if letter == "P":
-        return X[rng.permutation(n)], lambda v: v
-    if letter == "T":
-        shift = rng.normal(size=d)
-        return X + shift, lambda v: v + shift
-    if letter == "S":
-        return 2.5 * X, lambda v: 2.5 * v
-    if letter == "K":
-        order = rng.permutation(d)
-        return X[:, order], lambda v: v[order]
-    if letter == "R":
-        Q = np.linalg.qr(rng.normal(size=(d, d)))[0]
-        return X @ Q, lambda v: v @ Q
-    return -X, lambda v: -v
-
-
 @pytest.mark.parametrize(("letter", "name"), [(letter, name) for letter in "PTSKRO" for name in having(letter)])
 def test_invariance(letter: str, name: str) -> None:
     rule = RULES[name][0]
@@ -97,9 +74,7 @@ def test_identical_rows_give_that_row(name: str, n: int) -> None:
 def test_inside_the_range_of_the_rows(name: str) -> None:
     for seed in SEEDS:
         X = sample(seed)
-        out = vec(RULES[name][0](X, F))
-        assert np.all(out >= X.min(axis=0) - 1e-9)
-        assert np.all(out <= X.max(axis=0) + 1e-9)
+        assert_inside(vec(RULES[name][0](X, F)), X)
 
 
 @pytest.mark.parametrize("name", having("0"))

@@ -7,14 +7,13 @@ import math
 import numpy as np
 import pytest
 
-from tests.oracles import memory, rules
+from tests.oracles import memory, rules, samples
 
 SEEDS = range(5)
 
 
 def sample(seed: int, n: int = 9, d: int = 5) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    return rng.normal(size=d) + 0.7 * rng.normal(size=(n, d))
+    return samples.sample(seed, n, d)
 
 
 # --- FoolsGold ----------------------------------------------------------------------------------------

@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 import sklearn.cluster
 
-from tests.oracles import signguard
+from tests.oracles import samples, signguard
 
 N, D = 15, 6
 
 
 def sample(seed: int, n: int = N, d: int = D) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    return rng.normal(size=d) + 0.7 * rng.normal(size=(n, d))
+    return samples.sample(seed, n, d)
 
 
 def sklearn_labels(points: np.ndarray, h: float) -> list[int]:

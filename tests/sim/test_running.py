@@ -15,29 +15,21 @@ from fedward import attacks, rules
 from fedward.clients import ClassMomentum, Gradient, LocalSGD
 from fedward.experiments.spec import SpecError, make_spec
 from fedward.registry.entries import catalogue
-from fedward.sim import Dataset, Split, federate
+from fedward.sim import Dataset, federate
 from fedward.sim.checkpoint import load_checkpoint, save_checkpoint
 from fedward.sim.cohort import Arrival, Arrivals
 from fedward.sim.running import Statistics, forged_statistics, robust_buffers
 from fedward.stack import Dense, Layout, median_of_running
 from tests.oracles import running as oracle
+from tests.sim.rounds import normed, split
 
 N, M, CLASSES = 8, 3, 4
 F64 = torch.float64
 
 
-def normed() -> nn.Module:
-    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, CLASSES))
-
-
 class Normed(nn.Sequential):
     def __init__(self) -> None:
         super().__init__(nn.Flatten(), nn.Linear(784, 8), nn.BatchNorm1d(8), nn.Linear(8, 10))
-
-
-def split(count: int, seed: int) -> Split:
-    inputs = 2 + 3 * torch.randn(count, 1, 4, 4, generator=torch.Generator().manual_seed(seed))
-    return Split(inputs=inputs, labels=inputs.flatten(1)[:, :CLASSES].argmax(1))
 
 
 DATA = federate(Dataset(name="tiny", train=split(N * 40, 0), test=split(100, 1), classes=CLASSES), N)
