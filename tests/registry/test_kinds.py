@@ -152,7 +152,7 @@ def test_registered_is_as_good_as_packaged(own: Any, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("thing", "kind", "words"),
     [
-        (lambda: None, None, "is a function, which is a rule or an attack where"),
+        (lambda: None, None, "fedward.rule and fedward.attack make one of a function"),
         (lambda: None, "rule", "is not a rule: a dataclass"),
         (lambda: None, "models", "unknown kind 'models'; did you mean 'model'"),
         (torch.ones(2), "model", "a class or function that makes one is needed"),
