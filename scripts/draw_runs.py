@@ -17,11 +17,13 @@ from typing import Any
 
 import matplotlib
 
-matplotlib.use("svg")
+matplotlib.use("agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
+
+from fedward.report.sweep_figures import legend_above
 
 plt.rcParams["svg.hashsalt"] = "fedward"  # the same runs make the same file
 NO_DATE = {"Date": None}
@@ -73,9 +75,8 @@ def draw(runs: dict[str, dict[str, Any]], out: Path, together: bool = False, lev
     lines = {text: line for axis in axes.flat for line, text in zip(*axis.get_legend_handles_labels(), strict=True)}
     wanted = [name for name in names if name in lines]
     columns = {1: 1, 2: 2, 3: 4}[across]
-    figure.legend([lines[n] for n in wanted], wanted, loc="upper center", ncol=min(columns, len(wanted)), fontsize=8)
-    rows = ceil(len(wanted) / columns)
-    figure.tight_layout(rect=(0, 0, 1, 1 - (0.1 + 0.2 * rows) / (3 * down)))
+    height = legend_above(figure, [lines[n] for n in wanted], wanted, columns, loc="upper center", fontsize=8)
+    figure.tight_layout(rect=(0, 0, 1, 1 - height / (3 * down)))
     figure.savefig(out, metadata=NO_DATE)
 
 

@@ -40,6 +40,7 @@ PAGES: Mapping[str, tuple[str, Mapping[str, Block]]] = {
     "results/signguard-table1-short/README.md": ("signguard-table1-short", {}),  # its table is table.md
     "results/siren/README.md": ("siren", siren.SIREN),
     "results/time-varying/README.md": ("time-varying", runs.TIME_VARYING),
+    "results/unlike/README.md": ("unlike", {}),  # its table is table.md
     "results/workloads/README.md": ("workloads", workloads.WORKLOADS),
     "results/claims.md": (".", claims.CLAIMS),
 }

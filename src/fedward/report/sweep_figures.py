@@ -31,6 +31,8 @@ _HEIGHT = 2.1
 _ACROSS = 3
 _TITLE = 33
 """Letters of a title in a line: as many as fit above a panel."""
+_NAME = 90
+"""Letters of a name in a line of the legend: as many as fit across the page."""
 
 Along = tuple[Axis, list[tuple[str, list[tuple[float, Crossing]]]]]
 Panels = list[tuple[str, "list[Curve] | Along"]]
@@ -111,8 +113,7 @@ def _drawn(drawing: Drawing, panels: Panels, rules: Sequence[str], labels: Mappi
     names = [name for _, content in panels for name in _names(content)]
     short = short_labels([name for name in names if name not in rules], labels)
     rules = unique([*rules, *names])
-    rows = -(-len(set(names)) // 4)
-    drawing.set_size_inches(_WIDTH, _HEIGHT * down + 0.2 * rows)
+    drawing.set_size_inches(_WIDTH, _HEIGHT * down)
     boxes = drawing.subplots(down, across, squeeze=False, sharey=True)
     handles: dict[str, Any] = {}
     for number, box in enumerate(boxes.flat):
@@ -130,7 +131,20 @@ def _drawn(drawing: Drawing, panels: Panels, rules: Sequence[str], labels: Mappi
     drawing.supylabel("test accuracy (%)", fontsize=8)
     shown = [name for name in rules if name in handles]
     told = [short.get(name, name) for name in shown]
-    drawing.legend([handles[name] for name in shown], told, loc="outside upper center", ncols=4, frameon=False)
+    height = legend_above(drawing, [handles[name] for name in shown], told, loc="outside upper center", frameon=False)
+    drawing.set_size_inches(_WIDTH, _HEIGHT * down + height)
+
+
+def legend_above(drawing: Drawing, handles: Sequence[Any], names: Sequence[str], most: int = 4, **look: Any) -> float:
+    """A legend of as many columns as fit beside each other, `most` at most; its height in inches."""
+    folded = [fill(name, _NAME) for name in names]
+    for columns in range(min(most, len(names)), 0, -1):
+        legend = drawing.legend(handles, folded, ncols=columns, **look)
+        extent = legend.get_window_extent()
+        if columns == 1 or extent.width <= drawing.bbox.width:
+            break
+        legend.remove()
+    return float(extent.height / drawing.dpi)
 
 
 def _names(content: list[Curve] | Along) -> list[str]:
