@@ -169,19 +169,25 @@ def _many(folder: Path) -> str:
         rows.append(_one_of_many(runs, f"{n} clients, none", f"{group}-0/siren under no-attack", 0, 0.0))
         for per_cent, suffix in ((40, ""), (80, "-80")):
             byzantine = n * per_cent // 100
-            for rule, limit, way in (("siren", 0.45 * n, "clients"), ("siren:penalty_of=rounds", 18.0, "rounds")):
-                name = f"{group}{suffix}/{rule} under {FLIP}"
-                title = f"{n} clients, {per_cent} %, C_p = {limit:g} (`penalty_of={way}`)"
-                rows.append(_one_of_many(runs, title, name, byzantine, limit))
+            share = f"{n} clients, {per_cent} %"
+            for added, attack in (("", FLIP), ("-always", ALWAYS)):
+                alarms = ", always alarming" if added else ""
+                for rule, limit, way in (("siren", 0.45 * n, "clients"), ("siren:penalty_of=rounds", 18.0, "rounds")):
+                    name = f"{group}{suffix}{added}/{rule} under {attack}"
+                    title = f"{share}{alarms}, C_p = {limit:g} (`penalty_of={way}`)"
+                    rows.append(_one_of_many(runs, title, name, byzantine, limit))
+            if n == 50:
+                name = f"{group}{suffix}-labels/siren under label-flip"
+                rows.append(_one_of_many(runs, f"{share}, label-flip", name, byzantine, 0.45 * n))
             others = {"Median": "median"}
             if 2 * byzantine < n:  # Krum is not defined beyond
                 others[f"Krum, f = {byzantine}"] = f"krum:f={byzantine},bound=definition"
             for title, rule in others.items():
                 found = runs.called(f"others-{group}{suffix}/{rule} under {FLIP}")
                 shares = _shares(found) if title.startswith(_JUDGING) else ["", ""]
-                rows.append([f"{n} clients, {per_cent} %, {title}", *_figures(found), *shares, "", "", ""])
+                rows.append([f"{share}, {title}", *_figures(found), *shares, "", "", ""])
     above = ["above C_p at the end: malicious", "honest", "all malicious first in round"]
-    return table(["sign-flip x 4, honest alarms, 40 rounds", *_HEAD, *_ACCEPTED, *above], rows)
+    return table(["40 rounds; sign-flip x 4, honest alarms", *_HEAD, *_ACCEPTED, *above], rows)
 
 
 def _one_of_many(runs: Runs, title: str, name: str, byzantine: int, limit: float) -> list[str]:
@@ -189,13 +195,19 @@ def _one_of_many(runs: Runs, title: str, name: str, byzantine: int, limit: float
     cells = [title, *_figures(found), *_shares(found)]
     if not byzantine:
         return [*cells, "", "", ""]
-    if not found or INDEX not in found[0]:
+    if not found or any(INDEX not in run for run in found):
         return [*cells, PENDING, PENDING, PENDING]
-    above = {r: [index is not None and index > limit for index in every] for r, every in found[0][INDEX].items()}
+    counts = [_above_limit(run, byzantine, limit) for run in found]
+    return [*cells, *(one[0] if len(set(one)) == 1 else "; ".join(one) for one in zip(*counts, strict=True))]
+
+
+def _above_limit(run: Run, byzantine: int, limit: float) -> tuple[str, str, str]:
+    """Malicious and honest clients above C_p at the end, and the first round with all malicious ones above."""
+    above = {r: [index is not None and index > limit for index in every] for r, every in run[INDEX].items()}
     final = list(above.values())[-1]
     honest = len(final) - byzantine
-    first = next((r for r, clients in above.items() if all(clients[:byzantine])), "never")
-    return [*cells, f"{sum(final[:byzantine])} of {byzantine}", f"{sum(final[byzantine:])} of {honest}", first]
+    first = next((str(r) for r, clients in above.items() if all(clients[:byzantine])), "never")
+    return f"{sum(final[:byzantine])} of {byzantine}", f"{sum(final[byzantine:])} of {honest}", first
 
 
 def _late(folder: Path) -> str:
