@@ -272,7 +272,8 @@ def of_mixer(mixer: str) -> str:
     """What chains that begin with a mixer came to, beside the same runs without it."""
     lines: list[str] = []
     for folder, every in _folders():
-        runs = [run for run in every if name(run["config"]["rule"]) == mixer and ">>" in run["config"]["rule"]]
+        chains = [(run, run["config"]["rule"].partition(">>")) for run in every]
+        runs = [run for run, (first, arrow, _) in chains if arrow and name(first.strip()) == mixer]
         without = {_setting_of(run): run for run in every}
         seeds: dict[str, list[tuple[float, float]]] = {}
         for run in runs:

@@ -27,6 +27,7 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError(f"fedward.nvflare needs NVIDIA FLARE: {_install('nvflare')}", name="nvflare") from error
 
 from .core import Aggregator, BoundError, Result, Rule
+from .core.verdict import kept_or_given
 from .failures import MendableError, tamed
 from .registry.component import components_within
 from .registry.notation import parse
@@ -167,7 +168,7 @@ class RobustAggregator(ModelAggregator):
 
     def _tell(self, result: Result[Tensor]) -> None:
         kept = int(result.accepted.sum())
-        self.info(f"{self.rule}: {kept} of {len(result.ids)} clients kept")
+        self.info(f"{self.rule}: {kept} of {len(result.ids)} clients {kept_or_given(result.reasons)}")
         for name, reason, accepted in zip(result.ids, result.reasons, result.accepted.tolist(), strict=True):
             if not accepted:
                 detail = result.details.get(name, "")

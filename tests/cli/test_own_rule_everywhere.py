@@ -18,9 +18,13 @@ from tests.cli.test_cli import failure
 OWN = """
 import numpy as np
 import torch
+from fedward.rules import Median
 
 def middle(G):
     return torch.from_numpy(np.median(G.numpy(), 0))
+
+class Middle(Median):
+    "A rule of its own."
 """
 
 
@@ -49,15 +53,27 @@ def test_whatever_takes_a_rule_finds_those_of_the_working_folder() -> None:
 
 
 @pytest.mark.parametrize("text", ["{}:middle", "{}.middle", "nnm:f=1 >> {}:middle"])
-@pytest.mark.parametrize("command", [["aggregate", "-o", "out.pt"], ["audit"]])
-def test_a_function_judges_files(command: list[str], text: str, updates: str) -> None:
-    rule = text.format(updates)
-    name, *options = command
-    found = CliRunner().invoke(cli.app, [name, "sent", "--base", "base.pt", "--rule", rule, *options])
+def test_a_function_aggregates_files(text: str, updates: str) -> None:
+    command = ["aggregate", "sent", "--base", "base.pt", "--rule", text.format(updates), "-o", "out.pt"]
+    found = CliRunner().invoke(cli.app, command)
     assert found.exit_code == 0, found.output
-    if options and ">>" not in text:
+    if ">>" not in text:
         sent = torch.stack([torch.load(f"sent/{client}.pt")["w"] for client in range(6)])
         torch.testing.assert_close(torch.load("out.pt")["w"], sent.quantile(0.5, dim=0))
+
+
+def test_a_class_audits_files(updates: str) -> None:
+    found = CliRunner().invoke(cli.app, ["audit", "sent", "--base", "base.pt", "--rule", f"{updates}.Middle"])
+    assert found.exit_code == 0, found.output
+
+
+@pytest.mark.parametrize("text", ["{}:middle", "{}.middle", "nnm:f=1 >> {}:middle"])
+@pytest.mark.parametrize("others", [[], ["--rule", "sign-guard"]])
+def test_a_function_acquits_nobody(text: str, others: list[str], updates: str) -> None:
+    said = failure("audit", "sent", "--base", "base.pt", *others, "--rule", text.format(updates))
+    assert "a plain function, which says nothing of single clients: a panel asks rules that do" in " ".join(
+        said.split()
+    )
 
 
 def test_a_function_before_a_rule_is_told_what_can_stand_there(updates: str) -> None:

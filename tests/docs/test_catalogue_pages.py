@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import runpy
@@ -152,9 +153,18 @@ def test_figures_of_the_choice_are_those_of_the_command() -> None:
     assert f"{kept} of {lines} are within the bound" in within
 
 
+def test_no_mixer_with_runs_is_called_unexamined(pages: Mapping[str, str]) -> None:
+    with (ROOT / "results/unlike/sweep.csv").open(encoding="utf-8", newline="") as file:
+        chains = {row["rule"].partition(" >> ")[0] for row in csv.DictReader(file) if ">>" in row["rule"]}
+    assert {"normalize", "nnm:f=3"} <= chains
+    for mixer in chains:
+        said = section(pages["reference/catalogue/mixers.md"], mixer.partition(":")[0])
+        assert f"`{mixer} >> trimmed-mean:f=3` under `alie`" in said
+
+
 def test_what_nobody_examined_is_called_so(pages: Mapping[str, str]) -> None:
-    assert "Not examined" in section(pages["reference/catalogue/rules.md"], "smea")
-    assert "Not examined" in section(pages["reference/catalogue/attacks.md"], "sybils")
+    assert "Not examined" in section(pages["reference/catalogue/mixers.md"], "group-majority")
+    assert "Not examined" in section(pages["reference/catalogue/attacks.md"], "virtual")
     rows = re.findall(r"^\| \[`(.+?)`\].*\| not examined \|$", pages["reference/catalogue.md"], flags=re.MULTILINE)
     assert sorted(rows) == ["de-moa", "hierarchical", "smea"]
     assert "Every rule but SMEA, Hierarchical and DeMoA" in pages["get-started/choosing-a-rule.md"]

@@ -92,11 +92,27 @@ def test_what_rules_drop_where_nobody_attacks_is_always_measured() -> None:
     assert attacks_played(["alie", "min-max"]) == (NONE, "alie", "min-max")
     for there in (["alie", "no-attack"], ["all", "alie"]):
         assert attacks_played(there) == tuple(there)
+    assert attacks_played(["sign-flip", "sign-flip:scale=1.0", " sign-flip"]) == (NONE, "sign-flip"), (
+        "one attack is one"
+    )
+
+
+def test_attacks_that_begin_after_the_captured_rounds_are_left_to_training() -> None:
+    late = ["alie", "sybils:join=30"]
+    here = spec("median")
+    assert attacks_played(late, [here]) == (NONE, "alie")
+    assert "sybils:join=30" in attacks_trained(late)
+    with pytest.raises(SpecError, match="attacks in none of the rounds that count"):
+        examine(here, Path("nowhere.jsonl"), attacks=["sybils:join=30"])
 
 
 def test_whoever_names_attacks_has_candidates_trained_under_these() -> None:
     """And not under others, which would decide the ranking without having been asked for."""
-    assert attacks_trained([]) == attacks_trained(["all"]) == attacks_trained(["no-attack"]) == ALSO
+    assert attacks_trained([]) == attacks_trained(["all"]) == ALSO
+    assert attacks_trained(["sign-flip", "sign-flip:scale=1.0"]) == ("sign-flip",)
+    for none in (["no-attack"], ["no-attack", " no-attack"]):
+        with pytest.raises(SpecError, match="no-attack alone ranks nobody"):
+            attacks_trained(none)
     assert attacks_trained(["alie", "ipm", "alie", "no-attack"]) == ("alie", "ipm")
     assert attacks_trained(["all", "ipm"]) == (*ALSO, "ipm")
     assert attacks_trained(["label-flip"]) == ("label-flip",)

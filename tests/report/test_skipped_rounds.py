@@ -120,5 +120,10 @@ def test_folders_of_runs_say_it_too(tmp_path, skipped):
     table = list(csv.DictReader(io.StringIO(as_csv(data.rows))))
     assert {(line["rule"], line["skipped"]) for line in table} == {("mean", "0"), ("boom", str(skipped))}
     assert cells_of(markdown(data))["boom"][0] == ("**25.00†**" if skipped == 1 else "--")
+    assert {bool(line["in_vain"]) for line in table if line["rule"] == "boom"} == {skipped == 2}
+    assert not any(line["in_vain"] for line in table if line["rule"] == "mean")
     page = page_of(*sorted(tmp_path.iterdir()))
     assert ("nothing learned" in page) == (skipped == 2)
+    alone = page_of(tmp_path / "boom-alie")
+    assert ("25.00%" in alone) == (skipped == 1)
+    assert alone.count("nothing learned") == (2 if skipped == 2 else 0)  # in the summary, and beside its name

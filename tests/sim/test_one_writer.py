@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from fedward.sim import LockedError
+from fedward.sim.holding import Hold
 from tests.processes import started
 from tests.sim.test_checkpoint import simulation
 
@@ -64,6 +65,22 @@ def test_a_process_that_was_killed_holds_nothing(tmp_path: Path) -> None:
         run.send_signal(signal.SIGKILL)
         run.wait()
     assert [record.round for record in simulation().run(4, evaluate_every=1, checkpoint=path)] == [3, 4]
+
+
+def test_what_is_finished_is_read_without_a_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a folder that may only be read, where no lock can be made; to go on takes one."""
+    path = tmp_path / "run.pt"
+    list(simulation().run(3, evaluate_every=1, checkpoint=path))
+
+    def refused(hold: Hold) -> None:
+        raise PermissionError("no lock")
+
+    monkeypatch.setattr(Hold, "take", refused)
+    there = simulation()
+    assert list(there.run(3, evaluate_every=1, checkpoint=path)) == []
+    assert [record.round for record in there.records] == [1, 2, 3]
+    with pytest.raises(PermissionError):
+        next(simulation().run(4, evaluate_every=1, checkpoint=path))
 
 
 def test_runs_of_one_process_take_turns(tmp_path: Path) -> None:

@@ -34,6 +34,9 @@ class PanelMember:
     median, of at least ``least`` of the median: rows that are all but equal have none. None: its verdict is the
     suspicion. A score that is a square (``squared``) is judged as its root: squares of honest rows have a long tail,
     which the mark would take for liars in most rounds.
+
+    Raises:
+        ValueError: the rule would have a vote, and says nothing of single clients (`Traits.judges`).
     """
 
     idea: str
@@ -45,6 +48,13 @@ class PanelMember:
     squared: bool = False
     votes: bool = True
     """Whether its suspicion counts: not that of the rule that decided, beside which the panel is asked."""
+
+    def __post_init__(self) -> None:
+        if self.votes and not self.rule.traits().judges:
+            raise ValueError(
+                f"{describe(self.rule)} is or has a plain function, which says nothing of single clients: a panel asks "
+                "rules that do, such as sign-guard; fedward aggregate takes functions, too"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -139,7 +149,8 @@ def verdict_of(rule: Rule, updates: Updates, context: Context, state: State | No
     """
     decided = decide_on(rule, updates, state or {}, context)
     plan = decided.plan.with_trimmed()
-    return judge(updates, Outcome(plan=plan, output=torch.empty(0), finite=decided.finite, state={}))
+    outcome = Outcome(plan=plan, output=torch.empty(0), finite=decided.finite, state={})
+    return judge(updates, outcome, judges=rule.traits().judges)
 
 
 def stand_apart(scores: Tensor, side: Side, least: float) -> Tensor:

@@ -26,7 +26,7 @@ from .lowrank import LowRank
 from .made import Made, OnFile, files_read, made_now
 from .notes import doubt_of_base, found_notes, notes_on_accepted, taken_for_updates, telling
 from .output import Merge, NewAdapter, aggregate_adapters, write_adapter
-from .panel import PanelMember, members_of, usual_panel, verdict_of
+from .panel import members_of, usual_panel, verdict_of
 from .source import ModelSource
 from .statistics import statistics_notes
 from .verdicts import Ruling, audit_of, describe_nonfinite, unusable_in
@@ -116,16 +116,21 @@ def run_audit(
         on_file: told of how many files have their checksum.
 
     Raises:
-        AuditError: nothing can be audited; see `gather`; or ``f`` beside rules that are named.
+        AuditError: nothing can be audited; see `gather`; ``f`` beside rules that are named; or a plain function among
+            them, which says nothing of single clients.
     """
     if rules and f is not None:
         raise AuditError("--f is told to the usual panel; rules that are named have it in their own text, krum:f=3")
+    try:
+        named = members_of(rules)
+    except ValueError as error:
+        raise AuditError(str(error)) from None
 
     def work(gathered: ClientModels) -> ClientAudit:
         made = made_now(source, "audit", *_audit_words(rules, f=f, votes=votes, calibrated=calibrated, seed=seed))
         if on_begin is not None:
             on_begin(gathered.stack.n, gathered.stack.d)
-        members = _panel(rules, gathered, f)
+        members = named or usual_panel(gathered.stack.n, f)
         found = audit_of(
             gathered,
             members,
@@ -276,10 +281,6 @@ def _no_room(adapter: NewAdapter) -> str:
         f"rank {adapter.settings['r']} has no room for all that clients changed: the layer that loses most is off by "
         f"{adapter.lost**0.5:.1%} of its change; a larger --rank loses less"
     )
-
-
-def _panel(rules: Sequence[Rule], gathered: ClientModels, f: int | None) -> tuple[PanelMember, ...]:
-    return members_of(rules) if rules else usual_panel(gathered.stack.n, f)
 
 
 def _while_unchanged(source: ModelSource, work: Callable[[ClientModels], T], batch_norm: Policy = "robust") -> T:

@@ -76,7 +76,8 @@ def choose(
     if fresh:
         for file in jobs:
             file.unlink(missing_ok=True)
-    playing, also = attacks_played(attacks), attacks_trained(attacks)
+    also = attacks_trained(attacks)
+    playing = attacks_played(attacks, jobs.values())
     check_resumed(jobs, out, worst=worst, attacks=playing, also=also)
     for sentence in set_outdated_aside(jobs, worst=worst, attacks=playing, also=also):
         display.say(sentence, display.err)

@@ -47,7 +47,8 @@ def summary_table(summaries: Sequence[Summary]) -> Table:
             table.add_section()
         before = s.attack
         rates = (percent(s.byzantine_accepted), percent(s.honest_accepted))
-        table.add_row(s.attack, s.rule, percent(s.best_accuracy), percent(s.final_accuracy), *rates)
+        reached = (None, None) if s.in_vain else (s.best_accuracy, s.final_accuracy)  # what an untrained model has
+        table.add_row(s.attack, s.rule, *map(percent, reached), *rates)
     return table
 
 

@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from ..core.verdict import kept_or_given
 from ..failures import tamed
 from ..report.audit_lines import AuditLine, EvaluationEntry, RoundEntry, natural
 from ..report.audits import AUDIT
@@ -33,7 +34,7 @@ from . import display
 from .awaited import WatchError, say_waiting
 
 _PAUSE = 0.5  # seconds between two looks at the file
-_MARKS = {"1": ("\u2588", "blue"), "0": ("x", "bold red"), "-": ("\u00b7", "dim")}
+_MARKS = {"1": ("\u2588", "blue"), "g": ("\u2588", "blue"), "0": ("x", "bold red"), "-": ("\u00b7", "dim")}
 _SHOWN = 24  # rounds
 _BESIDE = 49
 """Columns of a terminal that names cannot have."""
@@ -193,9 +194,10 @@ def standing_shown(standing: FederationStanding, height: int, width: int = 80) -
 
 
 def _head(standing: FederationStanding, last: RoundEntry) -> Text:
-    kept = sum(node.accepted for node in last.nodes)
+    kept = sum(node.kept for node in last.nodes)
     head = Text(f"{tamed(last.rule, 60)}, round {last.round:,}: ", style="bold")
-    head.append(f"{kept} of {len(last.nodes)} nodes kept", style="bold")
+    told = kept_or_given(node.reason for node in last.nodes)
+    head.append(f"{kept} of {len(last.nodes)} nodes {told}", style="bold")
     if standing.skipped:
         head.append(f"; {standing.skipped:,} of {standing.rounds:,} rounds left the model as it was", style="red")
     return head

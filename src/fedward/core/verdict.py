@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from math import isfinite, isnan
@@ -242,6 +242,11 @@ def _with_malformed(result: Result[Tensor], agreed: Agreed) -> Result[Tensor]:
         ids=agreed.sent,
         details={**agreed.malformed, **result.details},
     )
+
+
+def kept_or_given(reasons: Iterable[str]) -> str:
+    """What is said of those who took part: kept, or given to a rule that says nothing of single clients."""
+    return "given to the rule" if Reason.NOT_JUDGED in set(reasons) else "kept"
 
 
 def to_numpy(result: Result[Tensor]) -> Result[np.ndarray]:

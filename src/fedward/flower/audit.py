@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from ..core import Reason, Result
+from ..core.verdict import kept_or_given
 from .answers import NONFINITE, Drop, Fault, Reply, shown
 from .names import NodeNames, row_order
 
@@ -31,7 +32,8 @@ class Verdict:
     Attributes:
         node: its id.
         name: what it is called (`NodeNames`); empty if it has no name.
-        accepted: whether its update took part in the aggregate.
+        accepted: whether its update took part in the aggregate; whose a rule that says nothing of single clients was
+            given (`Reason.NOT_JUDGED`) all did, and null in JSON.
         reason: a `fedward.Reason` where the rule judged it, else a `Fault`.
         detail: what exactly was wrong with a reply, where the reason does not say it.
         weight: of its row in the aggregate; None where the rule gives none.
@@ -111,7 +113,7 @@ class Audit:
             {
                 "node": str(v.node),
                 **({"name": v.name} if v.name else {}),
-                "accepted": v.accepted,
+                "accepted": None if v.reason == Reason.NOT_JUDGED else v.accepted,
                 "reason": str(v.reason),
                 **({"detail": v.detail} if v.detail else {}),
                 "weight": plain(v.weight),
@@ -133,7 +135,7 @@ class Audit:
     def lines(self) -> list[str]:
         """For a log: one line on all, one on each node that was dropped."""
         asked = len(self.verdicts)
-        head = f"{self.rule}: {len(self.kept)} of {asked} nodes kept"
+        head = f"{self.rule}: {len(self.kept)} of {asked} nodes {kept_or_given(v.reason for v in self.verdicts)}"
         if self.skipped is not None:
             head = f"{self.rule}: the model stays as it was: {self.skipped}"
         elif self.note:

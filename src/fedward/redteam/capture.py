@@ -20,6 +20,9 @@ from ..sim.root import BackendEvaluator, root_split
 from ..sim.server import ServerSGD
 from ..stack import Dense, Layout, Updates
 
+CAPTURED = 3
+"""Rounds that are captured where nobody says how many."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Normalised:

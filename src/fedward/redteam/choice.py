@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from time import perf_counter
 from typing import Any
 
 from ..attacks import Attack
-from ..attacks.base import poisons
 from ..core import Context, Rule, step_or_skip
 from ..experiments.spec import RunSpec, SpecError
 from ..registry.notation import describe, parse
 from ..stack import Dense
 from .arsenal import ALL_ATTACKS
-from .capture import capture
+from .capture import CAPTURED, as_examined, capture
 from .findings import NEVER_DECIDED, NONE, Examination
+from .play import check_on_rows, check_played
 
 CANDIDATES: tuple[str, ...] = (
     "mean",
@@ -134,23 +134,47 @@ def standing(rule: str, examinations: Sequence[Examination], seconds: float) -> 
     )
 
 
-def attacks_played(attacks: Sequence[str]) -> tuple[str, ...] | None:
+def attacks_played(attacks: Sequence[str], among: Iterable[RunSpec] = ()) -> tuple[str, ...] | None:
     """What is played on captured rows where somebody named attacks; all there are (None) where nobody did.
 
-    None at all comes first where they lack it: what rules drop then is a part of their standing. Attacks on data are
-    left to `attacks_trained`.
+    None at all comes first where they lack it: what rules drop then is a part of their standing. Attacks that on so few
+    rounds would be none, on data or from a later round on, are left to `attacks_trained`.
+
+    Args:
+        attacks: as text.
+        among: the examinations that they are for.
     """
     if not attacks:
         return None
-    on_rows = [text for text in attacks if text == ALL_ATTACKS or not poisons(_attack(text))]
-    there = any(text == ALL_ATTACKS or describe(_attack(text)) == NONE for text in on_rows)
-    return tuple(on_rows) if there else (NONE, *on_rows)
+    named = dict.fromkeys(text if text == ALL_ATTACKS else describe(_attack(text)) for text in attacks)
+    specs = [as_examined(spec) for spec in among]
+    rules = [(spec.make_rule(), spec.seed) for spec in specs]
+    on_rows = [text for text in named if text == ALL_ATTACKS or _is_played(_attack(text), rules)]
+    return tuple(on_rows) if {NONE, ALL_ATTACKS} & {*on_rows} else (NONE, *on_rows)
+
+
+def _is_played(attack: Attack, rules: Sequence[tuple[Rule, int]]) -> bool:
+    """Whether it is an attack on captured rounds, before every one of some rules with their seeds."""
+    try:
+        check_on_rows(attack)
+        for rule, seed in rules:
+            check_played(rule, attack, CAPTURED, seed)
+    except ValueError:
+        return False
+    return True
 
 
 def attacks_trained(attacks: Sequence[str]) -> tuple[str, ...]:
-    """What every candidate is trained under: what somebody named, `ALSO` where nobody did, and both where "all" is."""
-    named = [text for text in attacks if text != ALL_ATTACKS and describe(_attack(text)) != NONE]
-    return tuple(dict.fromkeys((*(ALSO if not named or ALL_ATTACKS in attacks else ()), *named)))
+    """What every candidate is trained under: what somebody named, `ALSO` where nobody did, and both where "all" is.
+
+    Raises:
+        SpecError: no such attack, or none is named but "no-attack", under which nothing can be ranked.
+    """
+    named = [text if text == ALL_ATTACKS else describe(_attack(text)) for text in attacks]
+    if named and {*named} == {NONE}:
+        raise SpecError(f"attack: {NONE} alone ranks nobody: name an attack beside it, or none for the usual ones")
+    also = ALSO if not named or ALL_ATTACKS in named else ()
+    return tuple(dict.fromkeys((*also, *(text for text in named if text not in (NONE, ALL_ATTACKS)))))
 
 
 def _attack(text: str) -> Attack:

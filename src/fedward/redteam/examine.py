@@ -17,7 +17,7 @@ from ..experiments.versions import versions
 from ..registry.notation import describe, parse
 from .arsenal import ALL_ATTACKS, family, played_on
 from .basis import Basis, outdated_told
-from .capture import as_examined, capture, check_captured
+from .capture import CAPTURED, as_examined, capture, check_captured
 from .findings import NONE, Examination, FindingsFile, RedTeamError, differing, results_in
 from .play import check_on_rows, check_played, play
 
@@ -27,7 +27,7 @@ def examine(
     file: Path,
     *,
     warmup: int = 20,
-    rounds: int = 3,
+    rounds: int = CAPTURED,
     worst: int = 3,
     attacks: Sequence[str] | None = None,
     also: Sequence[str] = (),
@@ -115,7 +115,7 @@ def set_outdated_aside(
     jobs: Mapping[Path, RunSpec],
     *,
     warmup: int = 20,
-    rounds: int = 3,
+    rounds: int = CAPTURED,
     worst: int = 3,
     attacks: Sequence[str] | None = None,
     also: Sequence[str] = (),
@@ -170,7 +170,7 @@ def check_resumed(
     out: Path,
     *,
     warmup: int = 20,
-    rounds: int = 3,
+    rounds: int = CAPTURED,
     worst: int = 3,
     attacks: Sequence[str] | None = None,
     also: Sequence[str] = (),
@@ -199,7 +199,7 @@ def _settings(
     spec: RunSpec, warmup: int, rounds: int, worst: int, attacks: Sequence[str] | None, also: Sequence[str]
 ) -> dict[str, Any]:
     """What the first line of an examination's file has."""
-    played = [describe(parse(text, "attack")) for text in played_on(spec.make_rule(), attacks)]
+    played = [*dict.fromkeys(describe(parse(text, "attack")) for text in played_on(spec.make_rule(), attacks))]
     settings = {**spec.resolved(), "warmup": warmup, "captured": rounds, "worst": worst, "attacks": played}
     settings |= {"also": [describe(parse(text, "attack")) for text in also]} if also else {}
     del settings["attack"]
@@ -210,7 +210,7 @@ def examine_all(
     jobs: Mapping[Path, RunSpec],
     *,
     warmup: int = 20,
-    rounds: int = 3,
+    rounds: int = CAPTURED,
     worst: int = 3,
     attacks: Sequence[str] | None = None,
     also: Sequence[str] = (),

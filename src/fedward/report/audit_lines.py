@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+from ..core import Reason
 from ..disk import json_of
 from ..failures import tamed
 from ..sim.forms import Form, FormError, brief, read_back, read_number, read_whole
@@ -50,12 +51,22 @@ class NodeEntry:
 
     node: str
     name: str = ""
-    accepted: bool
+    accepted: bool | None
     reason: str
     detail: str = ""
     weight: Number = None
     scores: Mapping[str, Number] = field(default_factory=dict)
     metrics: Mapping[str, Number] = field(default_factory=dict)
+
+    @property
+    def judged(self) -> bool:
+        """Whether the rule says of single nodes whom it accepts, where it was asked."""
+        return self.reason != Reason.NOT_JUDGED
+
+    @property
+    def kept(self) -> bool:
+        """Whether its update took part in the aggregate, or was given to a rule that says nothing of single nodes."""
+        return self.accepted is not False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from .audits import AuditData
 from .clientmap import nodes_by_round
 from .curves import panel_box, panel_grid
 from .pieces import NONE, count, cut, figure, per_cent, table, three_digits
+from .runs import NOT_JUDGED, not_judged
 from .series import Figure, share_text
 from .style import ACCEPTED, DROPPED, PALETTE, base_axis, base_layout, margins, round_axis, safe_text
 
@@ -68,6 +69,8 @@ class _Tally:
     """What became of a node over all rounds."""
 
     kept: int = 0
+    given: int = 0
+    """To a rule that says nothing of single nodes."""
     dropped: int = 0
     absent: int = 0
     unused: int = 0
@@ -78,8 +81,9 @@ class _Tally:
 
     def add(self, node: NodeEntry) -> None:
         """One more round."""
-        if node.accepted:
-            self.kept += 1
+        if node.kept:
+            self.kept += node.judged
+            self.given += not node.judged
         elif node.reason in NO_ANSWER:
             self.absent += 1
         elif node.reason == UNUSED:
@@ -105,14 +109,16 @@ def _tally(audit: AuditData) -> dict[str, _Tally]:
 def _nodes(audit: AuditData, tally: Mapping[str, _Tally]) -> str:
     weighed = any(each.weights for each in tally.values())
     trimmed = any(each.trimmed for each in tally.values())
-    head = ["Node", "Why it was dropped", "Accepted", "Dropped", "No answer"]
+    unknown = not_judged(audit.run)
+    head = ["Node", "Why it was dropped", _taken_in(audit).capitalize(), "Dropped", "No answer"]
     head += ["Mean<br>weight"] * weighed + ["Trimmed"] * trimmed
     rows = []
     for name in audit.who[:_MOST_NODES]:
         each = tally[name]
         judged = each.kept + each.dropped
-        share = f"<small>{share_text(each.kept, judged)}</small>" if judged else ""
-        cells = [_name(audit, name), _why(each), f"{each.kept:,}{share}", f"{each.dropped:,}", f"{each.absent:,}"]
+        share = f"<small>{share_text(each.kept, judged)}</small>" if judged and not each.given else ""
+        kept = f"{each.kept + each.given:,}{share}"
+        cells = [_name(audit, name), _why(each), kept, f"{each.dropped:,}", f"{each.absent:,}"]
         if weighed:
             cells.append(f"{fmean(each.weights):.3f}" if each.weights else NONE)
         if trimmed:
@@ -120,6 +126,8 @@ def _nodes(audit: AuditData, tally: Mapping[str, _Tally]) -> str:
         rows.append(cells)
     caption = "Rounds in which each node was accepted or dropped, and in which it was asked and did not answer. "
     caption += "Most rules drop some in every round; a node that is dropped nearly always is worth a look. "
+    if unknown:
+        caption = f"{NOT_JUDGED} Dropped are replies that could not be used. "
     caption += "Weights are those of the node's update in the aggregate. " * weighed
     caption += (
         "Trimmed is the share of the model's entries in which the node's had no part in the aggregate. " * trimmed
@@ -129,6 +137,11 @@ def _nodes(audit: AuditData, tally: Mapping[str, _Tally]) -> str:
     more = len(audit.who) - _MOST_NODES
     caption += f"The first {_MOST_NODES:,} nodes; {more:,} more are in the file. " if more > 0 else ""
     return f'<h2>Nodes</h2>\n{table(head, rows, 2, "wide")}<p class="caption">{caption}</p>\n'
+
+
+def _taken_in(audit: AuditData) -> str:
+    """What pages say of nodes that were not dropped."""
+    return "given to the rule" if not_judged(audit.run) else "accepted"
 
 
 def _name(audit: AuditData, name: str) -> str:
@@ -148,7 +161,7 @@ def _why(each: _Tally) -> str:
 def _map(audit: AuditData, name: str) -> str:
     drawn = nodes_by_round(audit.run, [shown_name(each) for each in audit.who])
     swatch = '<span><span class="swatch" style="background:{}"></span>{}</span>'
-    key = [swatch.format(style.ACCEPTED, "accepted"), swatch.format(style.DROPPED, "dropped")]
+    key = [swatch.format(style.ACCEPTED, _taken_in(audit)), swatch.format(style.DROPPED, "dropped")]
     key.append(swatch.format(style.ABSENT, "no answer, not asked, or nobody decided"))
     width = drawn["cells"]["width"]
     if width > 1:
@@ -233,8 +246,8 @@ def _dots(name: str, told: Sequence[tuple[int, str, float, NodeEntry]]) -> Figur
     step = max(1, -(-len(told) // _MOST_POINTS))
     shown = set(sorted({number for number, *_ in told})[::step])
     points = [point for point in told if point[0] in shown]
-    kept = [point for point in points if point[3].accepted]
-    dropped = [point for point in points if not point[3].accepted]
+    kept = [point for point in points if point[3].kept]
+    dropped = [point for point in points if not point[3].kept]
     data = _band(kept)
     for title, chosen, marker in (
         ("accepted", kept, {"color": ACCEPTED, "size": 5}),
@@ -260,7 +273,7 @@ def _dots(name: str, told: Sequence[tuple[int, str, float, NodeEntry]]) -> Figur
 
 
 def _pointed(who: str, node: NodeEntry) -> str:
-    return shown_name(who) if node.accepted else f"{shown_name(who)}, {tamed(node.reason, 40)}"
+    return shown_name(who) if node.kept else f"{shown_name(who)}, {tamed(node.reason, 40)}"
 
 
 def _band(kept: Iterable[tuple[int, str, float, NodeEntry]]) -> list[dict[str, Any]]:
@@ -331,7 +344,7 @@ def _box(name: str, title: str, drawn: Figure) -> str:
 
 def _rounds(audit: AuditData) -> str:
     """How rounds went: how many were decided, how long that took, and the last ones by themselves."""
-    head = ["Round", "What happened", "Accepted", "Dropped", "No answer", "Seconds"]
+    head = ["Round", "What happened", _taken_in(audit).capitalize(), "Dropped", "No answer", "Seconds"]
     rows = [_round(entry) for entry in audit.rounds[-20:][::-1]]
     shown = table(head, rows, 2, "wide")
     seconds = [entry.seconds for entry in audit.rounds]
@@ -341,15 +354,16 @@ def _rounds(audit: AuditData) -> str:
 
 
 def _round(entry: RoundEntry) -> list[str]:
-    kept = sum(node.accepted for node in entry.nodes)
+    kept = sum(node.kept for node in entry.nodes)
     unanswered = sum(node.reason in NO_ANSWER for node in entry.nodes)
-    dropped = [node for node in entry.nodes if not node.accepted and not absent(node)]
+    dropped = [node for node in entry.nodes if not node.kept and not absent(node)]
     if entry.skipped:
         why = f"<small>{escape(tamed(entry.skipped, 300))}</small>"
         told = f'<b style="color:{DROPPED}">the model stays as it was</b>{why}'
     else:
         reasons = Counter(node.reason for node in dropped).most_common(3)
-        told = ", ".join(f"{escape(tamed(reason, 40))} {times}" for reason, times in reasons) or "nobody dropped"
+        told = ", ".join(f"{escape(tamed(reason, 40))} {times}" for reason, times in reasons)
+        told = told or ("nobody dropped" if all(node.judged for node in entry.nodes) else "not judged")
         told += f"<small>{escape(tamed(entry.note))}</small>" if entry.note else ""
     return [
         f"{entry.round:,}",

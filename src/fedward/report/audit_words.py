@@ -45,7 +45,10 @@ def meanings(audit: ClientAudit) -> str:
     for opinion in audit.opinions:
         if opinion.verdict is not None:
             found |= {str(opinion.verdict.reasons[i]) for i in range(len(audit.names)) if bool(opinion.suspects[i])}
-    told = "".join(f"<li><b>{escape(word)}</b>: {escape(MEANINGS[word])}</li>" for word in MEANINGS if word in found)
+    meant = dict(MEANINGS)
+    if any(ok and reason == Reason.NOT_JUDGED for ok, reason in zip(audit.accepted, audit.reasons, strict=True)):
+        meant[Reason.NOT_JUDGED] = "the rule is or has a plain function, which says nothing of single clients"
+    told = "".join(f"<li><b>{escape(word)}</b>: {escape(meant[word])}</li>" for word in meant if word in found)
     return f"<ul>{told}</ul>\n" if told else ""
 
 

@@ -168,7 +168,7 @@ def _record(entry: RoundEntry, numbers: Mapping[str, int], clients: int) -> Reco
     reasons: dict[int, str] = {}
     for node in entry.nodes:
         client = numbers[node.node]
-        if node.accepted:
+        if node.kept:
             accepted[client] = True
         elif not absent(node):
             accepted[client] = False
@@ -176,6 +176,7 @@ def _record(entry: RoundEntry, numbers: Mapping[str, int], clients: int) -> Reco
     return Record(
         round=entry.round,
         accepted=tuple(accepted),
+        judged=all(node.judged for node in entry.nodes),
         reasons=reasons,
         seconds={"aggregate": entry.seconds},
         skipped=entry.skipped or None,

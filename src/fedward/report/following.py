@@ -10,6 +10,7 @@ from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
+from ..core.verdict import kept_or_given
 from ..disk import open_regular
 from ..failures import tamed
 from .audit_lines import AuditLine, EvaluationEntry, NodeEntry, RoundEntry, absent, natural, read_line, shown_name
@@ -177,20 +178,20 @@ def _numbers(values: Mapping[str, float | None]) -> dict[str, float]:
 
 
 def mark_of(node: NodeEntry) -> str:
-    """A character for what became of a node: 1 accepted, 0 dropped, - no answer, or nobody decided."""
-    if node.accepted:
-        return "1"
+    """What became of a node: 1 accepted, g given to a rule that says nothing of single nodes, 0 dropped, - neither."""
+    if node.kept:
+        return "1" if node.judged else "g"
     return "-" if absent(node) else "0"
 
 
 def round_in_words(entry: RoundEntry) -> str:
     """A round in a line of text."""
     asked = [node for node in entry.nodes if node.reason != "not-asked"]
-    kept = sum(node.accepted for node in entry.nodes)
+    kept = sum(node.kept for node in entry.nodes)
     nodes = _by_name(entry.nodes)
     dropped = [_identified(n, tamed(n.reason, 40)) for n in nodes if mark_of(n) == "0"]
     silent = [_identified(n) for n in nodes if n.reason == "missing"]
-    parts = [f"round {entry.round}: {kept} of {len(asked)} nodes kept"]
+    parts = [f"round {entry.round}: {kept} of {len(asked)} nodes {kept_or_given(node.reason for node in asked)}"]
     if entry.skipped:
         parts.append(f"the model stays as it was: {tamed(entry.skipped, 300)}")
     if dropped:

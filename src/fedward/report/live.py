@@ -165,7 +165,7 @@ _SCRIPT = (
     for (const [round, mark] of one.marks) {
       const place = RECENT - 1 - (last - round);
       if (place < 0) continue;
-      pen.fillStyle = mark === "1" ? ACCEPTED : mark === "0" ? DROPPED : ABSENT;
+      pen.fillStyle = "1g".includes(mark) ? ACCEPTED : mark === "0" ? DROPPED : ABSENT;
       pen.fillRect(place * step, 1, Math.max(1, step - 1), 14);
     }
   };
@@ -276,8 +276,9 @@ _SCRIPT = (
       for (const node of line.nodes) {
         if (!Object.hasOwn(node.scores, name)) continue;
         const value = node.scores[name];
-        dots.push([line.round, value, node.mark === "1"]);
-        if (node.mark === "1") { least = Math.min(least, value); greatest = Math.max(greatest, value); }
+        const kept = "1g".includes(node.mark);
+        dots.push([line.round, value, kept]);
+        if (kept) { least = Math.min(least, value); greatest = Math.max(greatest, value); }
       }
       if (least <= greatest) band.push([line.round, least, greatest]);
     }
@@ -343,7 +344,7 @@ _SCRIPT = (
     const of = (mark) => line.nodes.filter((node) => node.mark === mark).length;
     text(by("rule"), `${line.rule} \\u00b7 `);
     text(by("round"), count(line.round));
-    text(by("kept"), `${of("1")} of ${count(line.nodes.length + line.left_out)}`);
+    text(by("kept"), of("g") ? "not judged" : `${of("1")} of ${count(line.nodes.length + line.left_out)}`);
     text(by("dropped"), count(of("0")));
     text(by("silent"), count(line.nodes.filter((node) => node.reason === "missing").length));
     text(by("left"), count(left));

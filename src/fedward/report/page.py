@@ -100,7 +100,7 @@ def _summary(placed: Sequence[Placed]) -> str:
                 whole(entry.row),
                 whole(entry.column),
                 _best(run),
-                per_cent(run.evaluated[-1].accuracy if run.evaluated else None, 2),
+                _final(run),
                 per_cent(mean_of_known(r.honest_accepted for r in run.records), 1),
                 per_cent(mean_of_known(r.byzantine_accepted for r in run.records), 1),
                 rounds_in_words(run),
@@ -117,7 +117,14 @@ def _summary(placed: Sequence[Placed]) -> str:
     )
 
 
+def _final(run: RunData) -> str:
+    counts = run.evaluated and not (run.finished and run.in_vain)
+    return per_cent(run.evaluated[-1].accuracy if counts else None, 2)
+
+
 def _best(run: RunData) -> str:
+    if run.finished and run.in_vain:
+        return NOTHING_LEARNED
     best = run.best
     return NONE if best is None else f"{per_cent(best.accuracy, 2)}<small>round {best.round:,}</small>"
 

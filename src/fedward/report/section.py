@@ -11,7 +11,7 @@ from ..sim.record import mean_of_known
 from . import rates, scores, style
 from .clientmap import clients_by_round
 from .grid import Placed, plain, unique
-from .pieces import count, cut, figure, per_cent, table, three_digits
+from .pieces import NOTHING_LEARNED, count, cut, figure, per_cent, table, three_digits
 from .runs import NOT_JUDGED, RunData, not_judged
 from .series import share_text, step_of, window_of
 
@@ -34,7 +34,9 @@ def run_section(number: int, entry: Placed, is_open: bool) -> str:
     run = entry.run
     name = f"run-{number}"
     facts = []
-    if run.best is not None:
+    if run.finished and run.in_vain:
+        facts.append(NOTHING_LEARNED)
+    elif run.best is not None:
         facts.append(f"best {per_cent(run.best.accuracy, 2)}")
     rate = mean_of_known(r.byzantine_accepted for r in run.records)
     if rate is not None:

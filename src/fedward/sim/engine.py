@@ -243,6 +243,10 @@ class Simulation:
         path = None if checkpoint is None else Path(checkpoint)
         if path is not None:
             check_folder(path)
+            there = self._resumed(path) if path.exists() else None
+            if there is not None and there.round >= rounds:  # nothing is written, and no lock is needed
+                self.progress = there
+                return
         with Hold([path], "wait until it ends, or give this run another checkpoint"):
             yield from self._run(rounds, evaluate_every, path)
 

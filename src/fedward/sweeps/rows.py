@@ -15,7 +15,7 @@ from ..experiments.spec import RunSpec
 from ..sim import Record
 
 _FIRST = ("cell", "group", "status")
-_FIGURES = ("rounds_done", "skipped", "best", "last")
+_FIGURES = ("rounds_done", "skipped", "in_vain", "best", "last")
 _LAST = ("seconds", "memory", "attempts", "code", "commit", "torch", "numba", "key", "error")
 
 
@@ -41,7 +41,7 @@ class Row:
         error: why it failed, in a sentence.
         measures: further figures by name (`fedward.sweeps.measures`).
         notes: what a reader of the figures should know, in sentences without a subject; in no table.
-        in_vain: why the run shows nothing, in a sentence; empty where it does. In no table, either.
+        in_vain: why the run shows nothing, so that its figures do not count, in a sentence; empty where they do.
         skips: why rounds left the model as it was, and how many did so; ``skipped`` in a table is their number.
         own: digests of the user's own files that made it, by name, and ``imported`` of those that these import, as
             `fedward.experiments.store.RunHead` has them. In no table, either.
