@@ -79,7 +79,7 @@ def test_what_is_taken_as_updates_without_a_base_is_said(tmp_path: Path) -> None
     told = json.loads(CliRunner().invoke(app, [*words, "--json", "--report", "p.html"]).stdout)
     assert TAKEN in told["notes"]
     assert told["panel"]["notes"].count(TAKEN) == 1
-    above = f"Warning: {TAKEN}; of whole models that says nothing"
+    above = f"Warning: {TAKEN}; whole models need --base, a file of what they started from or median-of-clients"
     assert above in said(folder)[1]
     assert said(folder)[1].count(TAKEN) == 1
     assert above in " ".join(CliRunner().invoke(app, words).output.split())

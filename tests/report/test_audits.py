@@ -48,3 +48,15 @@ def test_an_audit_becomes_the_records_that_a_simulation_has(tmp_path: Path) -> N
 def test_an_audit_of_another_format_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ReportError, match=r"round 3 is of format 2, but this version of fedward reads format 1; use"):
         load_audit(audit_of(tmp_path, {"format": 2, "round": 3, "nodes": [node(7)]}))
+
+
+def test_nodes_of_which_none_was_there_before_are_noted(tmp_path: Path) -> None:
+    """A simulation that is started anew has nodes of new ids, so that its federation looks twice as large."""
+    first, second = ({"round": n, "nodes": [node(7), node(30, "far")]} for n in (1, 2))
+    third, fourth = ({"round": n, "nodes": [node(8), node(31, "far")]} for n in (3, 4))
+    [note] = load_audit(audit_of(tmp_path, first, second, third, fourth)).notes
+    assert note.startswith("From round 3 on there are nodes of other ids alone")
+    assert "fedward.flower.name_mod" in note
+    assert load_audit(audit_of(tmp_path, first, {**third, "nodes": [node(8), node(30)]})).notes == ()
+    named = [{**third, "nodes": [{**node(8), "name": "clinic-a"}, {**node(31), "name": "clinic-b"}]}]
+    assert load_audit(audit_of(tmp_path, first, *named)).notes == ()

@@ -17,6 +17,7 @@ from .evidence import cosines_to_median
 from .gather import ClientModels
 from .lowrank import LowRank
 from .panel import Opinion
+from .remarks import mixed_rounds
 
 _AGAINST = -0.05
 """Cosine to the median of all below which a client is said to be turned against the others: what two digits show."""
@@ -34,10 +35,11 @@ _SAME = 1e-12
 
 
 def doubt_of_base(gathered: ClientModels) -> str:
-    """A sentence where changes are so much alike that the base may not be what clients started from; else ""."""
-    if gathered.base is None:
-        return ""
-    gathered.stack.compute(SqNorms(), Gram())  # in one pass, if they are not known yet
+    """A sentence where the base may not be what clients started from: of several rounds, or too much alike; else ""."""
+    if gathered.base is not None:
+        gathered.stack.compute(SqNorms(), Gram())  # in one pass, if they are not known yet
+    if (rounds := mixed_rounds(gathered.found)) or gathered.base is None:
+        return rounds
     if (share := nearness(gathered.stack)) is None:
         return ""
     return (
@@ -50,7 +52,7 @@ def taken_for_updates(gathered: ClientModels) -> str:
     """A warning where whole models would be judged by what they have in common; "" of adapters, which are changes."""
     if not gathered.assumed or isinstance(gathered.stack, LowRank):
         return ""
-    return f"{TAKEN_AS_UPDATES}; of whole models that says nothing"
+    return f"{TAKEN_AS_UPDATES}; whole models need --base, a file of what they started from or median-of-clients"
 
 
 def notes_of(

@@ -83,10 +83,11 @@ def _checked(path: Path) -> int:
             with zipfile.ZipFile(file) as archive:
                 entries = archive.infolist()
         except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError):
-            raise UnfitError(
-                ValueError,
-                "is damaged, or of before PyTorch 1.6: save it anew with torch.save(model.state_dict(), file)",
-            ) from None
+            file.seek(0)
+            cut = file.read(2) == b"PK"  # as an archive begins, whose list of contents is at its end
+            why = "is cut off: it has to be sent anew, whole" if cut else "is damaged, or of before PyTorch 1.6"
+            anew = "" if cut else ": save it anew with torch.save(model.state_dict(), file)"
+            raise UnfitError(ValueError, f"{why}{anew}") from None
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
         raise UnfitError(ValueError, "has compressed parts, which torch.save never writes")
     if sum(entry.file_size for entry in entries) > size or any(

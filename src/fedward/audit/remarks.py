@@ -31,18 +31,20 @@ def remarks_of(
         base: of the base's; None if there is none.
         renamed: clients whose tensors have other names than those they are read under.
     """
-    remarks = []
-    if found.alike:
-        folders = some_of(found.alike)
-        remarks.append(
-            f"{folders} hold clients of the same names: if these are rounds, audit each by itself, with its own base"
-        )
-    remarks += _several({**contents, **({} if base is None else {"the base": base})})
+    remarks = _several({**contents, **({} if base is None else {"the base": base})})
     remarks += _prefixed(renamed, "most clients'" if base is None else "the base's")
     remarks += [f"{tamed(path.name)} is the base, and no client" for path in found.bases]
     if found.ignored:
         remarks.append(f"no models, and left out: {some_of(path.name for path in found.ignored)}")
     return tuple(remarks)
+
+
+def mixed_rounds(found: Clients) -> str:
+    """A warning where folders seem to be rounds, of which no base is what clients of all started from; else ""."""
+    if not found.alike:
+        return ""
+    folders = some_of(found.alike)
+    return f"{folders} hold clients of the same names: if these are rounds, audit each by itself, with its own base"
 
 
 def some_of(names: Iterable[object]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,7 +107,7 @@ def load_audit(file: Path) -> AuditData:
         who=who,
         ids=ids,
         run=run,
-        notes=(*found.notes(), *decided(records)),
+        notes=(*found.notes(), *decided(records), *strangers(rounds)),
     )
 
 
@@ -160,6 +160,22 @@ def who_is_who(rounds: tuple[RoundEntry, ...]) -> dict[str, tuple[str, ...]]:
     for node_id, name in names.items():
         ids[name] = (*ids.get(name, ()), node_id)
     return ids
+
+
+def strangers(rounds: Sequence[RoundEntry]) -> list[str]:
+    """A note where a federation went on with nodes of which none had been there before, as after a restart."""
+    seen: set[str] = set()
+    for entry in rounds:
+        ids = {node.node for node in entry.nodes}
+        known = any(node.name for node in entry.nodes)
+        if seen and ids and not known and not ids & seen:
+            return [
+                f"From round {entry.round} on there are nodes of other ids alone, which may be the same nodes after a "
+                "restart: ids are new in every run of a simulation. With fedward.flower.name_mod in the client app "
+                "nodes keep their names."
+            ]
+        seen |= ids
+    return []
 
 
 def _record(entry: RoundEntry, numbers: Mapping[str, int], clients: int) -> Record:

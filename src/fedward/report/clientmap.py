@@ -35,6 +35,8 @@ MAX_COLUMNS = 400
 MAX_CELLS = 200_000
 """Cells of the client map, which makes the columns fewer (not below 50) with more than 500 clients."""
 
+_ROW = 13
+"""Pixels that the name of a row takes."""
 _LOW = -20
 """Where the scale of colours begins, which ends at 100: absent cells are -1, everything else is a per cent."""
 
@@ -170,7 +172,7 @@ def _plain_layout(
 ) -> dict[str, Any]:
     """Axes of a map of clients by rounds."""
     rows = len(names)
-    inner = min(620, max(150, rows * 11))  # pixels
+    inner = min(620, max(150, rows * _ROW))  # pixels
     ticks = _ticks(rows, rows if honest is None else honest, inner)
     return base_layout(
         inner + 86,
@@ -191,8 +193,8 @@ def _plain_layout(
 
 
 def _ticks(rows: int, honest: int, inner: int) -> Sequence[int]:
-    """The rows whose clients are named: as many as there is room for, 13 pixels each."""
-    every = max(1, -(-rows * 13 // inner))
+    """The rows whose clients are named: as many as there is room for."""
+    every = max(1, -(-rows * _ROW // inner))
     ticks = sorted({*range(0, honest, every), *range(honest, rows, every)})
     if honest == rows or len(ticks) <= 1:
         return ticks
