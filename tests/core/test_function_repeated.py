@@ -93,6 +93,7 @@ def test_what_is_not_the_same_again_is_warned_of_once(make: Callable[[], Functio
         aggregator(rows())
     assert len(warned) == 1
     assert rule.spoken in str(warned[0].message)
+    assert warned[0].filename == __file__, "the line that is printed is the function's, not the package's"
     if make is not failing:
         aggregator(rows())  # warnings are errors here
 

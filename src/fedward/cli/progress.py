@@ -266,7 +266,8 @@ class SweepProgress:
         self._bar.start()
         if not err.is_terminal and self._rounds:
             found = f", {self._done_before} are done" if self._done_before else ""
-            say(f"{len(self._rounds)} cells to do on {_processes(self._workers)}{found}", err)
+            cells = f"{len(self._rounds)} cell{'s' * (len(self._rounds) > 1)}"
+            say(f"{cells} to do on {_processes(self._workers)}{found}", err)
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -6,9 +6,11 @@ nothing in its figures says so.
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 from weakref import WeakSet
 
@@ -56,7 +58,7 @@ def warn_unlike(
     except Exception:
         again = None
     if again is None or not _alike(made, again):
-        warnings.warn(_told(component), FunctionWarning, stacklevel=2)
+        _warn(component)
 
 
 def _first(function: object) -> bool:
@@ -85,6 +87,18 @@ def _alike(made: Tensor, again: Tensor) -> bool:
         return made.shape == again.shape
     first, second = made.double(), again.double()
     return bool((first - second).abs().max() <= _NEAR * first.abs().max())
+
+
+def _warn(component: FunctionComponent) -> None:
+    """With the line on which the function begins, where that is known: the line that called it is the package's."""
+    function = component.function
+    while isinstance(function, partial):
+        function = function.func
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    if code is None:
+        warnings.warn(_told(component), FunctionWarning, stacklevel=3)
+    else:
+        warnings.warn_explicit(_told(component), FunctionWarning, code.co_filename, code.co_firstlineno)
 
 
 def _told(component: FunctionComponent) -> str:
