@@ -110,6 +110,9 @@ def test_who_is_accepted_though_turned_against_the_others_is_named(updates: Path
 def test_what_columns_mean_is_said_below_the_tables(updates: Path) -> None:
     text = " ".join(run("audit", updates, *BASED, "--calibrate", "--report", "p.html")[1].split())
     assert "norm: length of what a client changed; cosine: of the angle" in text
+    assert "none here" not in text
+    alone = " ".join(run("audit", updates, "--base", "median-of-clients")[1].split())
+    assert "; none here, where changes are from the clients' own median" in alone
     assert "no-attack measures false alarms" in text
     page = Path("p.html").read_text()
     assert "no-attack, measures false alarms" in page

@@ -33,6 +33,7 @@ _PATIENCE = 2.0
 _LONG = 10_000_000
 """Entries of all clients together from which on it is said at once what is looked at."""
 _COLUMNS = "norm: length of what a client {}; cosine: of the angle between that and the median of all clients'"
+_NO_ANGLE = "; none here, where changes are from the clients' own median"
 _NORM_OF_RULE = (
     "norm: as the rule looks at it; SignGuard's is a length over the median length, others' the length itself"
 )
@@ -130,7 +131,9 @@ def audit(
         _doubt(found.doubt, display.out)
         _doubt(found.taken, display.out)
         display.out.print(_audit_table(found))
-        display.say(_COLUMNS.format("sent" if found.taken else "changed"))
+        display.say(
+            _COLUMNS.format("sent" if found.taken else "changed") + _NO_ANGLE * (found.base == "median-of-clients")
+        )
         for line in (*_details(found.details), *found.notes):
             if line not in _warned(found.doubt, found.taken):
                 display.say(line)

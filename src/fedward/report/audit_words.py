@@ -144,7 +144,8 @@ def of_one_vote(found: Calibration) -> str:
     wrongly = max(each.by_any if each.attack == NOBODY else each.wrongly_by_any for each in found.attacks)
     return (
         f"If one rule were enough (fedward audit --votes 1), more would have been caught: {named}; and of the others "
-        f"up to {share_text(wrongly)} wrongly."
+        f"up to {share_text(wrongly)} wrongly. Each attack was played once, by {found.forgers} clients beside "
+        f"{found.honest}."
     )
 
 
