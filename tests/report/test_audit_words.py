@@ -37,7 +37,8 @@ def test_what_one_vote_would_have_caught_is_told_with_its_price() -> None:
     found = Calibration(forgers=2, honest=7, attacks=attacks)
     assert of_one_vote(found) == (
         "If one rule were enough (fedward audit --votes 1), more would have been caught: alie:z=1.0 100% (not 0%), "
-        "min-max 75% (not 25%); and of the others up to 50% wrongly. Each attack was played once, by 2 clients beside 7."
+        "min-max 75% (not 25%); and of the others up to 50% wrongly. "
+        "Each attack was played once, by 2 clients beside 7."
     )
     assert of_one_vote(replace(found, attacks=attacks[:2])) == ""
 
