@@ -303,7 +303,7 @@ def _folders() -> tuple[tuple[str, list[Mapping[str, Any]]], ...]:
 def _cells(file: Path) -> Iterator[Mapping[str, Any]]:
     with file.open(encoding="utf-8", newline="") as opened:
         for row in csv.DictReader(opened):
-            if row["status"] == "done":
+            if row["status"] == "done" and not row.get("in_vain"):  # what learned nothing has no figure
                 config = {key: int(value) if value.isdecimal() else value for key, value in row.items() if key in _KEYS}
                 yield {"config": config, "final_accuracy": float(row["last"])}
 

@@ -58,5 +58,8 @@ def test_nodes_of_which_none_was_there_before_are_noted(tmp_path: Path) -> None:
     assert note.startswith("From round 3 on there are nodes of other ids alone")
     assert "fedward.flower.name_mod" in note
     assert load_audit(audit_of(tmp_path, first, {**third, "nodes": [node(8), node(30)]})).notes == ()
+    # Where few of many nodes are asked, those of one round are none of the next, and come back.
+    again = {"round": 4, "nodes": [node(7), node(31)]}
+    assert load_audit(audit_of(tmp_path, first, third, again)).notes == ()
     named = [{**third, "nodes": [{**node(8), "name": "clinic-a"}, {**node(31), "name": "clinic-b"}]}]
     assert load_audit(audit_of(tmp_path, first, *named)).notes == ()

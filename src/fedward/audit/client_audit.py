@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field
 from math import isfinite
 from typing import Any
 
-from ..core import Reason
 from .calibrate import Calibration
 from .evidence import Evidence
 from .made import Made
@@ -74,6 +73,10 @@ class ClientAudit:
             return self.by_panel[i] is not None
         return self.reasons[i] not in (*UNUSABLE, NOT_JUDGED)
 
+    def was_given(self, i: int) -> bool:
+        """Whether a client's model was given to a plain function, so that nobody knows what part it has."""
+        return bool(self.accepted[i]) and self.reasons[i] == NOT_JUDGED
+
     def suspected_by(self, i: int) -> tuple[str, ...]:
         """The ideas of those rules with a vote that suspect a client."""
         return tuple(o.member.idea for o in self.opinions if o.member.votes and bool(o.suspects[i]))
@@ -103,7 +106,7 @@ class ClientAudit:
         told: dict[str, Any] = {
             "id": name,
             "path": self.paths[i] if self.paths else None,
-            "accepted": None if self.accepted[i] and self.reasons[i] == Reason.NOT_JUDGED else self.accepted[i],
+            "accepted": None if self.was_given(i) else self.accepted[i],
             "reason": self.reasons[i],
             "detail": self.details.get(name, ""),
             "votes": self.votes[i],

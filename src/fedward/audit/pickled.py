@@ -85,7 +85,7 @@ def _checked(path: Path) -> int:
         except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError):
             file.seek(0)
             cut = file.read(2) == b"PK"  # as an archive begins, whose list of contents is at its end
-            why = "is cut off: it has to be sent anew, whole" if cut else "is damaged, or of before PyTorch 1.6"
+            why = "is cut off or damaged: it has to be sent anew" if cut else "is damaged, or of before PyTorch 1.6"
             anew = "" if cut else ": save it anew with torch.save(model.state_dict(), file)"
             raise UnfitError(ValueError, f"{why}{anew}") from None
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):

@@ -13,6 +13,7 @@ from ..experiments.pool import Failed
 from ..experiments.spec import RunSpec
 from ..experiments.store import FolderError, RunFolder
 from ..experiments.worth import in_vain
+from ..report.pieces import numbered
 from ..sim import Record
 from ..sweeps.work import Outcome, Planned
 from .consoles import HarmlessColumn
@@ -266,8 +267,7 @@ class SweepProgress:
         self._bar.start()
         if not err.is_terminal and self._rounds:
             found = f", {self._done_before} are done" if self._done_before else ""
-            cells = f"{len(self._rounds)} cell{'s' * (len(self._rounds) > 1)}"
-            say(f"{cells} to do on {_processes(self._workers)}{found}", err)
+            say(f"{numbered(len(self._rounds), 'cell')} to do on {_processes(self._workers)}{found}", err)
         return self
 
     def __exit__(self, *exception: object) -> None:

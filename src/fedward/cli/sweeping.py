@@ -21,6 +21,7 @@ from ..experiments.spec import SpecError, file_name
 from ..experiments.store import RunFolder
 from ..experiments.versions import versions
 from ..registry.naming import unknown
+from ..report.pieces import numbered
 from ..sweeps import Cell, Local, Row, Sweep, make_sweep, plan, read_sweep, run_sweep
 from ..sweeps.choices import CHOICES, Choice, write_choices
 from ..sweeps.grammar import text_of
@@ -140,7 +141,7 @@ def _tell_of_runs(sweep: Sweep, parent: Path) -> None:
     if alone:
         were = "was run before in a folder of its own" if len(alone) == 1 else "were run before in folders of their own"
         display.say(
-            f"{_cells(len(alone))} {were}, such as {alone[0]}: what is there stays and is not taken over; "
+            f"{numbered(len(alone), 'cell')} {were}, such as {alone[0]}: what is there stays and is not taken over; "
             f"fedward report {shlex.quote(str(parent))} compares all",
             display.err,
         )
@@ -281,12 +282,12 @@ def _show_plan(planned: Planned, workers: int, as_json: bool, then: Sequence[Cel
     what = "trials" if then else "cells"
     display.say(f"{len(jobs)} of {len(cells)} {what} to do{_how_long(list(seconds.values()), workers)}")
     for why, count in Counter(planned.no_data.values()).items():
-        display.say(f"{_cells(count)} cannot be run before the data are there: {why}")
+        display.say(f"{numbered(count, 'cell')} cannot be run before the data are there: {why}")
     if then:
         rounds = sum(cell.spec.rounds for cell in then)
         display.say(
-            f"Then {_cells(len(then))}, {rounds} rounds in all, with what the trials have chosen: once where the same "
-            "is best without attack and under the worst, else twice"
+            f"Then {numbered(len(then), 'cell')}, {rounds} rounds in all, with what the trials have chosen: once where "
+            "the same is best without attack and under the worst, else twice"
         )
     for line in others:
         display.say(line)
@@ -305,16 +306,13 @@ def _how_long(seconds: Sequence[float | None], workers: int) -> str:
     return f": about {duration(sum(known))} of a core, {duration(longest)} on {workers}{unknown_ones}"
 
 
-def _cells(count: int) -> str:
-    return "1 cell" if count == 1 else f"{count} cells"
-
-
 def _others_told(planned: Planned) -> list[str]:
     """How many cells are there that other versions of the libraries have made, a line for each of these."""
     now = versions()
     here = ", ".join(f"{name} {now[name]}" if now[name] else f"no {name}" for name in LIBRARIES)
     return [
-        f"{_cells(count)} of other versions count as well, made with {theirs} (here: {here}); --redo makes them anew"
+        f"{numbered(count, 'cell')} of other versions count as well, made with {theirs} (here: {here}); "
+        "--redo makes them anew"
         for theirs, count in Counter(made_by_others(planned).values()).items()
     ]
 
@@ -350,11 +348,11 @@ def _show(sweep: Sweep, planned: Planned, rows: Sequence[Row], choices: Sequence
             display.say(f"{waiting} of {len(rows)} cells are not done; the same command resumes.")
         if others_to_do:
             are = "that is not chosen is" if others_to_do == 1 else "that are not chosen are"
-            display.say(f"{_cells(others_to_do)} {are} not done.")
+            display.say(f"{numbered(others_to_do, 'cell')} {are} not done.")
         if sweep.same:
-            display.say(f"{_cells(len(sweep.same))} left out that others are already: {_first_same(sweep)}")
+            display.say(f"{numbered(len(sweep.same), 'cell')} left out that others are already: {_first_same(sweep)}")
         if left:
-            display.say(f"{_cells(len(left))} of an earlier table or of other code kept: {path / 'cells'}")
+            display.say(f"{numbered(len(left), 'cell')} of an earlier table or of other code kept: {path / 'cells'}")
         for line in others:
             display.say(line)
         display.say(f"Table: {path / 'sweep.csv'}. Page: fedward report {shlex.quote(str(path))}")

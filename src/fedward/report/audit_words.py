@@ -46,7 +46,7 @@ def meanings(audit: ClientAudit) -> str:
         if opinion.verdict is not None:
             found |= {str(opinion.verdict.reasons[i]) for i in range(len(audit.names)) if bool(opinion.suspects[i])}
     meant = dict(MEANINGS)
-    if any(ok and reason == Reason.NOT_JUDGED for ok, reason in zip(audit.accepted, audit.reasons, strict=True)):
+    if any(map(audit.was_given, range(len(audit.names)))):
         meant[Reason.NOT_JUDGED] = "the rule is or has a plain function, which says nothing of single clients"
     told = "".join(f"<li><b>{escape(word)}</b>: {escape(meant[word])}</li>" for word in meant if word in found)
     return f"<ul>{told}</ul>\n" if told else ""
@@ -106,7 +106,7 @@ def beside_panel(audit: ClientAudit, i: int) -> str:
     panel = audit.by_panel[i]
     if panel is None:
         return "cannot judge"
-    if panel == audit.accepted[i] and audit.reasons[i] != Reason.NOT_JUDGED:
+    if panel == audit.accepted[i] and not audit.was_given(i):
         return "agrees"
     if panel:
         return "<b>accepts it</b>"

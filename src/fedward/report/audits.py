@@ -164,17 +164,18 @@ def who_is_who(rounds: tuple[RoundEntry, ...]) -> dict[str, tuple[str, ...]]:
 
 def strangers(rounds: Sequence[RoundEntry]) -> list[str]:
     """A note where a federation went on with nodes of which none had been there before, as after a restart."""
-    seen: set[str] = set()
-    for entry in rounds:
-        ids = {node.node for node in entry.nodes}
-        known = any(node.name for node in entry.nodes)
-        if seen and ids and not known and not ids & seen:
+    if any(node.name for entry in rounds for node in entry.nodes):
+        return []
+    last = {node.node: at for at, entry in enumerate(rounds) for node in entry.nodes}
+    until = 0  # the last round with any of the nodes so far
+    for at, entry in enumerate(rounds):
+        if at > until:
             return [
                 f"From round {entry.round} on there are nodes of other ids alone, which may be the same nodes after a "
                 "restart: ids are new in every run of a simulation. With fedward.flower.name_mod in the client app "
                 "nodes keep their names."
             ]
-        seen |= ids
+        until = max([until, *(last[node.node] for node in entry.nodes)])
     return []
 
 

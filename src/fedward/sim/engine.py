@@ -179,11 +179,8 @@ class Simulation:
             forge=forge,
         )
         self._arrived: Arrivals | None = None
-        self.progress = Progress(
-            round=0,
-            parameters=self.backend.initial(),
-            buffers=self.backend.initial_buffers(),
-        )
+        initial, buffers = self.backend.initial(), self.backend.initial_buffers()
+        self.progress = Progress(round=0, parameters=initial, buffers=buffers)
 
     # --- what came of it ------------------------------------------------------------------------------------
 
@@ -243,12 +240,16 @@ class Simulation:
         path = None if checkpoint is None else Path(checkpoint)
         if path is not None:
             check_folder(path)
-            there = self._resumed(path) if path.exists() else None
-            if there is not None and there.round >= rounds:  # nothing is written, and no lock is needed
-                self.progress = there
-                return
-        with Hold([path], "wait until it ends, or give this run another checkpoint"):
-            yield from self._run(rounds, evaluate_every, path)
+        hold = Hold([path], "wait until it ends, or give this run another checkpoint")
+        try:
+            hold.take()
+        except OSError:  # of a folder that may only be read, which is enough for a run that is finished
+            if path is None or not path.exists() or self._resumed(path).round < rounds:
+                raise
+            self.progress = self._resumed(path)
+        else:
+            with hold:
+                yield from self._run(rounds, evaluate_every, path)
 
     def _run(self, rounds: int, evaluate_every: int, path: Path | None) -> Generator[Record, None, None]:
         saved = -1
